@@ -1,0 +1,90 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// CI sets this; a developer's half-written change should still run.
+let warningsAreErrors = Context.environment["MEND_WARNINGS_AS_ERRORS"] == "1"
+
+let swiftSettings: [SwiftSetting] =
+  [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  ] + (warningsAreErrors ? [.treatAllWarnings(as: .error)] : [])
+
+/// For the few targets that touch C: every unsafe use is spelt out.
+let unsafeSettings: [SwiftSetting] = swiftSettings + [.strictMemorySafety()]
+
+let nio: [Target.Dependency] = [
+  .product(name: "NIOCore", package: "swift-nio"),
+  .product(name: "NIOPosix", package: "swift-nio"),
+]
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let package = Package(
+  name: "mend",
+  platforms: [.macOS(.v26)],
+  products: [
+    .library(name: "MendClient", targets: ["MendClient"]),
+    .executable(name: "mend", targets: ["mend"]),
+    .executable(name: "mend-bench", targets: ["mend-bench"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+  ],
+  targets: [
+    // The wire: HTTP/2, calls, messages.
+    .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .target(name: "MendHTTP2", dependencies: ["CNghttp2"], swiftSettings: unsafeSettings),
+    .target(name: "MendProtobuf", swiftSettings: swiftSettings),
+    .target(
+      name: "MendRPC",
+      dependencies: ["MendHTTP2", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
+      swiftSettings: swiftSettings),
+    .executableTarget(name: "schemac", path: "tools/schemac", swiftSettings: swiftSettings),
+    .plugin(
+      name: "SchemaPlugin", capability: .buildTool(), dependencies: ["schemac"], path: "tools/SchemaPlugin"),
+    .target(
+      name: "MendAPI", dependencies: ["MendProtobuf", "MendRPC"], exclude: ["proto"], swiftSettings: swiftSettings,
+      plugins: ["SchemaPlugin"]),
+
+    // The doctor: what is decided, how it is driven, where it is kept, what runs the work.
+    .target(name: "MendCore", swiftSettings: swiftSettings),
+    .target(name: "MendRuntime", dependencies: ["MendCore", log], swiftSettings: swiftSettings),
+    .target(
+      name: "MendStore",
+      dependencies: ["MendCore", "MendRuntime", "MendAPI", .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: swiftSettings),
+    .target(name: "CProcess", swiftSettings: swiftSettings),
+    .target(
+      name: "MendExecutors", dependencies: ["CProcess", "MendCore", "MendRuntime", log],
+      swiftSettings: unsafeSettings),
+
+    // The program, and what talks to it.
+    .target(
+      name: "MendServer",
+      dependencies: [
+        "MendAPI", "MendRPC", "MendCore", "MendRuntime", log,
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ] + nio,
+      swiftSettings: swiftSettings),
+    .target(name: "MendClient", dependencies: ["MendAPI", "MendRPC"], swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "mend",
+      dependencies: [
+        "MendServer", "MendStore", "MendExecutors", "MendClient", log,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "mend-bench",
+      dependencies: ["MendClient", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "tools/bench", swiftSettings: swiftSettings),
+  ]
+)
