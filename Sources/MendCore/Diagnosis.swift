@@ -1,0 +1,186 @@
+// What the views say. Pure functions of a batch, the capacity and the time compute them; MendServer maps them to messages.
+
+/// Everything Diagnose answers beyond what `Batch` itself shows.
+public struct Diagnosis: Hashable, Sendable {
+  public var health: Health
+  public var healthReason: HealthReason
+  /// One sentence; nil when ok or degraded.
+  public var blockedReason: String?
+  /// Since the last real progress; nil when not stuck.
+  public var stuckFor: Duration?
+  public var overallProgress: Double
+  public var currentTier: Int
+  public var estimatedCompletion: Instant?
+  public var failureCategory: FailureCategory?
+  public var findings: [Finding]
+  public var insights: [Insight]
+  public var infrastructureEvents: [InfrastructureEvent]
+  public var nextActions: [String]
+  public var recommendations: [String]
+  public var errorSummary: [ErrorSummary]
+  /// Positions, at most ten.
+  public var failedSample: [Int]
+  public var performance: PerformanceSummary?
+  public var repeatedWork: Int
+
+  public init() {
+    health = .ok
+    healthReason = .none
+    overallProgress = 0
+    currentTier = 0
+    findings = []
+    insights = []
+    infrastructureEvents = []
+    nextActions = []
+    recommendations = []
+    errorSummary = []
+    failedSample = []
+    repeatedWork = 0
+  }
+}
+
+/// One thing that is wrong: what, why, how sure, on what evidence, and what to do.
+public struct Finding: Hashable, Sendable {
+  public var category: FailureCategory?
+  /// A failure cause's or a health reason's raw value.
+  public var cause: String
+  public var confidence: Confidence
+  public var message: String
+  public var evidence: [Evidence]
+  public var remedy: Remedy?
+  public var tier: Int?
+  public var job: JobID?
+  public var attempt: Int?
+  /// Documents it is about, at most ten.
+  public var documents: [Int]
+
+  public init(
+    category: FailureCategory?, cause: String, confidence: Confidence, message: String, evidence: [Evidence],
+    remedy: Remedy?, tier: Int? = nil, job: JobID? = nil, attempt: Int? = nil, documents: [Int] = []
+  ) {
+    self.category = category
+    self.cause = cause
+    self.confidence = confidence
+    self.message = message
+    self.evidence = evidence
+    self.remedy = remedy
+    self.tier = tier
+    self.job = job
+    self.attempt = attempt
+    self.documents = documents
+  }
+}
+
+/// What to do, in a form that can be handed straight to Retry, Heal or Cancel.
+public struct Remedy: Hashable, Sendable {
+  public enum Call: Hashable, Sendable {
+    case retry(tier: Int, jobs: [JobID], Job.Overrides, RetryScope)
+    case heal(HealAction, tier: Int?)
+    case cancel(CancelScope)
+    /// Something a person must do outside of Mend.
+    case none
+  }
+  public var description: String
+  public var call: Call
+
+  public init(_ description: String, _ call: Call) {
+    self.description = description
+    self.call = call
+  }
+}
+
+public struct Insight: Hashable, Sendable {
+  public enum Severity: String, Hashable, Sendable { case info, warning, critical }
+  public var type: String
+  public var severity: Severity
+  public var message: String
+  public var stage: String
+  public var metric: Double
+  public var recommendation: String
+
+  public init(
+    type: String, severity: Severity, message: String, stage: String, metric: Double, recommendation: String
+  ) {
+    self.type = type
+    self.severity = severity
+    self.message = message
+    self.stage = stage
+    self.metric = metric
+    self.recommendation = recommendation
+  }
+}
+
+public struct InfrastructureEvent: Hashable, Sendable {
+  public var cause: FailureCause
+  public var at: Instant
+  public var job: JobID
+  public var attempt: Int
+  public var message: String
+
+  public init(cause: FailureCause, at: Instant, job: JobID, attempt: Int, message: String) {
+    self.cause = cause
+    self.at = at
+    self.job = job
+    self.attempt = attempt
+    self.message = message
+  }
+}
+
+public struct ErrorSummary: Hashable, Sendable {
+  public var errorType: String
+  public var count: Int
+  /// Positions, at most ten.
+  public var affected: [Int]
+  public var resolution: String
+
+  public init(errorType: String, count: Int, affected: [Int], resolution: String) {
+    self.errorType = errorType
+    self.count = count
+    self.affected = affected
+    self.resolution = resolution
+  }
+}
+
+public struct PerformanceSummary: Hashable, Sendable {
+  public var total: Duration
+  public var queued: Duration
+  public var documentsPerSecond: Double
+  public var slowestTier: Int
+  public var slowestExtractor: String
+  public var stages: [Job.StageTotal]
+  public var attempts: Int
+  public var repeatedWork: Int
+  public var peakMemoryBytes: Int64
+
+  public init(
+    total: Duration, queued: Duration, documentsPerSecond: Double, slowestTier: Int, slowestExtractor: String,
+    stages: [Job.StageTotal], attempts: Int, repeatedWork: Int, peakMemoryBytes: Int64
+  ) {
+    self.total = total
+    self.queued = queued
+    self.documentsPerSecond = documentsPerSecond
+    self.slowestTier = slowestTier
+    self.slowestExtractor = slowestExtractor
+    self.stages = stages
+    self.attempts = attempts
+    self.repeatedWork = repeatedWork
+    self.peakMemoryBytes = peakMemoryBytes
+  }
+}
+
+/// Wickson's progress: the four parts always add up to the total.
+public struct ProgressCounts: Hashable, Sendable {
+  public var completed: Int
+  public var failed: Int
+  public var pending: Int
+  public var processing: Int
+  public var total: Int
+
+  public init(completed: Int, failed: Int, pending: Int, processing: Int, total: Int) {
+    self.completed = completed
+    self.failed = failed
+    self.pending = pending
+    self.processing = processing
+    self.total = total
+  }
+}

@@ -1,0 +1,139 @@
+/// Everything that can happen to the core. `step(_:at:)` takes one at a time.
+public enum Event: Hashable, Sendable {
+  /// A caller asks; exactly one `Effect.reply` (or for cancels a later one) carries the same call id.
+  case command(CallID, Command)
+  /// A running job reports.
+  case worker(CallID, WorkerRequest)
+  /// An executor saw something.
+  case observation(Observation)
+  /// Time passed: timers are due. Sent when `Output.wakeAt` comes, and at least once a second while batches live.
+  case tick
+  /// Sent once after recovery, before anything else: live attempts are handed to the executor for adoption.
+  case recovered
+}
+
+/// What a caller can ask for. Ids have been checked for their form by the server; everything else is decided here.
+public struct Command: Hashable, Sendable {
+  public var namespace: String
+  /// Empty: none given, the call is not deduplicated.
+  public var idempotencyKey: String
+  /// Of the request's bytes, to tell a repeated call from a key used twice.
+  public var fingerprint: UInt64
+  /// Who asked, for the history.
+  public var actor: String
+  public var operation: Operation
+
+  public init(
+    namespace: String, idempotencyKey: String = "", fingerprint: UInt64 = 0, actor: String = "caller",
+    operation: Operation
+  ) {
+    self.namespace = namespace
+    self.idempotencyKey = idempotencyKey
+    self.fingerprint = fingerprint
+    self.actor = actor
+    self.operation = operation
+  }
+
+  public enum Operation: Hashable, Sendable {
+    /// An empty id asks the core to pick one.
+    case createBatch(batchID: String, BatchSpecification, documents: [Document])
+    case addDocuments(batchID: String, [Document])
+    case submitBatch(batchID: String)
+    case pauseBatch(batchID: String)
+    case resumeBatch(batchID: String)
+    case retry(batchID: String, tier: Int, jobs: [JobID], Job.Overrides, RetryScope)
+    /// `generation` 0 applies whatever the batch is at.
+    case heal(batchID: String, tier: Int?, HealAction, dryRun: Bool, generation: UInt64)
+    case cancel(batchID: String, CancelScope, grace: Duration)
+  }
+}
+
+public enum RetryScope: String, Hashable, Sendable { case failed, all }
+
+public enum CancelScope: Hashable, Sendable {
+  case batch
+  case tier(Int)
+  case job(JobID)
+}
+
+/// What a worker can say. The token names the attempt and fences it.
+public struct WorkerRequest: Hashable, Sendable {
+  public var token: String
+  public var operation: Operation
+
+  public init(token: String, operation: Operation) {
+    self.token = token
+    self.operation = operation
+  }
+
+  public enum Operation: Hashable, Sendable {
+    case start
+    case claim(maximum: Int)
+    case report(Report)
+  }
+
+  public struct Report: Hashable, Sendable {
+    public var completed: [String]
+    public var failed: [Failure]
+    public var released: [String]
+    /// Empty: no change of stage.
+    public var stage: String
+    public var stageTimings: [Job.StageTotal]
+    public var written: [Written]
+
+    public init(
+      completed: [String] = [], failed: [Failure] = [], released: [String] = [], stage: String = "",
+      stageTimings: [Job.StageTotal] = [], written: [Written] = []
+    ) {
+      self.completed = completed
+      self.failed = failed
+      self.released = released
+      self.stage = stage
+      self.stageTimings = stageTimings
+      self.written = written
+    }
+  }
+
+  public struct Failure: Hashable, Sendable {
+    public var documentID: String
+    public var code: String
+    public var message: String
+    public var details: [String: String]
+
+    public init(documentID: String, code: String, message: String, details: [String: String] = [:]) {
+      self.documentID = documentID
+      self.code = code
+      self.message = message
+      self.details = details
+    }
+  }
+
+  public struct Written: Hashable, Sendable {
+    public var collectionID: String
+    public var count: Int
+
+    public init(collectionID: String, count: Int) {
+      self.collectionID = collectionID
+      self.count = count
+    }
+  }
+}
+
+/// What an executor saw. May come late, twice, or for attempts that are long over; the core sorts that out.
+public enum Observation: Hashable, Sendable {
+  /// The launch was taken.
+  case taken(AttemptKey, ExecutorHandle)
+  /// It runs: its entrypoint was started.
+  case started(AttemptKey)
+  /// The launch failed and nothing of it runs.
+  case launchFailed(AttemptKey, FailureCause, message: String)
+  /// It ended; nothing of it runs any more.
+  case ended(AttemptKey, ExitRecord, EndReceipt?)
+  /// The executor does not know it (any more); nothing of it runs as far as can be told.
+  case lost(AttemptKey, message: String)
+  /// The executor cannot be asked; nothing is known of its attempts.
+  case unreachable(ExecutorKind, message: String)
+  case reachable(ExecutorKind)
+  /// Somebody runs what is not the current attempt: by launch id or the executor's own reference.
+  case duplicate(AttemptKey, reference: String)
+}

@@ -1,0 +1,209 @@
+/// One run of a job on an executor. A job has at most one current attempt: the last of its list, until it has ended.
+public struct Attempt: Hashable, Sendable {
+  public enum State: Hashable, Sendable {
+    /// Launch intent is durable; whether the executor has it is not known yet.
+    case intended
+    /// The executor has taken it; it has not been seen to run.
+    case starting
+    case running
+    /// It is being ended on purpose; why and since when.
+    case ending(EndReason, since: Instant)
+    case ended(AttemptEnd)
+  }
+
+  public var number: Int
+  /// What its worker shows with every call. Secret; unguessable; fences the attempt.
+  public var token: String
+  public var parameters: SubmissionParameters
+  public var state: State
+  public var intendedAt: Instant
+  public var startedAt: Instant?
+  /// What the executor calls it (pid with start time, Ray submission id); nil until it answered.
+  public var handle: ExecutorHandle?
+  /// About documents and stages. Set at the intent, so that it is always there.
+  public var lastActivityAt: Instant
+  /// Any sign of life. Not journaled: after a restart it is the time of the restart.
+  public var lastHeartbeatAt: Instant
+  /// First of the two looks: since when it looks stuck. Not journaled.
+  public var suspectedSince: Instant?
+  /// Reports refused because the attempt was no longer current.
+  public var staleReports: Int
+  /// The stage it is in, and since when; nil before the first.
+  public var stage: Stage?
+  /// True once its worker has called: an entrypoint that never does is opaque.
+  public var hasReported: Bool
+
+  public struct Stage: Hashable, Sendable {
+    public var name: String
+    public var since: Instant
+    public init(name: String, since: Instant) {
+      self.name = name
+      self.since = since
+    }
+  }
+
+  public init(number: Int, token: String, parameters: SubmissionParameters, intendedAt: Instant) {
+    self.number = number
+    self.token = token
+    self.parameters = parameters
+    self.state = .intended
+    self.intendedAt = intendedAt
+    self.lastActivityAt = intendedAt
+    self.lastHeartbeatAt = intendedAt
+    self.staleReports = 0
+    self.hasReported = false
+  }
+
+  public var isCurrent: Bool { if case .ended = state { false } else { true } }
+
+  public var end: AttemptEnd? { if case .ended(let end) = state { end } else { nil } }
+}
+
+/// The resources and settings that one attempt was submitted with (the guide's submission_params).
+public struct SubmissionParameters: Hashable, Sendable {
+  public var extractorName: String
+  public var work: ExtractorSpecification.Work
+  public var executor: ExecutorKind
+  public var resources: Resources
+  public var priority: Int
+  public var environment: [String: String]
+  public var runTimeout: Duration?
+
+  public init(
+    extractorName: String, work: ExtractorSpecification.Work, executor: ExecutorKind, resources: Resources,
+    priority: Int, environment: [String: String], runTimeout: Duration?
+  ) {
+    self.extractorName = extractorName
+    self.work = work
+    self.executor = executor
+    self.resources = resources
+    self.priority = priority
+    self.environment = environment
+    self.runTimeout = runTimeout
+  }
+}
+
+/// Where an executor has an attempt.
+public struct ExecutorHandle: Hashable, Sendable {
+  /// Host name or Ray node id.
+  public var node: String
+  /// Of the supervisor; 0 where there is none.
+  public var pid: Int64
+  /// The executor's own words for it, handed back at adoption: `PID:STARTTICKS:BOOTID` or a submission id.
+  public var reference: String
+
+  public init(node: String, pid: Int64 = 0, reference: String) {
+    self.node = node
+    self.pid = pid
+    self.reference = reference
+  }
+}
+
+/// Why an attempt is being ended on purpose.
+public enum EndReason: Hashable, Sendable {
+  case cancelled
+  case runTimeout
+  case batchTimeout
+  /// Heal ended it: it was stuck for this cause.
+  case healed(FailureCause)
+  /// A newer attempt took its place, or the job was over without it.
+  case fenced
+}
+
+/// How an attempt ended.
+public struct AttemptEnd: Hashable, Sendable {
+  public enum Verdict: Hashable, Sendable {
+    /// Exit 0.
+    case succeeded
+    case cancelled
+    case failed(FailureCause, Confidence)
+  }
+
+  public var verdict: Verdict
+  public var at: Instant
+  public var exit: ExitRecord?
+  public var receipt: EndReceipt?
+  public var evidence: [Evidence]
+
+  public init(
+    verdict: Verdict, at: Instant, exit: ExitRecord? = nil, receipt: EndReceipt? = nil, evidence: [Evidence] = []
+  ) {
+    self.verdict = verdict
+    self.at = at
+    self.exit = exit
+    self.receipt = receipt
+    self.evidence = evidence
+  }
+
+  public var cause: FailureCause? { if case .failed(let cause, _) = verdict { cause } else { nil } }
+}
+
+/// What who supervised an attempt wrote down about its end. For the local executor this is the supervisor's durable
+/// record, of the kernel's rank as evidence.
+public struct ExitRecord: Hashable, Sendable {
+  public enum Termination: Hashable, Sendable {
+    case exited(Int32)
+    case signalled(Int32)
+    /// The entrypoint could not be started: errno's text.
+    case notStarted(String)
+    /// Nobody knows: the supervisor was killed, the machine went down.
+    case unknown(String)
+  }
+
+  public var termination: Termination
+  public var at: Instant
+  /// Of the whole tree, by sampling; 0 is not measured.
+  public var peakMemoryBytes: Int64
+  /// 0 is no limit.
+  public var memoryLimitBytes: Int64
+  /// The tree went over the limit and was ended for it.
+  public var memoryLimitExceeded: Bool
+  public var lastStderrLine: String
+  public var cpuSeconds: Double
+
+  public init(
+    termination: Termination, at: Instant, peakMemoryBytes: Int64 = 0, memoryLimitBytes: Int64 = 0,
+    memoryLimitExceeded: Bool = false, lastStderrLine: String = "", cpuSeconds: Double = 0
+  ) {
+    self.termination = termination
+    self.at = at
+    self.peakMemoryBytes = peakMemoryBytes
+    self.memoryLimitBytes = memoryLimitBytes
+    self.memoryLimitExceeded = memoryLimitExceeded
+    self.lastStderrLine = lastStderrLine
+    self.cpuSeconds = cpuSeconds
+  }
+}
+
+/// Proof that an attempt is gone: how many processes were ended, and how.
+public struct EndReceipt: Hashable, Sendable {
+  public var processes: Int
+  /// For people: "SIGTERM", "SIGKILL after 10 s", "was not running".
+  public var how: String
+
+  public init(processes: Int, how: String) {
+    self.processes = processes
+    self.how = how
+  }
+}
+
+/// What was observed, by whom, when.
+public struct Evidence: Hashable, Sendable {
+  /// One sentence or figure.
+  public var observed: String
+  public var observer: Observer
+  public var at: Instant
+  /// Figures by name, for machines.
+  public var values: [String: String]
+
+  public enum Observer: String, Hashable, Sendable, CaseIterable {
+    case kernel, supervisor, executor, worker, ledger, scheduler, clock, caller
+  }
+
+  public init(_ observed: String, by observer: Observer, at: Instant, values: [String: String] = [:]) {
+    self.observed = observed
+    self.observer = observer
+    self.at = at
+    self.values = values
+  }
+}

@@ -1,0 +1,128 @@
+/// Everything that is known of one batch. A value: the core owns the live one, readers hold copies that share storage.
+///
+/// It changes only by `apply(_:)` (facts, journaled) and by the few marks that are documented as not journaled.
+public struct Batch: Hashable, Sendable {
+  public var key: BatchKey
+  public var specification: BatchSpecification
+  public var documents: DocumentTable
+  public var status: BatchStatus
+  /// What it was before a pause.
+  public var statusBeforePause: BatchStatus?
+  public var tiers: [Tier]
+  /// Documents that failed in any tier, or were never handed on for it.
+  public var failedDocuments: DocumentSet
+  /// Documents that every tier has done.
+  public var completedDocuments: DocumentSet
+  /// How many extractors have each document in process, summed: for the progress count and max_concurrent.
+  public var processingCounts: [Int: Int]
+  /// When each document was first claimed and last settled; only for documents that were touched.
+  public var documentTimes: DocumentTimes
+
+  public var createdAt: Instant
+  public var submittedAt: Instant?
+  public var startedAt: Instant?
+  public var updatedAt: Instant
+  public var completedAt: Instant?
+  /// The last time a document or a stage moved on.
+  public var lastActivityAt: Instant
+
+  /// Position in the batch's journal: one per fact.
+  public var sequence: UInt64
+  /// Grows with every change of state, not with every document: what a dry run's plan is bound to.
+  public var generation: UInt64
+  /// The latest state changes, oldest first, at most `recentChangesLimit`: what a resumed watch is filled from.
+  public var recentChanges: [StateChange]
+  /// Changes up to and including this sequence may be missing from `recentChanges`.
+  public var changesDroppedThrough: UInt64
+  /// The latest plans that Heal applied, at most `healHistoryLimit`.
+  public var healHistory: [HealRecord]
+
+  public static let recentChangesLimit = 2048
+  public static let healHistoryLimit = 64
+}
+
+public struct Tier: Hashable, Sendable {
+  public var number: Int
+  public var status: TierStatus
+  public var jobs: [Job]
+  /// Handed to this tier; fixed when it starts.
+  public var handed: DocumentSet
+  /// Committed by every extractor of the tier.
+  public var done: DocumentSet
+  /// Failed by one of its extractors.
+  public var failed: DocumentSet
+  public var startedAt: Instant?
+  public var completedAt: Instant?
+  public var lastActivityAt: Instant?
+
+  public init(number: Int, jobs: [Job]) {
+    self.number = number
+    self.status = .pending
+    self.jobs = jobs
+    self.handed = DocumentSet()
+    self.done = DocumentSet()
+    self.failed = DocumentSet()
+  }
+
+  /// 0-100: done or failed of those handed to it.
+  public var percentage: Double {
+    handed.isEmpty ? (status == .completed ? 100 : 0) : 100 * Double(done.count + failed.count) / Double(handed.count)
+  }
+}
+
+/// A change that a watcher is told of.
+public struct StateChange: Hashable, Sendable {
+  public enum Subject: Hashable, Sendable {
+    case batch
+    case tier(Int)
+    case job(JobID)
+    case attempt(JobID, Int)
+  }
+
+  public var sequence: UInt64
+  public var subject: Subject
+  public var from: String
+  public var to: String
+  public var reason: String
+  public var at: Instant
+
+  public init(sequence: UInt64, subject: Subject, from: String, to: String, reason: String, at: Instant) {
+    self.sequence = sequence
+    self.subject = subject
+    self.from = from
+    self.to = to
+    self.reason = reason
+    self.at = at
+  }
+}
+
+/// First claim and last settlement of documents, as milliseconds since the batch was created; 0 is never.
+public struct DocumentTimes: Hashable, Sendable {
+  public private(set) var started: [UInt32] = []
+  public private(set) var settled: [UInt32] = []
+
+  public init() {}
+
+  public mutating func claim(_ position: Int, offset: Int64) {
+    Self.grow(&started, to: position)
+    if started[position] == 0 { started[position] = Self.clamp(offset) }
+  }
+
+  public mutating func settle(_ position: Int, offset: Int64) {
+    Self.grow(&settled, to: position)
+    settled[position] = Self.clamp(offset)
+  }
+
+  public func startedOffset(_ position: Int) -> Int64? { Self.value(started, position) }
+  public func settledOffset(_ position: Int) -> Int64? { Self.value(settled, position) }
+
+  private static func grow(_ array: inout [UInt32], to position: Int) {
+    if position >= array.count {
+      array.append(contentsOf: repeatElement(0, count: max(position + 1, array.count * 2) - array.count))
+    }
+  }
+  private static func clamp(_ offset: Int64) -> UInt32 { UInt32(clamping: max(1, offset)) }
+  private static func value(_ array: [UInt32], _ position: Int) -> Int64? {
+    position < array.count && array[position] != 0 ? Int64(array[position]) : nil
+  }
+}

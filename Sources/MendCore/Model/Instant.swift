@@ -1,0 +1,38 @@
+/// A point in time, in whole milliseconds since the Unix epoch.
+///
+/// The core never asks what time it is: every `Instant` arrives as an argument. The runtime derives them from a wall
+/// clock read once and a monotonic clock since, so within one process they never run backwards.
+public struct Instant: Hashable, Comparable, Sendable {
+  public var milliseconds: Int64
+
+  public init(milliseconds: Int64) { self.milliseconds = milliseconds }
+
+  public static let distantFuture = Instant(milliseconds: .max)
+
+  public static func < (left: Instant, right: Instant) -> Bool { left.milliseconds < right.milliseconds }
+
+  public static func + (left: Instant, right: Duration) -> Instant {
+    let (sum, overflow) = left.milliseconds.addingReportingOverflow(right.milliseconds)
+    return overflow ? .distantFuture : Instant(milliseconds: sum)
+  }
+
+  public static func - (left: Instant, right: Instant) -> Duration {
+    .milliseconds(left.milliseconds - right.milliseconds)
+  }
+}
+
+extension Duration {
+  /// Whole milliseconds, rounded towards zero and saturated.
+  public var milliseconds: Int64 {
+    let (seconds, attoseconds) = components
+    let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
+    return overflow ? (seconds < 0 ? .min : .max) : product + attoseconds / 1_000_000_000_000_000
+  }
+
+  /// Seconds with a fraction, for people and for `..._seconds` fields.
+  public var inSeconds: Double { Double(milliseconds) / 1000 }
+
+  public static func seconds(_ seconds: Double) -> Duration {
+    .milliseconds(Int64((min(max(seconds, 0), 3.0e11) * 1000).rounded()))
+  }
+}

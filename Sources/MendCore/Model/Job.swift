@@ -1,0 +1,129 @@
+/// One extractor of a tier, or one shard of it, with its ledger: which of its documents are committed, failed, in process.
+public struct Job: Hashable, Sendable {
+  public var id: JobID
+  /// Position in the tier's extractors.
+  public var extractor: Int
+  public var shard: Int
+  public var status: JobStatus
+  /// Retry's changes, laid over the specification.
+  public var overrides: Overrides
+  public var attempts: [Attempt]
+
+  /// The documents that are this job's to do; set when its tier starts. committed, failed, processing are disjoint parts.
+  public var assigned: DocumentSet
+  public var committed: DocumentSet
+  public var failed: DocumentSet
+  public var processing: DocumentSet
+  /// Why each failed document failed.
+  public var errors: [Int: DocumentError]
+  /// How many attempts died while a document was in process.
+  public var deaths: [Int: Int]
+  /// Results for documents that were committed already.
+  public var repeatedWork: Int
+  /// Where the next claim starts to look; an optimisation, never a truth.
+  public var claimCursor: Int
+
+  public var startedAt: Instant?
+  public var completedAt: Instant?
+  /// Why the job failed, when it did.
+  public var failure: Failure?
+  /// When a backoff ends and the next attempt may be launched.
+  public var nextAttemptAt: Instant?
+  /// Closed stages, in order of first appearance, durations added up.
+  public var stages: [StageTotal]
+  /// Written by its own report; nil until one came, then it stands instead of the committed count.
+  public var written: Int?
+
+  public init(id: JobID, extractor: Int, shard: Int) {
+    self.id = id
+    self.extractor = extractor
+    self.shard = shard
+    self.status = .pending
+    self.overrides = Overrides()
+    self.attempts = []
+    self.assigned = DocumentSet()
+    self.committed = DocumentSet()
+    self.failed = DocumentSet()
+    self.processing = DocumentSet()
+    self.errors = [:]
+    self.deaths = [:]
+    self.repeatedWork = 0
+    self.claimCursor = 0
+    self.stages = []
+  }
+
+  /// The attempt that may commit, or nil.
+  public var current: Attempt? { attempts.last.flatMap { $0.isCurrent ? $0 : nil } }
+
+  /// Assigned, neither done nor in process.
+  public var pendingCount: Int { assigned.count - committed.count - failed.count - processing.count }
+
+  public struct Overrides: Hashable, Sendable {
+    public var cpus: Double?
+    public var memoryBytes: Int64?
+    public var requiresGPU: Bool?
+    public var priority: Int?
+    /// .some(nil) takes the limit away.
+    public var runTimeout: Duration??
+    public var environment: [String: String]
+
+    public init(
+      cpus: Double? = nil, memoryBytes: Int64? = nil, requiresGPU: Bool? = nil, priority: Int? = nil,
+      runTimeout: Duration?? = nil, environment: [String: String] = [:]
+    ) {
+      self.cpus = cpus
+      self.memoryBytes = memoryBytes
+      self.requiresGPU = requiresGPU
+      self.priority = priority
+      self.runTimeout = runTimeout
+      self.environment = environment
+    }
+  }
+
+  public struct Failure: Hashable, Sendable {
+    public var cause: FailureCause
+    public var confidence: Confidence
+    /// One sentence.
+    public var message: String
+
+    public init(cause: FailureCause, confidence: Confidence, message: String) {
+      self.cause = cause
+      self.confidence = confidence
+      self.message = message
+    }
+  }
+
+  public struct StageTotal: Hashable, Sendable {
+    public var name: String
+    public var duration: Duration
+
+    public init(name: String, duration: Duration) {
+      self.name = name
+      self.duration = duration
+    }
+  }
+}
+
+/// Why one document failed.
+public struct DocumentError: Hashable, Sendable {
+  /// `exit_code`, an attempt's cause such as `oom`, or the worker's own word such as `format_error`.
+  public var code: String
+  public var message: String
+  public var details: [String: String]
+  public var attempt: Int
+  public var at: Instant
+  /// True when the attempt died around it, false when the extractor itself refused it.
+  public var causedByAttempt: Bool
+
+  public init(
+    code: String, message: String, details: [String: String] = [:], attempt: Int, at: Instant,
+    causedByAttempt: Bool = false
+  ) {
+    self.code = code
+    self.message = message
+    self.details = details
+    self.attempt = attempt
+    self.at = at
+    self.causedByAttempt = causedByAttempt
+  }
+}

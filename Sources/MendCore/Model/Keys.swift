@@ -1,0 +1,84 @@
+/// Names one batch. Ids are unique within a namespace only.
+public struct BatchKey: Hashable, Sendable, Comparable {
+  public var namespace: String
+  public var batchID: String
+
+  public init(namespace: String, batchID: String) {
+    self.namespace = namespace
+    self.batchID = batchID
+  }
+
+  public static func < (left: BatchKey, right: BatchKey) -> Bool {
+    (left.namespace, left.batchID) < (right.namespace, right.batchID)
+  }
+}
+
+/// Names one job of a batch by its place: tier, then position among the tier's jobs. Written `t0-j1`.
+public struct JobID: Hashable, Sendable, Comparable, CustomStringConvertible {
+  public var tier: Int
+  public var index: Int
+
+  public init(tier: Int, index: Int) {
+    self.tier = tier
+    self.index = index
+  }
+
+  /// Parses `t0-j1`; nil for anything else.
+  public init?(_ text: some StringProtocol) {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 2, parts[0].first == "t", parts[1].first == "j",
+      let tier = Int(parts[0].dropFirst()), let index = Int(parts[1].dropFirst()), tier >= 0, index >= 0
+    else { return nil }
+    self.init(tier: tier, index: index)
+  }
+
+  public var description: String { "t\(tier)-j\(index)" }
+
+  public static func < (left: JobID, right: JobID) -> Bool { (left.tier, left.index) < (right.tier, right.index) }
+}
+
+/// Names one attempt. Its text form is the launch id: derived, never random, so that a launch whose answer was lost is
+/// found again instead of repeated.
+public struct AttemptKey: Hashable, Sendable, CustomStringConvertible {
+  public var batch: BatchKey
+  public var job: JobID
+  /// Counts from 1 within the job.
+  public var number: Int
+
+  public init(batch: BatchKey, job: JobID, number: Int) {
+    self.batch = batch
+    self.job = job
+    self.number = number
+  }
+
+  /// `NAMESPACE.BATCH.t0-j1.2`; the dot cannot occur in an id.
+  public var description: String { "\(batch.namespace).\(batch.batchID).\(job).\(number)" }
+
+  /// Parses what `description` writes; nil for anything else.
+  public init?(_ text: some StringProtocol) {
+    let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count == 4, let job = JobID(parts[2]), let number = Int(parts[3]), number > 0 else { return nil }
+    self.init(
+      batch: BatchKey(namespace: String(parts[0]), batchID: String(parts[1])), job: job, number: number)
+  }
+}
+
+/// Names one call that waits for an answer. The runtime numbers calls; the core only hands the number back.
+public struct CallID: Hashable, Sendable {
+  public var rawValue: UInt64
+  public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// The rule for every id that a caller chooses: letters, digits and hyphens, 1-64 (domain.md, "The nouns").
+public enum Identifier {
+  public static let maximumLength = 64
+  public static let rule = "must be 1 to 64 letters, digits or hyphens"
+
+  public static func isValid(_ text: String) -> Bool {
+    let bytes = text.utf8
+    return (1...maximumLength).contains(bytes.count)
+      && bytes.allSatisfy { byte in
+        (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || byte == 0x2D
+      }
+  }
+}

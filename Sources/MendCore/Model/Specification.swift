@@ -1,0 +1,170 @@
+/// What a caller asked for: a batch before anything happened to it. Immutable after CreateBatch; Retry adds overrides
+/// to jobs, never edits this.
+public struct BatchSpecification: Hashable, Sendable {
+  public var bucketID: String
+  public var batchName: String
+  /// 0-100, higher runs first.
+  public var priority: Int
+  /// Documents in process at once over the whole batch, and so attempts at once; 0 is no bound.
+  public var maxConcurrent: Int
+  /// From submission to the end; nil is none.
+  public var timeout: Duration?
+  public var notificationEnabled: Bool
+  public var executor: ExecutorKind
+  public var tiers: [TierSpecification]
+
+  public init(
+    bucketID: String = "", batchName: String = "", priority: Int = 50, maxConcurrent: Int = 0,
+    timeout: Duration? = nil, notificationEnabled: Bool = false, executor: ExecutorKind = .local,
+    tiers: [TierSpecification] = []
+  ) {
+    self.bucketID = bucketID
+    self.batchName = batchName
+    self.priority = priority
+    self.maxConcurrent = maxConcurrent
+    self.timeout = timeout
+    self.notificationEnabled = notificationEnabled
+    self.executor = executor
+    self.tiers = tiers
+  }
+}
+
+public struct TierSpecification: Hashable, Sendable {
+  public var extractors: [ExtractorSpecification]
+  public init(extractors: [ExtractorSpecification]) { self.extractors = extractors }
+}
+
+public struct ExtractorSpecification: Hashable, Sendable {
+  /// How the work is done: once a document by the built-in worker, or once a job by a program that reports itself.
+  public enum Work: Hashable, Sendable {
+    case documentCommand(String)
+    case entrypoint(String)
+  }
+
+  public var name: String
+  public var work: Work
+  /// Where it writes; empty means the extractor's own name.
+  public var collectionID: String
+  /// Jobs that share the documents: document i belongs to shard i mod shards.
+  public var shards: Int
+  public var resources: Resources
+  public var environment: [String: String]
+  public var timers: Timers
+  public var retryRules: [RetryRule]
+
+  public init(
+    name: String, work: Work, collectionID: String = "", shards: Int = 1, resources: Resources = Resources(),
+    environment: [String: String] = [:], timers: Timers = Timers(), retryRules: [RetryRule] = []
+  ) {
+    self.name = name
+    self.work = work
+    self.collectionID = collectionID.isEmpty ? name : collectionID
+    self.shards = shards
+    self.resources = resources
+    self.environment = environment
+    self.timers = timers
+    self.retryRules = retryRules
+  }
+}
+
+/// What one attempt of a job is given.
+public struct Resources: Hashable, Sendable {
+  public var cpus: Double
+  /// Bytes; 0 is no limit, and then none is accounted for.
+  public var memoryBytes: Int64
+  public var requiresGPU: Bool
+
+  public init(cpus: Double = 1, memoryBytes: Int64 = 0, requiresGPU: Bool = false) {
+    self.cpus = cpus
+    self.memoryBytes = memoryBytes
+    self.requiresGPU = requiresGPU
+  }
+}
+
+/// domain.md, "Timers": each settable, a missing one has a default.
+public struct Timers: Hashable, Sendable {
+  /// Queued at the executor to running: the cold-start window.
+  public var start: Duration
+  public var heartbeat: Duration
+  /// Beats without a document or a stage moving on.
+  public var progress: Duration
+  /// One attempt; nil is none.
+  public var run: Duration?
+
+  public static let defaultStart: Duration = .seconds(20 * 60)
+  public static let defaultHeartbeat: Duration = .seconds(60)
+  public static let defaultProgress: Duration = .seconds(5 * 60)
+
+  public init(
+    start: Duration = defaultStart, heartbeat: Duration = defaultHeartbeat, progress: Duration = defaultProgress,
+    run: Duration? = nil
+  ) {
+    self.start = start
+    self.heartbeat = heartbeat
+    self.progress = progress
+    self.run = run
+  }
+}
+
+/// One line of a retry policy; the first whose filters all match decides.
+public struct RetryRule: Hashable, Sendable {
+  public enum Action: String, Hashable, Sendable { case retry, fail, ignore }
+
+  /// nil matches any.
+  public var category: FailureCategory?
+  public var cause: FailureCause?
+  /// Empty matches any.
+  public var exitCodes: [Int32]
+  public var action: Action
+  /// Attempts over the job's life that this rule may start, per cause.
+  public var maxAttempts: Int
+  /// The limit of the next attempt is the last one's (or the measured peak, if higher) times this.
+  public var memoryFactor: Double
+  /// Never more than this; 0 is the executor's whole memory.
+  public var memoryCeilingBytes: Int64
+  /// The first wait; it doubles with each attempt up to `backoffMaximum`.
+  public var backoff: Duration
+  public var backoffMaximum: Duration
+
+  public init(
+    category: FailureCategory? = nil, cause: FailureCause? = nil, exitCodes: [Int32] = [], action: Action,
+    maxAttempts: Int = 3, memoryFactor: Double = 1, memoryCeilingBytes: Int64 = 0, backoff: Duration = .seconds(1),
+    backoffMaximum: Duration = .seconds(60)
+  ) {
+    self.category = category
+    self.cause = cause
+    self.exitCodes = exitCodes
+    self.action = action
+    self.maxAttempts = maxAttempts
+    self.memoryFactor = memoryFactor
+    self.memoryCeilingBytes = memoryCeilingBytes
+    self.backoff = backoff
+    self.backoffMaximum = backoffMaximum
+  }
+
+  /// What holds for a job without rules of its own: more memory costs money, and a pipeline's error is its author's.
+  public static let defaults: [RetryRule] = [
+    RetryRule(cause: .nodeFailure, action: .retry),
+    RetryRule(cause: .preemption, action: .retry),
+    RetryRule(cause: .engineFault, action: .retry),
+    RetryRule(cause: .orphaned, action: .retry),
+    RetryRule(cause: .startTimeout, action: .retry),
+  ]
+}
+
+/// One object of a batch.
+public struct Document: Hashable, Sendable {
+  public var id: String
+  /// `file:///...` or any other scheme the extractor understands.
+  public var uri: String
+  public var mediaType: String
+  /// Bytes; -1 is unknown.
+  public var size: Int64
+
+  public init(id: String, uri: String, mediaType: String = "", size: Int64 = -1) {
+    self.id = id
+    self.uri = uri
+    self.mediaType = mediaType
+    self.size = size
+  }
+}

@@ -1,0 +1,84 @@
+// The states of domain.md, each machine on its own. A final state changes by Retry alone.
+
+public enum BatchStatus: String, Sendable, Hashable, CaseIterable {
+  case created, queued, running, paused, completed, failed, cancelled
+
+  public var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
+}
+
+public enum TierStatus: String, Sendable, Hashable, CaseIterable {
+  case pending, running, completed, failed, cancelled
+
+  public var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
+}
+
+public enum JobStatus: String, Sendable, Hashable, CaseIterable {
+  case pending, starting, running, cancelling, succeeded, failed, cancelled
+
+  public var isFinal: Bool { self == .succeeded || self == .failed || self == .cancelled }
+}
+
+public enum DocumentStatus: String, Sendable, Hashable, CaseIterable {
+  case pending, processing, completed, failed
+}
+
+/// What Diagnose says of a batch at a glance (domain.md, "Health").
+public enum Health: String, Sendable, Hashable, CaseIterable {
+  case ok, scaling, stuck, degraded
+}
+
+/// Why the health is what it is; the order is the order in which reasons win.
+public enum HealthReason: String, Sendable, Hashable, CaseIterable {
+  case none
+  case misconfigured
+  case neverSchedulable = "never_schedulable"
+  case quota
+  case executorUnreachable = "executor_unreachable"
+  case disputed
+  case paused
+  case waitingForCapacity = "waiting_for_capacity"
+  case coldStart = "cold_start"
+  case noHeartbeat = "no_heartbeat"
+  case noProgress = "no_progress"
+  case partialFailures = "partial_failures"
+}
+
+/// The seeds' programmatic failure classes.
+public enum FailureCategory: String, Sendable, Hashable, CaseIterable {
+  case infrastructure, timeout, orphaned, pipeline
+}
+
+/// Why an attempt failed; each belongs to one category (domain.md, "Why an attempt failed").
+public enum FailureCause: String, Sendable, Hashable, CaseIterable {
+  case oom, preemption
+  case nodeFailure = "node_failure"
+  case engineFault = "engine_fault"
+  case environmentSetup = "environment_setup"
+  case startTimeout = "start_timeout"
+  case heartbeatTimeout = "heartbeat_timeout"
+  case progressTimeout = "progress_timeout"
+  case runTimeout = "run_timeout"
+  case batchTimeout = "batch_timeout"
+  case orphaned
+  case exitCode = "exit_code"
+  case signal
+  case documentErrors = "document_errors"
+  case entrypointNotFound = "entrypoint_not_found"
+  case badInput = "bad_input"
+
+  public var category: FailureCategory {
+    switch self {
+    case .oom, .preemption, .nodeFailure, .engineFault, .environmentSetup: .infrastructure
+    case .startTimeout, .heartbeatTimeout, .progressTimeout, .runTimeout, .batchTimeout: .timeout
+    case .orphaned: .orphaned
+    case .exitCode, .signal, .documentErrors, .entrypointNotFound, .badInput: .pipeline
+    }
+  }
+}
+
+/// How sure a finding is: the kernel's own account is high, an executor's field medium, a matched text or exit 137 alone low.
+public enum Confidence: String, Sendable, Hashable, CaseIterable { case low, medium, high }
+
+public enum Risk: String, Sendable, Hashable, CaseIterable { case low, medium, high }
+
+public enum ExecutorKind: String, Sendable, Hashable, CaseIterable { case local, ray, simulated }
