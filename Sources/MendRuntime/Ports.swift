@@ -1,0 +1,118 @@
+public import MendCore
+
+/// What keeps the journal. Every method blocks; the runtime calls `commit` from its writer's own thread only.
+///
+/// One conformance suite holds for every store (Tests/MendStoreTests).
+public protocol Store: Sendable {
+  /// Makes all writes durable in one transaction, in order, or none of them.
+  ///
+  /// Returning means: they survive a power cut. An error means: the writer must stop, for what is durable is unknown.
+  func commit(_ writes: [Write]) throws(StoreError)
+
+  /// What is needed to carry on: the journals of all batches that are not retired, and the keys still remembered.
+  func recover(at now: Instant) throws(StoreError) -> Recovery
+
+  /// One batch's journal in order, after `sequence`; empty for an unknown batch.
+  func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record]
+
+  /// Says that a batch is final and needs no recovery; its journal stays readable.
+  func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError)
+
+  /// Retired batches of a namespace, newest first, strictly before `cursor`.
+  func retired(
+    namespace: String, status: BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int
+  ) throws(StoreError) -> [BatchListing]
+}
+
+public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// What was being done: "commit", "recover" ...
+  public var operation: String
+  public var message: String
+  public init(operation: String, message: String) {
+    self.operation = operation
+    self.message = message
+  }
+  public var description: String { "\(operation): \(message)" }
+}
+
+public struct Recovery: Sendable {
+  /// Per batch, its whole journal in order.
+  public var journals: [[Record]]
+  public var idempotency: [IdempotencyEntry]
+  public init(journals: [[Record]], idempotency: [IdempotencyEntry]) {
+    self.journals = journals
+    self.idempotency = idempotency
+  }
+}
+
+/// One line of ListBatches.
+public struct BatchListing: Sendable, Hashable {
+  public var key: BatchKey
+  public var batchName: String
+  public var bucketID: String
+  public var status: BatchStatus
+  public var health: Health
+  public var overallProgress: Double
+  public var totalObjects: Int
+  public var currentTier: Int
+  public var totalTiers: Int
+  public var hasFailures: Bool
+  public var priority: Int
+  public var createdAt: Instant
+  public var completedAt: Instant?
+
+  public init(
+    key: BatchKey, batchName: String, bucketID: String, status: BatchStatus, health: Health, overallProgress: Double,
+    totalObjects: Int, currentTier: Int, totalTiers: Int, hasFailures: Bool, priority: Int, createdAt: Instant,
+    completedAt: Instant?
+  ) {
+    self.key = key
+    self.batchName = batchName
+    self.bucketID = bucketID
+    self.status = status
+    self.health = health
+    self.overallProgress = overallProgress
+    self.totalObjects = totalObjects
+    self.currentTier = currentTier
+    self.totalTiers = totalTiers
+    self.hasFailures = hasFailures
+    self.priority = priority
+    self.createdAt = createdAt
+    self.completedAt = completedAt
+  }
+}
+
+/// A place in the newest-first order of a namespace's batches.
+public struct ListCursor: Sendable, Hashable {
+  public var createdAt: Instant
+  public var batchID: String
+  public init(createdAt: Instant, batchID: String) {
+    self.createdAt = createdAt
+    self.batchID = batchID
+  }
+}
+
+/// What runs attempts. Every method returns at once; what became of it arrives as observations.
+///
+/// All of them may be called again for the same attempt: a launch that the executor has already is answered with
+/// `taken`, an end of what is gone with `ended` or `lost`.
+public protocol Executor: Sendable {
+  var kind: ExecutorKind { get }
+
+  /// Runs the executor until the task is cancelled; attempts outlive it. Observations go to `sink` from any thread.
+  func run(sink: @escaping @Sendable (Observation) -> Void) async
+
+  /// `documents` gives what is left to do for the manifest (called at most once, before the entrypoint starts).
+  func launch(_ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document])
+  func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch)
+  func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration)
+  func endStray(_ attempt: AttemptKey, reference: String)
+}
+
+/// Where the time comes from.
+public protocol Clock: Sendable {
+  /// Never runs backwards within one process.
+  func now() -> Instant
+  /// Returns at `deadline` or when the task is cancelled.
+  func sleep(until deadline: Instant) async
+}
