@@ -20,6 +20,8 @@ public struct Batch: Hashable, Sendable {
 
   public var createdAt: Instant
   public var submittedAt: Instant?
+  /// Since when the batch's timeout counts: its submission, or the latest retry that took it out of a final state.
+  public var timeoutFrom: Instant?
   public var startedAt: Instant?
   public var updatedAt: Instant
   public var completedAt: Instant?
@@ -37,8 +39,31 @@ public struct Batch: Hashable, Sendable {
   /// The latest plans that Heal applied, at most `healHistoryLimit`.
   public var healHistory: [HealRecord]
 
+  /// Since when the executor of its attempts cannot be asked. Not journaled.
+  public var executorUnreachableSince: Instant?
+  /// Launches seen that are not a job's current attempt, at most `duplicatesLimit`. Not journaled: executors say it again.
+  public var duplicates: [DuplicateLaunch]
+
+  public static let duplicatesLimit = 64
   public static let recentChangesLimit = 2048
   public static let healHistoryLimit = 64
+}
+
+/// Something that an executor runs under a job's name, and that is not the job's current attempt.
+public struct DuplicateLaunch: Hashable, Sendable {
+  public var job: JobID
+  /// The attempt that it claims to be.
+  public var number: Int
+  /// The executor's own words for it.
+  public var reference: String
+  public var seenAt: Instant
+
+  public init(job: JobID, number: Int, reference: String, seenAt: Instant) {
+    self.job = job
+    self.number = number
+    self.reference = reference
+    self.seenAt = seenAt
+  }
 }
 
 public struct Tier: Hashable, Sendable {
@@ -54,6 +79,11 @@ public struct Tier: Hashable, Sendable {
   public var startedAt: Instant?
   public var completedAt: Instant?
   public var lastActivityAt: Instant?
+  /// A cancel of the whole tier (or batch) was asked for and is under way: its outcome is CANCELLED whatever its jobs did.
+  public var cancelRequested: Bool
+
+  /// The reason of a `tierStatusChanged` that leaves the status as it is and sets `cancelRequested`.
+  public static let cancelRequestedReason = "cancel requested"
 
   public init(number: Int, jobs: [Job]) {
     self.number = number
@@ -62,6 +92,7 @@ public struct Tier: Hashable, Sendable {
     self.handed = DocumentSet()
     self.done = DocumentSet()
     self.failed = DocumentSet()
+    self.cancelRequested = false
   }
 
   /// 0-100: done or failed of those handed to it.

@@ -1,8 +1,11 @@
 /// A set of document positions (0 ..< the batch's documents), one bit each, with its size kept.
 ///
-/// A million documents are 125 KB. Copies share storage until one of them changes.
+/// A million documents are 125 KB, and ten neighbours anywhere among them are one or two words: only the span between the
+/// first and the last word in use is stored. Copies share storage until one of them changes.
 public struct DocumentSet: Hashable, Sendable {
   private var words: [UInt64] = []
+  /// The word index that `words[0]` stands for.
+  private var base = 0
   public private(set) var count = 0
 
   public init() {}
@@ -21,16 +24,16 @@ public struct DocumentSet: Hashable, Sendable {
   public var isEmpty: Bool { count == 0 }
 
   public func contains(_ position: Int) -> Bool {
-    let index = position >> 6
-    return index < words.count && words[index] & (1 << UInt64(position & 63)) != 0
+    let index = (position >> 6) - base
+    return index >= 0 && index < words.count && words[index] & (1 << UInt64(position & 63)) != 0
   }
 
   /// True when it was not there before.
   @discardableResult
   public mutating func insert(_ position: Int) -> Bool {
-    let index = position >> 6
     let bit: UInt64 = 1 << UInt64(position & 63)
-    if index >= words.count { words.append(contentsOf: repeatElement(0, count: index + 1 - words.count)) }
+    cover(from: position >> 6, through: position >> 6)
+    let index = (position >> 6) - base
     guard words[index] & bit == 0 else { return false }
     words[index] |= bit
     count += 1
@@ -40,37 +43,60 @@ public struct DocumentSet: Hashable, Sendable {
   /// True when it was there.
   @discardableResult
   public mutating func remove(_ position: Int) -> Bool {
-    let index = position >> 6
+    let index = (position >> 6) - base
     let bit: UInt64 = 1 << UInt64(position & 63)
-    guard index < words.count, words[index] & bit != 0 else { return false }
+    guard index >= 0, index < words.count, words[index] & bit != 0 else { return false }
     words[index] &= ~bit
     count -= 1
     return true
   }
 
+  /// Costs the other set's span.
   public mutating func formUnion(_ other: DocumentSet) {
+    guard !other.words.isEmpty else { return }
+    cover(from: other.base, through: other.base + other.words.count - 1)
     combine(other) { $0 | $1 }
   }
 
+  /// Costs the other set's span.
   public mutating func subtract(_ other: DocumentSet) {
     combine(other) { $0 & ~$1 }
   }
 
   public mutating func formIntersection(_ other: DocumentSet) {
-    if words.count > other.words.count { words.removeLast(words.count - other.words.count) }
-    combine(other) { $0 & $1 }
-  }
-
-  private mutating func combine(_ other: DocumentSet, _ operation: (UInt64, UInt64) -> UInt64) {
-    if words.count < other.words.count {
-      words.append(contentsOf: repeatElement(0, count: other.words.count - words.count))
-    }
     var total = 0
     for index in words.indices {
-      if index < other.words.count { words[index] = operation(words[index], other.words[index]) }
+      let place = index + base - other.base
+      words[index] &= place >= 0 && place < other.words.count ? other.words[place] : 0
       total += words[index].nonzeroBitCount
     }
     count = total
+  }
+
+  private mutating func combine(_ other: DocumentSet, _ operation: (UInt64, UInt64) -> UInt64) {
+    let first = Swift.max(base, other.base)
+    let end = Swift.min(base + words.count, other.base + other.words.count)
+    guard first < end else { return }
+    for word in first..<end {
+      let combined = operation(words[word - base], other.words[word - other.base])
+      count += combined.nonzeroBitCount - words[word - base].nonzeroBitCount
+      words[word - base] = combined
+    }
+  }
+
+  /// Makes room for the words `first ... last`.
+  private mutating func cover(from first: Int, through last: Int) {
+    if words.isEmpty {
+      base = first
+      words.append(contentsOf: repeatElement(0, count: last - first + 1))
+      return
+    }
+    if first < base {
+      words.insert(contentsOf: repeatElement(0, count: base - first), at: 0)
+      base = first
+    }
+    let missing = last - base + 1 - words.count
+    if missing > 0 { words.append(contentsOf: repeatElement(0, count: missing)) }
   }
 
   public func union(_ other: DocumentSet) -> DocumentSet {
@@ -93,11 +119,12 @@ public struct DocumentSet: Hashable, Sendable {
 
   /// The first position at or after `start` that is in this set, or nil.
   public func next(from start: Int) -> Int? {
-    var index = start >> 6
+    var index = Swift.max(0, (start >> 6) - base)
     guard index < words.count else { return nil }
-    var word = words[index] & (UInt64.max << UInt64(start & 63))
+    var word = words[index]
+    if index + base == start >> 6 { word &= UInt64.max << UInt64(start & 63) }
     while true {
-      if word != 0 { return (index << 6) + word.trailingZeroBitCount }
+      if word != 0 { return ((index + base) << 6) + word.trailingZeroBitCount }
       index += 1
       guard index < words.count else { return nil }
       word = words[index]

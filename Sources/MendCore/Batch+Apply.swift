@@ -1,0 +1,163 @@
+// The fold: a batch is what its facts made of it. Recovery and the live step use the same code.
+
+extension Batch {
+  /// A batch from the first record of its journal; nil unless that is `batchCreated`.
+  public static func creating(_ record: Record) -> Batch? {
+    guard case .batchCreated(let specification) = record.fact else { return nil }
+    let tiers = specification.tiers.enumerated().map { number, tier in
+      var jobs: [Job] = []
+      for (extractor, specification) in tier.extractors.enumerated() {
+        for shard in 0..<max(1, specification.shards) {
+          jobs.append(Job(id: JobID(tier: number, index: jobs.count), extractor: extractor, shard: shard))
+        }
+      }
+      return Tier(number: number, jobs: jobs)
+    }
+    var batch = Batch(
+      key: record.batch, specification: specification, documents: DocumentTable(), status: .created,
+      statusBeforePause: nil, tiers: tiers, failedDocuments: DocumentSet(), completedDocuments: DocumentSet(),
+      processingCounts: [:], documentTimes: DocumentTimes(), createdAt: record.at, submittedAt: nil, timeoutFrom: nil,
+      startedAt: nil, updatedAt: record.at, completedAt: nil, lastActivityAt: record.at, sequence: record.sequence,
+      generation: 0, recentChanges: [], changesDroppedThrough: 0, healHistory: [], executorUnreachableSince: nil,
+      duplicates: [])
+    batch.note(.batch, from: "", to: BatchStatus.created.rawValue, reason: "", record)
+    return batch
+  }
+
+  /// Takes one fact in. Costs what the fact names, not what the batch holds.
+  ///
+  /// Records come in the order of their sequence. What names a tier, job or attempt that is not there changes nothing
+  /// but the sequence.
+  public mutating func apply(_ record: Record) {
+    sequence = record.sequence
+    updatedAt = record.at
+    switch record.fact {
+    case .batchCreated:
+      break
+    case .documentsAdded(let added):
+      for document in added { documents.append(document) }
+    case .batchStatusChanged(let status, let reason):
+      change(to: status, reason: reason, record)
+    case .tierStarted(let tier, let handed):
+      if tiers.indices.contains(tier) { start(tier: tier, handed: handed, record) }
+    case .tierStatusChanged(let tier, let status, let reason):
+      if tiers.indices.contains(tier) { change(tier: tier, to: status, reason: reason, record) }
+    case .retried(let tier, let jobs, _):
+      for job in jobs where contains(job.job) { reopen(job) }
+      note(.tier(tier), from: "", to: "retried", reason: "", record)
+    case .healed(let heal):
+      healHistory.append(heal)
+      if healHistory.count > Self.healHistoryLimit { healHistory.removeFirst() }
+    case .jobStatusChanged(let job, let status, let failure, let reason):
+      if contains(job) { change(job: job, to: status, failure: failure, reason: reason, record) }
+    case .nextAttemptScheduled(let job, let at):
+      if contains(job) { tiers[job.tier].jobs[job.index].nextAttemptAt = at }
+    case .documentsClaimed(let job, _, let set):
+      if contains(job) { claim(set, by: job, at: record.at) }
+    case .documentsCommitted(let job, _, let set):
+      if contains(job) { commit(set, by: job, at: record.at) }
+    case .documentsFailed(let job, _, let failed):
+      if contains(job) { fail(failed, by: job, at: record.at) }
+    case .documentsReleased(let job, _, let set):
+      if contains(job) { release(set, by: job) }
+    case .workRepeated(let job, _, let count):
+      if contains(job) { tiers[job.tier].jobs[job.index].repeatedWork += count }
+    case .collectionWritten(let job, _, let count):
+      if contains(job) { tiers[job.tier].jobs[job.index].written = (written(by: job) ?? 0) + count }
+    case .attemptIntended, .attemptTaken, .attemptStarted, .attemptEnding, .attemptEnded, .staleReport, .stageEntered,
+      .stageSpent:
+      applyToAttempt(record)
+    }
+  }
+
+  func contains(_ job: JobID) -> Bool {
+    tiers.indices.contains(job.tier) && tiers[job.tier].jobs.indices.contains(job.index)
+  }
+
+  private func written(by job: JobID) -> Int? { tiers[job.tier].jobs[job.index].written }
+
+  /// A change of state: it moves the generation on and is kept for watches that resume.
+  mutating func note(_ subject: StateChange.Subject, from: String, to: String, reason: String, _ record: Record) {
+    generation += 1
+    if recentChanges.count >= Self.recentChangesLimit {
+      // An eighth at once, so that the cost of moving the rest is spread over many changes.
+      let dropped = Self.recentChangesLimit / 8
+      changesDroppedThrough = recentChanges[dropped - 1].sequence
+      recentChanges.removeFirst(dropped)
+    }
+    recentChanges.append(
+      StateChange(
+        sequence: record.sequence, subject: subject, from: from, to: to, reason: reason, at: record.at))
+  }
+
+  private mutating func change(to status: BatchStatus, reason: String, _ record: Record) {
+    let before = self.status
+    self.status = status
+    if status == .paused {
+      statusBeforePause = before
+    } else {
+      statusBeforePause = nil
+    }
+    if before.isFinal && !status.isFinal { timeoutFrom = record.at }
+    if before == .created && !status.isFinal {
+      submittedAt = record.at
+      timeoutFrom = record.at
+    }
+    if status == .running && startedAt == nil { startedAt = record.at }
+    completedAt = status.isFinal ? record.at : nil
+    note(.batch, from: before.rawValue, to: status.rawValue, reason: reason, record)
+  }
+
+  private mutating func change(tier: Int, to status: TierStatus, reason: String, _ record: Record) {
+    let before = tiers[tier].status
+    tiers[tier].status = status
+    switch status {
+    case .pending:
+      tiers[tier].startedAt = nil
+      tiers[tier].completedAt = nil
+      tiers[tier].cancelRequested = false
+    case .running:
+      tiers[tier].completedAt = nil
+      tiers[tier].cancelRequested = before == .running && reason == Tier.cancelRequestedReason
+    case .completed, .failed, .cancelled:
+      tiers[tier].completedAt = record.at
+      tiers[tier].cancelRequested = false
+    }
+    note(.tier(tier), from: before.rawValue, to: status.rawValue, reason: reason, record)
+  }
+
+  private mutating func start(tier: Int, handed: DocumentSet, _ record: Record) {
+    let before = tiers[tier].status
+    tiers[tier].status = .running
+    tiers[tier].handed = handed
+    tiers[tier].startedAt = record.at
+    tiers[tier].completedAt = nil
+    tiers[tier].lastActivityAt = record.at
+    for index in tiers[tier].jobs.indices {
+      tiers[tier].jobs[index].assigned = DocumentSet()
+      tiers[tier].jobs[index].claimCursor = 0
+    }
+    let layout = extractorLayout(of: tier)
+    for position in handed {
+      for extractor in layout {
+        tiers[tier].jobs[extractor.job(of: position)].assigned.insert(position)
+      }
+    }
+    keepLedger(of: tier)
+    note(.tier(tier), from: before.rawValue, to: TierStatus.running.rawValue, reason: "", record)
+  }
+
+  private mutating func change(
+    job: JobID, to status: JobStatus, failure: Job.Failure?, reason: String, _ record: Record
+  ) {
+    let before = tiers[job.tier].jobs[job.index].status
+    tiers[job.tier].jobs[job.index].status = status
+    tiers[job.tier].jobs[job.index].failure = failure
+    tiers[job.tier].jobs[job.index].completedAt = status.isFinal ? record.at : nil
+    if status.isFinal || status == .starting { tiers[job.tier].jobs[job.index].nextAttemptAt = nil }
+    if status == .starting && tiers[job.tier].jobs[job.index].startedAt == nil {
+      tiers[job.tier].jobs[job.index].startedAt = record.at
+    }
+    note(.job(job), from: before.rawValue, to: status.rawValue, reason: reason, record)
+  }
+}

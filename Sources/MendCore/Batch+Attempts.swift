@@ -1,0 +1,161 @@
+// The fold of what happened to attempts.
+
+extension Batch {
+  /// Attempts of one job that keep all of their detail; beyond it the oldest but the first ten are thinned out.
+  static let detailedAttempts = 100
+
+  mutating func applyToAttempt(_ record: Record) {
+    switch record.fact {
+    case .attemptIntended(let job, let number, let token, let parameters):
+      guard contains(job) else { return }
+      intend(job, Attempt(number: number, token: token, parameters: parameters, intendedAt: record.at), record)
+    case .attemptTaken(let job, let number, let handle):
+      guard let index = attemptIndex(job, number) else { return }
+      tiers[job.tier].jobs[job.index].attempts[index].handle = handle
+      guard case .intended = tiers[job.tier].jobs[job.index].attempts[index].state else { return }
+      tiers[job.tier].jobs[job.index].attempts[index].state = .starting
+      note(.attempt(job, number), from: "intended", to: "starting", reason: "", record)
+    case .attemptStarted(let job, let number):
+      guard let index = attemptIndex(job, number) else { return }
+      start(job, index, record)
+    case .attemptEnding(let job, let number, let reason):
+      guard let index = attemptIndex(job, number) else { return }
+      let before = tiers[job.tier].jobs[job.index].attempts[index].state
+      guard !before.isOver else { return }
+      tiers[job.tier].jobs[job.index].attempts[index].state = .ending(reason, since: record.at)
+      note(.attempt(job, number), from: before.name, to: "ending", reason: reason.name, record)
+    case .attemptEnded(let job, let number, let end):
+      guard let index = attemptIndex(job, number) else { return }
+      let before = tiers[job.tier].jobs[job.index].attempts[index].state
+      closeStage(of: job, index, at: end.at)
+      tiers[job.tier].jobs[job.index].attempts[index].state = .ended(end)
+      tiers[job.tier].jobs[job.index].attempts[index].suspectedSince = nil
+      note(.attempt(job, number), from: before.name, to: "ended", reason: end.verdict.name, record)
+    case .staleReport(let job, let number):
+      guard let index = attemptIndex(job, number) else { return }
+      tiers[job.tier].jobs[job.index].attempts[index].staleReports += 1
+    case .stageEntered(let job, let number, let name):
+      guard let index = attemptIndex(job, number) else { return }
+      closeStage(of: job, index, at: record.at)
+      tiers[job.tier].jobs[job.index].attempts[index].stage = Attempt.Stage(name: name, since: record.at)
+      moveOn(job, at: record.at)
+    case .stageSpent(let job, _, let name, let duration):
+      guard contains(job) else { return }
+      spend(duration, in: name, of: job)
+    default:
+      return
+    }
+  }
+
+  /// Numbers count from 1 without gaps, and attempts are never dropped.
+  func attemptIndex(_ job: JobID, _ number: Int) -> Int? {
+    guard contains(job), number >= 1, number <= tiers[job.tier].jobs[job.index].attempts.count else { return nil }
+    return number - 1
+  }
+
+  private mutating func intend(_ job: JobID, _ attempt: Attempt, _ record: Record) {
+    tiers[job.tier].jobs[job.index].attempts.append(attempt)
+    tiers[job.tier].jobs[job.index].nextAttemptAt = nil
+    let count = tiers[job.tier].jobs[job.index].attempts.count
+    if count > Self.detailedAttempts {
+      tiers[job.tier].jobs[job.index].attempts[count - Self.detailedAttempts + 9].thinOut()
+    }
+    note(.attempt(job, attempt.number), from: "", to: "intended", reason: "", record)
+  }
+
+  private mutating func start(_ job: JobID, _ index: Int, _ record: Record) {
+    // The worker's own word for it: from then on the attempt is known to report.
+    if record.cause == Cause.worker { tiers[job.tier].jobs[job.index].attempts[index].hasReported = true }
+    let before = tiers[job.tier].jobs[job.index].attempts[index].state
+    if tiers[job.tier].jobs[job.index].attempts[index].startedAt == nil && !before.isOver {
+      tiers[job.tier].jobs[job.index].attempts[index].startedAt = record.at
+      tiers[job.tier].jobs[job.index].attempts[index].lastActivityAt = record.at
+      tiers[job.tier].jobs[job.index].attempts[index].lastHeartbeatAt = record.at
+    }
+    switch before {
+    case .intended, .starting:
+      tiers[job.tier].jobs[job.index].attempts[index].state = .running
+      note(.attempt(job, index + 1), from: before.name, to: "running", reason: "", record)
+    case .running, .ending, .ended:
+      break
+    }
+  }
+
+  private mutating func closeStage(of job: JobID, _ index: Int, at now: Instant) {
+    guard let stage = tiers[job.tier].jobs[job.index].attempts[index].stage else { return }
+    tiers[job.tier].jobs[job.index].attempts[index].stage = nil
+    spend(max(.zero, now - stage.since), in: stage.name, of: job)
+  }
+
+  private mutating func spend(_ duration: Duration, in name: String, of job: JobID) {
+    if let place = tiers[job.tier].jobs[job.index].stages.firstIndex(where: { $0.name == name }) {
+      tiers[job.tier].jobs[job.index].stages[place].duration += duration
+    } else if tiers[job.tier].jobs[job.index].stages.count < Job.stagesLimit {
+      tiers[job.tier].jobs[job.index].stages.append(Job.StageTotal(name: name, duration: duration))
+    }
+  }
+}
+
+extension Job {
+  /// Different stage names that are added up for one job; later new names are not.
+  static let stagesLimit = 256
+}
+
+extension Attempt {
+  /// Keeps what it was and how it ended, and drops the bulk.
+  fileprivate mutating func thinOut() {
+    parameters.environment = [:]
+    if case .ended(var end) = state {
+      end.evidence = []
+      state = .ended(end)
+    }
+  }
+}
+
+extension Attempt.State {
+  var isOver: Bool { if case .ended = self { true } else { false } }
+
+  var isEnding: Bool { if case .ending = self { true } else { false } }
+
+  /// As the schema spells it.
+  var name: String {
+    switch self {
+    case .intended: "intended"
+    case .starting: "starting"
+    case .running: "running"
+    case .ending: "ending"
+    case .ended: "ended"
+    }
+  }
+}
+
+extension EndReason {
+  var name: String {
+    switch self {
+    case .cancelled: "cancelled"
+    case .runTimeout: FailureCause.runTimeout.rawValue
+    case .batchTimeout: FailureCause.batchTimeout.rawValue
+    case .healed(let cause): cause.rawValue
+    case .fenced: "fenced"
+    }
+  }
+}
+
+extension AttemptEnd.Verdict {
+  var name: String {
+    switch self {
+    case .succeeded: "succeeded"
+    case .cancelled: "cancelled"
+    case .failed(let cause, _): cause.rawValue
+    }
+  }
+}
+
+/// Who or what caused a fact, as `Record.cause` spells it.
+enum Cause {
+  static let caller = "caller"
+  static let worker = "worker"
+  static let executor = "executor"
+  static let clock = "clock"
+  static let recovery = "recovery"
+}

@@ -1,0 +1,151 @@
+// The ledger: what each extractor did with each document, and the sets over tiers and batch that follow from it.
+
+/// Where one extractor's jobs are among its tier's: document i belongs to its shard i mod shards.
+struct ExtractorLayout {
+  var firstJob: Int
+  var shards: Int
+
+  func job(of position: Int) -> Int { firstJob + position % shards }
+}
+
+extension Batch {
+  func extractorLayout(of tier: Int) -> [ExtractorLayout] {
+    var first = 0
+    return specification.tiers[tier].extractors.map { extractor in
+      let layout = ExtractorLayout(firstJob: first, shards: max(1, extractor.shards))
+      first += layout.shards
+      return layout
+    }
+  }
+
+  mutating func claim(_ positions: DocumentSet, by job: JobID, at now: Instant) {
+    let offset = (now - createdAt).milliseconds
+    for position in positions {
+      guard tiers[job.tier].jobs[job.index].processing.insert(position) else { continue }
+      processingCounts[position, default: 0] += 1
+      documentTimes.claim(position, offset: offset)
+      tiers[job.tier].jobs[job.index].claimCursor = max(tiers[job.tier].jobs[job.index].claimCursor, position + 1)
+    }
+    moveOn(job, at: now)
+  }
+
+  mutating func commit(_ positions: DocumentSet, by job: JobID, at now: Instant) {
+    let offset = (now - createdAt).milliseconds
+    let layout = extractorLayout(of: job.tier)
+    for position in positions {
+      leaveProcessing(position, of: job)
+      guard tiers[job.tier].jobs[job.index].committed.insert(position) else { continue }
+      documentTimes.settle(position, offset: offset)
+      settle(position, in: job.tier, layout)
+    }
+    moveOn(job, at: now)
+  }
+
+  mutating func fail(_ failed: [Fact.FailedDocument], by job: JobID, at now: Instant) {
+    let offset = (now - createdAt).milliseconds
+    var moved = false
+    for document in failed {
+      let position = document.position
+      leaveProcessing(position, of: job)
+      if document.error.causedByAttempt {
+        tiers[job.tier].jobs[job.index].deaths[position, default: 0] += 1
+      } else {
+        moved = true
+      }
+      tiers[job.tier].jobs[job.index].errors[position] = document.error
+      guard tiers[job.tier].jobs[job.index].failed.insert(position) else { continue }
+      documentTimes.settle(position, offset: offset)
+      tiers[job.tier].failed.insert(position)
+      failedDocuments.insert(position)
+    }
+    // What an attempt's death did to its documents is no sign of life.
+    if moved { moveOn(job, at: now) }
+  }
+
+  mutating func release(_ positions: DocumentSet, by job: JobID) {
+    for position in positions {
+      leaveProcessing(position, of: job)
+      reopenFailed(position, of: job)
+    }
+    lowerCursor(of: job, to: positions.next(from: 0))
+  }
+
+  /// Retry: failed, and where asked committed, documents are to do again.
+  mutating func reopen(_ retried: Fact.RetriedJob) {
+    let job = retried.job
+    tiers[job.tier].jobs[job.index].overrides = retried.overrides
+    tiers[job.tier].jobs[job.index].nextAttemptAt = nil
+    for position in retried.reopened {
+      reopenFailed(position, of: job)
+      if tiers[job.tier].jobs[job.index].committed.remove(position) {
+        tiers[job.tier].done.remove(position)
+        completedDocuments.remove(position)
+      }
+    }
+    lowerCursor(of: job, to: 0)
+  }
+
+  /// A tier starts over documents of which an earlier run may have done some: what its jobs' ledgers say holds.
+  mutating func keepLedger(of tier: Int) {
+    let old = tiers[tier].done.union(tiers[tier].failed)
+    tiers[tier].done = DocumentSet()
+    tiers[tier].failed = DocumentSet()
+    for position in old {
+      completedDocuments.remove(position)
+      refreshFailed(position)
+    }
+    for index in tiers[tier].jobs.indices {
+      let assigned = tiers[tier].jobs[index].assigned
+      tiers[tier].jobs[index].committed.formIntersection(assigned)
+      let dropped = tiers[tier].jobs[index].failed.subtracting(assigned)
+      for position in dropped { tiers[tier].jobs[index].errors[position] = nil }
+      tiers[tier].jobs[index].failed.formIntersection(assigned)
+      tiers[tier].failed.formUnion(tiers[tier].jobs[index].failed)
+    }
+    failedDocuments.formUnion(tiers[tier].failed)
+    guard tiers[tier].jobs.contains(where: { !$0.committed.isEmpty }) else { return }
+    let layout = extractorLayout(of: tier)
+    for position in tiers[tier].handed { settle(position, in: tier, layout) }
+  }
+
+  /// A document is done in a tier when every extractor has committed it, and completed when every tier has done it.
+  private mutating func settle(_ position: Int, in tier: Int, _ layout: [ExtractorLayout]) {
+    for extractor in layout where !tiers[tier].jobs[extractor.job(of: position)].committed.contains(position) { return }
+    tiers[tier].done.insert(position)
+    for other in tiers.indices where !tiers[other].done.contains(position) { return }
+    completedDocuments.insert(position)
+  }
+
+  private mutating func reopenFailed(_ position: Int, of job: JobID) {
+    guard tiers[job.tier].jobs[job.index].failed.remove(position) else { return }
+    tiers[job.tier].jobs[job.index].errors[position] = nil
+    let layout = extractorLayout(of: job.tier)
+    for extractor in layout where tiers[job.tier].jobs[extractor.job(of: position)].failed.contains(position) { return }
+    tiers[job.tier].failed.remove(position)
+    refreshFailed(position)
+  }
+
+  private mutating func refreshFailed(_ position: Int) {
+    for tier in tiers.indices where tiers[tier].failed.contains(position) { return }
+    failedDocuments.remove(position)
+  }
+
+  private mutating func leaveProcessing(_ position: Int, of job: JobID) {
+    guard tiers[job.tier].jobs[job.index].processing.remove(position) else { return }
+    let left = processingCounts[position, default: 1] - 1
+    processingCounts[position] = left > 0 ? left : nil
+  }
+
+  private mutating func lowerCursor(of job: JobID, to position: Int?) {
+    guard let position else { return }
+    tiers[job.tier].jobs[job.index].claimCursor = min(tiers[job.tier].jobs[job.index].claimCursor, position)
+  }
+
+  /// Real progress: a document or a stage moved on.
+  mutating func moveOn(_ job: JobID, at now: Instant) {
+    lastActivityAt = now
+    tiers[job.tier].lastActivityAt = now
+    let last = tiers[job.tier].jobs[job.index].attempts.count - 1
+    if last >= 0 { tiers[job.tier].jobs[job.index].attempts[last].lastActivityAt = now }
+  }
+}

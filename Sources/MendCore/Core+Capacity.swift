@@ -1,0 +1,80 @@
+// What the executor can give, and what attempts were promised of it.
+
+extension Capacity {
+  /// Why a job with these needs can never start here, however long it waits; nil when it can.
+  ///
+  /// Found at submit, before any waiting (domain.md, "Health").
+  public func whyNeverSchedulable(_ resources: Resources) -> String? {
+    if resources.cpus > cpus + Self.tolerance {
+      return "needs \(Self.figure(resources.cpus)) CPUs, the \(executor.rawValue) executor has \(Self.figure(cpus))"
+    }
+    if resources.memoryBytes > memoryBytes {
+      return "needs \(resources.memoryBytes) bytes of memory, the \(executor.rawValue) executor has \(memoryBytes)"
+    }
+    if resources.requiresGPU && gpus == 0 {
+      return "needs a GPU, the \(executor.rawValue) executor has none"
+    }
+    return nil
+  }
+
+  /// CPUs are fractions that are added and taken away again.
+  static let tolerance = 1e-6
+
+  private static func figure(_ cpus: Double) -> String {
+    cpus == cpus.rounded() && cpus.magnitude < 1e15 ? String(Int64(cpus)) : String(cpus)
+  }
+}
+
+/// What live attempts hold of the capacity.
+struct ResourceUse: Hashable, Sendable {
+  private(set) var cpus = 0.0
+  private(set) var memoryBytes: Int64 = 0
+  private(set) var gpus = 0
+  private(set) var attempts = 0
+
+  func fits(_ resources: Resources, in capacity: Capacity) -> Bool {
+    cpus + resources.cpus <= capacity.cpus + Capacity.tolerance
+      && memoryBytes + resources.memoryBytes <= capacity.memoryBytes
+      && gpus + (resources.requiresGPU ? 1 : 0) <= capacity.gpus
+  }
+
+  /// True when nothing that needs a CPU can start.
+  func isFull(_ capacity: Capacity) -> Bool { capacity.cpus - cpus <= Capacity.tolerance }
+
+  mutating func add(_ resources: Resources) {
+    cpus += resources.cpus
+    memoryBytes += resources.memoryBytes
+    gpus += resources.requiresGPU ? 1 : 0
+    attempts += 1
+  }
+
+  mutating func remove(_ resources: Resources) {
+    attempts -= 1
+    // Fractions are not left over where nothing runs.
+    cpus = attempts == 0 ? 0 : cpus - resources.cpus
+    memoryBytes -= resources.memoryBytes
+    gpus -= resources.requiresGPU ? 1 : 0
+  }
+}
+
+extension Batch {
+  func extractorSpecification(of job: JobID) -> ExtractorSpecification {
+    specification.tiers[job.tier].extractors[tiers[job.tier].jobs[job.index].extractor]
+  }
+
+  /// What the job's next attempt is given: the specification with the overrides laid over it.
+  func submissionParameters(of job: JobID) -> SubmissionParameters {
+    let extractor = extractorSpecification(of: job)
+    let overrides = tiers[job.tier].jobs[job.index].overrides
+    let runTimeout: Duration? = if let override = overrides.runTimeout { override } else { extractor.timers.run }
+    return SubmissionParameters(
+      extractorName: extractor.name, work: extractor.work, executor: specification.executor,
+      resources: Resources(
+        cpus: overrides.cpus ?? extractor.resources.cpus,
+        memoryBytes: overrides.memoryBytes ?? extractor.resources.memoryBytes,
+        requiresGPU: overrides.requiresGPU ?? extractor.resources.requiresGPU),
+      priority: overrides.priority ?? specification.priority,
+      environment: extractor.environment.merging(overrides.environment) { _, new in new },
+      runTimeout: runTimeout)
+  }
+}
