@@ -1,1 +1,17 @@
-// The module's contents arrive with its first working version.
+public import MendProtobuf
+public import MendRPC
+
+/// The generated messages as payloads of calls: this is all that the codec and the calls know of each other.
+extension RPCMessage where Self: Message {
+  public static func decode(payload: RawSpan) throws(PayloadError) -> Self {
+    do throws(DecodingError) {
+      return try Self(serialized: payload)
+    } catch {
+      throw PayloadError(error.description)
+    }
+  }
+
+  public func encodePayload(into buffer: inout [UInt8]) {
+    append(to: &buffer)
+  }
+}

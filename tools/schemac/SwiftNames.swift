@@ -1,0 +1,210 @@
+/// How the schema's names become Swift's.
+///
+/// Types: the package is dropped, nested types stay nested; the packages below `google` and `grpc`, which are everybody's,
+/// give their types the prefix `Google` and `GRPC`. Fields and cases: lowerCamelCase, a last word id, ids, uri or url in
+/// capitals (`batch_id` is `batchID`); cases without their enum's name, if all have it.
+struct SwiftNames: Sendable {
+  /// By full schema name.
+  private(set) var types: [String: String] = [:]
+  /// Every simple name that the module will declare: Swift's and the runtime's names are qualified where they are hidden.
+  private(set) var declared: Set<String> = []
+  private var topLevel: [String: Location] = [:]
+
+  init(_ schema: Schema, _ diagnostics: inout Diagnostics) {
+    for file in schema.files {
+      let prefix = Self.prefix(of: file.package)
+      for message in file.messages { declare(message, outer: nil, prefix: prefix, &diagnostics) }
+      for declaration in file.enums { declare(declaration, outer: nil, prefix: prefix, &diagnostics) }
+    }
+    for file in schema.files {
+      for service in file.services {
+        let name = Self.prefix(of: file.package) + service.name.text
+        types[service.fullName] = name
+        for suffix in ["", "Service", "Client"] {
+          declareTopLevel(name + suffix, at: service.name.location, &diagnostics)
+        }
+      }
+    }
+    for file in schema.files { file.messages.forEach { checkMembers(of: $0, &diagnostics) } }
+    for file in schema.files { file.enums.forEach { Self.checkCases(of: $0, &diagnostics) } }
+  }
+
+  static func prefix(of package: String) -> String {
+    switch package.split(separator: ".").first {
+    case "google": "Google"
+    case "grpc": "GRPC"
+    default: ""
+    }
+  }
+
+  /// The name for the type, with the module in front where the schema declares one that hides it.
+  func swift(_ name: String) -> String { declared.contains(name) ? "Swift.\(name)" : name }
+  func runtime(_ name: String) -> String { declared.contains(name) ? "MendProtobuf.\(name)" : name }
+
+  func type(_ fullName: String) -> String { types[fullName] ?? fullName }
+
+  // MARK: Collisions
+
+  private mutating func declareTopLevel(_ name: String, at location: Location, _ diagnostics: inout Diagnostics) {
+    if name == "Schema" {
+      diagnostics.report("'Schema' is the name of the generated list of files; rename this", at: location)
+    } else if let other = topLevel[name] {
+      diagnostics.report(
+        "Swift type '\(name)' is declared twice, first for \(other.file):\(other.line):\(other.column)", at: location)
+    } else {
+      topLevel[name] = location
+    }
+    declared.insert(name)
+  }
+
+  private mutating func declare(
+    _ message: MessageDeclaration, outer: String?, prefix: String, _ diagnostics: inout Diagnostics
+  ) {
+    let name = declare(message.name, message.fullName, outer: outer, prefix: prefix, &diagnostics)
+    for inner in message.messages { declare(inner, outer: name, prefix: "", &diagnostics) }
+    for inner in message.enums { declare(inner, outer: name, prefix: "", &diagnostics) }
+    for oneof in message.oneofs { declared.insert(Self.typeName(oneof)) }
+  }
+
+  private mutating func declare(
+    _ declaration: EnumDeclaration, outer: String?, prefix: String, _ diagnostics: inout Diagnostics
+  ) {
+    _ = declare(declaration.name, declaration.fullName, outer: outer, prefix: prefix, &diagnostics)
+  }
+
+  private mutating func declare(
+    _ name: Name, _ fullName: String, outer: String?, prefix: String, _ diagnostics: inout Diagnostics
+  ) -> String {
+    let simple = prefix + name.text
+    if ["Type", "Protocol", "Self", "Any", "Swift", "MendProtobuf"].contains(simple) {
+      diagnostics.report("Swift has no room for a type called '\(simple)'; rename it", at: name.location)
+    }
+    if outer == nil { declareTopLevel(simple, at: name.location, &diagnostics) }
+    declared.insert(simple)
+    let swiftName = outer.map { "\($0).\(simple)" } ?? simple
+    types[fullName] = swiftName
+    return swiftName
+  }
+
+  private mutating func checkMembers(of message: MessageDeclaration, _ diagnostics: inout Diagnostics) {
+    var members: [String: Name] = [:]
+    func add(_ swiftName: String, _ name: Name) {
+      if Self.memberNames.contains(swiftName) {
+        diagnostics.report("'\(name.text)' would hide the runtime's '\(swiftName)'; rename it", at: name.location)
+      } else if let other = members[swiftName] {
+        diagnostics.report(
+          "'\(name.text)' and '\(other.text)' are both '\(swiftName)' in Swift", at: name.location)
+      }
+      members[swiftName] = name
+    }
+    for field in message.fields where field.oneof == nil { add(Self.property(field.name.text), field.name) }
+    for oneof in message.oneofs { add(Self.property(oneof.name.text), oneof.name) }
+    var nested: [String: Name] = [:]
+    let names = message.messages.map(\.name) + message.enums.map(\.name)
+      + message.oneofs.map { Name(text: Self.typeName($0), location: $0.name.location) }
+    for name in names {
+      if nested.updateValue(name, forKey: name.text) != nil {
+        diagnostics.report(
+          "Swift type '\(message.name.text).\(name.text)' is declared twice (a oneof is a type too)", at: name.location)
+      }
+      if topLevel[name.text] != nil, references(message, toTopLevel: name.text) {
+        diagnostics.report(
+          "'\(name.text)' in '\(message.name.text)' hides the type '\(name.text)' that its fields use", at: name.location)
+      }
+    }
+    message.messages.forEach { checkMembers(of: $0, &diagnostics) }
+    message.enums.forEach { Self.checkCases(of: $0, &diagnostics) }
+  }
+
+  /// Whether a field here or further in names the type, whose Swift name has nothing in front.
+  private func references(_ message: MessageDeclaration, toTopLevel name: String) -> Bool {
+    func isIt(_ type: FieldKind) -> Bool {
+      switch type {
+      case .message(let fullName), .enumeration(let fullName):
+        self.type(fullName).split(separator: ".").first.map(String.init) == name
+      case .map(_, let value): isIt(value)
+      case .scalar, .unresolved: false
+      }
+    }
+    return message.fields.contains { isIt($0.type) } || message.messages.contains { references($0, toTopLevel: name) }
+  }
+
+  private static func checkCases(of declaration: EnumDeclaration, _ diagnostics: inout Diagnostics) {
+    var cases: [String: Name] = [:]
+    for value in declaration.values {
+      let name = caseName(value, of: declaration)
+      if ["unrecognized", "rawValue", "allCases"].contains(name) {
+        diagnostics.report("'\(value.name.text)' would hide the runtime's '\(name)'; rename it", at: value.name.location)
+      } else if let other = cases[name], other.text != value.name.text {
+        diagnostics.report(
+          "'\(value.name.text)' and '\(other.text)' are both '\(name)' in Swift", at: value.name.location)
+      }
+      cases[name] = value.name
+    }
+  }
+
+  // MARK: Spelling
+
+  private static let memberNames: Set = ["unknownFields", "protobufName", "fieldNames", "hashValue"]
+
+  static func property(_ name: String) -> String { escaped(camelCase(name)) }
+
+  static func caseName(_ value: EnumDeclaration.Value, of declaration: EnumDeclaration) -> String {
+    escaped(camelCase(shortName(value, of: declaration)))
+  }
+
+  /// A oneof's enum: `result` is `Result`.
+  static func typeName(_ oneof: OneofDeclaration) -> String {
+    let name = camelCase(oneof.name.text)
+    return name.prefix(1).uppercased() + name.dropFirst()
+  }
+
+  static func method(_ name: String) -> String {
+    escaped(name.prefix(1).lowercased() + name.dropFirst())
+  }
+
+  /// A value's name without its enum's, in lower case: what people and scripts call it.
+  static func shortName(_ value: EnumDeclaration.Value, of declaration: EnumDeclaration) -> String {
+    let stripped = declaration.values.map { withoutPrefix($0.name.text, declaration.name.text) }
+    let name = stripped.contains(nil) ? nil : withoutPrefix(value.name.text, declaration.name.text)
+    return (name ?? value.name.text).lowercased()
+  }
+
+  /// `HEALTH_STATE_OK` without `HealthState`: compared without case and underscores.
+  private static func withoutPrefix(_ value: String, _ enumName: String) -> String? {
+    var rest = Substring(value)
+    for letter in enumName.lowercased() where letter != "_" {
+      while rest.first == "_" { rest = rest.dropFirst() }
+      guard rest.first?.lowercased() == String(letter) else { return nil }
+      rest = rest.dropFirst()
+    }
+    guard rest.first == "_" else { return nil }
+    while rest.first == "_" { rest = rest.dropFirst() }
+    return rest.first?.isLetter == true ? String(rest) : nil
+  }
+
+  private static let capitals = ["id": "ID", "ids": "IDs", "uri": "URI", "url": "URL"]
+
+  static func camelCase(_ name: String) -> String {
+    var words = name.split(separator: "_").map(String.init)
+    guard let first = words.first else { return name }
+    // A word that is all capitals is a word; one that is mixed keeps its humps.
+    words = words.map { $0.contains(where: \.isLowercase) ? $0 : $0.lowercased() }
+    var result = first == first.uppercased() ? words[0] : words[0].prefix(1).lowercased() + words[0].dropFirst()
+    for (index, word) in words.enumerated().dropFirst() {
+      let isLast = index == words.count - 1
+      result += (isLast ? capitals[word.lowercased()] : nil) ?? word.prefix(1).uppercased() + word.dropFirst()
+    }
+    return result.first?.isNumber == true ? "_\(result)" : result
+  }
+
+  private static let keywords: Set = [
+    "as", "associatedtype", "break", "case", "catch", "class", "continue", "default", "defer", "deinit", "do", "else",
+    "enum", "extension", "fallthrough", "false", "fileprivate", "for", "func", "guard", "if", "import", "in", "init",
+    "inout", "internal", "is", "let", "nil", "operator", "precedencegroup", "private", "protocol", "public", "repeat",
+    "rethrows", "return", "self", "static", "struct", "subscript", "super", "switch", "throw", "throws", "true", "try",
+    "typealias", "var", "where", "while",
+  ]
+
+  static func escaped(_ name: String) -> String { keywords.contains(name) ? "`\(name)`" : name }
+}
