@@ -158,6 +158,7 @@ extension HTTP2Session {
       return 0
     }
     unsafe stream.received.append(contentsOf: bytes)
+    unreadBytes &+= bytes.count
     stream.uncredited &+= bytes.count
     return 0
   }

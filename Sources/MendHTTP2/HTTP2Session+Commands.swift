@@ -38,6 +38,7 @@ extension HTTP2Session {
     guard stream.id == handle.id else { return }
     swap(&received, &stream.received)
     stream.receivedStart += taken
+    unreadBytes -= taken
     if stream.receivedStart == stream.received.count {
       stream.received.removeAll(keepingCapacity: true)
       stream.receivedStart = 0
@@ -63,6 +64,7 @@ extension HTTP2Session {
     guard let stream = streams.held(handle), stream.isClosed else { return }
     connectionCredit += stream.uncredited
     outboundBytes -= stream.pending
+    unreadBytes -= stream.unread
     streams.release(stream)
   }
 

@@ -17,6 +17,8 @@ internal import CNghttp2
   package internal(set) var counters = HTTP2Counters()
   /// Bytes that wait to be sent on all streams together.
   package internal(set) var outboundBytes = 0
+  /// Bytes that arrived on all streams together and were not taken yet.
+  package internal(set) var unreadBytes = 0
 
   let memory: HTTP2Memory
   // Set once in init, deleted in deinit.

@@ -1,0 +1,48 @@
+/// gRPC's length-prefixed messages: one byte that says whether the payload is compressed, four that say how long it is.
+enum MessageFraming {
+  static let prefixBytes = 5
+
+  enum Scan {
+    /// More bytes are needed; this many are known to belong to the message, prefix included.
+    case incomplete
+    /// The payload of the message that begins `bytes`.
+    case payload(Range<Int>)
+  }
+
+  /// Looks at what begins at `bytes`. The length is checked against `limit` before anything is kept for it.
+  static func scan(_ bytes: RawSpan, limit: Int, who: String) throws(RPCError) -> Scan {
+    guard bytes.byteCount >= prefixBytes else { return .incomplete }
+    let flag = unsafe bytes.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
+    let length = Int(UInt32(bigEndian: unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 1, as: UInt32.self)))
+    guard flag == 0 else {
+      throw RPCError(
+        .internal,
+        flag == 1
+          ? "\(who) is compressed, but its call names no grpc-encoding"
+          : "\(who) begins with flag \(flag); only 0 and 1 are known")
+    }
+    guard length <= limit else {
+      throw RPCError(.resourceExhausted, "\(who) has \(length) bytes; at most \(limit) are taken")
+    }
+    guard bytes.byteCount - prefixBytes >= length else { return .incomplete }
+    return .payload(prefixBytes..<(prefixBytes + length))
+  }
+
+  /// Appends prefix and payload.
+  @inline(__always)
+  static func append<E: Error>(to buffer: inout [UInt8], _ payload: (inout [UInt8]) throws(E) -> Void) throws(E) {
+    let start = buffer.count
+    buffer.append(contentsOf: [0, 0, 0, 0, 0])
+    do {
+      try payload(&buffer)
+    } catch {
+      buffer.removeLast(buffer.count - start)
+      throw error
+    }
+    let length = UInt32(clamping: buffer.count - start - prefixBytes)
+    buffer[start + 1] = UInt8(truncatingIfNeeded: length >> 24)
+    buffer[start + 2] = UInt8(truncatingIfNeeded: length >> 16)
+    buffer[start + 3] = UInt8(truncatingIfNeeded: length >> 8)
+    buffer[start + 4] = UInt8(truncatingIfNeeded: length)
+  }
+}

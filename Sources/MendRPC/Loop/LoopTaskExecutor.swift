@@ -1,0 +1,76 @@
+internal import MendHTTP2
+internal import NIOCore
+internal import NIOPosix
+
+/// Runs tasks on one event loop's thread, in batches: one entry in the loop's queue for all jobs of a tick.
+///
+/// Tasks that prefer it, and the nonisolated async functions they call, resume on the loop. So a call's handler and
+/// its connection share a thread, and what passes between them needs neither lock nor hop.
+final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
+  // Unchecked: `queue`, `spare` and `scheduled` are touched on the loop's thread alone.
+  private let loop: any EventLoop
+  private var queue: [UnownedJob] = []
+  private var spare: [UnownedJob] = []
+  private var scheduled = false
+  private var draining = false
+
+  init(_ loop: any EventLoop) {
+    self.loop = loop
+  }
+
+  func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    if loop.inEventLoop {
+      queue.append(job)
+      schedule()
+    } else {
+      loop.execute {
+        self.queue.append(job)
+        self.schedule()
+      }
+    }
+  }
+
+  private func schedule() {
+    guard !scheduled, !draining else { return }
+    scheduled = true
+    loop.execute {
+      self.scheduled = false
+      self.drain()
+    }
+  }
+
+  /// Runs what is queued now; what that adds waits for the loop's next tick, so that I/O has its turn.
+  func drain() {
+    guard !queue.isEmpty, !draining else { return }
+    draining = true
+    swap(&queue, &spare)
+    let executor = asUnownedTaskExecutor()
+    for job in spare { unsafe job.runSynchronously(on: executor) }
+    spare.removeAll(keepingCapacity: true)
+    draining = false
+    if !queue.isEmpty { schedule() }
+  }
+}
+
+/// What all connections of one event loop share.
+final class LoopContext: @unchecked Sendable {
+  // Unchecked: it is only ever handed to code on its own loop's thread.
+  let executor: LoopTaskExecutor
+  let memory = HTTP2Memory()
+
+  private init(_ loop: any EventLoop) {
+    executor = LoopTaskExecutor(loop)
+  }
+
+  private static let current = ThreadSpecificVariable<LoopContext>()
+
+  /// The context of the loop whose thread this is called on; made when it is first asked for.
+  static func of(_ loop: any EventLoop) -> LoopContext {
+    loop.preconditionInEventLoop()
+    if let context = current.currentValue { return context }
+    let context = LoopContext(loop)
+    current.currentValue = context
+    return context
+  }
+}

@@ -1,0 +1,103 @@
+internal import NIOCore
+
+/// What time does to a connection: a value, told the time by its owner.
+struct ConnectionTimers {
+  enum Action: Hashable {
+    case nothing, ping, shutDown, close
+  }
+
+  private let limits: ServerLimits
+  private let keepalive: ServerKeepalive
+  private let startedAt: NIODeadline
+  private var heardAt: NIODeadline
+  private var stalledSince: NIODeadline?
+  private var pingedAt: NIODeadline?
+  private var lastPing: NIODeadline?
+  private var strikes = 0
+  private var isRetiring = false
+  /// The peer's preface and SETTINGS arrived.
+  var isReady = false
+
+  init(_ limits: ServerLimits, _ keepalive: ServerKeepalive, now: NIODeadline) {
+    self.limits = limits
+    self.keepalive = keepalive
+    startedAt = now
+    heardAt = now
+  }
+
+  /// The peer said something that meant something.
+  mutating func heard(_ now: NIODeadline) {
+    heardAt = now
+  }
+
+  /// The server sent a response: pings were called for.
+  mutating func answered() {
+    strikes = 0
+    lastPing = nil
+  }
+
+  mutating func pingAnswered() {
+    pingedAt = nil
+  }
+
+  mutating func writabilityChanged(_ isWritable: Bool, now: NIODeadline) {
+    stalledSince = isWritable ? nil : now
+  }
+
+  /// Counts a ping; true when the peer sends too many of them.
+  mutating func pingIsTooMuch(_ now: NIODeadline) -> Bool {
+    defer { lastPing = now }
+    guard let lastPing, now - lastPing < TimeAmount(keepalive.minPingInterval) else { return false }
+    strikes += 1
+    return strikes > keepalive.maxPingStrikes
+  }
+
+  /// When to look next; always later than `now`.
+  func nextDue(now: NIODeadline, openCalls: Int) -> NIODeadline {
+    max(due(now, openCalls), now + .milliseconds(1))
+  }
+
+  private func due(_ now: NIODeadline, _ openCalls: Int) -> NIODeadline {
+    guard isReady else { return startedAt + TimeAmount(limits.handshakeTimeout) }
+    var due = NIODeadline.distantFuture
+    if let stalledSince { due = min(due, stalledSince + TimeAmount(limits.stallTimeout)) }
+    if let pingedAt {
+      due = min(due, pingedAt + TimeAmount(keepalive.timeout))
+    } else if let interval = keepalive.interval {
+      due = min(due, heardAt + TimeAmount(interval))
+    }
+    guard !isRetiring else { return due }
+    if let age = limits.maxConnectionAge { due = min(due, startedAt + TimeAmount(age)) }
+    // Nobody looks anew when a call ends, and requests that are being received have a time limit of their own.
+    if let idle = limits.idleTimeout { due = min(due, (openCalls == 0 ? heardAt : now) + TimeAmount(idle)) }
+    return openCalls > 0 ? min(due, now + TimeAmount(limits.requestTimeout)) : due
+  }
+
+  mutating func check(now: NIODeadline, openCalls: Int) -> Action {
+    guard isReady else { return now >= startedAt + TimeAmount(limits.handshakeTimeout) ? .close : .nothing }
+    if let stalledSince, now >= stalledSince + TimeAmount(limits.stallTimeout) { return .close }
+    if let pingedAt {
+      // Anything that arrived since is as good as the answer.
+      if heardAt > pingedAt {
+        self.pingedAt = nil
+      } else if now >= pingedAt + TimeAmount(keepalive.timeout) {
+        return .close
+      }
+    }
+    if !isRetiring {
+      if let age = limits.maxConnectionAge, now >= startedAt + TimeAmount(age) {
+        isRetiring = true
+        return .shutDown
+      }
+      if let idle = limits.idleTimeout, openCalls == 0, now >= heardAt + TimeAmount(idle) {
+        isRetiring = true
+        return .shutDown
+      }
+    }
+    if let interval = keepalive.interval, pingedAt == nil, now >= heardAt + TimeAmount(interval) {
+      pingedAt = now
+      return .ping
+    }
+    return .nothing
+  }
+}

@@ -1,0 +1,180 @@
+internal import MendHTTP2
+public import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+internal import Synchronization
+
+/// A gRPC server: listeners, their connections, and the handlers of a ``Router``.
+///
+/// `start()` binds, `shutdown(gracePeriod:)` ends everything that it started: the listeners, the connections, the
+/// handlers' tasks, and the event loops if they are its own. A server is started once.
+public final class RPCServer: Sendable {
+  private enum Phase {
+    case idle
+    case running(listeners: [any Channel], socketFiles: [String])
+    case shutDown
+  }
+  private struct State {
+    var phase = Phase.idle
+    var waiting: [CheckedContinuation<Void, Never>] = []
+  }
+
+  private let configuration: ServerConfiguration
+  private let shared: ServerShared
+  private let group: any EventLoopGroup
+  private let ownsGroup: Bool
+  private let state = Mutex(State())
+
+  /// Runs on `group`, or on event loops of its own (``ServerConfiguration/threadCount``).
+  public init(router: Router, configuration: ServerConfiguration, on group: (any EventLoopGroup)? = nil) {
+    self.configuration = configuration
+    shared = ServerShared(router, configuration)
+    ownsGroup = group == nil
+    self.group = group ?? MultiThreadedEventLoopGroup(numberOfThreads: max(1, configuration.threadCount))
+  }
+
+  /// Connections that are open, or closed with handlers that have not returned.
+  public var connectionCount: Int { shared.connectionCount }
+
+  /// Listens on every address of the configuration; answers where, with the ports that were picked.
+  ///
+  /// All or nothing: when one address can't be had, those before it are given up again and UNAVAILABLE is thrown.
+  @discardableResult
+  public func start() async throws(RPCError) -> [PeerAddress] {
+    let mayStart = state.withLock { state in
+      guard case .idle = state.phase else { return false }
+      state.phase = .running(listeners: [], socketFiles: [])
+      return true
+    }
+    guard mayStart else { throw RPCError(.failedPrecondition, "the server was started before") }
+    var channels: [any Channel] = []
+    var files: [String] = []
+    var addresses: [PeerAddress] = []
+    do throws(RPCError) {
+      for listener in configuration.listeners {
+        let channel = try await bind(listener)
+        channels.append(channel)
+        switch listener.address {
+        case .unix(let path):
+          files.append(path)
+          addresses.append(.unix(path: path))
+        case .tcp(let host, let port):
+          addresses.append(.inet(host: host, port: channel.localAddress?.port ?? port))
+        }
+      }
+    } catch {
+      for channel in channels { _ = try? await channel.close() }
+      for path in files { SocketFile.remove(path) }
+      state.withLock { $0.phase = .idle }
+      throw error
+    }
+    state.withLock { $0.phase = .running(listeners: channels, socketFiles: files) }
+    return addresses
+  }
+
+  /// Waits until `shutdown(gracePeriod:)` has finished, whoever called it.
+  public func waitUntilShutdown() async {
+    await withCheckedContinuation { continuation in
+      let isDone = state.withLock { state in
+        if case .shutDown = state.phase { return true }
+        state.waiting.append(continuation)
+        return false
+      }
+      if isDone { continuation.resume() }
+    }
+  }
+
+  /// Takes no new connections and no new calls (GOAWAY), lets the open calls end, and returns when all have.
+  ///
+  /// After `gracePeriod` the connections are closed and their handlers cancelled; handlers that don't return within five
+  /// more seconds are left behind. Calling it again waits for the first call.
+  public func shutdown(gracePeriod: Duration = .seconds(30)) async {
+    let running: (listeners: [any Channel], files: [String])? = state.withLock { state in
+      switch state.phase {
+      case .running(let listeners, let files):
+        // Claimed: a second caller finds nothing to do.
+        state.phase = .shutDown
+        return (listeners, files)
+      case .idle:
+        state.phase = .shutDown
+        return ([], [])
+      case .shutDown:
+        return nil
+      }
+    }
+    guard let running else { return }
+    for channel in running.listeners { _ = try? await channel.close() }
+    for path in running.files { SocketFile.remove(path) }
+    shared.shutDownConnections()
+    let timer = group.next()
+    let close = timer.scheduleTask(in: TimeAmount(gracePeriod)) { [shared] in shared.closeConnections() }
+    let abandon = timer.scheduleTask(in: TimeAmount(gracePeriod) + .seconds(5)) { [shared] in
+      shared.abandonConnections()
+    }
+    await shared.waitForConnections()
+    close.cancel()
+    abandon.cancel()
+    // Tasks that were left behind still need their loops.
+    if ownsGroup, shared.connectionCount == 0 { _ = try? await group.shutdownGracefully() }
+    let waiting = state.withLock { state in
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for continuation in waiting { continuation.resume() }
+  }
+
+  // MARK: Listening
+
+  private func bind(_ listener: Listener) async throws(RPCError) -> any Channel {
+    let tls = try listener.tls.map { files throws(RPCError) in try TLSContexts.server(files) }
+    let bootstrap = ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 1024)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelInitializer { [shared] channel in
+        channel.eventLoop.makeCompletedFuture { try Self.addHandlers(to: channel, shared, tls, listener.address) }
+      }
+    do {
+      switch listener.address {
+      case .tcp(let host, let port):
+        return try await bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+          .bind(host: host, port: port).get()
+      case .unix(let path):
+        try SocketFile.prepare(path)
+        let channel = try await bootstrap.bind(unixDomainSocketPath: path).get()
+        try SocketFile.restrict(path)
+        return channel
+      }
+    } catch let error as RPCError {
+      throw error
+    } catch {
+      throw RPCError(.unavailable, "can't listen on \(listener.address.description): \(error)")
+    }
+  }
+
+  private static func addHandlers(
+    to channel: any Channel, _ shared: ServerShared, _ tls: NIOSSLContext?, _ address: Listener.Address
+  ) throws {
+    guard !shared.isFull else {
+      channel.close(promise: nil)
+      return
+    }
+    let peer: PeerAddress =
+      switch address {
+      case .unix(let path): .unix(path: path)
+      case .tcp:
+        .inet(host: channel.remoteAddress?.ipAddress ?? "unknown", port: channel.remoteAddress?.port ?? 0)
+      }
+    if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
+    try channel.pipeline.syncOperations.addHandler(
+      ServerConnection(shared, channel, peer: peer, isSecure: tls != nil))
+  }
+}
+
+extension Listener.Address: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .tcp(let host, let port): PeerAddress.inet(host: host, port: port).description
+    case .unix(let path): "unix:\(path)"
+    }
+  }
+}

@@ -1,0 +1,404 @@
+internal import MendHTTP2
+internal import NIOCore
+
+/// One call on a server: its stream, its handler and its end.
+///
+/// The call is over when its status was sent, or when something ended it before: the caller's reset, its deadline, the
+/// connection's loss, a broken request. `failure` then says which, every wait ends with it, and the handler's task is
+/// cancelled.
+final class ServerCall: @unchecked Sendable {
+  // Unchecked: everything but `loop` and `context` is touched on the loop's thread alone; what handlers call from
+  // elsewhere hops there first.
+  let loop: any EventLoop
+  let connection: ServerConnection
+  private(set) var storage = CallStorage()
+  private(set) var handle: StreamHandle
+  private(set) var route: Route?
+  var worker: CallWorker?
+  var deadline: NIODeadline?
+  private(set) var startedAt: NIODeadline
+
+  /// The caller sent all that it wants to send.
+  var requestEnded = false
+  private(set) var failure: RPCError?
+  private(set) var isOver = false
+  private(set) var isStarted = false
+  private var responseStarted = false
+  private(set) var requestBytes = 0
+  private var responseBytes = 0
+
+  private var arrivals = 0
+  private var arrivalsSeen = 0
+  private var reader: CheckedContinuation<Void, Never>?
+  private var writers: [CheckedContinuation<Void, Never>] = []
+
+  init(_ connection: ServerConnection, _ handle: StreamHandle, now: NIODeadline) {
+    self.connection = connection
+    self.handle = handle
+    loop = connection.loop
+    startedAt = now
+  }
+
+  /// Makes a call that nobody else knows any more ready for another stream.
+  func reuse(_ handle: StreamHandle, now: NIODeadline) {
+    if !isKnownUniquelyReferenced(&storage) { storage = CallStorage() } else { storage.recycle() }
+    self.handle = handle
+    route = nil
+    deadline = nil
+    startedAt = now
+    requestEnded = false
+    failure = nil
+    isOver = false
+    isStarted = false
+    responseStarted = false
+    requestBytes = 0
+    responseBytes = 0
+    arrivals = 0
+    arrivalsSeen = 0
+  }
+
+  var context: ServerContext { ServerContext(storage: storage) }
+
+  func assign(_ route: Route) {
+    self.route = route
+    connection.server.observer?.callStarted(route.method)
+  }
+
+  // MARK: The handler
+
+  /// Runs an inline handler on the complete request.
+  func runInline(_ handler: Route.Inline) {
+    isStarted = true
+    var outcome: RPCError?
+    do throws(RPCError) {
+      let context = context
+      try takeOnly { payload throws(RPCError) in
+        connection.session.write(handle) { buffer in
+          let before = buffer.count
+          do throws(RPCError) {
+            try MessageFraming.append(to: &buffer) { (buffer) throws(RPCError) in
+              try handler(payload, context, &buffer)
+            }
+          } catch {
+            outcome = error
+          }
+          responseBytes = buffer.count - before
+        }
+      }
+    } catch {
+      outcome = error
+    }
+    if outcome == nil { startResponse() }
+    finish(outcome)
+  }
+
+  /// Runs a handler that may suspend, within a worker's task.
+  func run() async {
+    guard failure == nil, !isOver, let route, case .task(let run) = route.handler else { return }
+    do throws(RPCError) {
+      try await run(self)
+      finish(nil)
+    } catch {
+      finish(error)
+    }
+  }
+
+  func markStarted() {
+    isStarted = true
+  }
+
+  // MARK: Requests
+
+  enum Next<Message: Sendable>: Sendable {
+    case message(Message)
+    case end
+    case wait
+  }
+
+  /// The one message of a request that is complete.
+  func takeOnlyMessage<M: RPCMessage>(_ type: M.Type) throws(RPCError) -> M {
+    if let failure { throw failure }
+    var message: M?
+    try takeOnly { payload throws(RPCError) in message = try Self.decode(M.self, payload) }
+    guard let message else { throw RPCError(.internal, "the request ended without a message") }
+    return message
+  }
+
+  private func takeOnly(_ body: (RawSpan) throws(RPCError) -> Void) throws(RPCError) {
+    var found = false
+    var left = 0
+    let limit = connection.server.limits.maxRequestBytes
+    try connection.session.withReceived(handle) { bytes throws(RPCError) in
+      requestBytes = bytes.byteCount
+      left = bytes.byteCount
+      guard case .payload(let range) = try MessageFraming.scan(bytes, limit: limit, who: "the request") else {
+        return 0
+      }
+      found = true
+      left = bytes.byteCount - range.upperBound
+      if left == 0 { try body(bytes.extracting(range)) }
+      return range.upperBound
+    }
+    if found, left == 0 { return }
+    throw RPCError(
+      .internal,
+      found
+        ? "the request has \(left) bytes after its message; this method takes one"
+        : left == 0
+          ? "the request ended without a message"
+          : "the request was cut short: its stream ended \(left) bytes into a message")
+  }
+
+  private static func decode<M: RPCMessage>(_ type: M.Type, _ payload: RawSpan) throws(RPCError) -> M {
+    do {
+      return try M.decode(payload: payload)
+    } catch {
+      throw RPCError(.invalidArgument, "the request is not a \(M.self): \(error.message)")
+    }
+  }
+
+  func nextResult<M: RPCMessage>(_ type: M.Type) -> Result<Next<M>, RPCError> {
+    do throws(RPCError) { return .success(try next(type)) } catch { return .failure(error) }
+  }
+
+  private func next<M: RPCMessage>(_ type: M.Type) throws(RPCError) -> Next<M> {
+    if let failure { throw failure }
+    guard !isOver else { throw RPCError(.cancelled, "the call has ended") }
+    let session = connection.session
+    var message: M?
+    let limit = connection.server.limits.maxRequestBytes
+    try session.withReceived(handle) { bytes throws(RPCError) in
+      guard case .payload(let range) = try MessageFraming.scan(bytes, limit: limit, who: "a request message") else {
+        return 0
+      }
+      message = try Self.decode(M.self, bytes.extracting(range))
+      requestBytes += range.upperBound
+      return range.upperBound
+    }
+    let unread = session.unreadCount(of: handle)
+    if let message {
+      session.giveCredit(handle, keeping: unread)
+      connection.scheduleFlush()
+      return .message(message)
+    }
+    if requestEnded {
+      guard unread == 0 else {
+        throw RPCError(.internal, "the request was cut short: its stream ended \(unread) bytes into a message")
+      }
+      return .end
+    }
+    // A message may be larger than the window: while somebody waits for it, its parts are credited as they come.
+    session.giveCredit(handle, keeping: 0)
+    connection.scheduleFlush()
+    arrivalsSeen = arrivals
+    return .wait
+  }
+
+  /// Suspends until more of the request arrived or the call is over. Throws only when its own task is cancelled.
+  func waitForRequest() async throws(RPCError) {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        onLoop { call in
+          if call.failure != nil || call.requestEnded || call.arrivals != call.arrivalsSeen {
+            continuation.resume()
+          } else {
+            call.reader?.resume()
+            call.reader = continuation
+          }
+        }
+      }
+    } onCancel: {
+      loop.execute { self.wakeReader() }
+    }
+    if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
+  }
+
+  /// Bytes or the end of the request arrived.
+  func requestArrived() {
+    arrivals += 1
+    wakeReader()
+  }
+
+  private func wakeReader() {
+    reader?.resume()
+    reader = nil
+  }
+
+  // MARK: Responses
+
+  /// Queues a message; false when the writer should wait.
+  func write(_ message: some RPCMessage) throws(RPCError) -> Bool {
+    if let failure { throw failure }
+    guard !isOver else { throw RPCError(.cancelled, "the call has ended") }
+    let session = connection.session
+    if !responseStarted { startResponse() }
+    let pending = session.write(handle) { buffer in
+      let before = buffer.count
+      MessageFraming.append(to: &buffer) { message.encodePayload(into: &$0) }
+      responseBytes += buffer.count - before
+    }
+    connection.scheduleFlush()
+    let limits = connection.server.limits
+    if pending < limits.responseHighWaterBytes, session.outboundBytes < limits.maxBufferedResponseBytes { return true }
+    session.notifyWhenDrained(handle, to: limits.responseHighWaterBytes / 2)
+    return false
+  }
+
+  /// The one response of a call that has one.
+  func writeOnly(_ message: some RPCMessage) throws(RPCError) {
+    _ = try write(message)
+  }
+
+  func waitUntilDrained() async throws(RPCError) {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        onLoop { call in
+          let low = call.connection.server.limits.responseHighWaterBytes / 2
+          if call.failure != nil || call.isOver || call.connection.session.pendingCount(of: call.handle) <= low {
+            continuation.resume()
+          } else {
+            call.writers.append(continuation)
+          }
+        }
+      }
+    } onCancel: {
+      loop.execute { self.drained() }
+    }
+    if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
+  }
+
+  func drained() {
+    let waiting = writers
+    writers = []
+    for continuation in waiting { continuation.resume() }
+  }
+
+  private func onLoop(_ body: @escaping @Sendable (ServerCall) -> Void) {
+    if loop.inEventLoop {
+      body(self)
+    } else {
+      loop.execute { body(self) }
+    }
+  }
+
+  private func startResponse() {
+    responseStarted = true
+    let metadata = storage.takeResponse().initial
+    guard let metadata, !metadata.isEmpty else {
+      connection.session.respond(handle, WireHeaders.response)
+      return
+    }
+    var block = WireHeaders.responseBlock()
+    metadata.append(to: &block)
+    connection.session.respond(handle, block, endStream: false)
+  }
+
+  // MARK: The end
+
+  /// Sends the status, unless the call ended otherwise before.
+  func finish(_ error: RPCError?) {
+    guard !isOver else { return }
+    var trailing = storage.takeResponse().trailing
+    if let error {
+      let metadata = trailing.take()
+      var block = responseStarted ? HeaderBlock() : WireHeaders.responseBlock()
+      WireHeaders.appendStatus(error, to: &block)
+      metadata?.append(to: &block)
+      error.metadata.append(to: &block)
+      if responseStarted {
+        connection.session.finish(handle, trailers: block)
+      } else {
+        connection.session.respond(handle, block, endStream: true)
+      }
+    } else {
+      if !responseStarted { startResponse() }
+      if let trailing, !trailing.isEmpty {
+        var block = HeaderBlock()
+        block.append("grpc-status", "0")
+        trailing.append(to: &block)
+        connection.session.finish(handle, trailers: block)
+      } else {
+        connection.session.finish(handle, trailers: WireHeaders.okTrailers)
+      }
+    }
+    end(error?.code ?? .ok)
+    connection.scheduleFlush()
+  }
+
+  /// Answers with an HTTP status: what asked was no gRPC client.
+  func finish(httpStatus: String, _ name: String, _ value: String) {
+    guard !isOver else { return }
+    var block = HeaderBlock()
+    block.append(":status", httpStatus)
+    block.append(name, value)
+    connection.session.respond(handle, block, endStream: true)
+    end(.unknown)
+  }
+
+  /// Ends the call and its handler, and says so to the caller if it may still listen.
+  func abort(_ error: RPCError) {
+    guard !isOver else { return }
+    failure = error
+    if responseStarted, connection.session.pendingCount(of: handle) > 0 {
+      // The status would have to wait behind what the caller doesn't read.
+      connection.session.reset(handle, .cancel)
+      end(error.code)
+    } else {
+      finish(error)
+    }
+    stop()
+    connection.scheduleFlush()
+  }
+
+  /// The stream is gone: nothing can be sent any more.
+  func streamClosed(_ error: @autoclosure () -> RPCError) {
+    if !isOver {
+      let error = error()
+      failure = error
+      end(error.code)
+    }
+    stop()
+  }
+
+  /// Every wait of the handler ends, and its task is cancelled if it still runs.
+  private func stop() {
+    if failure == nil { failure = RPCError(.cancelled, "the call has ended") }
+    wakeReader()
+    drained()
+    worker?.cancel()
+  }
+
+  private func end(_ code: StatusCode) {
+    isOver = true
+    connection.callEnded(self)
+    guard let observer = connection.server.observer else { return }
+    if let route {
+      observer.callFinished(
+        route.method, code, after: .nanoseconds((NIODeadline.now() - startedAt).nanoseconds),
+        requestBytes: requestBytes, responseBytes: responseBytes)
+    } else {
+      observer.callRejected(code)
+    }
+  }
+}
+
+/// The header lists of gRPC's wire that are always the same.
+enum WireHeaders {
+  static let response = StaticHeaders([(":status", "200"), ("content-type", "application/grpc")])
+  static let okTrailers = StaticHeaders([("grpc-status", "0")])
+
+  static func responseBlock() -> HeaderBlock {
+    var block = HeaderBlock()
+    block.append(":status", "200")
+    block.append("content-type", "application/grpc")
+    return block
+  }
+
+  static func appendStatus(_ error: RPCError, to block: inout HeaderBlock) {
+    block.append("grpc-status", String(error.code.rawValue))
+    if !error.message.isEmpty { block.append("grpc-message".utf8, PercentEncoding.encode(error.message.utf8)) }
+    // Legal in every answer, and what a caller needs whose grpc-encoding was refused.
+    if error.code == .unimplemented { block.append("grpc-accept-encoding", "identity") }
+    if !error.details.isEmpty { block.append("grpc-status-details-bin".utf8, Base64.encode(error.details)) }
+  }
+}

@@ -1,0 +1,131 @@
+/// Where a server listens, what it allows, and who watches it.
+public struct ServerConfiguration: Sendable {
+  public var listeners: [Listener]
+  public var limits = ServerLimits()
+  public var keepalive = ServerKeepalive()
+  /// Event loops, if the server makes its own. One thread each.
+  public var threadCount = 1
+
+  /// Decides whether a call may begin, and who makes it: ``ServerContext/identity``. Runs on the connection's loop
+  /// before the request's messages are read, so it must be cheap and never wait. What it throws ends the call.
+  public var authorize: (@Sendable (MethodDescriptor, Metadata, PeerAddress) throws(RPCError) -> CallIdentity?)?
+  public var observer: (any ServerObserver)?
+
+  public init(listeners: [Listener] = []) {
+    self.listeners = listeners
+  }
+}
+
+/// One address to listen on.
+public struct Listener: Hashable, Sendable {
+  public enum Address: Hashable, Sendable {
+    /// Port 0 picks a free one.
+    case tcp(host: String, port: Int)
+    /// A socket file for its owner only (mode 0600). One that nobody listens on is replaced; anything else that
+    /// stands at the path is left alone and refuses the start.
+    case unix(path: String)
+  }
+
+  public var address: Address
+  public var tls: ServerTLS?
+
+  public static func tcp(host: String, port: Int, tls: ServerTLS? = nil) -> Listener {
+    Listener(address: .tcp(host: host, port: port), tls: tls)
+  }
+
+  public static func unix(path: String) -> Listener {
+    Listener(address: .unix(path: path), tls: nil)
+  }
+}
+
+/// PEM files for a listener that speaks TLS (1.2 or later, ALPN `h2`).
+public struct ServerTLS: Hashable, Sendable {
+  public var certificateChainFile: String
+  public var privateKeyFile: String
+  /// Where it is set, a caller has to show a certificate that this authority signed.
+  public var clientAuthorityFile: String?
+
+  public init(certificateChainFile: String, privateKeyFile: String, clientAuthorityFile: String? = nil) {
+    self.certificateChainFile = certificateChainFile
+    self.privateKeyFile = privateKeyFile
+    self.clientAuthorityFile = clientAuthorityFile
+  }
+}
+
+/// What one server gives to its callers at most. Every bound has a default and its reason.
+public struct ServerLimits: Hashable, Sendable {
+  /// Connections at once; more are closed as they arrive. Each costs about 20 KB when idle.
+  public var maxConnections = 10_000
+  /// Calls that one connection may have open.
+  public var maxConcurrentStreams = 1000
+  /// Handlers of one connection that run at once, those included whose call is gone: callers that start and cancel
+  /// calls (CVE-2023-44487) cannot pile up work. Twice the streams: a handler may need a moment to notice its end.
+  public var maxRunningCalls = 2000
+  /// One request message; gRPC's usual limit.
+  public var maxRequestBytes = 4 * 1024 * 1024
+  /// A request's metadata, as RFC 9113 6.5.2 counts it.
+  public var maxMetadataBytes = 16 * 1024
+  /// Request bytes of one connection that wait for the rest of their message or for their handler.
+  public var maxBufferedRequestBytes = 16 * 1024 * 1024
+  /// Response bytes that wait on one call before its writer suspends; it goes on at half of them.
+  public var responseHighWaterBytes = 64 * 1024
+  /// Response bytes that wait on all calls of one connection before all of its writers suspend.
+  public var maxBufferedResponseBytes = 16 * 1024 * 1024
+
+  /// TLS, preface and first SETTINGS have to be complete by then.
+  public var handshakeTimeout = Duration.seconds(10)
+  /// A unary request has to be complete by then.
+  public var requestTimeout = Duration.seconds(60)
+  /// A connection that accepts no bytes for this long is closed, and its calls with it.
+  public var stallTimeout = Duration.seconds(120)
+  /// A connection without calls is closed, gracefully, after this time; nil keeps it.
+  public var idleTimeout: Duration? = .seconds(1800)
+  /// A connection of this age is closed, gracefully, so that callers spread anew; nil keeps it.
+  public var maxConnectionAge: Duration?
+
+  /// Frames per second and connection that ask for work and carry no call (PING, SETTINGS, PRIORITY ...), with a burst.
+  public var controlFrameBurst = 2000, controlFramesPerSecond = 200
+  /// Calls that callers may cancel. Honest callers do, so the bound is generous.
+  public var cancelBurst = 2000, cancelsPerSecond = 200
+  /// Broken frames that cost only their stream (CVE-2025-8671).
+  public var faultBurst = 200, faultsPerSecond = 10
+
+  public init() {}
+}
+
+/// Pings, both ways.
+public struct ServerKeepalive: Hashable, Sendable {
+  /// A connection that was silent for this long is pinged; nil never pings.
+  public var interval: Duration? = .seconds(300)
+  /// It is closed when it doesn't answer in this time.
+  public var timeout = Duration.seconds(20)
+  /// Callers may ping this often while the server sends nothing.
+  public var minPingInterval = Duration.seconds(300)
+  /// Pings above that rate that are forgiven; then GOAWAY(ENHANCE_YOUR_CALM), as gRPC has it. Sending a response
+  /// starts the count anew.
+  public var maxPingStrikes = 2
+
+  public init() {}
+}
+
+/// Told what a server does, on its event loops: must be cheap and never wait.
+public protocol ServerObserver: Sendable {
+  func connectionOpened(_ peer: PeerAddress)
+  func connectionClosed(_ peer: PeerAddress, bytesReceived: Int, bytesSent: Int)
+  func callStarted(_ method: MethodDescriptor)
+  /// `requestBytes` and `responseBytes` are messages with their prefixes.
+  func callFinished(
+    _ method: MethodDescriptor, _ code: StatusCode, after duration: Duration, requestBytes: Int, responseBytes: Int)
+  /// A call that reached no handler: unknown, unauthorized or malformed.
+  func callRejected(_ code: StatusCode)
+}
+
+extension ServerObserver {
+  public func connectionOpened(_ peer: PeerAddress) {}
+  public func connectionClosed(_ peer: PeerAddress, bytesReceived: Int, bytesSent: Int) {}
+  public func callStarted(_ method: MethodDescriptor) {}
+  public func callFinished(
+    _ method: MethodDescriptor, _ code: StatusCode, after duration: Duration, requestBytes: Int, responseBytes: Int
+  ) {}
+  public func callRejected(_ code: StatusCode) {}
+}

@@ -1,0 +1,374 @@
+internal import MendHTTP2
+internal import NIOCore
+
+/// One connection of a server: a session, its calls and their workers, in one channel handler.
+///
+/// A read is fed to the session as a whole, the events it made are worked through, handlers run, and what the session
+/// has to say is written once.
+final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
+  // Unchecked: everything is touched on the channel's loop alone; whoever comes from elsewhere hops there first.
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  let server: ServerShared
+  let loop: any EventLoop
+  let session: HTTP2Session
+  let workers: CallWorkers
+  let peer: PeerAddress
+  let isSecure: Bool
+  var timers: ConnectionTimers
+
+  private var channelContext: ChannelHandlerContext?
+  private var calls: [ServerCall?] = []
+  private(set) var openCalls = 0
+  private var events: [HTTP2Event] = []
+  private var isReading = false
+  private var isFlushScheduled = false
+  private var isClosed = false
+  private(set) var isShuttingDown = false
+  private var shutdownAnnounced = false
+  private var earliestDeadline: NIODeadline?
+  private var timer: Scheduled<Void>?
+  private var timerAt = NIODeadline.distantFuture
+  private static let shutdownPing: UInt64 = 0x6d65_6e64_2e67_6f21
+
+  init(_ server: ServerShared, _ channel: any Channel, peer: PeerAddress, isSecure: Bool) throws {
+    self.server = server
+    self.peer = peer
+    self.isSecure = isSecure
+    loop = channel.eventLoop
+    let shared = LoopContext.of(loop)
+    session = try HTTP2Session(role: .server, limits: server.sessionLimits, memory: shared.memory)
+    workers = CallWorkers(shared.executor)
+    timers = ConnectionTimers(server.limits, server.keepalive, now: .now())
+  }
+
+  // MARK: The channel
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    channelContext = context
+    workers.onIdle = { [self] in server.connectionEnded(self) }
+    server.connectionStarted(self)
+    if context.channel.isActive { flush() }
+    arm()
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    flush()
+    context.fireChannelActive()
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    let buffer = unwrapInboundIn(data)
+    let now = NIODeadline.now()
+    isReading = true
+    do throws(HTTP2Error) {
+      try session.receive(buffer.readableBytesSpan, now: now.uptimeNanoseconds)
+      work(now)
+    } catch {
+      work(now)
+      isReading = false
+      flush()
+      close()
+      return
+    }
+    workers.kick()
+    if openCalls > 0 { arm(at: earliestDeadline, now: now) }
+    earliestDeadline = nil
+    isReading = false
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    flush()
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    timers.writabilityChanged(context.channel.isWritable, now: .now())
+    if context.channel.isWritable { flush() } else { arm() }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    context.close(promise: nil)
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    ended()
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) {
+    ended()
+  }
+
+  private func ended() {
+    guard !isClosed else { return }
+    isClosed = true
+    channelContext = nil
+    timer?.cancel()
+    for call in calls { call?.streamClosed(RPCError(.cancelled, "the connection to \(peer) is lost")) }
+    calls.removeAll()
+    workers.close()
+  }
+
+  func close() {
+    channelContext?.close(promise: nil)
+  }
+
+  // MARK: Events
+
+  private func work(_ now: NIODeadline) {
+    session.exchangeEvents(with: &events)
+    guard !events.isEmpty else { return }
+    timers.heard(now)
+    for event in events {
+      switch event {
+      case .headers(let handle, let endStream):
+        opened(handle, endStream, now)
+      case .data(let handle, let endStream):
+        if let call = call(handle) { arrived(call, endStream) }
+      case .trailers(let handle):
+        if let call = call(handle) { arrived(call, true) }
+      case .closed(let handle, let code):
+        closed(handle, code)
+      case .drained(let handle):
+        call(handle)?.drained()
+      case .settings:
+        timers.isReady = true
+      case .goAway:
+        // The caller opens no more; what is open goes on.
+        break
+      case .pingReceived:
+        if timers.pingIsTooMuch(now) { session.terminate(.enhanceYourCalm) }
+      case .pingAcknowledged(let opaque):
+        timers.pingAnswered()
+        if opaque == Self.shutdownPing { announceShutdown() }
+      }
+    }
+    events.removeAll(keepingCapacity: true)
+  }
+
+  private func call(_ handle: StreamHandle) -> ServerCall? {
+    guard Int(handle.slot) < calls.count, let call = calls[Int(handle.slot)], call.handle == handle else { return nil }
+    return call
+  }
+
+  private func obtain(_ handle: StreamHandle, _ now: NIODeadline) -> ServerCall {
+    let slot = Int(handle.slot)
+    while calls.count <= slot { calls.append(nil) }
+    if calls[slot] != nil, isKnownUniquelyReferenced(&calls[slot]), let call = calls[slot] {
+      call.reuse(handle, now: now)
+      return call
+    }
+    let call = ServerCall(self, handle, now: now)
+    calls[slot] = call
+    return call
+  }
+
+  private func opened(_ handle: StreamHandle, _ endStream: Bool, _ now: NIODeadline) {
+    let call = obtain(handle, now)
+    openCalls += 1
+    session.exchangeHeaders(of: handle, with: &call.storage.metadata.block)
+    let head = RequestHead(call.storage.metadata.block)
+    guard head.isPost else { return call.finish(httpStatus: "405", "allow", "POST") }
+    guard head.isGRPC else { return call.finish(httpStatus: "415", "accept", "application/grpc") }
+    do throws(RPCError) {
+      let route = try accept(call, head, now)
+      call.assign(route)
+      if route.takesOneMessage {
+        if endStream { arrived(call, true) }
+      } else {
+        call.requestEnded = endStream
+        start(call)
+      }
+    } catch {
+      call.finish(error)
+    }
+  }
+
+  /// Everything that may refuse a call before its handler runs.
+  private func accept(_ call: ServerCall, _ head: RequestHead, _ now: NIODeadline) throws(RPCError) -> Route {
+    let storage = call.storage
+    let block = storage.metadata.block
+    guard let route = server.routes.route(block.bytes, head.path) else {
+      throw server.routes.unknown(block.text(head.path))
+    }
+    guard head.isIdentityEncoded else {
+      throw RPCError(
+        .unimplemented, "grpc-encoding \(head.encoding(block)) is not supported; send messages uncompressed")
+    }
+    if let fault = head.fault { throw fault }
+    if let timeout = head.timeout {
+      guard timeout > 0 else { throw RPCError(.deadlineExceeded, "the call's timeout is 0") }
+      let deadline = now + .nanoseconds(timeout)
+      call.deadline = deadline
+      storage.deadline = .now + .nanoseconds(timeout)
+      earliestDeadline = min(earliestDeadline ?? deadline, deadline)
+    }
+    guard workers.busyCount < server.limits.maxRunningCalls else {
+      throw RPCError(
+        .resourceExhausted,
+        "\(server.limits.maxRunningCalls) calls of this connection are still running; wait for some to end")
+    }
+    storage.method = route.method
+    if head.hasBinaryMetadata { storage.metadata = try Metadata(receiving: block) }
+    storage.peer = peer
+    storage.isSecure = isSecure
+    if let authorize = server.authorize {
+      storage.identity = try authorize(route.method, storage.metadata, peer)
+    }
+    return route
+  }
+
+  private func arrived(_ call: ServerCall, _ endStream: Bool) {
+    guard !call.isOver else {
+      session.giveCredit(call.handle, keeping: 0)
+      return
+    }
+    if endStream { call.requestEnded = true }
+    guard let route = call.route, route.takesOneMessage else { return call.requestArrived() }
+    if endStream {
+      start(call)
+      return
+    }
+    // The handler needs the whole message: what is refused is refused early, the rest may come.
+    do throws(RPCError) {
+      let limit = server.limits.maxRequestBytes
+      try session.withReceived(call.handle) { bytes throws(RPCError) in
+        _ = try MessageFraming.scan(bytes, limit: limit, who: "the request")
+        guard bytes.byteCount <= limit + MessageFraming.prefixBytes else {
+          throw RPCError(.internal, "the request goes on after its message; this method takes one")
+        }
+        return 0
+      }
+      guard session.unreadBytes <= server.limits.maxBufferedRequestBytes else {
+        throw RPCError(
+          .resourceExhausted,
+          "\(session.unreadBytes) bytes of requests wait on this connection; send fewer large requests at once")
+      }
+      session.giveCredit(call.handle, keeping: 0)
+    } catch {
+      call.abort(error)
+    }
+  }
+
+  private func start(_ call: ServerCall) {
+    guard !call.isStarted, let route = call.route else { return }
+    switch route.handler {
+    case .inline(let handler):
+      call.runInline(handler)
+    case .task:
+      call.markStarted()
+      workers.submit(call)
+    }
+  }
+
+  private func closed(_ handle: StreamHandle, _ code: HTTP2ErrorCode) {
+    if let call = call(handle) {
+      call.streamClosed(
+        RPCError(.cancelled, code == .cancel ? "the caller cancelled the call" : "the caller ended the stream: \(code)"))
+    }
+    session.release(handle)
+  }
+
+  func callEnded(_ call: ServerCall) {
+    openCalls -= 1
+    timers.answered()
+  }
+
+  // MARK: Sending
+
+  /// Writes soon what a handler produced outside of a read.
+  func scheduleFlush() {
+    guard !isReading, !isFlushScheduled, !isClosed else { return }
+    isFlushScheduled = true
+    loop.execute {
+      self.isFlushScheduled = false
+      self.flush()
+    }
+  }
+
+  private func flush() {
+    while let context = channelContext, context.channel.isWritable {
+      var buffer: ByteBuffer?
+      do throws(HTTP2Error) {
+        try session.send(upTo: 64 * 1024) { bytes in
+          var out = context.channel.allocator.buffer(capacity: bytes.byteCount)
+          out.writeBytes(bytes)
+          buffer = out
+        }
+      } catch {
+        return close()
+      }
+      // Sending ends streams and wakes writers.
+      work(.now())
+      guard let buffer else { break }
+      context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+    }
+    if session.isFinished { close() }
+  }
+
+  // MARK: Shutdown and timers
+
+  /// Takes no new calls; the connection closes when the open ones have ended.
+  func shutDown() {
+    guard !isClosed, !isShuttingDown else { return }
+    isShuttingDown = true
+    session.beginShutdown()
+    session.ping(Self.shutdownPing)
+    flush()
+    // A caller that doesn't answer the ping is told all the same.
+    loop.scheduleTask(in: .seconds(1)) { self.announceShutdown() }
+  }
+
+  private func announceShutdown() {
+    guard isShuttingDown, !shutdownAnnounced, !isClosed else { return }
+    shutdownAnnounced = true
+    session.finishShutdown()
+    scheduleFlush()
+  }
+
+  /// Wakes this connection when something may be due.
+  private func arm(at deadline: NIODeadline? = nil, now: NIODeadline = .now()) {
+    guard !isClosed else { return }
+    let due = min(deadline ?? .distantFuture, timers.nextDue(now: now, openCalls: openCalls))
+    guard due < timerAt else { return }
+    timer?.cancel()
+    timerAt = due
+    timer = loop.scheduleTask(deadline: due) { self.tick() }
+  }
+
+  private func tick() {
+    guard !isClosed else { return }
+    timerAt = .distantFuture
+    let now = NIODeadline.now()
+    switch timers.check(now: now, openCalls: openCalls) {
+    case .nothing: break
+    case .ping: session.ping(0)
+    case .shutDown: shutDown()
+    case .close: return close()
+    }
+    var next: NIODeadline?
+    if openCalls > 0 {
+      for call in calls {
+        guard let call, !call.isOver else { continue }
+        if let deadline = call.deadline {
+          if deadline <= now {
+            call.abort(RPCError(.deadlineExceeded, "the call's deadline passed"))
+            continue
+          }
+          next = min(next ?? deadline, deadline)
+        }
+        if !call.isStarted {
+          let due = call.startedAt + .init(server.limits.requestTimeout)
+          if due <= now {
+            call.abort(
+              RPCError(.cancelled, "the request was not complete after \(server.limits.requestTimeout)"))
+          } else {
+            next = min(next ?? due, due)
+          }
+        }
+      }
+    }
+    flush()
+    arm(at: next)
+  }
+}

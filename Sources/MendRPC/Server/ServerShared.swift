@@ -1,0 +1,97 @@
+internal import MendHTTP2
+internal import NIOCore
+internal import Synchronization
+
+/// What the connections of one server share, on all of its loops.
+final class ServerShared: Sendable {
+  let routes: RouteTable
+  let limits: ServerLimits
+  let keepalive: ServerKeepalive
+  let sessionLimits: HTTP2Limits
+  let authorize: (@Sendable (MethodDescriptor, Metadata, PeerAddress) throws(RPCError) -> CallIdentity?)?
+  let observer: (any ServerObserver)?
+
+  private struct State {
+    var connections: [ObjectIdentifier: ServerConnection] = [:]
+    var waiting: [CheckedContinuation<Void, Never>] = []
+    var isShuttingDown = false
+  }
+  private let state = Mutex(State())
+
+  init(_ router: Router, _ configuration: ServerConfiguration) {
+    routes = router.table()
+    limits = configuration.limits
+    keepalive = configuration.keepalive
+    authorize = configuration.authorize
+    observer = configuration.observer
+    var session = HTTP2Limits()
+    session.maxConcurrentStreams = limits.maxConcurrentStreams
+    session.maxHeaderListBytes = limits.maxMetadataBytes
+    session.maxOutboundBytes = limits.maxBufferedResponseBytes
+    session.controlFrames = RateLimit(burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond)
+    session.resetsReceived = RateLimit(burst: limits.cancelBurst, perSecond: limits.cancelsPerSecond)
+    session.faultsReceived = RateLimit(burst: limits.faultBurst, perSecond: limits.faultsPerSecond)
+    sessionLimits = session
+  }
+
+  var connectionCount: Int { state.withLock { $0.connections.count } }
+  var isFull: Bool { connectionCount >= limits.maxConnections }
+
+  func connectionStarted(_ connection: ServerConnection) {
+    let isShuttingDown = state.withLock { state in
+      state.connections[ObjectIdentifier(connection)] = connection
+      return state.isShuttingDown
+    }
+    observer?.connectionOpened(connection.peer)
+    if isShuttingDown { connection.shutDown() }
+  }
+
+  /// The channel is closed and every task of the connection has returned.
+  func connectionEnded(_ connection: ServerConnection) {
+    let counters = connection.session.counters
+    observer?.connectionClosed(
+      connection.peer, bytesReceived: counters.bytesReceived, bytesSent: counters.bytesSent)
+    let waiting = state.withLock { state in
+      state.connections[ObjectIdentifier(connection)] = nil
+      guard state.connections.isEmpty else { return [CheckedContinuation<Void, Never>]() }
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for continuation in waiting { continuation.resume() }
+  }
+
+  /// Asks every connection, and those that are still being accepted, to end when their calls have.
+  func shutDownConnections() {
+    let connections = state.withLock { state in
+      state.isShuttingDown = true
+      return Array(state.connections.values)
+    }
+    for connection in connections { connection.loop.execute { connection.shutDown() } }
+  }
+
+  func closeConnections() {
+    for connection in state.withLock({ Array($0.connections.values) }) {
+      connection.loop.execute { connection.close() }
+    }
+  }
+
+  /// Gives up on connections whose handlers don't return.
+  func abandonConnections() {
+    let waiting = state.withLock { state in
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for continuation in waiting { continuation.resume() }
+  }
+
+  func waitForConnections() async {
+    await withCheckedContinuation { continuation in
+      let isEmpty = state.withLock { state in
+        if state.connections.isEmpty { return true }
+        state.waiting.append(continuation)
+        return false
+      }
+      if isEmpty { continuation.resume() }
+    }
+  }
+}

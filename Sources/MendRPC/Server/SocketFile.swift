@@ -1,0 +1,44 @@
+internal import Glibc
+
+/// The file of a listening Unix socket.
+enum SocketFile {
+  /// Removes a socket file that a dead server left; refuses one that is in use, and files that are no sockets.
+  static func prepare(_ path: String) throws(RPCError) {
+    var info = stat()
+    guard lstat(path, &info) == 0 else { return }
+    guard info.st_mode & S_IFMT == S_IFSOCK else {
+      throw RPCError(.failedPrecondition, "\(path) exists and is no socket; choose another path or remove it")
+    }
+    guard !isAnswered(path) else {
+      throw RPCError(.failedPrecondition, "another server listens on \(path)")
+    }
+    unlink(path)
+  }
+
+  /// For its owner only.
+  static func restrict(_ path: String) throws(RPCError) {
+    guard chmod(path, 0o600) == 0 else {
+      throw RPCError(.internal, "can't set the mode of \(path): error \(errno)")
+    }
+  }
+
+  static func remove(_ path: String) {
+    unlink(path)
+  }
+
+  private static func isAnswered(_ path: String) -> Bool {
+    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    guard descriptor >= 0 else { return false }
+    defer { Glibc.close(descriptor) }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let capacity = MemoryLayout.size(ofValue: address.sun_path)
+    guard path.utf8.count < capacity else { return false }
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    return withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+      }
+    }
+  }
+}
