@@ -15,13 +15,24 @@ public protocol Store: Sendable {
   /// One batch's journal in order, after `sequence`; empty for an unknown batch.
   func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record]
 
-  /// Says that a batch is final and needs no recovery; its journal stays readable.
+  /// Says that a batch is final and needs no recovery; its journal stays readable. May be said again.
+  ///
+  /// A record committed later makes the batch live again: Retry works on what was retired.
   func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError)
+
+  /// The same for many batches, in one transaction where the store can.
+  func retire(_ entries: [BatchListing]) throws(StoreError)
 
   /// Retired batches of a namespace, newest first, strictly before `cursor`.
   func retired(
     namespace: String, status: BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int
   ) throws(StoreError) -> [BatchListing]
+}
+
+extension Store {
+  public func retire(_ entries: [BatchListing]) throws(StoreError) {
+    for entry in entries { try retire(entry.key, entry: entry) }
+  }
 }
 
 public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {

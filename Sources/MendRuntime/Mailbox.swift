@@ -1,0 +1,256 @@
+import Dispatch
+import Foundation
+import MendCore
+import Synchronization
+
+/// What waits for the writer, and who waits for its answers.
+///
+/// Events keep the order of their arrival, whoever sent them. Calls are bounded and refused beyond the bound;
+/// observations are never dropped and make their sender wait instead; ticks are one at most.
+final class Mailbox: Sendable {
+  typealias Answer = Result<Reply, Refusal>
+
+  fileprivate enum Phase: Sendable {
+    case open
+    /// Takes no more calls; ends when the writer has taken everything.
+    case closing
+    case closed(Refusal)
+  }
+
+  fileprivate struct State {
+    var phase = Phase.open
+    var events: [Event] = []
+    var queuedCalls = 0
+    var queuedObservations = 0
+    var isTickQueued = false
+    var lastCall: UInt64 = 0
+    var answers: [CallID: CheckedContinuation<Answer, Never>] = [:]
+    var callsRefused: UInt64 = 0
+    var answersUnclaimed: UInt64 = 0
+    /// The writer waits on its semaphore; who adds an event clears this and signals, once.
+    var writerSleeps = false
+    var writer: ObjectIdentifier?
+    var blockedSenders: [DispatchSemaphore] = []
+
+    mutating func wakesWriter() -> Bool {
+      defer { writerSleeps = false }
+      return writerSleeps
+    }
+  }
+
+  private let settings: RuntimeSettings
+  private let state = Mutex(State())
+  private let writerWakes = DispatchSemaphore(value: 0)
+
+  init(settings: RuntimeSettings) { self.settings = settings }
+
+  static let stopping = Refusal.aborted(
+    "the server is stopping; whether this was carried out is unknown",
+    todo: "repeat it with the same idempotency_key when the server is back")
+
+  // MARK: - Senders
+
+  /// Hands an event to the writer and waits for its answer.
+  ///
+  /// Cancelling gives up the answer, not the event: what it asked for may be done all the same.
+  func call(_ event: (CallID) -> Event) async -> Answer {
+    let call = state.withLock { state in
+      state.lastCall += 1
+      return CallID(state.lastCall)
+    }
+    let event = event(call)
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let refusal = state.withLock { enqueue(event, call, continuation, in: &$0) }
+        switch refusal {
+        case .failure(let refusal): continuation.resume(returning: .failure(refusal))
+        case .success(let wakes):
+          if wakes { writerWakes.signal() }
+          // Cancelled before it was there to be found by the handler.
+          if Task.isCancelled { abandon(call) }
+        }
+      }
+    } onCancel: {
+      abandon(call)
+    }
+  }
+
+  private func enqueue(
+    _ event: Event, _ call: CallID, _ continuation: CheckedContinuation<Answer, Never>, in state: inout State
+  ) -> Result<Bool, Refusal> {
+    switch state.phase {
+    case .open: break
+    case .closing: return .failure(Self.stopping)
+    case .closed(let refusal): return .failure(refusal)
+    }
+    if state.queuedCalls >= settings.mailboxLimit {
+      state.callsRefused += 1
+      return .failure(
+        .exhausted(
+          limit: "mailbox", "\(settings.mailboxLimit) calls wait for the scheduler already", retryAfter: .seconds(1)))
+    }
+    if state.answers.count >= settings.unansweredCallsLimit {
+      state.callsRefused += 1
+      return .failure(
+        .exhausted(
+          limit: "unanswered_calls", "\(settings.unansweredCallsLimit) calls wait for their answers already",
+          retryAfter: .seconds(1)))
+    }
+    state.events.append(event)
+    state.queuedCalls += 1
+    state.answers[call] = continuation
+    return .success(state.wakesWriter())
+  }
+
+  private func abandon(_ call: CallID) {
+    let continuation = state.withLock { $0.answers.removeValue(forKey: call) }
+    continuation?.resume(
+      returning: .failure(
+        .aborted(
+          "the caller gave up before the answer; what was asked for may still be carried out",
+          todo: "repeat it with the same idempotency_key to learn the answer")))
+  }
+
+  /// Blocks while `observationReserve` observations wait, except on the writer's own thread (an executor that answers at
+  /// once), where the round's effects bound them. After the writer's end it does nothing: recovery asks the executor again.
+  func post(_ observation: Observation) {
+    enum Outcome {
+      case added(wakes: Bool)
+      case full(DispatchSemaphore)
+      case closed
+    }
+    while true {
+      let outcome = state.withLock { state -> Outcome in
+        if case .closed = state.phase { return .closed }
+        if state.queuedObservations >= settings.observationReserve, state.writer != ObjectIdentifier(Thread.current) {
+          let room = DispatchSemaphore(value: 0)
+          state.blockedSenders.append(room)
+          return .full(room)
+        }
+        state.events.append(.observation(observation))
+        state.queuedObservations += 1
+        return .added(wakes: state.wakesWriter())
+      }
+      switch outcome {
+      case .closed: return
+      case .full(let room): room.wait()
+      case .added(let wakes):
+        if wakes { writerWakes.signal() }
+        return
+      }
+    }
+  }
+
+  func tick() {
+    let wakes = state.withLock { state in
+      if case .closed = state.phase { return false }
+      guard !state.isTickQueued else { return false }
+      state.isTickQueued = true
+      state.events.append(.tick)
+      return state.wakesWriter()
+    }
+    if wakes { writerWakes.signal() }
+  }
+
+  /// No more calls; the writer takes what is there and ends.
+  func close() {
+    let wakes = state.withLock { state in
+      if case .open = state.phase { state.phase = .closing }
+      return state.wakesWriter()
+    }
+    if wakes { writerWakes.signal() }
+  }
+
+  // MARK: - The writer
+
+  /// Names the calling thread as the writer's.
+  func becomeWriter() {
+    let thread = ObjectIdentifier(Thread.current)
+    state.withLock { $0.writer = thread }
+  }
+
+  /// The events of the next round, at most `eventsPerRound`, in order; waits for the first one. Nil when the mailbox was
+  /// closed and is empty.
+  func next() -> [Event]? {
+    while true {
+      var room: [DispatchSemaphore] = []
+      let (events, ended) = state.withLock { state -> ([Event], Bool) in
+        if state.events.isEmpty {
+          guard case .open = state.phase else { return ([], true) }
+          state.writerSleeps = true
+          return ([], false)
+        }
+        let taken = state.take(settings.eventsPerRound)
+        swap(&room, &state.blockedSenders)
+        return (taken, false)
+      }
+      for sender in room { sender.signal() }
+      if ended { return nil }
+      if !events.isEmpty { return events }
+      writerWakes.wait()
+    }
+  }
+
+  /// Resumes callers, in order. Who is gone is counted.
+  func answer(_ answers: [(CallID, Answer)]) {
+    guard !answers.isEmpty else { return }
+    let waiting = state.withLock { state in
+      answers.map { call, _ in
+        let continuation = state.answers.removeValue(forKey: call)
+        if continuation == nil { state.answersUnclaimed += 1 }
+        return continuation
+      }
+    }
+    for (continuation, answer) in zip(waiting, answers) { continuation?.resume(returning: answer.1) }
+  }
+
+  /// The writer has ended: everyone who still waits is told so, and whoever comes later.
+  func end(_ refusal: Refusal) {
+    let (answers, senders) = state.withLock { state in
+      defer {
+        state.phase = .closed(refusal)
+        state.events = []
+        state.answers = [:]
+        state.blockedSenders = []
+      }
+      return (Array(state.answers.values), state.blockedSenders)
+    }
+    for sender in senders { sender.signal() }
+    for continuation in answers { continuation.resume(returning: .failure(refusal)) }
+  }
+
+  var isOpen: Bool { state.withLock { if case .open = $0.phase { true } else { false } } }
+
+  func report(in statistics: inout RuntimeStatistics) {
+    state.withLock { state in
+      statistics.mailboxDepth = state.events.count
+      statistics.unansweredCalls = state.answers.count
+      statistics.callsRefused = state.callsRefused
+      statistics.answersUnclaimed = state.answersUnclaimed
+    }
+  }
+}
+
+extension Mailbox.State {
+  fileprivate mutating func take(_ limit: Int) -> [Event] {
+    var taken: [Event] = []
+    if events.count <= limit {
+      swap(&taken, &events)
+      queuedCalls = 0
+      queuedObservations = 0
+      isTickQueued = false
+    } else {
+      taken = Array(events.prefix(limit))
+      events.removeFirst(limit)
+      for event in taken {
+        switch event {
+        case .command, .worker: queuedCalls -= 1
+        case .observation: queuedObservations -= 1
+        case .tick: isTickQueued = false
+        case .recovered: break
+        }
+      }
+    }
+    return taken
+  }
+}

@@ -1,0 +1,141 @@
+public import Logging
+public import MendCore
+import Synchronization
+
+/// Drives the core: durable, then visible.
+///
+/// One writer takes events from a bounded mailbox, steps the core with a round of them at one instant, commits all of the
+/// round's writes in one transaction, and only then lets the round out: views are published, watchers woken, callers
+/// answered, executors called, in this order. Readers take published views and never wait for the writer.
+public final class Runtime: Sendable {
+  public let capacity: Capacity
+  public let limits: Limits
+  public let settings: RuntimeSettings
+
+  let store: any Store
+  let executor: any Executor
+  let clock: any Clock
+  let logger: Logger
+  let mailbox: Mailbox
+  let views: PublishedViews
+  let alarm = Alarm()
+  /// The writer's counters, set once a round.
+  let counters = Mutex(RuntimeStatistics())
+  /// Nil once it was run. The writer holds the lock for its whole life: it says whose the core is, nobody waits for it.
+  let core: Mutex<Core?>
+  let wasRun = Mutex(false)
+
+  /// - Parameters:
+  ///   - core: fresh; recovery fills it from the store.
+  ///   - executor: what attempts run on. It may be asked before its `run` has begun.
+  public init(
+    core: consuming sending Core, store: any Store, executor: any Executor, clock: any Clock,
+    settings: RuntimeSettings = .init(), logger: Logger
+  ) {
+    capacity = core.capacity
+    limits = core.limits
+    self.settings = settings
+    self.store = store
+    self.executor = executor
+    self.clock = clock
+    self.logger = logger
+    mailbox = Mailbox(settings: settings)
+    views = PublishedViews(settings: settings)
+    self.core = Mutex(core)
+  }
+
+  // MARK: - Calls
+
+  /// Returns when what the answer says is durable and its view published.
+  ///
+  /// Waits for recovery. Refused with `exhausted(limit: "mailbox")` or `exhausted(limit: "unanswered_calls")` where a
+  /// bound of `RuntimeSettings` is reached, and nothing was done. Cancelling the task gives up the answer, not the
+  /// command: the refusal (`aborted`) says so.
+  public func command(_ command: Command) async -> Result<Reply, Refusal> {
+    await mailbox.call { .command($0, command) }
+  }
+
+  /// As `command(_:)`, for what a running attempt says.
+  public func worker(_ request: WorkerRequest) async -> Result<Reply, Refusal> {
+    await mailbox.call { .worker($0, request) }
+  }
+
+  // MARK: - Views
+
+  /// The newest published view; never waits for the writer.
+  ///
+  /// A retired batch that is not in the cache is folded from its journal, which reads the disk. Nil for an unknown batch,
+  /// and where the store cannot be read (which is logged).
+  public func view(of key: BatchKey) -> BatchView? {
+    if let view = views.view(of: key) { return view }
+    do throws(StoreError) {
+      guard let view = BatchView(folding: try store.journal(of: key, after: 0)) else { return nil }
+      views.keepRetired(view)
+      return view
+    } catch {
+      logger.error(
+        "a journal cannot be read",
+        metadata: ["namespace": "\(key.namespace)", "batch": "\(key.batchID)", "error": "\(error)"])
+      return nil
+    }
+  }
+
+  /// Waits until the batch's sequence is beyond `sequence`, or `deadline`, or cancellation, and gives the newest view.
+  ///
+  /// Woken at most once a commit. Nil at once for an unknown batch. The end of the runtime wakes nobody: no batch changes
+  /// after it.
+  public func view(of key: BatchKey, after sequence: UInt64, until deadline: Instant) async -> BatchView? {
+    guard var view = view(of: key) else { return nil }
+    while view.batch.sequence <= sequence, clock.now() < deadline, !Task.isCancelled {
+      await change(of: key, after: sequence, until: deadline)
+      view = self.view(of: key) ?? view
+    }
+    return view
+  }
+
+  private func change(of key: BatchKey, after sequence: UInt64, until deadline: Instant) async {
+    await withTaskGroup(of: Void.self) { group in
+      if deadline < .distantFuture { group.addTask { await self.clock.sleep(until: deadline) } }
+      group.addTask {
+        if case .full = await self.views.changed(key, after: sequence) {
+          await self.clock.sleep(until: min(deadline, self.clock.now() + self.settings.pollInterval))
+        }
+      }
+      await group.next()
+      group.cancelAll()
+    }
+  }
+
+  /// A namespace's batches, live and retired, newest first (by creation, then id), strictly before `cursor`, at most
+  /// `limit`.
+  public func list(
+    namespace: String, status: BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int
+  ) throws(StoreError) -> [BatchListing] {
+    let now = clock.now()
+    // Live first: who retires in between is then seen twice, not never.
+    let live = views.list(namespace: namespace, status: status, bucketID: bucketID, before: cursor, limit: limit)
+    let retired = try store.retired(
+      namespace: namespace, status: status, bucketID: bucketID, before: cursor, limit: limit)
+    let seen = Set(live.map(\.batch.key))
+    let all =
+      live.map { $0.listing(at: now, capacity: capacity, limits: limits) }
+      + retired.filter { !seen.contains($0.key) }
+    let ordered = all.sorted { ($0.createdAt, $0.key.batchID) > ($1.createdAt, $1.key.batchID) }
+    return Array(ordered.prefix(limit))
+  }
+
+  /// One batch's durable history after `sequence`, in order; empty for an unknown batch. Reads the disk.
+  public func journal(of key: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
+    try store.journal(of: key, after: sequence)
+  }
+
+  public func now() -> Instant { clock.now() }
+
+  /// Figures for metrics, as of the last round; gauges as of now.
+  public var statistics: RuntimeStatistics {
+    var statistics = counters.withLock { $0 }
+    mailbox.report(in: &statistics)
+    views.report(in: &statistics)
+    return statistics
+  }
+}

@@ -1,0 +1,25 @@
+/// Every bound of the runtime, by name, with its default and its reason.
+public struct RuntimeSettings: Sendable, Hashable {
+  /// Calls that wait for the writer. At some 10 µs a step and 1 ms a commit this is well below a second of waiting;
+  /// one more is refused with `exhausted(limit: "mailbox")`.
+  public var mailboxLimit = 4096
+  /// Calls that were taken and not answered yet, cancels that wait for processes to end above all; one more is refused
+  /// with `exhausted(limit: "unanswered_calls")`.
+  public var unansweredCallsLimit = 16_384
+  /// Observations that wait for the writer, beyond the calls. They are never dropped: past this, who posts one blocks
+  /// until the writer has taken some.
+  public var observationReserve = 65_536
+  /// Events of one round, and so of one transaction; the rest waits for the next.
+  public var eventsPerRound = 1024
+  /// Readers that wait for a batch to change. One more is not refused; it looks once per `pollInterval` instead of being
+  /// woken.
+  public var watchersLimit = 10_000
+  public var pollInterval: Duration = .seconds(1)
+  /// Retired batches whose views are kept, the latest used ones, and the documents of all of them together.
+  public var retiredViewsLimit = 256
+  public var retiredDocumentsLimit = 4_000_000
+  /// While batches are live, a tick comes at least this often.
+  public var tickInterval: Duration = .seconds(1)
+
+  public init() {}
+}

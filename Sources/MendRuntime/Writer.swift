@@ -1,0 +1,192 @@
+import Logging
+import MendCore
+import Synchronization
+
+/// The one who steps the core, confined to the writer's thread.
+struct Writer {
+  private let runtime: Runtime
+  private var core: Core
+  private let log: FactLog
+  private var statistics = RuntimeStatistics()
+  /// What the core asked to be woken at; the newest one holds.
+  private var wakeAt = Instant.distantFuture
+  private var lastTick: Instant
+
+  init(runtime: Runtime, core: Core) {
+    self.runtime = runtime
+    self.core = core
+    log = FactLog(logger: runtime.logger)
+    lastTick = runtime.clock.now()
+  }
+
+  mutating func drive() throws(StoreError) {
+    try recover()
+    while let events = runtime.mailbox.next() { try round(events) }
+  }
+
+  private mutating func recover() throws(StoreError) {
+    let began = ContinuousClock.now
+    let recovery = try runtime.store.recover(at: runtime.clock.now())
+    for journal in recovery.journals { core.restore(journal) }
+    for entry in recovery.idempotency { core.restore(entry) }
+    statistics.runningAttempts = core.batches.values.reduce(into: 0) { total, batch in
+      for tier in batch.tiers { for job in tier.jobs where job.current != nil { total += 1 } }
+    }
+    runtime.views.publish(Array(core.batches.values))
+    runtime.logger.info(
+      "recovered",
+      metadata: [
+        "batches": "\(core.batches.count)", "attempts": "\(statistics.runningAttempts)",
+        "records": "\(recovery.journals.reduce(0) { $0 + $1.count })",
+        "idempotency_keys": "\(recovery.idempotency.count)", "took": "\(ContinuousClock.now - began)",
+      ])
+    try round([.recovered])
+  }
+
+  /// Steps the core with each event, commits what it decided, then lets it out. After an error nothing gets out.
+  private mutating func round(_ events: [Event]) throws(StoreError) {
+    let now = runtime.clock.now()
+    var round = Round()
+    for event in events {
+      try borrow(for: event, in: &round)
+      round.add(core.step(event, at: now))
+      if case .tick = event { round.ticked = true }
+    }
+    if !round.writes.isEmpty {
+      let began = ContinuousClock.now
+      try runtime.store.commit(round.writes)
+      statistics.commitTime += ContinuousClock.now - began
+      statistics.commits += 1
+    }
+    statistics.rounds += 1
+    statistics.events += UInt64(events.count)
+    statistics.count(round.writes)
+    statistics.liveBatches = core.batches.count
+    runtime.counters.withLock { $0 = statistics }
+
+    runtime.views.publish(round.touched.compactMap { core.batches[$0] })
+    log.write(round.writes)
+    runtime.mailbox.answer(round.answers)
+    if runtime.mailbox.isOpen { callExecutor(round.executorCalls) }
+    try retire(round.retired, borrowed: round.borrowed.subtracting(round.touched))
+    setAlarm(after: round, at: now)
+  }
+
+  /// A command for a batch that was retired finds it in memory, as if it had never left.
+  private mutating func borrow(for event: Event, in round: inout Round) throws(StoreError) {
+    guard case .command(_, let command) = event, !command.operation.batchID.isEmpty else { return }
+    let key = BatchKey(namespace: command.namespace, batchID: command.operation.batchID)
+    guard core.batches.index(forKey: key) == nil else { return }
+    let records = try runtime.store.journal(of: key, after: 0)
+    guard !records.isEmpty else { return }
+    core.restore(records)
+    round.borrowed.insert(key)
+  }
+
+  private func callExecutor(_ calls: [Effect]) {
+    let executor = runtime.executor
+    for call in calls {
+      switch call {
+      case .launch(let attempt, let launch):
+        executor.launch(attempt, launch) { [views = runtime.views] in
+          views.view(of: attempt.batch)?.documentsLeft(for: attempt.job) ?? []
+        }
+      case .adopt(let attempt, let handle, let launch): executor.adopt(attempt, handle, launch)
+      case .end(let attempt, let handle, let grace): executor.end(attempt, handle, grace: grace)
+      case .endStray(let attempt, let reference): executor.endStray(attempt, reference: reference)
+      case .reply, .refuse, .changed, .retire, .wakeAt: break
+      }
+    }
+  }
+
+  /// Final batches leave memory, in one transaction for all. Borrowed ones that did not change just go back.
+  private mutating func retire(_ keys: [BatchKey], borrowed: Set<BatchKey>) throws(StoreError) {
+    let now = runtime.clock.now()
+    let entries = keys.filter { !borrowed.contains($0) }.compactMap { key in
+      core.batches[key].map {
+        BatchView(batch: $0).listing(at: now, capacity: runtime.capacity, limits: runtime.limits)
+      }
+    }
+    if !entries.isEmpty { try runtime.store.retire(entries) }
+    for entry in entries {
+      core.retire(entry.key)
+      runtime.views.retire(entry.key)
+      statistics.batchesRetired += 1
+    }
+    for key in borrowed { core.retire(key) }
+  }
+
+  /// The next tick: when the core asked for it, and at least once per `tickInterval` while batches live.
+  private mutating func setAlarm(after round: Round, at now: Instant) {
+    if let asked = round.wakeAt {
+      wakeAt = asked
+    } else if round.ticked {
+      wakeAt = core.nextDeadline
+    }
+    if round.ticked { lastTick = now }
+    let regular = core.batches.isEmpty ? .distantFuture : lastTick + runtime.settings.tickInterval
+    runtime.alarm.set(min(wakeAt, regular))
+  }
+}
+
+/// What one round decided, sorted by what is done with it.
+private struct Round {
+  var writes: [Write] = []
+  var answers: [(CallID, Mailbox.Answer)] = []
+  var executorCalls: [Effect] = []
+  /// Batches whose views are to be published.
+  var touched: Set<BatchKey> = []
+  var retired: [BatchKey] = []
+  /// Retired batches that were read back for a command.
+  var borrowed: Set<BatchKey> = []
+  var wakeAt: Instant?
+  var ticked = false
+
+  mutating func add(_ output: Output) {
+    for write in output.writes {
+      if case .record(let record) = write { touched.insert(record.batch) }
+      writes.append(write)
+    }
+    for effect in output.afterCommit {
+      switch effect {
+      case .reply(let call, let reply): answers.append((call, .success(reply)))
+      case .refuse(let call, let refusal): answers.append((call, .failure(refusal)))
+      case .changed(let key): touched.insert(key)
+      case .retire(let key): retired.append(key)
+      case .wakeAt(let instant): wakeAt = instant
+      case .launch, .adopt, .end, .endStray: executorCalls.append(effect)
+      }
+    }
+  }
+}
+
+extension Command.Operation {
+  /// Empty where the core is to pick one.
+  fileprivate var batchID: String {
+    switch self {
+    case .createBatch(let id, _, _), .addDocuments(let id, _), .submitBatch(let id), .pauseBatch(let id),
+      .resumeBatch(let id), .retry(let id, _, _, _, _), .heal(let id, _, _, _, _), .cancel(let id, _, _):
+      id
+    }
+  }
+}
+
+extension RuntimeStatistics {
+  fileprivate mutating func count(_ writes: [Write]) {
+    for case .record(let record) in writes {
+      records += 1
+      switch record.fact {
+      case .batchCreated: batchesCreated += 1
+      case .attemptIntended:
+        attemptsStarted += 1
+        runningAttempts += 1
+      case .attemptEnded(_, _, let end):
+        runningAttempts -= 1
+        if end.cause != nil { attemptsFailed += 1 }
+      case .documentsCommitted(_, _, let documents): documentsCommitted += UInt64(documents.count)
+      case .documentsFailed(_, _, let documents): documentsFailed += UInt64(documents.count)
+      default: break
+      }
+    }
+  }
+}
