@@ -128,6 +128,13 @@ internal import Glibc
     scratchCount &+= count
   }
 
+  // Not inlined: the optimizer of Swift 6.3.1 crashes on a span that is made and lent in the middle of `send`.
+  @inline(never)
+  func lendSent(_ body: (RawSpan) -> Void) {
+    let sent = unsafe UnsafeRawBufferPointer(start: scratch, count: scratchCount)
+    body(unsafe sent.bytes)
+  }
+
   @inline(never)
   private func growScratch(_ count: Int) {
     let capacity = max(scratchCapacity * 2, scratchCount + count)

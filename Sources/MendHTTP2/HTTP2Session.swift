@@ -161,7 +161,7 @@ internal import CNghttp2
     }
     guard memory.scratchCount > 0 else { return }
     counters.bytesSent += memory.scratchCount
-    body(unsafe RawSpan(_unsafeStart: memory.scratch, byteCount: memory.scratchCount))
+    memory.lendSent(body)
   }
 
   /// Without it a peer that never ends its requests would fill the connection with streams that are answered.

@@ -18,4 +18,20 @@ enum TLSContexts {
       throw RPCError(.failedPrecondition, "can't use \(files.certificateChainFile) for TLS: \(error)")
     }
   }
+
+  static func client(_ files: ClientTLS) throws(RPCError) -> NIOSSLContext {
+    do {
+      var configuration = TLSConfiguration.makeClientConfiguration()
+      configuration.minimumTLSVersion = .tlsv12
+      configuration.applicationProtocols = ["h2"]
+      if let roots = files.trustRootsFile { configuration.trustRoots = .file(roots) }
+      if let chain = files.certificateChainFile, let key = files.privateKeyFile {
+        configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(chain).map { .certificate($0) }
+        configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
+      }
+      return try NIOSSLContext(configuration: configuration)
+    } catch {
+      throw RPCError(.failedPrecondition, "can't set up TLS: \(error)")
+    }
+  }
 }

@@ -152,7 +152,7 @@ public final class RPCServer: Sendable {
   }
 
   private static func addHandlers(
-    to channel: any Channel, _ shared: ServerShared, _ tls: NIOSSLContext?, _ address: Listener.Address
+    to channel: any Channel, _ shared: ServerShared, _ tls: NIOSSLContext?, _ address: ServerAddress
   ) throws {
     guard !shared.isFull else {
       channel.close(promise: nil)
@@ -167,14 +167,5 @@ public final class RPCServer: Sendable {
     if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
     try channel.pipeline.syncOperations.addHandler(
       ServerConnection(shared, channel, peer: peer, isSecure: tls != nil))
-  }
-}
-
-extension Listener.Address: CustomStringConvertible {
-  public var description: String {
-    switch self {
-    case .tcp(let host, let port): PeerAddress.inet(host: host, port: port).description
-    case .unix(let path): "unix:\(path)"
-    }
   }
 }

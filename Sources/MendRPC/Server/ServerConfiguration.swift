@@ -18,15 +18,9 @@ public struct ServerConfiguration: Sendable {
 
 /// One address to listen on.
 public struct Listener: Hashable, Sendable {
-  public enum Address: Hashable, Sendable {
-    /// Port 0 picks a free one.
-    case tcp(host: String, port: Int)
-    /// A socket file for its owner only (mode 0600). One that nobody listens on is replaced; anything else that
-    /// stands at the path is left alone and refuses the start.
-    case unix(path: String)
-  }
-
-  public var address: Address
+  /// For TCP, port 0 picks a free one. For a Unix socket, a file for its owner only (mode 0600): one that nobody listens
+  /// on is replaced; anything else that stands at the path is left alone and refuses the start.
+  public var address: ServerAddress
   public var tls: ServerTLS?
 
   public static func tcp(host: String, port: Int, tls: ServerTLS? = nil) -> Listener {

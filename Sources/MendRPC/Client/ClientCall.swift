@@ -1,0 +1,352 @@
+internal import MendHTTP2
+internal import NIOCore
+
+/// One call on a client: queued, open, then ended once with a status.
+///
+/// The request's task and whoever waits for the response see the same end: `outcome`.
+final class ClientCall: @unchecked Sendable {
+  // Unchecked: the constants are Sendable; everything else is touched on the connection's loop alone, where whoever
+  // comes from elsewhere hops first.
+  let connection: ClientHandler
+  let loop: any EventLoop
+  let method: MethodDescriptor
+  let headers: HeaderBlock
+  let options: CallOptions
+  let deadline: NIODeadline?
+  /// The only request, framed; nil where requests are streamed.
+  let onlyRequest: [UInt8]?
+  private let takesOneResponse: Bool
+  private let maxResponseBytes: Int
+
+  var handle: StreamHandle?
+  private(set) var outcome: Result<Void, RPCError>?
+  private var initial = Metadata()
+  private var trailing = Metadata()
+  private var sawHeaders = false
+  private var requestEnded = false
+
+  private var completion: CheckedContinuation<Result<[UInt8], RPCError>, Never>?
+  private var payload: [UInt8]?
+  private var arrivals = 0
+  private var arrivalsSeen = 0
+  /// Payloads of a stream that ended, kept for its reader after the stream's memory was given back.
+  private var leftOver: [[UInt8]] = []
+  private var reader: CheckedContinuation<Void, Never>?
+  private var writers: [CheckedContinuation<Void, Never>] = []
+  private var starter: CheckedContinuation<Void, Never>?
+  private var requestTask: Task<Void, Never>?
+
+  init(
+    _ connection: ClientHandler, _ method: MethodDescriptor, _ options: CallOptions, headers: HeaderBlock,
+    onlyRequest: [UInt8]?
+  ) {
+    self.connection = connection
+    self.method = method
+    self.options = options
+    self.headers = headers
+    self.onlyRequest = onlyRequest
+    loop = connection.loop
+    deadline = options.timeout.map { .now() + TimeAmount($0) }
+    takesOneResponse = method.shape == .unary || method.shape == .clientStreaming
+    maxResponseBytes = options.maxResponseBytes ?? connection.configuration.limits.maxResponseBytes
+  }
+
+  // MARK: Callers, from any thread
+
+  /// Starts the call and waits for its only response's payload.
+  func response() async -> Result<[UInt8], RPCError> {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        onLoop { call in
+          if let outcome = call.outcome {
+            continuation.resume(returning: outcome.flatMap { call.onlyPayload() })
+          } else {
+            call.completion = continuation
+            call.connection.start(call)
+          }
+        }
+      }
+    } onCancel: {
+      cancel(RPCError(.cancelled, "the call was cancelled"))
+    }
+  }
+
+  /// Starts the call and waits until it is open or has ended.
+  func started() async throws(RPCError) {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        onLoop { call in
+          call.starter = continuation
+          call.connection.start(call)
+          if call.outcome != nil { call.opened() }
+        }
+      }
+    } onCancel: {
+      cancel(RPCError(.cancelled, "the call was cancelled"))
+    }
+    let failure: RPCError? = await loop.hop { [self] in
+      if case .failure(let error) = outcome, !sawHeaders { return error }
+      return nil
+    }
+    if let failure { throw failure }
+  }
+
+  /// Runs the closure that writes the requests in a task of this call, which ends with the call.
+  func startRequests<I: RPCMessage>(_ requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void) {
+    let task = Task { [self] in
+      do throws(RPCError) {
+        try await requests(RequestWriter(call: self))
+        onLoop { $0.finishRequests() }
+      } catch {
+        cancel(error)
+      }
+    }
+    onLoop { call in
+      if call.outcome == nil { call.requestTask = task } else { task.cancel() }
+    }
+  }
+
+  /// Ends the call with this error unless it has ended.
+  func cancel(_ error: RPCError) {
+    onLoop { call in call.fail(error) }
+  }
+
+  enum Next: Sendable {
+    case payloads([[UInt8]])
+    case end
+    case wait
+  }
+
+  func nextPayloads() async -> Result<Next, RPCError> {
+    if loop.inEventLoop { return takePayloads() }
+    return await loop.hop { [self] in takePayloads() }
+  }
+
+  func waitForResponse() async throws(RPCError) {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        onLoop { call in
+          if call.outcome != nil || call.arrivals != call.arrivalsSeen {
+            continuation.resume()
+          } else {
+            call.reader?.resume()
+            call.reader = continuation
+          }
+        }
+      }
+    } onCancel: {
+      cancel(RPCError(.cancelled, "the call was cancelled"))
+    }
+  }
+
+  /// Queues a framed message; false when the writer should wait.
+  func write(_ frame: [UInt8]) async -> Result<Bool, RPCError> {
+    if loop.inEventLoop { return writeFrame(frame) }
+    return await loop.hop { [self] in writeFrame(frame) }
+  }
+
+  func waitUntilDrained() async throws(RPCError) {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        onLoop { call in
+          let low = call.connection.configuration.limits.requestHighWaterBytes / 2
+          guard call.outcome == nil, let handle = call.handle,
+            call.connection.session.pendingCount(of: handle) > low
+          else { return continuation.resume() }
+          call.writers.append(continuation)
+        }
+      }
+    } onCancel: {
+      onLoop { $0.drained() }
+    }
+    if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
+  }
+
+  private func onLoop(_ body: @escaping @Sendable (ClientCall) -> Void) {
+    if loop.inEventLoop {
+      body(self)
+    } else {
+      loop.execute { body(self) }
+    }
+  }
+
+  // MARK: On the loop
+
+  /// The stream is open: requests may be written.
+  func opened() {
+    starter?.resume()
+    starter = nil
+  }
+
+  private func writeFrame(_ frame: [UInt8]) -> Result<Bool, RPCError> {
+    if let outcome {
+      return .failure(
+        { if case .failure(let error) = outcome { error } else { RPCError(.cancelled, "the call has ended") } }())
+    }
+    guard let handle, !requestEnded else {
+      return .failure(RPCError(.failedPrecondition, "the request stream has ended"))
+    }
+    let pending = connection.session.write(handle) { $0.append(contentsOf: frame) }
+    connection.scheduleFlush()
+    let high = connection.configuration.limits.requestHighWaterBytes
+    guard pending >= high else { return .success(true) }
+    connection.session.notifyWhenDrained(handle, to: high / 2)
+    return .success(false)
+  }
+
+  private func finishRequests() {
+    guard outcome == nil, !requestEnded, let handle else { return }
+    requestEnded = true
+    connection.session.finish(handle)
+    connection.scheduleFlush()
+  }
+
+  func drained() {
+    let waiting = writers
+    writers = []
+    for continuation in waiting { continuation.resume() }
+  }
+
+  func received(headers block: HeaderBlock, endStream: Bool) {
+    sawHeaders = true
+    guard endStream else {
+      do throws(RPCError) {
+        try ResponseHead.check(block)
+        initial = try Metadata(receiving: block)
+      } catch {
+        fail(error)
+      }
+      return
+    }
+    // A response of trailers only.
+    if block.first("grpc-status") == nil, let error = ResponseHead.httpError(block) {
+      end(.failure(error))
+    } else {
+      received(trailers: block)
+    }
+  }
+
+  func received(trailers block: HeaderBlock) {
+    let status = ResponseHead.status(block)
+    if let metadata = try? Metadata(receiving: block) { trailing = metadata }
+    end(status)
+  }
+
+  func receivedData() {
+    guard outcome == nil, let handle else { return }
+    let session = connection.session
+    guard takesOneResponse else {
+      arrivals += 1
+      wakeReader()
+      return
+    }
+    // The whole message is wanted: what is too large is refused early, the rest may come.
+    do throws(RPCError) {
+      try session.withReceived(handle) { bytes throws(RPCError) in
+        _ = try MessageFraming.scan(bytes, limit: maxResponseBytes, who: "the response")
+        guard bytes.byteCount <= maxResponseBytes + MessageFraming.prefixBytes else {
+          throw RPCError(.internal, "the response goes on after its message; this method has one")
+        }
+        return 0
+      }
+      session.giveCredit(handle, keeping: 0)
+    } catch {
+      fail(error)
+    }
+  }
+
+  private func wakeReader() {
+    reader?.resume()
+    reader = nil
+  }
+
+  private func takePayloads() -> Result<Next, RPCError> {
+    if !leftOver.isEmpty {
+      defer { leftOver = [] }
+      return .success(.payloads(leftOver))
+    }
+    if let outcome { return outcome.map { .end } }
+    guard let handle else { return .success(.wait) }
+    do throws(RPCError) {
+      let payloads = try unreadPayloads(handle)
+      let session = connection.session
+      session.giveCredit(handle, keeping: payloads.isEmpty ? 0 : session.unreadCount(of: handle))
+      connection.scheduleFlush()
+      arrivalsSeen = arrivals
+      return .success(payloads.isEmpty ? .wait : .payloads(payloads))
+    } catch {
+      fail(error)
+      return .failure(error)
+    }
+  }
+
+  /// Every complete message that arrived.
+  private func unreadPayloads(_ handle: StreamHandle) throws(RPCError) -> [[UInt8]] {
+    var payloads: [[UInt8]] = []
+    try connection.session.withReceived(handle) { bytes throws(RPCError) in
+      var taken = 0
+      while taken < bytes.byteCount {
+        let rest = bytes.extracting(taken..<bytes.byteCount)
+        guard
+          case .payload(let range) = try MessageFraming.scan(rest, limit: maxResponseBytes, who: "a response message")
+        else { break }
+        payloads.append(Array(copying: rest.extracting(range)))
+        taken += range.upperBound
+      }
+      return taken
+    }
+    return payloads
+  }
+
+  /// The stream is gone; `code` is its reset's, or NO_ERROR.
+  func streamClosed(_ code: HTTP2ErrorCode) {
+    if outcome == nil { end(.failure(ResponseHead.error(code))) }
+    handle = nil
+  }
+
+  /// Ends the call here, and the stream at the server.
+  func fail(_ error: RPCError) {
+    guard outcome == nil else { return }
+    end(.failure(error))
+  }
+
+  private func end(_ status: Result<Void, RPCError>) {
+    guard outcome == nil else { return }
+    var status = status
+    if let handle {
+      do throws(RPCError) {
+        let payloads = try unreadPayloads(handle)
+        let cut = connection.session.unreadCount(of: handle)
+        if case .success = status {
+          if cut > 0 {
+            throw RPCError(.internal, "the response was cut short: its stream ended \(cut) bytes into a message")
+          }
+          if takesOneResponse, payloads.count != 1 {
+            throw RPCError(.internal, "the server answered OK with \(payloads.count) messages instead of one")
+          }
+        }
+        payload = payloads.first
+        if !takesOneResponse { leftOver = payloads }
+      } catch {
+        if case .success = status { status = .failure(error) }
+      }
+      // Without effect where the stream has ended in both directions.
+      connection.session.reset(handle, .cancel)
+      connection.scheduleFlush()
+    }
+    outcome = status
+    connection.ended(self)
+    options.onMetadata?(initial, trailing)
+    opened()
+    wakeReader()
+    drained()
+    requestTask?.cancel()
+    requestTask = nil
+    completion?.resume(returning: status.flatMap { onlyPayload() })
+    completion = nil
+  }
+
+  private func onlyPayload() -> Result<[UInt8], RPCError> {
+    payload.map { .success($0) } ?? .failure(RPCError(.internal, "the server answered OK without a message"))
+  }
+}

@@ -1,0 +1,72 @@
+internal import MendHTTP2
+
+/// What the protocol's own headers of a response say; the mappings are those of gRPC's HTTP/2 document.
+enum ResponseHead {
+  /// Refuses what is no gRPC response.
+  static func check(_ block: HeaderBlock) throws(RPCError) {
+    if let error = httpError(block) { throw error }
+    guard let type = block.first("content-type"),
+      block.bytes[type.value].starts(with: "application/grpc".utf8)
+    else {
+      throw RPCError(.unknown, "the server's answer is no gRPC: its content-type is \(text(block, "content-type"))")
+    }
+    if let encoding = block.first("grpc-encoding"), !block.isValue(encoding, "identity") {
+      throw RPCError(.internal, "the server's answer is in grpc-encoding \(text(block, "grpc-encoding"))")
+    }
+  }
+
+  /// The error that an HTTP status other than 200 stands for.
+  static func httpError(_ block: HeaderBlock) -> RPCError? {
+    guard let field = block.first(":status") else { return RPCError(.internal, "the server's answer has no status") }
+    guard !block.isValue(field, "200") else { return nil }
+    let status = block.text(field.value)
+    let code: StatusCode =
+      switch status {
+      case "400": .internal
+      case "401": .unauthenticated
+      case "403": .permissionDenied
+      case "404": .unimplemented
+      case "429", "502", "503", "504": .unavailable
+      default: .unknown
+      }
+    return RPCError(code, "the server answered with HTTP status \(status)")
+  }
+
+  /// The status in trailers.
+  static func status(_ block: HeaderBlock) -> Result<Void, RPCError> {
+    guard let field = block.first("grpc-status") else {
+      return .failure(RPCError(.internal, "the server ended the call without a grpc-status"))
+    }
+    guard let value = Int(block.text(field.value)) else {
+      return .failure(RPCError(.unknown, "grpc-status \(block.text(field.value)) is no number"))
+    }
+    guard value != 0 else { return .success(()) }
+    var error = RPCError(StatusCode(rawValue: value), "")
+    if let message = block.first("grpc-message") {
+      error.message = PercentEncoding.decode(block.bytes[message.value])
+    }
+    if let details = block.first("grpc-status-details-bin") {
+      error.details = Base64.decode(block.bytes[details.value]) ?? []
+    }
+    if let metadata = try? Metadata(receiving: block) { error.metadata = metadata }
+    return .failure(error)
+  }
+
+  /// The error that a reset stands for when no status came before it.
+  static func error(_ code: HTTP2ErrorCode) -> RPCError {
+    switch code {
+    case .refusedStream:
+      var error = RPCError(.unavailable, "the server refused the call before it began")
+      error.isSafeToRetry = true
+      return error
+    case .cancel: return RPCError(.cancelled, "the server cancelled the call")
+    case .enhanceYourCalm: return RPCError(.resourceExhausted, "the server asks for fewer calls (ENHANCE_YOUR_CALM)")
+    case .inadequateSecurity: return RPCError(.permissionDenied, "the server asks for better encryption")
+    default: return RPCError(.internal, "the server ended the stream without a status: \(code)")
+    }
+  }
+
+  private static func text(_ block: HeaderBlock, _ name: StaticString) -> String {
+    block.first(name).map { block.text($0.value) } ?? "missing"
+  }
+}
