@@ -1,0 +1,118 @@
+// What to do, for people: recommendations say why, next actions are what to type.
+
+extension DiagnosisContext {
+  static let adviceLimit = 10
+
+  /// One sentence a remedy, with its command; in the order of the findings, each once.
+  func recommendations(_ findings: [Finding]) -> [String] {
+    var sentences: [String] = []
+    for finding in findings {
+      guard let remedy = finding.remedy else { continue }
+      let command = remedy.commandLine(batchID: batch.key.batchID)
+      let text = command.isEmpty ? sentence(remedy.description) : "\(remedy.description): \(command)"
+      if !sentences.contains(text) { sentences.append(text) }
+      if sentences.count == Self.adviceLimit { break }
+    }
+    return sentences
+  }
+
+  /// Short, the first one first. Retries are put together by tier: the second of two would be refused, for then the tier
+  /// runs.
+  func nextActions(_ findings: [Finding], estimate: Instant?) -> [String] {
+    let id = batch.key.batchID
+    switch batch.status {
+    case .created:
+      if findings.contains(where: { $0.cause == HealthReason.neverSchedulable.rawValue }) { return outside(findings) }
+      return ["submit the batch: it has \(Figures.count(batch.documents.count, "document")), and waits to be submitted"]
+    case .queued:
+      return outside(findings) + ["wait: the batch is queued, and starts when the executor has room"]
+    case .paused:
+      return ["mend resume \(id)"]
+    case .running:
+      return runningActions(findings, estimate: estimate)
+    case .completed, .failed, .cancelled:
+      let actions = commands(findings) + outside(findings)
+      if !actions.isEmpty { return Array(actions.prefix(Self.adviceLimit)) }
+      if batch.status == .completed { return ["nothing to do"] }
+      return ["mend retry \(id) --tier \(batch.currentTier)"]
+    }
+  }
+
+  private func runningActions(_ findings: [Finding], estimate: Instant?) -> [String] {
+    // A retry is refused while its tier runs: what has failed already waits for the others.
+    var actions = commands(findings.filter { $0.remedy?.isRetry == false })
+    for stuck in verdict.stuckAttempts {
+      let cancel = "mend cancel \(batch.key.batchID) --tier \(stuck.job.tier)"
+      let text = "if it hangs again: \(cancel)"
+      if !actions.contains(text) { actions.append(text) }
+    }
+    actions += outside(findings)
+    if verdict.health == .scaling, let reason = verdict.blockedReason {
+      actions.append("wait: \(reason)")
+    } else if verdict.health != .stuck {
+      let counts = batch.progress()
+      let remaining = estimate.map { ", about \(Figures.seconds($0 - now)) left" } ?? ""
+      actions.append("wait: \(counts.completed + counts.failed) of \(Figures.count(counts.total, "document")) done\(remaining)")
+    }
+    let later = retries(findings)
+    if !later.isEmpty { actions.append("when the tier has ended: \(later[0])") }
+    return Array(actions.prefix(Self.adviceLimit))
+  }
+
+  /// Heals and cancels as they are, then the retries.
+  private func commands(_ findings: [Finding]) -> [String] {
+    var commands: [String] = []
+    for finding in findings {
+      guard let remedy = finding.remedy, !remedy.isRetry else { continue }
+      let command = remedy.commandLine(batchID: batch.key.batchID)
+      if !command.isEmpty, !commands.contains(command) { commands.append(command) }
+    }
+    return commands + retries(findings)
+  }
+
+  /// What only a person can do.
+  private func outside(_ findings: [Finding]) -> [String] {
+    var actions: [String] = []
+    for finding in findings {
+      guard let remedy = finding.remedy, remedy.call == .none, !actions.contains(remedy.description) else { continue }
+      actions.append(remedy.description)
+    }
+    return actions
+  }
+
+  /// One command a tier, with the most memory and the longest timeout that any of its findings asks for; a failed tier
+  /// before those that are only incomplete.
+  private func retries(_ findings: [Finding]) -> [String] {
+    var merged: [(tier: Int, jobs: Set<JobID>, whole: Bool, overrides: Job.Overrides)] = []
+    for finding in findings {
+      guard case .retry(let tier, let jobs, let overrides, _)? = finding.remedy?.call else { continue }
+      let index: Int
+      if let found = merged.firstIndex(where: { $0.tier == tier }) {
+        index = found
+      } else {
+        merged.append((tier, [], false, Job.Overrides()))
+        index = merged.count - 1
+      }
+      merged[index].jobs.formUnion(jobs)
+      merged[index].whole = merged[index].whole || jobs.isEmpty
+      if let bytes = overrides.memoryBytes {
+        merged[index].overrides.memoryBytes = max(bytes, merged[index].overrides.memoryBytes ?? 0)
+      }
+      if case .some(.some(let limit)) = overrides.runTimeout {
+        let before: Duration? = merged[index].overrides.runTimeout ?? nil
+        merged[index].overrides.runTimeout = .some(max(limit, before ?? .zero))
+      }
+    }
+    func failed(_ tier: Int) -> Bool { batch.tiers.first { $0.number == tier }?.status == .failed }
+    merged.sort { (failed($0.tier) ? 0 : 1, $0.tier) < (failed($1.tier) ? 0 : 1, $1.tier) }
+    return merged.map { entry in
+      let jobs = entry.whole || entry.jobs.count > 1 ? [] : Array(entry.jobs)
+      return Remedy("", .retry(tier: entry.tier, jobs: jobs, entry.overrides, .failed))
+        .commandLine(batchID: batch.key.batchID)
+    }
+  }
+}
+
+extension Remedy {
+  var isRetry: Bool { if case .retry = call { true } else { false } }
+}

@@ -1,0 +1,79 @@
+// Diagnose: the rules' findings, and what follows from them.
+
+extension Batch {
+  /// What is wrong, why, on what evidence, and what to do: a pure function of the batch, the capacity and the time.
+  ///
+  /// Costs tiers × jobs × attempts and the failed documents; documents that did not fail are never walked.
+  public func diagnosis(at now: Instant, capacity: Capacity, limits: Limits) -> Diagnosis {
+    let context = DiagnosisContext(batch: self, now: now, capacity: capacity, limits: limits)
+    let all = DiagnosisRule.all.flatMap { $0.findings(context) }
+    let findings = Array(all.prefix(DiagnosisRule.findingsLimit))
+    var diagnosis = Diagnosis()
+    diagnosis.health = context.verdict.health
+    diagnosis.healthReason = context.verdict.reason
+    diagnosis.blockedReason = context.verdict.blockedReason
+    diagnosis.stuckFor = context.verdict.stuckFor
+    diagnosis.overallProgress = overallProgress
+    diagnosis.currentTier = currentTier
+    // A batch that is stuck has no rate: its past one would promise what does not come.
+    diagnosis.estimatedCompletion = context.verdict.health == .stuck ? nil : estimatedCompletion(at: now)
+    diagnosis.failureCategory = context.failureCategory()
+    diagnosis.findings = findings
+    diagnosis.insights = context.insights(findingsLeftOut: all.count - findings.count)
+    diagnosis.infrastructureEvents = context.infrastructureEvents()
+    diagnosis.nextActions = context.nextActions(all, estimate: diagnosis.estimatedCompletion)
+    diagnosis.recommendations = context.recommendations(all)
+    diagnosis.errorSummary = context.errorSummary()
+    diagnosis.failedSample = Array(failedDocuments.prefix(10))
+    diagnosis.performance = context.performance()
+    diagnosis.repeatedWork = context.repeatedWork
+    return diagnosis
+  }
+
+  /// Failed documents by code, for GetBatch; the same as in `diagnosis`.
+  public func errorSummary(at now: Instant, capacity: Capacity, limits: Limits) -> [ErrorSummary] {
+    failedDocuments.isEmpty
+      ? [] : DiagnosisContext(batch: self, now: now, capacity: capacity, limits: limits).errorSummary()
+  }
+}
+
+extension DiagnosisContext {
+  /// The gravest category among the failed jobs' causes, in the order of `FailureCategory`; where no job failed, among the
+  /// failed documents'. nil when nothing failed.
+  func failureCategory() -> FailureCategory? {
+    guard batch.hasFailures else { return nil }
+    var categories: Set<FailureCategory> = []
+    forEachJob { _, job in
+      guard job.status == .failed, let failure = job.failure else { return }
+      categories.insert(failure.cause.category)
+      // Its documents failed it; where they died with attempts, those say more.
+      if failure.cause == .documentErrors, let tally = tallies[job.id] {
+        for code in tally.codes where code.causedByAttempt {
+          if let cause = FailureCause(rawValue: code.code) { categories.insert(cause.category) }
+        }
+      }
+    }
+    if categories.isEmpty {
+      for tally in tallies.values {
+        for code in tally.codes { categories.insert(Self.cause(ofCode: code.code).category) }
+      }
+    }
+    return FailureCategory.allCases.first { categories.contains($0) } ?? .pipeline
+  }
+
+  /// Every end of an attempt that was not the pipeline's doing, in the order of time; those that a later attempt made good
+  /// too.
+  func infrastructureEvents() -> [InfrastructureEvent] {
+    var events: [InfrastructureEvent] = []
+    forEachJob { _, job in
+      for attempt in job.attempts {
+        guard let end = attempt.end, let cause = end.cause, cause.category != .pipeline else { continue }
+        events.append(
+          InfrastructureEvent(
+            cause: cause, at: end.at, job: job.id, attempt: attempt.number,
+            message: end.evidence.first?.observed ?? "attempt \(attempt.number) of \(job.title(in: batch)): \(cause.rawValue)"))
+      }
+    }
+    return events.sorted { ($0.at, $0.job, $0.attempt) < ($1.at, $1.job, $1.attempt) }
+  }
+}

@@ -1,0 +1,119 @@
+// Heal's plans: what would be done, why, on what evidence, at what risk. Nothing is changed here.
+
+extension Batch {
+  /// The steps of a plan, each "planned"; empty when there is nothing to heal. The same state gives the same plan.
+  ///
+  /// `auto` does what the findings recommend and is safe: ends stuck attempts, duplicates and orphans, and retries what ran
+  /// out of memory with more where that fits. It never retries a pipeline's error: the same input gives the same error.
+  public func healPlan(
+    _ action: HealAction, tier: Int?, at now: Instant, capacity: Capacity, limits: Limits
+  ) -> [HealStep] {
+    let context = DiagnosisContext(batch: self, now: now, capacity: capacity, limits: limits)
+    return switch action {
+    case .detectStuck: context.restarts(tier)
+    case .killDuplicates: context.duplicateKills(tier)
+    case .reclaimOrphans: context.reclaims(tier)
+    case .auto:
+      context.restarts(tier) + context.duplicateKills(tier) + context.reclaims(tier) + context.memoryRetries(tier)
+    }
+  }
+}
+
+extension DiagnosisContext {
+  fileprivate func restarts(_ tier: Int?) -> [HealStep] {
+    verdict.stuckAttempts.compactMap { stuck in
+      guard tier == nil || tier == stuck.job.tier, let job = batch.findJob(stuck.job), let attempt = job.current else {
+        return nil
+      }
+      let inProcess = job.processing.count
+      let consequence = inProcess == 0
+        ? "no document is in process, nothing is lost"
+        : "\(Figures.count(inProcess, "document")) in process will be FAILED with \(stuck.cause.rawValue), the rest goes on"
+      return HealStep(
+        operation: .restartAttempt(stuck.job, number: stuck.number, stuck.cause),
+        reason: batch.stallSentence(attempt, of: job, cause: stuck.cause, since: stuck.since, at: now) + "; "
+          + consequence,
+        evidence: evidence(ofStall: stuck, attempt, job: job), risk: inProcess == 0 ? .low : .medium)
+    }
+  }
+
+  fileprivate func duplicateKills(_ tier: Int?) -> [HealStep] {
+    batch.duplicates.filter { tier == nil || tier == $0.job.tier }.map { launch in
+      HealStep(
+        operation: .killDuplicate(launch.job, reference: launch.reference),
+        reason: "\(launch.reference) runs as attempt \(launch.number) of \(launch.job), which is not its current attempt",
+        evidence: [
+          Evidence(
+            "\(launch.reference) was seen to run", by: .executor, at: launch.seenAt,
+            values: ["reference": launch.reference, "attempt": "\(launch.number)"])
+        ],
+        // It is fenced: nothing that it does counts.
+        risk: .low)
+    }
+  }
+
+  /// Ends of which no proof came, and attempts that were lost without one.
+  fileprivate func reclaims(_ tier: Int?) -> [HealStep] {
+    var steps: [HealStep] = []
+    forEachJob { _, job in
+      guard tier == nil || tier == job.id.tier else { return }
+      for attempt in job.attempts {
+        switch attempt.state {
+        case .ending(let reason, let since) where now - since >= limits.endTimeout:
+          steps.append(
+            HealStep(
+              operation: .reclaimOrphan(job.id, number: attempt.number),
+              reason: "attempt \(attempt.number) of \(job.title(in: batch)) was asked to end "
+                + "\(Figures.seconds(now - since)) ago, and is not proven gone",
+              evidence: [
+                Evidence(
+                  "no receipt of its end came", by: .clock, at: now,
+                  values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": "\(reason)"])
+              ], risk: .low))
+        case .ended(let end) where isOrphan(attempt, end, of: job):
+          steps.append(
+            HealStep(
+              operation: .reclaimOrphan(job.id, number: attempt.number),
+              reason: attempt.staleReports > 0
+                ? "attempt \(attempt.number) of \(job.title(in: batch)) is over, and still reports"
+                : "attempt \(attempt.number) of \(job.title(in: batch)) was lost, and nothing proves it gone",
+              evidence: evidence(of: attempt, job: job, died: 0), risk: job.status == .failed ? .medium : .low))
+        default:
+          continue
+        }
+      }
+    }
+    return steps
+  }
+
+  private func isOrphan(_ attempt: Attempt, _ end: AttemptEnd, of job: Job) -> Bool {
+    guard end.receipt == nil, end.exit == nil else { return false }
+    if attempt.staleReports > 0 { return true }
+    return end.cause == .orphaned && job.status == .failed && job.attempts.last?.number == attempt.number
+  }
+
+  /// One step a tier: all of its jobs that failed of oom, with what the neediest of them needs. None where it does not fit.
+  fileprivate func memoryRetries(_ tier: Int?) -> [HealStep] {
+    guard batch.status == .failed else { return [] }
+    return batch.tiers.compactMap { failedTier in
+      guard tier == nil || tier == failedTier.number, failedTier.status == .failed else { return nil }
+      var jobs: [JobID] = []
+      var memoryBytes: Int64 = 0
+      var evidence: [Evidence] = []
+      for job in failedTier.jobs where job.status == .failed && job.failure?.cause == .oom {
+        guard let attempt = job.attempts.last(where: { $0.end?.cause == .oom }), let end = attempt.end,
+          case .retry(let bytes) = MemoryAdvice(after: end, of: attempt, capacity: capacity)
+        else { continue }
+        jobs.append(job.id)
+        memoryBytes = max(memoryBytes, bytes)
+        evidence += self.evidence(of: attempt, job: job, died: 0)
+      }
+      guard !jobs.isEmpty else { return nil }
+      return HealStep(
+        operation: .retryTier(tier: failedTier.number, jobs: jobs, memoryBytes: memoryBytes),
+        reason: "\(Figures.count(jobs.count, "job")) of tier \(failedTier.number) ran out of memory; "
+          + "\(Figures.bytes(memoryBytes)) is enough by the measured peak, and fits",
+        evidence: evidence, risk: .medium)
+    }
+  }
+}

@@ -1,0 +1,228 @@
+// Health at a glance (domain.md, "Health"). One pass over the jobs of the tiers; documents are never walked.
+
+extension Batch {
+  /// OK, SCALING, STUCK or DEGRADED, with the first reason that applies in the order of `HealthReason`.
+  ///
+  /// An attempt counts as stuck at the second look only: it was named by `suspicions` at least
+  /// `limits.stuckConfirmation` ago (`Attempt.suspectedSince`), and it still is so now.
+  public func health(at now: Instant, capacity: Capacity, limits: Limits) -> HealthVerdict {
+    switch status {
+    case .created:
+      return unschedulable(at: now, capacity: capacity) ?? HealthVerdict(.ok)
+    case .queued:
+      return unschedulable(at: now, capacity: capacity) ?? queueHealth(at: now, capacity: capacity)
+    case .paused:
+      return HealthVerdict(.ok, .paused)
+    case .running:
+      return runningHealth(at: now, capacity: capacity, limits: limits)
+    case .completed, .failed, .cancelled:
+      return settledHealth
+    }
+  }
+
+  /// Failures or none: what is left to say when nothing is stuck and nothing waits.
+  private var settledHealth: HealthVerdict {
+    guard hasFailures else { return HealthVerdict(.ok) }
+    var reason = HealthReason.partialFailures
+    for tier in tiers {
+      for job in tier.jobs where job.status == .failed {
+        if job.isMisconfigured {
+          reason = .misconfigured
+        } else if job.isDisputed, reason != .misconfigured {
+          reason = .disputed
+        }
+      }
+    }
+    return HealthVerdict(.degraded, reason)
+  }
+
+  /// The verdict on a batch that has not started and never can, at this capacity.
+  private func unschedulable(at now: Instant, capacity: Capacity) -> HealthVerdict? {
+    for tier in tiers {
+      for job in tier.jobs {
+        if let why = capacity.whyNeverSchedulable(job.resourcesAsked(in: self)) {
+          return HealthVerdict(
+            .stuck, .neverSchedulable, blockedReason: "never_schedulable: \(job.title(in: self)): \(why)",
+            stuckFor: now - lastActivityAt)
+        }
+      }
+    }
+    return nil
+  }
+
+  private func queueHealth(at now: Instant, capacity: Capacity) -> HealthVerdict {
+    // Nothing happens to a queued batch, so its last fact is when it was queued, by a submit or by a retry.
+    let since = max(updatedAt, submittedAt ?? createdAt)
+    let window = tiers.first?.jobs.compactMap { $0.specified(in: self)?.timers.start }.max() ?? Timers.defaultStart
+    guard now - since >= window, let job = tiers.first?.jobs.first else {
+      return HealthVerdict(.ok, .waitingForCapacity)
+    }
+    return HealthVerdict(
+      .stuck, .waitingForCapacity,
+      blockedReason: waitingSentence(job, since: since, window: window, at: now, capacity: capacity),
+      stuckFor: now - since)
+  }
+
+  private func runningHealth(at now: Instant, capacity: Capacity, limits: Limits) -> HealthVerdict {
+    let survey = surveyJobs(at: now, capacity: capacity, limits: limits)
+    var blocks = survey.stuck
+    // While something of the batch moves, a job that waits for room merely stands behind its own siblings.
+    if !survey.somethingWorks { blocks += survey.overdue }
+    // Unreachable is not failed: workers that can still report keep the batch going, and a grace passes first.
+    if let outage, !survey.somethingWorks, now - outage.since >= limits.unreachableGrace {
+      blocks.append(
+        Block(
+          reason: .executorUnreachable,
+          sentence: "executor_unreachable: the \(outage.executor.rawValue) executor could not be asked for "
+            + "\(Figures.seconds(now - outage.since)), \(Figures.seconds(limits.unreachableGrace)) is its grace: "
+            + outage.message,
+          since: max(outage.since, lastActivityAt)))
+    }
+    if let first = blocks.min(by: Block.comesBefore) {
+      let others = blocks.count - 1
+      return HealthVerdict(
+        .stuck, first.reason,
+        blockedReason: others == 0 ? first.sentence : first.sentence + "; and \(others) more",
+        stuckFor: now - (blocks.map(\.since).min() ?? first.since), stuckAttempts: survey.stuckAttempts)
+    }
+    let settled = settledHealth
+    if outage != nil {
+      return settled.health == .ok ? HealthVerdict(.ok, .executorUnreachable) : settled
+    }
+    guard !survey.somethingWorks, let first = survey.waiting.min(by: Block.comesBefore) else { return settled }
+    // Waiting without a step done yet is what a cold start looks like; after that it is an ordinary pause between.
+    guard survey.progressed else { return HealthVerdict(.scaling, first.reason, blockedReason: first.sentence) }
+    return settled.health == .ok ? HealthVerdict(.ok, first.reason) : settled
+  }
+}
+
+/// One thing that holds a running batch up.
+struct Block: Hashable {
+  var reason: HealthReason
+  var sentence: String
+  var since: Instant
+
+  static func comesBefore(_ left: Block, _ right: Block) -> Bool {
+    (left.reason.rank, left.since) < (right.reason.rank, right.since)
+  }
+}
+
+/// What one pass over a running batch's jobs found.
+struct Survey: Hashable {
+  /// Stalled attempts that both looks agree on, and jobs that can never start.
+  var stuck: [Block] = []
+  var stuckAttempts: [StuckAttempt] = []
+  /// Jobs that have waited for room past their window.
+  var overdue: [Block] = []
+  /// Inside their window, for room or for a start.
+  var waiting: [Block] = []
+  /// An attempt runs and was not found stuck, or one is being ended, or a backoff runs.
+  var somethingWorks = false
+  /// A document or a stage of an active tier moved.
+  var progressed = false
+}
+
+extension Batch {
+  func surveyJobs(at now: Instant, capacity: Capacity, limits: Limits) -> Survey {
+    var survey = Survey()
+    for tier in tiers where tier.status == .running {
+      survey.progressed = survey.progressed || tier.hasProgress
+      for job in tier.jobs where !job.status.isFinal {
+        if let attempt = job.current {
+          surveyAttempt(attempt, of: job, at: now, limits: limits, into: &survey)
+        } else if let next = job.nextAttemptAt, next > now {
+          survey.somethingWorks = true
+        } else {
+          surveyWaiting(job, of: tier, at: now, capacity: capacity, into: &survey)
+        }
+      }
+    }
+    return survey
+  }
+
+  private func surveyAttempt(
+    _ attempt: Attempt, of job: Job, at now: Instant, limits: Limits, into survey: inout Survey
+  ) {
+    switch look(at: attempt, of: job, at: now) {
+    case .working, .ending:
+      survey.somethingWorks = true
+    case .starting(let since):
+      survey.waiting.append(
+        Block(reason: .coldStart, sentence: coldStartSentence(job, since: since, at: now), since: since))
+    case .stalled(let cause, let since):
+      let sentence = stallSentence(attempt, of: job, cause: cause, since: since, at: now)
+      let block = Block(reason: HealthReason(stall: cause), sentence: sentence, since: since)
+      if isConfirmed(attempt, at: now, limits: limits) {
+        survey.stuck.append(block)
+        survey.stuckAttempts.append(StuckAttempt(job: job.id, number: attempt.number, cause: cause, since: since))
+      } else if cause == .startTimeout {
+        survey.waiting.append(block)
+      } else {
+        survey.somethingWorks = true
+      }
+    }
+  }
+
+  private func surveyWaiting(
+    _ job: Job, of tier: Tier, at now: Instant, capacity: Capacity, into survey: inout Survey
+  ) {
+    if let why = capacity.whyNeverSchedulable(job.resourcesAsked(in: self)) {
+      survey.stuck.append(
+        Block(
+          reason: .neverSchedulable, sentence: "never_schedulable: \(job.title(in: self)): \(why)",
+          since: max(lastActivityAt, tier.startedAt ?? createdAt)))
+      return
+    }
+    let window = job.specified(in: self)?.timers.start ?? Timers.defaultStart
+    var since = max(tier.startedAt ?? startedAt ?? createdAt, job.attempts.last?.end?.at ?? createdAt)
+    if let backedOff = job.nextAttemptAt { since = max(since, backedOff) }
+    // A retry or the end of a pause starts the window again; only looked up where it matters.
+    if now - since >= window { since = max(since, lastChange(of: [.batch, .tier(tier.number), .job(job.id)])) }
+    let block = Block(
+      reason: .waitingForCapacity,
+      sentence: waitingSentence(job, since: since, window: window, at: now, capacity: capacity), since: since)
+    if now - since >= window { survey.overdue.append(block) } else { survey.waiting.append(block) }
+  }
+}
+
+extension Tier {
+  var hasProgress: Bool {
+    !done.isEmpty || !failed.isEmpty
+      || jobs.contains {
+        !$0.committed.isEmpty || !$0.failed.isEmpty || !$0.stages.isEmpty || $0.current?.stage != nil
+      }
+  }
+}
+
+extension HealthReason {
+  /// The reason that a stalled attempt's timer stands for.
+  init(stall cause: FailureCause) {
+    self =
+      switch cause {
+      case .startTimeout: .coldStart
+      case .heartbeatTimeout: .noHeartbeat
+      default: .noProgress
+      }
+  }
+}
+
+extension Job {
+  /// Its command cannot be started as it is written: nothing but a change of it helps.
+  var isMisconfigured: Bool {
+    if failure?.cause == .entrypointNotFound { return true }
+    guard failure?.cause == .documentErrors, let first = failed.next(from: 0) else { return false }
+    return errors[first]?.code == FailureCause.entrypointNotFound.rawValue
+  }
+
+  /// Who ran it and the ledger say different things of its last attempt: exit 0 with documents not accounted for, or
+  /// another end although every document is committed.
+  var isDisputed: Bool {
+    guard status == .failed, let end = attempts.last?.end, let exit = end.exit else { return false }
+    if exit.termination == .exited(0) {
+      if pendingCount > 0 { return true }
+      if case .failed(.documentErrors, _) = end.verdict { return true }
+      return false
+    }
+    return !assigned.isEmpty && committed.count == assigned.count
+  }
+}

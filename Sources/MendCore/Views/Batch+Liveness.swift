@@ -1,0 +1,114 @@
+// Liveness is not progress: what one attempt looks like at one moment, and since when (domain.md, "Timers").
+
+/// How a live attempt looks, in one look.
+enum AttemptLook: Hashable {
+  /// At the executor, not running yet, inside its start window.
+  case starting(since: Instant)
+  /// Running, and moving within its timers.
+  case working
+  /// Being ended on purpose.
+  case ending(since: Instant)
+  /// Past one of its timers; `since` is its last real progress.
+  case stalled(FailureCause, since: Instant)
+}
+
+extension Batch {
+  /// Attempts that look stuck now: the first of the two looks. The caller sets `Attempt.suspectedSince` of those named
+  /// (where it is nil) and clears it of all others.
+  ///
+  /// Empty unless the batch is RUNNING: a pause stops claims, so silence in it means nothing. In the order of jobs.
+  public func suspicions(at now: Instant, limits: Limits) -> [(JobID, number: Int, FailureCause)] {
+    guard status == .running else { return [] }
+    var found: [(JobID, number: Int, FailureCause)] = []
+    for tier in tiers where tier.status == .running {
+      for job in tier.jobs where !job.status.isFinal {
+        guard let attempt = job.current else { continue }
+        if case .stalled(let cause, _) = look(at: attempt, of: job, at: now) {
+          found.append((job.id, number: attempt.number, cause))
+        }
+      }
+    }
+    return found
+  }
+
+  /// One look at one attempt. Slow is not stuck: any document or stage within the progress timer clears it.
+  func look(at attempt: Attempt, of job: Job, at now: Instant) -> AttemptLook {
+    let timers = job.specified(in: self)?.timers ?? Timers()
+    switch attempt.state {
+    case .intended, .starting:
+      return now - attempt.intendedAt >= timers.start
+        ? .stalled(.startTimeout, since: attempt.intendedAt) : .starting(since: attempt.intendedAt)
+    case .ending(_, let since):
+      return .ending(since: since)
+    case .ended:
+      return .working
+    case .running:
+      let start = attempt.startedAt ?? attempt.intendedAt
+      let progress = max(attempt.lastActivityAt, start)
+      if expectsHeartbeats(attempt), now - max(attempt.lastHeartbeatAt, start) >= timers.heartbeat {
+        return .stalled(.heartbeatTimeout, since: progress)
+      }
+      guard now - progress >= timers.progress, !waitsForItsTurn(job) else { return .working }
+      // Only now, because it looks through the history: the time of a pause does not count.
+      let resumed = lastChange(of: [.batch])
+      return now - max(progress, resumed) >= timers.progress
+        ? .stalled(.progressTimeout, since: max(progress, resumed)) : .working
+    }
+  }
+
+  /// True when a stalled attempt was stalled at the first look too, long enough ago.
+  func isConfirmed(_ attempt: Attempt, at now: Instant, limits: Limits) -> Bool {
+    attempt.suspectedSince.map { now - $0 >= limits.stuckConfirmation } ?? false
+  }
+
+  /// An entrypoint that never called is opaque: it owes no heartbeats, only its end.
+  func expectsHeartbeats(_ attempt: Attempt) -> Bool {
+    if attempt.hasReported { return true }
+    return switch attempt.parameters.work {
+    case .documentCommand: true
+    case .entrypoint: false
+    }
+  }
+
+  /// It has documents left and none in process because max_concurrent is used up by others: their business.
+  private func waitsForItsTurn(_ job: Job) -> Bool {
+    specification.maxConcurrent > 0 && job.processing.isEmpty && job.pendingCount > 0
+      && processingCounts.count >= specification.maxConcurrent
+  }
+
+  /// When one of the subjects last changed its state, as far as the recent history goes; else when the batch was made.
+  func lastChange(of subjects: [StateChange.Subject]) -> Instant {
+    recentChanges.last { subjects.contains($0.subject) }?.at ?? createdAt
+  }
+
+  /// The job by its place, or nil.
+  func findJob(_ id: JobID) -> Job? {
+    guard tiers.indices.contains(id.tier) else { return nil }
+    let jobs = tiers[id.tier].jobs
+    if jobs.indices.contains(id.index), jobs[id.index].id == id { return jobs[id.index] }
+    return jobs.first { $0.id == id }
+  }
+}
+
+extension Job {
+  /// What the caller specified for it; nil for a job that the specification does not know.
+  func specified(in batch: Batch) -> ExtractorSpecification? {
+    guard batch.specification.tiers.indices.contains(id.tier) else { return nil }
+    let extractors = batch.specification.tiers[id.tier].extractors
+    return extractors.indices.contains(extractor) ? extractors[extractor] : nil
+  }
+
+  /// `job t0-j0 (text)`: how sentences name it.
+  func title(in batch: Batch) -> String {
+    specified(in: batch).map { "job \(id) (\($0.name))" } ?? "job \(id)"
+  }
+
+  /// What its next attempt would ask for: the specification, Retry's changes laid over it.
+  func resourcesAsked(in batch: Batch) -> Resources {
+    var resources = specified(in: batch)?.resources ?? Resources()
+    if let cpus = overrides.cpus { resources.cpus = cpus }
+    if let memoryBytes = overrides.memoryBytes { resources.memoryBytes = memoryBytes }
+    if let requiresGPU = overrides.requiresGPU { resources.requiresGPU = requiresGPU }
+    return resources
+  }
+}

@@ -1,0 +1,104 @@
+// The counts that every answer shows. All of them come from kept sets and counters: nothing walks the documents.
+
+extension Batch {
+  /// Wickson's progress through the whole batch; the four parts always add up to the total.
+  ///
+  /// A document that one extractor failed while another still has it in process counts as failed.
+  /// Cost: the smaller of what failed and what is in process; nothing where nothing failed.
+  public func progress() -> ProgressCounts {
+    let total = documents.count
+    let completed = min(completedDocuments.count, total)
+    let failed = min(failedDocuments.count, total - completed)
+    let processing = min(processingCounts.count - processingThoughFailed, total - completed - failed)
+    return ProgressCounts(
+      completed: completed, failed: failed, pending: total - completed - failed - processing,
+      processing: processing, total: total)
+  }
+
+  private var processingThoughFailed: Int {
+    if failedDocuments.isEmpty || processingCounts.isEmpty { return 0 }
+    return if failedDocuments.count < processingCounts.count {
+      failedDocuments.reduce(0) { $0 + (processingCounts[$1] == nil ? 0 : 1) }
+    } else {
+      processingCounts.keys.reduce(0) { $0 + (failedDocuments.contains($1) ? 1 : 0) }
+    }
+  }
+
+  /// 0-100: the mean over the tiers; 100 only at COMPLETED (domain.md, "The nouns").
+  public var overallProgress: Double {
+    if status == .completed { return 100 }
+    guard !tiers.isEmpty else { return 0 }
+    return min(99.9, tiers.reduce(0) { $0 + $1.percentage } / Double(tiers.count))
+  }
+
+  /// The tier that is being processed, from 0; the last one once all are done.
+  public var currentTier: Int {
+    tiers.firstIndex { $0.status != .completed } ?? max(0, tiers.count - 1)
+  }
+
+  /// True when a document, a job or a tier failed; a batch can be COMPLETED with failures.
+  public var hasFailures: Bool {
+    !failedDocuments.isEmpty || status == .failed
+      || tiers.contains { tier in tier.status == .failed || tier.jobs.contains { $0.status == .failed } }
+  }
+
+  /// The document's state through the whole batch.
+  public func documentStatus(_ position: Int) -> DocumentStatus {
+    if completedDocuments.contains(position) { return .completed }
+    if failedDocuments.contains(position) { return .failed }
+    return processingCounts[position, default: 0] > 0 ? .processing : .pending
+  }
+
+  /// 0-100: the mean over the tiers, of each the share of its extractors that have committed the document.
+  public func documentProgress(_ position: Int) -> Double {
+    if completedDocuments.contains(position) { return 100 }
+    guard !tiers.isEmpty else { return 0 }
+    var tiersDone = 0.0
+    for tier in tiers {
+      if tier.done.contains(position) {
+        tiersDone += 1
+      } else if tier.handed.contains(position) {
+        let extractors = specification.tiers.indices.contains(tier.number)
+          ? specification.tiers[tier.number].extractors.count : tier.jobs.count
+        let committed = tier.jobs.reduce(0) { $0 + ($1.committed.contains(position) ? 1 : 0) }
+        tiersDone += extractors == 0 ? 0 : Double(committed) / Double(extractors)
+      }
+    }
+    return min(100, 100 * tiersDone / Double(tiers.count))
+  }
+
+  /// Why the document failed, and in which job; the first failure in the order of tiers and jobs. nil unless it failed.
+  public func documentError(_ position: Int) -> (DocumentError, JobID)? {
+    guard failedDocuments.contains(position) else { return nil }
+    for tier in tiers where tier.failed.contains(position) {
+      for job in tier.jobs where job.failed.contains(position) {
+        if let error = job.errors[position] { return (error, job.id) }
+      }
+    }
+    return nil
+  }
+
+  /// When the batch will be done if what is left goes as fast as what was settled in its tiers so far.
+  ///
+  /// nil while it does not run, and before the first document was settled: unknown is not guessed.
+  public func estimatedCompletion(at now: Instant) -> Instant? {
+    guard status == .running else { return nil }
+    var settled = 0
+    var left = 0
+    var spent: Int64 = 0
+    for tier in tiers {
+      let settledHere = tier.done.count + tier.failed.count
+      if let startedAt = tier.startedAt, tier.status != .pending {
+        settled += settledHere
+        spent += max(0, ((tier.completedAt ?? now) - startedAt).milliseconds)
+        if tier.status == .running { left += max(0, tier.handed.count - settledHere) }
+      } else {
+        // Not started: everything that did not fail before will be handed to it.
+        left += max(0, documents.count - failedDocuments.count)
+      }
+    }
+    guard settled > 0, spent > 0 else { return nil }
+    let milliseconds = Double(left) * Double(spent) / Double(settled)
+    return milliseconds < 1e15 ? now + .milliseconds(Int64(milliseconds.rounded())) : nil
+  }
+}

@@ -1,0 +1,42 @@
+// Failed documents by what they failed of: Wickson's error_summary.
+
+extension DiagnosisContext {
+  /// By count, most first; each failed document is counted once, in the first job that failed it.
+  func errorSummary() -> [ErrorSummary] {
+    var merged: [String: (count: Int, first: FirstTen)] = [:]
+    for tally in tallies.values {
+      for code in tally.codes where code.ownCount > 0 {
+        merged[code.code, default: (0, FirstTen())].count += code.ownCount
+        merged[code.code, default: (0, FirstTen())].first.formUnion(code.ownFirst)
+      }
+    }
+    return merged.map { code, entry in
+      ErrorSummary(
+        errorType: code, count: entry.count, affected: entry.first.positions, resolution: Self.resolution(for: code))
+    }
+    .sorted { ($1.count, $0.errorType) < ($0.count, $1.errorType) }
+  }
+
+  /// One sentence of what to do about a document error code: the causes' own, and the words that workers use.
+  static func resolution(for code: String) -> String {
+    switch code {
+    case "exit_code": "Read the message, the command's last line on stderr; correct the command or the file, and retry"
+    case "signal": "The command was killed or crashed; run it on the file by hand, correct it, and retry"
+    case "oom": "Retry with more memory, or split the file"
+    case "entrypoint_not_found": "Install the command where attempts run, or correct its name and PATH, and retry"
+    case "bad_input": "Correct the file, and retry"
+    case "format_error", "unsupported_format": "Ensure file is in a supported format"
+    case "corrupted_file": "Verify file integrity and try uploading again"
+    case "not_found", "file_not_found": "Check that the file is still where the document's uri says"
+    case "permission_denied": "Give the account that attempts run as the right to read the file"
+    case "document_errors": "The job ended without saying what became of the file; let it report each one, and retry"
+    case "start_timeout": "The job was not started in its window; see that the executor has room, and retry"
+    case "heartbeat_timeout", "progress_timeout": "The job hung on the file; look at the file first, then retry"
+    case "timeout", "run_timeout": "The time limit ended it; give it a longer one, or split the file, and retry"
+    case "batch_timeout": "The batch's timeout ended it; retry what is left, or use a longer timeout"
+    case "preemption", "node_failure", "engine_fault", "orphaned": "Not the file's fault: retry"
+    case "environment_setup": "Correct the job's environment, and retry"
+    default: "Read the message and the details, correct the cause, and retry"
+    }
+  }
+}

@@ -1,0 +1,83 @@
+/// How figures are written in the sentences of a diagnosis: the same unit, spacing and plural everywhere.
+enum Figures {
+  static let kibibyte: Int64 = 1 << 10
+  static let mebibyte: Int64 = 1 << 20
+  static let gibibyte: Int64 = 1 << 30
+
+  /// "312 s"; below ten seconds with a tenth where there is one, "1.5 s".
+  static func seconds(_ duration: Duration) -> String {
+    let milliseconds = max(0, duration.milliseconds)
+    let tenth = milliseconds % 1000 / 100
+    return milliseconds < 10_000 && tenth != 0 ? "\(milliseconds / 1000).\(tenth) s" : "\(milliseconds / 1000) s"
+  }
+
+  /// "256 MiB", "1.5 GiB".
+  static func bytes(_ bytes: Int64) -> String {
+    let (unit, name) =
+      switch bytes {
+      case gibibyte...: (gibibyte, "GiB")
+      case mebibyte...: (mebibyte, "MiB")
+      case kibibyte...: (kibibyte, "KiB")
+      default: (Int64(1), "bytes")
+      }
+    let tenth = bytes % unit * 10 / unit
+    return tenth == 0 ? "\(bytes / unit) \(name)" : "\(bytes / unit).\(tenth) \(name)"
+  }
+
+  /// As the command line takes it: "512MiB", "2GiB", else plain bytes.
+  static func size(_ bytes: Int64) -> String {
+    if bytes > 0, bytes % gibibyte == 0 { return "\(bytes / gibibyte)GiB" }
+    if bytes > 0, bytes % mebibyte == 0 { return "\(bytes / mebibyte)MiB" }
+    return "\(bytes)"
+  }
+
+  /// "1", "0.5": without the fraction where it is none.
+  static func number(_ value: Double) -> String {
+    value == value.rounded() && abs(value) < 1e15 ? "\(Int64(value))" : "\(value)"
+  }
+
+  /// "1 document", "3 documents".
+  static func count(_ count: Int, _ noun: String) -> String { count == 1 ? "1 \(noun)" : "\(count) \(noun)s" }
+
+  /// "1 document is", "3 documents are": a count with the verb that goes with it.
+  static func count(_ count: Int, _ noun: String, _ one: String, _ many: String) -> String {
+    "\(self.count(count, noun)) \(count == 1 ? one : many)"
+  }
+
+  /// "90 %" of a share between 0 and 1.
+  static func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
+
+  /// "1 CPU, 512 MiB and a GPU".
+  static func resources(_ resources: Resources) -> String {
+    var parts = [resources.cpus == 1 ? "1 CPU" : "\(number(resources.cpus)) CPUs"]
+    if resources.memoryBytes > 0 { parts.append(bytes(resources.memoryBytes)) }
+    if resources.requiresGPU { parts.append("a GPU") }
+    return list(parts)
+  }
+
+  /// "a", "a and b", "a, b and c".
+  static func list(_ parts: [String]) -> String {
+    guard let last = parts.last, parts.count > 1 else { return parts.first ?? "" }
+    return parts.dropLast().joined(separator: ", ") + " and " + last
+  }
+
+  /// The name that people know a signal by, "SIGKILL"; its number where it has none here.
+  static func signal(_ number: Int32) -> String {
+    switch number {
+    case 1: "SIGHUP"
+    case 2: "SIGINT"
+    case 3: "SIGQUIT"
+    case 4: "SIGILL"
+    case 6: "SIGABRT"
+    case 7: "SIGBUS"
+    case 8: "SIGFPE"
+    case 9: "SIGKILL"
+    case 11: "SIGSEGV"
+    case 13: "SIGPIPE"
+    case 15: "SIGTERM"
+    case 24: "SIGXCPU"
+    case 25: "SIGXFSZ"
+    default: "signal \(number)"
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/// What health says of a batch at one moment.
+public struct HealthVerdict: Hashable, Sendable {
+  public var health: Health
+  public var reason: HealthReason
+  /// One sentence for people; nil when ok or degraded.
+  public var blockedReason: String?
+  /// Since the last real progress: documents and stages, not heartbeats. nil when not stuck.
+  public var stuckFor: Duration?
+  /// Attempts that two looks found stuck, in the order of their jobs: what Heal's detect_stuck ends.
+  public var stuckAttempts: [StuckAttempt]
+
+  public init(
+    _ health: Health, _ reason: HealthReason = .none, blockedReason: String? = nil, stuckFor: Duration? = nil,
+    stuckAttempts: [StuckAttempt] = []
+  ) {
+    self.health = health
+    self.reason = reason
+    self.blockedReason = blockedReason
+    self.stuckFor = stuckFor
+    self.stuckAttempts = stuckAttempts
+  }
+}
+
+/// A live attempt that does not move, and why that is held against it.
+public struct StuckAttempt: Hashable, Sendable {
+  public var job: JobID
+  public var number: Int
+  /// start_timeout, heartbeat_timeout or progress_timeout.
+  public var cause: FailureCause
+  /// The last real progress: a document or a stage, else its start.
+  public var since: Instant
+
+  public init(job: JobID, number: Int, cause: FailureCause, since: Instant) {
+    self.job = job
+    self.number = number
+    self.cause = cause
+    self.since = since
+  }
+}
+
+/// An executor that cannot be asked at present (domain.md, "Unreachable is not failed").
+public struct ExecutorOutage: Hashable, Sendable {
+  public var executor: ExecutorKind
+  public var since: Instant
+  public var message: String
+
+  public init(executor: ExecutorKind, since: Instant, message: String) {
+    self.executor = executor
+    self.since = since
+    self.message = message
+  }
+}
+
+extension HealthReason {
+  /// Smaller wins: the order in which domain.md names the reasons.
+  var rank: Int { Self.allCases.firstIndex(of: self) ?? Self.allCases.count }
+}

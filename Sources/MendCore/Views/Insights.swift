@@ -1,0 +1,198 @@
+// What can be learned from a batch that is not wrong: bottlenecks, headroom, waste (the guide's "Stage Timing Breakdown").
+
+extension DiagnosisContext {
+  func insights(findingsLeftOut: Int) -> [Insight] {
+    var insights = stageInsights() + tierInsights() + memoryInsights() + shardInsights() + repeatedWorkInsights()
+    if findingsLeftOut > 0 {
+      insights.append(
+        Insight(
+          type: "more_findings", severity: .warning,
+          message: "\(Figures.count(findingsLeftOut, "finding")) more of the same kind are not shown", stage: "",
+          metric: Double(findingsLeftOut), recommendation: "Mend what is shown first, then diagnose again"))
+    }
+    return insights
+  }
+
+  /// Closed stages of all jobs, and what running attempts have spent in theirs so far; in order of first appearance.
+  func stageTotals() -> [Job.StageTotal] {
+    var totals: [Job.StageTotal] = []
+    func add(_ name: String, _ duration: Duration) {
+      if let index = totals.firstIndex(where: { $0.name == name }) {
+        totals[index].duration += duration
+      } else {
+        totals.append(Job.StageTotal(name: name, duration: duration))
+      }
+    }
+    forEachJob { _, job in
+      for stage in job.stages { add(stage.name, stage.duration) }
+      if let open = job.current?.stage, open.since < now { add(open.name, now - open.since) }
+    }
+    return totals
+  }
+
+  /// A stage that takes most of the time is named, with what that usually means.
+  private func stageInsights() -> [Insight] {
+    let totals = stageTotals()
+    let sum = totals.reduce(0.0) { $0 + $1.duration.inSeconds }
+    guard totals.count > 1, sum > 0 else { return [] }
+    return totals.compactMap { stage in
+      let share = stage.duration.inSeconds / sum
+      let figure = "\(stage.name) takes \(Figures.percent(share)) of the time (\(Figures.seconds(stage.duration)))"
+      switch stage.name {
+      case "writing" where share >= 0.3:
+        return Insight(
+          type: "stage_bottleneck", severity: .warning, message: "\(figure): the store is under pressure",
+          stage: stage.name, metric: share,
+          recommendation: "Look at the store's load; fewer writers at once (max_concurrent, shards) or larger writes")
+      case "loading" where share >= 0.4:
+        return Insight(
+          type: "stage_bottleneck", severity: .info, message: "\(figure): reading the documents is the bottleneck",
+          stage: stage.name, metric: share,
+          recommendation: "Bring the documents nearer, or load more of them at once (shards)")
+      case "processing" where share >= 0.7:
+        return Insight(
+          type: "stage_bottleneck", severity: .info, message: "\(figure): the extractor is the bottleneck",
+          stage: stage.name, metric: share,
+          recommendation: "Give it more CPUs, a GPU or more shards, or make the extractor faster")
+      default:
+        guard share >= 0.7 else { return nil }
+        return Insight(
+          type: "stage_bottleneck", severity: .info, message: "\(figure): it is the bottleneck", stage: stage.name,
+          metric: share, recommendation: "Begin with this stage to make the batch faster")
+      }
+    }
+  }
+
+  /// The tier that takes most of the time, once two have run.
+  private func tierInsights() -> [Insight] {
+    let spent = batch.tiers.compactMap { tier in
+      tier.startedAt.map { (tier.number, ((tier.completedAt ?? now) - $0).inSeconds) }
+    }
+    let sum = spent.reduce(0) { $0 + $1.1 }
+    guard spent.count > 1, sum > 0, let slowest = spent.max(by: { $0.1 < $1.1 }), slowest.1 / sum >= 0.5 else {
+      return []
+    }
+    let share = slowest.1 / sum
+    return [
+      Insight(
+        type: "slowest_tier", severity: .info,
+        message: "Tier \(slowest.0) takes \(Figures.percent(share)) of the time "
+          + "(\(Figures.seconds(.seconds(slowest.1))))",
+        stage: "tier \(slowest.0)", metric: slowest.1,
+        recommendation: "Begin with its extractors to make the batch faster")
+    ]
+  }
+
+  /// Peaks near the limit, of attempts that did not run into it; the nearest of each extractor.
+  private func memoryInsights() -> [Insight] {
+    var worst: [(extractor: [Int], insight: Insight)] = []
+    forEachJob { tier, job in
+      for attempt in job.attempts {
+        guard let exit = attempt.end?.exit, exit.memoryLimitBytes > 0, attempt.end?.cause != .oom else { continue }
+        let share = Double(exit.peakMemoryBytes) / Double(exit.memoryLimitBytes)
+        guard share >= 0.8 else { continue }
+        let insight = Insight(
+          type: "memory_headroom", severity: .warning,
+          message: "Attempt \(attempt.number) of \(job.title(in: batch)) used \(Figures.percent(share)) of its memory: "
+            + "\(Figures.bytes(exit.peakMemoryBytes)) of \(Figures.bytes(exit.memoryLimitBytes))",
+          stage: "tier \(tier.number)", metric: share,
+          recommendation: "Give it more before a larger document runs into the limit: --memory "
+            + Figures.size((exit.peakMemoryBytes * 3 / 2 + MemoryAdvice.step - 1) / MemoryAdvice.step * MemoryAdvice.step))
+        let extractor = [tier.number, job.extractor]
+        if let index = worst.firstIndex(where: { $0.extractor == extractor }) {
+          if worst[index].insight.metric < share { worst[index].insight = insight }
+        } else {
+          worst.append((extractor, insight))
+        }
+      }
+    }
+    return worst.map(\.insight)
+  }
+
+  /// Shards without documents, and one shard that everybody waits for.
+  private func shardInsights() -> [Insight] {
+    var insights: [Insight] = []
+    for tier in batch.tiers where batch.specification.tiers.indices.contains(tier.number) {
+      for (index, extractor) in batch.specification.tiers[tier.number].extractors.enumerated()
+      where extractor.shards > 1 {
+        let documents = tier.startedAt == nil ? batch.documents.count : tier.handed.count
+        if extractor.shards > documents {
+          insights.append(
+            Insight(
+              type: "misconfigured", severity: .info,
+              message: "\(extractor.name) has \(extractor.shards) shards for \(Figures.count(documents, "document"))",
+              stage: "tier \(tier.number)", metric: Double(extractor.shards),
+              recommendation: "Ask for at most as many shards as there are documents"))
+        }
+        let durations = tier.jobs.filter { $0.extractor == index && $0.status == .succeeded }.compactMap { job in
+          job.startedAt.flatMap { start in job.completedAt.map { (job.id, ($0 - start).inSeconds) } }
+        }
+        let mean = durations.reduce(0) { $0 + $1.1 } / Double(max(1, durations.count))
+        if durations.count > 1, let slowest = durations.max(by: { $0.1 < $1.1 }), slowest.1 >= 10, slowest.1 > 1.5 * mean {
+          insights.append(
+            Insight(
+              type: "shard_imbalance", severity: .info,
+              message: "Shard \(slowest.0) of \(extractor.name) took \(Figures.seconds(.seconds(slowest.1))), the mean is "
+                + Figures.seconds(.seconds(mean)),
+              stage: "tier \(tier.number)", metric: slowest.1 / mean,
+              recommendation: "Use more shards, so that large documents spread"))
+        }
+      }
+    }
+    return insights
+  }
+
+  var repeatedWork: Int { batch.tiers.reduce(0) { $0 + $1.jobs.reduce(0) { $0 + $1.repeatedWork } } }
+
+  /// Work done twice is counted and shown (domain.md, Truth 2).
+  private func repeatedWorkInsights() -> [Insight] {
+    var insights: [Insight] = []
+    if repeatedWork > 0 {
+      insights.append(
+        Insight(
+          type: "repeated_work", severity: .warning,
+          message: "\(Figures.count(repeatedWork, "document result")) came more than once; each was counted once",
+          stage: "", metric: Double(repeatedWork),
+          recommendation: "See that a job reports each document once, and reports it as soon as it is done"))
+    }
+    let stale = batch.tiers.reduce(0) { $0 + $1.jobs.reduce(0) { $0 + $1.attempts.reduce(0) { $0 + $1.staleReports } } }
+    if stale > 0 {
+      insights.append(
+        Insight(
+          type: "stale_reports", severity: .warning,
+          message: "\(Figures.count(stale, "report")) came from attempts that were not current any more, and were refused",
+          stage: "", metric: Double(stale),
+          recommendation: "Look for what still runs: mend heal \(batch.key.batchID) --action reclaim-orphans"))
+    }
+    return insights
+  }
+
+  /// Where the time went; nil until the batch is COMPLETED.
+  func performance() -> PerformanceSummary? {
+    guard batch.status == .completed, let started = batch.startedAt, let completed = batch.completedAt else { return nil }
+    let total = completed - started
+    func spent(_ from: Instant?, _ to: Instant?) -> Double {
+      from.flatMap { from in to.map { ($0 - from).inSeconds } } ?? 0
+    }
+    var extractors: [(name: String, seconds: Double)] = []
+    var attempts = 0
+    var peak: Int64 = 0
+    forEachJob { _, job in
+      attempts += job.attempts.count
+      peak = job.attempts.reduce(peak) { max($0, $1.end?.exit?.peakMemoryBytes ?? 0) }
+      guard let name = job.specified(in: batch)?.name else { return }
+      if let index = extractors.firstIndex(where: { $0.name == name }) {
+        extractors[index].seconds += spent(job.startedAt, job.completedAt)
+      } else {
+        extractors.append((name, spent(job.startedAt, job.completedAt)))
+      }
+    }
+    let slowest = batch.tiers.max { spent($0.startedAt, $0.completedAt) < spent($1.startedAt, $1.completedAt) }
+    return PerformanceSummary(
+      total: total, queued: batch.submittedAt.map { started - $0 } ?? .zero,
+      documentsPerSecond: total > .zero ? Double(batch.completedDocuments.count) / total.inSeconds : 0,
+      slowestTier: slowest?.number ?? 0,
+      slowestExtractor: extractors.max { $0.seconds < $1.seconds }?.name ?? "", stages: stageTotals(),
+      attempts: attempts, repeatedWork: repeatedWork, peakMemoryBytes: peak)
+  }
+}

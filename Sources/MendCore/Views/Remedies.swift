@@ -1,0 +1,149 @@
+// What to do, in a form that Retry, Heal or Cancel take as it is.
+
+extension Remedy {
+  /// The command line that does it, as cli.md writes it; empty for what must be done outside of Mend.
+  public func commandLine(batchID: String) -> String {
+    switch call {
+    case .retry(let tier, let jobs, let overrides, let scope):
+      var words = ["mend retry \(batchID) --tier \(tier)"]
+      words += jobs.map { "--job \($0)" }
+      if let memoryBytes = overrides.memoryBytes { words.append("--memory \(Figures.size(memoryBytes))") }
+      if let cpus = overrides.cpus { words.append("--cpus \(Figures.number(cpus))") }
+      if overrides.requiresGPU == true { words.append("--gpu") }
+      if let priority = overrides.priority { words.append("--priority \(priority)") }
+      if let runTimeout = overrides.runTimeout {
+        words.append("--run-timeout \(Figures.number(runTimeout?.inSeconds ?? 0))")
+      }
+      if scope == .all { words.append("--scope all") }
+      return words.joined(separator: " ")
+    case .heal(let action, let tier):
+      let name = action.rawValue.split(separator: "_").joined(separator: "-")
+      return "mend heal \(batchID) --action \(name)" + (tier.map { " --tier \($0)" } ?? "")
+    case .cancel(.batch):
+      return "mend cancel \(batchID)"
+    case .cancel(.tier(let tier)):
+      return "mend cancel \(batchID) --tier \(tier)"
+    case .cancel(.job(let job)):
+      return "mend cancel \(batchID) --tier \(job.tier) --job \(job)"
+    case .none:
+      return ""
+    }
+  }
+}
+
+/// How much memory the next attempt needs after one ran out of it.
+enum MemoryAdvice: Hashable {
+  /// Asks for this much.
+  case retry(bytes: Int64)
+  /// Asks for all that the executor has: more was wanted.
+  case retryWithAll(bytes: Int64, wanted: Int64)
+  /// The executor's whole memory was not enough.
+  case doesNotFit(wanted: Int64)
+  /// Neither limit nor peak is known.
+  case unknown
+
+  static let step: Int64 = 64 << 20
+
+  /// 1.5 times the measured peak rounded up to 64 MiB, at least twice the limit, at most what the executor has.
+  init(peak: Int64, limit: Int64, capacity: Int64) {
+    let fromPeak = (min(peak, .max / 4) * 3 / 2 + Self.step - 1) / Self.step * Self.step
+    let wanted = max(peak > 0 ? fromPeak : 0, limit > 0 ? min(limit, .max / 4) * 2 : 0)
+    if wanted <= 0 {
+      self = .unknown
+    } else if wanted <= capacity {
+      self = .retry(bytes: wanted)
+    } else if capacity > limit, capacity > peak {
+      self = .retryWithAll(bytes: capacity, wanted: wanted)
+    } else {
+      self = .doesNotFit(wanted: wanted)
+    }
+  }
+
+  init(after end: AttemptEnd, of attempt: Attempt, capacity: Capacity) {
+    let recorded = end.exit?.memoryLimitBytes ?? 0
+    self.init(
+      peak: end.exit?.peakMemoryBytes ?? 0,
+      limit: recorded > 0 ? recorded : attempt.parameters.resources.memoryBytes, capacity: capacity.memoryBytes)
+  }
+}
+
+extension DiagnosisContext {
+  /// What to do about an attempt that ended of `cause`; nil where the job goes on by itself.
+  func remedy(for cause: FailureCause, attempt: Attempt?, job: Job) -> Remedy? {
+    // A job that is not over goes on by its rules, and Retry would be refused: its tier runs.
+    if !job.status.isFinal { return nil }
+    let tier = job.id.tier
+    func retry(_ description: String, _ overrides: Job.Overrides = Job.Overrides()) -> Remedy {
+      Remedy(description, .retry(tier: tier, jobs: retryJobs(job), overrides, .failed))
+    }
+    switch cause {
+    case .oom:
+      return memoryRemedy(attempt: attempt, job: job)
+    case .preemption, .nodeFailure, .engineFault:
+      return retry("Retry tier \(tier): the executor failed it, not the pipeline; what is committed is kept")
+    case .environmentSetup:
+      return retry("Correct the environment of \(job.title(in: batch)), then retry tier \(tier)")
+    case .startTimeout:
+      return retry("See that the executor has room for \(Figures.resources(job.resourcesAsked(in: batch))), then retry")
+    case .heartbeatTimeout, .progressTimeout:
+      return retry("Look at the documents it hung on, then retry tier \(tier); what is committed is kept")
+    case .runTimeout:
+      guard let limit = attempt?.parameters.runTimeout else { return retry("Retry tier \(tier)") }
+      let longer = Duration.milliseconds(limit.milliseconds.multipliedReportingOverflow(by: 2).partialValue)
+      return retry(
+        "Retry tier \(tier) with twice the run timeout: it was ended after \(Figures.seconds(limit))",
+        Job.Overrides(runTimeout: .some(longer)))
+    case .batchTimeout:
+      return retry("Retry what is left of tier \(tier), or submit it again with a longer timeout")
+    case .orphaned:
+      return Remedy(
+        "Reclaim what may be left of it, and start it again", .heal(.reclaimOrphans, tier: tier))
+    case .entrypointNotFound:
+      return retry(
+        "Install the command where attempts run or correct its PATH, then retry tier \(tier); a command that is written "
+          + "wrong needs a new batch")
+    case .exitCode, .signal, .documentErrors, .badInput:
+      return retry("Correct the cause first: the same input gives the same error; then retry tier \(tier)")
+    }
+  }
+
+  private func memoryRemedy(attempt: Attempt?, job: Job) -> Remedy? {
+    let tier = job.id.tier
+    let executor = capacity.executor.rawValue
+    guard let attempt, let end = attempt.end else {
+      return Remedy("Retry tier \(tier) with more memory", .retry(tier: tier, jobs: retryJobs(job), .init(), .failed))
+    }
+    switch MemoryAdvice(after: end, of: attempt, capacity: capacity) {
+    case .retry(let bytes):
+      return Remedy(
+        "Retry tier \(tier) with \(Figures.bytes(bytes)) of memory\(memoryReason(end, attempt))",
+        .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(memoryBytes: bytes), .failed))
+    case .retryWithAll(let bytes, let wanted):
+      return Remedy(
+        "Retry tier \(tier) with \(Figures.bytes(bytes)), all that the \(executor) executor has; \(Figures.bytes(wanted)) "
+          + "would be right and does not fit",
+        .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(memoryBytes: bytes), .failed))
+    case .doesNotFit(let wanted):
+      return Remedy(
+        "It needs about \(Figures.bytes(wanted)), which does not fit: the \(executor) executor has "
+          + "\(Figures.bytes(capacity.memoryBytes)) in all. Serve with more (mend serve --memory "
+          + "\(Figures.size(wanted))), or split the documents", .none)
+    case .unknown:
+      return Remedy(
+        "Neither its limit nor its peak is known: retry tier \(tier) with a memory limit of your choice",
+        .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
+    }
+  }
+
+  private func memoryReason(_ end: AttemptEnd, _ attempt: Attempt) -> String {
+    let peak = end.exit?.peakMemoryBytes ?? 0
+    return peak > 0 ? ": its measured peak was \(Figures.bytes(peak))" : ""
+  }
+
+  /// Empty (the whole tier) where this is the only job of the tier that has something to be retried.
+  func retryJobs(_ job: Job) -> [JobID] {
+    let tier = batch.tiers.first { $0.number == job.id.tier }
+    let alone = tier?.jobs.allSatisfy { $0.id == job.id || ($0.status == .succeeded && $0.failed.isEmpty) } ?? true
+    return alone ? [] : [job.id]
+  }
+}

@@ -1,0 +1,158 @@
+// Rules about what holds a batch up while nothing has failed.
+
+extension DiagnosisContext {
+  /// Jobs that ask for more than the executor has, in any tier that is still to be done.
+  func neverSchedulable() -> [Finding] {
+    if batch.status.isFinal { return [] }
+    var findings: [Finding] = []
+    var told: Set<[Int]> = []
+    forEachJob { tier, job in
+      // Shards of one extractor ask for the same, unless a retry changed one.
+      guard !job.status.isFinal, job.current == nil,
+        let why = capacity.whyNeverSchedulable(job.resourcesAsked(in: batch)),
+        told.insert([tier.number, job.extractor, job.overrides.hashValue]).inserted
+      else { return }
+      let asked = job.resourcesAsked(in: batch)
+      findings.append(
+        Finding(
+          category: nil, cause: HealthReason.neverSchedulable.rawValue, confidence: .high,
+          message: sentence("\(job.title(in: batch)) can never start here: \(why)"),
+          evidence: [
+            Evidence(
+              why, by: .scheduler, at: now,
+              values: [
+                "cpus_needed": Figures.number(asked.cpus), "cpus_available": Figures.number(capacity.cpus),
+                "memory_needed_bytes": "\(asked.memoryBytes)", "memory_available_bytes": "\(capacity.memoryBytes)",
+                "gpu_needed": "\(asked.requiresGPU)", "gpus_available": "\(capacity.gpus)",
+              ])
+          ],
+          remedy: Remedy(
+            "Ask for less in a new batch, or serve with more: " + serveCommand(for: asked), .none),
+          tier: tier.number, job: job.id))
+    }
+    return findings
+  }
+
+  private func serveCommand(for asked: Resources) -> String {
+    var words = ["mend serve"]
+    if asked.cpus > capacity.cpus { words.append("--cpus \(Figures.number(asked.cpus.rounded(.up)))") }
+    if asked.memoryBytes > capacity.memoryBytes { words.append("--memory \(Figures.size(asked.memoryBytes))") }
+    return words.count == 1 ? "on an executor with a GPU" : words.joined(separator: " ")
+  }
+
+  /// Attempts that both looks found stuck.
+  func stuckAttempts() -> [Finding] {
+    verdict.stuckAttempts.compactMap { stuck in
+      guard let job = batch.findJob(stuck.job), let attempt = job.current else { return nil }
+      return Finding(
+        category: .timeout, cause: HealthReason(stall: stuck.cause).rawValue, confidence: .high,
+        message: sentence(batch.stallSentence(attempt, of: job, cause: stuck.cause, since: stuck.since, at: now)),
+        evidence: evidence(ofStall: stuck, attempt, job: job),
+        remedy: Remedy(
+          "End the stuck attempt and go on without its documents; if the next one hangs too, then cancel the tier "
+            + "(mend cancel \(batch.key.batchID) --tier \(stuck.job.tier))",
+          .heal(.detectStuck, tier: stuck.job.tier)),
+        tier: stuck.job.tier, job: stuck.job, attempt: stuck.number, documents: Array(job.processing.prefix(10)))
+    }
+  }
+
+  /// Jobs that have waited for room longer than their start window.
+  func waitingTooLong() -> [Finding] {
+    guard verdict.health == .stuck, verdict.reason == .waitingForCapacity, let sentence = verdict.blockedReason,
+      let tier = batch.tiers.first(where: { !$0.status.isFinal })
+    else { return [] }
+    let waiting = tier.jobs.filter { !$0.status.isFinal && $0.current == nil }
+    guard let job = waiting.first else { return [] }
+    let asked = job.resourcesAsked(in: batch)
+    return [
+      Finding(
+        category: nil, cause: HealthReason.waitingForCapacity.rawValue, confidence: .high,
+        message: self.sentence(sentence),
+        evidence: [
+          Evidence(
+            "\(Figures.count(waiting.count, "job", "waits", "wait")) for room since "
+              + "\(Figures.seconds(verdict.stuckFor ?? .zero)), the first for \(Figures.resources(asked))",
+            by: .scheduler, at: now,
+            values: [
+              "jobs_waiting": "\(waiting.count)", "cpus_needed": Figures.number(asked.cpus),
+              "cpus_capacity": Figures.number(capacity.cpus), "memory_needed_bytes": "\(asked.memoryBytes)",
+              "memory_capacity_bytes": "\(capacity.memoryBytes)",
+            ])
+        ],
+        remedy: Remedy(
+          "Wait for other batches (mend list --status running), cancel one of them, raise this batch's priority, or serve "
+            + "with more CPUs or memory", .none),
+        tier: tier.number, job: job.id)
+    ]
+  }
+
+  func unreachableExecutor() -> [Finding] {
+    guard let outage = batch.outage, !batch.status.isFinal else { return [] }
+    let since = outage.since
+    let executor = outage.executor.rawValue
+    return [
+      Finding(
+        category: nil, cause: HealthReason.executorUnreachable.rawValue, confidence: .high,
+        message: "The \(executor) executor could not be asked for \(Figures.seconds(now - since)); nothing is known of its "
+          + "attempts, and they are given up after \(Figures.seconds(limits.unreachableGrace)).",
+        evidence: [
+          Evidence(
+            "no answer from the \(executor) executor: \(outage.message)", by: .executor, at: since,
+            values: [
+              "unreachable_seconds": Figures.number((now - since).inSeconds),
+              "grace_seconds": Figures.number(limits.unreachableGrace.inSeconds),
+            ])
+        ],
+        remedy: Remedy("See that the \(executor) executor runs and can be reached from the server", .none))
+    ]
+  }
+
+  /// "Multiple jobs are running for the same extractor": one finding a job.
+  func duplicateLaunches() -> [Finding] {
+    var byJob: [(job: JobID, launches: [DuplicateLaunch])] = []
+    for launch in batch.duplicates {
+      if let index = byJob.firstIndex(where: { $0.job == launch.job }) {
+        byJob[index].launches.append(launch)
+      } else {
+        byJob.append((launch.job, [launch]))
+      }
+    }
+    return byJob.map { job, launches in
+      let current = batch.findJob(job)?.current.map { "attempt \($0.number) is the current one" } ?? "none is current"
+      return Finding(
+        category: .orphaned, cause: "duplicate", confidence: .high,
+        message: "\(Figures.count(launches.count, "launch")) of \(batch.findJob(job)?.title(in: batch) ?? "job \(job)") "
+          + "\(launches.count == 1 ? "runs" : "run") beside it; \(current). Fenced, but using room.",
+        evidence: launches.prefix(10).map {
+          Evidence(
+            "\($0.reference) runs as attempt \($0.number) of \(job)", by: .executor, at: $0.seenAt,
+            values: ["reference": $0.reference, "attempt": "\($0.number)"])
+        },
+        remedy: Remedy("End the duplicates; the current attempt stays", .heal(.killDuplicates, tier: job.tier)),
+        tier: job.tier, job: job, attempt: launches.last?.number)
+    }
+  }
+
+  /// Attempts that were asked to end, and of which no proof came in time.
+  func overdueEnds() -> [Finding] {
+    var findings: [Finding] = []
+    forEachJob { tier, job in
+      guard let attempt = job.current, case .ending(let reason, let since) = attempt.state,
+        now - since >= limits.endTimeout
+      else { return }
+      findings.append(
+        Finding(
+          category: .orphaned, cause: FailureCause.orphaned.rawValue, confidence: .medium,
+          message: "Attempt \(attempt.number) of \(job.title(in: batch)) was asked to end \(Figures.seconds(now - since)) "
+            + "ago, and is not proven gone.",
+          evidence: [
+            Evidence(
+              "no receipt of its end came", by: .clock, at: now,
+              values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": "\(reason)"])
+          ],
+          remedy: Remedy("Ask its executor again to end all of it", .heal(.reclaimOrphans, tier: tier.number)),
+          tier: tier.number, job: job.id, attempt: attempt.number))
+    }
+    return findings
+  }
+}

@@ -1,0 +1,227 @@
+// Rules about what failed: attempts, jobs, and where executor and ledger tell different stories.
+
+extension DiagnosisContext {
+  /// Per job and cause one finding, about the latest attempt that ended so, with how many did.
+  ///
+  /// An attempt that a later one made good, and that left no failed document, is history: it stays among the
+  /// infrastructure events and is no finding.
+  func failedAttempts() -> [Finding] {
+    var findings: [Finding] = []
+    forEachJob { _, job in
+      var causes: [(cause: FailureCause, count: Int, latest: Attempt)] = []
+      for attempt in job.attempts {
+        guard let cause = attempt.end?.cause, cause != .documentErrors else { continue }
+        if let index = causes.firstIndex(where: { $0.cause == cause }) {
+          causes[index].count += 1
+          causes[index].latest = attempt
+        } else {
+          causes.append((cause, 1, attempt))
+        }
+      }
+      for (cause, count, latest) in causes {
+        let died = tallies[job.id]?.count(diedOf: cause) ?? 0
+        if job.status == .succeeded || job.status == .cancelled, died == 0 { continue }
+        findings.append(finding(of: cause, count: count, latest: latest, died: died, job: job))
+      }
+    }
+    return findings
+  }
+
+  private func finding(of cause: FailureCause, count: Int, latest: Attempt, died: Int, job: Job) -> Finding {
+    var message = "Attempt \(latest.number) of \(job.title(in: batch)) \(explanation(of: cause, latest, job))"
+    if count > 1 { message += "; \(count) of its \(job.attempts.count) attempts ended so" }
+    if !job.status.isFinal {
+      if let next = job.current {
+        message += "; attempt \(next.number) goes on"
+      } else if let at = job.nextAttemptAt, at > now {
+        message += "; the next attempt starts by itself in \(Figures.seconds(at - now))"
+      }
+    }
+    var confidence = Confidence.medium
+    if case .failed(_, let sure)? = latest.end?.verdict { confidence = sure }
+    let documents = tallies[job.id]?.codes.first { $0.causedByAttempt && $0.code == cause.rawValue }?.first.positions
+    return Finding(
+      category: cause.category, cause: cause.rawValue, confidence: confidence, message: message + ".",
+      evidence: evidence(of: latest, job: job, died: died), remedy: remedy(for: cause, attempt: latest, job: job),
+      tier: job.id.tier, job: job.id, attempt: latest.number, documents: documents ?? [])
+  }
+
+  /// What follows "Attempt 1 of job t0-j0 (text)".
+  private func explanation(of cause: FailureCause, _ attempt: Attempt, _ job: Job) -> String {
+    let exit = attempt.end?.exit
+    let last = exit.flatMap { $0.lastStderrLine.isEmpty ? nil : ": \($0.lastStderrLine)" } ?? ""
+    let timers = job.specified(in: batch)?.timers ?? Timers()
+    switch cause {
+    case .oom:
+      let limit = exit?.memoryLimitBytes ?? 0
+      let peak = exit?.peakMemoryBytes ?? 0
+      return "ran out of memory"
+        + (peak > 0 ? ": its processes held \(Figures.bytes(peak)) at their peak" : "")
+        + (limit > 0 ? (peak > 0 ? ", " : ": ") + "\(Figures.bytes(limit)) is its limit" : "")
+    case .exitCode:
+      if case .exited(let code)? = exit?.termination { return "ended with exit code \(code)\(last)" }
+      return "ended with an exit code that says failure\(last)"
+    case .signal:
+      if case .signalled(let number)? = exit?.termination { return "was ended by \(Figures.signal(number))\(last)" }
+      return "was ended by a signal\(last)"
+    case .entrypointNotFound:
+      if case .notStarted(let why)? = exit?.termination { return "could not be started: \(why)" }
+      return "could not be started: its command was not found\(last)"
+    case .preemption: return "was preempted: its executor took the room away"
+    case .nodeFailure: return "died with the machine that it ran on\(last)"
+    case .engineFault: return "died of a fault of its executor\(last)"
+    case .environmentSetup: return "never ran: its environment could not be set up\(last)"
+    case .startTimeout: return "was not started within \(Figures.seconds(timers.start))"
+    case .heartbeatTimeout: return "reported nothing for \(Figures.seconds(timers.heartbeat)) and was ended"
+    case .progressTimeout: return "finished nothing for \(Figures.seconds(timers.progress)) and was ended"
+    case .runTimeout:
+      return attempt.parameters.runTimeout.map { "ran into its run timeout of \(Figures.seconds($0))" }
+        ?? "ran into its run timeout"
+    case .batchTimeout:
+      return batch.specification.timeout.map { "was ended by the batch's timeout of \(Figures.seconds($0))" }
+        ?? "was ended by the batch's timeout"
+    case .orphaned: return "was lost: its executor does not know it any more"
+    case .documentErrors: return "left documents that it never reported"
+    case .badInput: return "refused its input\(last)"
+    }
+  }
+
+  /// A job that failed for a reason that is no attempt's end: nothing was launched, or its documents failed it.
+  func failedJobs() -> [Finding] {
+    var findings: [Finding] = []
+    forEachJob { _, job in
+      guard job.status == .failed, let failure = job.failure else { return }
+      let told = failure.cause == .documentErrors
+        ? tallies[job.id] != nil || job.isDisputed : job.attempts.contains { $0.end?.cause == failure.cause }
+      if told { return }
+      findings.append(
+        Finding(
+          category: failure.cause.category, cause: failure.cause.rawValue, confidence: failure.confidence,
+          message: sentence("\(job.title(in: batch)) failed: \(failure.message)"),
+          evidence: [ledger(of: job, at: job.completedAt ?? now)],
+          remedy: remedy(for: failure.cause, attempt: job.attempts.last, job: job), tier: job.id.tier, job: job.id,
+          attempt: job.attempts.last?.number))
+    }
+    return findings
+  }
+
+  /// Both sides are shown; neither is believed alone.
+  func disputedEnds() -> [Finding] {
+    var findings: [Finding] = []
+    forEachJob { _, job in
+      guard job.isDisputed, let attempt = job.attempts.last, let end = attempt.end, let exit = end.exit else { return }
+      let unreported = tallies[job.id]?.codes.first { $0.code == FailureCause.documentErrors.rawValue }
+      let unaccounted = (unreported?.count ?? 0) + job.pendingCount
+      let message: String
+      if exit.termination == .exited(0) {
+        message = "\(job.title(in: batch)) ended with exit code 0 in attempt \(attempt.number), and the ledger has "
+          + "\(Figures.count(unaccounted, "document")) that it neither committed nor failed"
+      } else {
+        message = "\(job.title(in: batch)) ended badly in attempt \(attempt.number), and the ledger has every one of its "
+          + "\(Figures.count(job.committed.count, "document")) committed"
+      }
+      findings.append(
+        Finding(
+          category: .pipeline, cause: HealthReason.disputed.rawValue, confidence: .high, message: sentence(message),
+          evidence: evidence(of: attempt, job: job, died: 0),
+          remedy: Remedy(
+            "See that it reports every document that it claims, then retry tier \(job.id.tier): only what is not "
+              + "committed is done again",
+            .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed)),
+          tier: job.id.tier, job: job.id, attempt: attempt.number, documents: unreported?.first.positions ?? []))
+    }
+    return findings
+  }
+
+  /// "A document that kills its attempts is named as the suspect": in process at two deaths or more.
+  func suspectDocuments() -> [Finding] {
+    var findings: [Finding] = []
+    forEachJob { _, job in
+      guard job.deaths.contains(where: { $0.value > 1 }) else { return }
+      var suspects = FirstTen()
+      var count = 0
+      for (position, deaths) in job.deaths where deaths > 1 && !job.committed.contains(position) {
+        suspects.insert(position)
+        count += 1
+      }
+      guard count > 0 else { return }
+      let cause = job.attempts.last { $0.end?.cause != nil }?.end?.cause ?? .documentErrors
+      let evidence = suspects.positions.map { position in
+        Evidence(
+          "\(documentID(position) ?? "document \(position)") was in process when "
+            + "\(Figures.count(job.deaths[position] ?? 0, "attempt")) of \(job.id) died",
+          by: .ledger, at: batch.updatedAt,
+          values: ["document_id": documentID(position) ?? "", "attempts_ended": "\(job.deaths[position] ?? 0)"])
+      }
+      findings.append(
+        Finding(
+          category: cause.category, cause: cause.rawValue,
+          // Alone with its attempts each time it is nearly proven; one of many it is a hint.
+          confidence: count == 1 ? .high : .medium,
+          message: "\(names(suspects.positions)) \(count == 1 ? "is" : "are") suspected of ending attempts of "
+            + "\(job.title(in: batch)): in process at two deaths or more.",
+          evidence: evidence,
+          remedy: Remedy(
+            "Run \(job.title(in: batch)) on \(names(suspects.positions)) by hand, and leave it out of the next batch if "
+              + "it cannot be mended", .none),
+          tier: job.id.tier, job: job.id, documents: suspects.positions))
+    }
+    return findings
+  }
+
+  /// Documents that the extractor itself refused, by code.
+  func failedDocuments() -> [Finding] {
+    var findings: [Finding] = []
+    forEachJob { _, job in
+      guard let tally = tallies[job.id] else { return }
+      for code in tally.codes {
+        // Told with the attempt that died.
+        if code.causedByAttempt, job.attempts.contains(where: { $0.end?.cause?.rawValue == code.code }) { continue }
+        findings.append(documentFinding(code, job: job))
+      }
+    }
+    return findings
+  }
+
+  private func documentFinding(_ code: FailureTally.Code, job: Job) -> Finding {
+    let cause = Self.cause(ofCode: code.code)
+    let example = code.first.positions.first.flatMap { position in
+      job.errors[position].map { (documentID(position) ?? "document \(position)", $0) }
+    }
+    var message = "\(Figures.count(code.count, "document")) of \(job.assigned.count) failed in "
+      + "\(job.title(in: batch)) with \(code.code)"
+    if let example, !example.1.message.isEmpty { message += "; \(example.0): \(example.1.message)" }
+    var evidence = [
+      Evidence(
+        "\(Figures.count(code.count, "document", "is", "are")) failed with \(code.code), first \(names(code.first.positions))",
+        by: .ledger, at: code.at,
+        values: ["code": code.code, "count": "\(code.count)", "documents_in_job": "\(job.assigned.count)"])
+    ]
+    if let example {
+      var values = example.1.details
+      values["code"] = example.1.code
+      values["document_id"] = example.0
+      evidence.append(
+        Evidence(
+          example.1.message.isEmpty ? example.1.code : example.1.message, by: .worker, at: example.1.at, values: values))
+    }
+    return Finding(
+      category: cause.category, cause: cause.rawValue, confidence: .high, message: sentence(message),
+      evidence: evidence,
+      remedy: job.status.isFinal
+        ? Remedy(
+          "\(Self.resolution(for: code.code)) (tier \(job.id.tier))",
+          .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed)) : nil,
+      tier: job.id.tier, job: job.id, attempt: code.attempt, documents: code.first.positions)
+  }
+
+  /// A document error's code as a cause: its own where it is one, bad_input for the usual words about files.
+  static func cause(ofCode code: String) -> FailureCause {
+    if let cause = FailureCause(rawValue: code) { return cause }
+    return switch code {
+    case "format_error", "unsupported_format", "corrupted_file", "not_found", "file_not_found", "permission_denied":
+      .badInput
+    default: .documentErrors
+    }
+  }
+}
