@@ -25,7 +25,7 @@ let package = Package(
   name: "mend",
   platforms: [.macOS(.v26)],
   products: [
-    .library(name: "MendClient", targets: ["MendClient"]),
+    .library(name: "MendClient", targets: ["MendClient", "MendAPI", "MendRPC", "MendProtobuf"]),
     .executable(name: "mend", targets: ["mend"]),
     .executable(name: "mend-bench", targets: ["mend-bench"]),
   ],
@@ -41,7 +41,7 @@ let package = Package(
     // The wire: HTTP/2, calls, messages.
     .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     .target(name: "MendHTTP2", dependencies: ["CNghttp2"], swiftSettings: unsafeSettings),
-    .target(name: "MendProtobuf", swiftSettings: swiftSettings),
+    .target(name: "MendProtobuf", swiftSettings: unsafeSettings),
     .target(
       name: "MendRPC",
       dependencies: ["MendHTTP2", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
@@ -74,7 +74,7 @@ let package = Package(
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ] + nio,
       swiftSettings: swiftSettings),
-    .target(name: "MendClient", dependencies: ["MendAPI", "MendRPC"], swiftSettings: swiftSettings),
+    .target(name: "MendClient", dependencies: ["MendAPI", "MendProtobuf", "MendRPC"], swiftSettings: swiftSettings),
     .executableTarget(
       name: "mend",
       dependencies: [
@@ -86,5 +86,18 @@ let package = Package(
       name: "mend-bench",
       dependencies: ["MendClient", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "tools/bench", swiftSettings: swiftSettings),
+
+    // Tests mirror Sources; the end-to-end ones are Python, under Tests/EndToEnd.
+    .testTarget(name: "MendProtobufTests", dependencies: ["MendProtobuf"], swiftSettings: swiftSettings),
+    .testTarget(name: "SchemacTests", dependencies: ["schemac"], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "MendAPITests", dependencies: ["MendAPI", "MendProtobuf", "MendRPC"], swiftSettings: swiftSettings),
+    .testTarget(name: "MendHTTP2Tests", dependencies: ["MendHTTP2"], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "MendRPCTests",
+      dependencies: ["MendRPC", "MendHTTP2", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
+      swiftSettings: swiftSettings),
+    .testTarget(name: "MendExecutorsTests",
+      dependencies: ["MendExecutors", "MendCore", "MendRuntime", "mend", log], swiftSettings: swiftSettings),
   ]
 )
