@@ -24,6 +24,12 @@ public protocol Message: Sendable, Hashable {
 }
 
 extension Message {
+  /// A message with the fields that the closure sets: `GetBatchRequest { $0.batchID = "b1" }`.
+  public init<Failure: Error>(_ configure: (inout Self) throws(Failure) -> Void) throws(Failure) {
+    self.init()
+    try configure(&self)
+  }
+
   /// Decodes a whole message.
   ///
   /// - Throws: `DecodingError` with the byte offset and the message that it was found in. Nothing is allocated for

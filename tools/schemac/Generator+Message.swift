@@ -7,7 +7,7 @@ extension Generator {
 
   private func writeType(_ message: MessageDeclaration, to out: inout SwiftText) {
     out.doc(message.doc, isDeprecated: message.isDeprecated)
-    let conformances = [runtime("Message")] + (rpcModule.map { ["\($0).RPCMessage"] } ?? [])
+    let conformances = [runtime("Message")] + (rpcModule == nil ? [] : [rpc("RPCMessage")])
     let simpleName = names.type(message.fullName).split(separator: ".").last.map(String.init) ?? message.name.text
     out.block("public struct \(simpleName): \(conformances.joined(separator: ", "))") { out in
       out.line("public static let protobufName = \(SwiftText.quoted(message.fullName))")
@@ -45,7 +45,9 @@ extension Generator {
     case .presence:
       let box = recursion.isRecursive(field, in: message) ? "@\(runtime("Boxed")) " : ""
       return "\(box)public var \(name): \(type)?"
-    case .implicit: return "public var \(name): \(type) = \(zero(field.type))"
+    case .implicit:
+      if case .enumeration = field.type { return "public var \(name) = \(type)()" }
+      return "public var \(name): \(type) = \(zero(field.type))"
     case .oneof: return ""
     }
   }

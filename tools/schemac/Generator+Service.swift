@@ -108,7 +108,7 @@ extension Generator {
   }
 
   /// The RPC runtime's name, with its module where the schema declares one that hides it.
-  private func rpc(_ name: String) -> String {
+  func rpc(_ name: String) -> String {
     names.declared.contains(name) ? "\(rpcModule ?? "").\(name)" : name
   }
 }

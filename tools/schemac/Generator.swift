@@ -123,8 +123,7 @@ struct Generator {
     case .scalar(.bytes): "[]"
     case .scalar: "0"
     case .enumeration(let name): "\(names.type(name))()"
-    case .map: "[:]"
-    case .message, .unresolved: "nil"
+    case .message, .map, .unresolved: "nil"
     }
   }
 

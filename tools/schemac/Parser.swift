@@ -89,7 +89,7 @@ struct Parser {
     if take(";") { return }
     let start = current
     // A field's type may be called like a keyword, so only what follows decides.
-    if case .identifier = peek(1).kind {
+    if case .identifier = peek(1).kind, peek(2).kind != .symbol("=") || start.kind == .identifier("option") {
       switch start.kind {
       case .identifier("message"): return try parseMessage(start).map { message.messages.append($0) } ?? ()
       case .identifier("enum"): return try parseEnum(start).map { message.enums.append($0) } ?? ()
@@ -116,7 +116,7 @@ struct Parser {
     try expect("{")
     let index = message.oneofs.count
     message.oneofs.append(OneofDeclaration(name: name, doc: doc(from: start)))
-    let before = message.fields.count
+    let faultsBefore = diagnostics.all.count
     var fields: [FieldDeclaration] = []
     _ = block { parser throws(Diagnostic) in
       if parser.take(";") { return }
@@ -127,7 +127,9 @@ struct Parser {
       }
     }
     message.fields += fields
-    if message.fields.count == before { diagnostics.report("a oneof needs a field", at: name.location) }
+    if fields.isEmpty, diagnostics.all.count == faultsBefore {
+      diagnostics.report("a oneof needs a field", at: name.location)
+    }
   }
 
   private mutating func parseField(_ start: Token, oneof: Int?) throws(Diagnostic) -> FieldDeclaration {
