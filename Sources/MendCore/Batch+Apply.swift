@@ -18,7 +18,7 @@ extension Batch {
       statusBeforePause: nil, tiers: tiers, failedDocuments: DocumentSet(), completedDocuments: DocumentSet(),
       processingCounts: [:], documentTimes: DocumentTimes(), createdAt: record.at, submittedAt: nil, timeoutFrom: nil,
       startedAt: nil, updatedAt: record.at, completedAt: nil, lastActivityAt: record.at, sequence: record.sequence,
-      generation: 0, recentChanges: [], changesDroppedThrough: 0, healHistory: [], executorUnreachableSince: nil,
+      generation: 0, recentChanges: [], changesDroppedThrough: 0, healHistory: [], outage: nil,
       duplicates: [])
     batch.note(.batch, from: "", to: BatchStatus.created.rawValue, reason: "", record)
     return batch

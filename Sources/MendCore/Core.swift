@@ -10,6 +10,17 @@ public struct Core {
   /// Live batches, and final ones that were not retired yet.
   public internal(set) var batches: [BatchKey: Batch] = [:]
 
+  /// What is kept so that nothing needs to look through all batches.
+  var index = CoreIndex()
+  /// Which keys were answered, and how.
+  var answers = AnswerMemory()
+  /// Cancels whose attempts are not all proven gone yet.
+  var cancels: [PendingCancel] = []
+  /// Since when the executor cannot be asked.
+  var outage: ExecutorOutage?
+  /// The step that is being taken.
+  var turn = Turn()
+
   public init(limits: Limits = Limits(), capacity: Capacity, generator: any RandomNumberGenerator & Sendable) {
     self.limits = limits
     self.capacity = capacity
@@ -37,6 +48,8 @@ public struct Capacity: Hashable, Sendable {
 public struct Limits: Hashable, Sendable {
   /// Documents of one batch.
   public var documentsPerBatch = 2_000_000
+  /// Bytes of ids, uris and media types of one batch.
+  public var documentTextPerBatch = 1 << 30
   /// Tiers of one batch, extractors of one tier, shards of one extractor.
   public var tiersPerBatch = 64
   public var extractorsPerTier = 64
@@ -54,8 +67,23 @@ public struct Limits: Hashable, Sendable {
   public var stuckConfirmation: Duration = .seconds(2)
   /// How long an executor may be unreachable before its attempts are given up.
   public var unreachableGrace: Duration = .seconds(300)
-  /// How long a cancel may take before it answers with what is still there.
+  /// How long a cancel may take, beyond its grace, before it answers with what is still there.
   public var endTimeout: Duration = .seconds(60)
+  /// How long a final batch stays in memory.
+  public var retireAfter: Duration = .seconds(600)
+  /// Between SIGTERM and SIGKILL where nobody said otherwise.
+  public var defaultGrace: Duration = .seconds(10)
+  /// How many batches the scheduler looks past one whose job does not fit yet, in one pass.
+  public var schedulingLookahead = 64
+  /// How long a job may wait for room before later ones are no longer let past it.
+  public var overtakingWindow: Duration = .seconds(60)
+  /// When a worker that got no documents is to ask again: in a pause, and otherwise.
+  public var claimRetryPaused: Duration = .seconds(1)
+  public var claimRetryBusy: Duration = .milliseconds(200)
+  /// Late reports of one attempt that are recorded; more are refused all the same.
+  public var staleReportsPerAttempt = 1000
+  /// Calls that wait for cancels at once.
+  public var waitingCancels = 10_000
 
   public init() {}
 }

@@ -39,8 +39,8 @@ public struct Batch: Hashable, Sendable {
   /// The latest plans that Heal applied, at most `healHistoryLimit`.
   public var healHistory: [HealRecord]
 
-  /// Since when the executor of its attempts cannot be asked. Not journaled.
-  public var executorUnreachableSince: Instant?
+  /// Set while the executor of its attempts cannot be asked. Not journaled.
+  public var outage: ExecutorOutage?
   /// Launches seen that are not a job's current attempt, at most `duplicatesLimit`. Not journaled: executors say it again.
   public var duplicates: [DuplicateLaunch]
 

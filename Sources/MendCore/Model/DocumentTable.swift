@@ -12,6 +12,9 @@ public struct DocumentTable: Hashable, Sendable {
 
   public var count: Int { sizes.count }
 
+  /// Bytes of text that it holds; less than 4 GiB, which `Limits.documentTextPerBatch` sees to.
+  public var textBytes: Int { text.count }
+
   /// False, and no change, when the id is there already.
   @discardableResult
   public mutating func append(_ document: Document) -> Bool {

@@ -1,0 +1,161 @@
+// The end of an attempt: what becomes of its documents, and of its job.
+
+extension Core {
+  /// An attempt is over and nothing of it runs. What comes twice or late changes nothing.
+  mutating func end(_ attempt: AttemptKey, _ account: EndAccount) {
+    guard index.live.contains(attempt), let place = state(of: attempt) else { return }
+    var account = account
+    if case .ending(let reason, _) = place { account.ending = reason }
+    var end = account.end(at: turn.now)
+    settleDocuments(of: attempt, end)
+    addLedgerEvidence(of: attempt, to: &end)
+    record(.attemptEnded(attempt.job, number: attempt.number, end), on: attempt.batch)
+    decide(attempt, end, wasEndedFor: account.ending)
+    advance(attempt.batch)
+  }
+
+  func state(of attempt: AttemptKey) -> Attempt.State? {
+    guard let index = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return nil }
+    return batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[index].state
+  }
+
+  /// Documents in process go where the end sends them, before the end itself is recorded.
+  private mutating func settleDocuments(of attempt: AttemptKey, _ end: AttemptEnd) {
+    guard let job = batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index] else { return }
+    switch end.verdict {
+    case .cancelled:
+      if !job.processing.isEmpty {
+        record(.documentsReleased(attempt.job, number: attempt.number, job.processing), on: attempt.batch)
+      }
+    case .failed(let cause, _):
+      failDocuments(job.processing, of: attempt, code: cause.rawValue, message: end.sentence, causedByAttempt: true)
+    case .succeeded:
+      let left = job.assigned.subtracting(job.committed).subtracting(job.failed)
+      if left.isEmpty { return }
+      if job.attempts.last?.isOpaque == true {
+        record(.documentsCommitted(attempt.job, number: attempt.number, left), on: attempt.batch)
+      } else {
+        failDocuments(
+          left, of: attempt, code: FailureCause.documentErrors.rawValue,
+          message: "the attempt exited 0 and had neither committed nor failed it", causedByAttempt: false)
+      }
+    }
+  }
+
+  private mutating func failDocuments(
+    _ documents: DocumentSet, of attempt: AttemptKey, code: String, message: String, causedByAttempt: Bool
+  ) {
+    if documents.isEmpty { return }
+    let error = DocumentError(
+      code: code, message: message, attempt: attempt.number, at: turn.now, causedByAttempt: causedByAttempt)
+    let failed = documents.map { Fact.FailedDocument(position: $0, error: error) }
+    record(.documentsFailed(attempt.job, number: attempt.number, failed), on: attempt.batch)
+  }
+
+  /// Where the executor says failed and the ledger says done, both stand beside each other.
+  private func addLedgerEvidence(of attempt: AttemptKey, to end: inout AttemptEnd) {
+    guard let job = batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index] else { return }
+    let figures = [
+      "committed": String(job.committed.count), "failed": String(job.failed.count),
+      "assigned": String(job.assigned.count),
+    ]
+    if case .failed = end.verdict, !job.assigned.isEmpty, job.committed.count == job.assigned.count {
+      end.evidence.append(
+        Evidence("every document was committed before it ended", by: .ledger, at: turn.now, values: figures))
+    }
+    if end.verdict == .succeeded, !job.failed.isEmpty {
+      let unreported = job.errors.values.count {
+        $0.attempt == attempt.number && $0.code == FailureCause.documentErrors.rawValue && $0.at == turn.now
+      }
+      if unreported > 0 {
+        end.evidence.append(
+          Evidence(
+            "\(unreported) documents were neither committed nor failed when it exited 0", by: .ledger, at: turn.now,
+            values: figures))
+      }
+    }
+  }
+
+  /// What becomes of the job.
+  private mutating func decide(_ attempt: AttemptKey, _ end: AttemptEnd, wasEndedFor reason: EndReason?) {
+    let key = attempt.batch
+    guard let job = batches[key]?.tiers[attempt.job.tier].jobs[attempt.job.index], !job.status.isFinal else { return }
+    if job.status == .cancelling {
+      record(.jobStatusChanged(job.id, .cancelled, failure: nil, reason: "cancelled by the caller"), on: key)
+      return
+    }
+    switch end.verdict {
+    case .succeeded:
+      finishAfterSuccess(job, end, on: key)
+    case .cancelled:
+      // Fenced: the job goes on with what is pending.
+      goOn(job.id, on: key, reason: "attempt \(attempt.number) was fenced")
+    case .failed(let cause, let confidence):
+      if case .healed(let healed) = reason, healed != .nodeFailure {
+        goOn(job.id, on: key, reason: "attempt \(attempt.number) was ended for \(healed.rawValue)")
+        return
+      }
+      switch decision(for: job, of: key, after: end, cause) {
+      case .retry(let retry):
+        self.retry(job, attempt.number, retry, on: key)
+      case .ignore:
+        ignore(job, attempt, end, on: key)
+      case .fail(let why):
+        let message = why.isEmpty ? end.sentence : "\(end.sentence) (\(why))"
+        let failure = Job.Failure(cause: cause, confidence: confidence, message: message)
+        record(.jobStatusChanged(job.id, .failed, failure: failure, reason: cause.rawValue), on: key)
+      }
+    }
+  }
+
+  /// Pending again without asking the rules; over where nothing is left.
+  private mutating func goOn(_ job: JobID, on key: BatchKey, reason: String) {
+    record(.jobStatusChanged(job, .pending, failure: nil, reason: reason), on: key)
+    finishIfNothingLeft(job, of: key)
+  }
+
+  private mutating func finishAfterSuccess(_ job: Job, _ end: AttemptEnd, on key: BatchKey) {
+    let unreported = end.evidence.last { $0.observer == .ledger }
+    let allFailed = !job.assigned.isEmpty && job.failed.count == job.assigned.count
+    guard unreported != nil || allFailed else {
+      record(.jobStatusChanged(job.id, .succeeded, failure: nil, reason: "exit 0"), on: key)
+      return
+    }
+    let message = unreported?.observed ?? "all \(job.assigned.count) documents failed"
+    let failure = Job.Failure(cause: .documentErrors, confidence: .high, message: message)
+    record(.jobStatusChanged(job.id, .failed, failure: failure, reason: failure.cause.rawValue), on: key)
+  }
+
+  /// A rule says that this failure does not matter: as after exit 0, but what is left failed with the cause.
+  private mutating func ignore(_ job: Job, _ attempt: AttemptKey, _ end: AttemptEnd, on key: BatchKey) {
+    let left = job.assigned.subtracting(job.committed).subtracting(job.failed)
+    if job.attempts.last?.isOpaque == true {
+      if !left.isEmpty { record(.documentsCommitted(job.id, number: attempt.number, left), on: key) }
+    } else {
+      failDocuments(
+        left, of: attempt, code: end.cause?.rawValue ?? "", message: end.sentence, causedByAttempt: true)
+    }
+    record(
+      .jobStatusChanged(job.id, .succeeded, failure: nil, reason: "\(end.cause?.rawValue ?? "") ignored by rule"),
+      on: key)
+  }
+
+  /// The rules start a new attempt: what died with this one gets its second chance.
+  private mutating func retry(_ job: Job, _ number: Int, _ retry: RetryDecision.Retry, on key: BatchKey) {
+    var overrides = job.overrides
+    if let memoryBytes = retry.memoryBytes { overrides.memoryBytes = memoryBytes }
+    let lost = job.errors.lazy.filter { $0.value.causedByAttempt && $0.value.attempt == number }.map(\.key).sorted()
+    let reopened = Fact.RetriedJob(job: job.id, overrides: overrides, reopened: DocumentSet(lost))
+    record(.retried(tier: job.id.tier, jobs: [reopened], actor: "scheduler"), on: key)
+    record(.jobStatusChanged(job.id, .pending, failure: nil, reason: retry.reason), on: key)
+    if finishIfNothingLeft(job.id, of: key) { return }
+    record(.nextAttemptScheduled(job.id, at: turn.now + retry.backoff), on: key)
+  }
+}
+
+extension Attempt {
+  /// An entrypoint that never reported: its exit code speaks for its documents.
+  var isOpaque: Bool {
+    if case .entrypoint = parameters.work { !hasReported } else { false }
+  }
+}

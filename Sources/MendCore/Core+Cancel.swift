@@ -1,0 +1,170 @@
+// Cancel ends processes, not only records: durable intent first, and an answer when all of it is proven gone.
+
+/// A cancel that waits for its attempts.
+struct PendingCancel: Hashable {
+  var batch: BatchKey
+  var scope: CancelScope
+  var calls: [CallID]
+  /// What it asked to end.
+  var attempts: [AttemptKey]
+  var deadline: Instant
+}
+
+extension Core {
+  mutating func cancel(
+    _ batchID: String, _ scope: CancelScope, grace: Duration, _ command: Command, _ call: CallID
+  ) throws(Refusal) {
+    let key = try key(of: batchID, command.namespace)
+    try check(scope, on: key)
+    if let place = cancels.firstIndex(where: { $0.batch == key && $0.scope == scope }) {
+      cancels[place].calls.append(call)
+      return
+    }
+    let isRepeated = try earlierAnswer(to: command) != nil
+    if cancels.count >= limits.waitingCancels {
+      throw .exhausted(limit: "waiting_cancels", "too many cancels are under way", retryAfter: .seconds(5))
+    }
+    let grace = max(.zero, grace)
+    let attempts = liveAttempts(in: scope, of: key)
+    if !isRepeated {
+      let isOver = status(of: key).isFinal
+      remember(command, batchID: batchID, reply: nil)
+      if !isOver { intend(scope, attempts, grace: grace, on: key) }
+    }
+    if attempts.isEmpty {
+      let receipts = isRepeated ? receipts(of: endedAttempts(in: scope, of: key)) : []
+      perform(.reply(call, .cancelled(batchID: batchID, status(of: key), receipts)))
+      return
+    }
+    let deadline = turn.now + grace + limits.endTimeout
+    cancels.append(PendingCancel(batch: key, scope: scope, calls: [call], attempts: attempts, deadline: deadline))
+    index.deadlines.insert(Deadline(at: deadline, kind: .cancelTimeout, batch: key))
+  }
+
+  private func check(_ scope: CancelScope, on key: BatchKey) throws(Refusal) {
+    switch scope {
+    case .batch:
+      return
+    case .tier(let tier):
+      if batches[key]?.tiers.indices.contains(tier) != true {
+        throw .notFound(resourceType: "tier", resourceID: String(tier))
+      }
+    case .job(let job):
+      if batches[key]?.contains(job) != true { throw .notFound(resourceType: "job", resourceID: job.description) }
+    }
+  }
+
+  /// The intent, for every job and tier in scope; then the signals go out.
+  private mutating func intend(_ scope: CancelScope, _ attempts: [AttemptKey], grace: Duration, on key: BatchKey) {
+    let tiers = self.tiers(in: scope, of: key)
+    if case .job = scope {} else {
+      for tier in tiers where batches[key]?.tiers[tier].status == .running {
+        record(.tierStatusChanged(tier: tier, .running, reason: Tier.cancelRequestedReason), on: key)
+      }
+    }
+    for attempt in attempts {
+      if batches[key]?.jobState(attempt.job)?.status != .cancelling {
+        record(.jobStatusChanged(attempt.job, .cancelling, failure: nil, reason: "cancelled by the caller"), on: key)
+      }
+      askToEnd(attempt, .cancelled, grace: grace)
+    }
+    for job in jobs(in: scope, of: key) where batches[key]?.jobState(job)?.status == .pending {
+      record(.jobStatusChanged(job, .cancelled, failure: nil, reason: "cancelled by the caller"), on: key)
+    }
+    if case .job(let job) = scope {
+      closeTierIfAllCancelled(job.tier, of: key)
+    } else {
+      for tier in tiers where batches[key]?.tiers[tier].status == .pending {
+        record(.tierStatusChanged(tier: tier, .cancelled, reason: "cancelled by the caller"), on: key)
+      }
+    }
+    closeIfNeverStarted(scope, key)
+    advance(key)
+  }
+
+  /// Every job of a tier that has not started was cancelled one by one.
+  private mutating func closeTierIfAllCancelled(_ tier: Int, of key: BatchKey) {
+    guard let state = batches[key]?.tiers[tier], state.status == .pending,
+      state.jobs.allSatisfy({ $0.status == .cancelled })
+    else { return }
+    record(.tierStatusChanged(tier: tier, .cancelled, reason: "all of its jobs were cancelled"), on: key)
+  }
+
+  /// Nothing of a CREATED or QUEUED batch runs: it is over at once when it could not get past what was cancelled.
+  private mutating func closeIfNeverStarted(_ scope: CancelScope, _ key: BatchKey) {
+    guard let batch = batches[key], runningTier(of: key) == nil else { return }
+    let next = batch.tiers.first { $0.status != .completed }
+    if scope == .batch || next?.status == .cancelled, !batch.status.isFinal {
+      record(.batchStatusChanged(.cancelled, reason: "cancelled by the caller"), on: key)
+    }
+  }
+
+  /// Durable intent to end an attempt, then the signals. May be asked again: the executor is told again.
+  mutating func askToEnd(_ attempt: AttemptKey, _ reason: EndReason, grace: Duration) {
+    guard index.live.contains(attempt), let state = state(of: attempt) else { return }
+    if !state.isEnding { record(.attemptEnding(attempt.job, number: attempt.number, reason), on: attempt.batch) }
+    perform(.end(attempt, handle(of: attempt), grace: grace))
+  }
+
+  private func tiers(in scope: CancelScope, of key: BatchKey) -> Range<Int> {
+    switch scope {
+    case .batch: 0..<(batches[key]?.tiers.count ?? 0)
+    case .tier(let tier): tier..<tier + 1
+    case .job(let job): job.tier..<job.tier + 1
+    }
+  }
+
+  private func jobs(in scope: CancelScope, of key: BatchKey) -> [JobID] {
+    if case .job(let job) = scope { return [job] }
+    guard let batch = batches[key] else { return [] }
+    return tiers(in: scope, of: key).flatMap { batch.tiers[$0].jobs.map(\.id) }
+  }
+
+  private func liveAttempts(in scope: CancelScope, of key: BatchKey) -> [AttemptKey] {
+    guard let batch = batches[key] else { return [] }
+    return jobs(in: scope, of: key).compactMap { job in
+      batch.jobState(job)?.current.map { AttemptKey(batch: key, job: job, number: $0.number) }
+    }
+  }
+
+  /// The last attempts of the scope's cancelled jobs: what an answer that is asked for again is made from.
+  private func endedAttempts(in scope: CancelScope, of key: BatchKey) -> [AttemptKey] {
+    guard let batch = batches[key] else { return [] }
+    return jobs(in: scope, of: key).compactMap { job in
+      guard let state = batch.jobState(job), state.status == .cancelled, let last = state.attempts.last else { return nil }
+      return last.end?.verdict == .cancelled ? AttemptKey(batch: key, job: job, number: last.number) : nil
+    }
+  }
+
+  private func receipts(of attempts: [AttemptKey]) -> [Reply.Ended] {
+    attempts.compactMap { attempt in
+      guard case .ended(let end) = state(of: attempt) else { return nil }
+      let receipt = end.receipt ?? EndReceipt(processes: 0, how: end.exit == nil ? "was not running" : "had ended")
+      return Reply.Ended(job: attempt.job, attempt: attempt.number, receipt: receipt)
+    }
+  }
+
+  /// Cancels whose attempts are all gone are answered; those that are out of time say what is still there.
+  mutating func answerCancels() {
+    if cancels.isEmpty { return }
+    var waiting: [PendingCancel] = []
+    for cancel in cancels {
+      let remaining = cancel.attempts.filter { index.live.contains($0) }
+      if remaining.isEmpty {
+        let reply = Reply.cancelled(
+          batchID: cancel.batch.batchID, status(of: cancel.batch), receipts(of: cancel.attempts))
+        for call in cancel.calls { perform(.reply(call, reply)) }
+      } else if cancel.deadline <= turn.now {
+        let names = remaining.prefix(10).map { "\($0.job).\($0.number)" }.joined(separator: ", ")
+        let refusal = Refusal.exhausted(
+          limit: "end_timeout",
+          "\(remaining.count) attempts are not proven gone yet: \(names); the batch stays as it is, the ending goes on",
+          retryAfter: .seconds(5))
+        for call in cancel.calls { perform(.refuse(call, refusal)) }
+      } else {
+        waiting.append(cancel)
+      }
+    }
+    cancels = waiting
+  }
+}

@@ -1,0 +1,186 @@
+// What callers ask for.
+
+extension Core {
+  mutating func take(_ command: Command, from call: CallID) {
+    do throws(Refusal) {
+      if let earlier = try earlierAnswer(to: command), let reply = earlier.reply {
+        perform(.reply(call, reply))
+        return
+      }
+      // Cancels answer when everything is proven gone; all others at once.
+      if case .cancel(let batchID, let scope, let grace) = command.operation {
+        try cancel(batchID, scope, grace: grace, command, call)
+        return
+      }
+      let (batchID, reply) = try answer(command)
+      if reply.isWorthRemembering { remember(command, batchID: batchID, reply: reply) }
+      perform(.reply(call, reply))
+    } catch {
+      perform(.refuse(call, error))
+    }
+  }
+
+  /// Carries a command out; a refusal has changed nothing.
+  private mutating func answer(_ command: Command) throws(Refusal) -> (batchID: String, Reply) {
+    let namespace = command.namespace
+    switch command.operation {
+    case .createBatch(let batchID, let specification, let documents):
+      return try create(batchID, specification, documents, namespace: namespace)
+    case .addDocuments(let batchID, let documents):
+      return (batchID, try add(documents, to: try key(of: batchID, namespace)))
+    case .submitBatch(let batchID):
+      return (batchID, try submit(try key(of: batchID, namespace)))
+    case .pauseBatch(let batchID):
+      return (batchID, try pause(try key(of: batchID, namespace)))
+    case .resumeBatch(let batchID):
+      return (batchID, try resume(try key(of: batchID, namespace)))
+    case .retry(let batchID, let tier, let jobs, let overrides, let scope):
+      let key = try key(of: batchID, namespace)
+      let retry = RetryAsked(tier: tier, jobs: jobs, overrides: overrides, scope: scope, actor: command.actor)
+      let retried = try apply(retry, to: key)
+      schedule()
+      return (batchID, reply(to: retried, on: key))
+    case .heal(let batchID, let tier, let action, let dryRun, let generation):
+      let key = try key(of: batchID, namespace)
+      return (batchID, try heal(key, tier: tier, action, dryRun: dryRun, generation: generation, actor: command.actor))
+    case .cancel(let batchID, _, _):
+      throw .notFound(resourceType: "batch", resourceID: batchID)
+    }
+  }
+
+  /// A foreign batch and an unknown one look the same: ids are looked up within the caller's namespace only.
+  func key(of batchID: String, _ namespace: String) throws(Refusal) -> BatchKey {
+    let key = BatchKey(namespace: namespace, batchID: batchID)
+    guard batches[key] != nil else { throw .notFound(resourceType: "batch", resourceID: batchID) }
+    return key
+  }
+
+  func status(of key: BatchKey) -> BatchStatus { batches[key]?.status ?? .cancelled }
+
+  private mutating func create(
+    _ batchID: String, _ specification: BatchSpecification, _ documents: [Document], namespace: String
+  ) throws(Refusal) -> (batchID: String, Reply) {
+    if !batchID.isEmpty && !Identifier.isValid(batchID) { throw .invalid(field: "batch_id", rule: Identifier.rule) }
+    try specification.validate(limits: limits, capacity: capacity)
+    try validate(documents, adding: DocumentTable())
+    if index.liveBatches >= limits.liveBatches {
+      throw .exhausted(
+        limit: "live_batches", "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
+    }
+    let key = batchID.isEmpty ? freshKey(namespace) : BatchKey(namespace: namespace, batchID: batchID)
+    if batches[key] != nil { throw .alreadyExists(resourceType: "batch", resourceID: batchID) }
+    let record = Record(
+      batch: key, sequence: 1, at: turn.now, cause: turn.cause, fact: .batchCreated(specification))
+    batches[key] = Batch.creating(record)
+    index.liveBatches += 1
+    turn.output.writes.append(.record(record))
+    touch(key)
+    if !documents.isEmpty { self.record(.documentsAdded(documents), on: key) }
+    return (key.batchID, .created(batchID: key.batchID, .created, totalObjects: documents.count))
+  }
+
+  private mutating func add(_ documents: [Document], to key: BatchKey) throws(Refusal) -> Reply {
+    try requireCreated(key, doing: "take documents", todo: "create another batch for them")
+    if let table = batches[key]?.documents { try validate(documents, adding: table) }
+    if !documents.isEmpty { record(.documentsAdded(documents), on: key) }
+    let total = batches[key]?.documents.count ?? 0
+    return .documentsAdded(batchID: key.batchID, added: documents.count, totalObjects: total)
+  }
+
+  private mutating func submit(_ key: BatchKey) throws(Refusal) -> Reply {
+    try requireCreated(key, doing: "be submitted", todo: "nothing is left to do; Retry runs failed parts again")
+    guard let specification = batches[key]?.specification, batches[key]?.documents.count ?? 0 > 0 else {
+      throw .precondition("batch \(key.batchID) has no documents", todo: "add documents first")
+    }
+    if specification.tiers.isEmpty {
+      throw .precondition("batch \(key.batchID) has no tiers", todo: "create it with at least one tier")
+    }
+    for (number, tier) in specification.tiers.enumerated() {
+      for extractor in tier.extractors {
+        try requireSchedulable(extractor.resources, "extractor \(extractor.name) of tier \(number)")
+      }
+    }
+    record(.batchStatusChanged(.queued, reason: "submitted"), on: key)
+    schedule()
+    let status = status(of: key)
+    let position = status == .queued ? queuePosition(specification.priority) : 0
+    return .submitted(batchID: key.batchID, status, queuePosition: position)
+  }
+
+  /// Batches that stand before the last one submitted with this priority.
+  private func queuePosition(_ priority: Int) -> Int {
+    index.queued.reduce(-1) { $0 + ($1.key >= priority ? $1.value : 0) }
+  }
+
+  private mutating func pause(_ key: BatchKey) throws(Refusal) -> Reply {
+    switch status(of: key) {
+    case .queued, .running:
+      record(.batchStatusChanged(.paused, reason: "paused by the caller"), on: key)
+    case .paused:
+      break
+    case .created:
+      throw .precondition("batch \(key.batchID) is created, not submitted", todo: "submit it first")
+    case .completed, .failed, .cancelled:
+      throw .precondition("batch \(key.batchID) is \(status(of: key).rawValue)", todo: "nothing is left to pause")
+    }
+    return .status(batchID: key.batchID, status(of: key))
+  }
+
+  private mutating func resume(_ key: BatchKey) throws(Refusal) -> Reply {
+    switch status(of: key) {
+    case .paused:
+      let before = batches[key]?.statusBeforePause ?? .running
+      record(.batchStatusChanged(before, reason: "resumed by the caller"), on: key)
+      advance(key)
+      schedule()
+    case .queued, .running:
+      break
+    case .created:
+      throw .precondition("batch \(key.batchID) is created, not submitted", todo: "submit it first")
+    case .completed, .failed, .cancelled:
+      throw .precondition("batch \(key.batchID) is \(status(of: key).rawValue)", todo: "use Retry to run it again")
+    }
+    return .status(batchID: key.batchID, status(of: key))
+  }
+
+  private func requireCreated(_ key: BatchKey, doing: String, todo: String) throws(Refusal) {
+    let status = status(of: key)
+    guard status == .created else {
+      throw .precondition("batch \(key.batchID) is \(status.rawValue) and cannot \(doing)", todo: todo)
+    }
+  }
+
+  func requireSchedulable(_ resources: Resources, _ subject: String) throws(Refusal) {
+    guard let why = capacity.whyNeverSchedulable(resources) else { return }
+    throw .precondition(
+      "never_schedulable: \(subject) \(why)", todo: "ask for less, or serve with more (--cpus, --memory)")
+  }
+
+  private mutating func freshKey(_ namespace: String) -> BatchKey {
+    while true {
+      let key = BatchKey(namespace: namespace, batchID: "b-" + generator.text(12, of: Self.idAlphabet))
+      if batches[key] == nil { return key }
+    }
+  }
+
+  /// Base 32 without letters that are taken for digits.
+  private static let idAlphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
+  private static let hexAlphabet = Array("0123456789abcdef".utf8)
+
+  mutating func freshToken() -> String { generator.text(32, of: Self.hexAlphabet) }
+}
+
+extension RandomNumberGenerator {
+  /// The alphabet's size is a power of two, so that every character is as likely as any other.
+  fileprivate mutating func text(_ length: Int, of alphabet: [UInt8]) -> String {
+    let bytes = (0..<length).map { _ in alphabet[Int(next() % UInt64(alphabet.count))] }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+extension Reply {
+  /// A dry run changes nothing, so asking again is to look again.
+  fileprivate var isWorthRemembering: Bool {
+    if case .healed(_, _, dryRun: true, _) = self { false } else { true }
+  }
+}

@@ -1,0 +1,100 @@
+// Heal: a plan of the batch as it is, and its application, bound to the generation that it was made for.
+
+extension Core {
+  mutating func heal(
+    _ key: BatchKey, tier: Int?, _ action: HealAction, dryRun: Bool, generation: UInt64, actor: String
+  ) throws(Refusal) -> Reply {
+    guard let batch = batches[key] else { throw .notFound(resourceType: "batch", resourceID: key.batchID) }
+    if let tier, !batch.tiers.indices.contains(tier) {
+      throw .notFound(resourceType: "tier", resourceID: String(tier))
+    }
+    if generation != 0 && generation != batch.generation {
+      throw .aborted(
+        "the plan is for generation \(generation), batch \(key.batchID) is at \(batch.generation)",
+        todo: "make a new plan with a dry run")
+    }
+    var steps = batch.healPlan(action, tier: tier, at: turn.now, capacity: capacity, limits: limits)
+    let planned = batch.generation
+    if dryRun { return .healed(batchID: key.batchID, generation: planned, dryRun: true, steps) }
+    for index in steps.indices { steps[index].outcome = apply(steps[index].operation, to: key, actor: actor) }
+    if !steps.isEmpty {
+      record(.healed(HealRecord(action: action, generation: planned, steps: steps, at: turn.now)), on: key)
+    }
+    advance(key)
+    schedule()
+    let after = batches[key]?.generation ?? planned
+    return .healed(batchID: key.batchID, generation: after, dryRun: false, steps)
+  }
+
+  /// Does one step; what happened, for the plan's outcome.
+  private mutating func apply(_ operation: HealStep.Operation, to key: BatchKey, actor: String) -> String {
+    switch operation {
+    case .restartAttempt(let job, let number, let cause):
+      let attempt = AttemptKey(batch: key, job: job, number: number)
+      guard index.live.contains(attempt), state(of: attempt)?.isEnding == false else { return "skipped: it is over" }
+      askToEnd(attempt, .healed(cause), grace: limits.defaultGrace)
+      return "fenced and being ended; a new attempt takes what is pending"
+    case .killDuplicate(let job, let reference):
+      return killDuplicate(of: job, reference, on: key)
+    case .reclaimOrphan(let job, let number):
+      return reclaim(AttemptKey(batch: key, job: job, number: number), actor: actor)
+    case .retryTier(let tier, let jobs, let memoryBytes):
+      let overrides = Job.Overrides(memoryBytes: memoryBytes)
+      let retry = RetryAsked(tier: tier, jobs: jobs, overrides: overrides, scope: .failed, actor: actor)
+      return outcome(of: retry, on: key)
+    }
+  }
+
+  private mutating func outcome(of retry: RetryAsked, on key: BatchKey) -> String {
+    do throws(Refusal) {
+      let done = try apply(retry, to: key)
+      return "\(done.jobs.count) jobs run again"
+    } catch {
+      return "refused: \(error.sentence)"
+    }
+  }
+
+  private mutating func killDuplicate(of job: JobID, _ reference: String, on key: BatchKey) -> String {
+    guard let place = batches[key]?.duplicates.firstIndex(where: { $0.job == job && $0.reference == reference }),
+      let number = batches[key]?.duplicates[place].number
+    else { return "skipped: it is gone" }
+    batches[key]?.duplicates.remove(at: place)
+    touch(key)
+    perform(.endStray(AttemptKey(batch: key, job: job, number: number), reference: reference))
+    return "being ended"
+  }
+
+  /// Ends what may still run under an attempt's name; where the job was given up with it, the job runs again.
+  private mutating func reclaim(_ attempt: AttemptKey, actor: String) -> String {
+    guard let state = state(of: attempt) else { return "skipped: no such attempt" }
+    guard state.isOver else {
+      if state.isEnding {
+        perform(.end(attempt, handle(of: attempt), grace: limits.defaultGrace))
+        return "asked to end again"
+      }
+      if let launch = launch(of: attempt) { perform(.adopt(attempt, handle(of: attempt), launch)) }
+      return "the executor is asked for it"
+    }
+    perform(.end(attempt, handle(of: attempt), grace: limits.defaultGrace))
+    guard let job = batches[attempt.batch]?.jobState(attempt.job), job.status == .failed,
+      job.attempts.last?.number == attempt.number
+    else { return "ended where it still ran" }
+    let retry = RetryAsked(tier: attempt.job.tier, jobs: [attempt.job], overrides: Job.Overrides(), scope: .failed, actor: actor)
+    return "ended where it still ran; \(outcome(of: retry, on: attempt.batch))"
+  }
+}
+
+extension Refusal {
+  /// One sentence for people.
+  var sentence: String {
+    switch self {
+    case .invalid(let field, let rule): "\(field) \(rule)"
+    case .notFound(let type, let id): "\(type) \(id) does not exist"
+    case .alreadyExists(let type, let id): "\(type) \(id) exists already"
+    case .precondition(let what, let todo): "\(what); \(todo)"
+    case .aborted(let what, let todo): "\(what); \(todo)"
+    case .exhausted(let limit, let what, _): "\(limit): \(what)"
+    case .unknownToken: "the attempt token is of no attempt"
+    }
+  }
+}

@@ -1,0 +1,111 @@
+// What executors saw. It may come late, twice, or for attempts that are long over.
+
+extension Core {
+  mutating func take(_ observation: Observation) {
+    switch observation {
+    case .taken(let attempt, let handle):
+      taken(attempt, handle)
+    case .started(let attempt):
+      guard index.live.contains(attempt) else { return }
+      noteStart(of: attempt)
+    case .launchFailed(let attempt, let cause, let message):
+      end(attempt, EndAccount(executorCause: cause, executorMessage: message))
+    case .ended(let attempt, let exit, let receipt):
+      end(attempt, EndAccount(exit: exit, receipt: receipt))
+    case .lost(let attempt, let message):
+      lost(attempt, message)
+    case .unreachable(let executor, let message):
+      unreachable(executor, message)
+    case .reachable(let executor):
+      if executor == outage?.executor { endOutage() }
+    case .duplicate(let attempt, let reference):
+      noteDuplicate(attempt, reference)
+    }
+  }
+
+  private mutating func taken(_ attempt: AttemptKey, _ handle: ExecutorHandle) {
+    guard index.live.contains(attempt), let state = state(of: attempt) else {
+      // It was given up before it came to be; what runs now is nobody's.
+      if batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) != nil {
+        perform(.endStray(attempt, reference: handle.reference))
+      }
+      return
+    }
+    index.doubtful.remove(attempt)
+    if self.handle(of: attempt) != handle {
+      record(.attemptTaken(attempt.job, number: attempt.number, handle), on: attempt.batch)
+      // The first end went out without the handle.
+      if state.isEnding { perform(.end(attempt, handle, grace: limits.defaultGrace)) }
+    }
+  }
+
+  func handle(of attempt: AttemptKey) -> ExecutorHandle? {
+    guard let index = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return nil }
+    return batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[index].handle
+  }
+
+  /// It runs: the executor saw it, or its worker said so.
+  mutating func noteStart(of attempt: AttemptKey) {
+    switch state(of: attempt) {
+    case .intended, .starting:
+      record(.attemptStarted(attempt.job, number: attempt.number), on: attempt.batch)
+      if batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].status == .starting {
+        record(.jobStatusChanged(attempt.job, .running, failure: nil, reason: ""), on: attempt.batch)
+      }
+    case .running, .ending, .ended, nil:
+      break
+    }
+  }
+
+  private mutating func lost(_ attempt: AttemptKey, _ message: String) {
+    guard index.live.contains(attempt) else { return }
+    if index.doubtful.remove(attempt) != nil, case .intended = state(of: attempt), let launch = launch(of: attempt) {
+      // The restart came between the intent and the launch: it never ran.
+      perform(.launch(attempt, launch))
+      return
+    }
+    let receipt = state(of: attempt)?.isEnding == true ? EndReceipt(processes: 0, how: "was not running") : nil
+    end(attempt, EndAccount(receipt: receipt, executorCause: .orphaned, executorMessage: message))
+  }
+
+  func launch(of attempt: AttemptKey) -> Launch? {
+    guard let batch = batches[attempt.batch], let index = batch.attemptIndex(attempt.job, attempt.number) else { return nil }
+    let state = batch.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[index]
+    return Launch(
+      token: state.token, parameters: state.parameters, timers: batch.extractorSpecification(of: attempt.job).timers)
+  }
+
+  /// Unreachable is not failed: nothing is known, and for a while nothing is done (domain.md, "Truth").
+  private mutating func unreachable(_ executor: ExecutorKind, _ message: String) {
+    guard executor == capacity.executor, outage == nil else { return }
+    let outage = ExecutorOutage(executor: executor, since: turn.now, message: message)
+    self.outage = outage
+    index.deadlines.insert(
+      Deadline(at: turn.now + limits.unreachableGrace, kind: .outage, batch: BatchKey(namespace: "", batchID: "")))
+    markOutage(outage)
+  }
+
+  private mutating func endOutage() {
+    outage = nil
+    markOutage(nil)
+    turn.schedulingIsDue = true
+  }
+
+  private mutating func markOutage(_ outage: ExecutorOutage?) {
+    let affected = Set(index.live.map(\.batch)).union(index.waiting.keys)
+    for key in affected.sorted() {
+      batches[key]?.outage = outage
+      touch(key)
+    }
+  }
+
+  private mutating func noteDuplicate(_ attempt: AttemptKey, _ reference: String) {
+    guard batches[attempt.batch]?.contains(attempt.job) == true else { return }
+    let isKnown = batches[attempt.batch]?.duplicates.contains { $0.reference == reference } ?? true
+    let count = batches[attempt.batch]?.duplicates.count ?? 0
+    guard !isKnown, count < Batch.duplicatesLimit else { return }
+    batches[attempt.batch]?.duplicates.append(
+      DuplicateLaunch(job: attempt.job, number: attempt.number, reference: reference, seenAt: turn.now))
+    touch(attempt.batch)
+  }
+}

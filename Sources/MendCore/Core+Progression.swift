@@ -1,0 +1,66 @@
+// How tiers and batches follow from their jobs (domain.md, "How states follow").
+
+extension Core {
+  /// Takes the batch as far as its jobs allow: ends tiers whose jobs are over, starts the next, ends the batch.
+  mutating func advance(_ key: BatchKey) {
+    while true {
+      let status = status(of: key)
+      guard status == .running || status == .paused else { return }
+      if let tier = runningTier(of: key) {
+        guard let (outcome, reason) = outcome(of: tier, key) else { return }
+        record(.tierStatusChanged(tier: tier, outcome, reason: reason), on: key)
+        continue
+      }
+      guard let next = batches[key]?.tiers.firstIndex(where: { $0.status != .completed }) else {
+        record(.batchStatusChanged(.completed, reason: "all tiers are done"), on: key)
+        return
+      }
+      switch batches[key]?.tiers[next].status {
+      case .failed:
+        record(.batchStatusChanged(.failed, reason: "tier \(next) failed"), on: key)
+        return
+      case .cancelled:
+        record(.batchStatusChanged(.cancelled, reason: "tier \(next) was cancelled"), on: key)
+        return
+      case .pending where status == .running:
+        start(tier: next, of: key)
+      case .pending, .running, .completed, nil:
+        return
+      }
+    }
+  }
+
+  /// What a tier has come to; nil while a job of it is not over.
+  ///
+  /// It fails with any of its jobs; the others run to their end first. Jobs that were cancelled one by one count as
+  /// neither, unless there is nothing else.
+  private func outcome(of tier: Int, _ key: BatchKey) -> (TierStatus, reason: String)? {
+    guard let tier = batches[key]?.tiers[tier], tier.jobs.allSatisfy({ $0.status.isFinal }) else { return nil }
+    if tier.cancelRequested || tier.jobs.allSatisfy({ $0.status == .cancelled }) {
+      return (.cancelled, "cancelled by the caller")
+    }
+    if let failed = tier.jobs.first(where: { $0.status == .failed }) {
+      return (.failed, "job \(failed.id) failed: \(failed.failure?.message ?? "")")
+    }
+    return (.completed, tier.failed.isEmpty ? "all jobs are done" : "all jobs are done; \(tier.failed.count) documents failed")
+  }
+
+  /// Hands the tier what every tier before it has done.
+  private mutating func start(tier: Int, of key: BatchKey) {
+    guard let batch = batches[key] else { return }
+    let handed = tier == 0 ? DocumentSet(all: batch.documents.count) : batch.tiers[tier - 1].done
+    let jobs = batch.tiers[tier].jobs.filter { $0.status == .pending }.map(\.id)
+    record(.tierStarted(tier: tier, handed: handed), on: key)
+    for job in jobs {
+      let reopened = documentsLostToAttempts(of: job, key)
+      if !reopened.isEmpty { record(.documentsReleased(job, number: 0, reopened), on: key) }
+      finishIfNothingLeft(job, of: key)
+    }
+  }
+
+  /// Documents that failed only because an attempt died around them: a new start is their second chance.
+  private func documentsLostToAttempts(of job: JobID, _ key: BatchKey) -> DocumentSet {
+    guard let state = batches[key]?.tiers[job.tier].jobs[job.index], !state.errors.isEmpty else { return DocumentSet() }
+    return DocumentSet(state.errors.lazy.filter { $0.value.causedByAttempt }.map(\.key).sorted())
+  }
+}

@@ -1,0 +1,86 @@
+// From the journal back to where it was.
+
+extension Core {
+  /// Folds one batch's whole journal, in order, into a batch; nothing where it is in memory already, or the journal does
+  /// not begin with its creation. No output: the `recovered` event, or the next command, goes on from here.
+  public mutating func restore(_ records: [Record]) {
+    guard let first = records.first, batches[first.batch] == nil, var batch = Batch.creating(first) else { return }
+    for record in records.dropFirst() { batch.apply(record) }
+    let key = batch.key
+    batches[key] = batch
+    if !batch.status.isFinal { index.liveBatches += 1 }
+    if batch.status == .queued { index.queued[batch.specification.priority, default: 0] += 1 }
+    if batch.status.isFinal {
+      index.deadlines.insert(
+        Deadline(at: (batch.completedAt ?? batch.updatedAt) + limits.retireAfter, kind: .retire, batch: key))
+    }
+    if batch.submittedAt != nil && !batch.status.isFinal { setBatchTimeout(key) }
+    for tier in batch.tiers {
+      for job in tier.jobs { restore(job, of: key) }
+    }
+  }
+
+  private mutating func restore(_ job: Job, of key: BatchKey) {
+    for attempt in job.attempts {
+      let name = AttemptKey(batch: key, job: job.id, number: attempt.number)
+      index.tokens[attempt.token] = name
+      guard attempt.isCurrent else { continue }
+      index.live.insert(name)
+      index.use.add(attempt.parameters.resources)
+    }
+    if let at = job.nextAttemptAt { index.deadlines.insert(Deadline(at: at, kind: .backoff, batch: key, job: job.id)) }
+  }
+
+  /// Lets a final batch go from memory; false, and no change, when it is not final (any more).
+  @discardableResult
+  public mutating func retire(_ key: BatchKey) -> Bool {
+    guard let batch = batches[key], batch.status.isFinal, !cancels.contains(where: { $0.batch == key }) else {
+      return false
+    }
+    for tier in batch.tiers {
+      for job in tier.jobs {
+        for attempt in job.attempts { index.tokens[attempt.token] = nil }
+      }
+    }
+    batches[key] = nil
+    index.submissions[key] = nil
+    index.waiting[key] = nil
+    return true
+  }
+
+  /// After the journals are back: live attempts are handed to the executor, and the scheduler goes on.
+  mutating func recoverAttempts() {
+    let bySubmission = batches.values.filter { $0.submittedAt != nil && index.submissions[$0.key] == nil }
+      .map { (at: $0.submittedAt ?? $0.createdAt, key: $0.key) }
+      .sorted { ($0.at, $0.key) < ($1.at, $1.key) }
+    for (_, key) in bySubmission { numberSubmission(key) }
+    for attempt in index.live.sorted(by: { ($0.batch, $0.job, $0.number) < ($1.batch, $1.job, $1.number) }) {
+      adopt(attempt)
+    }
+    for key in batches.keys.sorted() {
+      advance(key)
+      enqueue(key)
+    }
+    turn.schedulingIsDue = true
+  }
+
+  private mutating func adopt(_ attempt: AttemptKey) {
+    guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number), let launch = launch(of: attempt)
+    else { return }
+    let (tier, job) = (attempt.job.tier, attempt.job.index)
+    batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = turn.now
+    touch(attempt.batch)
+    switch state(of: attempt) {
+    case .ending:
+      perform(.end(attempt, handle(of: attempt), grace: limits.defaultGrace))
+    case .intended:
+      index.doubtful.insert(attempt)
+      perform(.adopt(attempt, handle(of: attempt), launch))
+    case .starting, .running:
+      perform(.adopt(attempt, handle(of: attempt), launch))
+    case .ended, nil:
+      return
+    }
+    watch(attempt)
+  }
+}

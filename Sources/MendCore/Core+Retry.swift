@@ -1,0 +1,128 @@
+// Retry: new attempts of what failed, with changed resources. The only way out of a final state.
+
+struct RetryAsked {
+  var tier: Int
+  /// Empty: every job of the tier that has something left to do.
+  var jobs: [JobID]
+  var overrides: Job.Overrides
+  var scope: RetryScope
+  var actor: String
+}
+
+struct RetryDone {
+  var tier: Int
+  var jobs: [JobID]
+}
+
+extension Core {
+  /// Opens what is to run again. A refusal has changed nothing.
+  mutating func apply(_ retry: RetryAsked, to key: BatchKey) throws(Refusal) -> RetryDone {
+    try retry.overrides.validate()
+    guard let batch = batches[key] else { throw .notFound(resourceType: "batch", resourceID: key.batchID) }
+    try check(retry, against: batch)
+    let jobs = try chosen(retry, of: batch)
+    if batch.status.isFinal && index.liveBatches >= limits.liveBatches {
+      throw .exhausted(
+        limit: "live_batches", "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
+    }
+    let reopened = jobs.map { job in
+      let overrides = job.overrides.laidUnder(retry.overrides)
+      return Fact.RetriedJob(
+        job: job.id, overrides: overrides, reopened: retry.scope == .all ? job.failed.union(job.committed) : job.failed)
+    }
+    record(.retried(tier: retry.tier, jobs: reopened, actor: retry.actor), on: key)
+    for job in jobs {
+      record(.jobStatusChanged(job.id, .pending, failure: nil, reason: "retry by \(retry.actor)"), on: key)
+    }
+    let hasStarted = batch.tiers[retry.tier].startedAt != nil
+    record(.tierStatusChanged(tier: retry.tier, hasStarted ? .running : .pending, reason: "retry"), on: key)
+    reopenLaterTiers(after: retry.tier, of: batch, on: key)
+    if batch.status != .running { record(.batchStatusChanged(.running, reason: "retry"), on: key) }
+    if hasStarted { for job in jobs { finishIfNothingLeft(job.id, of: key) } }
+    advance(key)
+    return RetryDone(tier: retry.tier, jobs: jobs.map(\.id))
+  }
+
+  func reply(to done: RetryDone, on key: BatchKey) -> Reply {
+    let documents = done.jobs.reduce(0) { sum, job in
+      sum + (batches[key]?.jobState(job).map { $0.pendingCount + $0.processing.count } ?? 0)
+    }
+    return .retried(
+      batchID: key.batchID, tier: done.tier, jobs: done.jobs, documents: documents, status(of: key),
+      generation: batches[key]?.generation ?? 0)
+  }
+
+  private func check(_ retry: RetryAsked, against batch: Batch) throws(Refusal) {
+    let (tier, id) = (retry.tier, batch.key.batchID)
+    guard batch.tiers.indices.contains(tier) else { throw .notFound(resourceType: "tier", resourceID: String(tier)) }
+    for (number, job) in retry.jobs.enumerated() {
+      guard batch.contains(job) else { throw .notFound(resourceType: "job", resourceID: job.description) }
+      if job.tier != tier { throw .invalid(field: "jobs[\(number)]", rule: "must be a job of tier \(tier)") }
+    }
+    switch batch.status {
+    case .created:
+      throw .precondition("batch \(id) is created, not submitted", todo: "submit it first")
+    case .queued:
+      throw .precondition("batch \(id) is queued; nothing of it has failed", todo: "wait for it")
+    case .paused:
+      throw .precondition("batch \(id) is paused", todo: "resume it first")
+    case .running, .completed, .failed, .cancelled:
+      break
+    }
+    if let running = batch.tiers.first(where: { $0.status == .running }) {
+      let todo = running.cancelRequested ? "wait for its cancel" : "cancel tier \(running.number), or wait for its end"
+      throw .precondition("tier \(running.number) is running", todo: todo)
+    }
+    if let before = batch.tiers[..<tier].first(where: { $0.status != .completed }) {
+      throw .precondition(
+        "tier \(before.number) before it is \(before.status.rawValue)", todo: "retry tier \(before.number) first")
+    }
+    if batch.tiers[tier].status == .pending {
+      throw .precondition("tier \(tier) has not run yet", todo: "nothing of it has failed; wait for it")
+    }
+  }
+
+  /// The jobs that will run again, and that could.
+  private func chosen(_ retry: RetryAsked, of batch: Batch) throws(Refusal) -> [Job] {
+    let tier = batch.tiers[retry.tier]
+    let asked = retry.jobs.isEmpty ? tier.jobs : Set(retry.jobs).sorted().compactMap { batch.jobState($0) }
+    let jobs = asked.filter { job in
+      retry.scope == .all || job.status != .succeeded || job.committed.count < job.assigned.count
+    }
+    if jobs.isEmpty {
+      throw .precondition(
+        "nothing is left to do in tier \(retry.tier): every document is committed",
+        todo: "use scope all to do committed documents again")
+    }
+    for job in jobs {
+      var laid = batch
+      laid.tiers[retry.tier].jobs[job.id.index].overrides = job.overrides.laidUnder(retry.overrides)
+      try requireSchedulable(laid.submissionParameters(of: job.id).resources, "job \(job.id)")
+    }
+    return jobs
+  }
+
+  /// Later tiers wait for this one again; their ledgers are kept.
+  private mutating func reopenLaterTiers(after tier: Int, of batch: Batch, on key: BatchKey) {
+    for later in batch.tiers[(tier + 1)...] where later.status != .pending {
+      record(.tierStatusChanged(tier: later.number, .pending, reason: "tier \(tier) is retried"), on: key)
+      for job in later.jobs where job.status != .pending {
+        record(.jobStatusChanged(job.id, .pending, failure: nil, reason: "tier \(tier) is retried"), on: key)
+      }
+    }
+  }
+}
+
+extension Job.Overrides {
+  /// These, with newer ones laid over them.
+  fileprivate func laidUnder(_ newer: Job.Overrides) -> Job.Overrides {
+    var result = self
+    result.cpus = newer.cpus ?? cpus
+    result.memoryBytes = newer.memoryBytes ?? memoryBytes
+    result.requiresGPU = newer.requiresGPU ?? requiresGPU
+    result.priority = newer.priority ?? priority
+    result.runTimeout = newer.runTimeout ?? runTimeout
+    result.environment.merge(newer.environment) { _, new in new }
+    return result
+  }
+}

@@ -1,0 +1,140 @@
+/// The step that is being taken: when, what it decided so far, and which batches it touched.
+struct Turn {
+  var now = Instant(milliseconds: 0)
+  var cause = Cause.clock
+  var output = Output()
+  /// In the order in which they were first touched.
+  var touched: [BatchKey] = []
+  /// Something changed that may let a job start.
+  var schedulingIsDue = false
+  /// What `wakeAt` said last.
+  var announcedWake = Instant.distantFuture
+}
+
+extension Core {
+  /// Takes one event in: decides, applies what was decided, and says what is to be made durable and then done.
+  ///
+  /// Instants do not run backwards from step to step. Every fact is applied to its batch before this returns, so a driver
+  /// that cannot commit `writes` must stop: the core is ahead of what is durable.
+  public mutating func step(_ event: Event, at now: Instant) -> Output {
+    turn.now = now
+    turn.output = Output()
+    turn.touched = []
+    switch event {
+    case .command(let call, let command):
+      turn.cause = Cause.caller
+      take(command, from: call)
+    case .worker(let call, let request):
+      turn.cause = Cause.worker
+      take(request, from: call)
+    case .observation(let observation):
+      turn.cause = Cause.executor
+      take(observation)
+    case .tick:
+      turn.cause = Cause.clock
+    case .recovered:
+      turn.cause = Cause.recovery
+      recoverAttempts()
+    }
+    finishTurn()
+    return turn.output
+  }
+
+  /// When a tick is due; `distantFuture` when nothing waits for time.
+  public var nextDeadline: Instant {
+    let forgetting = answers.nextExpiry ?? .distantFuture
+    return min(index.deadlines.first?.at ?? .distantFuture, forgetting)
+  }
+
+  /// Timers that are due, the scheduler, and what every step ends with.
+  private mutating func finishTurn() {
+    let cause = turn.cause
+    turn.cause = Cause.clock
+    fireDeadlines()
+    turn.cause = cause
+    if turn.schedulingIsDue {
+      turn.schedulingIsDue = false
+      schedule()
+    }
+    answerCancels()
+    for key in turn.touched { turn.output.afterCommit.append(.changed(key)) }
+    let wake = nextDeadline
+    if wake != turn.announcedWake {
+      turn.announcedWake = wake
+      if wake != .distantFuture { turn.output.afterCommit.append(.wakeAt(wake)) }
+    }
+  }
+
+  /// Makes one thing so: gives it its place in the batch's journal, applies it, and keeps the indices in step.
+  mutating func record(_ fact: Fact, on key: BatchKey) {
+    guard let before = batches[key]?.status, let sequence = batches[key]?.sequence else { return }
+    let record = Record(batch: key, sequence: sequence + 1, at: turn.now, cause: turn.cause, fact: fact)
+    batches[key]?.apply(record)
+    turn.output.writes.append(.record(record))
+    touch(key)
+    follow(fact, on: key, before: before)
+  }
+
+  mutating func touch(_ key: BatchKey) {
+    // One step touches a handful of batches at most, nearly always one.
+    if turn.touched.last != key && !turn.touched.contains(key) { turn.touched.append(key) }
+  }
+
+  mutating func perform(_ effect: Effect) { turn.output.afterCommit.append(effect) }
+
+  /// Keeps the indices in step with a fact that was just applied.
+  private mutating func follow(_ fact: Fact, on key: BatchKey, before: BatchStatus) {
+    switch fact {
+    case .tierStarted, .jobStatusChanged(_, .pending, _, _):
+      turn.schedulingIsDue = true
+    case .batchStatusChanged(let status, _):
+      followStatus(of: key, from: before, to: status)
+    case .attemptIntended(let job, let number, let token, let parameters):
+      let attempt = AttemptKey(batch: key, job: job, number: number)
+      index.tokens[token] = attempt
+      index.live.insert(attempt)
+      index.use.add(parameters.resources)
+      watch(attempt)
+    case .attemptStarted(let job, let number):
+      watch(AttemptKey(batch: key, job: job, number: number))
+    case .attemptEnded(let job, let number, _):
+      let attempt = AttemptKey(batch: key, job: job, number: number)
+      guard index.live.remove(attempt) != nil else { return }
+      index.doubtful.remove(attempt)
+      index.checks[attempt] = nil
+      if let resources = batches[key]?.tiers[job.tier].jobs[job.index].attempts[number - 1].parameters.resources {
+        index.use.remove(resources)
+      }
+      turn.schedulingIsDue = true
+    case .nextAttemptScheduled(let job, let at):
+      index.deadlines.insert(Deadline(at: at, kind: .backoff, batch: key, job: job))
+    default:
+      break
+    }
+  }
+
+  private mutating func followStatus(of key: BatchKey, from before: BatchStatus, to status: BatchStatus) {
+    if before.isFinal != status.isFinal { index.liveBatches += status.isFinal ? -1 : 1 }
+    guard let priority = batches[key]?.specification.priority else { return }
+    if before == .queued { index.queued[priority, default: 0] -= 1 }
+    if status == .queued { index.queued[priority, default: 0] += 1 }
+    if status == .queued || status == .running { turn.schedulingIsDue = true }
+    if index.submissions[key] == nil && status != .created { numberSubmission(key) }
+    if status.isFinal {
+      index.deadlines.insert(Deadline(at: turn.now + limits.retireAfter, kind: .retire, batch: key))
+    }
+    if before == .created || before.isFinal { setBatchTimeout(key) }
+  }
+
+  mutating func numberSubmission(_ key: BatchKey) {
+    index.lastSubmission += 1
+    index.submissions[key] = index.lastSubmission
+  }
+
+  mutating func setBatchTimeout(_ key: BatchKey) {
+    guard let batch = batches[key], !batch.status.isFinal, let timeout = batch.specification.timeout,
+      let from = batch.timeoutFrom
+    else { return }
+    index.deadlines.insert(Deadline(at: from + timeout, kind: .batchTimeout, batch: key))
+  }
+}

@@ -1,0 +1,141 @@
+// What time alone brings about. Start, heartbeat and progress only raise a suspicion; run and batch timers end attempts.
+
+extension Core {
+  /// Everything that is due. Deadlines are reminders: what they were set for is looked at again.
+  mutating func fireDeadlines() {
+    answers.forget(at: turn.now)
+    while let first = index.deadlines.first, first.at <= turn.now, let deadline = index.deadlines.popFirst() {
+      switch deadline.kind {
+      case .attemptCheck:
+        let attempt = AttemptKey(batch: deadline.batch, job: deadline.job, number: deadline.number)
+        if index.checks[attempt] == deadline.at { check(attempt) }
+      case .backoff:
+        enqueue(deadline.batch)
+        turn.schedulingIsDue = true
+      case .batchTimeout:
+        endAtBatchTimeout(deadline.batch)
+      case .cancelTimeout:
+        break
+      case .outage:
+        giveUpUnreachable()
+      case .retire:
+        askToRetire(deadline.batch, due: deadline.at)
+      }
+    }
+  }
+
+  /// Sets the attempt's next check, in the place of an earlier one.
+  mutating func watch(_ attempt: AttemptKey) {
+    guard let due = nextCheck(of: attempt) else {
+      index.checks[attempt] = nil
+      return
+    }
+    // Never twice at one instant: a look that changes nothing now will change nothing in the same millisecond.
+    let at = max(due, turn.now + .milliseconds(1))
+    guard index.checks[attempt] != at else { return }
+    index.checks[attempt] = at
+    index.deadlines.insert(
+      Deadline(at: at, kind: .attemptCheck, batch: attempt.batch, job: attempt.job, number: attempt.number))
+  }
+
+  /// When the attempt is to be looked at again, going by what is known now; signs of life only move it back.
+  private func nextCheck(of attempt: AttemptKey) -> Instant? {
+    guard let batch = batches[attempt.batch], let job = batch.jobState(attempt.job),
+      let place = batch.attemptIndex(attempt.job, attempt.number)
+    else { return nil }
+    let state = job.attempts[place]
+    let timers = batch.extractorSpecification(of: attempt.job).timers
+    switch state.state {
+    case .ended, .ending:
+      return nil
+    case .intended, .starting:
+      return next(state, [state.intendedAt + timers.start])
+    case .running:
+      let started = state.startedAt ?? state.intendedAt
+      var due = [max(state.lastActivityAt, started) + timers.progress]
+      if batch.expectsHeartbeats(state) { due.append(max(state.lastHeartbeatAt, started) + timers.heartbeat) }
+      if let run = state.parameters.runTimeout { due.append(started + run) }
+      return next(state, due)
+    }
+  }
+
+  /// The first that is still to come; a suspicion, and a timer that is past, are looked at again soon.
+  private func next(_ attempt: Attempt, _ due: [Instant]) -> Instant {
+    let pastIsLookedAtAgain = turn.now + max(limits.stuckConfirmation, .milliseconds(100))
+    let ahead = due.map { $0 > turn.now ? $0 : pastIsLookedAtAgain }.min() ?? .distantFuture
+    return attempt.suspectedSince == nil ? ahead : min(ahead, pastIsLookedAtAgain)
+  }
+
+  /// One look at one attempt: the run timer, and the first of the two looks.
+  private mutating func check(_ attempt: AttemptKey) {
+    index.checks[attempt] = nil
+    guard let batch = batches[attempt.batch], let job = batch.jobState(attempt.job),
+      let place = batch.attemptIndex(attempt.job, attempt.number), !job.attempts[place].state.isOver
+    else { return }
+    let state = job.attempts[place]
+    if case .running = state.state, let run = state.parameters.runTimeout,
+      (state.startedAt ?? state.intendedAt) + run <= turn.now {
+      askToEnd(attempt, .runTimeout, grace: limits.defaultGrace)
+      return
+    }
+    let stalled = if case .stalled = batch.look(at: state, of: job, at: turn.now) { batch.status == .running } else { false }
+    mark(attempt, place, stalled: stalled, since: state.suspectedSince)
+    watch(attempt)
+  }
+
+  private mutating func mark(_ attempt: AttemptKey, _ place: Int, stalled: Bool, since: Instant?) {
+    let mark: Instant? = stalled ? since ?? turn.now : nil
+    // The second look is news as well: health turns when the suspicion is confirmed.
+    let isConfirmed = mark.map { turn.now - $0 >= limits.stuckConfirmation } ?? false
+    guard mark != since || isConfirmed else { return }
+    batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].suspectedSince = mark
+    touch(attempt.batch)
+  }
+
+  /// The batch is past its own time: all of it ends, as failed.
+  private mutating func endAtBatchTimeout(_ key: BatchKey) {
+    guard let batch = batches[key], !batch.status.isFinal, let timeout = batch.specification.timeout,
+      let from = batch.timeoutFrom, from + timeout <= turn.now
+    else { return }
+    let message = "the batch was past its timeout of \(timeout.inSeconds) s"
+    guard let number = batch.tiers.firstIndex(where: { $0.status != .completed }) else { return }
+    if batch.tiers[number].status == .pending {
+      // Nothing of it ran: it fails where it stands.
+      record(.tierStatusChanged(tier: number, .failed, reason: message), on: key)
+      failPending(batch.tiers[number], on: key, message)
+      record(.batchStatusChanged(.failed, reason: message), on: key)
+      return
+    }
+    failPending(batch.tiers[number], on: key, message)
+    for job in batch.tiers[number].jobs {
+      guard let attempt = job.current, !attempt.state.isEnding else { continue }
+      askToEnd(
+        AttemptKey(batch: key, job: job.id, number: attempt.number), .batchTimeout, grace: limits.defaultGrace)
+    }
+    advance(key)
+  }
+
+  private mutating func failPending(_ tier: Tier, on key: BatchKey, _ message: String) {
+    let failure = Job.Failure(cause: .batchTimeout, confidence: .high, message: message)
+    for job in tier.jobs where job.status == .pending {
+      record(.jobStatusChanged(job.id, .failed, failure: failure, reason: failure.cause.rawValue), on: key)
+    }
+  }
+
+  /// The grace is over: cancel, confirm, then fail. The ends go out again when the executor answers.
+  private mutating func giveUpUnreachable() {
+    guard let outage, outage.since + limits.unreachableGrace <= turn.now else { return }
+    for attempt in index.live.sorted(by: { ($0.batch, $0.job, $0.number) < ($1.batch, $1.job, $1.number) }) {
+      if state(of: attempt)?.isEnding == false {
+        askToEnd(attempt, .healed(.nodeFailure), grace: limits.defaultGrace)
+      }
+    }
+  }
+
+  private mutating func askToRetire(_ key: BatchKey, due: Instant) {
+    guard let batch = batches[key], batch.status.isFinal, let completedAt = batch.completedAt,
+      completedAt + limits.retireAfter <= turn.now
+    else { return }
+    perform(.retire(key))
+  }
+}

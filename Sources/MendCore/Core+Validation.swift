@@ -1,0 +1,190 @@
+// Every field of what a caller sends, with the rule that it breaks. Paths are the schema's.
+
+/// Bounds of single values. A value beyond one is refused with the field's name.
+enum ValueLimit {
+  static let nameBytes = 256
+  static let commandBytes = 64 * 1024
+  static let environmentBytes = 64 * 1024
+  static let uriBytes = 8 * 1024
+  static let mediaTypeBytes = 255
+  static let retryRules = 64
+  static let cpus = 1_000_000.0
+  static let memoryBytes: Int64 = 1 << 56
+  static let memoryFactor = 64.0
+  static let retryAttempts = 1000
+}
+
+extension BatchSpecification {
+  func validate(limits: Limits, capacity: Capacity) throws(Refusal) {
+    if !bucketID.isEmpty && !Identifier.isValid(bucketID) { throw .invalid(field: "bucket_id", rule: Identifier.rule) }
+    if batchName.utf8.count > ValueLimit.nameBytes {
+      throw .invalid(field: "batch_name", rule: "must be at most \(ValueLimit.nameBytes) bytes")
+    }
+    try Rule.priority(priority, "priority")
+    if maxConcurrent < 0 { throw .invalid(field: "max_concurrent", rule: "must be 0 (no bound) or more") }
+    if let timeout, timeout <= .zero { throw .invalid(field: "timeout_seconds", rule: "must be more than 0") }
+    if executor != capacity.executor {
+      throw .invalid(field: "deployment_mode", rule: "must be \(capacity.executor.rawValue), which this server runs")
+    }
+    if tiers.count > limits.tiersPerBatch {
+      throw .invalid(field: "tiers", rule: "must be at most \(limits.tiersPerBatch)")
+    }
+    for (number, tier) in tiers.enumerated() {
+      try tier.validate("tiers[\(number)]", limits: limits)
+    }
+  }
+}
+
+extension TierSpecification {
+  fileprivate func validate(_ path: String, limits: Limits) throws(Refusal) {
+    if extractors.isEmpty || extractors.count > limits.extractorsPerTier {
+      throw .invalid(field: "\(path).extractors", rule: "must be 1 to \(limits.extractorsPerTier)")
+    }
+    var names: Set<String> = []
+    for (number, extractor) in extractors.enumerated() {
+      let path = "\(path).extractors[\(number)]"
+      try extractor.validate(path, limits: limits)
+      if !names.insert(extractor.name).inserted {
+        throw .invalid(field: "\(path).extractor_name", rule: "is a duplicate of another in its tier: \(extractor.name)")
+      }
+    }
+  }
+}
+
+extension ExtractorSpecification {
+  fileprivate func validate(_ path: String, limits: Limits) throws(Refusal) {
+    try Rule.name(name, "\(path).extractor_name")
+    try Rule.name(collectionID, "\(path).collection_id")
+    let (command, field) =
+      switch work {
+      case .documentCommand(let command): (command, "document_command")
+      case .entrypoint(let command): (command, "entrypoint")
+      }
+    if command.isEmpty || command.utf8.count > ValueLimit.commandBytes || command.utf8.contains(0) {
+      throw .invalid(field: "\(path).\(field)", rule: "must be 1 to \(ValueLimit.commandBytes) bytes without NUL")
+    }
+    if !(1...limits.shardsPerExtractor).contains(shards) {
+      throw .invalid(field: "\(path).shards", rule: "must be 1 to \(limits.shardsPerExtractor)")
+    }
+    try Rule.cpus(resources.cpus, "\(path).num_cpus")
+    try Rule.memory(resources.memoryBytes, "\(path).memory_bytes")
+    try Rule.environment(environment, "\(path).env")
+    try Rule.timer(timers.start, "\(path).timers.start_seconds")
+    try Rule.timer(timers.heartbeat, "\(path).timers.heartbeat_seconds")
+    try Rule.timer(timers.progress, "\(path).timers.progress_seconds")
+    if let run = timers.run { try Rule.timer(run, "\(path).timers.run_seconds") }
+    if retryRules.count > ValueLimit.retryRules {
+      throw .invalid(field: "\(path).retry", rule: "must be at most \(ValueLimit.retryRules)")
+    }
+    for (number, rule) in retryRules.enumerated() { try rule.validate("\(path).retry[\(number)]") }
+  }
+}
+
+extension RetryRule {
+  fileprivate func validate(_ path: String) throws(Refusal) {
+    if let category, let cause, cause.category != category {
+      throw .invalid(
+        field: "\(path).cause", rule: "\(cause.rawValue) is of category \(cause.category.rawValue), not \(category.rawValue)"
+      )
+    }
+    if !(0...ValueLimit.retryAttempts).contains(maxAttempts) {
+      throw .invalid(field: "\(path).max_attempts", rule: "must be 0 to \(ValueLimit.retryAttempts)")
+    }
+    if !(1...ValueLimit.memoryFactor).contains(memoryFactor) {
+      throw .invalid(field: "\(path).memory_factor", rule: "must be 1 to \(Int(ValueLimit.memoryFactor))")
+    }
+    try Rule.memory(memoryCeilingBytes, "\(path).memory_ceiling_bytes")
+    if backoff < .zero { throw .invalid(field: "\(path).backoff_seconds", rule: "must be 0 or more") }
+    if backoffMaximum < .zero { throw .invalid(field: "\(path).backoff_max_seconds", rule: "must be 0 or more") }
+  }
+}
+
+extension Job.Overrides {
+  /// Paths are RetryRequest's.
+  func validate() throws(Refusal) {
+    if let cpus { try Rule.cpus(cpus, "num_cpus") }
+    if let memoryBytes { try Rule.memory(memoryBytes, "memory_bytes") }
+    if let priority { try Rule.priority(priority, "priority") }
+    if let runTimeout, let limit = runTimeout { try Rule.timer(limit, "run_timeout_seconds") }
+    try Rule.environment(environment, "env")
+  }
+}
+
+extension Core {
+  /// All of a call's documents are added, or none.
+  func validate(_ documents: [Document], adding table: DocumentTable) throws(Refusal) {
+    if table.count + documents.count > limits.documentsPerBatch {
+      throw .exhausted(
+        limit: "documents_per_batch", "a batch has at most \(limits.documentsPerBatch) documents", retryAfter: nil)
+    }
+    var ids: Set<String> = []
+    ids.reserveCapacity(documents.count)
+    var textBytes = table.textBytes
+    for (number, document) in documents.enumerated() {
+      if !Identifier.isValid(document.id) {
+        throw .invalid(field: "documents[\(number)].document_id", rule: Identifier.rule)
+      }
+      if table.contains(document.id) {
+        throw .invalid(
+          field: "documents[\(number)].document_id", rule: "is a duplicate of one in the batch: \(document.id)")
+      }
+      if !ids.insert(document.id).inserted {
+        throw .invalid(
+          field: "documents[\(number)].document_id", rule: "is a duplicate of one in the same call: \(document.id)")
+      }
+      let uri = document.uri.utf8
+      if uri.isEmpty || uri.count > ValueLimit.uriBytes || uri.contains(0) {
+        throw .invalid(field: "documents[\(number)].uri", rule: "must be 1 to \(ValueLimit.uriBytes) bytes without NUL")
+      }
+      if document.mediaType.utf8.count > ValueLimit.mediaTypeBytes {
+        throw .invalid(
+          field: "documents[\(number)].media_type", rule: "must be at most \(ValueLimit.mediaTypeBytes) bytes")
+      }
+      if document.size < -1 { throw .invalid(field: "documents[\(number)].size_bytes", rule: "must be 0 or more") }
+      textBytes += document.id.utf8.count + uri.count + document.mediaType.utf8.count
+    }
+    if textBytes > limits.documentTextPerBatch {
+      throw .exhausted(
+        limit: "document_text_per_batch",
+        "ids, uris and media types of a batch take at most \(limits.documentTextPerBatch) bytes together",
+        retryAfter: nil)
+    }
+  }
+}
+
+private enum Rule {
+  static func priority(_ priority: Int, _ field: String) throws(Refusal) {
+    if !(0...100).contains(priority) { throw .invalid(field: field, rule: "must be 0 to 100") }
+  }
+
+  static func cpus(_ cpus: Double, _ field: String) throws(Refusal) {
+    if !(0...ValueLimit.cpus).contains(cpus) { throw .invalid(field: field, rule: "must be 0 or more") }
+  }
+
+  static func memory(_ bytes: Int64, _ field: String) throws(Refusal) {
+    if !(0...ValueLimit.memoryBytes).contains(bytes) { throw .invalid(field: field, rule: "must be 0 or more") }
+  }
+
+  static func timer(_ duration: Duration, _ field: String) throws(Refusal) {
+    if duration <= .zero { throw .invalid(field: field, rule: "must be more than 0") }
+  }
+
+  /// Names of extractors and collections: an id's characters, and `_` and `.`.
+  static func name(_ name: String, _ field: String) throws(Refusal) {
+    let isValid = Identifier.isValid(String(name.map { $0 == "_" || $0 == "." ? "-" : $0 }))
+    if !isValid { throw .invalid(field: field, rule: "must be 1 to 64 letters, digits, hyphens, underscores or dots") }
+  }
+
+  static func environment(_ environment: [String: String], _ field: String) throws(Refusal) {
+    var bytes = 0
+    for (name, value) in environment {
+      if name.isEmpty || name.utf8.contains(0x3D) || name.utf8.contains(0) || value.utf8.contains(0) {
+        throw .invalid(field: field, rule: "must have names without `=`, and no NUL in names and values")
+      }
+      bytes += name.utf8.count + value.utf8.count + 2
+    }
+    if bytes > ValueLimit.environmentBytes {
+      throw .invalid(field: field, rule: "must be at most \(ValueLimit.environmentBytes) bytes together")
+    }
+  }
+}

@@ -1,0 +1,248 @@
+// What a running job says. Every call shows its attempt's token, and only the current attempt changes anything.
+
+extension Core {
+  mutating func take(_ request: WorkerRequest, from call: CallID) {
+    guard let attempt = index.tokens[request.token] else {
+      perform(.refuse(call, .unknownToken))
+      return
+    }
+    guard index.live.contains(attempt) else {
+      noteStaleReport(of: attempt)
+      let refusal = Refusal.aborted(
+        "attempt \(attempt.job).\(attempt.number) is over; what it says is not applied",
+        todo: "end this process: the job is over, or another attempt has it")
+      perform(.refuse(call, refusal))
+      return
+    }
+    do throws(Refusal) {
+      let reply = try answer(request.operation, of: attempt)
+      perform(.reply(call, reply))
+    } catch {
+      perform(.refuse(call, error))
+    }
+  }
+
+  private mutating func answer(
+    _ operation: WorkerRequest.Operation, of attempt: AttemptKey
+  ) throws(Refusal) -> Reply {
+    switch operation {
+    case .start:
+      noteLife(of: attempt)
+      return try assignment(of: attempt)
+    case .claim(let maximum):
+      noteLife(of: attempt)
+      return claim(maximum, for: attempt)
+    case .report(let report):
+      // Looked at as a whole first: a refused report changes nothing.
+      let results = try sort(report, of: attempt)
+      noteLife(of: attempt)
+      return apply(report, results, of: attempt)
+    }
+  }
+
+  /// Late results are refused and kept as evidence, so many of them as make the point.
+  private mutating func noteStaleReport(of attempt: AttemptKey) {
+    guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return }
+    let known = batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].staleReports ?? 0
+    guard known < limits.staleReportsPerAttempt else { return }
+    record(.staleReport(attempt.job, number: attempt.number), on: attempt.batch)
+  }
+
+  /// A sign of life: the first also says that it runs and that it reports. Not progress.
+  private mutating func noteLife(of attempt: AttemptKey) {
+    guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return }
+    let (tier, job) = (attempt.job.tier, attempt.job.index)
+    if batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].hasReported == false {
+      if case .intended = state(of: attempt) { noteStart(of: attempt) }
+      if case .starting = state(of: attempt) { noteStart(of: attempt) }
+      if batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].hasReported == false {
+        record(.attemptStarted(attempt.job, number: attempt.number), on: attempt.batch)
+      }
+      index.doubtful.remove(attempt)
+    }
+    batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = turn.now
+    touch(attempt.batch)
+  }
+
+  private func assignment(of attempt: AttemptKey) throws(Refusal) -> Reply {
+    guard let batch = batches[attempt.batch], let job = batch.jobState(attempt.job), let current = job.current else {
+      throw .unknownToken
+    }
+    let extractor = batch.extractorSpecification(of: attempt.job)
+    return .workerStarted(
+      Reply.WorkerAssignment(
+        attempt: attempt, parameters: current.parameters, collectionID: extractor.collectionID,
+        heartbeat: max(.milliseconds(100), extractor.timers.heartbeat / 3),
+        documentsLeft: job.pendingCount + job.processing.count))
+  }
+
+  /// Documents that nobody has, in order, as many as asked and as max_concurrent leaves room for.
+  private mutating func claim(_ maximum: Int, for attempt: AttemptKey) -> Reply {
+    guard state(of: attempt)?.isEnding == false else { return .claimed([], finished: true, retryAfter: nil) }
+    let key = attempt.batch
+    let claimable = claimable(attempt.job, of: key)
+    if claimable.pending == 0 {
+      // What this attempt has in process may still come back.
+      let isFinished = claimable.inProcess == 0
+      return .claimed([], finished: isFinished, retryAfter: isFinished ? nil : limits.claimRetryBusy)
+    }
+    if status(of: key) != .running { return .claimed([], finished: false, retryAfter: limits.claimRetryPaused) }
+    let wanted = min(max(1, maximum), limits.documentsPerClaim, claimable.pending, claimable.room)
+    if wanted <= 0 { return .claimed([], finished: false, retryAfter: limits.claimRetryBusy) }
+    let positions = batches[key]?.jobState(attempt.job)?.nextPending(wanted) ?? []
+    record(.documentsClaimed(attempt.job, number: attempt.number, DocumentSet(positions)), on: key)
+    guard let table = batches[key]?.documents else { return .claimed([], finished: true, retryAfter: nil) }
+    return .claimed(positions.map { table[$0] }, finished: false, retryAfter: nil)
+  }
+
+  private func claimable(_ job: JobID, of key: BatchKey) -> (pending: Int, inProcess: Int, room: Int) {
+    guard let batch = batches[key], let state = batch.jobState(job) else { return (0, 0, 0) }
+    let maximum = batch.specification.maxConcurrent
+    if maximum == 0 { return (state.pendingCount, state.processing.count, .max) }
+    let inProcess = batch.tiers[job.tier].jobs.reduce(0) { $0 + $1.processing.count }
+    return (state.pendingCount, state.processing.count, maximum - inProcess)
+  }
+
+  /// A report, sorted into what is new and what was known.
+  private struct Results {
+    var completed: [Int] = []
+    var failed: [Fact.FailedDocument] = []
+    var released: [Int] = []
+    var repeated = 0
+  }
+
+  private func sort(_ report: WorkerRequest.Report, of attempt: AttemptKey) throws(Refusal) -> Results {
+    guard let batch = batches[attempt.batch], let job = batch.jobState(attempt.job) else { throw .unknownToken }
+    let completed = try positions(report.completed, "completed", batch.documents, job)
+    let failed = try positions(report.failed.map(\.documentID), "failed", batch.documents, job)
+    let released = try positions(report.released, "released", batch.documents, job)
+    let collectionID = batch.extractorSpecification(of: attempt.job).collectionID
+    for (number, written) in report.written.enumerated() {
+      if written.collectionID != collectionID {
+        throw .invalid(field: "written[\(number)].collection_id", rule: "must be \(collectionID), the job's collection")
+      }
+      if written.count < 0 { throw .invalid(field: "written[\(number)].document_count", rule: "must be 0 or more") }
+    }
+    var results = Results()
+    var seen = Set<Int>(minimumCapacity: completed.count + failed.count)
+    for position in completed {
+      if job.committed.contains(position) || job.failed.contains(position) || !seen.insert(position).inserted {
+        results.repeated += 1
+      } else {
+        results.completed.append(position)
+      }
+    }
+    for (position, failure) in zip(failed, report.failed) {
+      if job.committed.contains(position) || job.failed.contains(position) || !seen.insert(position).inserted {
+        results.repeated += 1
+      } else {
+        results.failed.append(
+          Fact.FailedDocument(position: position, error: failure.error(attempt: attempt.number, at: turn.now)))
+      }
+    }
+    // What is back already, or done, stays as it is.
+    results.released = released.filter { job.processing.contains($0) && seen.insert($0).inserted }
+    return results
+  }
+
+  private func positions(
+    _ ids: [String], _ field: String, _ documents: DocumentTable, _ job: Job
+  ) throws(Refusal) -> [Int] {
+    var positions: [Int] = []
+    positions.reserveCapacity(ids.count)
+    var unknown: [String] = []
+    var firstUnknown = 0
+    for (number, id) in ids.enumerated() {
+      if let position = documents.position(of: id), job.assigned.contains(position) {
+        positions.append(position)
+      } else {
+        if unknown.isEmpty { firstUnknown = number }
+        if unknown.count < 10 { unknown.append(String(id.prefix(Identifier.maximumLength))) }
+      }
+    }
+    if unknown.isEmpty { return positions }
+    throw .invalid(
+      field: "\(field)[\(firstUnknown)]",
+      rule: "must be documents of job \(job.id), and these are not: \(unknown.joined(separator: ", "))")
+  }
+
+  private mutating func apply(_ report: WorkerRequest.Report, _ results: Results, of attempt: AttemptKey) -> Reply {
+    let (key, job, number) = (attempt.batch, attempt.job, attempt.number)
+    if !results.completed.isEmpty {
+      record(.documentsCommitted(job, number: number, DocumentSet(results.completed)), on: key)
+    }
+    if !results.failed.isEmpty { record(.documentsFailed(job, number: number, results.failed), on: key) }
+    if !results.released.isEmpty {
+      record(.documentsReleased(job, number: number, DocumentSet(results.released)), on: key)
+    }
+    if results.repeated > 0 { record(.workRepeated(job, number: number, count: results.repeated), on: key) }
+    for timing in report.stageTimings.prefix(ReportLimit.stages) where timing.duration > .zero && !timing.name.isEmpty {
+      record(
+        .stageSpent(job, number: number, name: timing.name.cut(to: ReportLimit.stageName), timing.duration), on: key)
+    }
+    let stage = report.stage.cut(to: ReportLimit.stageName)
+    if !stage.isEmpty, batches[key]?.jobState(job)?.current?.stage?.name != stage {
+      record(.stageEntered(job, number: number, name: stage), on: key)
+    }
+    for written in report.written where written.count > 0 {
+      record(.collectionWritten(job, collectionID: written.collectionID, count: written.count), on: key)
+    }
+    return .reported(
+      accepted: results.completed.count + results.failed.count + results.released.count, repeated: results.repeated,
+      stop: state(of: attempt)?.isEnding ?? true)
+  }
+}
+
+/// What of a report is kept; longer text is cut, not refused.
+enum ReportLimit {
+  static let stages = 64
+  static let stageName = 128
+  static let code = 64
+  static let message = 1024
+  static let details = 16
+}
+
+extension WorkerRequest.Failure {
+  fileprivate func error(attempt: Int, at now: Instant) -> DocumentError {
+    var kept: [String: String] = [:]
+    for (name, value) in details.sorted(by: { $0.key < $1.key }).prefix(ReportLimit.details) {
+      kept[name.cut(to: ReportLimit.code)] = value.cut(to: ReportLimit.message)
+    }
+    return DocumentError(
+      code: code.isEmpty ? "unknown" : code.cut(to: ReportLimit.code), message: message.cut(to: ReportLimit.message),
+      details: kept, attempt: attempt, at: now)
+  }
+}
+
+extension String {
+  /// At most so many characters.
+  fileprivate func cut(to length: Int) -> String { utf8.count <= length ? self : String(prefix(length)) }
+}
+
+extension Batch {
+  func jobState(_ job: JobID) -> Job? { contains(job) ? tiers[job.tier].jobs[job.index] : nil }
+}
+
+extension Job {
+  /// The next documents that nobody has, from the cursor on, in order.
+  func nextPending(_ wanted: Int) -> [Int] {
+    var found: [Int] = []
+    found.reserveCapacity(wanted)
+    var position = claimCursor
+    while found.count < wanted, let next = assigned.next(from: position) {
+      if isPending(next) { found.append(next) }
+      position = next + 1
+    }
+    // The cursor is an optimisation: what lies before it is looked at when nothing is left behind it.
+    position = 0
+    while found.count < wanted, let next = assigned.next(from: position), next < claimCursor {
+      if isPending(next) { found.append(next) }
+      position = next + 1
+    }
+    return found
+  }
+
+  private func isPending(_ position: Int) -> Bool {
+    !committed.contains(position) && !failed.contains(position) && !processing.contains(position)
+  }
+}

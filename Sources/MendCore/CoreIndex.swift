@@ -1,0 +1,89 @@
+// What the core keeps beside the batches, so that a step costs what it touches. All of it follows from the batches.
+
+struct CoreIndex {
+  /// Of every attempt in memory, ended ones too: a late report is told from a made-up token.
+  var tokens: [String: AttemptKey] = [:]
+  /// Attempts that are not ended.
+  var live: Set<AttemptKey> = []
+  /// Attempts whose launch may never have reached the executor before the restart.
+  var doubtful: Set<AttemptKey> = []
+  var use = ResourceUse()
+  var deadlines = Heap<Deadline>()
+  /// The one check of each live attempt that counts; others in `deadlines` are old.
+  var checks: [AttemptKey: Instant] = [:]
+  /// Batches with a job that could start, best first. Entries that `waiting` does not name are old.
+  var ready = Heap<Waiting>()
+  var waiting: [BatchKey: Waiting] = [:]
+  /// Batches that are not final.
+  var liveBatches = 0
+  /// QUEUED batches by priority, each in the order of submission.
+  var queued: [Int: Int] = [:]
+  /// Order of submission within one process; after a restart by time.
+  var submissions: [BatchKey: Int] = [:]
+  var lastSubmission = 0
+}
+
+/// A batch in the scheduler's queue: higher priority first, then who was submitted first.
+struct Waiting: Comparable, Hashable {
+  var priority: Int
+  var submission: Int
+  var batch: BatchKey
+
+  static func < (left: Waiting, right: Waiting) -> Bool {
+    (-left.priority, left.submission, left.batch) < (-right.priority, right.submission, right.batch)
+  }
+}
+
+/// Something that is due at a time. What it was set for may be over by then: whoever takes it looks again.
+struct Deadline: Comparable, Hashable {
+  enum Kind: Int, Comparable {
+    case attemptCheck, backoff, batchTimeout, cancelTimeout, outage, retire
+    static func < (left: Kind, right: Kind) -> Bool { left.rawValue < right.rawValue }
+  }
+
+  var at: Instant
+  var kind: Kind
+  var batch: BatchKey
+  var job = JobID(tier: 0, index: 0)
+  var number = 0
+
+  static func < (left: Deadline, right: Deadline) -> Bool {
+    if left.at != right.at { return left.at < right.at }
+    return (left.kind, left.batch, left.job, left.number) < (right.kind, right.batch, right.job, right.number)
+  }
+}
+
+/// A binary heap, the smallest element first.
+struct Heap<Element: Comparable & Sendable>: Sendable {
+  private var elements: [Element] = []
+
+  var first: Element? { elements.first }
+  var count: Int { elements.count }
+
+  mutating func insert(_ element: Element) {
+    elements.append(element)
+    var child = elements.count - 1
+    while child > 0 {
+      let parent = (child - 1) / 2
+      guard elements[child] < elements[parent] else { return }
+      elements.swapAt(child, parent)
+      child = parent
+    }
+  }
+
+  mutating func popFirst() -> Element? {
+    guard let first = elements.first, let last = elements.popLast() else { return nil }
+    guard !elements.isEmpty else { return first }
+    elements[0] = last
+    var parent = 0
+    while true {
+      var smallest = parent
+      for child in [2 * parent + 1, 2 * parent + 2] where child < elements.count {
+        if elements[child] < elements[smallest] { smallest = child }
+      }
+      if smallest == parent { return first }
+      elements.swapAt(parent, smallest)
+      parent = smallest
+    }
+  }
+}

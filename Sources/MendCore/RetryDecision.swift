@@ -1,0 +1,79 @@
+// Retry policy: rules, the first that matches decides; each cause has its own budget (domain.md).
+
+enum RetryDecision: Hashable {
+  struct Retry: Hashable {
+    var backoff: Duration
+    /// The next attempt's limit where the rule raises it.
+    var memoryBytes: Int64?
+    var reason: String
+  }
+
+  case retry(Retry)
+  /// With what the rules had to say, empty where none matched.
+  case fail(String)
+  case ignore
+}
+
+extension RetryRule {
+  func matches(_ cause: FailureCause, _ exit: ExitRecord?) -> Bool {
+    if let category, category != cause.category { return false }
+    if let wanted = self.cause, wanted != cause { return false }
+    if exitCodes.isEmpty { return true }
+    guard case .exited(let code) = exit?.termination else { return false }
+    return exitCodes.contains(code)
+  }
+
+  /// The first wait, doubled with each attempt that this rule has started.
+  func backoff(after earlier: Int) -> Duration {
+    min(backoffMaximum, backoff * (1 << min(earlier, 20)))
+  }
+}
+
+extension Core {
+  /// What the job's rules say about an attempt that ended by itself, or by a timer. The attempt is the job's last.
+  func decision(for job: Job, of key: BatchKey, after end: AttemptEnd, _ cause: FailureCause) -> RetryDecision {
+    // Nothing may run past the batch's own time.
+    if cause == .batchTimeout { return .fail("") }
+    let specified = batches[key]?.extractorSpecification(of: job.id).retryRules ?? []
+    let rules = specified.isEmpty ? RetryRule.defaults : specified
+    guard let rule = rules.first(where: { $0.matches(cause, end.exit) }) else { return .fail("") }
+    switch rule.action {
+    case .fail:
+      return .fail("")
+    case .ignore:
+      return .ignore
+    case .retry:
+      return retry(by: rule, of: rules, job, after: end, cause)
+    }
+  }
+
+  private func retry(
+    by rule: RetryRule, of rules: [RetryRule], _ job: Job, after end: AttemptEnd, _ cause: FailureCause
+  ) -> RetryDecision {
+    let earlier = job.attempts.dropLast().count { attempt in
+      attempt.end.map { $0.cause == cause && rules.first { $0.matches(cause, attempt.end?.exit) } == rule } ?? false
+    }
+    if earlier >= rule.maxAttempts {
+      return .fail(rule.maxAttempts == 0 ? "its rule allows no retry" : "after \(earlier) retries for \(cause.rawValue)")
+    }
+    var retry = RetryDecision.Retry(
+      backoff: rule.backoff(after: earlier), memoryBytes: nil,
+      reason: "retry \(earlier + 1) of \(rule.maxAttempts) after \(cause.rawValue)")
+    if let limit = job.attempts.last?.parameters.resources.memoryBytes, limit > 0, rule.memoryFactor > 1 {
+      guard let raised = raisedMemory(from: limit, end.exit, by: rule) else {
+        return .fail("its memory limit of \(limit) bytes is at the ceiling")
+      }
+      retry.memoryBytes = raised
+      retry.reason += ", memory limit \(limit) to \(raised) bytes"
+    }
+    return .retry(retry)
+  }
+
+  /// From the limit, or the measured peak where that was higher; nil when the ceiling leaves nothing to raise.
+  private func raisedMemory(from limit: Int64, _ exit: ExitRecord?, by rule: RetryRule) -> Int64? {
+    let base = Double(max(limit, exit?.peakMemoryBytes ?? 0))
+    let ceiling = rule.memoryCeilingBytes > 0 ? min(rule.memoryCeilingBytes, capacity.memoryBytes) : capacity.memoryBytes
+    let raised = min(ceiling, Int64(min(base * rule.memoryFactor, 9e18)))
+    return raised > limit ? raised : nil
+  }
+}

@@ -1,0 +1,141 @@
+// Why an attempt ended the way it did: evidence, ranked (domain.md, "Why an attempt failed").
+//
+// First the reason it was ended for on purpose, then the supervisor's account of its memory limit, then the kernel's
+// wait status, then what an exit code conventionally means.
+
+/// What is known when an attempt is over.
+struct EndAccount {
+  var ending: EndReason?
+  var exit: ExitRecord?
+  var receipt: EndReceipt?
+  /// What the executor said where there is no exit record, and of what cause it takes it to be.
+  var executorCause: FailureCause?
+  var executorMessage = ""
+}
+
+extension EndAccount {
+  /// The attempt's end as of `now`.
+  func end(at now: Instant) -> AttemptEnd {
+    var evidence: [Evidence] = []
+    let verdict = verdict(at: now, &evidence)
+    if let receipt {
+      evidence.append(
+        Evidence(
+          "\(receipt.processes) processes ended: \(receipt.how)", by: .supervisor, at: now,
+          values: ["processes": String(receipt.processes)]))
+    }
+    return AttemptEnd(verdict: verdict, at: now, exit: exit, receipt: receipt, evidence: evidence)
+  }
+
+  private func verdict(at now: Instant, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
+    if let exit { evidence.append(Self.evidence(of: exit)) }
+    switch ending {
+    case .cancelled, .fenced:
+      return .cancelled
+    case .runTimeout:
+      evidence.append(Evidence("it was past its run timeout and was ended for it", by: .clock, at: now))
+      return .failed(.runTimeout, .high)
+    case .batchTimeout:
+      evidence.append(Evidence("the batch was past its timeout and was ended for it", by: .clock, at: now))
+      return .failed(.batchTimeout, .high)
+    case .healed(let cause):
+      evidence.append(Evidence("it was ended for \(cause.rawValue)", by: .scheduler, at: now))
+      return .failed(cause, .high)
+    case nil:
+      break
+    }
+    if let exit { return Self.verdict(of: exit, &evidence) }
+    evidence.append(Evidence(executorMessage, by: .executor, at: now))
+    return .failed(executorCause ?? .orphaned, .medium)
+  }
+
+  private static func verdict(of exit: ExitRecord, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
+    if exit.memoryLimitExceeded { return .failed(.oom, .high) }
+    switch exit.termination {
+    case .exited(0):
+      return .succeeded
+    case .exited(126), .exited(127):
+      return .failed(.entrypointNotFound, .medium)
+    case .exited(137):
+      evidence.append(
+        Evidence("exit code 137 is a shell's word for SIGKILL: perhaps out of memory", by: .scheduler, at: exit.at))
+      return .failed(.oom, .low)
+    case .exited:
+      return .failed(.exitCode, .high)
+    case .signalled(9):
+      return killed(exit, &evidence)
+    case .signalled:
+      return .failed(.signal, .high)
+    case .notStarted(let text):
+      return .failed(saysNotFound(text) ? .entrypointNotFound : .environmentSetup, .high)
+    case .unknown:
+      return .failed(.orphaned, .medium)
+    }
+  }
+
+  /// Somebody else's SIGKILL. Near the limit it was the kernel's, most likely.
+  private static func killed(_ exit: ExitRecord, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
+    let isNearLimit = exit.memoryLimitBytes > 0 && exit.peakMemoryBytes >= exit.memoryLimitBytes / 10 * 9
+    let values = ["memory_limit_bytes": String(exit.memoryLimitBytes), "peak_memory_bytes": String(exit.peakMemoryBytes)]
+    if isNearLimit {
+      evidence.append(
+        Evidence("SIGKILL came at nine tenths of the memory limit or more", by: .supervisor, at: exit.at, values: values))
+      return .failed(.oom, .medium)
+    }
+    evidence.append(
+      Evidence(
+        "SIGKILL from outside: perhaps the kernel, out of memory (confidence low)", by: .scheduler, at: exit.at,
+        values: values))
+    return .failed(.signal, .low)
+  }
+
+  private static func saysNotFound(_ text: String) -> Bool {
+    let text = text.lowercased()
+    return ["no such file", "not found", "enoent", "permission denied", "eacces", "exec format", "not a directory"]
+      .contains { text.contains($0) }
+  }
+
+  private static func evidence(of exit: ExitRecord) -> Evidence {
+    var values: [String: String] = [:]
+    if exit.peakMemoryBytes > 0 { values["peak_memory_bytes"] = String(exit.peakMemoryBytes) }
+    if exit.memoryLimitBytes > 0 { values["memory_limit_bytes"] = String(exit.memoryLimitBytes) }
+    if !exit.lastStderrLine.isEmpty { values["last_stderr_line"] = exit.lastStderrLine }
+    if exit.memoryLimitExceeded {
+      return Evidence(
+        "its processes held \(exit.peakMemoryBytes) bytes, beyond the limit of \(exit.memoryLimitBytes), and were ended",
+        by: .supervisor, at: exit.at, values: values)
+    }
+    switch exit.termination {
+    case .exited(let code):
+      values["exit_code"] = String(code)
+      return Evidence("it exited with code \(code)", by: .kernel, at: exit.at, values: values)
+    case .signalled(let signal):
+      values["signal"] = String(signal)
+      return Evidence("it was ended by signal \(signal)", by: .kernel, at: exit.at, values: values)
+    case .notStarted(let text):
+      return Evidence("its entrypoint could not be started: \(text)", by: .supervisor, at: exit.at, values: values)
+    case .unknown(let text):
+      return Evidence("nobody knows how it ended: \(text)", by: .executor, at: exit.at, values: values)
+    }
+  }
+}
+
+extension AttemptEnd {
+  /// One sentence for the job that failed with it.
+  var sentence: String {
+    guard case .failed(let cause, _) = verdict else { return "the attempt was \(verdict.name)" }
+    switch cause {
+    case .oom where exit?.memoryLimitExceeded == true:
+      let peak = exit?.peakMemoryBytes ?? 0
+      return "out of memory: \(peak) bytes, beyond its limit of \(exit?.memoryLimitBytes ?? 0)"
+    case .oom:
+      return "perhaps out of memory"
+    case .exitCode, .entrypointNotFound, .environmentSetup, .signal:
+      let tail = exit.map { $0.lastStderrLine.isEmpty ? "" : ": \($0.lastStderrLine)" } ?? ""
+      return (evidence.first?.observed ?? cause.rawValue) + tail
+    default:
+      return evidence.first { $0.observer == .executor }?.observed ?? evidence.last { $0.observer != .supervisor }?.observed
+        ?? cause.rawValue
+    }
+  }
+}
