@@ -1,1 +1,199 @@
+#define _GNU_SOURCE
 #include "CProcess.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+#define CLOSE_ON_EXEC_RANGE 4u  // CLOSE_RANGE_CLOEXEC of linux/close_range.h
+
+static void supervisor_signals(sigset_t *set) {
+  sigemptyset(set);
+  sigaddset(set, SIGTERM);
+  sigaddset(set, SIGINT);
+  sigaddset(set, SIGCHLD);
+}
+
+// Pointers to the strings of a NUL-separated list, ended by NULL, as exec wants them.
+static char **string_pointers(const char *strings, size_t count) {
+  char **pointers = calloc(count + 1, sizeof *pointers);
+  for (size_t i = 0; pointers && i < count; i++) {
+    pointers[i] = (char *)strings;
+    strings += strlen(strings) + 1;
+  }
+  return pointers;
+}
+
+// clone3 gives the pidfd without a gap in which the pid could be reused. Some sandboxes refuse it: fork then, which is
+// as good here, for nobody else collects our children.
+static pid_t clone_with_pidfd(int *pidfd) {
+  struct clone_args arguments;
+  memset(&arguments, 0, sizeof arguments);
+  arguments.flags = CLONE_PIDFD;
+  arguments.pidfd = (uint64_t)(uintptr_t)pidfd;
+  arguments.exit_signal = SIGCHLD;
+  pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (pid >= 0 || (errno != ENOSYS && errno != EPERM)) return pid;
+  pid = _Fork();
+  if (pid > 0 && (*pidfd = (int)syscall(SYS_pidfd_open, pid, 0)) < 0) {
+    int saved = errno;
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    errno = saved;
+    return -1;
+  }
+  return pid;
+}
+
+static void set_limit(int resource, uint64_t value) {
+  struct rlimit limit = {value, value};
+  if (value != UINT64_MAX) setrlimit(resource, &limit);
+}
+
+static void write_oom_score(int score) {
+  char digits[8];
+  int length = 0;
+  for (int rest = score > 999 ? 999 : score; rest > 0; rest /= 10) digits[sizeof digits - ++length] = '0' + rest % 10;
+  int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  (void)!write(file, digits + sizeof digits - length, (size_t)length);
+  close(file);
+}
+
+// Puts `source[i]` at descriptor i. Moved out of the way first, for a source may be another's destination.
+static int place_descriptors(int *source, int count, int *report) {
+  int moved = fcntl(*report, F_DUPFD_CLOEXEC, 64);
+  if (moved < 0) return -1;
+  *report = moved;
+  for (int i = 0; i < count; i++)
+    if ((source[i] = fcntl(source[i], F_DUPFD_CLOEXEC, 64)) < 0) return -1;
+  for (int i = 0; i < count; i++)
+    if (dup2(source[i], i) < 0) return -1;
+  return (int)syscall(SYS_close_range, (unsigned)count, ~0u, CLOSE_ON_EXEC_RANGE);
+}
+
+// Runs in the child, in a copy of a process whose other threads are gone: async-signal-safe calls only.
+static void become(const cprocess_child *child, char **arguments, char **environment, pid_t parent, int report) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = SIG_DFL;
+  for (int i = 1; i < NSIG; i++) sigaction(i, &action, NULL);
+  sigset_t mask;
+  if (child->signals_blocked) supervisor_signals(&mask);
+  else sigemptyset(&mask);
+  sigprocmask(SIG_SETMASK, &mask, NULL);
+
+  if (setsid() < 0) goto failed;
+  if (child->death_signal) {
+    prctl(PR_SET_PDEATHSIG, child->death_signal);
+    if (getppid() != parent) _exit(127);  // it ended before the line above
+  }
+  if (child->oom_score > 0) write_oom_score(child->oom_score);
+  set_limit(RLIMIT_CORE, child->limit_core);
+  set_limit(RLIMIT_AS, child->limit_address_space);
+  if (child->directory && chdir(child->directory) < 0) goto failed;
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  int source[4] = {child->input < 0 ? null : child->input, child->output < 0 ? null : child->output,
+                   child->error < 0 ? null : child->error, child->extra};
+  if (place_descriptors(source, child->extra < 0 ? 3 : 4, &report) < 0) goto failed;
+  execve(arguments[0], arguments, environment);
+failed:;
+  int error = errno;
+  (void)!write(report, &error, sizeof error);
+  _exit(127);
+}
+
+int cprocess_spawn(const cprocess_child *child, pid_t *pid, int *pidfd) {
+  if (child->argument_count == 0) return EINVAL;
+  char **arguments = string_pointers(child->arguments, child->argument_count);
+  char **environment = string_pointers(child->environment, child->environment_count);
+  int report[2] = {-1, -1};
+  int result = 0;
+  if (!arguments || !environment) result = ENOMEM;
+  else if (pipe2(report, O_CLOEXEC) < 0) result = errno;
+  if (result) goto done;
+
+  // No handler of this process may run in the child before its handlers are reset.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  pid_t parent = getpid();
+  *pid = clone_with_pidfd(pidfd);
+  if (*pid == 0) become(child, arguments, environment, parent, report[1]);
+  if (*pid < 0) result = errno;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  close(report[1]);
+  report[1] = -1;
+  if (result) goto done;
+
+  int error = 0;
+  ssize_t count;
+  do count = read(report[0], &error, sizeof error);
+  while (count < 0 && errno == EINTR);
+  if (count == (ssize_t)sizeof error) {
+    waitpid(*pid, NULL, 0);
+    close(*pidfd);
+    result = error;
+  }
+done:
+  if (report[0] >= 0) close(report[0]);
+  if (report[1] >= 0) close(report[1]);
+  free(arguments);
+  free(environment);
+  return result;
+}
+
+int cprocess_pipe(int *reading, int *writing) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) return errno;
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  *reading = ends[0];
+  *writing = ends[1];
+  return 0;
+}
+
+int cprocess_pidfd_open(pid_t pid) {
+  int descriptor = (int)syscall(SYS_pidfd_open, pid, 0);
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+int cprocess_pidfd_signal(int pidfd, int signal) {
+  return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? errno : 0;
+}
+
+int cprocess_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? errno : 0; }
+
+int cprocess_reap_any(pid_t *pid, int *exit_code, int *signal) {
+  int status;
+  do *pid = waitpid(-1, &status, WNOHANG);
+  while (*pid < 0 && errno == EINTR);
+  if (*pid <= 0) return *pid;
+  *signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  *exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+  return 1;
+}
+
+int cprocess_reap(int pidfd) {
+  siginfo_t information;
+  return waitid((idtype_t)P_PIDFD, (id_t)pidfd, &information, WEXITED | WNOHANG) < 0 ? errno : 0;
+}
+
+double cprocess_children_cpu_seconds(void) {
+  struct rusage usage;
+  if (getrusage(RUSAGE_CHILDREN, &usage) < 0) return 0;
+  return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}

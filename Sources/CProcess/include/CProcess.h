@@ -1,1 +1,69 @@
+// What Swift cannot reach of Linux's process calls: variadic system calls, macros, and the code between clone and exec.
+// Everything returns 0 or a positive errno unless it says otherwise. No state is kept.
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct {
+  // Strings one after the other, each ended by NUL. The first argument is the program's absolute path.
+  const char *arguments;
+  size_t argument_count;
+  const char *environment;
+  size_t environment_count;
+  const char *directory;  // NULL: stay
+  // -1: /dev/null. `extra` becomes descriptor 3; -1: none. Every other descriptor is closed by exec.
+  int input, output, error, extra;
+  uint64_t limit_core, limit_address_space;  // bytes; UINT64_MAX: leave
+  int death_signal;                          // what the child gets when the calling thread ends; 0: nothing
+  int signals_blocked;                       // not 0: start with the signals of cprocess_signal_descriptor blocked
+  int oom_score;                             // of /proc/self/oom_score_adj; 0: leave
+} cprocess_child;
+
+// Starts a child in its own session with default signal handling. Returns once it has called exec; if it could not,
+// errno's value is returned and nothing is left of it. `pidfd` is close-on-exec.
+int cprocess_spawn(const cprocess_child *child, pid_t *pid, int *pidfd);
+
+// Both ends close-on-exec; the reading one does not block.
+int cprocess_pipe(int *reading, int *writing);
+
+// Pins a process: a descriptor, or the negative errno. Close-on-exec by the kernel.
+int cprocess_pidfd_open(pid_t pid);
+int cprocess_pidfd_signal(int pidfd, int signal);
+
+// Orphaned descendants become children of this process instead of init's.
+int cprocess_become_subreaper(void);
+
+// Collects one ended child without waiting: 1 (pid, and the exit code or the signal), 0 (none has ended), -1 (there are
+// no children at all, ended or not).
+int cprocess_reap_any(pid_t *pid, int *exit_code, int *signal);
+// Collects the child behind a pidfd if it has ended. ECHILD: not a child of this process.
+int cprocess_reap(int pidfd);
+// Of all children that were collected, and of those that they collected.
+double cprocess_children_cpu_seconds(void);
+
+// Blocks SIGTERM, SIGINT, SIGCHLD, ignores SIGHUP and SIGPIPE, and gives a non-blocking descriptor that reads the former
+// (or the negative errno).
+int cprocess_signal_descriptor(void);
+// The next signal that arrived, 0 if none.
+int cprocess_next_signal(int descriptor);
+
+// epoll, reduced to "is readable": a descriptor or the negative errno.
+int cprocess_poll_create(void);
+int cprocess_poll_add(int poll, int descriptor, uint64_t token);
+int cprocess_poll_remove(int poll, int descriptor);
+// How many of `tokens` are set; 0 at the time-out or after a signal. Milliseconds; -1 waits for ever.
+int cprocess_poll_wait(int poll, uint64_t *tokens, int capacity, int timeout);
+
+// A non-blocking counter that a poll sees as readable: a descriptor or the negative errno.
+int cprocess_event_create(void);
+void cprocess_event_raise(int descriptor);
+void cprocess_event_clear(int descriptor);
+
+// inotify, reduced to "something was renamed into this directory".
+int cprocess_rename_watch_create(void);
+// A watch number or the negative errno.
+int cprocess_rename_watch_add(int descriptor, const char *directory);
+void cprocess_rename_watch_remove(int descriptor, int watch);
+// The watch numbers that have news; how many, 0 if there are none (any more). -1 stands for "some were dropped".
+int cprocess_rename_watch_next(int descriptor, int *watches, int capacity);

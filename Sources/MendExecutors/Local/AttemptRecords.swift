@@ -1,0 +1,103 @@
+internal import MendCore
+
+/// What the server tells the supervisor: `launch.json`. Holds the attempt's token, so it is for its owner's eyes only.
+struct LaunchRecord: Codable, Hashable, Sendable {
+  /// The first is an absolute path.
+  var arguments: [String]
+  /// All of it; nothing is inherited.
+  var environment: [String: String]
+  var workDirectory: String
+  /// Bytes of the whole tree; 0 is no limit.
+  var memoryLimitBytes: Int64
+  /// Kept of stdout and of stderr, each.
+  var logLimitBytes: Int
+  /// Between SIGTERM and SIGKILL where the request to end names none.
+  var graceMilliseconds: Int64
+
+  enum CodingKeys: String, CodingKey {
+    case arguments, environment
+    case workDirectory = "work_directory"
+    case memoryLimitBytes = "memory_limit_bytes"
+    case logLimitBytes = "log_limit_bytes"
+    case graceMilliseconds = "grace_ms"
+  }
+}
+
+/// How long the tree may take after SIGTERM: `end.json`.
+struct EndRequest: Codable, Hashable, Sendable {
+  var graceMilliseconds: Int64
+  enum CodingKeys: String, CodingKey { case graceMilliseconds = "grace_ms" }
+}
+
+/// The durable account of an attempt's end: `exit.json`.
+struct ExitFile: Codable, Hashable, Sendable {
+  var termination: Termination
+  /// Since the epoch.
+  var atMilliseconds: Int64
+  var peakMemoryBytes: Int64
+  var memoryLimitBytes: Int64
+  var memoryLimitExceeded: Bool
+  /// When the limit was passed.
+  var memoryLimitExceededAtMilliseconds: Int64?
+  /// At most `StandardErrorTail.limit` bytes.
+  var lastStderrLine: String
+  var cpuSeconds: Double
+  var receipt: Receipt
+
+  struct Termination: Codable, Hashable, Sendable {
+    var kind: Kind
+    /// Exit code or signal number.
+    var number: Int32?
+    var message: String?
+    enum Kind: String, Codable { case exited, signalled, notStarted = "not_started", unknown }
+  }
+
+  struct Receipt: Codable, Hashable, Sendable {
+    var processes: Int
+    var how: String
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case termination
+    case atMilliseconds = "at_ms"
+    case peakMemoryBytes = "peak_memory_bytes"
+    case memoryLimitBytes = "memory_limit_bytes"
+    case memoryLimitExceeded = "memory_limit_exceeded"
+    case memoryLimitExceededAtMilliseconds = "memory_limit_exceeded_at_ms"
+    case lastStderrLine = "last_stderr_line"
+    case cpuSeconds = "cpu_seconds"
+    case receipt
+  }
+}
+
+extension ExitFile {
+  /// For an attempt whose supervisor left no account.
+  static func unknown(_ message: String, receipt: Receipt, memoryLimitBytes: Int64) -> ExitFile {
+    ExitFile(
+      termination: Termination(kind: .unknown, message: message), atMilliseconds: FileSystem.wallClockMilliseconds(),
+      peakMemoryBytes: 0, memoryLimitBytes: memoryLimitBytes, memoryLimitExceeded: false, lastStderrLine: "",
+      cpuSeconds: 0, receipt: receipt)
+  }
+
+  var record: ExitRecord {
+    ExitRecord(
+      termination: termination.value, at: Instant(milliseconds: atMilliseconds), peakMemoryBytes: peakMemoryBytes,
+      memoryLimitBytes: memoryLimitBytes, memoryLimitExceeded: memoryLimitExceeded, lastStderrLine: lastStderrLine,
+      cpuSeconds: cpuSeconds)
+  }
+}
+
+extension ExitFile.Receipt {
+  var value: EndReceipt { EndReceipt(processes: processes, how: how) }
+}
+
+extension ExitFile.Termination {
+  var value: ExitRecord.Termination {
+    switch kind {
+    case .exited: .exited(number ?? 0)
+    case .signalled: .signalled(number ?? 0)
+    case .notStarted: .notStarted(message ?? "")
+    case .unknown: .unknown(message ?? "")
+    }
+  }
+}

@@ -1,0 +1,70 @@
+internal import Glibc
+
+/// Finds what still runs of an attempt whose supervisor is dead or does not answer.
+///
+/// Three marks: the attempt's token in the environment that a process was started with (inherited, whatever session or
+/// parent it has), the entrypoint's session, and descent from one of those or from the supervisor. A process that sheds
+/// all three (a cleared environment, a session of its own, and no living parent) can hide only from the server, never
+/// from a living supervisor.
+struct Leftovers: Sendable {
+  /// Empty: not known.
+  var token: String
+  /// The leader of the attempt's session.
+  var entrypoint: ProcessIdentity?
+  /// Spared; what descends from it is not.
+  var supervisor: ProcessIdentity?
+
+  init(directory: AttemptDirectory, token: String? = nil) {
+    let recorded = directory.read(AttemptDirectory.launch)?.environment[AttemptEnvironment.tokenName]
+    self.token = token ?? recorded ?? ""
+    entrypoint = directory.read(AttemptDirectory.started)
+    supervisor = directory.read(AttemptDirectory.supervisor)
+  }
+
+  /// One pass: kills all that it finds. Repeat until it finds nothing, for what is killed may have just forked.
+  func kill() -> Set<ProcessIdentity> {
+    var killed: Set<ProcessIdentity> = []
+    for process in find() {
+      let identity = ProcessIdentity(
+        pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID)
+      ProcessReference(identity)?.signal(SIGKILL)
+      killed.insert(identity)
+    }
+    return killed
+  }
+
+  func find() -> [ProcessTable.Status] {
+    let processes = ProcessTable.ownedProcesses()
+    let byPID = Dictionary(processes.map { ($0.pid, $0) }, uniquingKeysWith: { first, _ in first })
+    let spared = supervisor.flatMap { identity in
+      identity.bootID == ProcessTable.bootID && byPID[identity.pid]?.startTicks == identity.startTicks
+        ? identity.pid : nil
+    }
+    var belongs: [Int32: Bool] = [:]
+    func decide(_ process: ProcessTable.Status) -> Bool {
+      if let known = belongs[process.pid] { return known }
+      belongs[process.pid] = false  // ends the walk where parents changed while it was made
+      let result =
+        isMarked(process, byPID) || process.parent == spared || byPID[process.parent].map(decide) ?? false
+      belongs[process.pid] = result
+      return result
+    }
+    return processes.filter { $0.pid != spared && decide($0) }
+  }
+
+  private func isMarked(_ process: ProcessTable.Status, _ byPID: [Int32: ProcessTable.Status]) -> Bool {
+    if isOfSession(process, byPID) { return true }
+    return !token.isEmpty
+      && ProcessTable.environment(of: process.pid, contains: "\(AttemptEnvironment.tokenName)=\(token)")
+  }
+
+  /// The kernel gives no pid out again while it names a session, so members older than the leader, or under a leader
+  /// that was started at another time, are of another session.
+  private func isOfSession(_ process: ProcessTable.Status, _ byPID: [Int32: ProcessTable.Status]) -> Bool {
+    guard let entrypoint, entrypoint.bootID == ProcessTable.bootID, process.session == entrypoint.pid,
+      process.startTicks >= entrypoint.startTicks
+    else { return false }
+    guard let leader = byPID[entrypoint.pid] else { return true }
+    return leader.startTicks == entrypoint.startTicks
+  }
+}

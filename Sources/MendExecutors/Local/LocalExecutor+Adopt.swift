@@ -1,0 +1,227 @@
+internal import FoundationEssentials
+internal import Glibc
+internal import Logging
+internal import MendCore
+internal import Synchronization
+
+extension LocalExecutor {
+  /// What an attempt's directory says of it.
+  enum Finding: ~Copyable {
+    case ended(ExitFile)
+    case alive(ProcessReference)
+    /// Its supervisor has been started and has not said who it is.
+    case starting
+    /// It ran, and left no account.
+    case killed(ProcessIdentity)
+    /// Nothing ran, and nothing can while this lock is held.
+    case neverStarted(Descriptor)
+  }
+
+  /// Between two looks at a supervisor that is starting and not our child.
+  static let startingInterval: Duration = .milliseconds(20)
+  /// Between two passes over what a dead supervisor left, at first and at most.
+  static let cleaningInterval: Duration = .milliseconds(5)
+  static let slowestCleaningInterval: Duration = .seconds(1)
+
+  func examine(_ directory: AttemptDirectory) throws(SystemError) -> Finding {
+    while true {
+      if let identity = directory.read(AttemptDirectory.supervisor) {
+        if let process = ProcessReference(identity) { return .alive(process) }
+        // Read after it was seen dead: it writes nothing more.
+        if let exit = directory.read(AttemptDirectory.exit) { return .ended(exit) }
+        return .killed(identity)
+      }
+      guard let lock = try directory.tryLock() else { return .starting }
+      // It may have come and gone between the two looks.
+      if !directory.has(AttemptDirectory.supervisor) { return .neverStarted(lock) }
+    }
+  }
+
+  func adoptNow(_ key: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {
+    if announceAgain(key) { return }
+    let directory = directory(of: key)
+    guard FileSystem.exists(directory.path) else {
+      // Whoever removed it may have left what ran in it.
+      let killed = Leftovers(directory: directory, token: launch.token).kill()
+      if !killed.isEmpty {
+        return perform(for: key, after: Self.cleaningInterval) { self.adoptNow(key, handle, launch) }
+      }
+      return emit(.lost(key, message: "there is no \(directory.path), and no process bears its token"))
+    }
+    do throws(SystemError) {
+      switch try examine(directory) {
+      case .neverStarted: emit(.lost(key, message: "its supervisor was never started"))
+      case .starting:
+        perform(for: key, after: Self.startingInterval) { self.adoptNow(key, handle, launch) }
+      case .alive(let process): watch(key, process, in: directory)
+      case .ended(let exit): report(key, exit, in: directory)
+      case .killed(let identity): cleanUp(key, after: identity, in: directory, token: launch.token)
+      }
+    } catch {
+      // The directory cannot be asked; the next adoption may be luckier.
+      settings.logger.error("adoption failed", metadata: ["attempt": "\(key)", "error": "\(error)"])
+      emit(.unreachable(.local, message: "\(error)"))
+    }
+  }
+
+  // MARK: watching
+
+  /// Follows a living supervisor to its end.
+  func watch(_ key: AttemptKey, _ process: ProcessReference, in directory: AttemptDirectory) {
+    let generation = state.withLock { state in
+      state.lastGeneration += 1
+      state.attempts[key] = .watched(
+        WatchedAttempt(generation: state.lastGeneration, process: process, startAnnounced: false))
+      return state.lastGeneration
+    }
+    emit(.taken(key, handle(process.identity)))
+    do throws(SystemError) {
+      let watch = try watcher.whenRenamed(into: directory.path) { [self] in
+        enqueue(for: key) { self.announceStart(key, generation) }
+      }
+      withWatched(key, generation) { $0.renameWatch = watch }
+      announceStart(key, generation)
+      try watcher.whenEnded(process) { [self] in enqueue(for: key) { self.supervisorEnded(key, generation) } }
+    } catch {
+      // Out of descriptors or watches: look again instead.
+      settings.logger.warning("cannot watch an attempt", metadata: ["attempt": "\(key)", "error": "\(error)"])
+      poll(key, generation)
+    }
+  }
+
+  private func poll(_ key: AttemptKey, _ generation: UInt64) {
+    guard let process = withWatched(key, generation, { $0.process }) else { return }
+    announceStart(key, generation)
+    if ProcessReference(process.identity) == nil { return supervisorEnded(key, generation) }
+    perform(for: key, after: Self.slowestCleaningInterval) { self.poll(key, generation) }
+  }
+
+  private func announceStart(_ key: AttemptKey, _ generation: UInt64) {
+    guard directory(of: key).has(AttemptDirectory.started) else { return }
+    let news = withWatched(key, generation) { attempt in
+      defer {
+        attempt.startAnnounced = true
+        attempt.renameWatch = nil
+      }
+      return (isFirst: !attempt.startAnnounced, watch: attempt.renameWatch)
+    }
+    guard let news else { return }
+    if let watch = news.watch { watcher.forget(watch) }
+    if news.isFirst { emit(.started(key)) }
+  }
+
+  /// For a call that is repeated: true if the attempt is in hand, and then what is known of it was said again.
+  func announceAgain(_ key: AttemptKey) -> Bool {
+    switch state.withLock({ $0.attempts[key] }) {
+    case nil: return false
+    case .cleaning: return true
+    case .watched(let attempt):
+      emit(.taken(key, handle(attempt.process.identity)))
+      if attempt.startAnnounced { emit(.started(key)) }
+      return true
+    }
+  }
+
+  /// nil if that watch is over.
+  @discardableResult
+  func withWatched<Result>(
+    _ key: AttemptKey, _ generation: UInt64, _ body: (inout WatchedAttempt) -> Result
+  ) -> Result? {
+    state.withLock { state in
+      guard case .watched(var attempt) = state.attempts[key], attempt.generation == generation else { return nil }
+      let result = body(&attempt)
+      state.attempts[key] = .watched(attempt)
+      return result
+    }
+  }
+
+  // MARK: ends
+
+  private func supervisorEnded(_ key: AttemptKey, _ generation: UInt64) {
+    guard let attempt = withWatched(key, generation, { $0 }) else { return }
+    attempt.process.reap()
+    announceStart(key, generation)
+    if let watch = attempt.renameWatch { watcher.forget(watch) }
+    let directory = directory(of: key)
+    if let exit = directory.read(AttemptDirectory.exit) {
+      forget(key)
+      emit(.ended(key, exit.record, exit.receipt.value))
+    } else if directory.has(AttemptDirectory.supervisor) {
+      cleanUp(key, after: attempt.process.identity, in: directory, forced: attempt)
+    } else {
+      forget(key)
+      let words = FileSystem.read(directory.supervisorLog).map { String(decoding: $0.suffix(512), as: UTF8.self) }
+      emit(.launchFailed(key, .environmentSetup, message: "its supervisor did not start: \(words ?? "")"))
+    }
+  }
+
+  private func forget(_ key: AttemptKey) { state.withLock { _ = $0.attempts.removeValue(forKey: key) } }
+
+  /// Tells the whole story of an attempt that ended while nobody watched.
+  func report(_ key: AttemptKey, _ exit: ExitFile, in directory: AttemptDirectory) {
+    if let identity = directory.read(AttemptDirectory.supervisor) { emit(.taken(key, handle(identity))) }
+    if directory.has(AttemptDirectory.started) { emit(.started(key)) }
+    emit(.ended(key, exit.record, exit.receipt.value))
+  }
+
+  /// Ends what a killed supervisor left, writes the account that it did not write, and tells it.
+  func cleanUp(
+    _ key: AttemptKey, after identity: ProcessIdentity, in directory: AttemptDirectory, token: String? = nil,
+    forced: WatchedAttempt? = nil
+  ) {
+    state.withLock { $0.attempts[key] = .cleaning }
+    let limit = directory.read(AttemptDirectory.launch)?.memoryLimitBytes ?? 0
+    guard identity.bootID == ProcessTable.bootID else {
+      let how = "the machine was restarted"
+      return conclude(
+        key, .unknown(how, receipt: .init(processes: 0, how: how), memoryLimitBytes: limit), in: directory)
+    }
+    let leftovers = Leftovers(directory: directory, token: token)
+    cleaningPass(key, leftovers, killed: forced?.forced ?? [], interval: Self.cleaningInterval) { killed in
+      let (message, how) =
+        forced?.isForced == true
+        ? ("the supervisor did not answer and was killed", "SIGKILL by the server")
+        : (
+          "the supervisor was killed; nobody saw how the attempt ended",
+          killed.isEmpty ? "nothing was left running" : "SIGKILL, left running by a killed supervisor"
+        )
+      var exit = ExitFile.unknown(
+        message, receipt: .init(processes: killed.count, how: how), memoryLimitBytes: limit)
+      exit.lastStderrLine = self.lastLine(of: directory.standardError)
+      self.conclude(key, exit, in: directory)
+    }
+  }
+
+  private func cleaningPass(
+    _ key: AttemptKey, _ leftovers: Leftovers, killed: Set<ProcessIdentity>, interval: Duration,
+    then done: @escaping @Sendable (Set<ProcessIdentity>) -> Void
+  ) {
+    let found = leftovers.kill()
+    if found.isEmpty { return done(killed) }
+    if interval == Self.slowestCleaningInterval {
+      settings.logger.warning("processes do not end", metadata: ["attempt": "\(key)", "count": "\(found.count)"])
+    }
+    perform(for: key, after: interval) {
+      self.cleaningPass(
+        key, leftovers, killed: killed.union(found), interval: min(interval * 2, Self.slowestCleaningInterval),
+        then: done)
+    }
+  }
+
+  private func conclude(_ key: AttemptKey, _ exit: ExitFile, in directory: AttemptDirectory) {
+    do throws(SystemError) {
+      try directory.write(exit, as: AttemptDirectory.exit)
+    } catch {
+      // The next adoption comes to the same end.
+      settings.logger.warning("no account was kept", metadata: ["attempt": "\(key)", "error": "\(error)"])
+    }
+    forget(key)
+    report(key, exit, in: directory)
+  }
+
+  private func lastLine(of path: String) -> String {
+    var tail = StandardErrorTail()
+    for part in [path, "\(path).tail"] { tail.append((FileSystem.read(part) ?? []).suffix(64 * 1024)) }
+    return tail.line
+  }
+}

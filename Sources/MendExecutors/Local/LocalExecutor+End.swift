@@ -1,0 +1,118 @@
+internal import FoundationEssentials
+internal import Glibc
+internal import Logging
+internal import MendCore
+internal import Synchronization
+
+extension LocalExecutor {
+  /// What a supervisor whose tree was killed for it gets to write its account.
+  private static let accountTime: Duration = .milliseconds(500)
+
+  func endNow(_ key: AttemptKey, grace: Duration) {
+    let directory = directory(of: key)
+    switch state.withLock({ $0.attempts[key] }) {
+    case .cleaning: return
+    case .watched(let attempt): return requestEnd(key, attempt, grace: grace, in: directory)
+    case nil: break
+    }
+    guard FileSystem.exists(directory.path) else {
+      return emit(.lost(key, message: "there is no \(directory.path)"))
+    }
+    do throws(SystemError) {
+      switch try examine(directory) {
+      case .neverStarted: emit(.lost(key, message: "its supervisor was never started"))
+      case .starting: perform(for: key, after: Self.startingInterval) { self.endNow(key, grace: grace) }
+      case .alive(let process):
+        watch(key, process, in: directory)
+        endNow(key, grace: grace)
+      case .ended(let exit): emit(.ended(key, exit.record, exit.receipt.value))
+      case .killed(let identity): cleanUp(key, after: identity, in: directory)
+      }
+    } catch {
+      settings.logger.error("ending failed", metadata: ["attempt": "\(key)", "error": "\(error)"])
+      emit(.unreachable(.local, message: "\(error)"))
+    }
+  }
+
+  private func requestEnd(
+    _ key: AttemptKey, _ attempt: WatchedAttempt, grace: Duration, in directory: AttemptDirectory
+  ) {
+    let generation = attempt.generation
+    do throws(SystemError) {
+      try directory.write(EndRequest(graceMilliseconds: grace.milliseconds), as: AttemptDirectory.end)
+    } catch {
+      // A full disk is no reason to let it run: the supervisor takes its own grace.
+      settings.logger.warning("the grace was not handed over", metadata: ["attempt": "\(key)", "error": "\(error)"])
+    }
+    attempt.process.signal(SIGTERM)
+    perform(for: key, after: grace + settings.endMargin) { self.force(key, generation, quietSince: nil) }
+  }
+
+  /// The supervisor did not end the tree in time: kill the tree, and then the supervisor.
+  private func force(_ key: AttemptKey, _ generation: UInt64, quietSince: ContinuousClock.Instant?) {
+    guard withWatched(key, generation, { _ in true }) == true else { return }
+    let directory = directory(of: key)
+    let killed = Leftovers(directory: directory).kill()
+    let process = withWatched(key, generation) { attempt in
+      attempt.isForced = true
+      attempt.forced.formUnion(killed)
+      return attempt.process
+    }
+    let now = ContinuousClock().now
+    let quiet = killed.isEmpty ? quietSince ?? now : nil
+    if let quiet, now - quiet >= Self.accountTime {
+      settings.logger.warning("a supervisor does not answer and is killed", metadata: ["attempt": "\(key)"])
+      process?.signal(SIGKILL)
+      return
+    }
+    perform(for: key, after: Self.startingInterval) { self.force(key, generation, quietSince: quiet) }
+  }
+
+  // MARK: strays
+
+  /// `reference` is a launch id, or a supervisor as in `ExecutorHandle.reference`. Nothing is ended that is not a
+  /// supervisor of this data directory.
+  func endStrayNow(_ key: AttemptKey, reference: String) {
+    guard let stray = AttemptKey(reference) ?? attempt(supervisedBy: reference, instead: key) else { return }
+    enqueue(for: stray) { self.endNow(stray, grace: self.settings.grace) }
+  }
+
+  private func attempt(supervisedBy reference: String, instead key: AttemptKey) -> AttemptKey? {
+    guard let identity = ProcessIdentity(reference: reference) else { return nil }
+    if directory(of: key).read(AttemptDirectory.supervisor) == identity { return key }
+    guard ProcessReference(identity) != nil else { return nil }
+    let arguments = ProcessTable.arguments(of: identity.pid)
+    guard arguments.count > 3, arguments[1] == "supervise", arguments[3].hasPrefix("\(attemptsDirectory)/") else {
+      return nil
+    }
+    return AttemptKey(arguments[3].dropFirst(attemptsDirectory.utf8.count + 1))
+  }
+
+  /// Running attempts of this data directory that nobody launched or adopted since the start.
+  func reportStrays() {
+    for name in FileSystem.names(in: attemptsDirectory) {
+      guard let key = AttemptKey(name), state.withLock({ $0.attempts[key] }) == nil else { continue }
+      let directory = directory(of: key)
+      guard !directory.has(AttemptDirectory.exit), let identity = directory.read(AttemptDirectory.supervisor),
+        ProcessReference(identity) != nil
+      else { continue }
+      emit(.duplicate(key, reference: identity.reference))
+    }
+  }
+
+  func removeNow(of batch: BatchKey) {
+    for name in FileSystem.names(in: attemptsDirectory) {
+      guard let key = AttemptKey(name), key.batch == batch, state.withLock({ $0.attempts[key] }) == nil else { continue }
+      let directory = directory(of: key)
+      // The lock says that nothing supervises it; what a killed supervisor left has not been told of before exit.json.
+      guard let lock = try? directory.tryLock() else { continue }
+      if directory.has(AttemptDirectory.supervisor) && !directory.has(AttemptDirectory.exit) { continue }
+      do {
+        try FileManager.default.removeItem(atPath: directory.path)
+      } catch {
+        settings.logger.warning("an attempt's files stay", metadata: ["attempt": "\(key)", "error": "\(error)"])
+      }
+      _ = lock
+    }
+  }
+}

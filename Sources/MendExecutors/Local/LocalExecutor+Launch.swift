@@ -1,0 +1,65 @@
+internal import Glibc
+internal import Logging
+internal import MendCore
+internal import Synchronization
+
+extension LocalExecutor {
+  /// Starts it unless there is anything of it already.
+  func launchNow(_ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]) {
+    if announceAgain(key) { return }
+    // Ids become file names.
+    guard Identifier.isValid(key.batch.namespace), Identifier.isValid(key.batch.batchID) else {
+      return emit(.launchFailed(key, .environmentSetup, message: "its namespace or batch id \(Identifier.rule)"))
+    }
+    let directory = directory(of: key)
+    do throws(SystemError) {
+      _ = try FileSystem.createDirectory(directory.path)
+      switch try examine(directory) {
+      case .neverStarted(let lock):
+        try start(key, launch, documents: documents(), in: directory, lock: lock)
+      case .starting:
+        perform(for: key, after: Self.startingInterval) { self.launchNow(key, launch, documents: documents) }
+      case .alive(let process): watch(key, process, in: directory)
+      case .ended(let exit): report(key, exit, in: directory)
+      case .killed(let identity): cleanUp(key, after: identity, in: directory, token: launch.token)
+      }
+    } catch {
+      settings.logger.error("launch failed", metadata: ["attempt": "\(key)", "error": "\(error)"])
+      emit(.launchFailed(key, .environmentSetup, message: "\(error)"))
+    }
+  }
+
+  private func start(
+    _ key: AttemptKey, _ launch: Launch, documents: [Document], in directory: AttemptDirectory,
+    lock: consuming Descriptor
+  ) throws(SystemError) {
+    _ = try FileSystem.createDirectory(directory.work)
+    _ = try FileSystem.createDirectory(directory.temporary)
+    try Manifest.write(documents, to: directory.manifest)
+    try directory.write(launchRecord(key, launch, in: directory), as: AttemptDirectory.launch)
+    // The supervisor's own record is durable only below a directory that is.
+    try FileSystem.synchronizeDirectory(attemptsDirectory)
+    let log = try FileSystem.open(directory.supervisorLog, O_WRONLY | O_CREAT | O_APPEND)
+    var environment = baseEnvironment
+    environment["TMPDIR"] = directory.temporary
+    let process = try ProcessReference.Child(
+      arguments: [settings.mendBinary, "supervise", "--directory", directory.path, "--lock", "3"],
+      environment: environment, directory: "/", signalsBlocked: true
+    ).start(output: log.rawValue, error: log.rawValue, extra: lock.rawValue)
+    watch(key, process, in: directory)
+  }
+
+  func launchRecord(_ key: AttemptKey, _ launch: Launch, in directory: AttemptDirectory) -> LaunchRecord {
+    let arguments =
+      switch launch.parameters.work {
+      case .entrypoint(let command): ["/bin/sh", "-c", command]
+      case .documentCommand: [settings.mendBinary, "worker"]
+      }
+    return LaunchRecord(
+      arguments: arguments,
+      environment: AttemptEnvironment.variables(
+        base: baseEnvironment, key: key, launch: launch, endpoint: settings.endpoint, directory: directory),
+      workDirectory: directory.work, memoryLimitBytes: launch.parameters.resources.memoryBytes,
+      logLimitBytes: settings.logLimitBytes, graceMilliseconds: settings.grace.milliseconds)
+  }
+}

@@ -1,0 +1,202 @@
+internal import Dispatch
+internal import FoundationEssentials
+public import Logging
+public import MendCore
+public import MendRuntime
+internal import Synchronization
+
+/// Runs attempts as processes of this machine, each under a supervisor of its own that outlives the server.
+///
+/// What is known of an attempt is in its directory DATA/attempts/LAUNCH-ID, so a new executor on the same data directory
+/// finds everything again. Only one executor may run on a data directory at a time (the server's own lock sees to it).
+/// Calls for one attempt are carried out in the order in which they were made.
+public final class LocalExecutor: Executor {
+  public struct Settings: Sendable {
+    /// Attempts are kept below it, in `attempts`.
+    public var dataDirectory: String
+    /// The program that has `supervise` and `worker`.
+    public var mendBinary: String
+    /// MEND_ENDPOINT: where workers reach the server.
+    public var endpoint: String
+    /// Between SIGTERM and SIGKILL where nobody says how long.
+    public var grace: Duration = .seconds(10)
+    /// What a supervisor may take beyond the grace before the server ends the tree itself.
+    public var endMargin: Duration = .seconds(2)
+    /// Kept of stdout and of stderr of an attempt, each.
+    public var logLimitBytes = 8 << 20
+    /// After the start: when running attempts that nobody asked for are reported as strays.
+    public var strayScanDelay: Duration = .seconds(30)
+    /// The server's environment, this process's by default; a few variables are handed on (AttemptEnvironment).
+    public var environment: [String: String]
+    public var logger: Logger
+
+    public init(
+      dataDirectory: String, mendBinary: String, endpoint: String,
+      environment: [String: String]? = nil, logger: Logger
+    ) {
+      self.dataDirectory = dataDirectory
+      self.mendBinary = mendBinary
+      self.endpoint = endpoint
+      self.environment = environment ?? ProcessInfo.processInfo.environment
+      self.logger = logger
+    }
+  }
+
+  /// Why an executor cannot be set up.
+  public struct SetupError: Error, Sendable, CustomStringConvertible {
+    public var description: String
+  }
+
+  public let kind = ExecutorKind.local
+  let settings: Settings
+  let attemptsDirectory: String
+  let node: String
+  let baseEnvironment: [String: String]
+  let watcher: Watcher
+  let state = Mutex(State())
+  /// Blocking work, in order for each attempt; how many bounds the threads.
+  private let lanes = (0..<4).map { DispatchQueue(label: "mend.executor.local.\($0)") }
+  private let watcherQueue = DispatchQueue(label: "mend.executor.local.watcher")
+  private let work = DispatchGroup()
+
+  struct State {
+    enum Phase {
+      /// `run` was not called yet; what was asked for waits.
+      case idle([@Sendable () -> Void])
+      case running(@Sendable (Observation) -> Void)
+      case stopped
+    }
+    var phase = Phase.idle([])
+    var attempts: [AttemptKey: Entry] = [:]
+    var lastGeneration: UInt64 = 0
+  }
+
+  enum Entry {
+    case watched(WatchedAttempt)
+    /// Its supervisor is gone; what it left is being ended. `ended` follows.
+    case cleaning
+  }
+
+  struct WatchedAttempt {
+    /// Tells a timer or event of this watch from one of an earlier watch of the same attempt.
+    var generation: UInt64
+    var process: ProcessReference
+    var startAnnounced: Bool
+    var renameWatch: Int32?
+    /// Killed by the server itself, because the supervisor did not do it.
+    var forced: Set<ProcessIdentity> = []
+    var isForced = false
+  }
+
+  public init(_ settings: Settings) throws(SetupError) {
+    self.settings = settings
+    let data =
+      settings.dataDirectory.hasPrefix("/")
+      ? settings.dataDirectory : "\(FileManager.default.currentDirectoryPath)/\(settings.dataDirectory)"
+    attemptsDirectory = "\(data)/attempts"
+    node = FileSystem.read("/proc/sys/kernel/hostname").map { String(decoding: $0.filter { $0 > 0x20 }, as: UTF8.self) }
+      ?? "localhost"
+    baseEnvironment = AttemptEnvironment.base(of: settings.environment, mendBinary: settings.mendBinary)
+    do {
+      _ = try FileSystem.createDirectory(data)
+      _ = try FileSystem.createDirectory(attemptsDirectory)
+      try FileSystem.synchronizeDirectory(data)
+      watcher = try Watcher()
+    } catch {
+      throw SetupError(description: "the local executor cannot be set up: \(error)")
+    }
+  }
+
+  /// Once per executor. After cancellation nothing is carried out or observed any more; what runs goes on running.
+  public func run(sink: @escaping @Sendable (Observation) -> Void) async {
+    let waiting = state.withLock { state -> [@Sendable () -> Void] in
+      guard case .idle(let waiting) = state.phase else { return [] }
+      state.phase = .running(sink)
+      return waiting
+    }
+    for operation in waiting { operation() }
+    watcher.after(settings.strayScanDelay) { [self] in enqueue(on: 0) { self.reportStrays() } }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        watcherQueue.async { [watcher] in
+          watcher.run()
+          continuation.resume()
+        }
+      }
+    } onCancel: {
+      watcher.stop()
+    }
+    state.withLock { $0.phase = .stopped }
+    await withCheckedContinuation { continuation in work.notify(queue: watcherQueue) { continuation.resume() } }
+    state.withLock { $0.attempts = [:] }
+  }
+
+  public func launch(
+    _ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]
+  ) {
+    perform(for: attempt) { self.launchNow(attempt, launch, documents: documents) }
+  }
+
+  public func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {
+    perform(for: attempt) { self.adoptNow(attempt, handle, launch) }
+  }
+
+  public func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration) {
+    perform(for: attempt) { self.endNow(attempt, grace: grace) }
+  }
+
+  public func endStray(_ attempt: AttemptKey, reference: String) {
+    perform(for: attempt) { self.endStrayNow(attempt, reference: reference) }
+  }
+
+  /// Removes logs and records of a batch's attempts that do not run any more. Returns at once.
+  public func removeAttempts(of batch: BatchKey) {
+    enqueue(on: 0) { self.removeNow(of: batch) }
+  }
+
+  // MARK: lanes and news
+
+  private func perform(for key: AttemptKey, _ operation: @escaping @Sendable () -> Void) {
+    let isRunning = state.withLock { state in
+      switch state.phase {
+      case .idle(let waiting):
+        state.phase = .idle(waiting + [{ self.enqueue(for: key, operation) }])
+        return false
+      case .running: return true
+      case .stopped: return false
+      }
+    }
+    if isRunning { enqueue(for: key, operation) }
+  }
+
+  func enqueue(for key: AttemptKey, _ operation: @escaping @Sendable () -> Void) {
+    enqueue(on: Int(UInt(bitPattern: key.hashValue) % UInt(lanes.count)), operation)
+  }
+
+  private func enqueue(on lane: Int, _ operation: @escaping @Sendable () -> Void) {
+    lanes[lane].async(group: work) { [self] in
+      // Once stopped the next executor may be at work in the same directories.
+      if state.withLock({ if case .running = $0.phase { true } else { false } }) { operation() }
+    }
+  }
+
+  /// Later, in the attempt's lane.
+  func perform(for key: AttemptKey, after delay: Duration, _ operation: @escaping @Sendable () -> Void) {
+    watcher.after(delay) { self.enqueue(for: key, operation) }
+  }
+
+  func emit(_ observation: Observation) {
+    let sink = state.withLock { state -> (@Sendable (Observation) -> Void)? in
+      if case .running(let sink) = state.phase { sink } else { nil }
+    }
+    sink?(observation)
+  }
+
+  func directory(of key: AttemptKey) -> AttemptDirectory {
+    AttemptDirectory(path: "\(attemptsDirectory)/\(key)")
+  }
+
+  func handle(_ identity: ProcessIdentity) -> ExecutorHandle {
+    ExecutorHandle(node: node, pid: Int64(identity.pid), reference: identity.reference)
+  }
+}

@@ -1,0 +1,161 @@
+internal import Glibc
+
+/// Runs one attempt and leaves a durable account of its end: what `mend supervise --directory DIR` is.
+///
+/// It has its own session and outlives the server. The entrypoint dies with it (PDEATHSIG); what the entrypoint started
+/// is found and ended here, since a subreaper inherits every descendant that lost its parent.
+/// One thread, one loop: PDEATHSIG is about the thread that started the child.
+public enum Supervisor {
+  /// Another supervisor has or had this attempt.
+  static let statusTaken: Int32 = 75
+  static let statusUsage: Int32 = 64
+  static let statusFailed: Int32 = 70
+
+  /// Everything after `supervise`: `--directory DIR`, and `--lock N` where the caller hands over the locked file.
+  public static func main(_ arguments: [String]) -> Never {
+    guard let options = Options(arguments) else {
+      complain("usage: mend supervise --directory DIR")
+      exit(statusUsage)
+    }
+    exit(run(options))
+  }
+
+  struct Options: Equatable {
+    var directory: String
+    var lock: Int32?
+
+    init?(_ arguments: [String]) {
+      var rest = arguments[...]
+      var directory: String?
+      while let name = rest.popFirst() {
+        guard let value = rest.popFirst() else { return nil }
+        switch name {
+        case "--directory": directory = value
+        case "--lock":
+          guard let number = Int32(value), number > 2 else { return nil }
+          lock = number
+        default: return nil
+        }
+      }
+      guard let directory, !directory.isEmpty else { return nil }
+      self.directory = directory
+    }
+  }
+
+  private static func run(_ options: Options) -> Int32 {
+    let directory = AttemptDirectory(path: options.directory)
+    do {
+      // Held to the end of this process: it says that the attempt has a supervisor.
+      let lock: Descriptor
+      if let inherited = options.lock {
+        lock = Descriptor(owning: inherited)
+        _ = fcntl(inherited, F_SETFD, FD_CLOEXEC)
+      } else {
+        guard let taken = try directory.tryLock() else { return statusTaken }
+        lock = taken
+      }
+      // Written before anything is started, so there was one before; the attempt is over.
+      guard !directory.has(AttemptDirectory.supervisor) else { return statusTaken }
+      let signals = try SignalReader()
+      _ = setsid()
+      try OwnChildren.becomeSubreaper()
+      guard let own = ProcessTable.status(of: ProcessTable.ownPID) else { return statusFailed }
+      try directory.write(
+        ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: ProcessTable.bootID),
+        as: AttemptDirectory.supervisor)
+      guard let launch = directory.read(AttemptDirectory.launch) else {
+        try directory.write(.notStarted("launch.json cannot be read", limit: 0), as: AttemptDirectory.exit)
+        return statusFailed
+      }
+      try supervise(launch, in: directory, signals: signals)
+      _ = lock
+      return 0
+    } catch {
+      complain("\(error)")
+      return statusFailed
+    }
+  }
+
+  private static func supervise(
+    _ launch: LaunchRecord, in directory: AttemptDirectory, signals: borrowing SignalReader
+  ) throws(SystemError) {
+    let output = try FileSystem.pipe()
+    let error = try FileSystem.pipe()
+    let entrypoint: ProcessReference
+    do throws(SystemError) {
+      entrypoint = try ProcessReference.Child(
+        arguments: launch.arguments, environment: launch.environment, directory: launch.workDirectory,
+        deathSignal: SIGKILL, outOfMemoryScore: 500
+      ).start(output: output.writing.rawValue, error: error.writing.rawValue)
+    } catch {
+      let reason = "\(launch.arguments.first ?? ""): \(error.reason)"
+      try directory.write(.notStarted(reason, limit: launch.memoryLimitBytes), as: AttemptDirectory.exit)
+      return
+    }
+    try directory.write(entrypoint.identity, as: AttemptDirectory.started)
+    let outputLog = try LogPump(pipe: output, path: directory.standardOutput, limit: launch.logLimitBytes)
+    let errorLog = try LogPump(pipe: error, path: directory.standardError, limit: launch.logLimitBytes)
+    var loop = SupervisorLoop(
+      launch: launch, directory: directory, entrypoint: entrypoint.identity.pid, output: outputLog, error: errorLog)
+    let exit = try loop.run(signals: signals)
+    try directory.write(exit, as: AttemptDirectory.exit)
+  }
+
+  private static func complain(_ message: String) {
+    let standardError = Descriptor(owning: 2)
+    _ = standardError.write(Array("mend supervise: \(message)\n".utf8)[...])
+  }
+}
+
+extension ExitFile {
+  static func notStarted(_ reason: String, limit: Int64) -> ExitFile {
+    var file = ExitFile.unknown(reason, receipt: Receipt(processes: 0, how: "was not started"), memoryLimitBytes: limit)
+    file.termination.kind = .notStarted
+    return file
+  }
+}
+
+/// Carries what a child writes from its pipe to its log, and never makes it wait for long.
+struct LogPump: ~Copyable {
+  private let pipe: Descriptor
+  private var log: BoundedLog
+  private(set) var tail = StandardErrorTail()
+  private(set) var isOpen = true
+
+  /// Taken at once before other work gets its turn.
+  private static let burst = 256 * 1024
+  private static let chunk = 64 * 1024
+
+  init(pipe: consuming FileSystem.Pipe, path: String, limit: Int) throws(SystemError) {
+    log = try BoundedLog(path: path, limit: limit)
+    // Only the child keeps the other end, so that its last holder's exit is the end of the file.
+    self.pipe = pipe.keepingReadingEnd()
+  }
+
+  var rawDescriptor: Int32 { pipe.rawValue }
+
+  mutating func pump() {
+    var taken = 0
+    while isOpen && taken < Self.burst {
+      var bytes: [UInt8] = []
+      switch pipe.read(into: &bytes, limit: Self.chunk) {
+      case .some:
+        log.append(bytes[...])
+        tail.append(bytes[...])
+        taken += bytes.count
+      case .nothingYet: return
+      case .end: isOpen = false
+      }
+    }
+  }
+
+  /// After the last process is gone: what is still in the pipe (a megabyte at most), then the log is closed.
+  mutating func finish() {
+    for _ in 0..<8 where isOpen { pump() }
+    log.finish()
+  }
+}
+
+extension FileSystem.Pipe {
+  consuming func keepingReadingEnd() -> Descriptor { reading }
+}

@@ -1,0 +1,201 @@
+internal import Glibc
+internal import MendCore
+
+/// What a supervisor does while its attempt lives.
+struct SupervisorLoop: ~Copyable {
+  private let launch: LaunchRecord
+  private let directory: AttemptDirectory
+  private let entrypoint: Int32
+  private var output: LogPump
+  private var error: LogPump
+  private let clock = ContinuousClock()
+
+  private var phase = Phase.running
+  private var termination: ExitFile.Termination?
+  private var peakBytes: Int64 = 0
+  private var limitPassedAt: Int64?
+  /// Everything that got a signal, once: what the receipt counts.
+  private var signalled: Set<ProcessIdentity> = []
+  private var nextSample: ContinuousClock.Instant
+  private var sampleInterval = Self.firstSample
+
+  private enum Phase {
+    case running
+    /// SIGTERM was sent; SIGKILL at the deadline.
+    case terminating(Reason, since: ContinuousClock.Instant, deadline: ContinuousClock.Instant)
+    case killing(Reason, since: ContinuousClock.Instant)
+  }
+
+  private enum Reason { case requested, memoryLimit, leftBehind }
+
+  /// Short lives are measured too: samples start close together and grow apart.
+  private static let firstSample: Duration = .milliseconds(5)
+  private static let slowestSample: Duration = .milliseconds(50)
+  /// Above half of the limit.
+  private static let watchfulSample: Duration = .milliseconds(25)
+  /// What an entrypoint left running when it ended gets to end by itself.
+  private static let leftBehindGrace: Duration = .milliseconds(500)
+  private static let killInterval: Duration = .milliseconds(2)
+
+  private enum Token { static let signal: UInt64 = 0, output: UInt64 = 1, error: UInt64 = 2 }
+
+  init(
+    launch: LaunchRecord, directory: AttemptDirectory, entrypoint: Int32, output: consuming LogPump,
+    error: consuming LogPump
+  ) {
+    self.launch = launch
+    self.directory = directory
+    self.entrypoint = entrypoint
+    self.output = output
+    self.error = error
+    nextSample = clock.now + Self.firstSample
+  }
+
+  /// Returns once nothing of the attempt runs any more.
+  mutating func run(signals: borrowing SignalReader) throws(SystemError) -> ExitFile {
+    let poller = try Poller()
+    try poller.add(signals.rawDescriptor, token: Token.signal)
+    try poller.add(output.rawDescriptor, token: Token.output)
+    try poller.add(error.rawDescriptor, token: Token.error)
+    while true {
+      for token in poller.wait(untilNextDeadline()) {
+        switch token {
+        case Token.signal:
+          while let signal = signals.next() { if signal != SIGCHLD { endOnRequest() } }
+        case Token.output:
+          output.pump()
+          if !output.isOpen { poller.remove(output.rawDescriptor) }
+        default:
+          error.pump()
+          if !error.isOpen { poller.remove(error.rawDescriptor) }
+        }
+      }
+      if !reapAll() { break }
+      sampleIfDue()
+      advance()
+    }
+    output.finish()
+    error.finish()
+    return account()
+  }
+
+  private func untilNextDeadline() -> Duration {
+    var deadline = nextSample
+    switch phase {
+    case .running: break
+    case .terminating(_, _, let kill): deadline = min(deadline, kill)
+    case .killing: deadline = clock.now + Self.killInterval
+    }
+    return max(.zero, deadline - clock.now)
+  }
+
+  /// False once there are no children left at all, and so no descendants.
+  private mutating func reapAll() -> Bool {
+    while true {
+      switch OwnChildren.reapOne() {
+      case .noneLeft: return false
+      case .noneEnded:
+        if termination != nil, case .running = phase { terminate(.leftBehind, grace: Self.leftBehindGrace) }
+        return true
+      case .ended(let pid, let exitCode, let signal):
+        guard pid == entrypoint else { continue }
+        termination =
+          signal == 0 ? .init(kind: .exited, number: exitCode) : .init(kind: .signalled, number: signal)
+      }
+    }
+  }
+
+  // MARK: memory
+
+  private mutating func sampleIfDue() {
+    guard clock.now >= nextSample else { return }
+    let bytes = tree().reduce(0) { $0 + ProcessTable.privateBytes(of: $1.pid) }
+    peakBytes = max(peakBytes, bytes)
+    let limit = launch.memoryLimitBytes
+    if limit > 0 && bytes > limit && limitPassedAt == nil {
+      limitPassedAt = FileSystem.wallClockMilliseconds()
+      phase = .killing(.memoryLimit, since: clock.now)
+      kill()
+    }
+    let slowest = limit > 0 && bytes > limit / 2 ? Self.watchfulSample : Self.slowestSample
+    sampleInterval = min(sampleInterval * 2, slowest)
+    nextSample = clock.now + sampleInterval
+  }
+
+  private func tree() -> [ProcessTable.Status] { ProcessTable.descendants(of: ProcessTable.ownPID) }
+
+  // MARK: ending
+
+  /// May come again with a shorter grace; a longer one changes nothing.
+  private mutating func endOnRequest() {
+    let milliseconds = directory.read(AttemptDirectory.end)?.graceMilliseconds ?? launch.graceMilliseconds
+    let grace = Duration.milliseconds(max(0, milliseconds))
+    switch phase {
+    case .running: terminate(.requested, grace: grace)
+    case .terminating(let reason, let since, let deadline):
+      phase = .terminating(reason, since: since, deadline: min(deadline, clock.now + grace))
+    case .killing: break
+    }
+  }
+
+  private mutating func terminate(_ reason: Reason, grace: Duration) {
+    guard grace > .zero else {
+      phase = .killing(reason, since: clock.now)
+      return kill()
+    }
+    phase = .terminating(reason, since: clock.now, deadline: clock.now + grace)
+    signalTree(SIGTERM)
+    // One that is stopped would not see it.
+    signalTree(SIGCONT)
+  }
+
+  private mutating func advance() {
+    switch phase {
+    case .running: break
+    case .terminating(let reason, let since, let deadline):
+      guard clock.now >= deadline else { return }
+      phase = .killing(reason, since: since)
+      kill()
+    case .killing: kill()
+    }
+  }
+
+  /// Once a pass; passes follow until nothing is left, for what is killed may have just forked.
+  private mutating func kill() { signalTree(SIGKILL) }
+
+  private mutating func signalTree(_ signal: Int32) {
+    for process in tree() {
+      ProcessTable.signal(process, signal)
+      signalled.insert(
+        ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID))
+    }
+  }
+
+  // MARK: the account
+
+  private func account() -> ExitFile {
+    ExitFile(
+      termination: termination ?? .init(kind: .unknown, message: "its exit status was not seen"),
+      atMilliseconds: FileSystem.wallClockMilliseconds(), peakMemoryBytes: peakBytes,
+      memoryLimitBytes: launch.memoryLimitBytes, memoryLimitExceeded: limitPassedAt != nil,
+      memoryLimitExceededAtMilliseconds: limitPassedAt, lastStderrLine: error.tail.line,
+      cpuSeconds: OwnChildren.cpuSeconds,
+      receipt: ExitFile.Receipt(processes: signalled.count, how: how))
+  }
+
+  private var how: String {
+    switch phase {
+    case .running: "ended by itself"
+    case .terminating(.leftBehind, _, _): "left running by the entrypoint: SIGTERM"
+    case .killing(.leftBehind, _): "left running by the entrypoint: SIGTERM, then SIGKILL"
+    case .terminating: "SIGTERM"
+    case .killing(.memoryLimit, _): "SIGKILL over the memory limit"
+    case .killing(.requested, let since): killedAfter(since)
+    }
+  }
+
+  private func killedAfter(_ since: ContinuousClock.Instant) -> String {
+    let seconds = (clock.now - since).milliseconds / 1000
+    return seconds == 0 ? "SIGKILL" : "SIGTERM, then SIGKILL after \(seconds) s"
+  }
+}

@@ -1,0 +1,131 @@
+internal import Synchronization
+
+/// Waits for everything that attempts are waited for, on one thread: ends (pidfds), new files (renames), times.
+///
+/// Handlers are called on that thread, once each but for renames, and must not block.
+final class Watcher: Sendable {
+  typealias Handler = @Sendable () -> Void
+
+  private let poller: Poller
+  private let wakeUp: WakeUp
+  private let renames: RenameWatch
+  private let state = Mutex(State())
+  private let clock = ContinuousClock()
+
+  private struct State {
+    var isStopping = false
+    var lastToken: UInt64 = Token.firstProcess
+    var ends: [UInt64: (process: ProcessReference, handler: Handler)] = [:]
+    var directories: [Int32: Handler] = [:]
+    /// Ordered by time.
+    var timers: [(deadline: ContinuousClock.Instant, handler: Handler)] = []
+  }
+
+  private enum Token { static let wakeUp: UInt64 = 0, renames: UInt64 = 1, firstProcess: UInt64 = 2 }
+
+  init() throws(SystemError) {
+    poller = try Poller()
+    wakeUp = try WakeUp()
+    renames = try RenameWatch()
+    try poller.add(wakeUp.rawDescriptor, token: Token.wakeUp)
+    try poller.add(renames.rawDescriptor, token: Token.renames)
+  }
+
+  /// Returns after `stop`.
+  func run() {
+    while !state.withLock({ $0.isStopping }) {
+      for token in poller.wait(untilNextTimer()) {
+        switch token {
+        case Token.wakeUp: wakeUp.clear()
+        case Token.renames: handleRenames()
+        default: handleEnd(token)
+        }
+      }
+      handleTimers()
+    }
+  }
+
+  /// Ends `run`, also one that begins later. What was waited for is forgotten.
+  func stop() {
+    state.withLock {
+      $0.isStopping = true
+      $0.timers = []
+      $0.directories = [:]
+      $0.ends = [:]
+    }
+    wakeUp.raise()
+  }
+
+  func whenEnded(_ process: ProcessReference, _ handler: @escaping Handler) throws(SystemError) {
+    let token = state.withLock { state in
+      state.lastToken += 1
+      state.ends[state.lastToken] = (process, handler)
+      return state.lastToken
+    }
+    do throws(SystemError) {
+      try poller.add(process.rawDescriptor, token: token)
+    } catch {
+      state.withLock { _ = $0.ends.removeValue(forKey: token) }
+      throw error
+    }
+  }
+
+  /// Calls the handler for every file that is renamed into the directory, until `forget`. Look once afterwards: what
+  /// came before is not told.
+  func whenRenamed(into directory: String, _ handler: @escaping Handler) throws(SystemError) -> Int32 {
+    // Added under the lock, so that news cannot come before the handler is there.
+    let result = state.withLock { state -> Result<Int32, SystemError> in
+      Result { () throws(SystemError) in
+        let watch = try renames.add(directory)
+        state.directories[watch] = handler
+        return watch
+      }
+    }
+    return try result.get()
+  }
+
+  func forget(_ watch: Int32) {
+    state.withLock { _ = $0.directories.removeValue(forKey: watch) }
+    renames.remove(watch)
+  }
+
+  func after(_ delay: Duration, _ handler: @escaping Handler) {
+    let deadline = clock.now + delay
+    let isFirst = state.withLock { state in
+      guard !state.isStopping else { return false }
+      let index = state.timers.firstIndex { $0.deadline > deadline } ?? state.timers.endIndex
+      state.timers.insert((deadline, handler), at: index)
+      return index == 0
+    }
+    if isFirst { wakeUp.raise() }
+  }
+
+  private func untilNextTimer() -> Duration? {
+    state.withLock { $0.timers.first.map { max(.zero, $0.deadline - clock.now) } }
+  }
+
+  private func handleTimers() {
+    let now = clock.now
+    let due = state.withLock { state in
+      let count = state.timers.prefix { $0.deadline <= now }.count
+      let due = state.timers.prefix(count).map(\.handler)
+      state.timers.removeFirst(count)
+      return due
+    }
+    for handler in due { handler() }
+  }
+
+  private func handleEnd(_ token: UInt64) {
+    guard let end = state.withLock({ $0.ends.removeValue(forKey: token) }) else { return }
+    poller.remove(end.process.rawDescriptor)
+    end.handler()
+  }
+
+  private func handleRenames() {
+    let watches = renames.next()
+    let handlers = state.withLock { state in
+      watches.map { $0.compactMap { state.directories[$0] } } ?? Array(state.directories.values)
+    }
+    for handler in handlers { handler() }
+  }
+}

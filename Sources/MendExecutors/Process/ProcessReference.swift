@@ -1,0 +1,157 @@
+internal import CProcess
+internal import Glibc
+
+/// Names one process for good: a pid is used again, with its start time (in clock ticks since boot) it is not.
+struct ProcessIdentity: Hashable, Sendable, Codable {
+  var pid: Int32
+  var startTicks: UInt64
+  var bootID: String
+
+  /// `PID:STARTTICKS:BOOTID`
+  var reference: String { "\(pid):\(startTicks):\(bootID)" }
+
+  init(pid: Int32, startTicks: UInt64, bootID: String) {
+    self.pid = pid
+    self.startTicks = startTicks
+    self.bootID = bootID
+  }
+
+  /// Parses what `reference` writes; nil for anything else.
+  init?(reference: String) {
+    let parts = reference.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count == 3, let pid = Int32(parts[0]), pid > 0, let ticks = UInt64(parts[1]) else { return nil }
+    self.init(pid: pid, startTicks: ticks, bootID: String(parts[2]))
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case pid
+    case startTicks = "start_ticks"
+    case bootID = "boot_id"
+  }
+}
+
+/// One process, pinned by a pidfd: signals reach it or nobody.
+final class ProcessReference: Sendable {
+  let identity: ProcessIdentity
+  private let descriptor: Descriptor
+
+  var rawDescriptor: Int32 { descriptor.rawValue }
+
+  private init(identity: ProcessIdentity, descriptor: consuming Descriptor) {
+    self.identity = identity
+    self.descriptor = descriptor
+  }
+
+  /// Nil if that process has ended (it is collected then, if a child). The descriptor comes first and the comparison after, so that what matched is pinned.
+  init?(_ identity: ProcessIdentity) {
+    guard identity.bootID == ProcessTable.bootID,
+      let descriptor = try? Descriptor(result: cprocess_pidfd_open(identity.pid), of: "pidfd_open"),
+      let status = ProcessTable.status(of: identity.pid), status.startTicks == identity.startTicks
+    else { return nil }
+    guard !status.isDead else {
+      _ = cprocess_reap(descriptor.rawValue)
+      return nil
+    }
+    self.identity = identity
+    self.descriptor = descriptor
+  }
+
+  @discardableResult
+  func signal(_ number: Int32) -> Bool { cprocess_pidfd_signal(descriptor.rawValue, number) == 0 }
+
+  /// Collects it, where it is a child of this process and has ended.
+  func reap() { _ = cprocess_reap(descriptor.rawValue) }
+
+  /// What a child is to be.
+  struct Child {
+    /// The first is the program's absolute path.
+    var arguments: [String]
+    var environment: [String: String]
+    var directory: String?
+    /// Of the calling thread's end: what the child gets then; 0 is nothing.
+    var deathSignal: Int32 = 0
+    /// It starts with the signals blocked that a supervisor reads, so that none is lost while it starts.
+    var signalsBlocked = false
+    /// How much rather than others the kernel's out-of-memory killer takes it, 0-1000.
+    var outOfMemoryScore: Int32 = 0
+
+    /// Starts it in a session of its own; returns once it has called exec.
+    ///
+    /// `output`, `error`: null device if nil; `extra` becomes its descriptor 3. Throws what kept it from starting, with
+    /// nothing left of it.
+    func start(output: Int32?, error: Int32?, extra: Int32? = nil) throws(SystemError) -> ProcessReference {
+      let argumentBytes = Self.terminated(arguments)
+      let environmentBytes = Self.terminated(environment.map { "\($0.key)=\($0.value)" })
+      let directoryBytes = directory.map { Self.terminated([$0]) }
+      var pid: pid_t = 0
+      var pidfd: Int32 = -1
+      let code = unsafe argumentBytes.withUnsafeBufferPointer { arguments in
+        unsafe environmentBytes.withUnsafeBufferPointer { environment in
+          unsafe (directoryBytes ?? []).withUnsafeBufferPointer { directory in
+            var child = unsafe cprocess_child()
+            unsafe child.arguments = arguments.baseAddress
+            unsafe child.argument_count = self.arguments.count
+            unsafe child.environment = environment.baseAddress
+            unsafe child.environment_count = self.environment.count
+            unsafe child.directory = self.directory == nil ? nil : directory.baseAddress
+            unsafe child.input = -1
+            unsafe child.output = output ?? -1
+            unsafe child.error = error ?? -1
+            unsafe child.extra = extra ?? -1
+            unsafe child.limit_core = 0
+            unsafe child.limit_address_space = .max
+            unsafe child.death_signal = deathSignal
+            unsafe child.signals_blocked = signalsBlocked ? 1 : 0
+            unsafe child.oom_score = outOfMemoryScore
+            return unsafe cprocess_spawn(&child, &pid, &pidfd)
+          }
+        }
+      }
+      guard code == 0 else { throw SystemError("start \(arguments.first ?? "")", code: code) }
+      let descriptor = Descriptor(owning: pidfd)
+      // A child that nobody has collected keeps its line in /proc, ended or not.
+      guard let status = ProcessTable.status(of: pid) else { throw SystemError("read /proc/\(pid)/stat", code: ESRCH) }
+      return ProcessReference(
+        identity: ProcessIdentity(pid: pid, startTicks: status.startTicks, bootID: ProcessTable.bootID),
+        descriptor: descriptor)
+    }
+
+    /// NUL inside a string would shift all that follow; the part before it is what exec would see.
+    private static func terminated(_ strings: [String]) -> [CChar] {
+      var bytes: [CChar] = []
+      for string in strings {
+        bytes.append(contentsOf: string.utf8.prefix { $0 != 0 }.map { CChar(bitPattern: $0) })
+        bytes.append(0)
+      }
+      return bytes
+    }
+  }
+}
+
+/// What a supervisor asks the kernel about its own children.
+enum OwnChildren {
+  enum Reaped {
+    case ended(pid: Int32, exitCode: Int32, signal: Int32)
+    case noneEnded
+    /// Proof that the tree is gone: a subreaper without children has no descendants.
+    case noneLeft
+  }
+
+  static func becomeSubreaper() throws(SystemError) {
+    let code = cprocess_become_subreaper()
+    if code != 0 { throw SystemError("prctl(PR_SET_CHILD_SUBREAPER)", code: code) }
+  }
+
+  static func reapOne() -> Reaped {
+    var pid: pid_t = 0
+    var exitCode: Int32 = 0
+    var signal: Int32 = 0
+    switch unsafe cprocess_reap_any(&pid, &exitCode, &signal) {
+    case 1: return .ended(pid: pid, exitCode: exitCode, signal: signal)
+    case 0: return .noneEnded
+    default: return .noneLeft
+    }
+  }
+
+  static var cpuSeconds: Double { cprocess_children_cpu_seconds() }
+}

@@ -1,0 +1,119 @@
+internal import Glibc
+
+/// Reads /proc.
+enum ProcessTable {
+  struct Status: Sendable {
+    var pid: Int32
+    var state: UInt8
+    var parent: Int32
+    var session: Int32
+    var threads: Int
+    /// Clock ticks from boot to its start.
+    var startTicks: UInt64
+
+    /// Ended; at most waiting to be collected.
+    var isDead: Bool { state == UInt8(ascii: "Z") || state == UInt8(ascii: "X") }
+  }
+
+  /// Changes with every boot; empty where the kernel does not tell.
+  static let bootID: String = FileSystem.read("/proc/sys/kernel/random/boot_id")
+    .map { String(decoding: $0.filter { $0 > 0x20 }, as: UTF8.self) } ?? ""
+
+  static let pageBytes = Int64(sysconf(Int32(_SC_PAGESIZE)))
+
+  static var ownPID: Int32 { getpid() }
+
+  /// nil: there is no such process (any more).
+  static func status(of pid: Int32) -> Status? {
+    guard let bytes = FileSystem.read("/proc/\(pid)/stat") else { return nil }
+    return status(fromStat: bytes, pid: pid)
+  }
+
+  /// The name in field 2 may hold spaces and parentheses; what follows the last `)` starts with field 3 (proc(5)).
+  static func status(fromStat bytes: [UInt8], pid: Int32) -> Status? {
+    guard let end = bytes.lastIndex(of: UInt8(ascii: ")")) else { return nil }
+    let fields = bytes[(end + 1)...].split(separator: UInt8(ascii: " "))
+    guard fields.count > 19, let state = fields[0].first, let parent = decimal(fields[1]),
+      let session = decimal(fields[3]), let threads = decimal(fields[17]), let start = decimal(fields[19])
+    else { return nil }
+    return Status(
+      pid: pid, state: state, parent: Int32(truncatingIfNeeded: parent),
+      session: Int32(truncatingIfNeeded: session), threads: Int(threads), startTicks: UInt64(start))
+  }
+
+  /// Resident minus shared: what ending it would give back, but for shared memory. 0 if it is gone.
+  static func privateBytes(of pid: Int32) -> Int64 {
+    guard let bytes = FileSystem.read("/proc/\(pid)/statm") else { return 0 }
+    let fields = bytes.split(separator: UInt8(ascii: " "), maxSplits: 3)
+    guard fields.count > 2, let resident = decimal(fields[1]), let shared = decimal(fields[2]) else { return 0 }
+    return max(0, resident - shared) * pageBytes
+  }
+
+  /// Children of all its threads. May miss some while they come and go; ask again.
+  static func children(of process: Status) -> [Int32] {
+    let tasks = "/proc/\(process.pid)/task"
+    let threads = process.threads == 1 ? ["\(process.pid)"] : FileSystem.names(in: tasks)
+    return threads.flatMap { thread -> [Int32] in
+      (FileSystem.read("\(tasks)/\(thread)/children") ?? [])
+        .split(separator: UInt8(ascii: " ")).compactMap { decimal($0).map(Int32.init(truncatingIfNeeded:)) }
+    }
+  }
+
+  /// All living processes below `pid`, parents before children.
+  static func descendants(of pid: Int32) -> [Status] {
+    guard let root = status(of: pid) else { return [] }
+    var found: [Status] = []
+    var seen: Set<Int32> = [pid]
+    var open = [root]
+    while let next = open.popLast() {
+      for child in children(of: next) where seen.insert(child).inserted {
+        guard let status = status(of: child) else { continue }
+        open.append(status)
+        if !status.isDead { found.append(status) }
+      }
+    }
+    return found
+  }
+
+  /// Every process of this user but this one; ended ones left out.
+  static func ownedProcesses() -> [Status] {
+    let user = geteuid()
+    return FileSystem.names(in: "/proc").compactMap { name in
+      guard let pid = Int32(name), pid != ownPID, FileSystem.owner(of: "/proc/\(pid)") == user,
+        let status = status(of: pid), !status.isDead
+      else { return nil }
+      return status
+    }
+  }
+
+  /// Whether the environment that it was started with has this entry.
+  static func environment(of pid: Int32, contains entry: String) -> Bool {
+    guard let bytes = FileSystem.read("/proc/\(pid)/environ") else { return false }
+    let wanted = Array(entry.utf8)
+    return bytes.split(separator: 0).contains { $0.elementsEqual(wanted) }
+  }
+
+  static func arguments(of pid: Int32) -> [String] {
+    (FileSystem.read("/proc/\(pid)/cmdline") ?? []).split(separator: 0, omittingEmptySubsequences: false)
+      .map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  /// Signals it unless its pid belongs to another by now.
+  static func signal(_ process: Status, _ number: Int32) {
+    let identity = ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: bootID)
+    ProcessReference(identity)?.signal(number)
+  }
+
+  private static func decimal(_ digits: some Collection<UInt8>) -> Int64? {
+    var value: Int64 = 0
+    var any = false
+    for digit in digits where digit != UInt8(ascii: "\n") {
+      guard (0x30...0x39).contains(digit) else { return digit == UInt8(ascii: "-") ? -1 : nil }
+      let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+      guard !overflow else { return nil }
+      value = product + Int64(digit - 0x30)
+      any = true
+    }
+    return any ? value : nil
+  }
+}
