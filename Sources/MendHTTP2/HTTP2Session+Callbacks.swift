@@ -1,7 +1,7 @@
 internal import CNghttp2
 
 /// The library's callbacks, which are the same for every session. Each only notes what happened: none of them may call
-/// the library's receive or send, and the caller works through the events afterwards.
+/// the library's receive or send, and the caller works through the state.value.events afterwards.
 @safe struct SessionCallbacks: @unchecked Sendable {
   // Unchecked: written once, before anybody else sees it.
   let pointer: OpaquePointer?
@@ -31,7 +31,7 @@ internal import CNghttp2
     }
     unsafe nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, _, _, user in
       unsafe withSession(user) {
-        $0.counters.faultsReceived += 1
+        $0.state.value.counters.faultsReceived += 1
         return 0
       }
     }
@@ -59,19 +59,19 @@ private func withSession(_ user: UnsafeMutableRawPointer?, _ body: (HTTP2Session
 /// What the library asks for when a stream may send: how much there is, without a copy.
 let readOutbound: nghttp2_data_source_read_callback = { session, id, _, length, flags, source, user in
   unsafe Unmanaged<HTTP2Session>.fromOpaque(user!)._withUnsafeGuaranteedRef { this in
-    let stream = unsafe this.streams.slots[Int(source!.pointee.fd)]
-    let pending = stream.pending
-    if pending == 0, !stream.outboundEnded {
-      stream.deferred = true
+    let stream = unsafe this.state.value.streams.inSlot(source!.pointee.fd)
+    let pending = stream.value.pending
+    if pending == 0, !stream.value.outboundEnded {
+      stream.value.deferred = true
       return Int(NGHTTP2_ERR_DEFERRED.rawValue)
     }
     let count = min(pending, length)
     var answer = NGHTTP2_DATA_FLAG_NO_COPY.rawValue
-    if count == pending, stream.outboundEnded {
+    if count == pending, stream.value.outboundEnded {
       answer |= NGHTTP2_DATA_FLAG_EOF.rawValue
-      switch stream.trailersOut {
+      switch stream.value.trailersOut {
       case .none:
-        stream.localEnded = true
+        stream.value.localEnded = true
       case .fixed(let trailers):
         answer |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
         unsafe nghttp2_submit_trailer(session, id, trailers.fields, trailers.count)
@@ -96,15 +96,15 @@ extension HTTP2Session {
   fileprivate func onBeginFrame(_ header: nghttp2_frame_hd) -> Int32 {
     switch header.type {
     case headersType, dataType:
-      if role == .server, header.stream_id <= highestRemoteID { checkClosedStream(header) }
+      if role == .server, header.stream_id <= state.value.highestRemoteID { checkClosedStream(header) }
     case UInt8(NGHTTP2_WINDOW_UPDATE.rawValue), UInt8(NGHTTP2_RST_STREAM.rawValue),
       UInt8(NGHTTP2_GOAWAY.rawValue):
       break
     case UInt8(NGHTTP2_PRIORITY.rawValue):
-      counters.controlFramesReceived += 1
+      state.value.counters.controlFramesReceived += 1
       if header.stream_id == 0 { terminate(.protocolError) }
     default:
-      counters.controlFramesReceived += 1
+      state.value.counters.controlFramesReceived += 1
     }
     return 0
   }
@@ -113,8 +113,8 @@ extension HTTP2Session {
   /// library lets most of these pass; a late frame on a stream that we reset is no fault.
   private func checkClosedStream(_ header: nghttp2_frame_hd) {
     let id = header.stream_id
-    guard id & 1 == 1, streams.open(id) == nil, !resetByUs.contains(id) else { return }
-    if endedByPeer.contains(id) {
+    guard id & 1 == 1, state.value.streams.open(id) == nil, !state.value.resetByUs.contains(id) else { return }
+    if state.value.endedByPeer.contains(id) {
       terminate(.streamClosed)
     } else if header.type == headersType {
       terminate(.protocolError)
@@ -125,13 +125,13 @@ extension HTTP2Session {
     guard unsafe frame.pointee.hd.type == headersType else { return 0 }
     let id = unsafe frame.pointee.hd.stream_id
     if unsafe role == .server && frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
-      _ = streams.insert(id)
-      highestRemoteID = max(highestRemoteID, id)
-      counters.streamsOpened += 1
-    } else if let stream = streams.open(id) {
-      stream.headerListBytes = 0
+      _ = state.value.streams.insert(id)
+      state.value.highestRemoteID = max(state.value.highestRemoteID, id)
+      state.value.counters.streamsOpened += 1
+    } else if let stream = state.value.streams.open(id) {
+      stream.value.headerListBytes = 0
       // A client knows only from the fields whether these are trailers; see onFrame.
-      stream.receivesTrailers = unsafe role == .server || frame.pointee.headers.cat != NGHTTP2_HCAT_RESPONSE
+      stream.value.receivesTrailers = unsafe role == .server || frame.pointee.headers.cat != NGHTTP2_HCAT_RESPONSE
     }
     return 0
   }
@@ -139,27 +139,27 @@ extension HTTP2Session {
   fileprivate func onHeader(
     _ id: Int32, _ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int
   ) -> Int32 {
-    guard let stream = streams.open(id) else { return 0 }
-    stream.headerListBytes &+= nameCount &+ valueCount &+ 32
-    guard stream.headerListBytes <= limits.maxHeaderListBytes else {
+    guard let stream = state.value.streams.open(id) else { return 0 }
+    stream.value.headerListBytes &+= nameCount &+ valueCount &+ 32
+    guard stream.value.headerListBytes <= limits.maxHeaderListBytes else {
       return Int32(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
     }
-    if stream.receivesTrailers {
-      unsafe stream.trailers.append(name: name, nameCount, value: value, valueCount)
+    if stream.value.receivesTrailers {
+      unsafe stream.value.trailers.append(name: name, nameCount, value: value, valueCount)
     } else {
-      unsafe stream.headers.append(name: name, nameCount, value: value, valueCount)
+      unsafe stream.value.headers.append(name: name, nameCount, value: value, valueCount)
     }
     return 0
   }
 
   fileprivate func onData(_ id: Int32, _ bytes: UnsafeBufferPointer<UInt8>) -> Int32 {
-    guard let stream = streams.open(id), !stream.discards else {
-      connectionCredit += bytes.count
+    guard let stream = state.value.streams.open(id), !stream.value.discards else {
+      state.value.connectionCredit += bytes.count
       return 0
     }
-    unsafe stream.received.append(contentsOf: bytes)
-    unreadBytes &+= bytes.count
-    stream.uncredited &+= bytes.count
+    unsafe stream.value.received.append(contentsOf: bytes)
+    state.value.unreadBytes &+= bytes.count
+    stream.value.uncredited &+= bytes.count
     return 0
   }
 
@@ -168,30 +168,30 @@ extension HTTP2Session {
     switch header.type {
     case dataType:
       let ends = header.flags & endStreamFlag != 0
-      if header.length == 0, !ends { counters.controlFramesReceived += 1 }
-      guard let stream = streams.open(header.stream_id) else { break }
-      if ends { stream.remoteEnded = true }
-      if !stream.discards, ends || header.length > 0 { events.append(.data(stream.handle, endStream: ends)) }
+      if header.length == 0, !ends { state.value.counters.controlFramesReceived += 1 }
+      guard let stream = state.value.streams.open(header.stream_id) else { break }
+      if ends { stream.value.remoteEnded = true }
+      if !stream.value.discards, ends || header.length > 0 { state.value.events.append(.data(stream.value.handle, endStream: ends)) }
     case headersType:
-      guard let stream = streams.open(header.stream_id) else { break }
+      guard let stream = state.value.streams.open(header.stream_id) else { break }
       onHeaderList(stream, endStream: header.flags & endStreamFlag != 0)
     case UInt8(NGHTTP2_RST_STREAM.rawValue):
-      counters.resetsReceived += 1
-      streams.open(header.stream_id)?.resetByPeer = true
+      state.value.counters.resetsReceived += 1
+      state.value.streams.open(header.stream_id)?.value.resetByPeer = true
     case UInt8(NGHTTP2_SETTINGS.rawValue) where header.flags & ackFlag == 0:
-      events.append(.settings)
+      state.value.events.append(.settings)
     case UInt8(NGHTTP2_PING.rawValue):
       if header.flags & ackFlag == 0 {
-        events.append(.pingReceived)
+        state.value.events.append(.pingReceived)
       } else {
         let opaque = unsafe withUnsafeBytes(of: frame.pointee.ping.opaque_data) {
           unsafe $0.loadUnaligned(as: UInt64.self)
         }
-        events.append(.pingAcknowledged(opaque))
+        state.value.events.append(.pingAcknowledged(opaque))
       }
     case UInt8(NGHTTP2_GOAWAY.rawValue):
       let goAway = unsafe frame.pointee.goaway
-      unsafe events.append(
+      unsafe state.value.events.append(
         .goAway(lastStreamID: goAway.last_stream_id, HTTP2ErrorCode(rawValue: goAway.error_code)))
     default:
       break
@@ -199,46 +199,46 @@ extension HTTP2Session {
     return 0
   }
 
-  private func onHeaderList(_ stream: StreamState, endStream: Bool) {
-    if endStream { stream.remoteEnded = true }
-    guard !stream.discards else { return }
+  private func onHeaderList(_ stream: Pinned<StreamState>, endStream: Bool) {
+    if endStream { stream.value.remoteEnded = true }
+    guard !stream.value.discards else { return }
     guard role == .client else {
-      events.append(stream.receivesTrailers ? .trailers(stream.handle) : .headers(stream.handle, endStream: endStream))
+      state.value.events.append(stream.value.receivesTrailers ? .trailers(stream.value.handle) : .headers(stream.value.handle, endStream: endStream))
       return
     }
-    let block = stream.receivesTrailers ? stream.trailers : stream.headers
+    let block = stream.value.receivesTrailers ? stream.value.trailers : stream.value.headers
     guard let status = block.first(":status") else {
-      if stream.receivesTrailers { events.append(.trailers(stream.handle)) }
+      if stream.value.receivesTrailers { state.value.events.append(.trailers(stream.value.handle)) }
       return
     }
     // 1xx announces a response and is none.
     if block.bytes[status.value].first == UInt8(ascii: "1") {
-      stream.headers.removeAll()
-      stream.trailers.removeAll()
+      stream.value.headers.removeAll()
+      stream.value.trailers.removeAll()
       return
     }
-    if stream.receivesTrailers {
-      swap(&stream.headers, &stream.trailers)
-      stream.trailers.removeAll()
+    if stream.value.receivesTrailers {
+      swap(&stream.value.headers, &stream.value.trailers)
+      stream.value.trailers.removeAll()
     }
-    events.append(.headers(stream.handle, endStream: endStream))
+    state.value.events.append(.headers(stream.value.handle, endStream: endStream))
   }
 
   fileprivate func onFrameSent(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
     let header = unsafe frame.pointee.hd
     switch header.type {
     case headersType, dataType:
-      guard header.flags & endStreamFlag != 0, let stream = streams.open(header.stream_id) else { break }
-      stream.localEnded = true
-      if role == .server, !stream.remoteEnded { endedEarly.append(header.stream_id) }
+      guard header.flags & endStreamFlag != 0, let stream = state.value.streams.open(header.stream_id) else { break }
+      stream.value.localEnded = true
+      if role == .server, !stream.value.remoteEnded { state.value.endedEarly.append(header.stream_id) }
     case UInt8(NGHTTP2_RST_STREAM.rawValue):
-      counters.resetsSent += 1
-      resetByUs.insert(header.stream_id)
-      let stream = streams.open(header.stream_id)
+      state.value.counters.resetsSent += 1
+      state.value.resetByUs.insert(header.stream_id)
+      let stream = state.value.streams.open(header.stream_id)
       let code = unsafe HTTP2ErrorCode(rawValue: frame.pointee.rst_stream.error_code)
-      // A reset that nobody here asked for: the peer broke a rule on this stream.
-      if stream?.resetByUs != true, code != .noError { counters.faultsReceived += 1 }
-      stream?.resetByUs = true
+      // A reset that nobody here asked for: the peer broke a rule on this stream.value.
+      if stream?.value.resetByUs != true, code != .noError { state.value.counters.faultsReceived += 1 }
+      stream?.value.resetByUs = true
     default:
       break
     }
@@ -258,35 +258,35 @@ extension HTTP2Session {
     _ frame: UnsafePointer<nghttp2_frame>, _ header: UnsafePointer<UInt8>, _ count: Int, slot: Int32
   ) -> Int32 {
     // The library may send many frames in one go; it is told to stop as `send(upTo:_:)` would.
-    guard memory.scratchCount < sendLimit else { return Int32(NGHTTP2_ERR_WOULDBLOCK.rawValue) }
-    let stream = streams.slots[Int(slot)]
+    guard memory.scratchCount < state.value.sendLimit else { return Int32(NGHTTP2_ERR_WOULDBLOCK.rawValue) }
+    let stream = state.value.streams.inSlot(slot)
     unsafe memory.appendToSend(header, 9)
-    unsafe stream.outbound.withUnsafeBytes { bytes in
+    unsafe stream.value.outbound.withUnsafeBytes { bytes in
       guard count > 0, let start = bytes.baseAddress else { return }
-      unsafe memory.appendToSend(start + stream.outboundStart, count)
+      unsafe memory.appendToSend(start + stream.value.outboundStart, count)
     }
-    stream.outboundStart &+= count
-    outboundBytes &-= count
-    if stream.outboundStart == stream.outbound.count {
-      stream.outbound.removeAll(keepingCapacity: true)
-      stream.outboundStart = 0
-    } else if stream.outboundStart > 64 * 1024 {
-      stream.outbound.removeFirst(stream.outboundStart)
-      stream.outboundStart = 0
+    stream.value.outboundStart &+= count
+    state.value.outboundBytes &-= count
+    if stream.value.outboundStart == stream.value.outbound.count {
+      stream.value.outbound.removeAll(keepingCapacity: true)
+      stream.value.outboundStart = 0
+    } else if stream.value.outboundStart > 64 * 1024 {
+      stream.value.outbound.removeFirst(stream.value.outboundStart)
+      stream.value.outboundStart = 0
     }
-    if stream.pending <= stream.drainMark {
-      stream.drainMark = -1
-      events.append(.drained(stream.handle))
+    if stream.value.pending <= stream.value.drainMark {
+      stream.value.drainMark = -1
+      state.value.events.append(.drained(stream.value.handle))
     }
     return 0
   }
 
   fileprivate func onClose(_ id: Int32, _ code: HTTP2ErrorCode) -> Int32 {
-    guard let stream = streams.open(id) else { return 0 }
-    streams.remove(id)
-    stream.isClosed = true
-    if stream.remoteEnded || stream.resetByPeer { endedByPeer.insert(id) }
-    events.append(.closed(stream.handle, code))
+    guard let stream = state.value.streams.open(id) else { return 0 }
+    state.value.streams.remove(id)
+    stream.value.isClosed = true
+    if stream.value.remoteEnded || stream.value.resetByPeer { state.value.endedByPeer.insert(id) }
+    state.value.events.append(.closed(stream.value.handle, code))
     return 0
   }
 }

@@ -3,69 +3,69 @@ internal import CNghttp2
 extension HTTP2Session {
   // MARK: Reading a stream
 
-  /// Swaps a stream's header list with `block`, which should be empty: its memory is used for the next stream.
+  /// Swaps a stream's header list with `block`, which should be empty: its memory is used for the next stream.value.
   package func exchangeHeaders(of handle: StreamHandle, with block: inout HeaderBlock) {
-    guard let stream = streams.held(handle) else { return }
-    swap(&stream.headers, &block)
+    guard let stream = state.value.streams.held(handle) else { return }
+    swap(&stream.value.headers, &block)
   }
 
   /// As ``exchangeHeaders(of:with:)``, for the trailers.
   package func exchangeTrailers(of handle: StreamHandle, with block: inout HeaderBlock) {
-    guard let stream = streams.held(handle) else { return }
-    swap(&stream.trailers, &block)
+    guard let stream = state.value.streams.held(handle) else { return }
+    swap(&stream.value.trailers, &block)
   }
 
   /// Bytes that arrived on this stream and were not taken yet.
   package func unreadCount(of handle: StreamHandle) -> Int {
-    streams.held(handle)?.unread ?? 0
+    state.value.streams.held(handle)?.value.unread ?? 0
   }
 
   /// Hands out the unread bytes; `body` answers how many of them it took. It must not call the session's `receive`.
   package func withReceived<E: Error>(
     _ handle: StreamHandle, _ body: (RawSpan) throws(E) -> Int
   ) throws(E) {
-    guard let stream = streams.held(handle) else { return }
+    guard let stream = state.value.streams.held(handle) else { return }
     // Out of the stream while it is lent: what `body` does to the session cannot touch it.
     var received: [UInt8] = []
-    swap(&received, &stream.received)
+    swap(&received, &stream.value.received)
     let taken: Int
     do {
-      taken = try unsafe body(received.span.bytes.extracting(stream.receivedStart..<received.count))
+      taken = try unsafe body(received.span.bytes.extracting(stream.value.receivedStart..<received.count))
     } catch {
-      swap(&received, &stream.received)
+      swap(&received, &stream.value.received)
       throw error
     }
-    guard stream.id == handle.id else { return }
-    swap(&received, &stream.received)
-    stream.receivedStart += taken
-    unreadBytes -= taken
-    if stream.receivedStart == stream.received.count {
-      stream.received.removeAll(keepingCapacity: true)
-      stream.receivedStart = 0
-    } else if stream.receivedStart > 32 * 1024, stream.receivedStart * 2 > stream.received.count {
-      stream.received.removeFirst(stream.receivedStart)
-      stream.receivedStart = 0
+    guard stream.value.id == handle.id else { return }
+    swap(&received, &stream.value.received)
+    stream.value.receivedStart += taken
+    state.value.unreadBytes -= taken
+    if stream.value.receivedStart == stream.value.received.count {
+      stream.value.received.removeAll(keepingCapacity: true)
+      stream.value.receivedStart = 0
+    } else if stream.value.receivedStart > 32 * 1024, stream.value.receivedStart * 2 > stream.value.received.count {
+      stream.value.received.removeFirst(stream.value.receivedStart)
+      stream.value.receivedStart = 0
     }
   }
 
   /// Gives the peer its window back for all bytes received but the last `kept` ones, so that it may send more.
   package func giveCredit(_ handle: StreamHandle, keeping kept: Int) {
-    guard let stream = streams.held(handle), stream.uncredited > kept else { return }
-    let credit = stream.uncredited - kept
-    stream.uncredited = kept
-    connectionCredit += credit
-    if !stream.remoteEnded, !stream.isClosed {
+    guard let stream = state.value.streams.held(handle), stream.value.uncredited > kept else { return }
+    let credit = stream.value.uncredited - kept
+    stream.value.uncredited = kept
+    state.value.connectionCredit += credit
+    if !stream.value.remoteEnded, !stream.value.isClosed {
       unsafe nghttp2_session_consume_stream(session, handle.id, credit)
     }
   }
 
   /// The caller is done with a closed stream: its memory and its slot may be used again.
   package func release(_ handle: StreamHandle) {
-    guard let stream = streams.held(handle), stream.isClosed else { return }
-    connectionCredit += stream.uncredited
-    outboundBytes -= stream.pending
-    unreadBytes -= stream.unread
-    streams.release(stream)
+    guard let stream = state.value.streams.held(handle), stream.value.isClosed else { return }
+    state.value.connectionCredit += stream.value.uncredited
+    state.value.outboundBytes -= stream.value.pending
+    state.value.unreadBytes -= stream.value.unread
+    state.value.streams.release(stream)
   }
 
   // MARK: Writing a stream
@@ -74,36 +74,36 @@ extension HTTP2Session {
   package func request(_ headers: HeaderBlock, endStream: Bool) throws(HTTP2Error) -> StreamHandle {
     let next = unsafe nghttp2_session_get_next_stream_id(session)
     guard next < 1 << 31 - 1 else { throw HTTP2Error(.local, "stream ids are used up") }
-    let stream = streams.insert(Int32(next))
-    stream.outboundEnded = endStream
-    stream.hasProvider = !endStream
+    let stream = state.value.streams.insert(Int32(next))
+    stream.value.outboundEnded = endStream
+    stream.value.hasProvider = !endStream
     let id = unsafe headers.withNameValues { list, count in
       guard !endStream else { return unsafe nghttp2_submit_request(session, nil, list, count, nil, nil) }
       var provider = unsafe dataProvider(stream)
       return unsafe nghttp2_submit_request(session, nil, list, count, &provider, nil)
     }
-    guard id == stream.id else {
-      streams.remove(stream.id)
-      streams.release(stream)
+    guard id == stream.value.id else {
+      state.value.streams.remove(stream.value.id)
+      state.value.streams.release(stream)
       throw Self.error(.local, Int(id))
     }
-    stream.localEnded = endStream
-    counters.streamsOpened += 1
-    return stream.handle
+    stream.value.localEnded = endStream
+    state.value.counters.streamsOpened += 1
+    return stream.value.handle
   }
 
   /// Starts a response whose bytes follow with ``write(_:_:)`` and whose trailers with ``finish(_:trailers:)``.
   package func respond(_ handle: StreamHandle, _ headers: StaticHeaders) {
-    guard let stream = streams.held(handle), !stream.isClosed, !stream.hasProvider else { return }
-    stream.hasProvider = true
+    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.hasProvider else { return }
+    stream.value.hasProvider = true
     var provider = unsafe dataProvider(stream)
     unsafe nghttp2_submit_response(session, handle.id, headers.fields, headers.count, &provider)
   }
 
   /// As ``respond(_:_:)``, with headers of this call. With `endStream` they are the whole response.
   package func respond(_ handle: StreamHandle, _ headers: HeaderBlock, endStream: Bool) {
-    guard let stream = streams.held(handle), !stream.isClosed, !stream.hasProvider else { return }
-    stream.hasProvider = true
+    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.hasProvider else { return }
+    stream.value.hasProvider = true
     unsafe headers.withNameValues { list, count in
       guard !endStream else {
         unsafe nghttp2_submit_response(session, handle.id, list, count, nil)
@@ -117,12 +117,12 @@ extension HTTP2Session {
   /// Lets `body` append bytes to send; returns how many wait on this stream now.
   @discardableResult
   package func write(_ handle: StreamHandle, _ body: (inout [UInt8]) -> Void) -> Int {
-    guard let stream = streams.held(handle), !stream.isClosed, !stream.outboundEnded else { return 0 }
-    let before = stream.outbound.count
-    body(&stream.outbound)
-    outboundBytes += stream.outbound.count - before
+    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.outboundEnded else { return 0 }
+    let before = stream.value.outbound.count
+    body(&stream.value.outbound)
+    state.value.outboundBytes += stream.value.outbound.count - before
     resume(stream)
-    return stream.pending
+    return stream.value.pending
   }
 
   /// Ends our half after the bytes written so far: a request's end (client).
@@ -141,40 +141,40 @@ extension HTTP2Session {
   }
 
   private func finish(_ handle: StreamHandle, with trailers: StreamState.Trailers) {
-    guard let stream = streams.held(handle), !stream.isClosed, !stream.outboundEnded else { return }
-    stream.outboundEnded = true
-    stream.trailersOut = trailers
+    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.outboundEnded else { return }
+    stream.value.outboundEnded = true
+    stream.value.trailersOut = trailers
     resume(stream)
   }
 
-  private func resume(_ stream: StreamState) {
-    guard stream.deferred else { return }
-    stream.deferred = false
-    unsafe nghttp2_session_resume_data(session, stream.id)
+  private func resume(_ stream: Pinned<StreamState>) {
+    guard stream.value.deferred else { return }
+    stream.value.deferred = false
+    unsafe nghttp2_session_resume_data(session, stream.value.id)
   }
 
   /// Bytes that were written on this stream and not sent.
   package func pendingCount(of handle: StreamHandle) -> Int {
-    streams.held(handle)?.pending ?? 0
+    state.value.streams.held(handle)?.value.pending ?? 0
   }
 
-  /// Asks for one ``HTTP2Event/drained(_:)`` once `mark` bytes or fewer wait on this stream.
+  /// Asks for one ``HTTP2Event/drained(_:)`` once `mark` bytes or fewer wait on this stream.value.
   package func notifyWhenDrained(_ handle: StreamHandle, to mark: Int) {
-    streams.held(handle)?.drainMark = mark
+    state.value.streams.held(handle)?.value.drainMark = mark
   }
 
   /// Ends a stream at once in both directions; what waited on it is dropped.
   package func reset(_ handle: StreamHandle, _ code: HTTP2ErrorCode) {
-    guard let stream = streams.held(handle), !stream.isClosed, !stream.resetByUs else { return }
-    stream.discards = true
-    stream.resetByUs = true
-    connectionCredit += stream.uncredited
-    stream.uncredited = 0
+    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.resetByUs else { return }
+    stream.value.discards = true
+    stream.value.resetByUs = true
+    state.value.connectionCredit += stream.value.uncredited
+    stream.value.uncredited = 0
     unsafe nghttp2_submit_rst_stream(session, flagNone, handle.id, code.rawValue)
   }
 
-  private func dataProvider(_ stream: StreamState) -> nghttp2_data_provider {
-    unsafe nghttp2_data_provider(source: nghttp2_data_source(fd: stream.slot), read_callback: readOutbound)
+  private func dataProvider(_ stream: Pinned<StreamState>) -> nghttp2_data_provider {
+    unsafe nghttp2_data_provider(source: nghttp2_data_source(fd: stream.value.slot), read_callback: readOutbound)
   }
 
   // MARK: The connection
@@ -185,7 +185,7 @@ extension HTTP2Session {
   }
 
   /// Streams that are open in either direction.
-  package var openStreamCount: Int { streams.count }
+  package var openStreamCount: Int { state.value.streams.count }
 
   /// False once ids are used up or the peer said that it will take no more requests (client).
   package var canRequest: Bool {

@@ -14,45 +14,23 @@ internal import CNghttp2
 
   package let role: Role
   package let limits: HTTP2Limits
-  package internal(set) var counters = HTTP2Counters()
-  /// Bytes that wait to be sent on all streams together.
-  package internal(set) var outboundBytes = 0
-  /// Bytes that arrived on all streams together and were not taken yet.
-  package internal(set) var unreadBytes = 0
-
+  let state: Pinned<SessionState>
   let memory: HTTP2Memory
   // Set once in init, deleted in deinit.
-  var session: OpaquePointer?
-  var streams = StreamTable()
-  var events: [HTTP2Event] = []
+  private(set) var session: OpaquePointer?
 
-  /// The highest id that the peer opened.
-  var highestRemoteID: Int32 = 0
-  /// Streams that the peer had ended when they closed: it may not use them any more.
-  var endedByPeer = RecentStreams(capacity: 64)
-  /// Streams that we reset: frames for them may still be under way.
-  var resetByUs = RecentStreams(capacity: 256)
-  /// Streams whose response ended before their request did.
-  var endedEarly: [Int32] = []
-  /// Window of the whole connection that has to be given back.
-  var connectionCredit = 0
-  var sendLimit = 0
-
-  private var controlFrames: TokenBucket
-  private var resets: TokenBucket
-  private var faults: TokenBucket
-  private var controlFramesSeen = 0
-  private var resetsSeen = 0
-  private var faultsSeen = 0
+  package var counters: HTTP2Counters { state.value.counters }
+  /// Bytes that wait to be sent on all streams together.
+  package var outboundBytes: Int { state.value.outboundBytes }
+  /// Bytes that arrived on all streams together and were not taken yet.
+  package var unreadBytes: Int { state.value.unreadBytes }
 
   /// Queues the preface and the first SETTINGS. `memory` is shared by all sessions of one thread.
   package init(role: Role, limits: HTTP2Limits, memory: HTTP2Memory) throws(HTTP2Error) {
     self.role = role
     self.limits = limits
     self.memory = memory
-    controlFrames = TokenBucket(limits.controlFrames)
-    resets = TokenBucket(limits.resetsReceived)
-    faults = TokenBucket(limits.faultsReceived)
+    state = Pinned(SessionState(limits))
 
     var option: OpaquePointer?
     guard unsafe nghttp2_option_new(&option) == 0 else { throw HTTP2Error(.local, "out of memory") }
@@ -74,6 +52,7 @@ internal import CNghttp2
 
   deinit {
     if let session = unsafe session { unsafe nghttp2_session_del(session) }
+    state.free()
   }
 
   private func submitSettings() throws(HTTP2Error) {
@@ -97,12 +76,12 @@ internal import CNghttp2
 
   // MARK: Bytes in
 
-  /// Parses everything in `bytes` and appends what it means to the events.
+  /// Parses everything in `bytes` and appends what it means to the state.value.events.
   ///
   /// `now` is in nanoseconds on any monotonic clock; the limits on control frames are measured by it. Throws when the
-  /// connection cannot go on: send what there is to send, then close. Never call it while events are being read.
+  /// connection cannot go on: send what there is to send, then close. Never call it while state.value.events are being read.
   package func receive(_ bytes: RawSpan, now: UInt64) throws(HTTP2Error) {
-    counters.bytesReceived += bytes.byteCount
+    state.value.counters.bytesReceived += bytes.byteCount
     let result = unsafe bytes.withUnsafeBytes { buffer in
       guard let start = buffer.baseAddress else { return 0 }
       return unsafe nghttp2_session_mem_recv(
@@ -113,77 +92,77 @@ internal import CNghttp2
   }
 
   private func checkLimits(_ now: UInt64) {
-    if counters.controlFramesReceived != controlFramesSeen {
-      let count = counters.controlFramesReceived - controlFramesSeen
-      controlFramesSeen = counters.controlFramesReceived
-      if !controlFrames.take(count, now: now) { terminate(.enhanceYourCalm) }
+    if state.value.counters.controlFramesReceived != state.value.controlFramesSeen {
+      let count = state.value.counters.controlFramesReceived - state.value.controlFramesSeen
+      state.value.controlFramesSeen = state.value.counters.controlFramesReceived
+      if !state.value.controlFrames.take(count, now: now) { terminate(.enhanceYourCalm) }
     }
-    if counters.resetsReceived != resetsSeen {
-      let count = counters.resetsReceived - resetsSeen
-      resetsSeen = counters.resetsReceived
-      if !resets.take(count, now: now) { terminate(.enhanceYourCalm) }
+    if state.value.counters.resetsReceived != state.value.resetsSeen {
+      let count = state.value.counters.resetsReceived - state.value.resetsSeen
+      state.value.resetsSeen = state.value.counters.resetsReceived
+      if !state.value.resets.take(count, now: now) { terminate(.enhanceYourCalm) }
     }
-    if counters.faultsReceived != faultsSeen {
-      let count = counters.faultsReceived - faultsSeen
-      faultsSeen = counters.faultsReceived
-      if !faults.take(count, now: now) { terminate(.enhanceYourCalm) }
+    if state.value.counters.faultsReceived != state.value.faultsSeen {
+      let count = state.value.counters.faultsReceived - state.value.faultsSeen
+      state.value.faultsSeen = state.value.counters.faultsReceived
+      if !state.value.faults.take(count, now: now) { terminate(.enhanceYourCalm) }
     }
     if unsafe nghttp2_session_get_outbound_queue_size(session) > limits.maxOutboundFrames {
       terminate(.enhanceYourCalm)
     }
   }
 
-  /// Swaps the events so far with `list`, which should be empty: its memory is used for the next ones.
+  /// Swaps the state.value.events so far with `list`, which should be empty: its memory is used for the next ones.
   package func exchangeEvents(with list: inout [HTTP2Event]) {
-    swap(&events, &list)
+    swap(&state.value.events, &list)
   }
 
   // MARK: Bytes out
 
   /// Calls `body` once with what is to be written, in order, if there is anything; stops above `limit` bytes.
   ///
-  /// The span is valid only within `body`, which must not call the session. Sending may add events.
+  /// The span is valid only within `body`, which must not call the session. Sending may add state.value.events.
   package func send(upTo limit: Int, _ body: (RawSpan) -> Void) throws(HTTP2Error) {
     giveConnectionCredit()
     memory.beginSend()
-    sendLimit = limit
+    state.value.sendLimit = limit
     while memory.scratchCount < limit {
       var frame: UnsafePointer<UInt8>?
       let count = unsafe nghttp2_session_mem_send(session, &frame)
       guard count >= 0 else { throw Self.error(.local, count) }
       if count > 0, let frame = unsafe frame {
         unsafe memory.appendToSend(frame, count)
-      } else if endedEarly.isEmpty {
+      } else if state.value.endedEarly.isEmpty {
         break
       } else {
         resetStreamsEndedEarly()
       }
     }
     guard memory.scratchCount > 0 else { return }
-    counters.bytesSent += memory.scratchCount
+    state.value.counters.bytesSent += memory.scratchCount
     memory.lendSent(body)
   }
 
   /// Without it a peer that never ends its requests would fill the connection with streams that are answered.
   private func resetStreamsEndedEarly() {
-    for id in endedEarly {
-      if let stream = streams.open(id), !stream.remoteEnded {
-        stream.discards = true
+    for id in state.value.endedEarly {
+      if let stream = state.value.streams.open(id), !stream.value.remoteEnded {
+        stream.value.discards = true
         unsafe nghttp2_submit_rst_stream(session, flagNone, id, HTTP2ErrorCode.noError.rawValue)
       }
     }
-    endedEarly.removeAll(keepingCapacity: true)
+    state.value.endedEarly.removeAll(keepingCapacity: true)
   }
 
   private func giveConnectionCredit() {
-    guard connectionCredit > 0 else { return }
-    unsafe nghttp2_session_consume_connection(session, connectionCredit)
-    connectionCredit = 0
+    guard state.value.connectionCredit > 0 else { return }
+    unsafe nghttp2_session_consume_connection(session, state.value.connectionCredit)
+    state.value.connectionCredit = 0
   }
 
   /// True when frames wait and flow control lets them go.
   package var wantsWrite: Bool {
-    unsafe nghttp2_session_want_write(session) != 0 || connectionCredit > 0
+    unsafe nghttp2_session_want_write(session) != 0 || state.value.connectionCredit > 0
   }
 
   /// Nothing is left to read or to write: close the connection at once, also when something was just written.

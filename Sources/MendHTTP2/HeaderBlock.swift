@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// A header list as it came off the wire: names and values in one array of bytes, in order.
 ///
 /// Names are lower case. Nothing is checked or decoded beyond what HTTP/2 requires.
@@ -11,9 +13,10 @@ package struct HeaderBlock: Sendable {
     package var value: Range<Int> { Int(start &+ nameCount)..<Int(start &+ nameCount &+ valueCount) }
   }
 
-  /// Every name, followed by its value.
+  /// Every name, followed by its value; then room. Only the fields say what is used.
   package private(set) var bytes: [UInt8] = []
   package private(set) var fields: [Field] = []
+  private var used = 0
 
   package init() {}
 
@@ -24,17 +27,51 @@ package struct HeaderBlock: Sendable {
   }
 
   package mutating func append(_ name: some Collection<UInt8>, _ value: some Collection<UInt8>) {
-    let start = bytes.count
-    bytes.append(contentsOf: name)
-    let end = bytes.count
-    bytes.append(contentsOf: value)
-    fields.append(Field(start: Int32(start), nameCount: Int32(end - start), valueCount: Int32(bytes.count - end)))
+    let (nameCount, valueCount) = (name.count, value.count)
+    makeRoom(nameCount + valueCount)
+    bytes.replaceSubrange(used..<(used + nameCount), with: name)
+    bytes.replaceSubrange((used + nameCount)..<(used + nameCount + valueCount), with: value)
+    note(nameCount, valueCount)
   }
 
   /// Forgets the fields and keeps the memory, for the next stream.
   package mutating func removeAll() {
-    bytes.removeAll(keepingCapacity: true)
+    used = 0
     fields.removeAll(keepingCapacity: true)
+  }
+
+  @inline(__always)
+  private mutating func note(_ nameCount: Int, _ valueCount: Int) {
+    fields.append(
+      Field(
+        start: Int32(truncatingIfNeeded: used), nameCount: Int32(truncatingIfNeeded: nameCount),
+        valueCount: Int32(truncatingIfNeeded: valueCount)))
+    used &+= nameCount &+ valueCount
+  }
+
+  @inline(__always)
+  private mutating func makeRoom(_ count: Int) {
+    if used &+ count > bytes.count { grow(count) }
+  }
+
+  @inline(never)
+  private mutating func grow(_ count: Int) {
+    let size = max(512, bytes.count * 2, used + count)
+    bytes.append(contentsOf: repeatElement(0, count: size - bytes.count))
+    fields.reserveCapacity(16)
+  }
+
+  /// The bytes in `range` begin with `prefix`.
+  package func hasPrefix(_ range: Range<Int>, _ prefix: StaticString) -> Bool {
+    guard range.count >= prefix.utf8CodeUnitCount, !range.isEmpty else { return false }
+    return unsafe bytes.withUnsafeBufferPointer { all in
+      unsafe equalBytes(all.baseAddress! + range.lowerBound, prefix.utf8Start, prefix.utf8CodeUnitCount)
+    }
+  }
+
+  package func hasSuffix(_ range: Range<Int>, _ suffix: StaticString) -> Bool {
+    guard range.count >= suffix.utf8CodeUnitCount, !range.isEmpty else { return false }
+    return hasPrefix((range.upperBound - suffix.utf8CodeUnitCount)..<range.upperBound, suffix)
   }
 
   /// The first field of this name.
@@ -67,10 +104,13 @@ package struct HeaderBlock: Sendable {
   mutating func append(
     name: UnsafePointer<UInt8>, _ nameCount: Int, value: UnsafePointer<UInt8>, _ valueCount: Int
   ) {
-    let start = bytes.count
-    unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: name, count: nameCount))
-    unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: value, count: valueCount))
-    fields.append(Field(start: Int32(start), nameCount: Int32(nameCount), valueCount: Int32(valueCount)))
+    makeRoom(nameCount &+ valueCount)
+    unsafe bytes.withUnsafeMutableBufferPointer { room in
+      guard let start = room.baseAddress else { return }
+      unsafe memcpy(start + used, name, nameCount)
+      unsafe memcpy(start + used + nameCount, value, valueCount)
+    }
+    note(nameCount, valueCount)
   }
 }
 

@@ -1,5 +1,5 @@
 /// One stream's state between the wire and its reader and writer. Recycled with its memory when the stream is released.
-final class StreamState {
+struct StreamState {
   let slot: Int32
   var id: Int32 = 0
 
@@ -49,7 +49,7 @@ final class StreamState {
   /// Arrays above this size are given back with their stream: one large message must not be paid for ever.
   private static let keptBytes = 16 * 1024
 
-  func recycle() {
+  mutating func recycle() {
     id = 0
     headers.removeAll()
     trailers.removeAll()
@@ -78,98 +78,105 @@ final class StreamState {
 ///
 /// Linear probing with backward-shift deletion: client ids count up by two, so entries rarely meet. Costs 227
 /// instructions a call less than the library's own map.
-struct StreamTable {
-  private var keys: [Int32]
-  private var values: [Int32]
-  private var mask: Int
-  private var openCount = 0
-  private(set) var slots: [StreamState] = []
+@safe
+struct StreamTable: ~Copyable {
+  private typealias Entry = (id: Int32, slot: Int32)
+
+  private var entries: UnsafeMutablePointer<Entry>
+  private var mask = 15
+  private(set) var count = 0
+  private var slots: [Pinned<StreamState>] = []
   private var freeSlots: [Int32] = []
 
   init() {
-    keys = Array(repeating: 0, count: 16)
-    values = Array(repeating: 0, count: 16)
-    mask = 15
+    unsafe entries = .allocate(capacity: 16)
+    unsafe entries.initialize(repeating: (0, 0), count: 16)
   }
 
-  var count: Int { openCount }
-  /// Streams that are open, or closed and not yet released.
-  var heldCount: Int { slots.count - freeSlots.count }
+  deinit {
+    unsafe entries.deallocate()
+    for stream in slots { stream.free() }
+  }
 
   @inline(__always)
-  func open(_ id: Int32) -> StreamState? {
+  func open(_ id: Int32) -> Pinned<StreamState>? {
     var index = Int(id &>> 1) & mask
-    while keys[index] != 0 {
-      if keys[index] == id { return slots[Int(values[index])] }
+    while unsafe entries[index].id != 0 {
+      if unsafe entries[index].id == id { return unsafe slots[Int(entries[index].slot)] }
       index = (index &+ 1) & mask
     }
     return nil
   }
 
   @inline(__always)
-  func held(_ handle: StreamHandle) -> StreamState? {
+  func held(_ handle: StreamHandle) -> Pinned<StreamState>? {
     guard Int(handle.slot) < slots.count, handle.slot >= 0 else { return nil }
     let stream = slots[Int(handle.slot)]
-    return stream.id == handle.id ? stream : nil
+    return stream.value.id == handle.id ? stream : nil
   }
 
-  mutating func insert(_ id: Int32) -> StreamState {
+  /// The stream in a slot that is known to be held.
+  @inline(__always)
+  func inSlot(_ slot: Int32) -> Pinned<StreamState> {
+    slots[Int(slot)]
+  }
+
+  mutating func insert(_ id: Int32) -> Pinned<StreamState> {
     let slot: Int32
     if let recycled = freeSlots.popLast() {
       slot = recycled
     } else {
       slot = Int32(slots.count)
-      slots.append(StreamState(slot: slot))
+      slots.append(Pinned(StreamState(slot: slot)))
     }
     let stream = slots[Int(slot)]
-    stream.id = id
-    openCount += 1
-    if openCount * 2 > keys.count { grow() }
-    place(id, slot)
+    stream.value.id = id
+    count += 1
+    if count * 2 > mask { grow() }
+    place((id, slot))
     return stream
   }
 
   /// The stream closed; its slot stays until ``release(_:)``.
   mutating func remove(_ id: Int32) {
     var hole = Int(id &>> 1) & mask
-    while keys[hole] != id {
-      guard keys[hole] != 0 else { return }
+    while unsafe entries[hole].id != id {
+      guard unsafe entries[hole].id != 0 else { return }
       hole = (hole &+ 1) & mask
     }
-    openCount -= 1
+    count -= 1
     var next = (hole &+ 1) & mask
-    while keys[next] != 0 {
-      let home = Int(keys[next] &>> 1) & mask
+    while unsafe entries[next].id != 0 {
+      let home = unsafe Int(entries[next].id &>> 1) & mask
       // Move an entry back only when its home is not between the hole and it.
       if ((next &- home) & mask) >= ((next &- hole) & mask) {
-        keys[hole] = keys[next]
-        values[hole] = values[next]
+        unsafe entries[hole] = entries[next]
         hole = next
       }
       next = (next &+ 1) & mask
     }
-    keys[hole] = 0
+    unsafe entries[hole] = (0, 0)
   }
 
-  mutating func release(_ stream: StreamState) {
-    stream.recycle()
-    freeSlots.append(stream.slot)
+  mutating func release(_ stream: Pinned<StreamState>) {
+    stream.value.recycle()
+    freeSlots.append(stream.value.slot)
   }
 
-  private mutating func place(_ id: Int32, _ slot: Int32) {
-    var index = Int(id &>> 1) & mask
-    while keys[index] != 0 { index = (index &+ 1) & mask }
-    keys[index] = id
-    values[index] = slot
+  private mutating func place(_ entry: Entry) {
+    var index = Int(entry.id &>> 1) & mask
+    while unsafe entries[index].id != 0 { index = (index &+ 1) & mask }
+    unsafe entries[index] = entry
   }
 
   private mutating func grow() {
-    let old = zip(keys, values).filter { $0.0 != 0 }
-    let size = keys.count * 2
-    keys = Array(repeating: 0, count: size)
-    values = Array(repeating: 0, count: size)
-    mask = size - 1
-    for (id, slot) in old { place(id, slot) }
+    let old = unsafe entries
+    let oldSize = mask + 1
+    unsafe entries = .allocate(capacity: oldSize * 2)
+    unsafe entries.initialize(repeating: (0, 0), count: oldSize * 2)
+    mask = oldSize * 2 - 1
+    for index in 0..<oldSize where unsafe old[index].id != 0 { place(unsafe old[index]) }
+    unsafe old.deallocate()
   }
 }
 

@@ -161,9 +161,7 @@ extension Metadata {
 
 extension HeaderBlock {
   func isBinary(_ field: Field) -> Bool {
-    let name = field.name
-    guard name.count > 4, bytes[name.upperBound - 1] == UInt8(ascii: "n") else { return false }
-    return bytes[(name.upperBound - 4)..<name.upperBound].elementsEqual("-bin".utf8)
+    hasSuffix(field.name, "-bin")
   }
 
   /// Names that belong to the protocol, not to the call's user.
@@ -172,7 +170,7 @@ extension HeaderBlock {
     guard let first = bytes[name].first else { return true }
     switch first {
     case UInt8(ascii: ":"): return true
-    case UInt8(ascii: "g"): return name.count >= 5 && bytes[name].starts(with: "grpc-".utf8)
+    case UInt8(ascii: "g"): return hasPrefix(name, "grpc-")
     case UInt8(ascii: "t"): return isName(field, "te")
     case UInt8(ascii: "c"): return isName(field, "content-type") || isName(field, "content-length")
     default: return false

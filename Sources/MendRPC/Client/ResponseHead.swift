@@ -6,7 +6,7 @@ enum ResponseHead {
   static func check(_ block: HeaderBlock) throws(RPCError) {
     if let error = httpError(block) { throw error }
     guard let type = block.first("content-type"),
-      block.bytes[type.value].starts(with: "application/grpc".utf8)
+      block.hasPrefix(type.value, "application/grpc")
     else {
       throw RPCError(.unknown, "the server's answer is no gRPC: its content-type is \(text(block, "content-type"))")
     }

@@ -20,7 +20,7 @@ struct RequestHead {
       case 7 where block.isName(field, ":method"):
         isPost = block.isValue(field, "POST")
       case 12 where block.isName(field, "content-type"):
-        isGRPC = Self.isGRPC(block.bytes[field.value])
+        isGRPC = Self.isGRPC(block, field.value)
       case 12 where block.isName(field, "grpc-timeout"):
         timeout = TimeoutText.parse(block.bytes[field.value])
         if timeout == nil {
@@ -40,9 +40,10 @@ struct RequestHead {
   }
 
   /// `application/grpc`, alone or followed by a subtype (`+proto`) or a parameter.
-  private static func isGRPC(_ value: ArraySlice<UInt8>) -> Bool {
-    guard value.starts(with: "application/grpc".utf8) else { return false }
-    let rest = value.dropFirst(16).first
-    return rest == nil || rest == UInt8(ascii: "+") || rest == UInt8(ascii: ";")
+  private static func isGRPC(_ block: HeaderBlock, _ value: Range<Int>) -> Bool {
+    guard block.hasPrefix(value, "application/grpc") else { return false }
+    guard value.count > 16 else { return true }
+    let next = block.bytes[value.lowerBound + 16]
+    return next == UInt8(ascii: "+") || next == UInt8(ascii: ";")
   }
 }

@@ -127,7 +127,7 @@ struct RouteTable: Sendable {
   func route(_ bytes: [UInt8], _ range: Range<Int>) -> Route? {
     var index = Self.hash(bytes, range) & mask
     while let entry = entries[index] {
-      if entry.path.count == range.count, entry.path.elementsEqual(bytes[range]) { return entry.route }
+      if Self.isEqual(entry.path, bytes, range) { return entry.route }
       index = (index + 1) & mask
     }
     return nil
@@ -144,10 +144,21 @@ struct RouteTable: Sendable {
       : RPCError(.unimplemented, "no service \(parts[1])")
   }
 
+  private static func isEqual(_ path: [UInt8], _ bytes: [UInt8], _ range: Range<Int>) -> Bool {
+    guard path.count == range.count else { return false }
+    let other = bytes.span.extracting(range)
+    let path = path.span
+    for index in path.indices where path[index] != other[index] { return false }
+    return true
+  }
+
   /// The end of a path tells more than its start, and its length too.
   private static func hash(_ bytes: [UInt8], _ range: Range<Int>) -> Int {
     var hash: UInt64 = UInt64(range.count)
-    for byte in bytes[range].suffix(16) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    let bytes = bytes.span
+    for index in max(range.lowerBound, range.upperBound - 16)..<range.upperBound {
+      hash = (hash ^ UInt64(bytes[index])) &* 0x100_0000_01b3
+    }
     return Int(truncatingIfNeeded: (hash >> 20) & 0x7fff_ffff)
   }
 }

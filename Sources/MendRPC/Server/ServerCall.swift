@@ -220,8 +220,9 @@ final class ServerCall: @unchecked Sendable {
   }
 
   private func wakeReader() {
-    reader?.resume()
+    guard let waiting = reader else { return }
     reader = nil
+    waiting.resume()
   }
 
   // MARK: Responses
@@ -269,6 +270,7 @@ final class ServerCall: @unchecked Sendable {
 
   func drained() {
     let waiting = writers
+    guard !waiting.isEmpty else { return }
     writers = []
     for continuation in waiting { continuation.resume() }
   }

@@ -1,0 +1,33 @@
+/// What a session knows beyond what the library keeps.
+struct SessionState: ~Copyable {
+  var streams = StreamTable()
+  var events: [HTTP2Event] = []
+  var counters = HTTP2Counters()
+  var outboundBytes = 0
+  var unreadBytes = 0
+
+  /// The highest id that the peer opened.
+  var highestRemoteID: Int32 = 0
+  /// Streams that the peer had ended when they closed: it may not use them any more.
+  var endedByPeer = RecentStreams(capacity: 64)
+  /// Streams that we reset: frames for them may still be under way.
+  var resetByUs = RecentStreams(capacity: 256)
+  /// Streams whose response ended before their request did.
+  var endedEarly: [Int32] = []
+  /// Window of the whole connection that has to be given back.
+  var connectionCredit = 0
+  var sendLimit = 0
+
+  var controlFrames: TokenBucket
+  var resets: TokenBucket
+  var faults: TokenBucket
+  var controlFramesSeen = 0
+  var resetsSeen = 0
+  var faultsSeen = 0
+
+  init(_ limits: HTTP2Limits) {
+    controlFrames = TokenBucket(limits.controlFrames)
+    resets = TokenBucket(limits.resetsReceived)
+    faults = TokenBucket(limits.faultsReceived)
+  }
+}
