@@ -42,9 +42,10 @@ extension Batch {
       if tiers.indices.contains(tier) { start(tier: tier, handed: handed, record) }
     case .tierStatusChanged(let tier, let status, let reason):
       if tiers.indices.contains(tier) { change(tier: tier, to: status, reason: reason, record) }
-    case .retried(let tier, let jobs, _):
+    case .retried(_, let jobs, _):
       for job in jobs where contains(job.job) { reopen(job) }
-      note(.tier(tier), from: "", to: "retried", reason: "", record)
+      // The changes of state that follow from it come as facts of their own.
+      generation += 1
     case .healed(let heal):
       healHistory.append(heal)
       if healHistory.count > Self.healHistoryLimit { healHistory.removeFirst() }

@@ -30,6 +30,8 @@ extension Core {
       let isOver = status(of: key).isFinal
       remember(command, batchID: batchID, reply: nil)
       if !isOver { intend(scope, attempts, grace: grace, on: key) }
+    } else {
+      for attempt in attempts { askToEnd(attempt, .cancelled, grace: grace) }
     }
     if attempts.isEmpty {
       let receipts = isRepeated ? receipts(of: endedAttempts(in: scope, of: key)) : []
@@ -146,7 +148,7 @@ extension Core {
 
   /// Cancels whose attempts are all gone are answered; those that are out of time say what is still there.
   mutating func answerCancels() {
-    if cancels.isEmpty { return }
+    turn.cancelsAreDue = false
     var waiting: [PendingCancel] = []
     for cancel in cancels {
       let remaining = cancel.attempts.filter { index.live.contains($0) }

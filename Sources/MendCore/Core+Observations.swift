@@ -82,21 +82,24 @@ extension Core {
     self.outage = outage
     index.deadlines.insert(
       Deadline(at: turn.now + limits.unreachableGrace, kind: .outage, batch: BatchKey(namespace: "", batchID: "")))
-    markOutage(outage)
+    for key in Set(index.live.map(\.batch)).union(index.waiting.keys).sorted() { mark(key, outage) }
   }
 
   private mutating func endOutage() {
     outage = nil
-    markOutage(nil)
+    for key in batches.keys.sorted() where batches[key]?.outage != nil { mark(key, nil) }
+    // An end that was asked for meanwhile may not have come through.
+    for attempt in index.live.sorted() where state(of: attempt)?.isEnding == true {
+      perform(.end(attempt, handle(of: attempt), grace: limits.defaultGrace))
+    }
     turn.schedulingIsDue = true
   }
 
-  private mutating func markOutage(_ outage: ExecutorOutage?) {
-    let affected = Set(index.live.map(\.batch)).union(index.waiting.keys)
-    for key in affected.sorted() {
-      batches[key]?.outage = outage
-      touch(key)
-    }
+  /// So that the batch's view shows it.
+  mutating func mark(_ key: BatchKey, _ outage: ExecutorOutage?) {
+    guard batches[key]?.outage != outage else { return }
+    batches[key]?.outage = outage
+    touch(key)
   }
 
   private mutating func noteDuplicate(_ attempt: AttemptKey, _ reference: String) {

@@ -54,7 +54,7 @@ extension Core {
       .map { (at: $0.submittedAt ?? $0.createdAt, key: $0.key) }
       .sorted { ($0.at, $0.key) < ($1.at, $1.key) }
     for (_, key) in bySubmission { numberSubmission(key) }
-    for attempt in index.live.sorted(by: { ($0.batch, $0.job, $0.number) < ($1.batch, $1.job, $1.number) }) {
+    for attempt in index.live.sorted() {
       adopt(attempt)
     }
     for key in batches.keys.sorted() {

@@ -69,6 +69,9 @@ extension Core {
     case .running, .completed, .failed, .cancelled:
       break
     }
+    if batch.submittedAt == nil {
+      throw .precondition("batch \(id) was cancelled before it was submitted", todo: "create another batch")
+    }
     if let running = batch.tiers.first(where: { $0.status == .running }) {
       let todo = running.cancelRequested ? "wait for its cancel" : "cancel tier \(running.number), or wait for its end"
       throw .precondition("tier \(running.number) is running", todo: todo)

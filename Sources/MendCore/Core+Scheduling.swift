@@ -3,10 +3,20 @@
 extension Core {
   /// Starts what can start. Costs what it starts and what it looks past, not what waits.
   mutating func schedule() {
-    turn.schedulingIsDue = false
-    for key in turn.touched { enqueue(key) }
-    // Nothing new is started where nobody could be asked what became of it.
-    guard outage == nil else { return }
+    repeat {
+      turn.schedulingIsDue = false
+      for key in turn.touched { enqueue(key) }
+      if let outage {
+        // Nothing new is started where nobody could be asked what became of it.
+        for key in turn.touched where index.waiting[key] != nil { mark(key, outage) }
+        return
+      }
+      pass()
+      // A job that was over at once may have started the next tier.
+    } while turn.schedulingIsDue
+  }
+
+  private mutating func pass() {
     var blocked: [Waiting] = []
     while let entry = index.ready.popFirst() {
       guard index.waiting[entry.batch] == entry else { continue }

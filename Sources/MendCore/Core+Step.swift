@@ -7,6 +7,8 @@ struct Turn {
   var touched: [BatchKey] = []
   /// Something changed that may let a job start.
   var schedulingIsDue = false
+  /// An attempt ended, or a cancel is out of time.
+  var cancelsAreDue = false
   /// What `wakeAt` said last.
   var announcedWake = Instant.distantFuture
 }
@@ -52,11 +54,8 @@ extension Core {
     turn.cause = Cause.clock
     fireDeadlines()
     turn.cause = cause
-    if turn.schedulingIsDue {
-      turn.schedulingIsDue = false
-      schedule()
-    }
-    answerCancels()
+    if turn.schedulingIsDue { schedule() }
+    if turn.cancelsAreDue { answerCancels() }
     for key in turn.touched { turn.output.afterCommit.append(.changed(key)) }
     let wake = nextDeadline
     if wake != turn.announcedWake {
@@ -100,6 +99,7 @@ extension Core {
     case .attemptEnded(let job, let number, _):
       let attempt = AttemptKey(batch: key, job: job, number: number)
       guard index.live.remove(attempt) != nil else { return }
+      turn.cancelsAreDue = true
       index.doubtful.remove(attempt)
       index.checks[attempt] = nil
       if let resources = batches[key]?.tiers[job.tier].jobs[job.index].attempts[number - 1].parameters.resources {

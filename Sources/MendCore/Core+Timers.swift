@@ -15,7 +15,7 @@ extension Core {
       case .batchTimeout:
         endAtBatchTimeout(deadline.batch)
       case .cancelTimeout:
-        break
+        turn.cancelsAreDue = true
       case .outage:
         giveUpUnreachable()
       case .retire:
@@ -86,8 +86,11 @@ extension Core {
   private mutating func mark(_ attempt: AttemptKey, _ place: Int, stalled: Bool, since: Instant?) {
     let mark: Instant? = stalled ? since ?? turn.now : nil
     // The second look is news as well: health turns when the suspicion is confirmed.
-    let isConfirmed = mark.map { turn.now - $0 >= limits.stuckConfirmation } ?? false
-    guard mark != since || isConfirmed else { return }
+    let isJustConfirmed = mark.map { mark in
+      let age = turn.now - mark
+      return age >= limits.stuckConfirmation && age < limits.stuckConfirmation * 2 + .seconds(1)
+    }
+    guard mark != since || isJustConfirmed == true else { return }
     batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].suspectedSince = mark
     touch(attempt.batch)
   }
@@ -125,7 +128,7 @@ extension Core {
   /// The grace is over: cancel, confirm, then fail. The ends go out again when the executor answers.
   private mutating func giveUpUnreachable() {
     guard let outage, outage.since + limits.unreachableGrace <= turn.now else { return }
-    for attempt in index.live.sorted(by: { ($0.batch, $0.job, $0.number) < ($1.batch, $1.job, $1.number) }) {
+    for attempt in index.live.sorted() {
       if state(of: attempt)?.isEnding == false {
         askToEnd(attempt, .healed(.nodeFailure), grace: limits.defaultGrace)
       }

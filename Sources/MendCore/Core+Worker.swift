@@ -226,23 +226,12 @@ extension Batch {
 extension Job {
   /// The next documents that nobody has, from the cursor on, in order.
   func nextPending(_ wanted: Int) -> [Int] {
-    var found: [Int] = []
-    found.reserveCapacity(wanted)
-    var position = claimCursor
-    while found.count < wanted, let next = assigned.next(from: position) {
-      if isPending(next) { found.append(next) }
-      position = next + 1
-    }
-    // The cursor is an optimisation: what lies before it is looked at when nothing is left behind it.
-    position = 0
-    while found.count < wanted, let next = assigned.next(from: position), next < claimCursor {
-      if isPending(next) { found.append(next) }
-      position = next + 1
+    var found = assigned.positions(from: claimCursor, limit: wanted, excluding: committed, failed, processing)
+    if found.count < wanted {
+      // The cursor is an optimisation: what lies before it is looked at when nothing is left behind it.
+      let before = assigned.positions(from: 0, limit: wanted - found.count, excluding: committed, failed, processing)
+      found.append(contentsOf: before.filter { $0 < claimCursor })
     }
     return found
-  }
-
-  private func isPending(_ position: Int) -> Bool {
-    !committed.contains(position) && !failed.contains(position) && !processing.contains(position)
   }
 }

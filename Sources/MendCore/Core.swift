@@ -83,7 +83,7 @@ public struct Limits: Hashable, Sendable {
   /// Late reports of one attempt that are recorded; more are refused all the same.
   public var staleReportsPerAttempt = 1000
   /// Calls that wait for cancels at once.
-  public var waitingCancels = 10_000
+  public var waitingCancels = 1000
 
   public init() {}
 }

@@ -131,6 +131,30 @@ public struct DocumentSet: Hashable, Sendable {
     }
   }
 
+  /// The first positions from `start` on that are here and in none of the others, at most `limit`, in order.
+  ///
+  /// Goes word by word: a million documents are looked through in microseconds.
+  public func positions(
+    from start: Int, limit: Int, excluding first: DocumentSet, _ second: DocumentSet, _ third: DocumentSet
+  ) -> [Int] {
+    var found: [Int] = []
+    var place = Swift.max(base, start >> 6)
+    while place < base + words.count, found.count < limit {
+      var word = words[place - base] & ~(first.word(place) | second.word(place) | third.word(place))
+      if place == start >> 6 { word &= UInt64.max << UInt64(start & 63) }
+      while word != 0, found.count < limit {
+        found.append((place << 6) + word.trailingZeroBitCount)
+        word &= word - 1
+      }
+      place += 1
+    }
+    return found
+  }
+
+  private func word(_ place: Int) -> UInt64 {
+    place >= base && place < base + words.count ? words[place - base] : 0
+  }
+
   /// Runs of neighbouring positions in order: how a set is written down.
   public var ranges: [Range<Int>] {
     var result: [Range<Int>] = []

@@ -39,7 +39,7 @@ public struct JobID: Hashable, Sendable, Comparable, CustomStringConvertible {
 
 /// Names one attempt. Its text form is the launch id: derived, never random, so that a launch whose answer was lost is
 /// found again instead of repeated.
-public struct AttemptKey: Hashable, Sendable, CustomStringConvertible {
+public struct AttemptKey: Hashable, Sendable, Comparable, CustomStringConvertible {
   public var batch: BatchKey
   public var job: JobID
   /// Counts from 1 within the job.
@@ -49,6 +49,10 @@ public struct AttemptKey: Hashable, Sendable, CustomStringConvertible {
     self.batch = batch
     self.job = job
     self.number = number
+  }
+
+  public static func < (left: AttemptKey, right: AttemptKey) -> Bool {
+    (left.batch, left.job, left.number) < (right.batch, right.job, right.number)
   }
 
   /// `NAMESPACE.BATCH.t0-j1.2`; the dot cannot occur in an id.
