@@ -4,7 +4,8 @@ public struct JSONEncodingOptions: Sendable {
   public enum EnumNames: Sendable { case short, schema }
   public enum WideIntegers: Sendable { case numbers, strings }
 
-  /// Scalars, enums, lists and maps at their default are written too. An enum whose zero is UNSPECIFIED counts as unset.
+  /// Scalars, enums, lists and maps at their default are written too. An enum whose zero is UNSPECIFIED counts as
+  /// unset.
   public var includeDefaults = true
   /// What is unset (messages, `optional` fields, unspecified enums) is written as null instead of left out.
   public var includeNulls = false

@@ -208,7 +208,7 @@ private struct JSONParser {
   private mutating func parseHex() throws(JSONDecodingError) -> UInt32 {
     guard index + 4 <= bytes.count else { throw fault("the text ends within a string") }
     let digits = String(decoding: bytes[index..<index + 4], as: UTF8.self)
-    guard digits.utf8.allSatisfy({ Unicode.Scalar($0).properties.isASCIIHexDigit }), let value = UInt32(digits, radix: 16)
+    guard digits.unicodeScalars.allSatisfy(\.properties.isASCIIHexDigit), let value = UInt32(digits, radix: 16)
     else { throw expected("four hexadecimal digits") }
     index += 4
     return value

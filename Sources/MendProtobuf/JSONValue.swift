@@ -154,11 +154,12 @@ enum JSONNumber {
     return .number(value)
   }
 
-  /// The shortest digits that read back as the same double; a whole one without ".0".
+  /// The shortest digits that read back as the same double; a whole one without ".0", but for -0.0.
   static func text(_ value: Double) -> String {
     guard value.isFinite else { return "null" }
     let text = value.description
-    return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+    // Many parsers read -0 as a whole number, which has no negative zero.
+    return text.hasSuffix(".0") && text != "-0.0" ? String(text.dropLast(2)) : text
   }
 
   /// A whole number in any of JSON's spellings: 7, -7, 7.0, 70e-1.

@@ -57,7 +57,8 @@ struct JSONTests {
     #expect(try canonical(Scalars { $0.int64 = 1; $0.mood = .negative }) == #"{"int64":"1","mood":"MOOD_NEGATIVE"}"#)
     #expect(try canonical(Kinds { $0.counts = ["b": 1, "a": 2] }) == #"{"counts":{"a":"2","b":"1"}}"#)
     #expect(try canonical(Kinds { $0.sourceURI = "u" }) == #"{"from":"u"}"#)
-    #expect(try canonical(Scalars { $0.double = .nan; $0.float = -.infinity }) == #"{"double":"NaN","float":"-Infinity"}"#)
+    let infinite = Scalars { $0.double = .nan; $0.float = -.infinity }
+    #expect(try canonical(infinite) == #"{"double":"NaN","float":"-Infinity"}"#)
     #expect(try canonical(Scalars { $0.bytes = [0xfb, 0xff] }) == #"{"bytes":"+/8="}"#)
     #expect(try canonical(Scalars { $0.mood = .unrecognized(9) }) == #"{"mood":9}"#)
   }
@@ -178,7 +179,8 @@ struct JSONValueTests {
 
   @Test("Times are RFC 3339 in UTC", arguments: [
     (0, 0, "1970-01-01T00:00:00Z"), (-1, 500_000_000, "1969-12-31T23:59:59.500Z"),
-    (951_782_400, 1_000, "2000-02-29T00:00:00.000001Z"), (253_402_300_799, 999_999_999, "9999-12-31T23:59:59.999999999Z"),
+    (951_782_400, 1_000, "2000-02-29T00:00:00.000001Z"),
+    (253_402_300_799, 999_999_999, "9999-12-31T23:59:59.999999999Z"),
     (-62_135_596_800, 0, "0001-01-01T00:00:00Z"), (1_769_860_800, 0, "2026-01-31T12:00:00Z"),
   ] as [(Int64, Int64, String)])
   func times(seconds: Int64, nanos: Int64, text: String) {

@@ -66,6 +66,8 @@ extension String {
   /// Bytes from hexadecimal digits; blanks are left out.
   var bytes: [UInt8] {
     let digits = Array(filter { !$0.isWhitespace })
-    return stride(from: 0, to: digits.count, by: 2).compactMap { UInt8(String(digits[$0...min($0 + 1, digits.count - 1)]), radix: 16) }
+    return stride(from: 0, to: digits.count, by: 2).compactMap { start in
+      UInt8(String(digits[start..<min(start + 2, digits.count)]), radix: 16)
+    }
   }
 }

@@ -33,7 +33,8 @@ struct GoldenTests {
   @Test("Messages of every kind are the copies that MendProtobufTests compile")
   func messages() throws {
     let outputs = compile(
-      ["google/protobuf/struct.proto", "google/protobuf/wrappers.proto", "kinds.proto"], in: ["Schemas"], rpcModule: nil)
+      ["google/protobuf/struct.proto", "google/protobuf/wrappers.proto", "kinds.proto"], in: ["Schemas"],
+      rpcModule: nil)
     #expect(outputs.count == 4)
     for output in outputs where output.name != Compiler.listName {
       try compare(output, in: "MendProtobufTests/Generated")
@@ -66,7 +67,7 @@ struct GoldenTests {
       "func unary(_ request: A, context: ServerContext) async throws(RPCError) -> B",
       "func up(_ requests: RequestStream<A>, context: ServerContext) async throws(RPCError) -> B",
       "func down(_ request: A, writer: ResponseWriter<B>, context: ServerContext) async throws(RPCError)",
-      "func both(_ requests: RequestStream<A>, writer: ResponseWriter<B>, context: ServerContext) async throws(RPCError)",
+      "func both(_ requests: RequestStream<A>, writer: ResponseWriter<B>, context: ServerContext)",
       "router.bidirectional(Shapes.Methods.both) {",
       "requests: @escaping @Sendable (RequestWriter<A>) async throws(RPCError) -> Void",
       ") async throws(RPCError) -> ResponseStream<B> {",

@@ -70,7 +70,8 @@ struct ParsingTests {
 
   @Test("Types of Swift and the runtime are qualified where a schema declares their name")
   func hiddenTypes() {
-    let text = generate("message String { string text = 1; } message Reader { Bool a = 1; bool b = 2; } enum Bool { X = 0; }")
+    let text = generate(
+      "message String { string text = 1; } message Reader { Bool a = 1; bool b = 2; } enum Bool { X = 0; }")
     #expect(text.contains("public var text: Swift.String = \"\""))
     #expect(text.contains("from reader: inout MendProtobuf.Reader"))
     #expect(text.contains("public var a = Bool()"))
@@ -109,7 +110,8 @@ struct ParsingTests {
   }
 
   @Test("Names become Swift's", arguments: [
-    ("batch_id", "batchID"), ("source_uri", "sourceURI"), ("ray_dashboard_url", "rayDashboardURL"), ("job_ids", "jobIDs"),
+    ("batch_id", "batchID"), ("source_uri", "sourceURI"), ("ray_dashboard_url", "rayDashboardURL"),
+    ("job_ids", "jobIDs"),
     ("id", "id"), ("uri", "uri"), ("id_of", "idOf"), ("already_camelCase", "alreadyCamelCase"), ("in", "`in`"),
     ("_x", "x"), ("a__b", "aB"), ("UPPER_CASE", "upperCase"), ("field1_2", "field12"),
   ])

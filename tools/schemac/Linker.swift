@@ -107,10 +107,10 @@ struct Linker {
       for index in file.services[service].methods.indices {
         var method = file.services[service].methods[index]
         for path in [\ServiceDeclaration.Method.input, \.output] {
-          let location = if case .unresolved(let name) = method[keyPath: path] { name.location } else { method.name.location }
+          guard case .unresolved(let name) = method[keyPath: path] else { continue }
           method[keyPath: path] = resolve(method[keyPath: path], in: scope)
-          if case .enumeration(let name) = method[keyPath: path] {
-            diagnostics.report("a method takes and returns messages; '\(name)' is an enum", at: location)
+          if case .enumeration(let fullName) = method[keyPath: path] {
+            diagnostics.report("a method takes and returns messages; '\(fullName)' is an enum", at: name.location)
           }
         }
         file.services[service].methods[index] = method

@@ -245,7 +245,9 @@ extension Parser {
   func doc(from start: Token, to end: Token? = nil) -> [String] {
     var lines: [String] = []
     let previousLine = previous(start)?.location.line
-    if let comment = start.comments.last, comment.lastLine == start.location.line - 1, comment.firstLine != previousLine {
+    if let comment = start.comments.last, comment.lastLine == start.location.line - 1,
+      comment.firstLine != previousLine
+    {
       lines = comment.lines
     }
     if let end, let comment = current.comments.first, comment.firstLine == end.location.line {

@@ -1,12 +1,12 @@
 /// How the schema's names become Swift's.
 ///
-/// Types: the package is dropped, nested types stay nested; the packages below `google` and `grpc`, which are everybody's,
-/// give their types the prefix `Google` and `GRPC`. Fields and cases: lowerCamelCase, a last word id, ids, uri or url in
-/// capitals (`batch_id` is `batchID`); cases without their enum's name, if all have it.
+/// Types: the package is dropped, nested types stay nested; the packages below `google` and `grpc`, which are
+/// everybody's, give their types the prefix `Google` and `GRPC`. Fields and cases: lowerCamelCase, a last word id, ids,
+/// uri or url in capitals (`batch_id` is `batchID`); cases without their enum's name, if all have it.
 struct SwiftNames: Sendable {
   /// By full schema name.
   private(set) var types: [String: String] = [:]
-  /// Every simple name that the module will declare: Swift's and the runtime's names are qualified where they are hidden.
+  /// Every simple name that the module will declare. One that hides Swift's or the runtime's makes those qualified.
   private(set) var declared: Set<String> = []
   private var topLevel: [String: Location] = [:]
 
@@ -104,12 +104,13 @@ struct SwiftNames: Sendable {
       + message.oneofs.map { Name(text: Self.typeName($0), location: $0.name.location) }
     for name in names {
       if nested.updateValue(name, forKey: name.text) != nil {
-        diagnostics.report(
-          "Swift type '\(message.name.text).\(name.text)' is declared twice (a oneof is a type too)", at: name.location)
+        let type = "\(message.name.text).\(name.text)"
+        diagnostics.report("Swift type '\(type)' is declared twice (a oneof is a type too)", at: name.location)
       }
       if topLevel[name.text] != nil, references(message, toTopLevel: name.text) {
         diagnostics.report(
-          "'\(name.text)' in '\(message.name.text)' hides the type '\(name.text)' that its fields use", at: name.location)
+          "'\(name.text)' in '\(message.name.text)' hides the type '\(name.text)' that its fields use",
+          at: name.location)
       }
     }
     message.messages.forEach { checkMembers(of: $0, &diagnostics) }
@@ -134,7 +135,8 @@ struct SwiftNames: Sendable {
     for value in declaration.values {
       let name = caseName(value, of: declaration)
       if ["unrecognized", "rawValue", "allCases"].contains(name) {
-        diagnostics.report("'\(value.name.text)' would hide the runtime's '\(name)'; rename it", at: value.name.location)
+        diagnostics.report(
+          "'\(value.name.text)' would hide the runtime's '\(name)'; rename it", at: value.name.location)
       } else if let other = cases[name], other.text != value.name.text {
         diagnostics.report(
           "'\(value.name.text)' and '\(other.text)' are both '\(name)' in Swift", at: value.name.location)
