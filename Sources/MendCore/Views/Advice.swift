@@ -16,8 +16,8 @@ extension DiagnosisContext {
     return sentences
   }
 
-  /// Short, the first one first. Retries are put together by tier: the second of two would be refused, for then the tier
-  /// runs.
+  /// Short, the first one first. Retries are put together by tier: the second of two would be refused, for
+  /// then the tier runs.
   func nextActions(_ findings: [Finding], estimate: Instant?) -> [String] {
     let id = batch.key.batchID
     switch batch.status {
@@ -52,7 +52,8 @@ extension DiagnosisContext {
     } else if verdict.health != .stuck {
       let counts = batch.progress()
       let remaining = estimate.map { ", about \(Figures.seconds($0 - now)) left" } ?? ""
-      actions.append("wait: \(counts.completed + counts.failed) of \(Figures.count(counts.total, "document")) done\(remaining)")
+      actions.append(
+        "wait: \(counts.completed + counts.failed) of \(Figures.count(counts.total, "document")) done\(remaining)")
     }
     let later = retries(findings)
     if !later.isEmpty { actions.append("when the tier has ended: \(later[0])") }

@@ -38,8 +38,8 @@ extension Batch {
 }
 
 extension DiagnosisContext {
-  /// The gravest category among the failed jobs' causes, in the order of `FailureCategory`; where no job failed, among the
-  /// failed documents'. nil when nothing failed.
+  /// The gravest category among the failed jobs' causes, in the order of `FailureCategory`; where no job failed,
+  /// among the failed documents'. nil when nothing failed.
   func failureCategory() -> FailureCategory? {
     guard batch.hasFailures else { return nil }
     var categories: Set<FailureCategory> = []
@@ -61,8 +61,8 @@ extension DiagnosisContext {
     return FailureCategory.allCases.first { categories.contains($0) } ?? .pipeline
   }
 
-  /// Every end of an attempt that was not the pipeline's doing, in the order of time; those that a later attempt made good
-  /// too.
+  /// Every end of an attempt that was not the pipeline's doing, in the order of time; those that a later
+  /// attempt made good too.
   func infrastructureEvents() -> [InfrastructureEvent] {
     var events: [InfrastructureEvent] = []
     forEachJob { _, job in
@@ -71,7 +71,8 @@ extension DiagnosisContext {
         events.append(
           InfrastructureEvent(
             cause: cause, at: end.at, job: job.id, attempt: attempt.number,
-            message: end.evidence.first?.observed ?? "attempt \(attempt.number) of \(job.title(in: batch)): \(cause.rawValue)"))
+            message: end.evidence.first?.observed
+              ?? "attempt \(attempt.number) of \(job.title(in: batch)): \(cause.rawValue)"))
       }
     }
     return events.sorted { ($0.at, $0.job, $0.attempt) < ($1.at, $1.job, $1.attempt) }

@@ -3,8 +3,9 @@
 extension Batch {
   /// The steps of a plan, each "planned"; empty when there is nothing to heal. The same state gives the same plan.
   ///
-  /// `auto` does what the findings recommend and is safe: ends stuck attempts, duplicates and orphans, and retries what ran
-  /// out of memory with more where that fits. It never retries a pipeline's error: the same input gives the same error.
+  /// `auto` does what the findings recommend and is safe: ends stuck attempts, duplicates and orphans, and retries
+  /// what ran out of memory with more where that fits. It never retries a pipeline's error: the same input gives the same
+  /// error.
   public func healPlan(
     _ action: HealAction, tier: Int?, at now: Instant, capacity: Capacity, limits: Limits
   ) -> [HealStep] {
@@ -26,9 +27,11 @@ extension DiagnosisContext {
         return nil
       }
       let inProcess = job.processing.count
-      let consequence = inProcess == 0
+      let consequence =
+        inProcess == 0
         ? "no document is in process, nothing is lost"
-        : "\(Figures.count(inProcess, "document")) in process will be FAILED with \(stuck.cause.rawValue), the rest goes on"
+        : "\(Figures.count(inProcess, "document")) in process will be FAILED with \(stuck.cause.rawValue), "
+          + "the rest goes on"
       return HealStep(
         operation: .restartAttempt(stuck.job, number: stuck.number, stuck.cause),
         reason: batch.stallSentence(attempt, of: job, cause: stuck.cause, since: stuck.since, at: now) + "; "
@@ -41,7 +44,8 @@ extension DiagnosisContext {
     batch.duplicates.filter { tier == nil || tier == $0.job.tier }.map { launch in
       HealStep(
         operation: .killDuplicate(launch.job, reference: launch.reference),
-        reason: "\(launch.reference) runs as attempt \(launch.number) of \(launch.job), which is not its current attempt",
+        reason:
+          "\(launch.reference) runs as attempt \(launch.number) of \(launch.job), which is not its current attempt",
         evidence: [
           Evidence(
             "\(launch.reference) was seen to run", by: .executor, at: launch.seenAt,
@@ -92,7 +96,8 @@ extension DiagnosisContext {
     return end.cause == .orphaned && job.status == .failed && job.attempts.last?.number == attempt.number
   }
 
-  /// One step a tier: all of its jobs that failed of oom, with what the neediest of them needs. None where it does not fit.
+  /// One step a tier: all of its jobs that failed of oom, with what the neediest of them needs. None where it does not
+  /// fit.
   fileprivate func memoryRetries(_ tier: Int?) -> [HealStep] {
     guard batch.status == .failed else { return [] }
     return batch.tiers.compactMap { failedTier in

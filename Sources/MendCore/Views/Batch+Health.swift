@@ -219,9 +219,8 @@ extension Job {
   var isDisputed: Bool {
     guard status == .failed, let end = attempts.last?.end, let exit = end.exit else { return false }
     if exit.termination == .exited(0) {
-      if pendingCount > 0 { return true }
-      if case .failed(.documentErrors, _) = end.verdict { return true }
-      return false
+      // The ledger's word is only noted there when it contradicts.
+      return pendingCount > 0 || end.cause == .documentErrors || end.evidence.contains { $0.observer == .ledger }
     }
     return !assigned.isEmpty && committed.count == assigned.count
   }

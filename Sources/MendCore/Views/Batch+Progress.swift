@@ -58,7 +58,8 @@ extension Batch {
       if tier.done.contains(position) {
         tiersDone += 1
       } else if tier.handed.contains(position) {
-        let extractors = specification.tiers.indices.contains(tier.number)
+        let extractors =
+          specification.tiers.indices.contains(tier.number)
           ? specification.tiers[tier.number].extractors.count : tier.jobs.count
         let committed = tier.jobs.reduce(0) { $0 + ($1.committed.contains(position) ? 1 : 0) }
         tiersDone += extractors == 0 ? 0 : Double(committed) / Double(extractors)

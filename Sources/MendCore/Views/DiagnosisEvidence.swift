@@ -5,8 +5,13 @@ extension DiagnosisContext {
   func evidence(of attempt: Attempt, job: Job, died: Int) -> [Evidence] {
     guard let end = attempt.end else { return [ledger(of: job, at: now)] }
     var evidence = end.evidence
-    if let exit = end.exit { evidence.append(self.evidence(of: exit, attempt: attempt)) }
-    if let receipt = end.receipt {
+    // What was noted at the end is not said again.
+    if let exit = end.exit.map({ self.evidence(of: $0, attempt: attempt) }),
+      !evidence.contains(where: { noted in exit.values.keys.allSatisfy { noted.values[$0] != nil } })
+    {
+      evidence.append(exit)
+    }
+    if let receipt = end.receipt, !evidence.contains(where: { $0.values["processes"] != nil }) {
       evidence.append(
         Evidence(
           "\(Figures.count(receipt.processes, "process", "was", "were")) ended: \(receipt.how)",
@@ -15,8 +20,8 @@ extension DiagnosisContext {
     if attempt.staleReports > 0 {
       evidence.append(
         Evidence(
-          "\(Figures.count(attempt.staleReports, "report")) came after its end and \(attempt.staleReports == 1 ? "was" : "were") "
-            + "refused", by: .worker, at: now, values: ["stale_reports": "\(attempt.staleReports)"]))
+          "\(Figures.count(attempt.staleReports, "report")) came after its end; none was taken",
+          by: .worker, at: now, values: ["stale_reports": "\(attempt.staleReports)"]))
     }
     evidence.append(ledger(of: job, at: end.at, died: died))
     return evidence
@@ -46,7 +51,7 @@ extension DiagnosisContext {
     if exit.memoryLimitBytes > 0 {
       observed += ", limit \(Figures.bytes(exit.memoryLimitBytes))"
       values["memory_limit_bytes"] = "\(exit.memoryLimitBytes)"
-      values["memory_limit_exceeded"] = "\(exit.memoryLimitExceeded)"
+      if exit.memoryLimitExceeded { values["memory_limit_exceeded"] = "true" }
     }
     if !exit.lastStderrLine.isEmpty {
       observed += "; last line of stderr: \(exit.lastStderrLine)"
@@ -65,7 +70,8 @@ extension DiagnosisContext {
   /// The ledger's side: what is committed, failed and left of a job's documents.
   func ledger(of job: Job, at instant: Instant, died: Int = 0) -> Evidence {
     let left = job.pendingCount + job.processing.count
-    var observed = "\(job.committed.count) of \(Figures.count(job.assigned.count, "document")) committed, "
+    var observed =
+      "\(job.committed.count) of \(Figures.count(job.assigned.count, "document")) committed, "
       + "\(job.failed.count) failed, \(left) left"
     if died > 0 { observed += "; \(Figures.count(died, "document", "was", "were")) in process at the end" }
     return Evidence(
@@ -118,7 +124,8 @@ extension DiagnosisContext {
     if !job.processing.isEmpty {
       evidence.append(
         Evidence(
-          "\(Figures.count(job.processing.count, "document", "is", "are")) in process: \(names(job.processing.prefix(10)))",
+          "\(Figures.count(job.processing.count, "document", "is", "are")) in process: "
+            + names(job.processing.prefix(10)),
           by: .ledger, at: now, values: ["documents_in_process": "\(job.processing.count)"]))
     }
     return evidence

@@ -5,7 +5,7 @@ struct DiagnosisRule: Sendable {
   let source: String
   let findings: @Sendable (DiagnosisContext) -> [Finding]
 
-  /// In the order in which findings are shown: what failed, then what is suspicious of it, then what holds the batch up.
+  /// In the order in which findings are shown: what failed, what is suspicious of it, what holds the batch up.
   static let all: [DiagnosisRule] = [
     DiagnosisRule(
       name: "failed attempts", source: "domain.md, Why an attempt failed", findings: { $0.failedAttempts() }),

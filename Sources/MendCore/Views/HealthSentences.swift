@@ -17,19 +17,21 @@ extension Batch {
         + "silence is allowed, and \(left) left in attempt \(attempt.number)"
     default:
       let stage = attempt.stage.map { " in stage \($0.name)" } ?? ""
-      let beats = expectsHeartbeats(attempt)
+      let beats =
+        expectsHeartbeats(attempt)
         ? "still beats (\(Figures.seconds(now - attempt.lastHeartbeatAt)) ago) but has" : "runs but has"
       return "\(title) \(beats) finished no document and no stage for \(Figures.seconds(now - since))\(stage); "
         + "\(Figures.seconds(timers.progress)) is allowed, and \(left) left in attempt \(attempt.number)"
     }
   }
 
-  /// 'cluster_cold_start: ...' on a cluster, 'cold_start: ...' elsewhere: for what it waits, how long, how long is expected.
+  /// 'cluster_cold_start: ...' on a cluster, 'cold_start: ...' elsewhere: for what, how long, how long is expected.
   func coldStartSentence(_ job: Job, since: Instant, at now: Instant) -> String {
     let executor = job.current?.parameters.executor ?? specification.executor
     let resources = job.current?.parameters.resources ?? job.resourcesAsked(in: self)
     let window = job.specified(in: self)?.timers.start ?? Timers.defaultStart
-    let waiting = "\(job.title(in: self)) has waited \(Figures.seconds(now - since)) to be started with "
+    let waiting =
+      "\(job.title(in: self)) has waited \(Figures.seconds(now - since)) to be started with "
       + "\(Figures.resources(resources)); up to \(Figures.seconds(window)) is expected"
     return switch executor {
     case .ray:

@@ -1,4 +1,5 @@
-// What can be learned from a batch that is not wrong: bottlenecks, headroom, waste (the guide's "Stage Timing Breakdown").
+// What can be learned from a batch that is not wrong: bottlenecks, headroom, waste (the guide's "Stage Timing
+// Breakdown").
 
 extension DiagnosisContext {
   func insights(findingsLeftOut: Int) -> [Insight] {
@@ -97,7 +98,8 @@ extension DiagnosisContext {
             + "\(Figures.bytes(exit.peakMemoryBytes)) of \(Figures.bytes(exit.memoryLimitBytes))",
           stage: "tier \(tier.number)", metric: share,
           recommendation: "Give it more before a larger document runs into the limit: --memory "
-            + Figures.size((exit.peakMemoryBytes * 3 / 2 + MemoryAdvice.step - 1) / MemoryAdvice.step * MemoryAdvice.step))
+            + Figures.size(
+              (exit.peakMemoryBytes * 3 / 2 + MemoryAdvice.step - 1) / MemoryAdvice.step * MemoryAdvice.step))
         let extractor = [tier.number, job.extractor]
         if let index = worst.firstIndex(where: { $0.extractor == extractor }) {
           if worst[index].insight.metric < share { worst[index].insight = insight }
@@ -128,11 +130,14 @@ extension DiagnosisContext {
           job.startedAt.flatMap { start in job.completedAt.map { (job.id, ($0 - start).inSeconds) } }
         }
         let mean = durations.reduce(0) { $0 + $1.1 } / Double(max(1, durations.count))
-        if durations.count > 1, let slowest = durations.max(by: { $0.1 < $1.1 }), slowest.1 >= 10, slowest.1 > 1.5 * mean {
+        if durations.count > 1, let slowest = durations.max(by: { $0.1 < $1.1 }), slowest.1 >= 10,
+          slowest.1 > 1.5 * mean
+        {
           insights.append(
             Insight(
               type: "shard_imbalance", severity: .info,
-              message: "Shard \(slowest.0) of \(extractor.name) took \(Figures.seconds(.seconds(slowest.1))), the mean is "
+              message:
+                "Shard \(slowest.0) of \(extractor.name) took \(Figures.seconds(.seconds(slowest.1))), the mean is "
                 + Figures.seconds(.seconds(mean)),
               stage: "tier \(tier.number)", metric: slowest.1 / mean,
               recommendation: "Use more shards, so that large documents spread"))
@@ -160,7 +165,8 @@ extension DiagnosisContext {
       insights.append(
         Insight(
           type: "stale_reports", severity: .warning,
-          message: "\(Figures.count(stale, "report")) came from attempts that were not current any more, and were refused",
+          message:
+            "\(Figures.count(stale, "report")) came from attempts that were not current any more, and were refused",
           stage: "", metric: Double(stale),
           recommendation: "Look for what still runs: mend heal \(batch.key.batchID) --action reclaim-orphans"))
     }
@@ -169,7 +175,9 @@ extension DiagnosisContext {
 
   /// Where the time went; nil until the batch is COMPLETED.
   func performance() -> PerformanceSummary? {
-    guard batch.status == .completed, let started = batch.startedAt, let completed = batch.completedAt else { return nil }
+    guard batch.status == .completed, let started = batch.startedAt, let completed = batch.completedAt else {
+      return nil
+    }
     let total = completed - started
     func spent(_ from: Instant?, _ to: Instant?) -> Double {
       from.flatMap { from in to.map { ($0 - from).inSeconds } } ?? 0

@@ -100,8 +100,8 @@ extension DiagnosisContext {
         "Reclaim what may be left of it, and start it again", .heal(.reclaimOrphans, tier: tier))
     case .entrypointNotFound:
       return retry(
-        "Install the command where attempts run or correct its PATH, then retry tier \(tier); a command that is written "
-          + "wrong needs a new batch")
+        "Install the command where attempts run or correct its PATH, then retry tier \(tier); a command that is "
+          + "written wrong needs a new batch")
     case .exitCode, .signal, .documentErrors, .badInput:
       return retry("Correct the cause first: the same input gives the same error; then retry tier \(tier)")
     }
@@ -120,8 +120,8 @@ extension DiagnosisContext {
         .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(memoryBytes: bytes), .failed))
     case .retryWithAll(let bytes, let wanted):
       return Remedy(
-        "Retry tier \(tier) with \(Figures.bytes(bytes)), all that the \(executor) executor has; \(Figures.bytes(wanted)) "
-          + "would be right and does not fit",
+        "Retry tier \(tier) with \(Figures.bytes(bytes)), all that the \(executor) executor has; "
+          + "\(Figures.bytes(wanted)) would be right and does not fit",
         .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(memoryBytes: bytes), .failed))
     case .doesNotFit(let wanted):
       return Remedy(

@@ -80,8 +80,8 @@ extension DiagnosisContext {
             ])
         ],
         remedy: Remedy(
-          "Wait for other batches (mend list --status running), cancel one of them, raise this batch's priority, or serve "
-            + "with more CPUs or memory", .none),
+          "Wait for other batches (mend list --status running), cancel one of them, raise this batch's priority, or "
+            + "serve with more CPUs or memory", .none),
         tier: tier.number, job: job.id)
     ]
   }
@@ -93,7 +93,8 @@ extension DiagnosisContext {
     return [
       Finding(
         category: nil, cause: HealthReason.executorUnreachable.rawValue, confidence: .high,
-        message: "The \(executor) executor could not be asked for \(Figures.seconds(now - since)); nothing is known of its "
+        message:
+          "The \(executor) executor could not be asked for \(Figures.seconds(now - since)); nothing is known of its "
           + "attempts, and they are given up after \(Figures.seconds(limits.unreachableGrace)).",
         evidence: [
           Evidence(
@@ -121,7 +122,8 @@ extension DiagnosisContext {
       let current = batch.findJob(job)?.current.map { "attempt \($0.number) is the current one" } ?? "none is current"
       return Finding(
         category: .orphaned, cause: "duplicate", confidence: .high,
-        message: "\(Figures.count(launches.count, "launch")) of \(batch.findJob(job)?.title(in: batch) ?? "job \(job)") "
+        message:
+          "\(Figures.count(launches.count, "launch")) of \(batch.findJob(job)?.title(in: batch) ?? "job \(job)") "
           + "\(launches.count == 1 ? "runs" : "run") beside it; \(current). Fenced, but using room.",
         evidence: launches.prefix(10).map {
           Evidence(
@@ -143,7 +145,8 @@ extension DiagnosisContext {
       findings.append(
         Finding(
           category: .orphaned, cause: FailureCause.orphaned.rawValue, confidence: .medium,
-          message: "Attempt \(attempt.number) of \(job.title(in: batch)) was asked to end \(Figures.seconds(now - since)) "
+          message:
+            "Attempt \(attempt.number) of \(job.title(in: batch)) was asked to end \(Figures.seconds(now - since)) "
             + "ago, and is not proven gone.",
           evidence: [
             Evidence(

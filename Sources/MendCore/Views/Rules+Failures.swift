@@ -49,13 +49,16 @@ extension DiagnosisContext {
   /// What follows "Attempt 1 of job t0-j0 (text)".
   private func explanation(of cause: FailureCause, _ attempt: Attempt, _ job: Job) -> String {
     let exit = attempt.end?.exit
-    let last = exit.flatMap { $0.lastStderrLine.isEmpty ? nil : ": \($0.lastStderrLine)" } ?? ""
+    let heard = attempt.end?.evidence.first { $0.observer == .executor && !$0.observed.isEmpty }?.observed
+    let said = exit.flatMap { $0.lastStderrLine.isEmpty ? nil : $0.lastStderrLine } ?? heard
+    let last = said.map { ": \($0)" } ?? ""
     let timers = job.specified(in: batch)?.timers ?? Timers()
     switch cause {
     case .oom:
       let limit = exit?.memoryLimitBytes ?? 0
       let peak = exit?.peakMemoryBytes ?? 0
-      return "ran out of memory"
+      let perhaps = attempt.end?.verdict == .failed(.oom, .low) ? "perhaps " : ""
+      return perhaps + "ran out of memory"
         + (peak > 0 ? ": its processes held \(Figures.bytes(peak)) at their peak" : "")
         + (limit > 0 ? (peak > 0 ? ", " : ": ") + "\(Figures.bytes(limit)) is its limit" : "")
     case .exitCode:
@@ -91,7 +94,8 @@ extension DiagnosisContext {
     var findings: [Finding] = []
     forEachJob { _, job in
       guard job.status == .failed, let failure = job.failure else { return }
-      let told = failure.cause == .documentErrors
+      let told =
+        failure.cause == .documentErrors
         ? tallies[job.id] != nil || job.isDisputed : job.attempts.contains { $0.end?.cause == failure.cause }
       if told { return }
       findings.append(
@@ -114,10 +118,12 @@ extension DiagnosisContext {
       let unaccounted = (unreported?.count ?? 0) + job.pendingCount
       let message: String
       if exit.termination == .exited(0) {
-        message = "\(job.title(in: batch)) ended with exit code 0 in attempt \(attempt.number), and the ledger has "
+        message =
+          "\(job.title(in: batch)) ended with exit code 0 in attempt \(attempt.number), and the ledger has "
           + "\(Figures.count(unaccounted, "document")) that it neither committed nor failed"
       } else {
-        message = "\(job.title(in: batch)) ended badly in attempt \(attempt.number), and the ledger has every one of its "
+        message =
+          "\(job.title(in: batch)) ended badly in attempt \(attempt.number), and the ledger has every one of its "
           + "\(Figures.count(job.committed.count, "document")) committed"
       }
       findings.append(
@@ -162,8 +168,8 @@ extension DiagnosisContext {
             + "\(job.title(in: batch)): in process at two deaths or more.",
           evidence: evidence,
           remedy: Remedy(
-            "Run \(job.title(in: batch)) on \(names(suspects.positions)) by hand, and leave it out of the next batch if "
-              + "it cannot be mended", .none),
+            "Run \(job.title(in: batch)) on \(names(suspects.positions)) by hand, and leave it out of the next batch "
+              + "if it cannot be mended", .none),
           tier: job.id.tier, job: job.id, documents: suspects.positions))
     }
     return findings
@@ -188,12 +194,14 @@ extension DiagnosisContext {
     let example = code.first.positions.first.flatMap { position in
       job.errors[position].map { (documentID(position) ?? "document \(position)", $0) }
     }
-    var message = "\(Figures.count(code.count, "document")) of \(job.assigned.count) failed in "
+    var message =
+      "\(Figures.count(code.count, "document")) of \(job.assigned.count) failed in "
       + "\(job.title(in: batch)) with \(code.code)"
     if let example, !example.1.message.isEmpty { message += "; \(example.0): \(example.1.message)" }
     var evidence = [
       Evidence(
-        "\(Figures.count(code.count, "document", "is", "are")) failed with \(code.code), first \(names(code.first.positions))",
+        "\(Figures.count(code.count, "document")) failed with \(code.code), first "
+          + names(code.first.positions),
         by: .ledger, at: code.at,
         values: ["code": code.code, "count": "\(code.count)", "documents_in_job": "\(job.assigned.count)"])
     ]
@@ -203,7 +211,8 @@ extension DiagnosisContext {
       values["document_id"] = example.0
       evidence.append(
         Evidence(
-          example.1.message.isEmpty ? example.1.code : example.1.message, by: .worker, at: example.1.at, values: values))
+          example.1.message.isEmpty ? example.1.code : example.1.message, by: .worker, at: example.1.at, values: values)
+      )
     }
     return Finding(
       category: cause.category, cause: cause.rawValue, confidence: .high, message: sentence(message),
