@@ -1,0 +1,175 @@
+import FoundationEssentials
+import Glibc
+import MendCore
+import Testing
+
+@testable import MendExecutors
+
+@Suite(
+  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .timeLimit(.minutes(1)))
+struct AdoptionTests {
+  let data: DataDirectory
+  init() throws { data = try DataDirectory() }
+
+  /// Ends with 5 once the file `go` is in its work directory; writes a line to `runs` each time it is run.
+  static let waiting = "echo run >> runs; while [ ! -e go ]; do sleep 0.02; done; exit 5"
+
+  func letGo(_ key: AttemptKey) {
+    #expect(FileManager.default.createFile(atPath: "\(data.attempt(key).work)/go", contents: nil))
+  }
+
+  @Test func `a new executor adopts a running attempt and sees its end`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch(Self.waiting)
+    var handle: ExecutorHandle?
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, launch) { [] }
+      handle = try await observations.taken(key)
+      try await observations.started(key)
+    }
+    try await withExecutor(in: data) { executor, observations in
+      executor.adopt(key, handle, launch)
+      #expect(try await observations.taken(key) == handle)
+      try await observations.started(key)
+      letGo(key)
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .exited(5))
+    }
+    #expect(lines(of: "\(data.attempt(key).work)/runs").count == 1)
+  }
+
+  @Test func `an end that nobody watched is told at adoption`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch(Self.waiting)
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, launch) { [] }
+      try await observations.started(key)
+    }
+    letGo(key)
+    #expect(await eventually { data.attempt(key).has(AttemptDirectory.exit) })
+    try await withExecutor(in: data) { executor, observations in
+      executor.adopt(key, nil, launch)
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .exited(5))
+    }
+  }
+
+  @Test func `a launch is carried out once, however often it is asked for`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch(Self.waiting)
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, launch) { [] }
+      executor.launch(key, launch) { [] }
+      let first = try await observations.taken(key)
+      #expect(try await observations.taken(key) == first)
+    }
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, launch) { [] }
+      try await observations.started(key)
+      letGo(key)
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .exited(5))
+      executor.launch(key, launch) { [] }
+      let again = try await observations.ended(key)
+      #expect(again.exit.termination == .exited(5))
+    }
+    #expect(lines(of: "\(data.attempt(key).work)/runs").count == 1)
+  }
+
+  @Test func `a launch that was cut off before its supervisor started is carried out`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      _ = try FileSystem.createDirectory(data.attempt(key).path)
+      executor.launch(key, makeLaunch("exit 6")) { [] }
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .exited(6))
+    }
+  }
+
+  @Test func `adopting what was never started, or is not there, is answered with lost`() async throws {
+    let (unstarted, unknown) = (makeKey(), makeKey())
+    try await withExecutor(in: data) { executor, observations in
+      _ = try FileSystem.createDirectory(data.attempt(unstarted).path)
+      executor.adopt(unstarted, nil, makeLaunch("exit 0"))
+      try await observations.next { if case .lost(unstarted, _) = $0 { () } else { nil } }
+      executor.adopt(unknown, nil, makeLaunch("exit 0"))
+      try await observations.next { if case .lost(unknown, _) = $0 { () } else { nil } }
+    }
+  }
+
+  @Test func `what a killed supervisor left is ended at adoption`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch("setsid sleep 100 & sleep 100")
+    var handle: ExecutorHandle?
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, launch) { [] }
+      handle = try await observations.taken(key)
+      try await observations.started(key)
+    }
+    let directory = data.attempt(key)
+    #expect(await eventually { Leftovers(directory: directory).find().count == 3 })
+    kill(pid_t(try #require(handle).pid), SIGKILL)
+    try await withExecutor(in: data) { executor, observations in
+      executor.adopt(key, handle, launch)
+      let ended = try await observations.ended(key)
+      guard case .unknown = ended.exit.termination else {
+        Issue.record("\(ended.exit.termination)")
+        return
+      }
+    }
+    #expect(Leftovers(directory: directory).find().isEmpty)
+  }
+
+  @Test func `after a restart of the machine nothing is looked for`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      let directory = data.attempt(key)
+      _ = try FileSystem.createDirectory(directory.path)
+      // This very process, in another life of the machine.
+      let own = try #require(ProcessTable.status(of: getpid()))
+      try directory.write(
+        ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: "another"), as: AttemptDirectory.supervisor)
+      executor.adopt(key, nil, makeLaunch("exit 0"))
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.termination == .unknown("the machine was restarted"))
+    }
+  }
+
+  @Test func `a running attempt that nobody asked for is reported as a stray`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch("sleep 100")
+    var handle: ExecutorHandle?
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, launch) { [] }
+      handle = try await observations.taken(key)
+      try await observations.started(key)
+    }
+    try await withExecutor(in: data) {
+      $0.strayScanDelay = .zero
+    } _: { executor, observations in
+      let reference = try await observations.next { observation in
+        if case .duplicate(key, let reference) = observation { reference } else { nil }
+      }
+      #expect(reference == handle?.reference)
+      executor.endStray(key, reference: reference)
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .signalled(SIGTERM))
+    }
+  }
+
+  @Test func `files of ended attempts are removed on demand, those of running ones stay`() async throws {
+    let (ended, running) = (makeKey(1, batch: "same"), makeKey(2, batch: "same"))
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(ended, makeLaunch("exit 0")) { [] }
+      _ = try await observations.ended(ended)
+      executor.launch(running, makeLaunch("sleep 100")) { [] }
+      try await observations.started(running)
+      executor.removeAttempts(of: ended.batch)
+      #expect(await eventually { !FileSystem.exists(data.attempt(ended).path) })
+      #expect(FileSystem.exists(data.attempt(running).path))
+      executor.end(running, nil, grace: .seconds(10))
+      _ = try await observations.ended(running)
+    }
+  }
+}

@@ -1,0 +1,160 @@
+import Glibc
+import MendCore
+import Testing
+
+@testable import MendExecutors
+
+@Suite(
+  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .timeLimit(.minutes(1)))
+struct EndingTests {
+  let data: DataDirectory
+  init() throws { data = try DataDirectory() }
+
+  /// Ignores SIGTERM, in three sessions, one of them behind a double fork; seven processes with their sleeps. Each shell
+  /// writes its pid to `pids`.
+  static let stubborn = """
+    trap '' TERM
+    stay='trap "" TERM; echo $$ >> pids; while :; do sleep 100; done'
+    setsid sh -c "$stay" &
+    (setsid sh -c "$stay" &)
+    echo $$ >> pids
+    while :; do sleep 100; done
+    """
+
+  /// Waits until all of it runs.
+  func stubbornProcesses(_ key: AttemptKey) async throws -> [Int32] {
+    let directory = data.attempt(key)
+    #expect(await eventually { Leftovers(directory: directory).find().count == 6 })
+    let processes = lines(of: "\(directory.work)/pids").compactMap { Int32($0) }
+    #expect(processes.count == 3)
+    return processes
+  }
+
+  @Test func `a tree that ends at SIGTERM is not killed`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("sleep 100")) { [] }
+      try await observations.started(key)
+      executor.end(key, nil, grace: .seconds(30))
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.termination == .signalled(SIGTERM))
+      #expect(ended.receipt?.how == "SIGTERM")
+    }
+  }
+
+  @Test func `a tree that ignores SIGTERM and leaves its session is ended wholly after the grace`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(Self.stubborn)) { [] }
+      try await observations.started(key)
+      let processes = try await stubbornProcesses(key)
+      let clock = ContinuousClock()
+      let start = clock.now
+      executor.end(key, nil, grace: .milliseconds(1200))
+      let ended = try await observations.ended(key)
+      #expect(clock.now - start < .milliseconds(3200))
+      #expect(clock.now - start >= .milliseconds(1200))
+      #expect(ended.exit.termination == .signalled(SIGKILL))
+      #expect(ended.receipt == EndReceipt(processes: 6, how: "SIGTERM, then SIGKILL after 1 s"))
+      #expect(processes.allSatisfy { !isAlive($0) })
+      #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+    }
+  }
+
+  @Test func `a shorter grace that comes later holds`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(Self.stubborn)) { [] }
+      try await observations.started(key)
+      _ = try await stubbornProcesses(key)
+      executor.end(key, nil, grace: .seconds(60))
+      executor.end(key, nil, grace: .zero)
+      let ended = try await observations.ended(key)
+      #expect(ended.receipt?.processes == 6)
+    }
+  }
+
+  @Test func `ending before anything could start ends it too`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("sleep 100")) { [] }
+      executor.end(key, nil, grace: .seconds(30))
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.termination == .signalled(SIGTERM))
+    }
+  }
+
+  @Test func `an end of what has ended is answered with its account again`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("exit 3")) { [] }
+      let first = try await observations.ended(key)
+      executor.end(key, nil, grace: .seconds(1))
+      let second = try await observations.ended(key)
+      #expect(first.exit == second.exit)
+    }
+  }
+
+  @Test func `an end of what never was is answered with lost`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.end(key, nil, grace: .seconds(1))
+      try await observations.next { if case .lost(key, _) = $0 { () } else { nil } }
+    }
+  }
+
+  @Test func `a killed supervisor's tree is ended by the server, and how it ended is unknown`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(Self.stubborn + "\n")) { [] }
+      let handle = try await observations.taken(key)
+      try await observations.started(key)
+      let processes = try await stubbornProcesses(key)
+      kill(pid_t(handle.pid), SIGKILL)
+      let ended = try await observations.ended(key)
+      guard case .unknown(let message) = ended.exit.termination else {
+        Issue.record("\(ended.exit.termination)")
+        return
+      }
+      #expect(message.contains("supervisor was killed"))
+      // The entrypoint went with its supervisor; its sleep and the four others were left.
+      #expect(try #require(ended.receipt).processes >= 4)
+      #expect(processes.allSatisfy { !isAlive($0) })
+      #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+    }
+  }
+
+  @Test func `a supervisor that does not answer is overruled`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) {
+      $0.endMargin = .milliseconds(200)
+    } _: { executor, observations in
+      executor.launch(key, makeLaunch(Self.stubborn)) { [] }
+      let handle = try await observations.taken(key)
+      try await observations.started(key)
+      _ = try await stubbornProcesses(key)
+      kill(pid_t(handle.pid), SIGSTOP)
+      executor.end(key, nil, grace: .milliseconds(100))
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.termination == .unknown("the supervisor did not answer and was killed"))
+      #expect(ended.receipt == EndReceipt(processes: 6, how: "SIGKILL by the server"))
+      #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+      #expect(!isAlive(Int32(handle.pid)))
+    }
+  }
+
+  @Test func `a stray is ended by its reference, and a foreign process never is`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("sleep 100")) { [] }
+      let handle = try await observations.taken(key)
+      try await observations.started(key)
+      let own = try #require(ProcessTable.status(of: getpid()))
+      executor.endStray(makeKey(), reference: "\(own.pid):\(own.startTicks):\(ProcessTable.bootID)")
+      executor.endStray(makeKey(), reference: handle.reference)
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.termination == .signalled(SIGTERM))
+    }
+  }
+}

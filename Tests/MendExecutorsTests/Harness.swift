@@ -1,0 +1,112 @@
+import FoundationEssentials
+import Glibc
+import Logging
+import MendCore
+import MendRuntime
+import Testing
+
+@testable import MendExecutors
+
+/// The program that the executor starts: $MEND_BINARY, or `mend` next to the tests.
+enum Program {
+  static let mend: String? = {
+    let named = ProcessInfo.processInfo.environment["MEND_BINARY"]
+    let neighbour = CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false).dropLast()
+    let path = named ?? (neighbour.joined(separator: "/") + "/mend")
+    guard FileManager.default.isExecutableFile(atPath: path) else { return nil }
+    return path.hasPrefix("/") ? path : "\(FileManager.default.currentDirectoryPath)/\(path)"
+  }()
+}
+
+/// A data directory that is removed at the end.
+final class DataDirectory: Sendable {
+  let path = "/tmp/mend-executor-tests-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+  init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  func attempt(_ key: AttemptKey) -> AttemptDirectory { AttemptDirectory(path: "\(path)/attempts/\(key)") }
+}
+
+/// What an executor said, in order.
+struct Observations {
+  fileprivate var iterator: AsyncStream<Observation>.Iterator
+  private(set) var all: [Observation] = []
+
+  /// The next one that matches; those before it are kept in `all`. The test's time limit is the deadline.
+  mutating func next<T>(_ match: (Observation) -> T?) async throws -> T {
+    while let observation = await iterator.next(isolation: #isolation) {
+      all.append(observation)
+      if let value = match(observation) { return value }
+    }
+    throw Ended()
+  }
+
+  struct Ended: Error {}
+
+  mutating func started(_ key: AttemptKey) async throws {
+    try await next { $0 == .started(key) ? () : nil }
+  }
+
+  mutating func taken(_ key: AttemptKey) async throws -> ExecutorHandle {
+    try await next { if case .taken(key, let handle) = $0 { handle } else { nil } }
+  }
+
+  mutating func ended(_ key: AttemptKey) async throws -> (exit: ExitRecord, receipt: EndReceipt?) {
+    try await next { if case .ended(key, let exit, let receipt) = $0 { (exit, receipt) } else { nil } }
+  }
+}
+
+/// Runs a body with an executor on a data directory, as a server does, and stops the executor afterwards.
+func withExecutor(
+  in data: DataDirectory, mend: String? = nil, change: (inout LocalExecutor.Settings) -> Void = { _ in },
+  _ body: (LocalExecutor, inout Observations) async throws -> Void
+) async throws {
+  let mend = try mend ?? #require(Program.mend)
+  var logger = Logger(label: "test")
+  logger.logLevel = .critical
+  var settings = LocalExecutor.Settings(
+    dataDirectory: data.path, mendBinary: mend, endpoint: "unix:\(data.path)/mend.sock", logger: logger)
+  change(&settings)
+  let executor = try LocalExecutor(settings)
+  let (stream, continuation) = AsyncStream<Observation>.makeStream(bufferingPolicy: .bufferingOldest(10_000))
+  var observations = Observations(iterator: stream.makeAsyncIterator())
+  try await withThrowingTaskGroup(of: Void.self) { group in
+    group.addTask { await executor.run { continuation.yield($0) } }
+    defer { group.cancelAll() }
+    try await body(executor, &observations)
+  }
+}
+
+func makeKey(_ number: Int = 1, batch: String = "b\(UInt32.random(in: 0 ... .max))") -> AttemptKey {
+  AttemptKey(batch: BatchKey(namespace: "test", batchID: batch), job: JobID(tier: 0, index: 1), number: number)
+}
+
+func makeLaunch(
+  _ entrypoint: String, memory: Int64 = 0, environment: [String: String] = [:],
+  work: ExtractorSpecification.Work? = nil
+) -> Launch {
+  let token = (0..<4).map { _ in String(UInt32.random(in: (1 << 28)...(.max)), radix: 16) }.joined()
+  return Launch(
+    token: token,
+    parameters: SubmissionParameters(
+      extractorName: "extract", work: work ?? .entrypoint(entrypoint), executor: .local,
+      resources: Resources(cpus: 1, memoryBytes: memory), priority: 50, environment: environment, runTimeout: nil),
+    timers: Timers())
+}
+
+/// Waits for what no observation tells: files that an entrypoint writes.
+func eventually(within limit: Duration = .seconds(20), _ condition: () -> Bool) async -> Bool {
+  let clock = ContinuousClock()
+  let deadline = clock.now + limit
+  while clock.now < deadline {
+    if condition() { return true }
+    await Task.yield()
+  }
+  return condition()
+}
+
+func lines(of path: String) -> [Substring] {
+  String(decoding: FileSystem.read(path) ?? [], as: UTF8.self).split(separator: "\n")
+}
+
+func isAlive(_ pid: Int32) -> Bool { ProcessTable.status(of: pid).map { !$0.isDead } ?? false }

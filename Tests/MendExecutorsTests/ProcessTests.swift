@@ -1,0 +1,90 @@
+import Glibc
+import Testing
+
+@testable import MendExecutors
+
+@Suite struct ProcessTests {
+  @Test func `a process name with spaces and parentheses does not confuse its status`() throws {
+    let fields = "S 7 9 8 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 3 0 424242 1000 50"
+    let status = try #require(ProcessTable.status(fromStat: Array("12 (a) b (c)) \(fields)".utf8), pid: 12))
+    #expect(status.parent == 7)
+    #expect(status.session == 8)
+    #expect(status.threads == 3)
+    #expect(status.startTicks == 424242)
+    #expect(!status.isDead)
+  }
+
+  @Test("a status line that is cut is none", arguments: ["", "12 (a", "12 (a) S 7", "12 (a) S x y z"])
+  func cutStatus(line: String) {
+    #expect(ProcessTable.status(fromStat: Array(line.utf8), pid: 12) == nil)
+  }
+
+  @Test func `a pid that was used again is not the process`() throws {
+    let own = try #require(ProcessTable.status(of: getpid()))
+    let identity = ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: ProcessTable.bootID)
+    #expect(ProcessReference(identity) != nil)
+    #expect(ProcessReference(ProcessIdentity(pid: own.pid, startTicks: own.startTicks + 1, bootID: identity.bootID)) == nil)
+    #expect(ProcessReference(ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: "other")) == nil)
+    #expect(ProcessIdentity(reference: identity.reference) == identity)
+  }
+
+  @Test("a reference of another form is none", arguments: ["", "1:2", "a:2:b", "0:2:b", "1:2:b:c", "raysubmit_1"])
+  func foreignReference(reference: String) {
+    #expect(ProcessIdentity(reference: reference) == nil)
+  }
+
+  @Test func `a program that cannot be started says why and leaves nothing`() throws {
+    let child = ProcessReference.Child(arguments: ["/nonexistent"], environment: [:])
+    let error = #expect(throws: SystemError.self) { try child.start(output: nil, error: nil) }
+    #expect(error?.code == ENOENT)
+    let place = ProcessReference.Child(arguments: ["/bin/true"], environment: [:], directory: "/nonexistent")
+    #expect(throws: SystemError.self) { try place.start(output: nil, error: nil) }
+  }
+}
+
+@Suite struct BoundedLogTests {
+  let data: DataDirectory
+  init() throws { data = try DataDirectory() }
+
+  func kept(of writes: [String], limit: Int) throws -> String {
+    let path = "\(data.path)/log"
+    var log = try BoundedLog(path: path, limit: limit)
+    for write in writes { log.append(Array(write.utf8)[...]) }
+    log.finish()
+    #expect(FileSystem.names(in: data.path) == ["log"])
+    return String(decoding: FileSystem.read(path) ?? [], as: UTF8.self)
+  }
+
+  @Test func `what fits is kept as it is`() throws {
+    #expect(try kept(of: ["abc", "def"], limit: 16) == "abcdef")
+    #expect(try kept(of: ["0123456789abcdef"], limit: 16) == "0123456789abcdef")
+    #expect(try kept(of: [], limit: 16) == "")
+  }
+
+  @Test func `of what does not fit the head and the tail are kept, and the gap is named`() throws {
+    let text = try kept(of: ["HEADHEAD", String(repeating: "x", count: 40), "TAIL"], limit: 16)
+    #expect(text == "HEADHEAD\n[mend: 36 bytes left out here]\nxxxxTAIL")
+  }
+}
+
+@Suite struct StandardErrorTailTests {
+  func line(_ writes: String...) -> String {
+    var tail = StandardErrorTail()
+    for write in writes { tail.append(Array(write.utf8)[...]) }
+    return tail.line
+  }
+
+  @Test func `the last line with something in it counts, ended or not`() {
+    #expect(line("a\nb\n") == "b")
+    #expect(line("a\nb") == "b")
+    #expect(line("a\n  \n\n") == "a")
+    #expect(line("par", "ted\n") == "parted")
+    #expect(line("") == "")
+  }
+
+  @Test func `a long line is cut at its limit, never within a character`() {
+    #expect(line(String(repeating: "é", count: 600)).utf8.count == 1024)
+    #expect(line("x" + String(repeating: "é", count: 600)) == "x" + String(repeating: "é", count: 511))
+    #expect(line("old\n" + String(repeating: "y", count: 5000) + "\n").utf8.count == 1024)
+  }
+}
