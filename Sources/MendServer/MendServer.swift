@@ -1,1 +1,202 @@
-// The module's contents arrive with its first working version.
+public import Logging
+import MendAPI
+import MendCore
+public import MendRPC
+public import MendRuntime
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// The whole server: a runtime, its calls on HTTP/2, and the admin port.
+///
+/// `run` serves until `shutdown()` is called or the store fails. Drained in this order: readiness and health say so,
+/// watchers are told where to resume, open calls end or are ended at the deadline, the admin port closes, and the
+/// runtime stops last, so that whatever was answered was answered truthfully.
+public final class MendServer: Sendable {
+  public struct Configuration: Sendable {
+    /// Addresses for calls. A Unix socket is not asked for a bearer token by the Worker service.
+    public var listeners: [Listener]
+    /// Where /healthz, /readyz and /metrics are; nil for nowhere.
+    public var admin: AdminAddress?
+    public var limits = ServerLimits()
+    public var keepalive = ServerKeepalive()
+    /// Event loops, one thread each.
+    public var threadCount = System.coreCount
+    /// How long open calls may take to end once the server drains.
+    public var drainTimeout: Duration = .seconds(20)
+    /// Of Ray's dashboard, for links in Diagnose; empty where there is none.
+    public var rayDashboardURL = ""
+    /// As /metrics shows it.
+    public var version = "development"
+
+    public init(listeners: [Listener], admin: AdminAddress? = nil) {
+      self.listeners = listeners
+      self.admin = admin
+    }
+  }
+
+  public struct AdminAddress: Sendable, Hashable {
+    public var host: String
+    /// 0 picks a free one.
+    public var port: Int
+    public init(host: String, port: Int) {
+      self.host = host
+      self.port = port
+    }
+  }
+
+  /// Where it serves, with the ports that were picked.
+  public struct Addresses: Sendable, Hashable {
+    /// In the order of the configuration's listeners.
+    public var calls: [PeerAddress]
+    public var admin: PeerAddress?
+  }
+
+  private enum Phase: Sendable {
+    case recovering, serving
+  }
+
+  private let configuration: Configuration
+  private let runtime: Runtime
+  private let logger: Logger
+  private let router: Router
+  private let metrics: CallMetrics
+  private let drain = Drain()
+  private let phase = Mutex(Phase.recovering)
+
+  /// - Parameter tokens: nil lets every call in; whoever starts the server sees to it that only this machine can reach it.
+  public init(configuration: Configuration, runtime: Runtime, tokens: Tokens? = nil, logger: Logger) {
+    self.configuration = configuration
+    self.runtime = runtime
+    self.logger = logger
+    let gate = Gate(tokens: tokens)
+    var router = Router()
+    BatchesServer(
+      runtime: runtime, gate: gate, drain: drain, dashboard: configuration.rayDashboardURL, logger: logger
+    ).install(in: &router)
+    router.register(WorkerServer(runtime: runtime, gate: gate, logger: logger))
+    router.register(HealthServer(drain: drain, services: [Batches.descriptor, Worker.descriptor]))
+    self.router = router
+    metrics = CallMetrics(router.methods)
+  }
+
+  /// Asks for the end; `run` returns when it is reached. May be called at any time, from anywhere, more than once.
+  public func shutdown() { drain.begin() }
+
+  /// Why calls are not being served at present, or nil: what /readyz says.
+  public var notReady: String? {
+    if drain.hasBegun { return "draining" }
+    return phase.withLock { $0 } == .recovering ? "recovering" : nil
+  }
+
+  private enum Finished: Sendable {
+    case runtime(Result<Void, RuntimeError>)
+    case calls(Result<Void, MendServerError>)
+  }
+
+  /// Recovers, listens, says so by `onReady`, and serves until `shutdown()`. Runs once.
+  ///
+  /// Throws when an address can't be had, or when the runtime's store failed. Cancelling the task shuts down at once:
+  /// the runtime stops while calls are still drained.
+  public func run(onReady: @escaping @Sendable (Addresses) async -> Void = { _ in }) async throws(MendServerError) {
+    let result = await withTaskGroup(of: Finished.self) { group in
+      group.addTask { [self] in
+        do throws(RuntimeError) {
+          try await runtime.run()
+          return .runtime(.success(()))
+        } catch {
+          return .runtime(.failure(error))
+        }
+      }
+      group.addTask { [self] in
+        do throws(MendServerError) {
+          try await serve(onReady: onReady)
+          return .calls(.success(()))
+        } catch {
+          return .calls(.failure(error))
+        }
+      }
+      var result: Result<Void, MendServerError> = .success(())
+      for await finished in group {
+        switch finished {
+        case .runtime(let outcome):
+          if case .failure(let error) = outcome { result = .failure(.runtime(error)) }
+          drain.begin()
+        case .calls(let outcome):
+          if case .failure = outcome, case .success = result { result = outcome }
+          group.cancelAll()
+        }
+      }
+      return result
+    }
+    try result.get()
+  }
+
+  /// From binding to the last call's end. The runtime runs beside it, before and after.
+  private func serve(onReady: @Sendable (Addresses) async -> Void) async throws(MendServerError) {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, configuration.threadCount))
+    let admin = AdminServer(
+      AdminPages(
+        version: configuration.version, calls: metrics, statistics: { [runtime] in runtime.statistics },
+        notReady: { [weak self] in self.map(\.notReady) ?? "stopped" }))
+    let result: Result<Void, MendServerError>
+    do throws(MendServerError) {
+      try await serve(admin, on: group, onReady: onReady)
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    await admin.stop()
+    try? await group.shutdownGracefully()
+    try result.get()
+  }
+
+  private func serve(
+    _ admin: AdminServer, on group: any EventLoopGroup, onReady: @Sendable (Addresses) async -> Void
+  ) async throws(MendServerError) {
+    var addresses = Addresses(calls: [], admin: nil)
+    if let address = configuration.admin {
+      // First, so that a long recovery can be seen from outside.
+      addresses.admin = try await admin.start(host: address.host, port: address.port, on: group)
+    }
+    guard await hasRecovered() else { return }
+    var settings = ServerConfiguration(listeners: configuration.listeners)
+    settings.limits = configuration.limits
+    settings.keepalive = configuration.keepalive
+    settings.observer = metrics
+    let server = RPCServer(router: router, configuration: settings, on: group)
+    do throws(RPCError) {
+      addresses.calls = try await server.start()
+    } catch {
+      throw .cannotListen(error.message)
+    }
+    phase.withLock { $0 = .serving }
+    await onReady(addresses)
+    await drain.wait()
+    logger.info("draining", metadata: ["timeout": "\(configuration.drainTimeout)"])
+    drain.begin()
+    await server.shutdown(gracePeriod: configuration.drainTimeout)
+  }
+
+  /// Waits for the runtime's recovery; false when it ended without one. Every call waits for it, so one that nobody can
+  /// be harmed by tells: a report of no attempt.
+  private func hasRecovered() async -> Bool {
+    let answer = await runtime.worker(WorkerRequest(token: "", operation: .start))
+    if case .failure(.aborted) = answer { return false }
+    return !drain.hasBegun
+  }
+}
+
+/// Why a server ended without being asked to.
+public enum MendServerError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// An address that can't be had: which, and why.
+  case cannotListen(String)
+  case runtime(RuntimeError)
+
+  public var description: String {
+    switch self {
+    case .cannotListen(let message): message
+    case .runtime(let error): error.description
+    }
+  }
+}

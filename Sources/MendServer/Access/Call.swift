@@ -1,0 +1,39 @@
+import MendCore
+import MendRPC
+import Synchronization
+
+/// One call that was let in: who asks, in which namespace, and what it is called in logs and answers.
+struct Call: Sendable, Hashable {
+  var requestID: String
+  /// As the seeds write operations: `get_batch`.
+  var operation: String
+  var namespace: String
+  /// For histories: a token's name, or "caller" where there are no tokens.
+  var actor: String
+
+  func key(_ batchID: String) -> BatchKey { BatchKey(namespace: namespace, batchID: batchID) }
+}
+
+/// What a call's metadata are called.
+enum MetadataName {
+  static let authorization = "authorization"
+  static let namespace = "mend-namespace"
+  static let requestID = "mend-request-id"
+  /// On a watch that a shutdown ends: what to resume after.
+  static let resumeSequence = "mend-resume-sequence"
+
+  static let defaultNamespace = "default"
+}
+
+/// Numbers calls: `req-`, eight digits that differ with every start of the server, and a count.
+final class RequestIDs: Sendable {
+  private let prefix: String
+  private let next = Atomic<UInt64>(1)
+
+  init(seed: UInt32 = .random(in: .min ... .max)) {
+    let digits = String(seed, radix: 16)
+    prefix = "req-" + String(repeating: "0", count: 8 - digits.count) + digits + "-"
+  }
+
+  func make() -> String { prefix + String(next.wrappingAdd(1, ordering: .relaxed).oldValue, radix: 16) }
+}

@@ -1,0 +1,108 @@
+import NIOCore
+import NIOHTTP1
+
+/// Answers one admin connection. GET and HEAD only; a request has to be small, and complete in time.
+final class AdminHandler: ChannelInboundHandler, RemovableChannelHandler {
+  typealias InboundIn = HTTPServerRequestPart
+  typealias OutboundOut = HTTPServerResponsePart
+
+  struct Limits: Sendable {
+    /// A request line and headers; a scrape has a few hundred bytes.
+    var headBytes = 16 << 10
+    /// Nothing here takes a body; what is sent is read over.
+    var bodyBytes = 64 << 10
+    /// From the connection or the last answer to the end of the next request.
+    var requestTimeout: TimeAmount = .seconds(60)
+  }
+
+  private let pages: AdminPages
+  private let limits: Limits
+  private var head: HTTPRequestHead?
+  private var bodyBytes = 0
+  private var isRefused = false
+  private var timeout: Scheduled<Void>?
+
+  init(_ pages: AdminPages, limits: Limits = Limits()) {
+    self.pages = pages
+    self.limits = limits
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    waitForRequest(context)
+    context.fireChannelActive()
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    timeout?.cancel()
+    timeout = nil
+    context.fireChannelInactive()
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isRefused else { return }
+    switch unwrapInboundIn(data) {
+    case .head(let head):
+      let size = head.headers.reduce(head.uri.utf8.count) { $0 + $1.name.utf8.count + $1.value.utf8.count + 4 }
+      guard size <= limits.headBytes else {
+        return refuse(context, 431, "at most \(limits.headBytes) bytes of headers")
+      }
+      self.head = head
+      bodyBytes = 0
+    case .body(let part):
+      bodyBytes += part.readableBytes
+      if bodyBytes > limits.bodyBytes { refuse(context, 413, "at most \(limits.bodyBytes) bytes of body") }
+    case .end:
+      guard let head else { return }
+      self.head = nil
+      timeout?.cancel()
+      answer(context, head)
+    }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+  private func waitForRequest(_ context: ChannelHandlerContext) {
+    timeout?.cancel()
+    timeout = context.eventLoop.assumeIsolated().scheduleTask(in: limits.requestTimeout) {
+      context.close(promise: nil)
+    }
+  }
+
+  private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
+    guard head.method == .GET || head.method == .HEAD else {
+      return write(context, .plain(405, "GET or HEAD"), head, extra: [("allow", "GET, HEAD")])
+    }
+    let path = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false).first.map(String.init)
+    write(context, pages.page(path ?? "/"), head)
+  }
+
+  private func refuse(_ context: ChannelHandlerContext, _ status: Int, _ message: String) {
+    isRefused = true
+    let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/", headers: ["connection": "close"])
+    write(context, .plain(status, message), head)
+  }
+
+  private func write(
+    _ context: ChannelHandlerContext, _ page: AdminPages.Page, _ request: HTTPRequestHead,
+    extra: [(String, String)] = []
+  ) {
+    let body = Array(page.body.utf8)
+    var headers = HTTPHeaders(extra)
+    headers.add(name: "content-type", value: page.contentType)
+    headers.add(name: "content-length", value: "\(body.count)")
+    headers.add(name: "cache-control", value: "no-store")
+    if !request.isKeepAlive { headers.add(name: "connection", value: "close") }
+    let head = HTTPResponseHead(
+      version: request.version, status: HTTPResponseStatus(statusCode: page.status), headers: headers)
+    context.write(wrapOutboundOut(.head(head)), promise: nil)
+    if request.method != .HEAD {
+      context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
+    }
+    let end = context.writeAndFlush(wrapOutboundOut(.end(nil)))
+    if request.isKeepAlive {
+      waitForRequest(context)
+    } else {
+      end.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import Logging
+import MendAPI
+import MendCore
+import MendRPC
+import MendRuntime
+
+// How every call that changes something goes: checked, handed to the core, its refusal or its answer given back.
+
+extension BatchesServer {
+  static let idempotencyKeyRule = "must have at most 128 printable ASCII characters"
+
+  /// - Parameter plain: the request without its idempotency key: what the key stands for.
+  func command(
+    _ call: Call, key: String, _ plain: some RPCMessage, _ method: MethodDescriptor,
+    operation: () -> Command.Operation
+  ) throws(RPCError) -> Command {
+    guard key.utf8.count <= 128, key.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
+      throw call.invalid("idempotency_key", Self.idempotencyKeyRule)
+    }
+    return Command(
+      namespace: call.namespace, idempotencyKey: key, fingerprint: key.isEmpty ? 0 : Fingerprint.of(plain, method),
+      actor: call.actor, operation: operation())
+  }
+
+  func perform(_ command: Command, _ call: Call, _ batchID: String) async throws(RPCError) -> Reply {
+    switch await runtime.command(command) {
+    case .success(let reply): return reply
+    case .failure(let refusal): throw call.refused(refusal, batchID: batchID)
+    }
+  }
+
+  /// The core answered with something that answers another call: a bug of ours.
+  func unexpected(_ call: Call) -> RPCError {
+    logger.critical(
+      "the core's reply does not answer the call",
+      metadata: ["request_id": "\(call.requestID)", "operation": "\(call.operation)"])
+    return call.internalFault()
+  }
+
+  /// What the store could not do; logged in full, told in part.
+  func failed(_ call: Call, _ error: any Error) -> RPCError {
+    logger.error(
+      "call failed",
+      metadata: [
+        "request_id": "\(call.requestID)", "operation": "\(call.operation)", "namespace": "\(call.namespace)",
+        "error": "\(error)",
+      ])
+    return call.internalFault()
+  }
+}
+
+extension Call {
+  func check(batchID: String) throws(RPCError) {
+    guard Identifier.isValid(batchID) else { throw invalidBatchID(batchID) }
+  }
+
+  /// Runs checks on a request's fields; a violation becomes INVALID_ARGUMENT.
+  func checked<T>(_ body: () throws(FieldViolation) -> T) throws(RPCError) -> T {
+    do throws(FieldViolation) {
+      return try body()
+    } catch {
+      throw invalid(error.field, error.rule)
+    }
+  }
+}

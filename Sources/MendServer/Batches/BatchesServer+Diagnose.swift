@@ -1,0 +1,45 @@
+import MendAPI
+import MendCore
+import MendRPC
+import MendRuntime
+
+extension BatchesServer {
+  /// The call as a handler that may wait, for transports that have no inline path.
+  func diagnose(_ request: DiagnoseRequest, context: ServerContext) async throws(RPCError) -> DiagnoseResponse {
+    let call = try gate.admit(context, "diagnose", .viewer)
+    try call.check(batchID: request.batchID)
+    guard let view = runtime.view(of: call.key(request.batchID)) else {
+      throw call.notFound("batch", request.batchID)
+    }
+    return answer(view.batch, at: runtime.now())
+  }
+
+  /// The call as it is served: on the connection's loop, from bytes that were made for this batch in this second where
+  /// there are any. The request id stands in errors only; as metadata it would cost as much as the rest.
+  func diagnoseInline(
+    _ payload: RawSpan, _ context: ServerContext, into response: inout [UInt8]
+  ) throws(RPCError) {
+    let call = try gate.admitInline(context, "diagnose", .viewer)
+    let request: DiagnoseRequest
+    do throws(PayloadError) {
+      request = try DiagnoseRequest.decode(payload: payload)
+    } catch {
+      throw call.invalid("request", error.message)
+    }
+    try call.check(batchID: request.batchID)
+    let key = call.key(request.batchID)
+    guard let view = runtime.view(of: key) else { throw call.notFound("batch", request.batchID) }
+    let now = runtime.now()
+    let second = now.milliseconds / 1000
+    let sequence = view.batch.sequence
+    if diagnoses.append(key, sequence: sequence, second: second, to: &response) { return }
+    let start = response.count
+    answer(view.batch, at: now).encodePayload(into: &response)
+    diagnoses.store(Array(response[start...]), key, sequence: sequence, second: second)
+  }
+
+  private func answer(_ batch: Batch, at now: Instant) -> DiagnoseResponse {
+    let diagnosis = batch.diagnosis(at: now, capacity: runtime.capacity, limits: runtime.limits)
+    return DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard)
+  }
+}

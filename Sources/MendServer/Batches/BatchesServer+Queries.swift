@@ -1,0 +1,173 @@
+import MendAPI
+import MendCore
+import MendRPC
+import MendRuntime
+
+// GetBatch and ListBatches: what is read from published views, without a question to the core.
+
+extension BatchesServer {
+  /// Of the answers, as metadata say it; moves with their meaning only.
+  static let apiVersion = "1.0.0"
+  static let documentsPerPage = (standard: 100, maximum: 1000)
+  static let batchesPerPage = (standard: 50, maximum: 500)
+
+  func getBatch(_ request: GetBatchRequest, context: ServerContext) async throws(RPCError) -> GetBatchResponse {
+    let call = try gate.admit(context, "get_batch", .viewer)
+    try call.check(batchID: request.batchID)
+    let fields = try call.checked { () throws(FieldViolation) in
+      try StatusFields(mask: request.fields?.paths ?? [], metricsOnly: request.metricsOnly)
+    }
+    let pageSize = try call.checked { () throws(FieldViolation) in
+      try FieldRule.pageSize(
+        request.pageSize, standard: Self.documentsPerPage.standard, maximum: Self.documentsPerPage.maximum)
+    }
+    var start = 0
+    if !request.pageToken.isEmpty {
+      guard case .document(let batchID, let position)? = PageToken(request.pageToken), batchID == request.batchID else {
+        throw call.invalid("page_token", Self.pageTokenRule)
+      }
+      start = position
+    }
+    guard let view = runtime.view(of: call.key(request.batchID)) else {
+      throw call.notFound("batch", request.batchID)
+    }
+    let now = runtime.now()
+    var response = GetBatchResponse()
+    fill(&response, view.batch, fields, includeErrors: request.includeErrors ?? true, call, at: now)
+    // Naming the field asks for it as much as the flag does.
+    if fields.contains(.jobDetails), request.includeJobDetails || fields.isNamed(.jobDetails) {
+      page(&response, view.batch, from: start, pageSize, includeErrors: request.includeErrors ?? true)
+    }
+    return response
+  }
+
+  static let pageTokenRule = "is not one of this call's next_page_token; begin again without one"
+
+  private func fill(
+    _ response: inout GetBatchResponse, _ batch: Batch, _ fields: StatusFields, includeErrors: Bool, _ call: Call,
+    at now: Instant
+  ) {
+    response.batchID = batch.key.batchID
+    let counts = batch.progress()
+    if fields.contains(.batchName) { response.batchName = batch.specification.batchName }
+    if fields.contains(.status) { response.status = MendAPI.BatchStatus(batch.status) }
+    if fields.contains(.progress) { response.progress = Progress(counts, of: batch) }
+    if fields.contains(.timing) { response.timing = Timing(batch, at: now, completed: counts.completed) }
+    if fields.contains(.errorSummary), includeErrors, batch.hasFailures {
+      response.errorSummary = batch.diagnosis(at: now, capacity: runtime.capacity, limits: runtime.limits).errorSummary
+        .map { MendAPI.ErrorSummary($0, of: batch) }
+    }
+    if fields.contains(.batchConfiguration) { response.batchConfiguration = BatchConfiguration(batch.specification) }
+    if fields.contains(.metadata) {
+      var metadata = ResponseMetadata()
+      metadata.requestID = call.requestID
+      metadata.apiVersion = Self.apiVersion
+      metadata.cacheTtl = Self.cacheSeconds(batch.status)
+      // Every answer is made anew, so all of it is left.
+      metadata.cacheRemaining = metadata.cacheTtl
+      response.metadata = metadata
+    }
+    if fields.contains(.hasFailures) { response.hasFailures = batch.hasFailures }
+    if fields.contains(.health) {
+      response.health = MendAPI.Health(
+        batch.health(at: now, capacity: runtime.capacity, limits: runtime.limits).health)
+    }
+    if fields.contains(.sequence) { response.sequence = batch.sequence }
+  }
+
+  /// How long a caller may use the answer again: a final batch changes by Retry alone.
+  private static func cacheSeconds(_ status: MendCore.BatchStatus) -> Int32 { status.isFinal ? 30 : 1 }
+
+  private func page(
+    _ response: inout GetBatchResponse, _ batch: Batch, from start: Int, _ size: Int, includeErrors: Bool
+  ) {
+    let end = min(batch.documents.count, start + min(size, batch.documents.count))
+    guard start < end else { return }
+    response.jobDetails = (start..<end).map { DocumentDetail($0, of: batch, includeErrors: includeErrors) }
+    if end < batch.documents.count {
+      response.nextPageToken = PageToken.document(batchID: batch.key.batchID, position: end).text
+    }
+  }
+
+  func listBatches(
+    _ request: ListBatchesRequest, context: ServerContext
+  ) async throws(RPCError) -> ListBatchesResponse {
+    let call = try gate.admit(context, "list_batches", .viewer)
+    let status = MendCore.BatchStatus(request.status)
+    if status == nil, request.status != .unspecified {
+      let known = MendCore.BatchStatus.allCases.map(\.rawValue).joined(separator: ", ")
+      throw call.invalid("status", "must be one of \(known), or unset")
+    }
+    if !request.bucketID.isEmpty, !Identifier.isValid(request.bucketID) {
+      throw call.invalid("bucket_id", "Bucket ID must be alphanumeric with hyphens only, 1 to 64 characters")
+    }
+    let pageSize = try call.checked { () throws(FieldViolation) in
+      try FieldRule.pageSize(
+        request.pageSize, standard: Self.batchesPerPage.standard, maximum: Self.batchesPerPage.maximum)
+    }
+    var cursor: ListCursor?
+    if !request.pageToken.isEmpty {
+      guard case .batch(let place)? = PageToken(request.pageToken) else {
+        throw call.invalid("page_token", Self.pageTokenRule)
+      }
+      cursor = place
+    }
+    var listings: [BatchListing]
+    do throws(StoreError) {
+      // One more than asked for tells whether there is another page.
+      listings = try runtime.list(
+        namespace: call.namespace, status: status, bucketID: request.bucketID.isEmpty ? nil : request.bucketID,
+        before: cursor, limit: pageSize + 1)
+    } catch {
+      throw failed(call, error)
+    }
+    var response = ListBatchesResponse()
+    if listings.count > pageSize {
+      listings.removeLast(listings.count - pageSize)
+      if let last = listings.last {
+        let place = ListCursor(createdAt: last.createdAt, batchID: last.key.batchID)
+        response.nextPageToken = PageToken.batch(place).text
+      }
+    }
+    response.batches = listings.map { BatchListEntry($0) }
+    return response
+  }
+}
+
+/// Which top-level fields of GetBatch's answer are wanted.
+struct StatusFields: Hashable, Sendable {
+  enum Field: String, CaseIterable, Sendable {
+    case batchID = "batch_id"
+    case batchName = "batch_name"
+    case status, progress, timing
+    case jobDetails = "job_details"
+    case errorSummary = "error_summary"
+    case batchConfiguration = "batch_configuration"
+    case metadata
+    case nextPageToken = "next_page_token"
+    case hasFailures = "has_failures"
+    case health, sequence
+  }
+
+  private let named: Set<Field>
+  private let wanted: Set<Field>
+
+  /// - Parameter mask: names as the schema has them; empty is all.
+  init(mask: [String], metricsOnly: Bool) throws(FieldViolation) {
+    var named: Set<Field> = []
+    for name in mask {
+      guard let field = Field(rawValue: name) else {
+        let known = Field.allCases.map(\.rawValue).joined(separator: ", ")
+        throw FieldViolation("fields", "\(name.quotedShort) is not a field of the answer; there are: \(known)")
+      }
+      named.insert(field)
+    }
+    var wanted = named.isEmpty ? Set(Field.allCases) : named
+    if metricsOnly { wanted.formIntersection([.progress, .timing, .metadata]) }
+    self.named = named
+    self.wanted = wanted
+  }
+
+  func contains(_ field: Field) -> Bool { wanted.contains(field) }
+  func isNamed(_ field: Field) -> Bool { named.contains(field) }
+}

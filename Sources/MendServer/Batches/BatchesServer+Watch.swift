@@ -1,0 +1,105 @@
+import MendAPI
+import MendCore
+import MendRPC
+import MendRuntime
+
+extension BatchesServer {
+  static let defaultWatchInterval = 0.2
+  static let shortestWatchInterval = 0.02
+  static let longestWatchInterval = 3600.0
+
+  typealias SendProgress = @Sendable (WatchProgressResponse) async throws(RPCError) -> Void
+
+  func watchProgress(
+    _ request: WatchProgressRequest, writer: ResponseWriter<WatchProgressResponse>, context: ServerContext
+  ) async throws(RPCError) {
+    let call = try gate.admit(context, "watch_progress", .viewer)
+    try await watch(request, call) { message throws(RPCError) in try await writer.write(message) }
+  }
+
+  /// Sends a snapshot or what a resumed watch has missed, then what happens, and ends after the terminal message.
+  ///
+  /// Throws UNAVAILABLE with where to resume when the server stops. `send` may suspend for as long as the reader likes:
+  /// nothing is queued meanwhile, the next message is made from the newest view.
+  func watch(_ request: WatchProgressRequest, _ call: Call, send: @escaping SendProgress) async throws(RPCError) {
+    try call.check(batchID: request.batchID)
+    let state = try begin(request, call)
+    let drain = drain
+    let result = await withTaskGroup(of: Result<Void, RPCError>?.self) { group in
+      group.addTask { await self.follow(request.batchID, state, call, send) }
+      group.addTask {
+        await drain.wait()
+        return nil
+      }
+      var result: Result<Void, RPCError> = .success(())
+      while let next = await group.next() {
+        if let next { result = next }
+        group.cancelAll()
+      }
+      return result
+    }
+    try result.get()
+  }
+
+  private func begin(_ request: WatchProgressRequest, _ call: Call) throws(RPCError) -> WatchState {
+    let seconds = request.minIntervalSeconds ?? Self.defaultWatchInterval
+    guard (0...Self.longestWatchInterval).contains(seconds) else {
+      throw call.invalid("min_interval_seconds", "must be 0 to 3600 seconds, is \(seconds)")
+    }
+    let interval: Duration = .seconds(max(seconds, Self.shortestWatchInterval))
+    guard let batch = runtime.view(of: call.key(request.batchID))?.batch else {
+      throw call.notFound("batch", request.batchID)
+    }
+    guard request.afterSequence > 0 else { return WatchState(minInterval: interval) }
+    guard request.afterSequence <= batch.sequence else {
+      throw call.outOfRange(
+        "after_sequence", "\(request.afterSequence) is beyond the batch's sequence \(batch.sequence)",
+        todo: "resume after the sequence of the last message that was received, or with 0 for a snapshot")
+    }
+    return WatchState(
+      after: request.afterSequence, verdict: health(batch, at: batch.updatedAt), minInterval: interval)
+  }
+
+  private func health(_ batch: Batch, at now: Instant) -> HealthVerdict {
+    batch.health(at: now, capacity: runtime.capacity, limits: runtime.limits)
+  }
+
+  /// Until the terminal message is sent, the reader is gone, or the server stops.
+  private func follow(
+    _ batchID: String, _ initial: WatchState, _ call: Call, _ send: SendProgress
+  ) async -> Result<Void, RPCError> {
+    var state = initial
+    // What the reader has for certain: where it is told to resume.
+    var delivered = initial.told
+    let key = call.key(batchID)
+    var view = runtime.view(of: key)
+    while !Task.isCancelled {
+      guard let batch = view?.batch else { return .failure(call.notFound("batch", batchID)) }
+      let now = runtime.now()
+      switch state.next(batch, health(batch, at: now), at: now) {
+      case .send(let message):
+        do throws(RPCError) {
+          try await send(message)
+        } catch {
+          return .failure(drain.hasBegun ? stopped(after: delivered, call) : error)
+        }
+        delivered = message.sequence
+        if message.terminal { return .success(()) }
+        view = runtime.view(of: key)
+      case .wait(let sequence, let deadline):
+        view = await runtime.view(of: key, after: sequence, until: deadline)
+      }
+    }
+    return .failure(
+      drain.hasBegun
+        ? stopped(after: delivered, call)
+        : RPCError(.cancelled, "the watch was cancelled after sequence \(delivered)"))
+  }
+
+  private func stopped(after sequence: UInt64, _ call: Call) -> RPCError {
+    var error = call.unavailable(
+      "the server is stopping; watch again with after_sequence \(sequence)", retryAfter: .seconds(1))
+    error.metadata.add(String(sequence), for: MetadataName.resumeSequence)
+    return error
+  }
+}

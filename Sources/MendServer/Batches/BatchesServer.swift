@@ -1,0 +1,141 @@
+import Logging
+import MendAPI
+import MendCore
+import MendRPC
+import MendRuntime
+
+/// mend.v1.Batches over a runtime: requests are checked and become commands, what the core says becomes an answer.
+///
+/// Nothing is decided here. An answer is sent when what it says is durable.
+struct BatchesServer: BatchesService {
+  let runtime: Runtime
+  let gate: Gate
+  let drain: Drain
+  let diagnoses: DiagnosisCache
+  /// Where Ray's dashboard is, for links; empty where there is none.
+  let dashboard: String
+  let logger: Logger
+
+  init(runtime: Runtime, gate: Gate, drain: Drain, dashboard: String = "", logger: Logger) {
+    self.runtime = runtime
+    self.gate = gate
+    self.drain = drain
+    self.diagnoses = DiagnosisCache()
+    self.dashboard = dashboard
+    self.logger = logger
+  }
+
+  /// Registers every method, and Diagnose on the path that never waits.
+  func install(in router: inout Router) {
+    router.register(self)
+    router.inlineUnary(Batches.Methods.diagnose) { payload, context, response throws(RPCError) in
+      try self.diagnoseInline(payload, context, into: &response)
+    }
+  }
+
+  func createBatch(
+    _ request: CreateBatchRequest, context: ServerContext
+  ) async throws(RPCError) -> CreateBatchResponse {
+    let call = try gate.admit(context, "create_batch", .operator)
+    guard request.batchID.isEmpty || Identifier.isValid(request.batchID) else {
+      throw call.invalidBatchID(request.batchID)
+    }
+    guard let message = request.batch else {
+      throw call.invalid("batch", "is required: the batch's tiers, with their extractors")
+    }
+    let specification = try call.checked { () throws(FieldViolation) in
+      try MendCore.BatchSpecification(message, executor: runtime.capacity.executor)
+    }
+    let documents = request.documents.map { MendCore.Document($0) }
+    var plain = request
+    plain.idempotencyKey = ""
+    let command = try command(call, key: request.idempotencyKey, plain, Batches.Methods.createBatch) {
+      .createBatch(batchID: request.batchID, specification, documents: documents)
+    }
+    guard case .created(let batchID, let status, let total) = try await perform(command, call, request.batchID) else {
+      throw unexpected(call)
+    }
+    var response = CreateBatchResponse()
+    response.batchID = batchID
+    response.status = MendAPI.BatchStatus(status)
+    response.totalObjects = Int64(total)
+    return response
+  }
+
+  func addDocuments(
+    _ request: AddDocumentsRequest, context: ServerContext
+  ) async throws(RPCError) -> AddDocumentsResponse {
+    let call = try gate.admit(context, "add_documents", .operator)
+    try call.check(batchID: request.batchID)
+    let documents = request.documents.map { MendCore.Document($0) }
+    var plain = request
+    plain.idempotencyKey = ""
+    let command = try command(call, key: request.idempotencyKey, plain, Batches.Methods.addDocuments) {
+      .addDocuments(batchID: request.batchID, documents)
+    }
+    guard case .documentsAdded(let batchID, let added, let total) = try await perform(command, call, request.batchID)
+    else { throw unexpected(call) }
+    var response = AddDocumentsResponse()
+    response.batchID = batchID
+    response.added = Int64(added)
+    response.totalObjects = Int64(total)
+    return response
+  }
+
+  func submitBatch(
+    _ request: SubmitBatchRequest, context: ServerContext
+  ) async throws(RPCError) -> SubmitBatchResponse {
+    let call = try gate.admit(context, "submit_batch", .operator)
+    try call.check(batchID: request.batchID)
+    var plain = request
+    plain.idempotencyKey = ""
+    let command = try command(call, key: request.idempotencyKey, plain, Batches.Methods.submitBatch) {
+      .submitBatch(batchID: request.batchID)
+    }
+    guard case .submitted(let batchID, let status, let position) = try await perform(command, call, request.batchID)
+    else { throw unexpected(call) }
+    var response = SubmitBatchResponse()
+    response.batchID = batchID
+    response.status = MendAPI.BatchStatus(status)
+    response.queuePosition = Int64(position)
+    return response
+  }
+
+  func pauseBatch(
+    _ request: PauseBatchRequest, context: ServerContext
+  ) async throws(RPCError) -> PauseBatchResponse {
+    let call = try gate.admit(context, "pause_batch", .operator)
+    try call.check(batchID: request.batchID)
+    var plain = request
+    plain.idempotencyKey = ""
+    let command = try command(call, key: request.idempotencyKey, plain, Batches.Methods.pauseBatch) {
+      .pauseBatch(batchID: request.batchID)
+    }
+    guard case .status(let batchID, let status) = try await perform(command, call, request.batchID) else {
+      throw unexpected(call)
+    }
+    var response = PauseBatchResponse()
+    response.batchID = batchID
+    response.status = MendAPI.BatchStatus(status)
+    return response
+  }
+
+  func resumeBatch(
+    _ request: ResumeBatchRequest, context: ServerContext
+  ) async throws(RPCError) -> ResumeBatchResponse {
+    let call = try gate.admit(context, "resume_batch", .operator)
+    try call.check(batchID: request.batchID)
+    var plain = request
+    plain.idempotencyKey = ""
+    let command = try command(call, key: request.idempotencyKey, plain, Batches.Methods.resumeBatch) {
+      .resumeBatch(batchID: request.batchID)
+    }
+    guard case .status(let batchID, let status) = try await perform(command, call, request.batchID) else {
+      throw unexpected(call)
+    }
+    var response = ResumeBatchResponse()
+    response.batchID = batchID
+    response.status = MendAPI.BatchStatus(status)
+    return response
+  }
+}

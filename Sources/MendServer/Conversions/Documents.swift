@@ -1,0 +1,74 @@
+import MendAPI
+import MendCore
+
+extension DocumentDetail {
+  /// - Parameter includeErrors: the error of a failed document.
+  init(_ position: Int, of batch: Batch, includeErrors: Bool) {
+    self.init()
+    let document = batch.documents[position]
+    jobID = document.id
+    documentID = document.id
+    filePath = FilePath.of(uri: document.uri)
+    mediaType = document.mediaType
+    let documentStatus = batch.documentStatus(position)
+    status = MendAPI.DocumentStatus(documentStatus)
+    progress = batch.documentProgress(position)
+    let createdAt = batch.createdAt
+    func time(_ offset: Int64?) -> GoogleTimestamp? { GoogleTimestamp(offset.map { createdAt + .milliseconds($0) }) }
+    startedAt = time(batch.documentTimes.startedOffset(position))
+    // Each tier settles a document anew; it is completed once no tier will.
+    if documentStatus == .completed || documentStatus == .failed {
+      completedAt = time(batch.documentTimes.settledOffset(position))
+    }
+    if includeErrors, let (failure, job) = batch.documentError(position) {
+      error = MendAPI.DocumentError(failure, position: position, job: job, of: batch)
+    }
+  }
+}
+
+extension MendAPI.DocumentError {
+  init(_ failure: MendCore.DocumentError, position: Int, job: JobID, of batch: Batch) {
+    self.init()
+    code = failure.code
+    message = failure.message
+    details = failure.details
+    tierNum = Int32(clamping: job.tier)
+    extractorName = batch.extractorName(job)
+    mendJobID = job.description
+    attempt = Int32(clamping: failure.attempt)
+    attemptsEnded = Int32(clamping: batch.job(named: job)?.deaths[position] ?? 0)
+  }
+}
+
+extension MendAPI.ErrorSummary {
+  init(_ summary: MendCore.ErrorSummary, of batch: Batch) {
+    self.init()
+    errorType = summary.errorType
+    count = Int64(summary.count)
+    affectedFiles = summary.affected.map { FilePath.of(uri: batch.documents.uri(at: $0)) }
+    resolution = summary.resolution
+  }
+}
+
+/// What people call a document's place.
+enum FilePath {
+  /// The path of a `file:` URI of this machine, decoded; any other URI as it is.
+  static func of(uri: String) -> String {
+    guard uri.hasPrefix("file://") else { return uri }
+    var rest = uri.utf8.dropFirst("file://".utf8.count)
+    if rest.starts(with: "localhost/".utf8) { rest = rest.dropFirst("localhost".utf8.count) }
+    guard rest.first == UInt8(ascii: "/") else { return uri }
+    var bytes: [UInt8] = []
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "%") else {
+        bytes.append(byte)
+        continue
+      }
+      let digits = rest.prefix(2).compactMap { Character(UnicodeScalar($0)).hexDigitValue }
+      guard digits.count == 2 else { return uri }
+      bytes.append(UInt8(digits[0] << 4 | digits[1]))
+      rest = rest.dropFirst(2)
+    }
+    return String(validating: bytes, as: UTF8.self) ?? uri
+  }
+}

@@ -1,0 +1,73 @@
+import MendAPI
+import MendCore
+import MendRuntime
+
+extension Progress {
+  init(_ counts: ProgressCounts, of batch: Batch) {
+    self.init()
+    completed = Int64(counts.completed)
+    failed = Int64(counts.failed)
+    pending = Int64(counts.pending)
+    processing = Int64(counts.processing)
+    total = Int64(counts.total)
+    percentage =
+      if batch.status == .completed {
+        100
+      } else {
+        counts.total == 0 ? 0 : 100 * Double(counts.completed + counts.failed) / Double(counts.total)
+      }
+  }
+}
+
+extension Batch {
+  /// Seconds from start to the end, or until now; nil before the start.
+  func elapsed(at now: Instant) -> Duration? {
+    startedAt.map { max(.zero, (completedAt ?? now) - $0) }
+  }
+}
+
+extension Timing {
+  init(_ batch: Batch, at now: Instant, completed: Int) {
+    self.init()
+    createdAt = GoogleTimestamp(batch.createdAt)
+    startedAt = GoogleTimestamp(batch.startedAt)
+    updatedAt = GoogleTimestamp(batch.updatedAt)
+    completedAt = GoogleTimestamp(batch.completedAt)
+    estimatedCompletion = GoogleTimestamp(batch.estimatedCompletion(at: now))
+    let elapsed = batch.elapsed(at: now)?.inSeconds ?? 0
+    elapsedTime = elapsed
+    if completed > 0 { averageItemTime = elapsed / Double(completed) }
+  }
+}
+
+extension BatchConfiguration {
+  init(_ specification: MendCore.BatchSpecification) {
+    self.init()
+    maxConcurrent = Int32(clamping: specification.maxConcurrent)
+    priority = Int32(clamping: specification.priority)
+    timeout = specification.timeout?.inSeconds ?? 0
+    notificationEnabled = specification.notificationEnabled
+    bucketID = specification.bucketID
+    totalTiers = Int32(clamping: specification.tiers.count)
+    deploymentMode = MendAPI.ExecutorKind(specification.executor)
+  }
+}
+
+extension BatchListEntry {
+  init(_ listing: BatchListing) {
+    self.init()
+    batchID = listing.key.batchID
+    batchName = listing.batchName
+    bucketID = listing.bucketID
+    status = MendAPI.BatchStatus(listing.status)
+    health = MendAPI.Health(listing.health)
+    overallProgress = listing.overallProgress
+    totalObjects = Int64(listing.totalObjects)
+    currentTier = Int32(clamping: listing.currentTier)
+    totalTiers = Int32(clamping: listing.totalTiers)
+    hasFailures = listing.hasFailures
+    priority = Int32(clamping: listing.priority)
+    createdAt = GoogleTimestamp(listing.createdAt)
+    completedAt = GoogleTimestamp(listing.completedAt)
+  }
+}

@@ -1,0 +1,108 @@
+import MendAPI
+import MendCore
+
+extension Batch {
+  /// What the caller specified for the job's extractor; nil for a job that the specification does not know.
+  func specified(_ job: Job) -> MendCore.ExtractorSpecification? {
+    guard specification.tiers.indices.contains(job.id.tier) else { return nil }
+    let extractors = specification.tiers[job.id.tier].extractors
+    return extractors.indices.contains(job.extractor) ? extractors[job.extractor] : nil
+  }
+
+  func job(named id: JobID) -> Job? {
+    guard tiers.indices.contains(id.tier) else { return nil }
+    return tiers[id.tier].jobs.first { $0.id == id }
+  }
+
+  func extractorName(_ id: JobID) -> String { job(named: id).flatMap(specified)?.name ?? "" }
+
+  /// What the job's latest attempt was submitted with, or its first one will be.
+  func submissionParameters(of job: Job) -> SubmissionParameters? {
+    if let attempt = job.attempts.last { return attempt.parameters }
+    guard let extractor = specified(job) else { return nil }
+    var resources = extractor.resources
+    if let cpus = job.overrides.cpus { resources.cpus = cpus }
+    if let memoryBytes = job.overrides.memoryBytes { resources.memoryBytes = memoryBytes }
+    if let requiresGPU = job.overrides.requiresGPU { resources.requiresGPU = requiresGPU }
+    return SubmissionParameters(
+      extractorName: extractor.name, work: extractor.work, executor: specification.executor, resources: resources,
+      priority: job.overrides.priority ?? specification.priority,
+      environment: extractor.environment.merging(job.overrides.environment) { $1 },
+      runTimeout: job.overrides.runTimeout ?? extractor.timers.run)
+  }
+}
+
+extension SubmissionParams {
+  init(_ parameters: SubmissionParameters) {
+    self.init()
+    entrypoint =
+      switch parameters.work {
+      case .documentCommand(let text), .entrypoint(let text): text
+      }
+    deploymentMode = MendAPI.ExecutorKind(parameters.executor)
+    requiresGpu = parameters.resources.requiresGPU
+    numCpus = parameters.resources.cpus
+    memoryBytes = parameters.resources.memoryBytes
+    priority = Int32(clamping: parameters.priority)
+    extractorName = parameters.extractorName
+    envNames = parameters.environment.keys.sorted()
+    runTimeoutSeconds = parameters.runTimeout?.inSeconds ?? 0
+  }
+}
+
+extension AttemptDiagnostic {
+  init(_ attempt: Attempt, of job: JobID, in batch: BatchKey) {
+    self.init()
+    self.attempt = Int32(clamping: attempt.number)
+    intendedAt = GoogleTimestamp(attempt.intendedAt)
+    startedAt = GoogleTimestamp(attempt.startedAt)
+    submissionParams = SubmissionParams(attempt.parameters)
+    launchID = AttemptKey(batch: batch, job: job, number: attempt.number).description
+    node = attempt.handle?.node ?? ""
+    pid = attempt.handle?.pid ?? 0
+    staleReports = Int64(attempt.staleReports)
+    switch attempt.state {
+    case .intended: state = .intended
+    case .starting: state = .starting
+    case .running: state = .running
+    case .ending: state = .ending
+    case .ended(let end):
+      state = .ended
+      endedAt = GoogleTimestamp(end.at)
+      exit = end.exit.map { MendAPI.ExitRecord($0, end: end) }
+      if let cause = end.cause {
+        failureCategory = MendAPI.FailureCategory(cause.category)
+        failureCause = MendAPI.FailureCause(cause)
+      }
+    }
+  }
+}
+
+extension MendAPI.ExitRecord {
+  init(_ record: MendCore.ExitRecord, end: AttemptEnd) {
+    self.init()
+    switch record.termination {
+    case .exited(let code): exitCode = code
+    case .signalled(let number): signal = number
+    case .notStarted(let text), .unknown(let text): message = text
+    }
+    peakMemoryBytes = record.peakMemoryBytes
+    memoryLimitBytes = record.memoryLimitBytes
+    memoryLimitExceeded = record.memoryLimitExceeded
+    lastStderrLine = record.lastStderrLine
+    cpuSeconds = record.cpuSeconds
+    at = GoogleTimestamp(record.at)
+    endedBy = end.askedBy
+  }
+}
+
+extension AttemptEnd {
+  /// Why it was asked to end; empty where nobody asked.
+  var askedBy: String {
+    switch verdict {
+    case .succeeded: ""
+    case .cancelled: "cancel"
+    case .failed(let cause, _): cause.category == .timeout ? cause.rawValue : ""
+    }
+  }
+}

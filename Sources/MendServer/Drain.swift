@@ -1,0 +1,44 @@
+import Synchronization
+
+/// The end of serving, told to everything that waits for something else: once, and for good.
+final class Drain: Sendable {
+  private struct State {
+    var hasBegun = false
+    var lastWaiter: UInt64 = 0
+    var waiting: [UInt64: CheckedContinuation<Void, Never>] = [:]
+  }
+
+  private let state = Mutex(State())
+
+  var hasBegun: Bool { state.withLock { $0.hasBegun } }
+
+  /// Wakes all that wait, and all that will.
+  func begin() {
+    let waiting = state.withLock { state in
+      defer { state.waiting = [:] }
+      state.hasBegun = true
+      return state.waiting.values
+    }
+    for continuation in waiting { continuation.resume() }
+  }
+
+  /// Returns when the drain has begun, or at cancellation.
+  func wait() async {
+    let id = state.withLock { state in
+      state.lastWaiter += 1
+      return state.lastWaiter
+    }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isOver = state.withLock { state in
+          if state.hasBegun || Task.isCancelled { return true }
+          state.waiting[id] = continuation
+          return false
+        }
+        if isOver { continuation.resume() }
+      }
+    } onCancel: {
+      state.withLock { $0.waiting.removeValue(forKey: id) }?.resume()
+    }
+  }
+}

@@ -1,0 +1,155 @@
+import MendCore
+import MendRPC
+
+// Every error of the wire is made here: its code, a sentence that says what was wrong, where, and what to do, and the
+// same for programs as google.rpc details. All carry the request id.
+
+extension Call {
+  /// A value of the request breaks a rule. `field` as the schema writes it.
+  func invalid(_ field: String, _ rule: String, message: String? = nil) -> RPCError {
+    error(
+      .invalidArgument, "\(message ?? "Invalid \(field)"): \(rule)", reason: .validationError,
+      [.badRequest(field: field, description: rule)])
+  }
+
+  /// The seeds' words for an id that is none.
+  func invalidBatchID(_ text: String) -> RPCError {
+    invalid("batch_id", Self.batchIDRule, message: "Invalid batch ID: \(text.quotedShort)")
+  }
+
+  static let batchIDRule = "Batch ID must be alphanumeric with hyphens only, 1 to 64 characters"
+
+  func notFound(_ resourceType: String, _ resourceID: String, in batchID: String? = nil) -> RPCError {
+    let message =
+      switch resourceType {
+      case "batch":
+        "batch \(resourceID.quotedShort) not found in namespace \"\(namespace)\"; ListBatches shows what is there"
+      default:
+        "\(resourceType) \(resourceID.quotedShort) not found"
+          + (batchID.map { " in batch \"\($0)\"; Diagnose shows its tiers and jobs" } ?? "")
+      }
+    return error(
+      .notFound, message, reason: .notFound,
+      [.resourceInfo(type: resourceType, name: resourceID, description: message)],
+      values: ["resource_type": resourceType, "resource_id": resourceID])
+  }
+
+  /// After the end of a range: `todo` says where to go on.
+  func outOfRange(_ field: String, _ message: String, todo: String) -> RPCError {
+    error(
+      .outOfRange, "\(field): \(message); \(todo)", reason: .outOfRange,
+      [.badRequest(field: field, description: message)])
+  }
+
+  func unauthenticated(_ message: String) -> RPCError {
+    error(.unauthenticated, message, reason: .unauthenticated, [])
+  }
+
+  func roleTooLow(_ role: Role, needed: Role) -> RPCError {
+    error(
+      .permissionDenied,
+      "\(operation) needs the role \(needed.rawValue), this token has \(role.rawValue); "
+        + "`mend token create --role \(needed.rawValue)` makes one that may",
+      reason: .roleTooLow, [], values: ["needed": needed.rawValue, "role": role.rawValue])
+  }
+
+  func namespaceClosed(opens: String) -> RPCError {
+    error(
+      .permissionDenied,
+      "This token opens the namespace \"\(opens)\", the call names \"\(namespace)\"; "
+        + "set the metadata \(MetadataName.namespace), or use a token of that namespace",
+      reason: .namespaceClosed, [], values: ["namespace": namespace])
+  }
+
+  /// Something inside failed. Nothing of it is told but where to look.
+  func internalFault() -> RPCError {
+    error(
+      .internal, "Failed to \(operation): an internal error, logged under \(requestID); the call may be repeated",
+      reason: .processingError, [], values: ["operation": operation])
+  }
+
+  /// The server is going away.
+  func unavailable(_ message: String, retryAfter: Duration) -> RPCError {
+    error(.unavailable, message, reason: .shuttingDown, [.retryInfo(retryAfter)])
+  }
+
+  /// What the core refused.
+  func refused(_ refusal: Refusal, batchID: String? = nil) -> RPCError {
+    switch refusal {
+    case .invalid(let field, let rule):
+      return invalid(field, rule)
+    case .notFound(let type, let id):
+      return notFound(type, id, in: type == "batch" ? nil : batchID)
+    case .alreadyExists(let type, let id):
+      let message = "\(type) \(id.quotedShort) exists already; choose another id, or go on with the one that is there"
+      return error(
+        .alreadyExists, message, reason: .alreadyExists,
+        [.resourceInfo(type: type, name: id, description: message)],
+        values: ["resource_type": type, "resource_id": id])
+    case .precondition(let message, let todo):
+      return error(
+        .failedPrecondition, Self.sentence(message, todo), reason: .preconditionFailed,
+        [.preconditionFailure(type: Self.violationType(message), subject: batchID ?? "", description: todo)])
+    case .aborted(let message, let todo):
+      return error(.aborted, Self.sentence(message, todo), reason: .aborted, [])
+    case .exhausted(let limit, let message, let retryAfter):
+      let details = retryAfter.map { [ErrorDetail.retryInfo($0)] } ?? []
+      let when = retryAfter.map { "try again in \($0.inSeconds) s" } ?? "waiting does not help"
+      return error(
+        .resourceExhausted, Self.sentence(message, when), reason: .limitExceeded, details, values: ["limit": limit])
+    case .unknownToken:
+      return error(
+        .unauthenticated,
+        "The attempt token is of no attempt here; a worker that holds one like that ends itself",
+        reason: .unknownAttemptToken, [])
+    }
+  }
+
+  private static func sentence(_ message: String, _ todo: String) -> String {
+    todo.isEmpty ? message : "\(message); \(todo)"
+  }
+
+  /// A code in front of the message (`never_schedulable: ...`), else what is common to all: the state forbids it.
+  private static func violationType(_ message: String) -> String {
+    guard let colon = message.firstIndex(of: ":") else { return "state" }
+    let code = message[..<colon]
+    let isCode = !code.isEmpty && code.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0 == 0x5F }
+    return isCode ? String(code) : "state"
+  }
+
+  private func error(
+    _ code: StatusCode, _ message: String, reason: ErrorReason, _ details: [ErrorDetail],
+    values: [String: String] = [:]
+  ) -> RPCError {
+    let all =
+      [.errorInfo(reason: reason, values: values)] + details
+      + [.requestInfo(requestID)]
+    return RPCError(
+      code, message, details: ErrorDetail.status(code, message, all), metadata: [MetadataName.requestID: requestID])
+  }
+}
+
+/// The `reason` of ErrorInfo in the domain `mend`: what a program switches over. Names stay as they are once released.
+enum ErrorReason: String, Sendable, CaseIterable {
+  case validationError = "VALIDATION_ERROR"
+  case notFound = "NOT_FOUND"
+  case alreadyExists = "ALREADY_EXISTS"
+  case preconditionFailed = "PRECONDITION_FAILED"
+  case aborted = "ABORTED"
+  case limitExceeded = "LIMIT_EXCEEDED"
+  case outOfRange = "OUT_OF_RANGE"
+  case unauthenticated = "UNAUTHENTICATED"
+  case unknownAttemptToken = "UNKNOWN_ATTEMPT_TOKEN"
+  case roleTooLow = "ROLE_TOO_LOW"
+  case namespaceClosed = "NAMESPACE_CLOSED"
+  case processingError = "PROCESSING_ERROR"
+  case shuttingDown = "SHUTTING_DOWN"
+}
+
+extension String {
+  /// In quotation marks, for messages: at most 80 characters, control characters replaced.
+  var quotedShort: String {
+    let shown = unicodeScalars.prefix(80).map { $0.value < 0x20 || $0.value == 0x7F ? "?" : String($0) }.joined()
+    return "\"\(shown)\(unicodeScalars.count > 80 ? "..." : "")\""
+  }
+}

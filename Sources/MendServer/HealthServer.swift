@@ -1,0 +1,46 @@
+import MendAPI
+import MendRPC
+
+/// grpc.health.v1.Health: SERVING until the server drains, for the server (the empty name) and for each service.
+struct HealthServer: GRPCHealthService {
+  let drain: Drain
+  let services: Set<String>
+
+  init(drain: Drain, services: [ServiceDescriptor]) {
+    self.drain = drain
+    self.services = Set(services.map(\.name)).union([""])
+  }
+
+  private var status: GRPCHealthCheckResponse.ServingStatus { drain.hasBegun ? .notServing : .serving }
+
+  func check(
+    _ request: GRPCHealthCheckRequest, context: ServerContext
+  ) async throws(RPCError) -> GRPCHealthCheckResponse {
+    guard services.contains(request.service) else {
+      throw RPCError(.notFound, "no service \(request.service.quotedShort) here; leave service empty for the server")
+    }
+    return response(status)
+  }
+
+  /// Ends by cancellation only. Drained servers are told of once; then the connection's end ends the call.
+  func watch(
+    _ request: GRPCHealthCheckRequest, writer: ResponseWriter<GRPCHealthCheckResponse>, context: ServerContext
+  ) async throws(RPCError) {
+    guard services.contains(request.service) else {
+      try await writer.write(response(.serviceUnknown))
+      await drain.wait()
+      throw RPCError(.unavailable, "the server is stopping")
+    }
+    let first = status
+    try await writer.write(response(first))
+    await drain.wait()
+    if first == .serving, drain.hasBegun { try await writer.write(response(.notServing)) }
+    throw RPCError(drain.hasBegun ? .unavailable : .cancelled, "the server is stopping")
+  }
+
+  private func response(_ status: GRPCHealthCheckResponse.ServingStatus) -> GRPCHealthCheckResponse {
+    var response = GRPCHealthCheckResponse()
+    response.status = status
+    return response
+  }
+}
