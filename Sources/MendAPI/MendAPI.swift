@@ -5,7 +5,7 @@ public import MendRPC
 extension RPCMessage where Self: Message {
   public static func decode(payload: RawSpan) throws(PayloadError) -> Self {
     do throws(DecodingError) {
-      return try Self(serialized: payload)
+      return try Self(serialized: payload, limits: payloadLimits)
     } catch {
       throw PayloadError(error.description)
     }
@@ -15,3 +15,10 @@ extension RPCMessage where Self: Message {
     append(to: &buffer)
   }
 }
+
+/// A call's payload is 4 MiB at most, and its elements may take sixteen times that in memory.
+private let payloadLimits: DecodingLimits = {
+  var limits = DecodingLimits()
+  limits.elementBytes = 64 << 20
+  return limits
+}()

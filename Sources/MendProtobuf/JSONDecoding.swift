@@ -1,6 +1,7 @@
 /// What a JSON decoder lets pass.
 public struct JSONDecodingOptions: Sendable {
-  /// Members that the message has no field for are left out instead of refused.
+  /// Members that the message has no field for, and names that an enum has no value for, are left out instead of
+  /// refused.
   public var ignoreUnknownFields = false
   /// Lists and objects within each other.
   public var depth = 100
@@ -61,12 +62,12 @@ public struct JSONFieldReader: Sendable {
 
   /// A field without presence: null is its default.
   public func implicit<F: FieldType>(_ type: F.Type) throws(JSONDecodingError) -> F.Value {
-    isNull ? F.zero : try F.value(self)
+    isNull || isIgnoredName(type) ? F.zero : try F.value(self)
   }
 
   /// A field with presence: null is unset.
   public func optional<F: FieldType>(_ type: F.Type) throws(JSONDecodingError) -> F.Value? {
-    isNull && !F.isJSONNull ? nil : try F.value(self)
+    isNull && !F.isJSONNull || isIgnoredName(type) ? nil : try F.value(self)
   }
 
   /// A member of a oneof: refused when another member is set already.
@@ -85,7 +86,7 @@ public struct JSONFieldReader: Sendable {
     values.reserveCapacity(nodes.count)
     for (index, node) in nodes.enumerated() {
       do throws(JSONDecodingError) {
-        values.append(try element(type, node))
+        if let value = try element(type, node) { values.append(value) }
       } catch {
         throw error.inside("[\(index)]")
       }
@@ -104,7 +105,7 @@ public struct JSONFieldReader: Sendable {
         throw JSONDecodingError("'\(member.name)' is no key of this map", at: member.position)
       }
       do throws(JSONDecodingError) {
-        map[key] = try element(value, member.value)
+        if let value = try element(value, member.value) { map[key] = value }
       } catch {
         throw error.inside(".\(member.name)")
       }
@@ -112,10 +113,17 @@ public struct JSONFieldReader: Sendable {
     return map
   }
 
-  private func element<F: FieldType>(_ type: F.Type, _ node: JSONNode) throws(JSONDecodingError) -> F.Value {
+  private func element<F: FieldType>(_ type: F.Type, _ node: JSONNode) throws(JSONDecodingError) -> F.Value? {
     let reader = JSONFieldReader(node: node, options: options)
     if reader.isNull, !F.isJSONNull { throw reader.fault("null is no element of a list or map") }
-    return try F.value(reader)
+    return reader.isIgnoredName(type) ? nil : try F.value(reader)
+  }
+
+  private func isIgnoredName<F: FieldType>(_ type: F.Type) -> Bool {
+    guard options.ignoreUnknownFields, case .string(let name) = node.content,
+      let values = F.Value.self as? any Enum.Type
+    else { return false }
+    return values.init(name: name) == nil
   }
 
   func fault(_ reason: String) -> JSONDecodingError { JSONDecodingError(reason, at: node.position) }

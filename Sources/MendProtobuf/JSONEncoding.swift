@@ -51,6 +51,13 @@ public struct JSONObjectBuilder {
   let options: JSONEncodingOptions
   let names: [FieldName]
   var object = JSONObject()
+  /// Where the next name is expected: fields come in the schema's order, so the search ends at once.
+  private var next = 0
+
+  init(options: JSONEncodingOptions, names: [FieldName]) {
+    self.options = options
+    self.names = names
+  }
 
   /// A field without presence.
   public mutating func implicit<F: FieldType>(_ type: F.Type, _ value: F.Value, _ number: Int32)
@@ -97,7 +104,12 @@ public struct JSONObjectBuilder {
   }
 
   private mutating func add(_ number: Int32, _ value: JSONValue) {
-    guard let name = names.first(where: { $0.number == number }) else { return }
+    guard
+      let index = names[next...].firstIndex(where: { $0.number == number })
+        ?? names[..<next].firstIndex(where: { $0.number == number })
+    else { return }
+    next = index + 1
+    let name = names[index]
     object.append(options.fieldNames == .schema ? name.schema : name.camelCase, value)
   }
 }

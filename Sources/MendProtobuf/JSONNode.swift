@@ -52,7 +52,7 @@ public struct JSONNode: Sendable {
     case .number(let value): .number(value)
     case .string(let value): .string(value)
     case .array(let nodes): .array(nodes.map(\.value))
-    case .object(let members): .object(JSONObject(members.map { JSONObject.Member($0.name, $0.value.value) }))
+    case .object(let members): .object(JSONObject(unique: members.map { JSONObject.Member($0.name, $0.value.value) }))
     }
   }
 

@@ -129,6 +129,8 @@ struct JSONTests {
     var options = JSONDecodingOptions()
     options.ignoreUnknownFields = true
     #expect(try Kinds(jsonText: #"{"nope": {"deep": []}, "old": 1}"#, options: options).old == 1)
+    let moods = try Kinds(jsonText: #"{"optional_mood": "new", "moods": ["fine", "new"]}"#, options: options)
+    #expect(moods == Kinds { $0.moods = [.fine] })
   }
 
   @Test("JSON nests a hundred deep and no deeper")
