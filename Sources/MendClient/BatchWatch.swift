@@ -1,0 +1,117 @@
+public import MendAPI
+internal import MendRPC
+
+extension MendClient {
+  /// Follows a batch: a snapshot, then deltas, then one message with `terminal` set, after which the sequence ends.
+  ///
+  /// - Parameter afterSequence: the sequence of the last message seen; 0 starts with a snapshot.
+  /// - Parameter minimumInterval: seconds between two messages that carry counts only; nil is the server's 0.2.
+  public func watch(_ batchID: String, afterSequence: UInt64 = 0, minimumInterval: Double? = nil) -> BatchWatch {
+    var request = WatchProgressRequest()
+    request.batchID = batchID
+    request.afterSequence = afterSequence
+    request.minIntervalSeconds = minimumInterval
+    return BatchWatch(client: self, request: request)
+  }
+}
+
+/// A batch's messages in order, without gap or repeat: a stream that breaks off is taken up again behind the last
+/// message. It ends after the terminal message only; otherwise it throws.
+public struct BatchWatch: AsyncSequence, Sendable {
+  public typealias Element = WatchProgressResponse
+  public typealias Failure = MendError
+
+  let client: MendClient
+  let request: WatchProgressRequest
+
+  public func makeAsyncIterator() -> Iterator { Iterator(client: client, request: request) }
+
+  public struct Iterator: AsyncIteratorProtocol {
+    public typealias Element = WatchProgressResponse
+    public typealias Failure = MendError
+
+    private let client: MendClient
+    private var request: WatchProgressRequest
+    private var stream: ResponseStream<WatchProgressResponse>.AsyncIterator?
+    private var backoff: Backoff
+    private var hasSeenMessage = false
+    private var isFinished = false
+    /// Tries since the last message, and when to stop them.
+    private var failures = 0
+    private var deadline: ContinuousClock.Instant?
+
+    init(client: MendClient, request: WatchProgressRequest) {
+      self.client = client
+      self.request = request
+      self.backoff = Backoff(
+        from: client.settings.limits.backoffMinimum, to: client.settings.limits.backoffMaximum)
+    }
+
+    public mutating func next() async throws(MendError) -> WatchProgressResponse? {
+      try await next(isolation: nil)
+    }
+
+    public mutating func next(isolation actor: isolated (any Actor)?) async throws(MendError) -> WatchProgressResponse? {
+      while !isFinished {
+        do throws(MendError) {
+          if let message = try await receive() { return message }
+        } catch {
+          stream = nil
+          try await waitBeforeReconnecting(after: error)
+        }
+      }
+      return nil
+    }
+
+    /// The next new message; nil to look again.
+    private mutating func receive() async throws(MendError) -> WatchProgressResponse? {
+      if stream == nil { try await open() }
+      let received: WatchProgressResponse?
+      do throws(RPCError) {
+        received = try await stream?.next(isolation: nil)
+      } catch {
+        throw MendError(error)
+      }
+      guard let message = received else {
+        throw MendError(.unavailable, "the watch ended before the batch did")
+      }
+      failures = 0
+      deadline = nil
+      backoff.reset()
+      // A server resumes behind after_sequence; should one repeat itself, its message is not handed on twice.
+      if hasSeenMessage, message.sequence <= request.afterSequence, !message.terminal { return nil }
+      hasSeenMessage = true
+      request.afterSequence = message.sequence
+      isFinished = message.terminal
+      if isFinished { stream = nil }
+      return message
+    }
+
+    private mutating func open() async throws(MendError) {
+      let connection = try await client.connector.connection()
+      do throws(RPCError) {
+        stream = try await BatchesClient(connection)
+          .watchProgress(request, options: client.options(timeout: nil)).makeAsyncIterator()
+      } catch {
+        throw MendError(error)
+      }
+    }
+
+    /// Sleeps, or throws `error` when it is no use to go on.
+    private mutating func waitBeforeReconnecting(after error: MendError) async throws(MendError) {
+      failures += 1
+      let now = ContinuousClock.now
+      let limits = client.settings.limits
+      guard error.isRetryable, !Task.isCancelled else { throw error }
+      if hasSeenMessage {
+        let end = deadline ?? now + limits.watchReconnectTime
+        deadline = end
+        guard now < end else { throw error }
+      } else if failures >= limits.attemptsPerCall {
+        throw error
+      }
+      let wait = Swift.max(backoff.next(), error.details.retryAfter ?? .zero)
+      do { try await Task.sleep(for: wait) } catch { throw MendError(.cancelled, "the watch was cancelled") }
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/// Where a Mend server listens: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
+public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
+  case tcp(host: String, port: Int)
+  case unix(path: String)
+
+  /// Where `mend serve` listens when it is told nothing else.
+  public static let standard = Endpoint.tcp(host: "127.0.0.1", port: 7443)
+
+  /// The longest path that a Unix socket's address holds, in bytes (unix(7), sun_path less its final zero).
+  public static let unixPathMaximum = 107
+
+  /// Parses what `description` writes.
+  ///
+  /// - Throws: `MendError` with INVALID_ARGUMENT that says which form is expected.
+  public init(_ text: String) throws(MendError) {
+    if text.hasPrefix("unix:") {
+      let path = String(text.dropFirst(5))
+      guard !path.isEmpty else { throw Self.malformed(text, "the path after 'unix:' is missing") }
+      guard path.utf8.count <= Self.unixPathMaximum else {
+        throw Self.malformed(
+          text, "a Unix socket's path holds \(Self.unixPathMaximum) bytes, this one has \(path.utf8.count); use a shorter one")
+      }
+      self = .unix(path: path)
+      return
+    }
+    guard let colon = text.lastIndex(of: ":") else {
+      throw Self.malformed(text, "expected HOST:PORT or unix:PATH")
+    }
+    var host = text[..<colon]
+    guard let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port) else {
+      throw Self.malformed(text, "the port is a number from 0 to 65535")
+    }
+    if host.hasPrefix("["), host.hasSuffix("]") {
+      host = host.dropFirst().dropLast()
+    } else if host.contains(":") {
+      throw Self.malformed(text, "an IPv6 address stands in brackets: [::1]:7443")
+    }
+    guard !host.isEmpty else { throw Self.malformed(text, "expected HOST:PORT or unix:PATH") }
+    self = .tcp(host: String(host), port: port)
+  }
+
+  public var description: String {
+    switch self {
+    case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    case .unix(let path): "unix:\(path)"
+    }
+  }
+
+  /// Whether only processes of the same machine can reach it.
+  public var isLocal: Bool {
+    switch self {
+    case .unix: true
+    case .tcp(let host, _): host == "localhost" || host == "::1" || host.hasPrefix("127.")
+    }
+  }
+
+  private static func malformed(_ text: String, _ why: String) -> MendError {
+    MendError(.invalidArgument, "'\(text)' is no server address: \(why)")
+  }
+}

@@ -1,0 +1,121 @@
+import ArgumentParser
+import MendClient
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// Which server, as whom, and how the answer is printed: what all asking commands take.
+struct ClientOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Where the server listens (MEND_SERVER; 127.0.0.1:7443 where neither is given).",
+      valueName: "HOST:PORT|unix:PATH"))
+  var server: String?
+
+  @Option(help: ArgumentHelp("What the server knows the caller by (MEND_TOKEN).", valueName: "token"))
+  var token: String?
+
+  @Option(help: ArgumentHelp("Whose batches (MEND_NAMESPACE; 'default' where neither is given).", valueName: "name"))
+  var namespace: String?
+
+  @Option(
+    name: .customLong("tls-ca"),
+    help: ArgumentHelp(
+      "Connect by TLS and trust the certificates of this PEM file; 'system' trusts the system's (MEND_TLS_CA).",
+      valueName: "file"))
+  var tlsCA: String?
+
+  @Option(name: .customLong("tls-cert"), help: ArgumentHelp("A client certificate, PEM.", valueName: "file"))
+  var tlsCertificate: String?
+
+  @Option(name: .customLong("tls-key"), help: ArgumentHelp("The client certificate's key, PEM.", valueName: "file"))
+  var tlsKey: String?
+
+  /// A client by these options and the environment.
+  func client() throws -> MendClient {
+    try MendClient.make(
+      server: server ?? Environment["MEND_SERVER"], token: token ?? Environment["MEND_TOKEN"],
+      namespace: namespace ?? Environment["MEND_NAMESPACE"], tlsCA: tlsCA ?? Environment["MEND_TLS_CA"],
+      tlsCertificate: tlsCertificate, tlsKey: tlsKey)
+  }
+
+  /// Runs `body` with a client, and puts its failures into the words and statuses of the command line.
+  func withClient<Result>(_ body: (MendClient) async throws -> Result) async throws -> Result {
+    let client = try client()
+    do {
+      let result = try await body(client)
+      await client.close()
+      return result
+    } catch let error as MendError {
+      await client.close()
+      throw ProgramError(error, server: client.server)
+    } catch {
+      await client.close()
+      throw error
+    }
+  }
+}
+
+/// How an answer is printed.
+struct OutputOptions: ParsableArguments {
+  @Option(name: [.short, .long], help: "How to print the answer: table, json (one document) or jsonl (a line each).")
+  var output: Format = .table
+}
+
+/// The program's environment; an empty value counts as missing.
+enum Environment {
+  static subscript(_ name: String) -> String? {
+    guard let value = getenv(name) else { return nil }
+    let text = String(cString: value)
+    return text.isEmpty ? nil : text
+  }
+}
+
+extension MendClient {
+  static func make(
+    server: String?, token: String?, namespace: String?, tlsCA: String?, tlsCertificate: String?, tlsKey: String?
+  ) throws -> MendClient {
+    let address: Endpoint
+    do {
+      address = try server.map { text throws(MendError) in try Endpoint(text) } ?? .standard
+    } catch {
+      throw ProgramError.usage(error.message)
+    }
+    guard (tlsCertificate == nil) == (tlsKey == nil) else {
+      throw ProgramError.usage("--tls-cert and --tls-key go together")
+    }
+    var settings = Settings(token: token, namespace: namespace)
+    if tlsCA != nil || tlsCertificate != nil {
+      settings.security = .tls(
+        TLSFiles(
+          trustedAuthorities: tlsCA == "system" ? nil : tlsCA, certificate: tlsCertificate, key: tlsKey))
+    }
+    return MendClient(address, settings: settings)
+  }
+}
+
+extension ProgramError {
+  /// The server's own words, and what a script goes by.
+  init(_ error: MendError, server: Endpoint) {
+    switch error.code {
+    case .unavailable:
+      let start =
+        switch server {
+        case .tcp(_, let port): "mend serve --data DIR --listen 127.0.0.1:\(port)"
+        case .unix: "mend serve --data DIR"
+        }
+      self.init(
+        .noServer,
+        "no server reachable at \(server) (\(error.message)); start one: \(start); or name another: --server HOST:PORT")
+    case .deadlineExceeded:
+      self.init(.refused, "the server at \(server) did not answer in time (\(error.message))")
+    case .unauthenticated where error.message.isEmpty:
+      self.init(.refused, "the server wants a token: give --token or MEND_TOKEN")
+    default:
+      self.init(.refused, error.message.isEmpty ? "the server said \(error.code)" : error.message)
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import ArgumentParser
+import MendAPI
+import MendClient
+
+struct Cancel: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Ends a batch, a tier or a job; waits until every process is gone, and says what was ended.",
+    discussion: """
+      Every process gets SIGTERM; what is left after the grace period is killed, with all that it started.
+
+      EXAMPLES
+        mend cancel BATCH
+        mend cancel BATCH --tier 1 --grace 30
+        mend cancel BATCH --job t0-j1
+      """)
+
+  @OptionGroup var client: ClientOptions
+  @OptionGroup var format: OutputOptions
+
+  @Argument(help: ArgumentHelp("The batch's id.", valueName: "BATCH"))
+  var batch: String
+
+  @Option(help: ArgumentHelp("Only this tier, from 0.", valueName: "number"))
+  var tier: Int32?
+
+  @Option(help: ArgumentHelp("Only this job, such as t0-j1.", valueName: "id"))
+  var job: String?
+
+  @Option(help: ArgumentHelp("Between SIGTERM and the end; 10 where it is not given.", valueName: "seconds"))
+  var grace: Double?
+
+  func validate() throws {
+    if let grace, !(grace >= 0 && grace <= 86_400) {
+      throw ValidationError("--grace is a number of seconds from 0 to 86400.")
+    }
+    if let job, let tier, !job.hasPrefix("t\(tier)-") {
+      throw ValidationError("--job \(job) is not of tier \(tier); name the job alone.")
+    }
+  }
+
+  func run() async throws {
+    let target: MendClient.CancelTarget = job.map { .job($0) } ?? tier.map { .tier($0) } ?? .batch
+    let answer = try await client.withClient { try await $0.cancel(batch, target, grace: grace) }
+    try format.output.print(answer, table: Self.text)
+  }
+
+  static func text(_ answer: CancelResponse) -> String {
+    var text = "\(answer.batchID) is \(Wording.name(answer.status))"
+    if answer.ended.isEmpty { return text + "; nothing was running\n" }
+    let processes = answer.ended.reduce(0) { $0 + Int($1.processes) }
+    text += "; ended \(Wording.count(answer.ended.count, "attempt")) with \(processes) "
+      + "process\(processes == 1 ? "" : "es")\n"
+    var table = Table(("ATTEMPT", .left), ("PROCESSES", .right), ("HOW", .left))
+    for ended in answer.ended { table.add(ended.attempt, String(ended.processes), ended.how) }
+    return text + table.text(indent: 2)
+  }
+}

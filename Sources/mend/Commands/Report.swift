@@ -1,0 +1,91 @@
+import ArgumentParser
+import MendAPI
+import MendClient
+
+struct Report: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "For an entrypoint that is a shell script: says what became of documents.",
+    discussion: """
+      Reads MEND_ENDPOINT and MEND_ATTEMPT_TOKEN, which every attempt is given, and MEND_MANIFEST names a file with the \
+      documents to do, a JSON line each. Exits 1 when the attempt is to end: the script then ends too.
+
+      EXAMPLES
+        mend report --stage loading
+        mend report --done q4 --done q3 --written texts=2
+        mend report --failed 'q2=bad_input:no text layer' || exit 1
+        mend report --beat
+      """)
+
+  @OptionGroup var format: OutputOptions
+
+  @Option(help: ArgumentHelp("A completed document; may be given again.", valueName: "ID"))
+  var done: [String] = []
+
+  @Option(help: ArgumentHelp("A failed document and why; may be given again.", valueName: "ID=CODE:MESSAGE"))
+  var failed: [String] = []
+
+  @Option(help: ArgumentHelp("The stage that the attempt is in from now on.", valueName: "NAME"))
+  var stage: String?
+
+  @Option(help: ArgumentHelp("Documents written into a collection; may be given again.", valueName: "COLLECTION=N"))
+  var written: [String] = []
+
+  @Flag(help: "Only say that the attempt is alive.")
+  var beat = false
+
+  func validate() throws {
+    if done.isEmpty, failed.isEmpty, stage == nil, written.isEmpty, !beat {
+      throw ValidationError("Say something: --done, --failed, --stage, --written or --beat.")
+    }
+  }
+
+  func run() async throws {
+    var request = ReportRequest()
+    request.completed = done
+    request.failed = try failed.map(Self.failure)
+    request.stage = stage ?? ""
+    request.written = try written.map(Self.write)
+    let attempt = try AttemptEnvironment.read()
+    request.attemptToken = attempt.token
+    let client = MendClient(attempt.endpoint)
+    let answer: ReportResponse
+    do {
+      answer = try await client.report(request)
+      await client.close()
+    } catch {
+      await client.close()
+      if error.code == .aborted || error.code == .unauthenticated {
+        throw ProgramError(.refused, "this attempt is no longer the current one; end it (\(error.message))")
+      }
+      throw ProgramError(error, server: client.server)
+    }
+    if format.output != .table { try format.output.print(answer) { _ in "" } }
+    if answer.stop { throw ProgramError(.refused, "this attempt is being cancelled; end it") }
+  }
+
+  static func failure(_ text: String) throws -> DocumentFailure {
+    guard let equals = text.firstIndex(of: "="), equals > text.startIndex else {
+      throw ProgramError.usage("--failed '\(text)' is not ID=CODE:MESSAGE")
+    }
+    let rest = text[text.index(after: equals)...]
+    let parts = rest.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let code = parts.first, !code.isEmpty else {
+      throw ProgramError.usage("--failed '\(text)' is not ID=CODE:MESSAGE")
+    }
+    var failure = DocumentFailure()
+    failure.documentID = String(text[..<equals])
+    failure.code = String(code)
+    failure.message = parts.count > 1 ? String(parts[1]) : ""
+    return failure
+  }
+
+  static func write(_ text: String) throws -> CollectionWrite {
+    guard let equals = text.lastIndex(of: "="), equals > text.startIndex,
+      let count = Int64(text[text.index(after: equals)...]), count >= 0
+    else { throw ProgramError.usage("--written '\(text)' is not COLLECTION=N") }
+    var write = CollectionWrite()
+    write.collectionID = String(text[..<equals])
+    write.documentCount = count
+    return write
+  }
+}

@@ -1,0 +1,81 @@
+import ArgumentParser
+import MendAPI
+import MendClient
+
+struct Retry: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Runs what failed in a tier again, with changed resources where asked.",
+    discussion: """
+      What was completed is not done again, unless --scope all. Later tiers follow by themselves.
+
+      EXAMPLES
+        mend retry BATCH --tier 0 --memory 512MiB
+        mend retry BATCH --tier 1 --job t1-j0 --scope all
+      """)
+
+  @OptionGroup var client: ClientOptions
+  @OptionGroup var format: OutputOptions
+
+  @Argument(help: ArgumentHelp("The batch's id.", valueName: "BATCH"))
+  var batch: String
+
+  @Option(help: ArgumentHelp("Which tier, from 0.", valueName: "number"))
+  var tier: Int32
+
+  @Option(help: ArgumentHelp("Only this job, such as t0-j1; may be given again.", valueName: "id"))
+  var job: [String] = []
+
+  @Option(help: ArgumentHelp("Memory of one job from now on, such as 512MiB.", valueName: "size"), transform: Size.option)
+  var memory: Size?
+
+  @Option(help: ArgumentHelp("CPUs of one job from now on.", valueName: "number"))
+  var cpus: Double?
+
+  @Flag(inversion: .prefixedNo, help: "Whether a job needs a GPU from now on.")
+  var gpu: Bool?
+
+  @Option(help: ArgumentHelp("The batch's priority from now on, 0 to 100.", valueName: "number"))
+  var priority: Int32?
+
+  @Option(help: ArgumentHelp("The longest that one attempt may take; 0 takes a limit away.", valueName: "seconds"))
+  var runTimeout: Double?
+
+  @Option(help: ArgumentHelp("Set in the jobs' environment; may be given again.", valueName: "NAME=VALUE"))
+  var env: [String] = []
+
+  @Option(help: "failed: everything that is not completed; all: what is completed too.")
+  var scope: Scope = .failed
+
+  enum Scope: String, ExpressibleByArgument, CaseIterable { case failed, all }
+
+  func run() async throws {
+    var request = RetryRequest()
+    request.batchID = batch
+    request.tier = tier
+    request.jobs = job
+    request.memoryBytes = memory?.bytes
+    request.numCpus = cpus
+    request.requiresGpu = gpu
+    request.priority = priority
+    request.runTimeoutSeconds = runTimeout
+    request.scope = scope == .all ? .all : .failed
+    for variable in env {
+      guard let equals = variable.firstIndex(of: "="), equals > variable.startIndex else {
+        throw ProgramError.usage("--env '\(variable)' is not NAME=VALUE")
+      }
+      request.env[String(variable[..<equals])] = String(variable[variable.index(after: equals)...])
+    }
+    let asked = request
+    let answer = try await client.withClient { try await $0.retry(asked) }
+    try format.output.print(answer, table: Self.text)
+  }
+
+  static func text(_ answer: RetryResponse) -> String {
+    """
+    \(answer.batchID) is \(Wording.name(answer.status)): tier \(answer.tier) runs again with \
+    \(Wording.count(answer.documents, "document")) in \(answer.jobs.joined(separator: ", "))
+    Follow it: mend watch \(answer.batchID)
+
+    """
+  }
+}

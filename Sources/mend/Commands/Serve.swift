@@ -1,0 +1,113 @@
+import ArgumentParser
+import Logging
+import MendClient
+
+struct Serve: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Serves batches: keeps them, runs them on this machine, and answers about them.",
+    discussion: """
+      Prints one line to stdout when it serves, and logs to stderr. SIGTERM or SIGINT ends it; what runs goes on running, \
+      and the next server on the same data finds it again. Without tokens it serves this machine only.
+
+      EXAMPLES
+        mend serve --data ./data
+        mend serve --data /var/lib/mend --memory 16GiB --cpus 8
+        mend token create --tokens tokens.jsonl --namespace default --role operator
+        mend serve --data /var/lib/mend --listen 0.0.0.0:7443 --tls-cert c.pem --tls-key k.pem --tokens tokens.jsonl
+      """)
+
+  @Option(help: ArgumentHelp("Where batches are kept; made where it is missing.", valueName: "DIR"))
+  var data: String
+
+  @Option(help: ArgumentHelp("Where calls are taken; port 0 picks a free one.", valueName: "HOST:PORT"))
+  var listen = "127.0.0.1:7443"
+
+  @Option(help: ArgumentHelp("A further socket for calls, beside DIR/mend.sock.", valueName: "PATH"))
+  var unix: String?
+
+  @Option(
+    help: ArgumentHelp("Plain HTTP: /healthz, /readyz, /metrics; 'none' for nowhere.", valueName: "HOST:PORT"))
+  var admin = "127.0.0.1:7444"
+
+  @Option(help: "What runs attempts; this version has local: processes of this machine.")
+  var executor: ExecutorName = .local
+
+  @Option(help: ArgumentHelp("Where Ray's Jobs API is.", valueName: "URL"))
+  var ray: String?
+
+  @Option(help: ArgumentHelp("CPUs that jobs may be promised together; the machine's where not given.", valueName: "N"))
+  var cpus: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Memory that jobs may be promised together, such as 16GiB; the machine's where not given.", valueName: "SIZE"),
+    transform: Size.option)
+  var memory: Size?
+
+  @Option(help: ArgumentHelp("GPUs that jobs may be promised together; the machine's where not given.", valueName: "N"))
+  var gpus: Int?
+
+  @Option(name: .customLong("tls-cert"), help: ArgumentHelp("The server's certificate chain, PEM.", valueName: "F"))
+  var tlsCertificate: String?
+
+  @Option(name: .customLong("tls-key"), help: ArgumentHelp("Its key, PEM.", valueName: "F"))
+  var tlsKey: String?
+
+  @Option(
+    name: .customLong("tls-client-ca"),
+    help: ArgumentHelp("Callers have to show a certificate that this authority signed, PEM.", valueName: "F"))
+  var tlsClientAuthority: String?
+
+  @Option(help: ArgumentHelp("Callers need a token of this file; see mend token create.", valueName: "F"))
+  var tokens: String?
+
+  @Option(help: "How much is logged.")
+  var logLevel: LogLevel = .info
+
+  enum LogLevel: String, ExpressibleByArgument, CaseIterable {
+    case trace, debug, info, notice, warning, error, critical
+
+    var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .info }
+  }
+
+  enum ExecutorName: String, ExpressibleByArgument, CaseIterable { case local, ray, simulated }
+
+  func validate() throws {
+    guard executor == .local, ray == nil else {
+      throw ValidationError("--executor \(executor == .local ? "ray" : executor.rawValue) is not available in this version; it has local.")
+    }
+    guard (tlsCertificate == nil) == (tlsKey == nil) else {
+      throw ValidationError("--tls-cert and --tls-key go together.")
+    }
+    guard tlsClientAuthority == nil || tlsCertificate != nil else {
+      throw ValidationError("--tls-client-ca needs --tls-cert and --tls-key.")
+    }
+    if let cpus, !(cpus > 0 && cpus.isFinite) { throw ValidationError("--cpus is a number above 0.") }
+    if let gpus, gpus < 0 { throw ValidationError("--gpus is 0 or more.") }
+  }
+
+  func run() async throws {
+    let address = try Self.address(listen, "--listen")
+    guard address.isLocal || (tlsCertificate != nil && tokens != nil) else {
+      throw ProgramError.usage(
+        """
+        --listen \(listen) can be reached from other machines, so callers have to be known and the line private: give \
+        --tls-cert, --tls-key and --tokens (mend token create makes one), or listen on 127.0.0.1
+        """)
+    }
+    let adminAddress = admin == "none" ? nil : try Self.address(admin, "--admin")
+    try await ServingProgram(options: self, listen: address, admin: adminAddress).run()
+  }
+
+  private static func address(_ text: String, _ option: String) throws -> Endpoint {
+    do throws(MendError) {
+      let address = try Endpoint(text)
+      if case .unix = address {
+        throw MendError(.invalidArgument, "'\(text)' is a Unix socket; \(option) is HOST:PORT, --unix takes a socket's path")
+      }
+      return address
+    } catch {
+      throw ProgramError.usage("\(option): \(error.message)")
+    }
+  }
+}

@@ -1,0 +1,174 @@
+import ArgumentParser
+import MendAPI
+import MendClient
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+struct Submit: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Makes a batch over files, or from JSON, and hands it to the scheduler.",
+    discussion: """
+      Each --tier runs its COMMAND once a document by /bin/sh; tiers run one after the other. The command finds the \
+      document in its environment: $MEND_PATH, $MEND_URI and $MEND_DOCUMENT_ID. Exit 0 completes the document, anything \
+      else fails it with the last line of stderr. Prints the batch's id.
+
+      EXAMPLES
+        mend submit --tier 'text=pdftotext "$MEND_PATH" - > "$MEND_PATH.txt"' --wait *.pdf
+        mend submit --name nightly --memory 512MiB --tier 'check=xmllint --noout "$MEND_PATH"' \\
+                    --tier 'index=./index "$MEND_DOCUMENT_ID" "$MEND_PATH"' data/*.xml
+        mend submit --spec batch.json
+        generate-batch | mend submit --spec -
+      """)
+
+  @OptionGroup var client: ClientOptions
+  @OptionGroup var format: OutputOptions
+
+  @Option(help: ArgumentHelp("Read the batch as JSON from a file, or from standard input.", valueName: "FILE|-"))
+  var spec: String?
+
+  @Option(help: ArgumentHelp("Where the documents come from.", valueName: "id"))
+  var bucket: String?
+
+  @Option(help: ArgumentHelp("What people call the batch.", valueName: "name"))
+  var name: String?
+
+  @Option(help: ArgumentHelp("0 to 100, higher runs first; 50 where it is not given.", valueName: "number"))
+  var priority: Int32?
+
+  @Option(help: ArgumentHelp("Documents in process at once; 0 is no bound.", valueName: "number"))
+  var maxConcurrent: Int32?
+
+  @Option(help: ArgumentHelp("From submission to the end of the batch; 0 is none.", valueName: "seconds"))
+  var timeout: Double?
+
+  @Option(
+    help: ArgumentHelp("Memory of one job, such as 512MiB; passing it ends the job.", valueName: "size"),
+    transform: Size.option)
+  var memory: Size?
+
+  @Option(help: ArgumentHelp("CPUs of one job; as many commands run at once.", valueName: "number"))
+  var cpus: Double?
+
+  @Flag(help: "Each job needs a GPU.")
+  var gpu = false
+
+  @Option(
+    help: ArgumentHelp("A tier: its name, and the command to run once a document. In order.", valueName: "NAME=COMMAND"))
+  var tier: [String] = []
+
+  @Option(help: ArgumentHelp("The batch's id; the server picks one where it is not given.", valueName: "id"))
+  var batchID: String?
+
+  @Flag(help: "Show progress on stderr until the batch is over; exit 0 only if every document was completed.")
+  var wait = false
+
+  @Argument(help: ArgumentHelp("The documents.", valueName: "FILE"))
+  var files: [String] = []
+
+  func run() async throws {
+    let request = try spec.map { try fromSpecification($0) } ?? fromFiles()
+    try await client.withClient { client in
+      let submitted = try await submit(request, client)
+      switch format.output {
+      case .table: Standard.output(submitted.batchID + "\n")
+      case .json, .jsonl: try format.output.print(submitted) { _ in "" }
+      }
+      if wait { try await BatchWait.run(submitted.batchID, client) }
+    }
+  }
+
+  private func submit(_ request: CreateBatchRequest, _ client: MendClient) async throws -> SubmitBatchResponse {
+    // Picked here, so that a call whose answer was lost is known by its id.
+    var request = request
+    if request.batchID.isEmpty { request.batchID = BatchName.random() }
+    let batchID: String
+    do {
+      batchID = try await client.createBatch(request).batchID
+    } catch {
+      throw await interrupted(error, request, client)
+    }
+    do {
+      return try await client.submitBatch(batchID)
+    } catch {
+      throw await interrupted(error, request, client)
+    }
+  }
+
+  /// The error with, where the batch stands there half made, what became of it.
+  private func interrupted(
+    _ error: MendError, _ request: CreateBatchRequest, _ client: MendClient
+  ) async -> ProgramError {
+    var failure = ProgramError(error, server: client.server)
+    if error.code == .alreadyExists || error.code == .invalidArgument || error.code == .unauthenticated
+      || error.code == .permissionDenied || error.code == .unavailable
+    {
+      return failure
+    }
+    var get = GetBatchRequest()
+    get.batchID = request.batchID
+    get.metricsOnly = true
+    guard let left = try? await client.getBatch(get) else { return failure }
+    failure.message +=
+      "\nbatch \(request.batchID) stays CREATED with \(left.progress?.total ?? 0) of \(request.documents.count) documents; "
+      + "nothing runs; mend cancel \(request.batchID) takes it away"
+    return failure
+  }
+
+  private func fromSpecification(_ source: String) throws -> CreateBatchRequest {
+    guard files.isEmpty, tier.isEmpty, bucket == nil, name == nil, priority == nil, maxConcurrent == nil,
+      timeout == nil, memory == nil, cpus == nil, !gpu
+    else {
+      throw ProgramError.usage(
+        "--spec has the whole batch: put tiers, documents and settings into it, and leave the other options out")
+    }
+    var request = try BatchSpecificationFile.read(source)
+    if let batchID { request.batchID = batchID }
+    return request
+  }
+
+  private func fromFiles() throws -> CreateBatchRequest {
+    guard !tier.isEmpty else { throw ProgramError.usage("a batch needs a --tier 'NAME=COMMAND', or --spec FILE") }
+    guard !files.isEmpty else { throw ProgramError.usage("a batch needs at least one FILE, or --spec FILE") }
+    var request = CreateBatchRequest()
+    request.batchID = batchID ?? ""
+    var batch = BatchSpecification()
+    batch.bucketID = bucket ?? ""
+    batch.batchName = name ?? ""
+    batch.priority = priority
+    batch.maxConcurrent = maxConcurrent ?? 0
+    batch.timeoutSeconds = timeout ?? 0
+    batch.tiers = try tier.map { text throws in
+      var tier = TierSpecification()
+      tier.extractors = [try extractor(text)]
+      return tier
+    }
+    request.batch = batch
+    request.documents = try FileDocuments.documents(of: files)
+    return request
+  }
+
+  private func extractor(_ text: String) throws -> ExtractorSpecification {
+    guard let equals = text.firstIndex(of: "="), equals > text.startIndex, text.index(after: equals) < text.endIndex
+    else {
+      throw ProgramError.usage("--tier '\(text)' is not NAME=COMMAND, such as 'words=wc -w < \"$MEND_PATH\"'")
+    }
+    if let cpus, !(cpus > 0 && cpus.isFinite) { throw ProgramError.usage("--cpus is a number above 0") }
+    var extractor = ExtractorSpecification()
+    extractor.extractorName = String(text[..<equals])
+    extractor.documentCommand = String(text[text.index(after: equals)...])
+    extractor.numCpus = cpus ?? 0
+    extractor.memoryBytes = memory?.bytes ?? 0
+    extractor.requiresGpu = gpu
+    return extractor
+  }
+}
+
+/// Ids for batches that were given none.
+enum BatchName {
+  /// `batch-` and 12 letters and digits.
+  static func random() -> String { "batch-" + MendClient.randomIdempotencyKey().prefix(12) }
+}

@@ -1,0 +1,50 @@
+import ArgumentParser
+import MendAPI
+import MendClient
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+struct Worker: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "The built-in worker: runs a job's command once a document. Started by the server, not by people.",
+    discussion: """
+      Reads MEND_ENDPOINT and MEND_ATTEMPT_TOKEN, claims documents, runs the job's command for each by /bin/sh with \
+      MEND_PATH, MEND_URI and MEND_DOCUMENT_ID in its environment, and reports what became of them. When the server is \
+      away it goes on with what it has claimed and reports when the server is back.
+      """)
+
+  func run() async throws {
+    let attempt = try AttemptEnvironment.read()
+    let terminations = TerminationSignals()
+    var settings = MendClient.Settings()
+    // The loop has its own patience; a call that fails is to be known soon.
+    settings.limits.attemptsPerCall = 1
+    let client = MendClient(attempt.endpoint, settings: settings)
+    let ending: WorkerState.Ending
+    do throws(MendError) {
+      let assignment = try await WorkerLoop.begin(client, token: attempt.token, terminations: terminations)
+      guard !assignment.documentCommand.isEmpty else {
+        throw MendError(.failedPrecondition, "job \(assignment.jobID) has no document_command; its entrypoint works itself")
+      }
+      ending = await WorkerLoop(client: client, token: attempt.token, assignment: assignment)
+        .run(terminations: terminations)
+    } catch {
+      await client.close()
+      throw ProgramError(error, server: client.server)
+    }
+    await client.close()
+    switch ending {
+    case .done, .stopped: return
+    case .fenced(let message): throw ProgramError(.refused, "this attempt is no longer the current one: \(message)")
+    case .refused(let message): throw ProgramError(.refused, message)
+    case .terminated:
+      // Ends by the signal itself, so that whoever watches sees what happened.
+      signal(SIGTERM, SIG_DFL)
+      kill(getpid(), SIGTERM)
+    }
+  }
+}

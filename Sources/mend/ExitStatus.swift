@@ -1,0 +1,59 @@
+import ArgumentParser
+import MendClient
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// What the program's end says to scripts. Part of the command line's contract.
+enum ExitStatus: Int32 {
+  case done = 0
+  /// The server said no, or what was asked for did not come out well.
+  case refused = 1
+  case wrongUsage = 2
+  case noServer = 3
+}
+
+/// Why a command ends other than well: its status, and what a person reads on stderr.
+struct ProgramError: Error {
+  var status: ExitStatus
+  var message: String
+
+  init(_ status: ExitStatus, _ message: String) {
+    self.status = status
+    self.message = message
+  }
+
+  /// Something about the arguments that only the command itself could find.
+  static func usage(_ message: String) -> ProgramError { ProgramError(.wrongUsage, message) }
+}
+
+extension ExitStatus {
+  /// Says on stderr why, and ends the program.
+  static func end(with error: any Error) -> Never {
+    switch error {
+    case let error as ProgramError:
+      Standard.error("mend: \(error.message)\n")
+      exit(error.status.rawValue)
+    case let error as MendError:
+      // A failure that no command has put into its own words.
+      Standard.error("mend: \(error.message.isEmpty ? error.code.rawValue : error.message)\n")
+      exit(ExitStatus.refused.rawValue)
+    case let code as ExitCode:
+      exit(code == .validationFailure ? ExitStatus.wrongUsage.rawValue : code.rawValue)
+    default:
+      break
+    }
+    // ArgumentParser's own: help and version are no errors; everything else is wrong usage (it would say 64).
+    let code = Mend.exitCode(for: error)
+    let text = Mend.fullMessage(for: error)
+    if code.isSuccess {
+      Standard.output(text.isEmpty ? "" : text + "\n")
+      exit(ExitStatus.done.rawValue)
+    }
+    Standard.error(text.isEmpty ? "" : text + "\n")
+    exit(code == .validationFailure ? ExitStatus.wrongUsage.rawValue : ExitStatus.refused.rawValue)
+  }
+}

@@ -1,0 +1,48 @@
+import ArgumentParser
+import MendExecutors
+
+/// The program: serves batches, and asks about them.
+@main
+struct Mend: AsyncParsableCommand {
+  static let version = "0.1.0"
+
+  static let configuration = CommandConfiguration(
+    commandName: "mend",
+    abstract: "Runs multi-tier batch jobs over documents, says what is wrong with them, and mends them.",
+    discussion: """
+      EXAMPLES
+        mend serve --data ./data
+        mend submit --tier 'words=wc -w < "$MEND_PATH"' --wait *.txt
+        mend diagnose BATCH
+        mend retry BATCH --tier 0 --memory 512MiB
+
+      A client finds its server by --server or MEND_SERVER (127.0.0.1:7443 otherwise). Exit status: 0 done, 1 the server \
+      said no, 2 wrong usage, 3 no server reachable.
+      """,
+    version: "mend \(version)",
+    groupedSubcommands: [
+      CommandGroup(name: "Running batches", subcommands: [Submit.self, Status.self, List.self, Watch.self]),
+      CommandGroup(
+        name: "Mending them",
+        subcommands: [Diagnose.self, Retry.self, Heal.self, Cancel.self, Pause.self, Resume.self]),
+      CommandGroup(name: "Serving", subcommands: [Serve.self, Token.self]),
+      CommandGroup(name: "Inside of a job", subcommands: [Worker.self, Report.self]),
+      CommandGroup(name: "Other", subcommands: [Version.self, Supervise.self]),
+    ])
+
+  static func main() async {
+    let arguments = CommandLine.arguments
+    if arguments.count > 1, arguments[1] == Supervise.name { Supervisor.main(Array(arguments.dropFirst(2))) }
+    Standard.ignoreBrokenPipes()
+    do {
+      var command = try await asyncParseAsRoot(nil)
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      ExitStatus.end(with: error)
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import ArgumentParser
+import MendClient
+import MendProtobuf
+
+/// How a command prints its answer.
+enum Format: String, ExpressibleByArgument, CaseIterable {
+  /// For people.
+  case table
+  /// One document, indented.
+  case json
+  /// One line a document.
+  case jsonl
+
+  /// Zeros and empty lists are there; what is unset (a time that has not come, an error that did not happen) is left out.
+  static let jsonOptions: JSONEncodingOptions = {
+    var options = JSONEncodingOptions()
+    options.includeDefaults = true
+    options.includeNulls = false
+    return options
+  }()
+
+  static func json(of message: some Message) throws -> JSONValue {
+    do {
+      return try message.jsonValue(jsonOptions)
+    } catch {
+      throw ProgramError(.refused, "the server's answer has no JSON form: \(error.reason)")
+    }
+  }
+
+  /// Prints `message`, or for people what `table` makes of it.
+  func print<Answer: Message>(_ message: Answer, table: (Answer) -> String) throws {
+    switch self {
+    case .table: Standard.output(table(message))
+    case .json: Standard.output(try Self.json(of: message).pretty() + "\n")
+    case .jsonl: Standard.output(try Self.json(of: message).compact() + "\n")
+    }
+  }
+}

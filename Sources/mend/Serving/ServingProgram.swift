@@ -1,0 +1,154 @@
+import Logging
+import MendClient
+import MendCore
+import MendExecutors
+import MendRPC
+import MendRuntime
+import MendServer
+import MendStore
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// `mend serve`: puts store, executor, runtime and server together, and serves until a signal ends it.
+struct ServingProgram {
+  let options: Serve
+  let listen: Endpoint
+  let admin: Endpoint?
+
+  func run() async throws {
+    let directory = FileDocuments.absolutePath(options.data, in: FileDocuments.currentDirectory())
+    let socket = directory + "/mend.sock"
+    try Self.check(socketPath: socket, todo: "serve with a shorter --data")
+    if let path = options.unix { try Self.check(socketPath: path, todo: "give a shorter --unix") }
+    try Self.makeDirectory(directory)
+    Self.raiseDescriptorLimit()
+
+    var logger = Logger(label: "mend") { StreamLogHandler.standardError(label: $0) }
+    logger.logLevel = options.logLevel.level
+    // From here on a signal drains instead of ending the program half way.
+    let terminations = TerminationSignals()
+    let server = try server(directory: directory, socket: socket, logger: logger)
+    let unix = options.unix
+    do {
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask {
+          await terminations.wait()
+          server.shutdown()
+        }
+        group.addTask { try await server.run { addresses in ready(addresses) } }
+        // The server's end, whoever asked for it; the waiting for a signal ends with it.
+        var isServing = true
+        while isServing, try await group.next() != nil { isServing = !server.hasEnded }
+        group.cancelAll()
+      }
+    } catch let error as MendServerError {
+      throw ProgramError(.refused, Self.sentence(error, unix: unix))
+    }
+  }
+
+  private func server(directory: String, socket: String, logger: Logger) throws -> ServedServer {
+    let store: SQLiteStore
+    do throws(StoreError) {
+      store = try SQLiteStore(directory: directory, version: Mend.version)
+    } catch {
+      throw ProgramError(.refused, error.message)
+    }
+    let tokens = try options.tokens.map { path in
+      do throws(TokensError) {
+        return try Tokens(path: path, logger: logger)
+      } catch {
+        throw ProgramError.usage("--tokens: \(error.message); mend token create makes the file")
+      }
+    }
+    let executor: LocalExecutor
+    do throws(LocalExecutor.SetupError) {
+      executor = try LocalExecutor(
+        LocalExecutor.Settings(
+          dataDirectory: directory, mendBinary: Machine.programPath, endpoint: "unix:\(socket)", logger: logger))
+    } catch {
+      throw ProgramError(.refused, error.description)
+    }
+    let capacity = Capacity(
+      executor: .local, cpus: options.cpus ?? Double(Machine.cpus),
+      memoryBytes: options.memory?.bytes ?? Machine.memoryBytes, gpus: options.gpus ?? Machine.gpus)
+    let runtime = Runtime(
+      core: Core(capacity: capacity, generator: SystemRandomNumberGenerator()), store: store, executor: executor,
+      clock: SystemClock(), logger: logger)
+    var configuration = MendServer.Configuration(listeners: listeners(socket: socket), admin: adminAddress)
+    configuration.version = Mend.version
+    return ServedServer(MendServer(configuration: configuration, runtime: runtime, tokens: tokens, logger: logger))
+  }
+
+  private func listeners(socket: String) -> [Listener] {
+    var listeners: [Listener] = []
+    if case .tcp(let host, let port) = listen {
+      var tls: ServerTLS?
+      if let certificate = options.tlsCertificate, let key = options.tlsKey {
+        tls = ServerTLS(
+          certificateChainFile: certificate, privateKeyFile: key, clientAuthorityFile: options.tlsClientAuthority)
+      }
+      listeners.append(.tcp(host: host, port: port, tls: tls))
+    }
+    listeners.append(.unix(path: socket))
+    if let path = options.unix { listeners.append(.unix(path: path)) }
+    return listeners
+  }
+
+  private var adminAddress: MendServer.AdminAddress? {
+    guard case .tcp(let host, let port)? = admin else { return nil }
+    return MendServer.AdminAddress(host: host, port: port)
+  }
+
+  /// The one line that scripts wait for.
+  private func ready(_ addresses: MendServer.Addresses) {
+    let listen = addresses.calls.first.map { "\($0)" } ?? "none"
+    let admin = addresses.admin.map { "\($0)" } ?? "none"
+    Standard.output("mend: ready listen=\(listen) admin=\(admin) data=\(options.data) executor=local\n")
+  }
+
+  private static func sentence(_ error: MendServerError, unix: String?) -> String {
+    switch error {
+    case .cannotListen(let message):
+      message + "; end what listens there, or serve with another --listen, --admin or --unix (port 0 picks a free port)"
+    case .runtime(let error):
+      error.description
+    }
+  }
+
+  private static func check(socketPath path: String, todo: String) throws {
+    let length = path.utf8.count
+    guard length <= Endpoint.unixPathMaximum else {
+      throw ProgramError.usage(
+        "the socket \(path) has a path of \(length) bytes, and the system takes at most \(Endpoint.unixPathMaximum): \(todo)")
+    }
+  }
+
+  /// With its parents; its own mode keeps other users out, tokens of attempts are below it.
+  private static func makeDirectory(_ path: String) throws {
+    var made = ""
+    for part in path.split(separator: "/") {
+      made += "/" + part
+      if mkdir(made, made == path ? 0o700 : 0o755) == 0 { continue }
+      let failure = errno
+      guard failure == EEXIST || access(made, F_OK) == 0 else {
+        throw ProgramError(.refused, "--data: \(made) cannot be made: \(Standard.systemError(failure))")
+      }
+    }
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+      throw ProgramError(.refused, "--data: \(path) is no directory")
+    }
+  }
+
+  /// Each connection and each attempt takes descriptors, and the usual soft limit is a relic of select(2).
+  private static func raiseDescriptorLimit() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  }
+}

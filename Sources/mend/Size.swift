@@ -1,0 +1,66 @@
+import ArgumentParser
+
+/// A number of bytes as people write it: `256MiB`, `512M`, `1G`, `1073741824`. All units are binary.
+struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible {
+  static let accepted = "accepted are whole or decimal numbers with K, M, G, T (or KiB, MiB, GiB, TiB; all binary) or "
+    + "none for bytes, such as 256MiB, 1.5G or 1073741824"
+
+  var bytes: Int64
+
+  init(_ bytes: Int64) { self.bytes = bytes }
+
+  init?(argument: String) {
+    guard let bytes = Self.parse(argument) else { return nil }
+    self.bytes = bytes
+  }
+
+  /// nil for anything that `accepted` does not name, for zero and below, and beyond 2^63 - 1.
+  static func parse(_ text: String) -> Int64? {
+    let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+    let unit = text.dropFirst(digits.count).lowercased()
+    let shift: Int
+    switch unit {
+    case "", "b": shift = 0
+    case "k", "kb", "kib": shift = 10
+    case "m", "mb", "mib": shift = 20
+    case "g", "gb", "gib": shift = 30
+    case "t", "tb", "tib": shift = 40
+    default: return nil
+    }
+    if let whole = Int64(digits) {
+      let (bytes, overflow) = whole.multipliedReportingOverflow(by: 1 << Int64(shift))
+      return overflow || bytes <= 0 ? nil : bytes
+    }
+    guard shift > 0, digits.first != ".", digits.last != ".", let decimal = Double(digits) else { return nil }
+    let bytes = (decimal * Double(Int64(1) << Int64(shift))).rounded()
+    return bytes >= 1 && bytes < 9.2e18 ? Int64(bytes) : nil
+  }
+
+  /// In the largest unit that it is a whole number of (512 MiB), else with one decimal (1.5 GiB).
+  var description: String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    var unit = 0
+    while unit < units.count - 1, bytes >= Int64(1) << Int64(10 * (unit + 1)) { unit += 1 }
+    let scale = Int64(1) << Int64(10 * unit)
+    if bytes % scale == 0 { return "\(bytes / scale) \(units[unit])" }
+    let tenths = Int64((Double(bytes) / Double(scale) * 10).rounded())
+    return tenths % 10 == 0 ? "\(tenths / 10) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
+  }
+
+  /// As an argument that is read back as the same number of bytes: `512MiB`.
+  var argument: String {
+    for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] as [(String, Int64)]
+    where bytes > 0 && bytes % (1 << shift) == 0 {
+      return "\(bytes >> shift)\(unit)"
+    }
+    return String(bytes)
+  }
+
+  /// For `@Option(transform:)`: says what is accepted.
+  static func option(_ text: String) throws -> Size {
+    guard let bytes = parse(text) else {
+      throw ValidationError("'\(text)' is no size; \(accepted).")
+    }
+    return Size(bytes)
+  }
+}

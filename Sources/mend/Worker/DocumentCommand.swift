@@ -1,0 +1,234 @@
+import CProcess
+@preconcurrency import Glibc
+import Synchronization
+
+/// How a document's command ended.
+struct CommandResult: Sendable, Hashable {
+  enum Termination: Sendable, Hashable {
+    case exited(Int32)
+    case signalled(Int32)
+    /// The shell could not be started: errno.
+    case notStarted(Int32)
+  }
+
+  var termination: Termination
+  /// The last line of stderr that is not blank, at most 1 KiB.
+  var lastErrorLine: String
+  var seconds: Double
+}
+
+/// Runs documents' commands, each by `/bin/sh -c` in a process group of its own, and can end those that run.
+///
+/// The document is told to the command by its environment only, so no name of a file can be taken for shell text.
+/// A command's stdout is the worker's; its stderr is too, and is read on the way for its last line.
+final class DocumentCommands: Sendable {
+  /// Process groups that run; a group is taken out before its leader is reaped, so a number in it is never anybody else's.
+  private let groups = Mutex<Set<pid_t>>([])
+
+  /// Runs the command and waits for its shell's end. The waiting is a thread's, one a running command.
+  func run(_ command: String, for document: CommandDocument) async -> CommandResult {
+    await withCheckedContinuation { continuation in
+      let isStarted = Self.startThread { continuation.resume(returning: self.runAndWait(command, document)) }
+      if !isStarted {
+        continuation.resume(
+          returning: CommandResult(termination: .notStarted(EAGAIN), lastErrorLine: "", seconds: 0))
+      }
+    }
+  }
+
+  /// Sends a signal to every running command, with all that stayed in its process group.
+  func signalAll(_ signal: Int32) {
+    groups.withLock { groups in
+      for group in groups { kill(-group, signal) }
+    }
+  }
+
+  private func runAndWait(_ command: String, _ document: CommandDocument) -> CommandResult {
+    let clock = ContinuousClock()
+    let start = clock.now
+    func result(_ termination: CommandResult.Termination, _ line: String) -> CommandResult {
+      let elapsed = (clock.now - start).components
+      return CommandResult(
+        termination: termination, lastErrorLine: line,
+        seconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
+    }
+    var reader: Int32 = -1
+    var writer: Int32 = -1
+    // Close-on-exec from the start: no other command may hold this one's pipe open.
+    let pipeFailure = cprocess_pipe(&reader, &writer)
+    guard pipeFailure == 0 else { return result(.notStarted(pipeFailure), "") }
+    defer { close(reader) }
+    let (pid, failure) = Self.spawn(command, document, standardError: writer)
+    close(writer)
+    guard failure == 0 else { return result(.notStarted(failure), "") }
+    _ = groups.withLock { $0.insert(pid) }
+    let line = Self.followErrors(reader, until: pid)
+    // Still a zombie here: its number cannot be given away before it is reaped.
+    waitForEnd(pid)
+    _ = groups.withLock { $0.remove(pid) }
+    var status: Int32 = 0
+    while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+    let signal = status & 0x7f
+    return result(signal == 0 ? .exited((status >> 8) & 0xff) : .signalled(signal), line)
+  }
+
+  private func waitForEnd(_ pid: pid_t) {
+    var information = siginfo_t()
+    while waitid(P_PID, id_t(pid), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+  }
+
+  private static func hasEnded(_ pid: pid_t) -> Bool {
+    var information = siginfo_t()
+    guard waitid(P_PID, id_t(pid), &information, WEXITED | WNOWAIT | WNOHANG) == 0 else { return errno != EINTR }
+    return information._sifields._sigchld.si_pid == pid
+  }
+
+  /// Passes stderr on until it is closed, or the shell has ended: something that it left behind may hold it open.
+  private static func followErrors(_ descriptor: Int32, until pid: pid_t) -> String {
+    var tail = LastLine()
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    var wait: Int32 = 20
+    while true {
+      var readable = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      let ready = poll(&readable, 1, wait)
+      if ready == 0 {
+        // Nothing for a while. A closed pipe ends the loop at once; this is only for one that is held open.
+        if hasEnded(pid) { return tail.text }
+        wait = min(wait * 2, 250)
+        continue
+      }
+      if ready < 0 { continue }
+      let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { return tail.text }
+      tail.append(buffer[..<count])
+      buffer.withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, count) }
+    }
+  }
+
+  /// The child's pid, or errno.
+  private static func spawn(
+    _ command: String, _ document: CommandDocument, standardError: Int32
+  ) -> (pid: pid_t, failure: Int32) {
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+    posix_spawn_file_actions_adddup2(&actions, standardError, STDERR_FILENO)
+
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    // What this program ignores or blocks is none of the command's business.
+    var signals = sigset_t()
+    sigfillset(&signals)
+    posix_spawnattr_setsigdefault(&attributes, &signals)
+    sigemptyset(&signals)
+    posix_spawnattr_setsigmask(&attributes, &signals)
+    posix_spawnattr_setpgroup(&attributes, 0)
+    posix_spawnattr_setflags(
+      &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
+
+    let own = document.environment.map { Self.duplicate($0) }
+    defer { own.forEach { free($0) } }
+    let words = ["sh", "-c", command].map { Self.duplicate(Array($0.utf8)) }
+    defer { words.forEach { free($0) } }
+    let arguments = words + [nil]
+    var variables = inheritedEnvironment()
+    variables += own
+    variables.append(nil)
+    var pid: pid_t = 0
+    let failure = posix_spawn(&pid, "/bin/sh", &actions, &attributes, arguments, variables)
+    return (pid, failure)
+  }
+
+  private static func duplicate(_ bytes: [UInt8]) -> UnsafeMutablePointer<CChar>? {
+    let copy = malloc(bytes.count + 1)?.assumingMemoryBound(to: CChar.self)
+    for (index, byte) in bytes.enumerated() { copy?[index] = CChar(bitPattern: byte) }
+    copy?[bytes.count] = 0
+    return copy
+  }
+
+  /// This process's environment without the names that each document has its own values of. The strings live as long as
+  /// the process: nothing here changes the environment.
+  private static func inheritedEnvironment() -> [UnsafeMutablePointer<CChar>?] {
+    var result: [UnsafeMutablePointer<CChar>?] = []
+    var next: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> = environ
+    while let entry = next.pointee {
+      let isOwn = CommandDocument.names.contains { strncmp(entry, $0 + "=", $0.utf8.count + 1) == 0 }
+      if !isOwn { result.append(entry) }
+      next += 1
+    }
+    return result
+  }
+
+  private static func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+    final class Box: Sendable {
+      let body: @Sendable () -> Void
+      init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    defer { pthread_attr_destroy(&attributes) }
+    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+    pthread_attr_setstacksize(&attributes, 256 * 1024)
+    var thread = pthread_t()
+    let box = Unmanaged.passRetained(Box(body))
+    let failure = pthread_create(
+      &thread, &attributes,
+      { pointer in
+        guard let pointer else { return nil }
+        Unmanaged<Box>.fromOpaque(pointer).takeRetainedValue().body()
+        return nil
+      }, box.toOpaque())
+    if failure != 0 { box.release() }
+    return failure == 0
+  }
+}
+
+/// What a command is told of its document.
+struct CommandDocument: Sendable, Hashable {
+  static let names = ["MEND_PATH", "MEND_URI", "MEND_DOCUMENT_ID"]
+
+  /// `NAME=value` as bytes: a file's name need not be UTF-8.
+  var environment: [[UInt8]]
+
+  /// `MEND_PATH` is empty where the uri is no file's.
+  init(id: String, uri: String) {
+    environment = [
+      Array("MEND_PATH=".utf8) + (FileDocuments.path(of: uri) ?? []), Array("MEND_URI=\(uri)".utf8),
+      Array("MEND_DOCUMENT_ID=\(id)".utf8),
+    ]
+  }
+}
+
+/// Keeps the last line of a stream that is not blank, at most 1 KiB of it.
+struct LastLine {
+  static let bytesMaximum = 1024
+  private var line: [UInt8] = []
+  private var last: [UInt8] = []
+
+  mutating func append(_ bytes: some Sequence<UInt8>) {
+    for byte in bytes {
+      if byte == UInt8(ascii: "\n") {
+        keep()
+      } else if line.count < Self.bytesMaximum {
+        line.append(byte)
+      }
+    }
+  }
+
+  var text: String {
+    var copy = self
+    copy.keep()
+    return String(decoding: copy.last, as: UTF8.self)
+  }
+
+  private mutating func keep() {
+    if line.contains(where: { $0 > 0x20 }) {
+      while let byte = line.last, byte <= 0x20 { line.removeLast() }
+      last = line
+    }
+    line.removeAll(keepingCapacity: true)
+  }
+}

@@ -1,0 +1,182 @@
+import MendAPI
+import MendClient
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// Carries out what `WorkerState` decides: each action is a child task whose end is the next event.
+struct WorkerLoop {
+  let client: MendClient
+  let token: String
+  let assignment: StartAttemptResponse
+  let commands = DocumentCommands()
+  private let clock = ContinuousClock()
+  private let start = ContinuousClock.now
+
+  init(client: MendClient, token: String, assignment: StartAttemptResponse) {
+    self.client = client
+    self.token = token
+    self.assignment = assignment
+  }
+
+  /// Says that the attempt runs, however long the server is away.
+  static func begin(
+    _ client: MendClient, token: String, terminations: TerminationSignals
+  ) async throws(MendError) -> StartAttemptResponse {
+    var backoff = Backoff(from: .milliseconds(50), to: .seconds(2))
+    while true {
+      do throws(MendError) {
+        return try await client.startAttempt(token: token)
+      } catch {
+        guard error.isRetryable || error.code == .deadlineExceeded else { throw error }
+        guard !terminations.isRaised else { throw MendError(.cancelled, "the worker was told to end") }
+        let wait = max(backoff.next(), error.details.retryAfter ?? .zero)
+        do { try await Task.sleep(for: wait) } catch { throw MendError(.cancelled, "the worker was told to end") }
+      }
+    }
+  }
+
+  /// Works until nothing is left, or the attempt is over.
+  func run(terminations: TerminationSignals) async -> WorkerState.Ending {
+    let limits = WorkerState.Limits(
+      slots: max(1, Int(min(1024, assignment.numCpus))),
+      heartbeatSeconds: assignment.heartbeatSeconds > 0 ? assignment.heartbeatSeconds : 60)
+    var state = WorkerState(limits: limits, at: now)
+    return await withTaskGroup(of: WorkerState.Event.self) { group in
+      group.addTask {
+        await terminations.wait()
+        return .terminated
+      }
+      var ticks: [Double] = []
+      var event = WorkerState.Event.tick
+      while true {
+        let actions = state.step(event, at: now)
+        for action in actions {
+          switch action {
+          case .finish(let ending):
+            group.cancelAll()
+            return ending
+          case .signal(let signal):
+            commands.signalAll(signal)
+          case .claim(let maximum):
+            group.addTask { await claim(maximum) }
+          case .release(let after, let count):
+            group.addTask { await release(after: after, count: count) }
+          case .report(let request):
+            group.addTask { await report(request) }
+          case .run(let document):
+            group.addTask { await execute(document) }
+          }
+        }
+        // A timer is set only where none goes off earlier; the later ones are left to go off for nothing.
+        let due = state.nextTick(at: now)
+        ticks.removeAll { $0 <= now }
+        if due.isFinite, due < ticks.min() ?? .infinity {
+          ticks.append(due)
+          group.addTask { await tick(at: due) }
+        }
+        guard let next = await group.next() else { return .terminated }
+        event = next
+      }
+    }
+  }
+
+  private var now: Double { seconds(clock.now - start) }
+
+  private func seconds(_ duration: Duration) -> Double {
+    Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+  }
+
+  private func tick(at due: Double) async -> WorkerState.Event {
+    try? await Task.sleep(until: start + .seconds(due), tolerance: .milliseconds(2), clock: clock)
+    return .tick
+  }
+
+  private func claim(_ maximum: Int32) async -> WorkerState.Event {
+    let begun = clock.now
+    do throws(MendError) {
+      let answer = try await client.claimDocuments(token: token, maximum: maximum)
+      return .claimed(
+        answer.documents, finished: answer.finished, retryAfter: answer.retryAfterSeconds,
+        seconds: seconds(clock.now - begun))
+    } catch {
+      return .claimFailed(fault(error))
+    }
+  }
+
+  private func release(after last: String?, count: Int) async -> WorkerState.Event {
+    var request = ReportRequest()
+    request.attemptToken = token
+    request.released = ManifestFile.documentIDs(after: last, count: count)
+    guard !request.released.isEmpty else { return .released }
+    do throws(MendError) {
+      _ = try await client.report(request)
+      return .released
+    } catch {
+      return .releaseFailed(fault(error))
+    }
+  }
+
+  private func report(_ request: ReportRequest) async -> WorkerState.Event {
+    let begun = clock.now
+    var request = request
+    request.attemptToken = token
+    do throws(MendError) {
+      let answer = try await client.report(request)
+      return .reported(stop: answer.stop, seconds: seconds(clock.now - begun))
+    } catch {
+      return .reportFailed(fault(error))
+    }
+  }
+
+  private func execute(_ document: Document) async -> WorkerState.Event {
+    let told = CommandDocument(id: document.documentID, uri: document.uri)
+    return .ended(document, await commands.run(assignment.documentCommand, for: told))
+  }
+
+  private func fault(_ error: MendError) -> WorkerState.WorkerFault {
+    switch error.code {
+    case .aborted, .unauthenticated:
+      .fenced(error.message)
+    case .unavailable, .deadlineExceeded, .resourceExhausted, .unknown, .internal, .cancelled:
+      .away(
+        isUncertain: !error.isCertainlyNotDone,
+        retryAfter: error.details.retryAfter.map { seconds($0) } ?? 0)
+    default:
+      .refused(error.description)
+    }
+  }
+}
+
+/// SIGTERM and SIGINT as something to wait for.
+final class TerminationSignals: Sendable {
+  private let stream: AsyncStream<Int32>
+  private let sources: SignalSources
+  private let raised: Raised
+
+  private final class Raised: Sendable {
+    let value = Atomic<Bool>(false)
+  }
+
+  init() {
+    let (stream, continuation) = AsyncStream.makeStream(of: Int32.self, bufferingPolicy: .bufferingNewest(1))
+    let raised = Raised()
+    self.stream = stream
+    self.raised = raised
+    sources = SignalSources([SIGTERM, SIGINT]) { signal in
+      raised.value.store(true, ordering: .relaxed)
+      continuation.yield(signal)
+    }
+  }
+
+  var isRaised: Bool { raised.value.load(ordering: .relaxed) }
+
+  /// Returns at the first signal, or when the task is cancelled. To be called once.
+  func wait() async {
+    for await _ in stream { return }
+  }
+}

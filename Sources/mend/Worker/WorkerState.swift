@@ -1,0 +1,317 @@
+import MendAPI
+
+/// What the built-in worker decides: a pure step from what happened to what is to be done. Time is an argument.
+///
+/// Documents are claimed a little ahead, as many as take about `aheadSeconds`: those in process when an attempt dies are
+/// failed with it, so no more than needed are held. Results are kept until the server has taken them; while it is away
+/// work goes on until the claimed documents are done.
+struct WorkerState {
+  enum Event: Sendable {
+    case claimed([Document], finished: Bool, retryAfter: Double, seconds: Double)
+    /// `isAnswered`: the server said no; else nobody knows whether it took the call.
+    case claimFailed(WorkerFault)
+    case ended(Document, CommandResult)
+    case reported(stop: Bool, seconds: Double)
+    case reportFailed(WorkerFault)
+    /// Documents of a claim whose answer was lost are free again.
+    case released
+    case releaseFailed(WorkerFault)
+    case tick
+    case terminated
+  }
+
+  /// Why a call failed, as far as it matters here.
+  enum WorkerFault: Sendable, Hashable {
+    /// It may succeed later. `isUncertain`: the server may have taken it.
+    case away(isUncertain: Bool, retryAfter: Double)
+    /// The attempt is no longer the current one.
+    case fenced(String)
+    /// The server will always say no.
+    case refused(String)
+  }
+
+  enum Action: Sendable {
+    case claim(maximum: Int32)
+    case run(Document)
+    case report(ReportRequest)
+    /// Gives back, unprocessed, the documents that the manifest has behind this one (nil: from its beginning): an answer
+    /// with them may have been lost. What was not handed out stays as it is.
+    case release(after: String?, count: Int)
+    case signal(Int32)
+    case finish(Ending)
+  }
+
+  enum Ending: Sendable, Hashable {
+    case done
+    /// The attempt is being cancelled.
+    case stopped
+    case fenced(String)
+    case refused(String)
+    case terminated
+  }
+
+  struct Limits: Sendable {
+    /// Commands at once.
+    var slots: Int
+    /// Nothing is silent for longer.
+    var heartbeatSeconds: Double
+    var claimMaximum = 1000
+    /// Work that is claimed ahead.
+    var aheadSeconds = 0.2
+    /// Results wait at most so long for others to go with them.
+    var reportSeconds = 0.2
+    /// Between SIGTERM and SIGKILL when the worker itself ends its commands.
+    var graceSeconds = 2.0
+    var backoffMinimumSeconds = 0.05
+    var backoffMaximumSeconds = 2.0
+  }
+
+  private let limits: Limits
+  private var jitter: any RandomNumberGenerator & Sendable
+
+  private var queue: [Document] = []
+  private var running = 0
+  /// Of one command, a moving average; 0 before the first.
+  private var meanSeconds = 0.0
+  private var isCallingForWork = false
+  private var isFinished = false
+  private var claimNotBefore = 0.0
+  private var claimBackoff: Double
+  /// The claim whose answer was lost, if one was: so many documents may be in process that nobody knows of.
+  private var lostClaim: Int?
+  private var lastClaim = 0
+  /// Claims come in the manifest's order.
+  private var lastClaimedID: String?
+
+  private var results = ReportRequest()
+  private var resultCount = 0
+  private var loadingSeconds = 0.0
+  private var processingSeconds = 0.0
+  private var writingSeconds = 0.0
+  private var reportInFlight: ReportRequest?
+  private var isReporting = false
+  private var lastReportAt: Double
+  private var reportNotBefore = 0.0
+  private var reportBackoff: Double
+
+  private var ending: Ending?
+  private var killAt = Double.infinity
+  private var isOver = false
+
+  /// - Parameter now: seconds of any clock that only runs forward.
+  init(
+    limits: Limits, at now: Double,
+    jitter: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
+  ) {
+    self.limits = limits
+    self.jitter = jitter
+    lastReportAt = now
+    claimBackoff = limits.backoffMinimumSeconds
+    reportBackoff = limits.backoffMinimumSeconds
+  }
+
+  mutating func step(_ event: Event, at now: Double) -> [Action] {
+    guard !isOver else { return [] }
+    var actions: [Action] = []
+    switch event {
+    case .claimed(let documents, let finished, let retryAfter, let seconds):
+      isCallingForWork = false
+      claimBackoff = limits.backoffMinimumSeconds
+      queue += documents
+      lastClaimedID = documents.last?.documentID ?? lastClaimedID
+      loadingSeconds += seconds
+      isFinished = finished
+      if documents.isEmpty, !finished { claimNotBefore = now + (retryAfter > 0 ? retryAfter : 1) }
+    case .claimFailed(let fault):
+      isCallingForWork = false
+      if case .away(isUncertain: true, _) = fault { lostClaim = lastClaim }
+      if let wait = note(fault, \.claimBackoff, now, &actions) { claimNotBefore = now + wait }
+    case .released:
+      isCallingForWork = false
+      lostClaim = nil
+      claimBackoff = limits.backoffMinimumSeconds
+      claimNotBefore = now
+    case .releaseFailed(let fault):
+      isCallingForWork = false
+      if let wait = note(fault, \.claimBackoff, now, &actions) { claimNotBefore = now + wait }
+    case .ended(let document, let result):
+      running -= 1
+      if ending == nil { note(document, result) }
+    case .reported(let stop, let seconds):
+      isReporting = false
+      reportInFlight = nil
+      reportBackoff = limits.backoffMinimumSeconds
+      writingSeconds += seconds
+      // Room may have come of it, or the end.
+      if lostClaim == nil { claimNotBefore = min(claimNotBefore, now) }
+      if stop { end(.stopped, now, &actions) }
+    case .reportFailed(let fault):
+      isReporting = false
+      // Results may be said twice; times would be added twice.
+      if case .away(isUncertain: true, _) = fault { reportInFlight?.stageTimings = [] }
+      if let wait = note(fault, \.reportBackoff, now, &actions) { reportNotBefore = now + wait }
+    case .tick:
+      break
+    case .terminated:
+      end(.terminated, now, &actions)
+    }
+    if ending != nil { wind(down: now, &actions) } else { goOn(now, &actions) }
+    return actions
+  }
+
+  /// When `tick` is due, at the latest.
+  func nextTick(at now: Double) -> Double {
+    if ending != nil { return killAt }
+    var next = isReporting ? Double.infinity : max(reportDue, reportNotBefore)
+    if !isCallingForWork, !isFinished || lostClaim != nil { next = min(next, claimNotBefore > now ? claimNotBefore : .infinity) }
+    return next
+  }
+
+  // MARK: Work
+
+  private mutating func goOn(_ now: Double, _ actions: inout [Action]) {
+    while running < limits.slots, !queue.isEmpty {
+      running += 1
+      actions.append(.run(queue.removeFirst()))
+    }
+    if !isCallingForWork, now >= claimNotBefore {
+      if let lostClaim {
+        isCallingForWork = true
+        actions.append(.release(after: lastClaimedID, count: lostClaim))
+      } else if !isFinished, let maximum = claimSize {
+        isCallingForWork = true
+        lastClaim = maximum
+        actions.append(.claim(maximum: Int32(maximum)))
+      }
+    }
+    if !isReporting, now >= reportNotBefore, now >= reportDue { report(now, &actions) }
+    if isFinished, lostClaim == nil, running == 0, queue.isEmpty, resultCount == 0, reportInFlight == nil {
+      isOver = true
+      actions.append(.finish(.done))
+    }
+  }
+
+  /// How many documents to ask for now; nil where there are enough. One a free slot, and for quick commands as many more
+  /// as take `aheadSeconds`.
+  private var claimSize: Int? {
+    let held = running + queue.count
+    let ahead = meanSeconds > 0 ? Int(min(1e6, Double(limits.slots) * limits.aheadSeconds / meanSeconds)) : 0
+    let isLow = held < limits.slots || (ahead >= limits.slots && queue.count * 4 <= ahead)
+    let wanted = min(limits.claimMaximum, limits.slots + ahead - held)
+    return isLow && wanted > 0 ? wanted : nil
+  }
+
+  private var isIdle: Bool { running == 0 && queue.isEmpty }
+
+  /// When the next report is due, whatever its backoff says.
+  private var reportDue: Double {
+    if reportInFlight != nil { return reportNotBefore }
+    if resultCount > 0 { return isIdle ? -.infinity : lastReportAt + limits.reportSeconds }
+    return lastReportAt + max(0.05, limits.heartbeatSeconds)
+  }
+
+  private mutating func note(_ document: Document, _ result: CommandResult) {
+    resultCount += 1
+    processingSeconds += result.seconds
+    meanSeconds = meanSeconds == 0 ? result.seconds : meanSeconds * 0.8 + result.seconds * 0.2
+    if let failure = Self.failure(document.documentID, result) {
+      results.failed.append(failure)
+    } else {
+      results.completed.append(document.documentID)
+    }
+  }
+
+  // MARK: Reports
+
+  private mutating func report(_ now: Double, _ actions: inout [Action]) {
+    if reportInFlight == nil {
+      // Not with a mere beat: it would look like progress.
+      if resultCount > 0 { results.stageTimings = takeStages() }
+      reportInFlight = results
+      results = ReportRequest()
+      resultCount = 0
+    }
+    guard let request = reportInFlight else { return }
+    isReporting = true
+    lastReportAt = now
+    actions.append(.report(request))
+  }
+
+  private mutating func takeStages() -> [StageTiming] {
+    let stages = [("loading", loadingSeconds), ("processing", processingSeconds), ("writing", writingSeconds)]
+    loadingSeconds = 0
+    processingSeconds = 0
+    writingSeconds = 0
+    return stages.filter { $0.1 > 0 }.map { name, seconds in
+      var timing = StageTiming()
+      timing.name = name
+      timing.durationSeconds = seconds
+      return timing
+    }
+  }
+
+  /// nil: completed. The codes are those that Diagnose sums up by.
+  static func failure(_ documentID: String, _ result: CommandResult) -> DocumentFailure? {
+    var failure = DocumentFailure()
+    failure.documentID = documentID
+    let line = result.lastErrorLine
+    switch result.termination {
+    case .exited(0):
+      return nil
+    case .exited(let code):
+      failure.code = code == 126 || code == 127 ? "entrypoint_not_found" : "exit_code"
+      failure.message = line.isEmpty ? "exit code \(code)" : line
+      failure.details = ["exit_code": String(code)]
+    case .signalled(let signal):
+      failure.code = "signal"
+      failure.message = line.isEmpty ? "ended by signal \(signal)" : line
+      failure.details = ["signal": String(signal)]
+    case .notStarted(let number):
+      failure.code = "entrypoint_not_found"
+      failure.message = "/bin/sh could not be started: \(Standard.systemError(number))"
+      failure.details = ["errno": String(number)]
+    }
+    return failure
+  }
+
+  // MARK: Faults and the end
+
+  /// How long to wait before the next try; nil where there is none.
+  private mutating func note(
+    _ fault: WorkerFault, _ backoff: WritableKeyPath<WorkerState, Double>, _ now: Double, _ actions: inout [Action]
+  ) -> Double? {
+    switch fault {
+    case .away(_, let retryAfter):
+      let wait = self[keyPath: backoff] * Double.random(in: 0.5...1, using: &jitter)
+      self[keyPath: backoff] = min(self[keyPath: backoff] * 2, limits.backoffMaximumSeconds)
+      return max(wait, retryAfter)
+    case .fenced(let message):
+      end(.fenced(message), now, &actions)
+    case .refused(let message):
+      end(.refused(message), now, &actions)
+    }
+    return nil
+  }
+
+  private mutating func end(_ ending: Ending, _ now: Double, _ actions: inout [Action]) {
+    guard self.ending == nil else { return }
+    self.ending = ending
+    killAt = now + limits.graceSeconds
+    queue = []
+    if running > 0 { actions.append(.signal(15)) }
+  }
+
+  /// Waits for the commands that were told to end; then the worker ends.
+  private mutating func wind(down now: Double, _ actions: inout [Action]) {
+    if running > 0 {
+      if now >= killAt {
+        killAt = .infinity
+        actions.append(.signal(9))
+      }
+      return
+    }
+    guard let ending else { return }
+    isOver = true
+    actions.append(.finish(ending))
+  }
+}
