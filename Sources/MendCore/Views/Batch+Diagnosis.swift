@@ -23,17 +23,16 @@ extension Batch {
     diagnosis.infrastructureEvents = context.infrastructureEvents()
     diagnosis.nextActions = context.nextActions(all, estimate: diagnosis.estimatedCompletion)
     diagnosis.recommendations = context.recommendations(all)
-    diagnosis.errorSummary = context.errorSummary()
+    diagnosis.errorSummary = DiagnosisContext.errorSummary(of: context.tallies)
     diagnosis.failedSample = Array(failedDocuments.prefix(10))
     diagnosis.performance = context.performance()
     diagnosis.repeatedWork = context.repeatedWork
     return diagnosis
   }
 
-  /// Failed documents by code, for GetBatch; the same as in `diagnosis`.
-  public func errorSummary(at now: Instant, capacity: Capacity, limits: Limits) -> [ErrorSummary] {
-    failedDocuments.isEmpty
-      ? [] : DiagnosisContext(batch: self, now: now, capacity: capacity, limits: limits).errorSummary()
+  /// Failed documents by code, most first, for GetBatch; the same as in `diagnosis`. Walks failed documents only.
+  public func errorSummary() -> [ErrorSummary] {
+    failedDocuments.isEmpty ? [] : DiagnosisContext.errorSummary(of: DiagnosisContext.tallies(of: self))
   }
 }
 

@@ -4,8 +4,8 @@ extension Batch {
   /// The steps of a plan, each "planned"; empty when there is nothing to heal. The same state gives the same plan.
   ///
   /// `auto` does what the findings recommend and is safe: ends stuck attempts, duplicates and orphans, and retries
-  /// what ran out of memory with more where that fits. It never retries a pipeline's error: the same input gives the same
-  /// error.
+  /// what ran out of memory with more where that fits. It never retries a pipeline's error: the same input
+  /// gives the same error.
   public func healPlan(
     _ action: HealAction, tier: Int?, at now: Instant, capacity: Capacity, limits: Limits
   ) -> [HealStep] {

@@ -17,7 +17,8 @@ struct DiagnosisContext {
     tallies = Self.tallies(of: batch)
   }
 
-  private static func tallies(of batch: Batch) -> [JobID: FailureTally] {
+  /// Walks the failed documents of each job once.
+  static func tallies(of batch: Batch) -> [JobID: FailureTally] {
     var tallies: [JobID: FailureTally] = [:]
     for tier in batch.tiers {
       var alreadyFailed = DocumentSet()

@@ -2,7 +2,7 @@
 
 extension DiagnosisContext {
   /// By count, most first; each failed document is counted once, in the first job that failed it.
-  func errorSummary() -> [ErrorSummary] {
+  static func errorSummary(of tallies: [JobID: FailureTally]) -> [ErrorSummary] {
     var merged: [String: (count: Int, first: FirstTen)] = [:]
     for tally in tallies.values {
       for code in tally.codes where code.ownCount > 0 {
@@ -12,7 +12,7 @@ extension DiagnosisContext {
     }
     return merged.map { code, entry in
       ErrorSummary(
-        errorType: code, count: entry.count, affected: entry.first.positions, resolution: Self.resolution(for: code))
+        errorType: code, count: entry.count, affected: entry.first.positions, resolution: resolution(for: code))
     }
     .sorted { ($1.count, $0.errorType) < ($0.count, $1.errorType) }
   }
