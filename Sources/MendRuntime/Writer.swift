@@ -100,20 +100,23 @@ struct Writer {
   }
 
   /// Final batches leave memory, in one transaction for all. Borrowed ones that did not change just go back.
+  ///
+  /// The core has the last word: what a later event of the round brought back to life stays.
   private mutating func retire(_ keys: [BatchKey], borrowed: Set<BatchKey>) throws(StoreError) {
-    let now = runtime.clock.now()
-    let entries = keys.filter { !borrowed.contains($0) }.compactMap { key in
-      core.batches[key].map {
-        BatchView(batch: $0).listing(at: now, capacity: runtime.capacity, limits: runtime.limits)
-      }
-    }
-    if !entries.isEmpty { try runtime.store.retire(entries) }
-    for entry in entries {
-      core.retire(entry.key)
-      runtime.views.retire(entry.key)
-      statistics.batchesRetired += 1
-    }
     for key in borrowed { core.retire(key) }
+    let now = runtime.clock.now()
+    var entries: [BatchListing] = []
+    for key in keys where !borrowed.contains(key) {
+      guard let batch = core.batches[key], core.retire(key) else { continue }
+      entries.append(
+        BatchView(batch: batch).listing(at: now, capacity: runtime.capacity, limits: runtime.limits))
+    }
+    guard !entries.isEmpty else { return }
+    try runtime.store.retire(entries)
+    for entry in entries { runtime.views.retire(entry.key) }
+    statistics.batchesRetired += UInt64(entries.count)
+    statistics.liveBatches = core.batches.count
+    runtime.counters.withLock { $0 = statistics }
   }
 
   /// The next tick: when the core asked for it, and at least once per `tickInterval` while batches live.

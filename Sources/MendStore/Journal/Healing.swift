@@ -1,0 +1,97 @@
+import MendAPI
+import MendCore
+
+extension JournalHealRecord {
+  init(_ record: HealRecord) {
+    self.init()
+    action = record.action.wire
+    generation = record.generation
+    steps = record.steps.map { JournalHealStep($0) }
+    atMs = record.at.milliseconds
+  }
+
+  func record() throws(JournalFault) -> HealRecord {
+    HealRecord(
+      action: try MendCore.HealAction(action), generation: generation, steps: try steps.steps(), at: Instant(atMs))
+  }
+}
+
+extension JournalHealStep {
+  init(_ step: MendCore.HealStep) {
+    self.init()
+    switch step.operation {
+    case .restartAttempt(let job, let number, let cause):
+      var restart = JournalRestartAttempt()
+      restart.attempt = JournalAttempt(job, number)
+      restart.cause = cause.wire
+      operation = .restartAttempt(restart)
+    case .killDuplicate(let job, let reference):
+      var kill = JournalKillDuplicate()
+      kill.job = JournalJob(job)
+      kill.reference = reference
+      operation = .killDuplicate(kill)
+    case .reclaimOrphan(let job, let number): operation = .reclaimOrphan(JournalAttempt(job, number))
+    case .retryTier(let tier, let jobs, let memoryBytes):
+      var retry = JournalRetryTier()
+      retry.tier = Int32(clamping: tier)
+      retry.jobs = jobs.map { JournalJob($0) }
+      retry.memoryBytes = memoryBytes
+      operation = .retryTier(retry)
+    }
+    reason = step.reason
+    evidence = step.evidence.map { JournalEvidence($0) }
+    risk = step.risk.wire
+    outcome = step.outcome
+  }
+
+  func step() throws(JournalFault) -> MendCore.HealStep {
+    let what: MendCore.HealStep.Operation
+    switch try required(operation, "known step of a plan") {
+    case .restartAttempt(let restart):
+      let attempt = try required(restart.attempt, "attempt")
+      what = .restartAttempt(attempt.job, number: attempt.place, try MendCore.FailureCause(restart.cause))
+    case .killDuplicate(let kill):
+      what = .killDuplicate(try required(kill.job, "job").job, reference: kill.reference)
+    case .reclaimOrphan(let attempt): what = .reclaimOrphan(attempt.job, number: attempt.place)
+    case .retryTier(let retry):
+      what = .retryTier(tier: Int(retry.tier), jobs: retry.jobs.map(\.job), memoryBytes: retry.memoryBytes)
+    }
+    return MendCore.HealStep(
+      operation: what, reason: reason, evidence: try evidence.evidence(), risk: try MendCore.Risk(risk),
+      outcome: outcome)
+  }
+}
+
+extension [JournalHealStep] {
+  func steps() throws(JournalFault) -> [MendCore.HealStep] {
+    var result: [MendCore.HealStep] = []
+    for entry in self { result.append(try entry.step()) }
+    return result
+  }
+}
+
+extension JournalRetried {
+  init(tier: Int, jobs: [Fact.RetriedJob], actor: String) {
+    self.init()
+    self.tier = Int32(clamping: tier)
+    self.jobs = jobs.map { job in
+      var entry = JournalRetriedJob()
+      entry.job = JournalJob(job.job)
+      entry.overrides = JournalOverrides(job.overrides)
+      entry.reopened = JournalDocumentSet(job.reopened)
+      return entry
+    }
+    self.actor = actor
+  }
+
+  func retriedJobs() throws(JournalFault) -> [Fact.RetriedJob] {
+    var result: [Fact.RetriedJob] = []
+    for entry in jobs {
+      result.append(
+        Fact.RetriedJob(
+          job: try required(entry.job, "job").job, overrides: entry.overrides?.overrides ?? Job.Overrides(),
+          reopened: try entry.reopened?.documents() ?? DocumentSet()))
+    }
+    return result
+  }
+}

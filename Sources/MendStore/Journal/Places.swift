@@ -1,0 +1,69 @@
+import MendAPI
+import MendCore
+
+extension JournalJob {
+  init(_ job: JobID) {
+    self.init()
+    tier = Int32(clamping: job.tier)
+    index = Int32(clamping: job.index)
+  }
+
+  var job: JobID { JobID(tier: Int(tier), index: Int(index)) }
+}
+
+extension JournalAttempt {
+  init(_ job: JobID, _ number: Int) {
+    self.init()
+    tier = Int32(clamping: job.tier)
+    index = Int32(clamping: job.index)
+    self.number = Int32(clamping: number)
+  }
+
+  var job: JobID { JobID(tier: Int(tier), index: Int(index)) }
+  var place: Int { Int(number) }
+}
+
+extension JournalDocumentSet {
+  init(_ documents: DocumentSet) {
+    self.init()
+    var end = 0
+    for range in documents.ranges {
+      runs.append(UInt32(clamping: range.lowerBound - end))
+      runs.append(UInt32(clamping: range.count))
+      end = range.upperBound
+    }
+  }
+
+  /// Positions are below 2^31, as `DocumentTable` has them; a set that says more is damaged.
+  func documents() throws(JournalFault) -> DocumentSet {
+    guard runs.count.isMultiple(of: 2) else { throw JournalFault("a document set with half a run") }
+    var ranges: [Range<Int>] = []
+    ranges.reserveCapacity(runs.count / 2)
+    var end = 0
+    for index in stride(from: 0, to: runs.count, by: 2) {
+      let start = end + Int(runs[index])
+      end = start + Int(runs[index + 1])
+      guard end <= Int(Int32.max) else { throw JournalFault("a document set that ends at \(end)") }
+      ranges.append(start..<end)
+    }
+    return DocumentSet(ranges: ranges)
+  }
+}
+
+extension MendAPI.Document {
+  init(journaling document: MendCore.Document) {
+    self.init()
+    documentID = document.id
+    uri = document.uri
+    mediaType = document.mediaType
+    sizeBytes = document.size < 0 ? nil : document.size
+  }
+
+  var journaled: MendCore.Document {
+    MendCore.Document(id: documentID, uri: uri, mediaType: mediaType, size: sizeBytes ?? -1)
+  }
+}
+
+extension MendCore.Instant {
+  init(_ milliseconds: Int64) { self.init(milliseconds: milliseconds) }
+}

@@ -1,0 +1,173 @@
+import MendAPI
+import MendCore
+
+extension JournalSpecification {
+  init(_ specification: MendCore.BatchSpecification) {
+    self.init()
+    bucketID = specification.bucketID
+    batchName = specification.batchName
+    priority = Int32(clamping: specification.priority)
+    maxConcurrent = Int64(specification.maxConcurrent)
+    timeoutMs = specification.timeout?.milliseconds
+    notificationEnabled = specification.notificationEnabled
+    executor = specification.executor.wire
+    tiers = specification.tiers.map { JournalTierSpecification($0) }
+  }
+
+  func specification() throws(JournalFault) -> MendCore.BatchSpecification {
+    var specified: [MendCore.TierSpecification] = []
+    for tier in tiers { specified.append(try tier.specification()) }
+    return MendCore.BatchSpecification(
+      bucketID: bucketID, batchName: batchName, priority: Int(priority), maxConcurrent: Int(maxConcurrent),
+      timeout: timeoutMs.map { .milliseconds($0) }, notificationEnabled: notificationEnabled,
+      executor: try MendCore.ExecutorKind(executor), tiers: specified)
+  }
+}
+
+extension JournalTierSpecification {
+  init(_ tier: MendCore.TierSpecification) {
+    self.init()
+    extractors = tier.extractors.map { JournalExtractor($0) }
+  }
+
+  func specification() throws(JournalFault) -> MendCore.TierSpecification {
+    var specified: [MendCore.ExtractorSpecification] = []
+    for extractor in extractors { specified.append(try extractor.specification()) }
+    return MendCore.TierSpecification(extractors: specified)
+  }
+}
+
+extension JournalExtractor {
+  init(_ extractor: MendCore.ExtractorSpecification) {
+    self.init()
+    name = extractor.name
+    work = JournalWork(extractor.work)
+    collectionID = extractor.collectionID
+    shards = Int32(clamping: extractor.shards)
+    resources = JournalResources(extractor.resources)
+    environment = extractor.environment
+    timers = JournalTimers(extractor.timers)
+    retryRules = extractor.retryRules.map { JournalRetryRule($0) }
+  }
+
+  func specification() throws(JournalFault) -> MendCore.ExtractorSpecification {
+    var rules: [MendCore.RetryRule] = []
+    for rule in retryRules { rules.append(try rule.rule()) }
+    return MendCore.ExtractorSpecification(
+      name: name, work: try required(work, "work").work(), collectionID: collectionID, shards: Int(shards),
+      resources: try required(resources, "resources").resources, environment: environment,
+      timers: try required(timers, "timers").timers, retryRules: rules)
+  }
+}
+
+extension JournalWork {
+  init(_ work: MendCore.ExtractorSpecification.Work) {
+    self.init()
+    kind =
+      switch work {
+      case .documentCommand(let command): .documentCommand(command)
+      case .entrypoint(let entrypoint): .entrypoint(entrypoint)
+      }
+  }
+
+  func work() throws(JournalFault) -> MendCore.ExtractorSpecification.Work {
+    switch try required(kind, "kind of work") {
+    case .documentCommand(let command): .documentCommand(command)
+    case .entrypoint(let entrypoint): .entrypoint(entrypoint)
+    }
+  }
+}
+
+extension JournalResources {
+  init(_ resources: Resources) {
+    self.init()
+    cpus = resources.cpus
+    memoryBytes = resources.memoryBytes
+    requiresGpu = resources.requiresGPU
+  }
+
+  var resources: Resources { Resources(cpus: cpus, memoryBytes: memoryBytes, requiresGPU: requiresGpu) }
+}
+
+extension JournalTimers {
+  init(_ timers: Timers) {
+    self.init()
+    startMs = timers.start.milliseconds
+    heartbeatMs = timers.heartbeat.milliseconds
+    progressMs = timers.progress.milliseconds
+    runMs = timers.run?.milliseconds
+  }
+
+  var timers: Timers {
+    Timers(
+      start: .milliseconds(startMs), heartbeat: .milliseconds(heartbeatMs), progress: .milliseconds(progressMs),
+      run: runMs.map { .milliseconds($0) })
+  }
+}
+
+extension JournalRetryRule {
+  init(_ rule: MendCore.RetryRule) {
+    self.init()
+    category = rule.category?.wire ?? .unspecified
+    cause = rule.cause?.wire ?? .unspecified
+    exitCodes = rule.exitCodes
+    action = rule.action.wire
+    maxAttempts = Int32(clamping: rule.maxAttempts)
+    memoryFactor = rule.memoryFactor
+    memoryCeilingBytes = rule.memoryCeilingBytes
+    backoffMs = rule.backoff.milliseconds
+    backoffMaximumMs = rule.backoffMaximum.milliseconds
+  }
+
+  func rule() throws(JournalFault) -> MendCore.RetryRule {
+    MendCore.RetryRule(
+      category: try MendCore.FailureCategory.optional(category), cause: try MendCore.FailureCause.optional(cause),
+      exitCodes: exitCodes, action: try MendCore.RetryRule.Action(action), maxAttempts: Int(maxAttempts),
+      memoryFactor: memoryFactor, memoryCeilingBytes: memoryCeilingBytes, backoff: .milliseconds(backoffMs),
+      backoffMaximum: .milliseconds(backoffMaximumMs))
+  }
+}
+
+extension JournalSubmission {
+  init(_ parameters: SubmissionParameters) {
+    self.init()
+    extractorName = parameters.extractorName
+    work = JournalWork(parameters.work)
+    executor = parameters.executor.wire
+    resources = JournalResources(parameters.resources)
+    priority = Int32(clamping: parameters.priority)
+    environment = parameters.environment
+    runTimeoutMs = parameters.runTimeout?.milliseconds
+  }
+
+  func parameters() throws(JournalFault) -> SubmissionParameters {
+    SubmissionParameters(
+      extractorName: extractorName, work: try required(work, "work").work(),
+      executor: try MendCore.ExecutorKind(executor), resources: try required(resources, "resources").resources,
+      priority: Int(priority), environment: environment, runTimeout: runTimeoutMs.map { .milliseconds($0) })
+  }
+}
+
+extension JournalOverrides {
+  init(_ overrides: Job.Overrides) {
+    self.init()
+    cpus = overrides.cpus
+    memoryBytes = overrides.memoryBytes
+    requiresGpu = overrides.requiresGPU
+    priority = overrides.priority.map { Int32(clamping: $0) }
+    switch overrides.runTimeout {
+    case .none: break
+    case .some(.none): withoutRunTimeout = true
+    case .some(.some(let timeout)): runTimeoutMs = timeout.milliseconds
+    }
+    environment = overrides.environment
+  }
+
+  var overrides: Job.Overrides {
+    let runTimeout: Duration?? =
+      if withoutRunTimeout { .some(nil) } else if let runTimeoutMs { .milliseconds(runTimeoutMs) } else { nil }
+    return Job.Overrides(
+      cpus: cpus, memoryBytes: memoryBytes, requiresGPU: requiresGpu, priority: priority.map { Int($0) },
+      runTimeout: runTimeout, environment: environment)
+  }
+}

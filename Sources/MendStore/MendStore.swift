@@ -1,1 +1,0 @@
-// The module's contents arrive with its first working version.

@@ -1,0 +1,163 @@
+import Foundation
+import GRDB
+import MendAPI
+public import MendCore
+import MendProtobuf
+public import MendRuntime
+import Synchronization
+
+extension SQLiteStore {
+  public func recover(at now: Instant) throws(StoreError) -> Recovery {
+    try ledger.withLock { ledger throws(StoreError) in
+      var live = ledger.live
+      let recovery = try Self.access("recover", path) {
+        try pool.read { database in
+          Recovery(
+            journals: try liveJournals(database, &live), idempotency: try idempotency(database, at: now))
+        }
+      }
+      ledger.live = live
+      return recovery
+    }
+  }
+
+  /// The journals of all live batches in one pass over the segments that they are in, in the order of the batches'
+  /// creation.
+  private func liveJournals(_ database: Database, _ live: inout [BatchKey: Ledger.LiveBatch]) throws -> [[MendCore.Record]] {
+    let keys = live.sorted { $0.value.id < $1.value.id }.map(\.key)
+    var places: [Int64: Int] = [:]
+    for (place, key) in keys.enumerated() { places[live[key]?.id ?? 0] = place }
+    var journals = [[MendCore.Record]](repeating: [], count: keys.count)
+    let segments = try Int64.fetchAll(
+      database,
+      sql: """
+        SELECT DISTINCT segment FROM presence WHERE batch IN (SELECT id FROM batches WHERE retired = 0) ORDER BY segment
+        """)
+    let select = try database.cachedStatement(
+      sql: "SELECT batch, payload FROM journal WHERE id >= ? AND id < ? ORDER BY id")
+    for segment in segments {
+      let range = Schema.rows(of: segment)
+      let rows = try Row.fetchCursor(select, arguments: [range.lowerBound, range.upperBound])
+      while let row = try rows.next() {
+        guard let place = places[row[0]] else { continue }
+        try row.withUnsafeData(atIndex: 1) { payload in
+          try decode(payload ?? Data(), of: keys[place], operation: "recover", into: &journals[place])
+        }
+        live[keys[place]]?.segment = segment
+      }
+    }
+    for (place, key) in keys.enumerated() {
+      try checkOrder(journals[place], of: key, from: 1, operation: "recover")
+      live[key]?.last = UInt64(journals[place].count)
+    }
+    return journals
+  }
+
+  private func idempotency(_ database: Database, at now: Instant) throws -> [IdempotencyEntry] {
+    let newest = try Int64.fetchOne(database, sql: "SELECT max(id) FROM idempotency") ?? 0
+    let rows = try Row.fetchCursor(
+      database,
+      sql: """
+        SELECT namespace, key, fingerprint, batch_id, expires, reply FROM idempotency WHERE id > ? AND expires > ?
+        ORDER BY id
+        """,
+      arguments: [newest - Int64(idempotencyKeysLimit), now.milliseconds])
+    var entries: [IdempotencyEntry] = []
+    while let row = try rows.next() {
+      let key: String = row[1]
+      let reply = try row.withUnsafeData(atIndex: 5) { try $0.map { try decodeReply($0, key: key) } }
+      entries.append(
+        IdempotencyEntry(
+          namespace: row[0], key: key, fingerprint: UInt64(bitPattern: row[2]), batchID: row[3], reply: reply,
+          expires: Instant(milliseconds: row[4])))
+    }
+    return entries
+  }
+
+  public func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [MendCore.Record] {
+    // No journal is that long.
+    guard let after = Int64(exactly: sequence), after < .max else { return [] }
+    return try Self.access("journal", path) {
+      try pool.read { database in
+        guard let id = try anyID(of: batch, in: database) else { return [] }
+        let segments = try Int64.fetchAll(
+          database.cachedStatement(sql: "SELECT segment FROM presence WHERE batch = ? ORDER BY segment DESC"),
+          arguments: [id])
+        let select = try database.cachedStatement(
+          sql: """
+            SELECT first, payload FROM journal WHERE id >= ? AND id < ? AND batch = ? AND first + count - 1 > ? ORDER BY id
+            """)
+        // Backwards, so that the newest part of a long journal costs what it is long.
+        var parts: [[MendCore.Record]] = []
+        for segment in segments {
+          let range = Schema.rows(of: segment)
+          let rows = try Row.fetchCursor(
+            select, arguments: [range.lowerBound, range.upperBound, id, after])
+          var part: [MendCore.Record] = []
+          var reachesBack = false
+          while let row = try rows.next() {
+            if UInt64(row[0] as Int64) <= sequence { reachesBack = true }
+            try row.withUnsafeData(atIndex: 1) {
+              try decode($0 ?? Data(), of: batch, operation: "journal", into: &part)
+            }
+          }
+          parts.append(part)
+          if reachesBack { break }
+        }
+        let records = parts.reversed().joined().filter { $0.sequence > sequence }
+        try checkOrder(records, of: batch, from: sequence + 1, operation: "journal")
+        return records
+      }
+    }
+  }
+
+  public func retired(
+    namespace: String, status: MendCore.BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int
+  ) throws(StoreError) -> [BatchListing] {
+    try Self.access("retired", path) {
+      var conditions = ["retired = 1", "namespace = ?"]
+      var arguments: StatementArguments = [namespace]
+      if let status {
+        conditions.append("status = ?")
+        arguments += [Int64(status.wire.rawValue)]
+      }
+      if let bucketID {
+        conditions.append("bucket_id = ?")
+        arguments += [bucketID]
+      }
+      if let cursor {
+        conditions.append("(created_at, batch_id) < (?, ?)")
+        arguments += [cursor.createdAt.milliseconds, cursor.batchID]
+      }
+      arguments += [limit]
+      let sql = """
+        SELECT batch_id, listing FROM batches WHERE \(conditions.joined(separator: " AND "))
+        ORDER BY created_at DESC, batch_id DESC LIMIT ?
+        """
+      return try pool.read { database in
+        let rows = try Row.fetchCursor(database.cachedStatement(sql: sql), arguments: arguments)
+        var listings: [BatchListing] = []
+        while let row = try rows.next() {
+          let key = BatchKey(namespace: namespace, batchID: row[0])
+          listings.append(try row.withUnsafeData(atIndex: 1) { try decodeListing($0 ?? Data(), of: key) })
+        }
+        return listings
+      }
+    }
+  }
+
+  // MARK: - Finding a batch
+
+  func retiredID(of key: BatchKey, in database: Database) throws -> Int64? {
+    try Int64.fetchOne(
+      database.cachedStatement(sql: "SELECT id FROM batches WHERE namespace = ? AND batch_id = ? AND retired = 1"),
+      arguments: [key.namespace, key.batchID])
+  }
+
+  private func anyID(of key: BatchKey, in database: Database) throws -> Int64? {
+    if let id = liveIDs.withLock({ $0[key] }) { return id }
+    if let id = try retiredID(of: key, in: database) { return id }
+    // It came back to life between the two looks.
+    return liveIDs.withLock { $0[key] }
+  }
+}

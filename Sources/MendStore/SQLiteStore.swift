@@ -1,0 +1,143 @@
+import Foundation
+import GRDB
+import MendCore
+public import MendRuntime
+import Synchronization
+
+/// The journal in one SQLite database, DIRECTORY/journal.sqlite.
+///
+/// A commit returns when its transaction is on the disk (WAL with synchronous FULL: one fsync a commit). Commits, retires
+/// and recovery are one caller's, the runtime's writer; reading is anybody's, at any time, and does not wait for a commit.
+/// While the store lives the directory is locked, and a second one is refused.
+public final class SQLiteStore: Store {
+  /// What the runtime's writer alone changes.
+  struct Ledger {
+    struct LiveBatch {
+      var id: Int64
+      /// Of its newest record; nil until it was looked up.
+      var last: UInt64?
+      /// The newest one that `presence` says it is in.
+      var segment: Int64
+    }
+
+    var live: [BatchKey: LiveBatch] = [:]
+    var lastBatch: Int64
+    var lastRow: Int64
+    /// Idempotency rows added since the last cleaning, and commits.
+    var keysSinceCleaning = 0
+    var commitsSinceCleaning = 0
+  }
+
+  let pool: DatabasePool
+  let path: String
+  let version: String
+  let idempotencyKeysLimit: Int
+  let ledger: Mutex<Ledger>
+  /// Row ids of live batches, for readers, who must not wait for `ledger`.
+  let liveIDs: Mutex<[BatchKey: Int64]>
+  /// Nil once closed.
+  private let lock: Mutex<DirectoryLock?>
+
+  /// Opens the directory's journal, makes it where there is none, and brings an older one to today's form.
+  ///
+  /// - Parameters:
+  ///   - directory: exists, and belongs to this server alone.
+  ///   - version: of the program; it is written into every row, for whoever can't read it.
+  ///   - idempotencyKeysLimit: keys kept, as the core's `Limits.idempotencyKeys` has it; the oldest go first.
+  /// - Throws: `StoreError` that says what to do: the directory is in use, the database is damaged, another program's, or
+  ///   a later version's.
+  public init(directory: String, version: String = "0.1.0", idempotencyKeysLimit: Int = 100_000) throws(StoreError) {
+    lock = Mutex(try DirectoryLock(directory: directory))
+    let path = directory + "/journal.sqlite"
+    self.path = path
+    self.version = version
+    self.idempotencyKeysLimit = idempotencyKeysLimit
+    let (pool, found, ids) = try Self.access("open", path) {
+      let pool = try Self.open(path)
+      try Schema.migrator.migrate(pool)
+      let (found, ids) = try pool.read { try Self.load($0) }
+      return (pool, found, ids)
+    }
+    self.pool = pool
+    ledger = Mutex(found)
+    liveIDs = Mutex(ids)
+  }
+
+  private static func open(_ path: String) throws -> DatabasePool {
+    var configuration = Configuration()
+    configuration.label = "journal"
+    configuration.maximumReaderCount = 4
+    configuration.busyMode = .timeout(5)
+    // There are no foreign keys to check.
+    configuration.foreignKeysEnabled = false
+    if FileManager.default.fileExists(atPath: path) {
+      // Looked at before anything is written: opening a pool changes the journal mode of whose file it ever is.
+      var reading = configuration
+      reading.readonly = true
+      let database = try DatabaseQueue(path: path, configuration: reading)
+      try database.read { try Schema.check($0, path: path) }
+      try database.close()
+    }
+    let pool = try DatabasePool(path: path, configuration: configuration)
+    // DatabasePool sets NORMAL on its writer as it opens: an acknowledged commit would not survive a power cut.
+    try pool.writeWithoutTransaction { database in
+      try database.execute(sql: "PRAGMA synchronous = FULL")
+      let synchronous = try Int.fetchOne(database, sql: "PRAGMA synchronous")
+      guard synchronous == 2 else {
+        throw StoreError(
+          operation: "open", message: "\(path): synchronous is \(synchronous ?? -1), not FULL; commits are not durable")
+      }
+      // What a burst made of the write-ahead log is given back.
+      try database.execute(sql: "PRAGMA journal_size_limit = \(64 << 20)")
+    }
+    return pool
+  }
+
+  private static func load(_ database: Database) throws -> (Ledger, [BatchKey: Int64]) {
+    var ledger = Ledger(
+      lastBatch: try Int64.fetchOne(database, sql: "SELECT max(id) FROM batches") ?? 0,
+      lastRow: try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0)
+    var ids: [BatchKey: Int64] = [:]
+    let rows = try Row.fetchCursor(database, sql: "SELECT id, namespace, batch_id FROM batches WHERE retired = 0")
+    while let row = try rows.next() {
+      let key = BatchKey(namespace: row[1], batchID: row[2])
+      ids[key] = row[0]
+      ledger.live[key] = Ledger.LiveBatch(id: row[0], last: nil, segment: -1)
+    }
+    return (ledger, ids)
+  }
+
+  /// Writes the log back into the database file, closes it, and frees the directory. Nothing may be asked of the store
+  /// afterwards.
+  public func close() throws(StoreError) {
+    try Self.access("close", path) { try pool.close() }
+    lock.withLock { $0 = nil }
+  }
+
+  /// Runs what touches the database, and says of its errors what to do about them.
+  static func access<Value>(_ operation: String, _ path: String, _ body: () throws -> Value) throws(StoreError) -> Value {
+    do {
+      return try body()
+    } catch let error as StoreError {
+      throw error
+    } catch let error as DatabaseError {
+      throw StoreError(operation: operation, message: advice(on: error, path))
+    } catch {
+      throw StoreError(operation: operation, message: "\(path): \(error)")
+    }
+  }
+
+  private static func advice(on error: DatabaseError, _ path: String) -> String {
+    let what = "\(path): \(error.message ?? "no message") (SQLite \(error.extendedResultCode.rawValue))"
+    return switch error.resultCode {
+    case .SQLITE_CORRUPT, .SQLITE_NOTADB:
+      "\(what); the file is damaged: bring it back from a copy, or move it away and start with an empty journal"
+    case .SQLITE_FULL: "\(what); the disk is full: make room, then start again"
+    case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_AUTH:
+      "\(what); the directory and the files in it must be writable for the server"
+    case .SQLITE_IOERR: "\(what); the disk failed: look at the system's log before starting again"
+    case .SQLITE_BUSY, .SQLITE_LOCKED: "\(what); another program has it open: close that one"
+    default: what
+    }
+  }
+}

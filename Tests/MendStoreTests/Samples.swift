@@ -1,0 +1,168 @@
+import MendCore
+import MendRuntime
+
+/// One value for every case of what the journal holds. Each case names the one after it, so that a case without a sample
+/// does not compile.
+enum Samples {
+  static let job = JobID(tier: 1, index: 7)
+  static let at = Instant(milliseconds: 1_790_000_000_123)
+
+  static var facts: [Fact] { chain(after) }
+  static var replies: [Reply] { chain(after) }
+
+  private static func chain<Value>(_ next: (Value?) -> Value?) -> [Value] {
+    var values: [Value] = []
+    while let value = next(values.last) { values.append(value) }
+    return values
+  }
+
+  private static func after(_ fact: Fact?) -> Fact? {
+    guard let fact else { return .batchCreated(specification) }
+    switch fact {
+    case .batchCreated: return .documentsAdded(documents)
+    case .documentsAdded: return .batchStatusChanged(.paused, reason: "a caller asked")
+    case .batchStatusChanged: return .tierStarted(tier: 2, handed: DocumentSet([0, 1, 2, 63, 64, 65, 130, 999]))
+    case .tierStarted: return .tierStatusChanged(tier: 2, .cancelled, reason: "")
+    case .tierStatusChanged:
+      return .jobStatusChanged(
+        job, .failed, failure: Job.Failure(cause: .oom, confidence: .medium, message: "too large"), reason: "it ended")
+    case .jobStatusChanged: return .attemptIntended(job, number: 3, token: "0123456789abcdef", parameters)
+    case .attemptIntended:
+      return .attemptTaken(job, number: 3, ExecutorHandle(node: "here", pid: 4711, reference: "4711:99:boot"))
+    case .attemptTaken: return .attemptStarted(job, number: 3)
+    case .attemptStarted: return .attemptEnding(job, number: 3, .healed(.progressTimeout))
+    case .attemptEnding: return .attemptEnded(job, number: 3, ends[0])
+    case .attemptEnded: return .staleReport(job, number: 2)
+    case .staleReport: return .nextAttemptScheduled(job, at: at)
+    case .nextAttemptScheduled: return .documentsClaimed(job, number: 3, DocumentSet(all: 100))
+    case .documentsClaimed: return .documentsCommitted(job, number: 3, DocumentSet([5]))
+    case .documentsCommitted:
+      return .documentsFailed(
+        job, number: 3,
+        [
+          Fact.FailedDocument(
+            position: 9,
+            error: DocumentError(
+              code: "exit_code", message: "no such page", details: ["exit_code": "3", "": ""], attempt: 3, at: at,
+              causedByAttempt: true))
+        ])
+    case .documentsFailed: return .documentsReleased(job, number: 3, DocumentSet())
+    case .documentsReleased: return .workRepeated(job, number: 3, count: 12)
+    case .workRepeated: return .stageEntered(job, number: 3, name: "embedding, ü")
+    case .stageEntered: return .stageSpent(job, number: 3, name: "parsing", .milliseconds(1_234))
+    case .stageSpent: return .collectionWritten(job, collectionID: "pages", count: 1 << 40)
+    case .collectionWritten: return .retried(tier: 1, jobs: retriedJobs, actor: "caller")
+    case .retried: return .healed(HealRecord(action: .auto, generation: 12, steps: steps, at: at))
+    case .healed: return nil
+    }
+  }
+
+  private static func after(_ reply: Reply?) -> Reply? {
+    guard let reply else { return .created(batchID: "b", .created, totalObjects: 3) }
+    switch reply {
+    case .created: return .documentsAdded(batchID: "b", added: 2, totalObjects: 5)
+    case .documentsAdded: return .submitted(batchID: "b", .queued, queuePosition: 4)
+    case .submitted: return .status(batchID: "b", .paused)
+    case .status:
+      return .retried(batchID: "b", tier: 1, jobs: [job, JobID(tier: 1, index: 0)], documents: 7, .running, generation: 9)
+    case .retried: return .healed(batchID: "b", generation: 9, dryRun: true, steps)
+    case .healed:
+      return .cancelled(
+        batchID: "b", .cancelled,
+        [Reply.Ended(job: job, attempt: 2, receipt: EndReceipt(processes: 3, how: "SIGTERM"))])
+    case .cancelled:
+      return .workerStarted(
+        Reply.WorkerAssignment(
+          attempt: AttemptKey(batch: BatchKey(namespace: "n", batchID: "b"), job: job, number: 2),
+          parameters: parameters, collectionID: "c", heartbeat: .seconds(20), documentsLeft: 11))
+    case .workerStarted: return .claimed(documents, finished: false, retryAfter: .milliseconds(500))
+    case .claimed: return .reported(accepted: 3, repeated: 1, stop: true)
+    case .reported: return nil
+    }
+  }
+
+  // MARK: - What they are made of
+
+  static let documents = [
+    Document(id: "a", uri: "file:///a", mediaType: "text/plain", size: 0),
+    Document(id: "b", uri: "s3://bucket/ü", size: -1),
+  ]
+
+  static let specification = BatchSpecification(
+    bucketID: "bucket", batchName: "name", priority: 77, maxConcurrent: 4, timeout: .seconds(90),
+    notificationEnabled: true, executor: .ray,
+    tiers: [
+      TierSpecification(extractors: [
+        ExtractorSpecification(
+          name: "text", work: .documentCommand("wc \"$1\""), collectionID: "pages", shards: 3,
+          resources: Resources(cpus: 0.5, memoryBytes: 1 << 31, requiresGPU: true), environment: ["A": "1", "B": ""],
+          timers: Timers(start: .seconds(1), heartbeat: .seconds(2), progress: .seconds(3), run: .seconds(4)),
+          retryRules: [
+            RetryRule(
+              category: .infrastructure, cause: .oom, exitCodes: [137, -1], action: .retry, maxAttempts: 2,
+              memoryFactor: 1.5, memoryCeilingBytes: 1 << 33, backoff: .milliseconds(250), backoffMaximum: .seconds(9)),
+            RetryRule(action: .ignore),
+          ])
+      ]),
+      TierSpecification(extractors: [ExtractorSpecification(name: "bare", work: .entrypoint("run"))]),
+    ])
+
+  static let parameters = SubmissionParameters(
+    extractorName: "text", work: .entrypoint("python run.py"), executor: .local,
+    resources: Resources(cpus: 2, memoryBytes: 3, requiresGPU: false), priority: 50, environment: ["K": "V"],
+    runTimeout: .seconds(60))
+
+  static let endReasons: [EndReason] =
+    [.cancelled, .runTimeout, .batchTimeout, .fenced] + FailureCause.allCases.map { .healed($0) }
+
+  static let evidence = Evidence.Observer.allCases.map {
+    Evidence("it was seen", by: $0, at: at, values: ["peak_memory_bytes": "1"])
+  }
+
+  static let ends: [AttemptEnd] = [
+    AttemptEnd(
+      verdict: .failed(.oom, .high), at: at,
+      exit: ExitRecord(
+        termination: .signalled(9), at: at, peakMemoryBytes: 5, memoryLimitBytes: 4, memoryLimitExceeded: true,
+        lastStderrLine: "Killed", cpuSeconds: 1.25),
+      receipt: EndReceipt(processes: 0, how: "was not running"), evidence: evidence),
+    AttemptEnd(verdict: .succeeded, at: at, exit: ExitRecord(termination: .exited(0), at: at)),
+    AttemptEnd(verdict: .cancelled, at: at),
+    AttemptEnd(
+      verdict: .failed(.entrypointNotFound, .low), at: at,
+      exit: ExitRecord(termination: .notStarted("ENOENT"), at: at)),
+    AttemptEnd(
+      verdict: .failed(.orphaned, .medium), at: at, exit: ExitRecord(termination: .unknown("killed"), at: at)),
+  ]
+
+  static let retriedJobs = [
+    Fact.RetriedJob(
+      job: job,
+      overrides: Job.Overrides(
+        cpus: 1, memoryBytes: 2, requiresGPU: false, priority: 3, runTimeout: .seconds(4), environment: ["E": "F"]),
+      reopened: DocumentSet([1, 3])),
+    Fact.RetriedJob(job: job, overrides: Job.Overrides(runTimeout: .some(nil)), reopened: DocumentSet()),
+    Fact.RetriedJob(job: job, overrides: Job.Overrides(), reopened: DocumentSet()),
+  ]
+
+  static let steps = [
+    HealStep(
+      operation: .restartAttempt(job, number: 2, .heartbeatTimeout), reason: "silent", evidence: evidence, risk: .high,
+      outcome: "done"),
+    HealStep(operation: .killDuplicate(job, reference: "n.b.t0-j0.1"), reason: "twice", evidence: [], risk: .low),
+    HealStep(operation: .reclaimOrphan(job, number: 4), reason: "nobody's", evidence: [], risk: .medium),
+    HealStep(
+      operation: .retryTier(tier: 1, jobs: [job], memoryBytes: 1 << 32), reason: "oom", evidence: [], risk: .low),
+    HealStep(operation: .retryTier(tier: 1, jobs: [], memoryBytes: nil), reason: "oom", evidence: [], risk: .low),
+  ]
+
+  static func listing(
+    _ id: String, namespace: String = "n", createdAt: Int64 = 1000, status: BatchStatus = .completed,
+    bucketID: String = "bucket"
+  ) -> BatchListing {
+    BatchListing(
+      key: BatchKey(namespace: namespace, batchID: id), batchName: "name", bucketID: bucketID, status: status,
+      health: .degraded, overallProgress: 99.5, totalObjects: 3, currentTier: 1, totalTiers: 2, hasFailures: true,
+      priority: 50, createdAt: Instant(milliseconds: createdAt), completedAt: Instant(milliseconds: createdAt + 5))
+  }
+}
