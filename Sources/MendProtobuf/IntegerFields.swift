@@ -18,7 +18,7 @@ extension IntegerFieldType {
       switch json.node.content {
       case .integer(let number): Value(exactly: number)
       case .unsigned(let number): Value(exactly: number)
-      case .number(let number): Value(exactly: number)
+      case .number(let number): JSONNumber.integer(number)
       case .string(let text): JSONNumber.integer(text)
       default: throw json.mismatch("a whole number")
       }

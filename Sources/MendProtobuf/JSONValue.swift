@@ -169,7 +169,12 @@ enum JSONNumber {
   /// A whole number in any of JSON's spellings: 7, -7, 7.0, 70e-1.
   static func integer<Value: FixedWidthInteger>(_ text: String) -> Value? {
     guard isNumber(text) else { return nil }
-    return Value(text) ?? Double(text).flatMap { Value(exactly: $0) }
+    return Value(text) ?? Double(text).flatMap { integer($0) }
+  }
+
+  /// A double that is a whole number. -2^63 is refused: an integer just below it was rounded to it.
+  static func integer<Value: FixedWidthInteger>(_ value: Double) -> Value? {
+    value == -0x1p63 ? nil : Value(exactly: value)
   }
 
   static func double(_ text: String) -> Double? {

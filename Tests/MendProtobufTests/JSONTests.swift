@@ -124,6 +124,16 @@ struct JSONTests {
     #expect { try Kinds(jsonText: text) } throws: { "\($0)" == description }
   }
 
+  @Test("Whole numbers are read exactly at the ends of their range, and refused just beyond", arguments: [
+    "9223372036854775808", "-9223372036854775809", "1e19", "1.5", "\"9223372036854775808\"", "\"-9223372036854775809\"",
+    "\" 1\"", "\"\"", "\"1_0\"", "true",
+  ])
+  func integerRange(text: String) throws {
+    #expect(throws: JSONDecodingError.self) { try Scalars(jsonText: "{\"int64\": \(text)}") }
+    #expect(try Scalars(jsonText: #"{"int64": -9223372036854775808}"#).int64 == .min)
+    #expect(try Scalars(jsonText: #"{"int64": "9223372036854775807"}"#).int64 == .max)
+  }
+
   @Test("Unknown members are ignored on request")
   func ignoring() throws {
     var options = JSONDecodingOptions()

@@ -126,6 +126,9 @@ struct ParsingTests {
     #expect(all.contains(#".init(1, "GPU_STATE_NOT_READY", short: "not_ready")"#))
     let some = generate("enum State { STATE_A = 0; B = 1; }")
     #expect(some.contains("case stateA\n  case b"))
+    let aliases = generate("enum E { option allow_alias = true; MOO = 0; moo = 0; Moo = 0; COW = 0; }")
+    #expect(aliases.contains("case moo\n") && aliases.contains("public static var cow: E { .moo }"))
+    #expect(!aliases.contains("static var moo"))
     let digit = generate("enum Mode { MODE_A = 0; MODE_2D = 1; }")
     #expect(digit.contains("case modeA\n  case mode2d"))
   }

@@ -10,6 +10,9 @@ extension Generator {
       }
     }
     func name(_ value: EnumDeclaration.Value) -> String { SwiftNames.caseName(value, of: declaration) }
+    // Names that differ in the schema by their case alone are one in Swift.
+    var taken = Set(values.map(name))
+    aliases = aliases.filter { taken.insert(name($0.alias)).inserted }
     let type = names.type(declaration.fullName)
     let simpleName = type.split(separator: ".").last.map(String.init) ?? type
     let int32 = swift("Int32")
@@ -23,7 +26,7 @@ extension Generator {
       }
       out.line("/// A number that this version of the schema doesn't name.")
       out.line("case unrecognized(\(int32))")
-      for (alias, original) in aliases where name(alias) != name(original) {
+      for (alias, original) in aliases {
         out.line()
         out.doc(alias.doc, isDeprecated: alias.isDeprecated)
         out.line("public static var \(name(alias)): \(type) { .\(name(original)) }")

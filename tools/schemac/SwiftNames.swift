@@ -131,17 +131,18 @@ struct SwiftNames: Sendable {
   }
 
   private static func checkCases(of declaration: EnumDeclaration, _ diagnostics: inout Diagnostics) {
-    var cases: [String: Name] = [:]
+    var cases: [String: EnumDeclaration.Value] = [:]
     for value in declaration.values {
       let name = caseName(value, of: declaration)
       if ["unrecognized", "rawValue", "allCases"].contains(name) {
         diagnostics.report(
           "'\(value.name.text)' would hide the runtime's '\(name)'; rename it", at: value.name.location)
-      } else if let other = cases[name], other.text != value.name.text {
+      } else if let other = cases[name], other.number != value.number {
+        // Aliases may become one: they mean the same.
         diagnostics.report(
-          "'\(value.name.text)' and '\(other.text)' are both '\(name)' in Swift", at: value.name.location)
+          "'\(value.name.text)' and '\(other.name.text)' are both '\(name)' in Swift", at: value.name.location)
       }
-      cases[name] = value.name
+      cases[name] = value
     }
   }
 
