@@ -1,0 +1,219 @@
+import MendCore
+import Testing
+
+@Suite("Worker reports")
+struct StepWorkerTests {
+  @Test("An attempt moves from intent to taken to running, and its job with it")
+  func starts() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    #expect(harness.job().attempts[0].state == .intended)
+    let handle = ExecutorHandle(node: "n", pid: 7, reference: "r")
+    harness.see(.taken(harness.attempt(), handle))
+    #expect(harness.job().attempts[0].state == .starting)
+    #expect(harness.job().attempts[0].handle == handle)
+    harness.see(.started(harness.attempt()))
+    #expect(harness.job().attempts[0].state == .running)
+    #expect(harness.job().status == .running)
+    #expect(harness.job().attempts[0].hasReported == false)
+    guard case .success(.workerStarted(let assignment)) = harness.say(harness.token(), .start) else {
+      Issue.record("not started")
+      return
+    }
+    #expect(assignment.documentsLeft == 3)
+    #expect(assignment.collectionID == "text")
+    #expect(assignment.heartbeat == .seconds(20))
+    #expect(harness.job().attempts[0].hasReported)
+    #expect(harness.token().utf8.count == 32)
+  }
+
+  @Test("Intent is durable before the launch: the writes name the attempt that the effect launches")
+  func intentFirst() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    let intents = harness.output.writes.compactMap { write -> Int? in
+      if case .record(let record) = write, case .attemptIntended(_, let number, _, _) = record.fact { number } else { nil }
+    }
+    #expect(intents == [1])
+    #expect(harness.launches.map(\.number) == [1])
+  }
+
+  @Test("Claims go in order, are bounded, and finish when nothing is left or in process")
+  func claims() {
+    var limits = Limits()
+    limits.documentsPerClaim = 2
+    var harness = Harness(limits: limits)
+    harness.submit([tier(extractor())], documents: 3)
+    harness.run()
+    #expect(harness.claim(100) == ["d0", "d1"])
+    #expect(harness.claim(0) == ["d2"])
+    #expect(
+      harness.say(harness.token(), .claim(maximum: 1))
+        == .success(.claimed([], finished: false, retryAfter: limits.claimRetryBusy)))
+    harness.report(["d0", "d1", "d2"])
+    #expect(
+      harness.say(harness.token(), .claim(maximum: 1)) == .success(.claimed([], finished: true, retryAfter: nil)))
+  }
+
+  @Test("Shards share the documents: document i belongs to shard i mod shards")
+  func shards() {
+    var harness = Harness()
+    harness.submit([tier(extractor(shards: 2))], documents: 5)
+    harness.run(0, 0)
+    harness.run(0, 1)
+    #expect(harness.claim(10, 0, 0) == ["d0", "d2", "d4"])
+    #expect(harness.claim(10, 0, 1) == ["d1", "d3"])
+  }
+
+  @Test("A document is committed once; what comes again is counted and shown")
+  func commitsOnce() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    _ = harness.claim(3)
+    #expect(harness.report(["d0", "d0", "d1"]) == .success(.reported(accepted: 2, repeated: 1, stop: false)))
+    #expect(harness.report(["d1"], failed: ["d0"]) == .success(.reported(accepted: 0, repeated: 2, stop: false)))
+    #expect(harness.job().repeatedWork == 3)
+    #expect(harness.job().committed.count == 2 && harness.job().failed.isEmpty)
+  }
+
+  @Test("Failed and released documents leave the process list, with the error kept")
+  func failsAndReleases() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    _ = harness.claim(3)
+    let failure = WorkerRequest.Failure(
+      documentID: "d1", code: "format_error", message: "not a PDF", details: ["page": "3"])
+    _ = harness.say(harness.token(), .report(.init(completed: ["d0"], failed: [failure], released: ["d2"])))
+    #expect(harness.job().processing.isEmpty)
+    #expect(harness.job().errors[1]?.code == "format_error")
+    #expect(harness.job().errors[1]?.details == ["page": "3"])
+    #expect(harness.job().pendingCount == 1)
+    #expect(harness.claim(3) == ["d2"])
+  }
+
+  @Test("Assigned documents may be reported without a claim")
+  func unclaimed() {
+    var harness = Harness()
+    harness.submit([tier(extractor(opaque: true))])
+    harness.see(.started(harness.attempt()))
+    #expect(harness.report(["d2"]) == .success(.reported(accepted: 1, repeated: 0, stop: false)))
+    #expect(harness.job().committed.contains(2))
+  }
+
+  @Test("A report that names an unknown document is refused by its field, and nothing of it is applied")
+  func unknownDocuments() {
+    var harness = Harness()
+    harness.submit([tier(extractor(shards: 2))])
+    harness.run()
+    let answer = harness.report(["d0", "nope", "d1"])
+    guard case .failure(.invalid("completed[1]", let rule)) = answer else {
+      Issue.record("\(String(describing: answer))")
+      return
+    }
+    #expect(rule.contains("nope, d1"))
+    #expect(harness.job().committed.isEmpty)
+    #expect(harness.output.writes.isEmpty)
+  }
+
+  @Test("A token of no attempt is unknown, one of an ended attempt is stale, refused and counted")
+  func fences() {
+    var harness = Harness()
+    harness.submit([tier(extractor(retry: [RetryRule(action: .retry, backoff: .zero)]))])
+    #expect(harness.say("made-up", .start) == .failure(.unknownToken))
+    harness.run()
+    let old = harness.token()
+    _ = harness.claim(1)
+    harness.end(.exited(1))
+    #expect(harness.job().attempts.count == 2)
+    for operation in [WorkerRequest.Operation.start, .claim(maximum: 1), .report(.init(completed: ["d0"]))] {
+      guard case .failure(.aborted) = harness.say(old, operation) else {
+        Issue.record("a stale attempt was heard")
+        return
+      }
+    }
+    #expect(harness.job().attempts[0].staleReports == 3)
+    #expect(harness.job().committed.isEmpty)
+  }
+
+  @Test("max_concurrent bounds the documents in process over all jobs, and the attempts")
+  func maxConcurrent() {
+    var harness = Harness()
+    harness.submit([tier(extractor("a"), extractor("b"), extractor("c"))], documents: 5, maxConcurrent: 2)
+    #expect(harness.batch.tiers[0].jobs.filter { $0.current != nil }.count == 2)
+    harness.run(0, 0)
+    harness.run(0, 1)
+    #expect(harness.claim(5, 0, 0) == ["d0", "d1"])
+    #expect(
+      harness.say(harness.token(0, 1), .claim(maximum: 1))
+        == .success(.claimed([], finished: false, retryAfter: harness.core.limits.claimRetryBusy)))
+    harness.report(["d0"], 0, 0)
+    #expect(harness.claim(5, 0, 1) == ["d0"])
+  }
+
+  @Test("Beats keep the heartbeat, documents and stages move the activity")
+  func liveness() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    let start = harness.now
+    harness.advance(5)
+    _ = harness.say(harness.token(), .report(.init()))
+    #expect(harness.job().attempts[0].lastHeartbeatAt == harness.now)
+    #expect(harness.job().attempts[0].lastActivityAt == start)
+    #expect(harness.output.writes.isEmpty)
+    _ = harness.say(harness.token(), .report(.init(stage: "parse")))
+    #expect(harness.job().attempts[0].lastActivityAt == harness.now)
+    harness.advance(5)
+    _ = harness.say(harness.token(), .report(.init(stage: "parse")))
+    #expect(harness.output.writes.isEmpty)
+    harness.report(["d0"])
+    #expect(harness.batch.lastActivityAt == harness.now)
+    #expect(harness.batch.tiers[0].lastActivityAt == harness.now)
+  }
+
+  @Test("Stages add up, and the last is closed by the attempt's end")
+  func stages() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    _ = harness.say(harness.token(), .report(.init(stage: "parse")))
+    harness.advance(3)
+    _ = harness.say(
+      harness.token(), .report(.init(stage: "embed", stageTimings: [.init(name: "parse", duration: .seconds(2))])))
+    harness.advance(4)
+    harness.end(.exited(1))
+    #expect(
+      harness.job().stages == [
+        .init(name: "parse", duration: .seconds(5)), .init(name: "embed", duration: .seconds(4)),
+      ])
+  }
+
+  @Test("What is written counts in the job's collection; another collection is refused")
+  func collections() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    _ = harness.say(harness.token(), .report(.init(written: [.init(collectionID: "text", count: 2)])))
+    _ = harness.say(harness.token(), .report(.init(written: [.init(collectionID: "text", count: 3)])))
+    #expect(harness.job().written == 5)
+    let other = harness.say(harness.token(), .report(.init(written: [.init(collectionID: "x", count: 3)])))
+    guard case .failure(.invalid("written[0].collection_id", _)) = other else {
+      Issue.record("another collection was taken")
+      return
+    }
+  }
+
+  @Test("An attempt that is being ended is told to stop, gets nothing more, and may still commit")
+  func stops() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    _ = harness.claim(1)
+    _ = harness.ask(.cancel(batchID: "b", .batch, grace: .seconds(5)))
+    #expect(harness.report(["d0"]) == .success(.reported(accepted: 1, repeated: 0, stop: true)))
+    #expect(
+      harness.say(harness.token(), .claim(maximum: 1)) == .success(.claimed([], finished: true, retryAfter: nil)))
+  }
+}
