@@ -58,7 +58,7 @@ let package = Package(
     .target(name: "MendRuntime", dependencies: ["MendCore", log], swiftSettings: swiftSettings),
     .target(
       name: "MendStore",
-      dependencies: ["MendCore", "MendRuntime", "MendAPI", .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: ["MendCore", "MendRuntime", "MendAPI", "MendProtobuf", .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: swiftSettings),
     .target(name: "CProcess", swiftSettings: swiftSettings),
     .target(
@@ -69,7 +69,7 @@ let package = Package(
     .target(
       name: "MendServer",
       dependencies: [
-        "MendAPI", "MendRPC", "MendCore", "MendRuntime", log,
+        "MendAPI", "MendProtobuf", "MendRPC", "MendCore", "MendRuntime", log,
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ] + nio,
@@ -78,13 +78,14 @@ let package = Package(
     .executableTarget(
       name: "mend",
       dependencies: [
-        "MendServer", "MendStore", "MendExecutors", "MendClient", log,
+        "MendServer", "MendStore", "MendExecutors", "MendClient", "MendAPI", "MendProtobuf", "MendRPC", "MendCore",
+        "MendRuntime", "CProcess", log,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swiftSettings),
     .executableTarget(
       name: "mend-bench",
-      dependencies: ["MendClient", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["MendClient", "MendAPI", "MendProtobuf", "MendRPC", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "tools/bench", swiftSettings: swiftSettings),
 
     // Tests mirror Sources; the end-to-end ones are Python, under Tests/EndToEnd.
@@ -97,7 +98,15 @@ let package = Package(
       name: "MendRPCTests",
       dependencies: ["MendRPC", "MendHTTP2", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
       swiftSettings: swiftSettings),
-    .testTarget(name: "MendExecutorsTests",
+    .testTarget(name: "MendCoreTests", dependencies: ["MendCore"], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "MendStoreTests",
+      dependencies: [
+        "MendStore", "MendRuntime", "MendCore", "MendAPI", "MendProtobuf", log,
+        .product(name: "GRDB", package: "GRDB.swift"),
+      ], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "MendExecutorsTests",
       dependencies: ["MendExecutors", "MendCore", "MendRuntime", "mend", log], swiftSettings: swiftSettings),
   ]
 )
