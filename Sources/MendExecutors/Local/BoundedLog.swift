@@ -83,27 +83,34 @@ struct StandardErrorTail {
   /// Bytes kept of a line: its beginning.
   static let limit = 1024
 
+  /// The last finished line with something in it, and the unfinished one; both cut.
   private var finished: [UInt8] = []
   private var current: [UInt8] = []
 
+  /// Looks from the end, so that a flood costs one search for each read and not one for each line.
   mutating func append(_ bytes: ArraySlice<UInt8>) {
-    var rest = bytes
-    while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
-      extend(rest[..<end])
-      if !current.allSatisfy({ $0 <= 0x20 }) { finished = current }
-      current.removeAll(keepingCapacity: true)
-      rest = rest[(end + 1)...]
+    guard let end = bytes.lastIndex(of: UInt8(ascii: "\n")) else { return extend(bytes) }
+    let complete = bytes[..<end]
+    if let last = complete.lastIndex(where: { $0 > 0x20 }) {
+      if let before = complete[..<last].lastIndex(of: UInt8(ascii: "\n")) {
+        current = Array(complete[(before + 1)...last].prefix(Self.limit))
+      } else {
+        extend(complete[...last])
+      }
     }
-    extend(rest)
+    if !isBlank(current) { finished = current }
+    current = Array(bytes[(end + 1)...].prefix(Self.limit))
   }
 
   private mutating func extend(_ bytes: ArraySlice<UInt8>) {
     current.append(contentsOf: bytes.prefix(max(0, Self.limit - current.count)))
   }
 
+  private func isBlank(_ line: [UInt8]) -> Bool { line.allSatisfy { $0 <= 0x20 } }
+
   /// Without the white space around it; a character cut in the middle is left out.
   var line: String {
-    let bytes = current.allSatisfy { $0 <= 0x20 } ? finished : current
+    let bytes = isBlank(current) ? finished : current
     var slice = bytes[...]
     while let first = slice.first, first <= 0x20 { slice.removeFirst() }
     while let last = slice.last, last <= 0x20 { slice.removeLast() }

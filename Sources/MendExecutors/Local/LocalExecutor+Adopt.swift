@@ -26,7 +26,7 @@ extension LocalExecutor {
   func examine(_ directory: AttemptDirectory) throws(SystemError) -> Finding {
     while true {
       if let identity = directory.read(AttemptDirectory.supervisor) {
-        if let process = ProcessReference(identity) { return .alive(process) }
+        if let process = ProcessReference(identity, collecting: true) { return .alive(process) }
         // Read after it was seen dead: it writes nothing more.
         if let exit = directory.read(AttemptDirectory.exit) { return .ended(exit) }
         return .killed(identity)

@@ -43,7 +43,7 @@ extension LocalExecutor {
     var environment = baseEnvironment
     environment["TMPDIR"] = directory.temporary
     let process = try ProcessReference.Child(
-      arguments: [settings.mendBinary, "supervise", "--directory", directory.path, "--lock", "3"],
+      arguments: [mendBinary, "supervise", "--directory", directory.path, "--lock", "3"],
       environment: environment, directory: "/", signalsBlocked: true
     ).start(output: log.rawValue, error: log.rawValue, extra: lock.rawValue)
     watch(key, process, in: directory)
@@ -53,7 +53,7 @@ extension LocalExecutor {
     let arguments =
       switch launch.parameters.work {
       case .entrypoint(let command): ["/bin/sh", "-c", command]
-      case .documentCommand: [settings.mendBinary, "worker"]
+      case .documentCommand: [mendBinary, "worker"]
       }
     return LaunchRecord(
       arguments: arguments,

@@ -49,6 +49,8 @@ public final class LocalExecutor: Executor {
 
   public let kind = ExecutorKind.local
   let settings: Settings
+  /// Absolute, as everything that goes into an attempt's records.
+  let mendBinary: String
   let attemptsDirectory: String
   let node: String
   let baseEnvironment: [String: String]
@@ -90,13 +92,12 @@ public final class LocalExecutor: Executor {
 
   public init(_ settings: Settings) throws(SetupError) {
     self.settings = settings
-    let data =
-      settings.dataDirectory.hasPrefix("/")
-      ? settings.dataDirectory : "\(FileManager.default.currentDirectoryPath)/\(settings.dataDirectory)"
+    let data = Self.absolute(settings.dataDirectory)
+    mendBinary = Self.absolute(settings.mendBinary)
     attemptsDirectory = "\(data)/attempts"
     node = FileSystem.read("/proc/sys/kernel/hostname").map { String(decoding: $0.filter { $0 > 0x20 }, as: UTF8.self) }
       ?? "localhost"
-    baseEnvironment = AttemptEnvironment.base(of: settings.environment, mendBinary: settings.mendBinary)
+    baseEnvironment = AttemptEnvironment.base(of: settings.environment, mendBinary: mendBinary)
     do {
       _ = try FileSystem.createDirectory(data)
       _ = try FileSystem.createDirectory(attemptsDirectory)
@@ -107,13 +108,18 @@ public final class LocalExecutor: Executor {
     }
   }
 
-  /// Once per executor. After cancellation nothing is carried out or observed any more; what runs goes on running.
+  private static func absolute(_ path: String) -> String {
+    path.hasPrefix("/") ? path : "\(FileManager.default.currentDirectoryPath)/\(path)"
+  }
+
+  /// Once per executor; a second call returns at once. After cancellation nothing is carried out or observed any more; what runs goes on running.
   public func run(sink: @escaping @Sendable (Observation) -> Void) async {
-    let waiting = state.withLock { state -> [@Sendable () -> Void] in
-      guard case .idle(let waiting) = state.phase else { return [] }
+    let waiting = state.withLock { state -> [@Sendable () -> Void]? in
+      guard case .idle(let waiting) = state.phase else { return nil }
       state.phase = .running(sink)
       return waiting
     }
+    guard let waiting else { return }
     for operation in waiting { operation() }
     watcher.after(settings.strayScanDelay) { [self] in enqueue(on: 0) { self.reportStrays() } }
     await withTaskCancellationHandler {

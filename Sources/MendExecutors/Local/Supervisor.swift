@@ -11,6 +11,12 @@ public enum Supervisor {
   static let statusUsage: Int32 = 64
   static let statusFailed: Int32 = 70
 
+  /// The kernel, out of memory, is to take jobs before it takes servers.
+  private static let outOfMemoryScore: Int32 = 500
+  /// A minute in all.
+  private static let accountTries = 120
+  private static let accountPause: Duration = .milliseconds(500)
+
   /// Everything after `supervise`: `--directory DIR`, and `--lock N` where the caller hands over the locked file.
   public static func main(_ arguments: [String]) -> Never {
     guard let options = Options(arguments) else {
@@ -64,7 +70,7 @@ public enum Supervisor {
         ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: ProcessTable.bootID),
         as: AttemptDirectory.supervisor)
       guard let launch = directory.read(AttemptDirectory.launch) else {
-        try directory.write(.notStarted("launch.json cannot be read", limit: 0), as: AttemptDirectory.exit)
+        try conclude(.notStarted("launch.json cannot be read", limit: 0), in: directory)
         return statusFailed
       }
       try supervise(launch, in: directory, signals: signals)
@@ -79,25 +85,42 @@ public enum Supervisor {
   private static func supervise(
     _ launch: LaunchRecord, in directory: AttemptDirectory, signals: borrowing SignalReader
   ) throws(SystemError) {
+    var loop: SupervisorLoop
+    do throws(SystemError) {
+      loop = try startEntrypoint(launch, in: directory)
+    } catch {
+      let reason = "\(launch.arguments.first ?? ""): \(error)"
+      return try conclude(.notStarted(reason, limit: launch.memoryLimitBytes), in: directory)
+    }
+    // Without it (a full disk) the start goes unseen, and nothing else.
+    try? directory.write(loop.entrypoint, as: AttemptDirectory.started)
+    try conclude(try loop.run(signals: signals), in: directory)
+  }
+
+  private static func startEntrypoint(
+    _ launch: LaunchRecord, in directory: AttemptDirectory
+  ) throws(SystemError) -> SupervisorLoop {
     let output = try FileSystem.pipe()
     let error = try FileSystem.pipe()
-    let entrypoint: ProcessReference
-    do throws(SystemError) {
-      entrypoint = try ProcessReference.Child(
-        arguments: launch.arguments, environment: launch.environment, directory: launch.workDirectory,
-        deathSignal: SIGKILL, outOfMemoryScore: 500
-      ).start(output: output.writing.rawValue, error: error.writing.rawValue)
-    } catch {
-      let reason = "\(launch.arguments.first ?? ""): \(error.reason)"
-      try directory.write(.notStarted(reason, limit: launch.memoryLimitBytes), as: AttemptDirectory.exit)
-      return
+    let outputPump = try LogPump(output.reading, path: directory.standardOutput, limit: launch.logLimitBytes)
+    let errorPump = try LogPump(error.reading, path: directory.standardError, limit: launch.logLimitBytes)
+    // The writing ends are closed here on return: only the child and what it starts keep them, so that the last one's
+    // exit is the end of the file.
+    let entrypoint = try ProcessReference.Child(
+      arguments: launch.arguments, environment: launch.environment, directory: launch.workDirectory,
+      deathSignal: SIGKILL, outOfMemoryScore: outOfMemoryScore
+    ).start(output: output.writing.rawValue, error: error.writing.rawValue)
+    return SupervisorLoop(
+      launch: launch, directory: directory, entrypoint: entrypoint.identity, output: outputPump, error: errorPump)
+  }
+
+  /// The account is worth waiting for room on the disk.
+  private static func conclude(_ exit: ExitFile, in directory: AttemptDirectory) throws(SystemError) {
+    let pause = try Poller()
+    for _ in 1..<accountTries {
+      if (try? directory.write(exit, as: AttemptDirectory.exit)) != nil { return }
+      _ = pause.wait(accountPause)
     }
-    try directory.write(entrypoint.identity, as: AttemptDirectory.started)
-    let outputLog = try LogPump(pipe: output, path: directory.standardOutput, limit: launch.logLimitBytes)
-    let errorLog = try LogPump(pipe: error, path: directory.standardError, limit: launch.logLimitBytes)
-    var loop = SupervisorLoop(
-      launch: launch, directory: directory, entrypoint: entrypoint.identity.pid, output: outputLog, error: errorLog)
-    let exit = try loop.run(signals: signals)
     try directory.write(exit, as: AttemptDirectory.exit)
   }
 
@@ -121,15 +144,15 @@ struct LogPump: ~Copyable {
   private var log: BoundedLog
   private(set) var tail = StandardErrorTail()
   private(set) var isOpen = true
+  private var buffer = [UInt8](repeating: 0, count: Self.chunk)
 
   /// Taken at once before other work gets its turn.
   private static let burst = 256 * 1024
   private static let chunk = 64 * 1024
 
-  init(pipe: consuming FileSystem.Pipe, path: String, limit: Int) throws(SystemError) {
+  init(_ pipe: consuming Descriptor, path: String, limit: Int) throws(SystemError) {
     log = try BoundedLog(path: path, limit: limit)
-    // Only the child keeps the other end, so that its last holder's exit is the end of the file.
-    self.pipe = pipe.keepingReadingEnd()
+    self.pipe = pipe
   }
 
   var rawDescriptor: Int32 { pipe.rawValue }
@@ -137,12 +160,11 @@ struct LogPump: ~Copyable {
   mutating func pump() {
     var taken = 0
     while isOpen && taken < Self.burst {
-      var bytes: [UInt8] = []
-      switch pipe.read(into: &bytes, limit: Self.chunk) {
-      case .some:
-        log.append(bytes[...])
-        tail.append(bytes[...])
-        taken += bytes.count
+      switch pipe.read(into: &buffer) {
+      case .some(let count):
+        log.append(buffer[..<count])
+        tail.append(buffer[..<count])
+        taken += count
       case .nothingYet: return
       case .end: isOpen = false
       }
@@ -154,8 +176,4 @@ struct LogPump: ~Copyable {
     for _ in 0..<8 where isOpen { pump() }
     log.finish()
   }
-}
-
-extension FileSystem.Pipe {
-  consuming func keepingReadingEnd() -> Descriptor { reading }
 }

@@ -5,7 +5,7 @@ internal import MendCore
 struct SupervisorLoop: ~Copyable {
   private let launch: LaunchRecord
   private let directory: AttemptDirectory
-  private let entrypoint: Int32
+  let entrypoint: ProcessIdentity
   private var output: LogPump
   private var error: LogPump
   private let clock = ContinuousClock()
@@ -40,7 +40,7 @@ struct SupervisorLoop: ~Copyable {
   private enum Token { static let signal: UInt64 = 0, output: UInt64 = 1, error: UInt64 = 2 }
 
   init(
-    launch: LaunchRecord, directory: AttemptDirectory, entrypoint: Int32, output: consuming LogPump,
+    launch: LaunchRecord, directory: AttemptDirectory, entrypoint: ProcessIdentity, output: consuming LogPump,
     error: consuming LogPump
   ) {
     self.launch = launch
@@ -98,7 +98,7 @@ struct SupervisorLoop: ~Copyable {
         if termination != nil, case .running = phase { terminate(.leftBehind, grace: Self.leftBehindGrace) }
         return true
       case .ended(let pid, let exitCode, let signal):
-        guard pid == entrypoint else { continue }
+        guard pid == entrypoint.pid else { continue }
         termination =
           signal == 0 ? .init(kind: .exited, number: exitCode) : .init(kind: .signalled, number: signal)
       }
@@ -109,12 +109,14 @@ struct SupervisorLoop: ~Copyable {
 
   private mutating func sampleIfDue() {
     guard clock.now >= nextSample else { return }
-    let bytes = tree().reduce(0) { $0 + ProcessTable.privateBytes(of: $1.pid) }
+    let tree = tree()
+    if case .terminating = phase, termination != nil { terminateLatecomers(tree) }
+    let bytes = tree.reduce(0) { $0 + ProcessTable.privateBytes(of: $1.pid) }
     peakBytes = max(peakBytes, bytes)
     let limit = launch.memoryLimitBytes
     if limit > 0 && bytes > limit && limitPassedAt == nil {
       limitPassedAt = FileSystem.wallClockMilliseconds()
-      phase = .killing(.memoryLimit, since: clock.now)
+      if case .killing = phase {} else { phase = .killing(.memoryLimit, since: clock.now) }
       kill()
     }
     let slowest = limit > 0 && bytes > limit / 2 ? Self.watchfulSample : Self.slowestSample
@@ -149,6 +151,12 @@ struct SupervisorLoop: ~Copyable {
     signalTree(SIGCONT)
   }
 
+  /// What was forked while the signal went round. Not before the entrypoint has ended: until then it may be cleaning up
+  /// after itself with new processes.
+  private mutating func terminateLatecomers(_ tree: [ProcessTable.Status]) {
+    for process in tree where !signalled.contains(identity(process)) { signal(process, SIGTERM) }
+  }
+
   private mutating func advance() {
     switch phase {
     case .running: break
@@ -164,11 +172,16 @@ struct SupervisorLoop: ~Copyable {
   private mutating func kill() { signalTree(SIGKILL) }
 
   private mutating func signalTree(_ signal: Int32) {
-    for process in tree() {
-      ProcessTable.signal(process, signal)
-      signalled.insert(
-        ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID))
-    }
+    for process in tree() { self.signal(process, signal) }
+  }
+
+  private mutating func signal(_ process: ProcessTable.Status, _ number: Int32) {
+    ProcessReference(identity(process))?.signal(number)
+    signalled.insert(identity(process))
+  }
+
+  private func identity(_ process: ProcessTable.Status) -> ProcessIdentity {
+    ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID)
   }
 
   // MARK: the account

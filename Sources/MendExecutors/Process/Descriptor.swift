@@ -15,19 +15,22 @@ struct Descriptor: ~Copyable, Sendable {
 
   deinit { _ = close(rawValue) }
 
-  /// Appends what can be read now, at most `limit` bytes: false at the end of the file, or when it cannot be read.
-  borrowing func read(into bytes: inout [UInt8], limit: Int) -> ReadOutcome {
-    let start = bytes.count
-    bytes.append(contentsOf: repeatElement(0, count: limit))
-    let count = unsafe bytes.withUnsafeMutableBytes { buffer in
-      Self.retrying { unsafe Glibc.read(rawValue, buffer.baseAddress.map { unsafe $0 + start }, limit) }
+  /// Reads what is there now into the buffer from `offset` on; the buffer keeps its size.
+  borrowing func read(into buffer: inout [UInt8], from offset: Int = 0) -> ReadOutcome {
+    let room = buffer.count - offset
+    let count = unsafe buffer.withUnsafeMutableBytes { buffer in
+      Self.retrying { unsafe Glibc.read(rawValue, buffer.baseAddress.map { unsafe $0 + offset }, room) }
     }
-    bytes.removeLast(limit - max(count, 0))
-    if count > 0 { return .some }
+    if count > 0 { return .some(count) }
     return count < 0 && errno == EAGAIN ? .nothingYet : .end
   }
 
-  enum ReadOutcome { case some, nothingYet, end }
+  enum ReadOutcome {
+    case some(Int)
+    case nothingYet
+    /// Of the file, or it cannot be read.
+    case end
+  }
 
   /// Writes all of it; false if that failed (a full disk).
   borrowing func write(_ bytes: ArraySlice<UInt8>) -> Bool {
@@ -112,11 +115,15 @@ enum FileSystem {
   /// The whole file; nil if it cannot be read. Files of /proc say nothing of their size, so it is read to its end.
   static func read(_ path: String) -> [UInt8]? {
     guard let file = try? open(path, O_RDONLY) else { return nil }
-    var bytes: [UInt8] = []
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    var count = 0
     while true {
-      switch file.read(into: &bytes, limit: 4096) {
-      case .some: continue
-      case .end: return bytes
+      if count == bytes.count { bytes.append(contentsOf: repeatElement(0, count: count)) }
+      switch file.read(into: &bytes, from: count) {
+      case .some(let more): count += more
+      case .end:
+        bytes.removeLast(bytes.count - count)
+        return bytes
       case .nothingYet: return nil
       }
     }

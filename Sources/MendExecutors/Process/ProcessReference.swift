@@ -42,14 +42,14 @@ final class ProcessReference: Sendable {
     self.descriptor = descriptor
   }
 
-  /// Nil if that process has ended (it is collected then, if a child). The descriptor comes first and the comparison after, so that what matched is pinned.
-  init?(_ identity: ProcessIdentity) {
+  /// Nil if that process has ended (`collecting`: it is collected then, if a child). The descriptor comes first and the comparison after, so that what matched is pinned.
+  init?(_ identity: ProcessIdentity, collecting: Bool = false) {
     guard identity.bootID == ProcessTable.bootID,
       let descriptor = try? Descriptor(result: cprocess_pidfd_open(identity.pid), of: "pidfd_open"),
       let status = ProcessTable.status(of: identity.pid), status.startTicks == identity.startTicks
     else { return nil }
     guard !status.isDead else {
-      _ = cprocess_reap(descriptor.rawValue)
+      if collecting { _ = cprocess_reap(descriptor.rawValue) }
       return nil
     }
     self.identity = identity

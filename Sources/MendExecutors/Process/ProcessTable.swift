@@ -98,12 +98,6 @@ enum ProcessTable {
       .map { String(decoding: $0, as: UTF8.self) }
   }
 
-  /// Signals it unless its pid belongs to another by now.
-  static func signal(_ process: Status, _ number: Int32) {
-    let identity = ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: bootID)
-    ProcessReference(identity)?.signal(number)
-  }
-
   private static func decimal(_ digits: some Collection<UInt8>) -> Int64? {
     var value: Int64 = 0
     var any = false
