@@ -108,6 +108,23 @@ struct ViewsDiagnosisTests {
     #expect(diagnosis.nextActions == ["nothing to do"])
   }
 
+  @Test("A cause that a later attempt went past keeps its finding behind the newest, without a remedy")
+  func pastCause() throws {
+    var patient = Self.oomPatient()
+    patient.tell(
+      .retried(
+        tier: 0, jobs: [.init(job: first, overrides: Job.Overrides(), reopened: DocumentSet([1]))], actor: "caller"),
+      .batchStatusChanged(.running, reason: ""), .tierStatusChanged(tier: 0, .running, reason: ""))
+    patient.run(first, memory: 512 << 20)
+    patient.die(first, .exitCode)
+    patient.end(.failed, .failed)
+    let diagnosis = patient.diagnosis
+    #expect(diagnosis.findings.map(\.cause) == ["exit_code", "oom"])
+    #expect(diagnosis.findings.map { $0.remedy == nil } == [false, true])
+    #expect(diagnosis.nextActions == ["mend retry b1 --tier 0"])
+    #expect(diagnosis.failureCategory == .pipeline)
+  }
+
   @Test(
     "Each cause of an attempt's end has a finding of its category, with a remedy",
     arguments: FailureCause.allCases.filter { $0 != .documentErrors })

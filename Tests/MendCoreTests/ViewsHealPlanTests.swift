@@ -84,6 +84,8 @@ struct ViewsHealPlanTests {
     #expect(ending.plan(.auto).map(\.operation) == [.reclaimOrphan(first, number: 1)])
     let finding = try #require(ending.diagnosis.findings.first)
     #expect(finding.message.contains("was asked to end 60 s ago, and is not proven gone"))
+    #expect(ending.health.health == .stuck && ending.health.stuckAttempts.isEmpty)
+    #expect(ending.diagnosis.nextActions.first == "mend heal b1 --action reclaim-orphans --tier 0")
   }
 
   @Test("Auto retries what ran out of memory with more, one step a tier, and leaves pipeline errors alone")

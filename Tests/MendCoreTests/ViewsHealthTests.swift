@@ -220,6 +220,13 @@ struct ViewsHealthTests {
     patient.wait(300)
     #expect(patient.health.health == .stuck && patient.health.reason == .executorUnreachable)
     #expect(patient.diagnosis.findings.contains { $0.cause == "executor_unreachable" })
+    var queued = Patient()
+    queued.tell(.batchStatusChanged(.queued, reason: ""))
+    #expect(queued.health == HealthVerdict(.ok, .waitingForCapacity))
+    queued.batch.outage = ExecutorOutage(executor: .local, since: queued.now, message: "connection refused")
+    #expect(queued.health == HealthVerdict(.ok, .executorUnreachable))
+    queued.wait(300)
+    #expect(queued.health.stuckFor == .seconds(300))
   }
 
   @Test("A batch with failed documents is degraded, running or over")

@@ -23,6 +23,8 @@ extension DiagnosisContext {
     switch batch.status {
     case .created:
       if findings.contains(where: { $0.cause == HealthReason.neverSchedulable.rawValue }) { return outside(findings) }
+      if batch.tiers.isEmpty { return ["create it again with a tier: a batch without one cannot be submitted"] }
+      if batch.documents.count == 0 { return ["add documents, then submit the batch: it has none yet"] }
       return ["submit the batch: it has \(Figures.count(batch.documents.count, "document")), and waits to be submitted"]
     case .queued:
       return outside(findings) + ["wait: the batch is queued, and starts when the executor has room"]

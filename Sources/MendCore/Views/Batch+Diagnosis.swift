@@ -70,8 +70,7 @@ extension DiagnosisContext {
         events.append(
           InfrastructureEvent(
             cause: cause, at: end.at, job: job.id, attempt: attempt.number,
-            message: end.evidence.first?.observed
-              ?? "attempt \(attempt.number) of \(job.title(in: batch)): \(cause.rawValue)"))
+            message: "Attempt \(attempt.number) of \(job.title(in: batch)) \(explanation(of: cause, attempt, job))"))
       }
     }
     return events.sorted { ($0.at, $0.job, $0.attempt) < ($1.at, $1.job, $1.attempt) }

@@ -10,12 +10,14 @@ extension Batch {
     _ action: HealAction, tier: Int?, at now: Instant, capacity: Capacity, limits: Limits
   ) -> [HealStep] {
     let context = DiagnosisContext(batch: self, now: now, capacity: capacity, limits: limits)
+    let reclaims = context.reclaims(tier)
     return switch action {
     case .detectStuck: context.restarts(tier)
     case .killDuplicates: context.duplicateKills(tier)
-    case .reclaimOrphans: context.reclaims(tier)
+    case .reclaimOrphans: reclaims
     case .auto:
-      context.restarts(tier) + context.duplicateKills(tier) + context.reclaims(tier) + context.memoryRetries(tier)
+      context.restarts(tier) + context.duplicateKills(tier) + reclaims
+        + context.memoryRetries(tier, except: Set(reclaims.compactMap(\.restartedTier)))
     }
   }
 }
@@ -67,8 +69,7 @@ extension DiagnosisContext {
           steps.append(
             HealStep(
               operation: .reclaimOrphan(job.id, number: attempt.number),
-              reason: "attempt \(attempt.number) of \(job.title(in: batch)) was asked to end "
-                + "\(Figures.seconds(now - since)) ago, and is not proven gone",
+              reason: batch.overdueEndSentence(attempt, of: job, since: since, at: now),
               evidence: [
                 Evidence(
                   "no receipt of its end came", by: .clock, at: now,
@@ -98,10 +99,14 @@ extension DiagnosisContext {
 
   /// One step a tier: all of its jobs that failed of oom, with what the neediest of them needs. None where it does not
   /// fit.
-  fileprivate func memoryRetries(_ tier: Int?) -> [HealStep] {
+  ///
+  /// Not in the tiers of `except`: a step before starts them again, and a second start would be refused.
+  fileprivate func memoryRetries(_ tier: Int?, except: Set<Int>) -> [HealStep] {
     guard batch.status == .failed else { return [] }
     return batch.tiers.compactMap { failedTier in
-      guard tier == nil || tier == failedTier.number, failedTier.status == .failed else { return nil }
+      guard tier == nil || tier == failedTier.number, failedTier.status == .failed,
+        !except.contains(failedTier.number)
+      else { return nil }
       var jobs: [JobID] = []
       var memoryBytes: Int64 = 0
       var evidence: [Evidence] = []
@@ -120,5 +125,12 @@ extension DiagnosisContext {
           + "\(Figures.bytes(memoryBytes)) is enough by the measured peak, and fits",
         evidence: evidence, risk: .medium)
     }
+  }
+}
+
+extension HealStep {
+  /// The tier that a reclaim starts again, for its job was given up; such a step has more than a low risk.
+  fileprivate var restartedTier: Int? {
+    if case .reclaimOrphan(let job, _) = operation, risk != .low { job.tier } else { nil }
   }
 }

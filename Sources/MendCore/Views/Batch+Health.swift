@@ -10,7 +10,7 @@ extension Batch {
     case .created:
       return unschedulable(at: now, capacity: capacity) ?? HealthVerdict(.ok)
     case .queued:
-      return unschedulable(at: now, capacity: capacity) ?? queueHealth(at: now, capacity: capacity)
+      return unschedulable(at: now, capacity: capacity) ?? queueHealth(at: now, capacity: capacity, limits: limits)
     case .paused:
       return HealthVerdict(.ok, .paused)
     case .running:
@@ -50,7 +50,9 @@ extension Batch {
     return nil
   }
 
-  private func queueHealth(at now: Instant, capacity: Capacity) -> HealthVerdict {
+  private func queueHealth(at now: Instant, capacity: Capacity, limits: Limits) -> HealthVerdict {
+    if let outage, now - outage.since < limits.unreachableGrace { return HealthVerdict(.ok, .executorUnreachable) }
+    if let outage { return unreachable(outage, since: outage.since, at: now, limits: limits) }
     // Nothing happens to a queued batch, so its last fact is when it was queued, by a submit or by a retry.
     let since = max(updatedAt, submittedAt ?? createdAt)
     let window = tiers.first?.jobs.compactMap { $0.specified(in: self)?.timers.start }.max() ?? Timers.defaultStart
@@ -63,6 +65,17 @@ extension Batch {
       stuckFor: now - since)
   }
 
+  private func unreachable(
+    _ outage: ExecutorOutage, since: Instant, at now: Instant, limits: Limits
+  ) -> HealthVerdict {
+    HealthVerdict(
+      .stuck, .executorUnreachable,
+      blockedReason: "executor_unreachable: the \(outage.executor.rawValue) executor could not be asked for "
+        + "\(Figures.seconds(now - outage.since)), \(Figures.seconds(limits.unreachableGrace)) is its grace: "
+        + outage.message,
+      stuckFor: now - since)
+  }
+
   private func runningHealth(at now: Instant, capacity: Capacity, limits: Limits) -> HealthVerdict {
     let survey = surveyJobs(at: now, capacity: capacity, limits: limits)
     var blocks = survey.stuck
@@ -70,12 +83,10 @@ extension Batch {
     if !survey.somethingWorks { blocks += survey.overdue }
     // Unreachable is not failed: workers that can still report keep the batch going, and a grace passes first.
     if let outage, !survey.somethingWorks, now - outage.since >= limits.unreachableGrace {
+      let verdict = unreachable(outage, since: max(outage.since, lastActivityAt), at: now, limits: limits)
       blocks.append(
         Block(
-          reason: .executorUnreachable,
-          sentence: "executor_unreachable: the \(outage.executor.rawValue) executor could not be asked for "
-            + "\(Figures.seconds(now - outage.since)), \(Figures.seconds(limits.unreachableGrace)) is its grace: "
-            + outage.message,
+          reason: .executorUnreachable, sentence: verdict.blockedReason ?? "",
           since: max(outage.since, lastActivityAt)))
     }
     if let first = blocks.min(by: Block.comesBefore) {
@@ -144,6 +155,11 @@ extension Batch {
     _ attempt: Attempt, of job: Job, at now: Instant, limits: Limits, into survey: inout Survey
   ) {
     switch look(at: attempt, of: job, at: now) {
+    case .ending(let since) where now - since >= limits.endTimeout:
+      // Not for detect_stuck, which would only ask it again to end: reclaim_orphans is its remedy.
+      survey.stuck.append(
+        Block(
+          reason: .noProgress, sentence: overdueEndSentence(attempt, of: job, since: since, at: now), since: since))
     case .working, .ending:
       survey.somethingWorks = true
     case .starting(let since):

@@ -23,7 +23,8 @@ extension DiagnosisContext {
           "\(Figures.count(attempt.staleReports, "report")) came after its end; none was taken",
           by: .worker, at: now, values: ["stale_reports": "\(attempt.staleReports)"]))
     }
-    evidence.append(ledger(of: job, at: end.at, died: died))
+    // The ledger as it is now, not as it was then.
+    evidence.append(ledger(of: job, at: batch.updatedAt, died: died))
     return evidence
   }
 

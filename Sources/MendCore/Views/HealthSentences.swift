@@ -40,6 +40,12 @@ extension Batch {
     }
   }
 
+  /// "attempt 1 of job t0-j0 (text) was asked to end 75 s ago, and is not proven gone"
+  func overdueEndSentence(_ attempt: Attempt, of job: Job, since: Instant, at now: Instant) -> String {
+    "attempt \(attempt.number) of \(job.title(in: self)) was asked to end \(Figures.seconds(now - since)) ago, "
+      + "and is not proven gone"
+  }
+
   /// "waiting_for_capacity: job t0-j0 (text) needs 2 CPUs of the 4 CPUs that ...".
   func waitingSentence(
     _ job: Job, since: Instant, window: Duration, at now: Instant, capacity: Capacity

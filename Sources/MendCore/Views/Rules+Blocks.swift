@@ -145,9 +145,7 @@ extension DiagnosisContext {
       findings.append(
         Finding(
           category: .orphaned, cause: FailureCause.orphaned.rawValue, confidence: .medium,
-          message:
-            "Attempt \(attempt.number) of \(job.title(in: batch)) was asked to end \(Figures.seconds(now - since)) "
-            + "ago, and is not proven gone.",
+          message: sentence(batch.overdueEndSentence(attempt, of: job, since: since, at: now)),
           evidence: [
             Evidence(
               "no receipt of its end came", by: .clock, at: now,

@@ -18,7 +18,8 @@ extension DiagnosisContext {
           causes.append((cause, 1, attempt))
         }
       }
-      for (cause, count, latest) in causes {
+      // The latest first: it is why the job stands where it stands.
+      for (cause, count, latest) in causes.sorted(by: { $0.latest.number > $1.latest.number }) {
         let died = tallies[job.id]?.count(diedOf: cause) ?? 0
         if job.status == .succeeded || job.status == .cancelled, died == 0 { continue }
         findings.append(finding(of: cause, count: count, latest: latest, died: died, job: job))
@@ -37,17 +38,21 @@ extension DiagnosisContext {
         message += "; the next attempt starts by itself in \(Figures.seconds(at - now))"
       }
     }
+    // A later attempt went past it, and no document is left of it: nothing to be done about it any more.
+    let isPast = died == 0 && latest.number != job.attempts.last?.number
+    if isPast, job.status.isFinal { message += "; a later attempt ended otherwise" }
     var confidence = Confidence.medium
     if case .failed(_, let sure)? = latest.end?.verdict { confidence = sure }
     let documents = tallies[job.id]?.codes.first { $0.causedByAttempt && $0.code == cause.rawValue }?.first.positions
     return Finding(
       category: cause.category, cause: cause.rawValue, confidence: confidence, message: message + ".",
-      evidence: evidence(of: latest, job: job, died: died), remedy: remedy(for: cause, attempt: latest, job: job),
+      evidence: evidence(of: latest, job: job, died: died),
+      remedy: isPast ? nil : remedy(for: cause, attempt: latest, job: job),
       tier: job.id.tier, job: job.id, attempt: latest.number, documents: documents ?? [])
   }
 
   /// What follows "Attempt 1 of job t0-j0 (text)".
-  private func explanation(of cause: FailureCause, _ attempt: Attempt, _ job: Job) -> String {
+  func explanation(of cause: FailureCause, _ attempt: Attempt, _ job: Job) -> String {
     let exit = attempt.end?.exit
     let heard = attempt.end?.evidence.first { $0.observer == .executor && !$0.observed.isEmpty }?.observed
     let said = exit.flatMap { $0.lastStderrLine.isEmpty ? nil : $0.lastStderrLine } ?? heard
@@ -211,7 +216,9 @@ extension DiagnosisContext {
       values["document_id"] = example.0
       evidence.append(
         Evidence(
-          example.1.message.isEmpty ? example.1.code : example.1.message, by: .worker, at: example.1.at, values: values)
+          example.1.message.isEmpty ? example.1.code : example.1.message,
+          by: cause == .documentErrors && code.code == cause.rawValue ? .scheduler : .worker, at: example.1.at,
+          values: values)
       )
     }
     return Finding(
