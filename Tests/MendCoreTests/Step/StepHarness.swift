@@ -8,6 +8,8 @@ struct Harness {
   var keys: [IdempotencyEntry] = []
   var output = Output()
   private var calls: UInt64 = 0
+  /// The number of the latest call.
+  var callCount: UInt64 { calls }
 
   init(cpus: Double = 4, memory: Int64 = 1 << 30, gpus: Int = 0, seed: UInt64 = 1, limits: Limits = Limits()) {
     core = Core(

@@ -1,0 +1,226 @@
+import MendCore
+import Testing
+
+@Suite("Timers and heal")
+struct StepTimerTests {
+  private let timers = Timers(start: .seconds(30), heartbeat: .seconds(10), progress: .seconds(60))
+
+  @Test("The run timer ends an attempt, with its own cause")
+  func runTimeout() {
+    var harness = Harness()
+    harness.submit([tier(extractor(timers: Timers(run: .seconds(20))))])
+    harness.run()
+    _ = harness.claim(1)
+    #expect(harness.core.nextDeadline <= harness.now + .seconds(20))
+    harness.tick(after: 20)
+    #expect(harness.ends == [harness.attempt()])
+    #expect(harness.job().status == .running)
+    harness.end(.signalled(15), receipt: EndReceipt(processes: 1, how: "SIGTERM"))
+    #expect(harness.job().failure?.cause == .runTimeout)
+    #expect(harness.job().errors[0]?.code == "run_timeout")
+  }
+
+  @Test("The batch's timeout counts from its submission, and ends all of it as failed")
+  func batchTimeout() {
+    var harness = Harness(cpus: 1)
+    harness.submit([tier(extractor("a"), extractor("b")), tier(extractor())], timeout: .seconds(100))
+    harness.run()
+    harness.tick(after: 99)
+    _ = harness.say(harness.token(), .report(.init()))
+    #expect(harness.batch.status == .running)
+    harness.tick(after: 1)
+    #expect(harness.job(0, 1).status == .failed)
+    #expect(harness.ends == [harness.attempt()])
+    harness.end(.signalled(15))
+    #expect(harness.job().failure?.cause == .batchTimeout)
+    #expect(harness.batch.status == .failed)
+    #expect(harness.batch.tiers.map(\.status) == [.failed, .pending])
+  }
+
+  @Test("A queued batch fails at its timeout where it stands")
+  func queuedTimeout() {
+    var harness = Harness(cpus: 1)
+    harness.submit([tier(extractor())], id: "a")
+    harness.submit([tier(extractor())], timeout: .seconds(10))
+    #expect(harness.batch.status == .queued)
+    harness.tick(after: 10)
+    #expect(harness.batch.status == .failed)
+    #expect(harness.job().failure?.cause == .batchTimeout)
+    harness.finish(batch: "a")
+    #expect(harness.launches.isEmpty)
+  }
+
+  @Test("Silence raises a suspicion, and never kills; a beat takes it away")
+  func suspects() {
+    var harness = Harness()
+    harness.submit([tier(extractor(timers: timers))])
+    harness.run()
+    harness.tick(after: 10)
+    #expect(harness.job().attempts[0].suspectedSince == harness.now)
+    #expect(harness.output.afterCommit.contains(.changed(harness.key)))
+    harness.tick(after: 2)
+    let verdict = harness.batch.health(at: harness.now, capacity: harness.core.capacity, limits: harness.core.limits)
+    #expect(verdict.health == .stuck && verdict.stuckAttempts.map(\.cause) == [.heartbeatTimeout])
+    #expect(harness.ends.isEmpty)
+    _ = harness.say(harness.token(), .report(.init()))
+    harness.tick(after: 2)
+    #expect(harness.job().attempts[0].suspectedSince == nil)
+  }
+
+  @Test("Beats without progress raise a suspicion too; documents and stages do not")
+  func beatsWithoutProgress() {
+    var harness = Harness()
+    harness.submit([tier(extractor(timers: timers))])
+    harness.run()
+    _ = harness.claim(1)
+    for _ in 0..<11 {
+      harness.tick(after: 5)
+      _ = harness.say(harness.token(), .report(.init()))
+    }
+    #expect(harness.job().attempts[0].suspectedSince == nil)
+    harness.tick(after: 5)
+    #expect(harness.job().attempts[0].suspectedSince != nil)
+    _ = harness.say(harness.token(), .report(.init(stage: "next")))
+    harness.tick(after: 3)
+    #expect(harness.job().attempts[0].suspectedSince == nil)
+  }
+
+  @Test("A launch that does not come to run within the start window is suspected")
+  func startWindow() {
+    var harness = Harness()
+    harness.submit([tier(extractor(timers: timers))])
+    harness.tick(after: 29)
+    #expect(harness.job().attempts[0].suspectedSince == nil)
+    harness.tick(after: 1)
+    #expect(harness.job().attempts[0].suspectedSince == harness.now)
+  }
+
+  /// A batch with a stuck attempt, two looks old, that has d0 in process.
+  private func stuck() -> Harness {
+    var harness = Harness()
+    harness.submit([tier(extractor(timers: timers))])
+    harness.run()
+    _ = harness.claim(1)
+    harness.tick(after: 10)
+    harness.tick(after: 2)
+    return harness
+  }
+
+  @Test("Heal ends the stuck attempt, fails what it had in process, and a new attempt takes the rest")
+  func heals() {
+    var harness = stuck()
+    guard
+      case .success(.healed(_, let generation, true, let plan)) = harness.ask(
+        .heal(batchID: "b", tier: nil, .detectStuck, dryRun: true, generation: 0))
+    else {
+      Issue.record("no plan")
+      return
+    }
+    #expect(plan.map(\.operation) == [.restartAttempt(JobID(tier: 0, index: 0), number: 1, .heartbeatTimeout)])
+    #expect(plan.map(\.outcome) == ["planned"])
+    #expect(harness.output.writes.isEmpty)
+    guard
+      case .success(.healed(_, _, false, let steps)) = harness.ask(
+        .heal(batchID: "b", tier: nil, .detectStuck, dryRun: false, generation: generation))
+    else {
+      Issue.record("not applied")
+      return
+    }
+    #expect(steps.map(\.outcome) != ["planned"])
+    #expect(harness.batch.healHistory.count == 1)
+    #expect(harness.ends == [harness.attempt()])
+    harness.end(.signalled(9), receipt: EndReceipt(processes: 1, how: "SIGKILL"))
+    #expect(harness.job().errors[0]?.code == "heartbeat_timeout")
+    #expect(harness.job().attempts.count == 2)
+    #expect(harness.launches.map(\.number) == [2])
+    harness.run()
+    #expect(harness.claim(10) == ["d1", "d2"])
+    harness.report(["d1", "d2"])
+    harness.end(.exited(0))
+    #expect(harness.batch.status == .completed && harness.batch.hasFailures)
+  }
+
+  @Test("A plan for a batch that has moved on is refused")
+  func stalePlan() {
+    var harness = stuck()
+    let generation = harness.batch.generation
+    _ = harness.ask(.pauseBatch(batchID: "b"))
+    _ = harness.ask(.resumeBatch(batchID: "b"))
+    guard
+      case .failure(.aborted) = harness.ask(
+        .heal(batchID: "b", tier: nil, .auto, dryRun: false, generation: generation))
+    else {
+      Issue.record("yesterday's patient was healed")
+      return
+    }
+    #expect(harness.job().attempts[0].state == .running)
+  }
+
+  @Test("A duplicate launch is shown, and ended by heal")
+  func duplicates() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    harness.see(.duplicate(harness.attempt(), reference: "pid-9"))
+    harness.see(.duplicate(harness.attempt(), reference: "pid-9"))
+    #expect(harness.batch.duplicates.count == 1)
+    _ = harness.ask(.heal(batchID: "b", tier: nil, .killDuplicates, dryRun: false, generation: 0))
+    #expect(harness.output.afterCommit.contains(.endStray(harness.attempt(), reference: "pid-9")))
+    #expect(harness.batch.duplicates.isEmpty)
+    #expect(harness.job().attempts[0].isCurrent)
+  }
+
+  @Test("Unreachable is not failed: nothing is done within the grace, then it is ended, confirmed, and retried")
+  func unreachable() {
+    var harness = Harness()
+    harness.submit([tier(extractor(timers: Timers(heartbeat: .seconds(1000))))])
+    harness.run()
+    _ = harness.claim(1)
+    harness.see(.unreachable(.simulated, message: "connection refused"))
+    #expect(harness.batch.outage != nil)
+    harness.submit([tier(extractor())], id: "c")
+    #expect(harness.launches.isEmpty)
+    harness.tick(after: 299)
+    #expect(harness.job().attempts[0].state == .running)
+    harness.tick(after: 1)
+    #expect(harness.ends == [harness.attempt()])
+    #expect(harness.job().status == .running)
+    harness.see(.reachable(.simulated))
+    #expect(harness.batch.outage == nil)
+    #expect(harness.ends == [harness.attempt()])
+    #expect(harness.launches.map(\.batch.batchID) == ["c"])
+    harness.end(.signalled(9))
+    #expect(harness.job().attempts[0].end?.cause == .nodeFailure)
+    #expect(harness.job().nextAttemptAt == harness.now + .seconds(1))
+    #expect(harness.job().pendingCount == 3)
+  }
+
+  @Test("An executor that comes back within the grace changes nothing")
+  func comesBack() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    let sequence = harness.batch.sequence
+    harness.see(.unreachable(.simulated, message: "x"))
+    harness.advance(100)
+    harness.see(.reachable(.simulated))
+    harness.tick(after: 250)
+    #expect(harness.batch.sequence == sequence)
+  }
+
+  @Test("The deadline is always ahead, and a tick at it has something to do")
+  func deadlines() {
+    var harness = Harness()
+    #expect(harness.core.nextDeadline == .distantFuture)
+    harness.submit([tier(extractor(timers: timers))])
+    #expect(harness.core.nextDeadline == harness.now + .seconds(30))
+    #expect(harness.output.afterCommit.contains(.wakeAt(harness.now + .seconds(30))))
+    harness.finish()
+    for _ in 0..<20 where harness.core.nextDeadline != .distantFuture {
+      harness.now = max(harness.now, harness.core.nextDeadline)
+      harness.step(.tick)
+      #expect(harness.core.nextDeadline > harness.now)
+    }
+    #expect(harness.core.nextDeadline == .distantFuture)
+  }
+}
