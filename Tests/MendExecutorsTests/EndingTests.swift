@@ -144,6 +144,37 @@ struct EndingTests {
     }
   }
 
+  @Test func `a process that cleared its environment is found by its session`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("env -i sleep 100 & echo $! > pid; sleep 100")) { [] }
+      let handle = try await observations.taken(key)
+      let directory = data.attempt(key)
+      #expect(await eventually { !lines(of: "\(directory.work)/pid").isEmpty })
+      let pid = try #require(Int32(lines(of: "\(directory.work)/pid")[0]))
+      #expect(await eventually { ProcessTable.arguments(of: pid).first == "sleep" })
+      kill(pid_t(handle.pid), SIGKILL)
+      _ = try await observations.ended(key)
+      #expect(!isAlive(pid))
+    }
+  }
+
+  @Test func `a tree that is stopped is ended too`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("echo $$ > pid; kill -STOP $$; sleep 100")) { [] }
+      try await observations.started(key)
+      let file = "\(data.attempt(key).work)/pid"
+      #expect(
+        await eventually {
+          lines(of: file).first.flatMap { Int32($0) }.flatMap(ProcessTable.status)?.state == UInt8(ascii: "T")
+        })
+      executor.end(key, nil, grace: .seconds(30))
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.termination == .signalled(SIGTERM))
+    }
+  }
+
   @Test func `a stray is ended by its reference, and a foreign process never is`() async throws {
     let key = makeKey()
     try await withExecutor(in: data) { executor, observations in

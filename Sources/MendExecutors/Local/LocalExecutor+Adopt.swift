@@ -49,7 +49,9 @@ extension LocalExecutor {
       return emit(.lost(key, message: "there is no \(directory.path), and no process bears its token"))
     }
     do throws(SystemError) {
-      switch try examine(directory) {
+      let finding = try examine(directory)
+      wasReached()
+      switch finding {
       case .neverStarted: emit(.lost(key, message: "its supervisor was never started"))
       case .starting:
         perform(for: key, after: Self.startingInterval) { self.adoptNow(key, handle, launch) }
@@ -58,10 +60,26 @@ extension LocalExecutor {
       case .killed(let identity): cleanUp(key, after: identity, in: directory, token: launch.token)
       }
     } catch {
-      // The directory cannot be asked; the next adoption may be luckier.
-      settings.logger.error("adoption failed", metadata: ["attempt": "\(key)", "error": "\(error)"])
-      emit(.unreachable(.local, message: "\(error)"))
+      wasNotReached(key, error)
+      perform(for: key, after: Self.slowestCleaningInterval) { self.adoptNow(key, handle, launch) }
     }
+  }
+
+  // MARK: a data directory that does not answer (no descriptors left, a broken disk)
+
+  /// Nothing can be said of the attempt; it is asked for again.
+  func wasNotReached(_ key: AttemptKey, _ error: SystemError) {
+    settings.logger.error("an attempt cannot be looked at", metadata: ["attempt": "\(key)", "error": "\(error)"])
+    state.withLock { $0.isUnreachable = true }
+    emit(.unreachable(.local, message: "\(error)"))
+  }
+
+  func wasReached() {
+    let news = state.withLock { state in
+      defer { state.isUnreachable = false }
+      return state.isUnreachable
+    }
+    if news { emit(.reachable(.local)) }
   }
 
   // MARK: watching

@@ -19,7 +19,9 @@ extension LocalExecutor {
       return emit(.lost(key, message: "there is no \(directory.path)"))
     }
     do throws(SystemError) {
-      switch try examine(directory) {
+      let finding = try examine(directory)
+      wasReached()
+      switch finding {
       case .neverStarted: emit(.lost(key, message: "its supervisor was never started"))
       case .starting: perform(for: key, after: Self.startingInterval) { self.endNow(key, grace: grace) }
       case .alive(let process):
@@ -29,8 +31,8 @@ extension LocalExecutor {
       case .killed(let identity): cleanUp(key, after: identity, in: directory)
       }
     } catch {
-      settings.logger.error("ending failed", metadata: ["attempt": "\(key)", "error": "\(error)"])
-      emit(.unreachable(.local, message: "\(error)"))
+      wasNotReached(key, error)
+      perform(for: key, after: Self.slowestCleaningInterval) { self.endNow(key, grace: grace) }
     }
   }
 

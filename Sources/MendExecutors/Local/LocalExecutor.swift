@@ -14,7 +14,7 @@ public final class LocalExecutor: Executor {
   public struct Settings: Sendable {
     /// Attempts are kept below it, in `attempts`.
     public var dataDirectory: String
-    /// The program that has `supervise` and `worker`.
+    /// The program that has `supervise` and `worker`; this very one by default.
     public var mendBinary: String
     /// MEND_ENDPOINT: where workers reach the server.
     public var endpoint: String
@@ -31,11 +31,12 @@ public final class LocalExecutor: Executor {
     public var logger: Logger
 
     public init(
-      dataDirectory: String, mendBinary: String, endpoint: String,
+      dataDirectory: String, mendBinary: String? = nil, endpoint: String,
       environment: [String: String]? = nil, logger: Logger
     ) {
       self.dataDirectory = dataDirectory
-      self.mendBinary = mendBinary
+      self.mendBinary =
+        mendBinary ?? (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? "mend"
       self.endpoint = endpoint
       self.environment = environment ?? ProcessInfo.processInfo.environment
       self.logger = logger
@@ -71,6 +72,8 @@ public final class LocalExecutor: Executor {
     var phase = Phase.idle([])
     var attempts: [AttemptKey: Entry] = [:]
     var lastGeneration: UInt64 = 0
+    /// Said to be unreachable, and not yet to be reachable again.
+    var isUnreachable = false
   }
 
   enum Entry {

@@ -1,0 +1,79 @@
+import MendCore
+import Testing
+
+@testable import MendExecutors
+
+@Suite struct SupervisorOptionsTests {
+  @Test func `the directory is named, and the lock may be handed over`() {
+    #expect(Supervisor.Options(["--directory", "/d"])?.directory == "/d")
+    #expect(Supervisor.Options(["--directory", "/d", "--lock", "3"])?.lock == 3)
+  }
+
+  @Test(
+    "anything else is wrong usage",
+    arguments: [
+      [], ["--directory"], ["--directory", ""], ["--lock", "3"], ["--directory", "/d", "--lock", "x"],
+      ["--directory", "/d", "--lock", "1"], ["--directory", "/d", "--more", "1"],
+    ])
+  func wrong(arguments: [String]) {
+    #expect(Supervisor.Options(arguments) == nil)
+  }
+}
+
+/// Supervisors without an executor that started them.
+@Suite(
+  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .timeLimit(.minutes(1)))
+struct SupervisorTests {
+  let data: DataDirectory
+  init() throws { data = try DataDirectory() }
+
+  /// As a server that was killed right after the launch leaves it.
+  func prepare(_ key: AttemptKey, running arguments: [String]) throws -> AttemptDirectory {
+    let directory = data.attempt(key)
+    for path in ["\(data.path)/attempts", directory.path, directory.work] { _ = try FileSystem.createDirectory(path) }
+    try directory.write(
+      LaunchRecord(
+        arguments: arguments, environment: ["PATH": "/usr/bin:/bin"], workDirectory: directory.work,
+        memoryLimitBytes: 0, logLimitBytes: 1024, graceMilliseconds: 1000),
+      as: AttemptDirectory.launch)
+    return directory
+  }
+
+  func supervise(_ directory: AttemptDirectory) throws -> ProcessReference {
+    try ProcessReference.Child(
+      arguments: [#require(Program.mend), "supervise", "--directory", directory.path], environment: [:]
+    ).start(output: nil, error: nil)
+  }
+
+  @Test func `an entrypoint that cannot be started is told with its reason`() async throws {
+    let key = makeKey()
+    let supervisor = try supervise(prepare(key, running: ["/nonexistent/program"]))
+    try await withExecutor(in: data) { executor, observations in
+      #expect(await eventually { ProcessReference(supervisor.identity, collecting: true) == nil })
+      executor.adopt(key, nil, makeLaunch(""))
+      let ended = try await observations.ended(key)
+      guard case .notStarted(let reason) = ended.exit.termination else {
+        Issue.record("\(ended.exit.termination)")
+        return
+      }
+      #expect(reason.contains("No such file or directory"))
+      #expect(!observations.all.contains(.started(key)))
+    }
+  }
+
+  @Test func `of many supervisors of one attempt one runs it`() async throws {
+    let key = makeKey()
+    let directory = try prepare(key, running: ["/bin/sh", "-c", "echo run >> runs; exit 8"])
+    let supervisors = try (0..<6).map { _ in try supervise(directory) }
+    for supervisor in supervisors {
+      #expect(await eventually { ProcessReference(supervisor.identity, collecting: true) == nil })
+    }
+    #expect(lines(of: "\(directory.work)/runs").count == 1)
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("")) { [] }
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.termination == .exited(8))
+    }
+  }
+}
