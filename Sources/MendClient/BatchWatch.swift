@@ -51,7 +51,8 @@ public struct BatchWatch: AsyncSequence, Sendable {
       try await next(isolation: nil)
     }
 
-    public mutating func next(isolation actor: isolated (any Actor)?) async throws(MendError) -> WatchProgressResponse? {
+    public mutating func next(isolation actor: isolated (any Actor)?) async throws(MendError) -> WatchProgressResponse?
+    {
       while !isFinished {
         do throws(MendError) {
           if let message = try await receive() { return message }

@@ -18,7 +18,9 @@ public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
       guard !path.isEmpty else { throw Self.malformed(text, "the path after 'unix:' is missing") }
       guard path.utf8.count <= Self.unixPathMaximum else {
         throw Self.malformed(
-          text, "a Unix socket's path holds \(Self.unixPathMaximum) bytes, this one has \(path.utf8.count); use a shorter one")
+          text,
+          "a Unix socket's path holds \(Self.unixPathMaximum) bytes, this one has \(path.utf8.count); use a shorter one"
+        )
       }
       self = .unix(path: path)
       return

@@ -9,7 +9,8 @@ struct AttemptEnvironment {
   static func read() throws -> AttemptEnvironment {
     guard let endpoint = Environment["MEND_ENDPOINT"], let token = Environment["MEND_ATTEMPT_TOKEN"] else {
       throw ProgramError.usage(
-        "MEND_ENDPOINT and MEND_ATTEMPT_TOKEN are missing: this runs inside of an attempt that `mend serve` has started")
+        "MEND_ENDPOINT and MEND_ATTEMPT_TOKEN are missing: this runs inside of an attempt that `mend serve` has started"
+      )
     }
     do throws(MendError) {
       return AttemptEnvironment(endpoint: try Endpoint(endpoint), token: token)

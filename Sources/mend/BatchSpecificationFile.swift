@@ -2,9 +2,9 @@ import MendAPI
 import MendProtobuf
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #else
-  import Darwin
+import Darwin
 #endif
 
 /// A batch as JSON: the schema's BatchSpecification with `documents` and, where one is wanted, `batch_id` beside it.

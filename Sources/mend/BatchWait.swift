@@ -23,7 +23,8 @@ enum BatchWait {
     if last.status == .completed, failed == 0 { return }
     let outcome = Wording.name(last.status).uppercased()
     let what = failed > 0 ? "\(outcome) with \(Wording.count(failed, "failed document"))" : outcome
-    let next = last.status == .cancelled ? "mend retry \(batchID) --tier \(last.currentTier)" : "mend diagnose \(batchID)"
+    let next =
+      last.status == .cancelled ? "mend retry \(batchID) --tier \(last.currentTier)" : "mend diagnose \(batchID)"
     throw ProgramError(.refused, "batch \(batchID) is \(what): \(next)")
   }
 }

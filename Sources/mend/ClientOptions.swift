@@ -2,9 +2,9 @@ import ArgumentParser
 import MendClient
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #else
-  import Darwin
+import Darwin
 #endif
 
 /// Which server, as whom, and how the answer is printed: what all asking commands take.
@@ -109,7 +109,8 @@ extension ProgramError {
         }
       self.init(
         .noServer,
-        "no server reachable at \(server) (\(error.message)); start one: \(start); or name another: --server HOST:PORT")
+        "no server reachable at \(server) (\(Self.reason(error.message))); start one: \(start); "
+          + "or name another: --server HOST:PORT")
     case .deadlineExceeded:
       self.init(.refused, "the server at \(server) did not answer in time (\(error.message))")
     case .unauthenticated where error.message.isEmpty:
@@ -117,5 +118,12 @@ extension ProgramError {
     default:
       self.init(.refused, error.message.isEmpty ? "the server said \(error.code)" : error.message)
     }
+  }
+  /// The system's own words out of a transport's long account.
+  private static func reason(_ message: String) -> String {
+    let known = [
+      "Connection refused", "No such file or directory", "Permission denied", "No route to host", "timed out",
+    ]
+    return known.first { message.contains($0) }.map { $0.prefix(1).lowercased() + $0.dropFirst() } ?? message
   }
 }

@@ -2,9 +2,9 @@ import ArgumentParser
 import MendClient
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #else
-  import Darwin
+import Darwin
 #endif
 
 /// What the program's end says to scripts. Part of the command line's contract.

@@ -1,9 +1,9 @@
 import MendAPI
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #else
-  import Darwin
+import Darwin
 #endif
 
 /// Documents made from the files of a command line.
@@ -105,7 +105,9 @@ enum FileDocuments {
         path.append(byte)
         continue
       }
-      guard let high = rest.popFirst().flatMap(hexValue), let low = rest.popFirst().flatMap(hexValue) else { return nil }
+      guard let high = rest.popFirst().flatMap(hexValue), let low = rest.popFirst().flatMap(hexValue) else {
+        return nil
+      }
       path.append(high << 4 | low)
     }
     return path.contains(0) ? nil : path

@@ -2,7 +2,8 @@ import ArgumentParser
 
 /// A number of bytes as people write it: `256MiB`, `512M`, `1G`, `1073741824`. All units are binary.
 struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible {
-  static let accepted = "accepted are whole or decimal numbers with K, M, G, T (or KiB, MiB, GiB, TiB; all binary) or "
+  static let accepted =
+    "accepted are whole or decimal numbers with K, M, G, T (or KiB, MiB, GiB, TiB; all binary) or "
     + "none for bytes, such as 256MiB, 1.5G or 1073741824"
 
   var bytes: Int64

@@ -63,7 +63,8 @@ struct Bench: AsyncParsableCommand {
 
   func validate() throws {
     guard connections > 0, streams > 0, duration > 0, count ?? 1 > 0, warmup >= 0, watchers >= 0 else {
-      throw ValidationError("--connections, --streams, --count and --duration are above 0; --watchers and --warmup 0 or more.")
+      throw ValidationError(
+        "--connections, --streams, --count and --duration are above 0; --watchers and --warmup 0 or more.")
     }
     guard watchers == 0 || batch != nil else { throw ValidationError("--watchers needs --batch.") }
   }

@@ -67,7 +67,8 @@ struct BenchRun {
     for connection in connections { await connection.close() }
     return BenchResult(
       options: options, method: method.method, seconds: state.seconds, histogram: histogram, errors: errors,
-      watchMessages: watching.messages.load(ordering: .relaxed), watchFailures: watching.failures.load(ordering: .relaxed))
+      watchMessages: watching.messages.load(ordering: .relaxed),
+      watchFailures: watching.failures.load(ordering: .relaxed))
   }
 
   private func connect() async throws -> ClientConnection {
@@ -91,7 +92,7 @@ struct BenchRun {
       for _ in 0..<options.warmup {
         do {
           let _: RawMessage = try await connection.unary(method, next(), options: call)
-        } catch where error.code == .unavailable {
+        } catch  where error.code == .unavailable {
           throw ValidationError(error.message)
         } catch {
           // What the server refuses is counted in the measurement.
@@ -134,7 +135,9 @@ struct BenchRun {
     guard options.watchers > 0, let batch = options.batch else { return [] }
     // As many watches on a connection as there are callers on one.
     var connections: [ClientConnection] = []
-    for _ in 0..<((options.watchers + options.streams - 1) / options.streams) { connections.append(try await connect()) }
+    for _ in 0..<((options.watchers + options.streams - 1) / options.streams) {
+      connections.append(try await connect())
+    }
     let call = callOptions
     for index in 0..<options.watchers {
       let client = BatchesClient(connections[index / options.streams])

@@ -48,7 +48,8 @@ struct Cancel: AsyncParsableCommand {
     var text = "\(answer.batchID) is \(Wording.name(answer.status))"
     if answer.ended.isEmpty { return text + "; nothing was running\n" }
     let processes = answer.ended.reduce(0) { $0 + Int($1.processes) }
-    text += "; ended \(Wording.count(answer.ended.count, "attempt")) with \(processes) "
+    text +=
+      "; ended \(Wording.count(answer.ended.count, "attempt")) with \(processes) "
       + "process\(processes == 1 ? "" : "es")\n"
     var table = Table(("ATTEMPT", .left), ("PROCESSES", .right), ("HOW", .left))
     for ended in answer.ended { table.add(ended.attempt, String(ended.processes), ended.how) }

@@ -62,7 +62,8 @@ struct Heal: AsyncParsableCommand {
 
   private func text(_ answer: HealResponse) -> String {
     if answer.steps.isEmpty {
-      return "Nothing to heal: \(action.rawValue) found nothing in \(answer.batchID) (generation \(answer.generation)).\n"
+      return
+        "Nothing to heal: \(action.rawValue) found nothing in \(answer.batchID) (generation \(answer.generation)).\n"
     }
     let title = answer.dryRun ? "Plan for" : "Healed"
     var text = "\(title) \(answer.batchID), generation \(answer.generation)\n"

@@ -25,7 +25,8 @@ struct Retry: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Only this job, such as t0-j1; may be given again.", valueName: "id"))
   var job: [String] = []
 
-  @Option(help: ArgumentHelp("Memory of one job from now on, such as 512MiB.", valueName: "size"), transform: Size.option)
+  @Option(
+    help: ArgumentHelp("Memory of one job from now on, such as 512MiB.", valueName: "size"), transform: Size.option)
   var memory: Size?
 
   @Option(help: ArgumentHelp("CPUs of one job from now on.", valueName: "number"))

@@ -74,7 +74,8 @@ struct Serve: AsyncParsableCommand {
 
   func validate() throws {
     guard executor == .local, ray == nil else {
-      throw ValidationError("--executor \(executor == .local ? "ray" : executor.rawValue) is not available in this version; it has local.")
+      throw ValidationError(
+        "--executor \(executor == .local ? "ray" : executor.rawValue) is not available in this version; it has local.")
     }
     guard (tlsCertificate == nil) == (tlsKey == nil) else {
       throw ValidationError("--tls-cert and --tls-key go together.")
@@ -103,7 +104,8 @@ struct Serve: AsyncParsableCommand {
     do throws(MendError) {
       let address = try Endpoint(text)
       if case .unix = address {
-        throw MendError(.invalidArgument, "'\(text)' is a Unix socket; \(option) is HOST:PORT, --unix takes a socket's path")
+        throw MendError(
+          .invalidArgument, "'\(text)' is a Unix socket; \(option) is HOST:PORT, --unix takes a socket's path")
       }
       return address
     } catch {

@@ -30,7 +30,8 @@ struct Status: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Only these top-level fields of the answer.", valueName: "a,b"))
   var fields: String?
 
-  @Option(help: ArgumentHelp("Documents of one page; with it, one page is asked for instead of all.", valueName: "number"))
+  @Option(
+    help: ArgumentHelp("Documents of one page; with it, one page is asked for instead of all.", valueName: "number"))
   var pageSize: Int32?
 
   @Option(help: ArgumentHelp("The next_page_token of the page before.", valueName: "token"))
@@ -105,7 +106,9 @@ enum StatusReport {
     if timing.elapsedTime > 0 { figures.append("took \(Wording.duration(timing.elapsedTime)) so far") }
     if timing.completedAt != nil, timing.elapsedTime > 0 { figures = ["took \(Wording.duration(timing.elapsedTime))"] }
     if let average = timing.averageItemTime { figures.append("\(Wording.duration(average)) a document") }
-    if timing.estimatedCompletion != nil { figures.append("done about \(Wording.time(timing.estimatedCompletion)) UTC") }
+    if timing.estimatedCompletion != nil {
+      figures.append("done about \(Wording.time(timing.estimatedCompletion)) UTC")
+    }
     if !figures.isEmpty { lines.append(figures.joined(separator: ", ")) }
     return lines
   }

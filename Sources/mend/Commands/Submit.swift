@@ -3,9 +3,9 @@ import MendAPI
 import MendClient
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #else
-  import Darwin
+import Darwin
 #endif
 
 struct Submit: AsyncParsableCommand {
@@ -57,7 +57,8 @@ struct Submit: AsyncParsableCommand {
   var gpu = false
 
   @Option(
-    help: ArgumentHelp("A tier: its name, and the command to run once a document. In order.", valueName: "NAME=COMMAND"))
+    help: ArgumentHelp("A tier: its name, and the command to run once a document. In order.", valueName: "NAME=COMMAND")
+  )
   var tier: [String] = []
 
   @Option(help: ArgumentHelp("The batch's id; the server picks one where it is not given.", valueName: "id"))

@@ -3,9 +3,9 @@ import MendAPI
 import MendClient
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #else
-  import Darwin
+import Darwin
 #endif
 
 struct Worker: AsyncParsableCommand {
@@ -28,7 +28,8 @@ struct Worker: AsyncParsableCommand {
     do throws(MendError) {
       let assignment = try await WorkerLoop.begin(client, token: attempt.token, terminations: terminations)
       guard !assignment.documentCommand.isEmpty else {
-        throw MendError(.failedPrecondition, "job \(assignment.jobID) has no document_command; its entrypoint works itself")
+        throw MendError(
+          .failedPrecondition, "job \(assignment.jobID) has no document_command; its entrypoint works itself")
       }
       ending = await WorkerLoop(client: client, token: attempt.token, assignment: assignment)
         .run(terminations: terminations)

@@ -138,7 +138,9 @@ enum DiagnosisReport {
 
   private static func performance(_ summary: PerformanceSummary) -> String {
     var parts = ["took \(Wording.duration(summary.totalDurationSeconds))"]
-    if summary.documentsPerSecond > 0 { parts.append("\(Wording.decimal(summary.documentsPerSecond)) documents a second") }
+    if summary.documentsPerSecond > 0 {
+      parts.append("\(Wording.decimal(summary.documentsPerSecond)) documents a second")
+    }
     if summary.queueSeconds >= 1 { parts.append("queued \(Wording.duration(summary.queueSeconds))") }
     if summary.peakMemoryBytes > 0 { parts.append("peak memory \(Size(summary.peakMemoryBytes))") }
     if summary.attempts > 0 { parts.append(Wording.count(summary.attempts, "attempt")) }

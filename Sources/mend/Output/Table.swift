@@ -42,9 +42,13 @@ extension String {
 
   /// As a word of a shell's command line.
   var shellQuoted: String {
-    let safe = !isEmpty && unicodeScalars.allSatisfy { scalar in
-      scalar.isASCII && (scalar.properties.isAlphabetic || scalar.properties.numericType != nil || "-_./:=,@%+".unicodeScalars.contains(scalar))
-    }
+    let safe =
+      !isEmpty
+      && unicodeScalars.allSatisfy { scalar in
+        scalar.isASCII
+          && (scalar.properties.isAlphabetic || scalar.properties.numericType != nil
+            || "-_./:=,@%+".unicodeScalars.contains(scalar))
+      }
     return safe ? self : "'" + replacing("'", with: "'\\''") + "'"
   }
 }

@@ -8,9 +8,9 @@ import MendServer
 import MendStore
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #else
-  import Darwin
+import Darwin
 #endif
 
 /// `mend serve`: puts store, executor, runtime and server together, and serves until a signal ends it.
@@ -123,7 +123,8 @@ struct ServingProgram {
     let length = path.utf8.count
     guard length <= Endpoint.unixPathMaximum else {
       throw ProgramError.usage(
-        "the socket \(path) has a path of \(length) bytes, and the system takes at most \(Endpoint.unixPathMaximum): \(todo)")
+        "the socket \(path) has a path of \(length) bytes, and the system takes at most \(Endpoint.unixPathMaximum): \(todo)"
+      )
     }
   }
 

@@ -1,9 +1,9 @@
 import MendProtobuf
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #else
-  import Darwin
+import Darwin
 #endif
 
 /// The attempt's manifest (MEND_MANIFEST): a JSON line a document that was to do when the attempt started.

@@ -3,9 +3,9 @@ import MendClient
 import Synchronization
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #else
-  import Darwin
+import Darwin
 #endif
 
 /// Carries out what `WorkerState` decides: each action is a child task whose end is the next event.

@@ -2,9 +2,9 @@ import MendAPI
 
 /// What the built-in worker decides: a pure step from what happened to what is to be done. Time is an argument.
 ///
-/// Documents are claimed a little ahead, as many as take about `aheadSeconds`: those in process when an attempt dies are
-/// failed with it, so no more than needed are held. Results are kept until the server has taken them; while it is away
-/// work goes on until the claimed documents are done.
+/// Documents that are claimed when an attempt dies are failed with it. So at first one is claimed a free slot, and only as
+/// documents go well a few ahead, at most as many as take `aheadSeconds`: quick commands then don't wait for claims.
+/// Results are kept until the server has taken them; while it is away work goes on until the claimed documents are done.
 struct WorkerState {
   enum Event: Sendable {
     case claimed([Document], finished: Bool, retryAfter: Double, seconds: Double)
@@ -56,8 +56,10 @@ struct WorkerState {
     /// Nothing is silent for longer.
     var heartbeatSeconds: Double
     var claimMaximum = 1000
-    /// Work that is claimed ahead.
+    /// Work that is claimed ahead at most.
     var aheadSeconds = 0.2
+    /// Documents that have to go well before one more is claimed ahead.
+    var documentsPerAhead = 16
     /// Results wait at most so long for others to go with them.
     var reportSeconds = 0.2
     /// Between SIGTERM and SIGKILL when the worker itself ends its commands.
@@ -73,6 +75,7 @@ struct WorkerState {
   private var running = 0
   /// Of one command, a moving average; 0 before the first.
   private var meanSeconds = 0.0
+  private var documentsDone = 0
   private var isCallingForWork = false
   private var isFinished = false
   private var claimNotBefore = 0.0
@@ -163,7 +166,9 @@ struct WorkerState {
   func nextTick(at now: Double) -> Double {
     if ending != nil { return killAt }
     var next = isReporting ? Double.infinity : max(reportDue, reportNotBefore)
-    if !isCallingForWork, !isFinished || lostClaim != nil { next = min(next, claimNotBefore > now ? claimNotBefore : .infinity) }
+    if !isCallingForWork, !isFinished || lostClaim != nil {
+      next = min(next, claimNotBefore > now ? claimNotBefore : .infinity)
+    }
     return next
   }
 
@@ -191,11 +196,11 @@ struct WorkerState {
     }
   }
 
-  /// How many documents to ask for now; nil where there are enough. One a free slot, and for quick commands as many more
-  /// as take `aheadSeconds`.
+  /// How many documents to ask for now; nil where there are enough.
   private var claimSize: Int? {
     let held = running + queue.count
-    let ahead = meanSeconds > 0 ? Int(min(1e6, Double(limits.slots) * limits.aheadSeconds / meanSeconds)) : 0
+    let quick = meanSeconds > 0 ? Int(min(1e6, Double(limits.slots) * limits.aheadSeconds / meanSeconds)) : 0
+    let ahead = min(quick, documentsDone / limits.documentsPerAhead)
     let isLow = held < limits.slots || (ahead >= limits.slots && queue.count * 4 <= ahead)
     let wanted = min(limits.claimMaximum, limits.slots + ahead - held)
     return isLow && wanted > 0 ? wanted : nil
@@ -212,6 +217,7 @@ struct WorkerState {
 
   private mutating func note(_ document: Document, _ result: CommandResult) {
     resultCount += 1
+    documentsDone += 1
     processingSeconds += result.seconds
     meanSeconds = meanSeconds == 0 ? result.seconds : meanSeconds * 0.8 + result.seconds * 0.2
     if let failure = Self.failure(document.documentID, result) {
