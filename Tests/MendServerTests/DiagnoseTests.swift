@@ -1,0 +1,121 @@
+import MendAPI
+import MendCore
+import MendProtobuf
+import MendRPC
+import MendRuntime
+import Testing
+
+@testable import MendServer
+
+@Suite("Diagnose", .timeLimit(.minutes(1)))
+struct DiagnoseTests {
+  @Test("a failed batch shows what, why and the remedy as a call and a command line")
+  func failed() async throws {
+    try await Harness.run { harness in
+      try await harness.submit("b1", documents: 3)
+      let job = JobID(tier: 0, index: 0)
+      let token = await harness.token("b1", job)
+      _ = try await harness.claim(token, 2)
+      try await harness.report(token, completed: ["d0"])
+      let key = AttemptKey(batch: BatchKey(namespace: "default", batchID: "b1"), job: job, number: 1)
+      harness.executor.exit(key, code: 3)
+      _ = try await harness.batch("b1") { $0.status == .failed }
+      let answer = try await harness.diagnose("b1")
+      #expect(answer.status == .failed)
+      #expect(answer.bucketID == "reports")
+      #expect(answer.hasFailures)
+      #expect(answer.failedTierCount == 1)
+      #expect(answer.failureCategory == .pipeline)
+      #expect(answer.totalObjects == 3)
+      #expect(answer.durationSeconds != nil)
+      let tier = try #require(answer.tiers.first)
+      #expect(tier.taskID == "b1/0")
+      #expect(tier.status == .failed)
+      #expect(tier.error != nil)
+      let params = try #require(tier.submissionParams)
+      #expect(params.entrypoint == "engine text")
+      #expect(params.envNames == ["SECRET"])
+      let attempt = try #require(tier.jobs.first?.attempts.first)
+      #expect(attempt.state == .ended)
+      #expect(attempt.exit?.exitCode == 3)
+      #expect(attempt.launchID == "default.b1.t0-j0.1")
+      #expect(!answer.findings.isEmpty)
+      let remedies = answer.findings.compactMap(\.remedy).filter { $0.call != nil }
+      #expect(remedies.contains { $0.command.hasPrefix("mend retry b1 --tier 0") })
+      #expect(answer.generation > 0 && answer.sequence > answer.generation)
+      #expect(!String(decoding: answer.serialized(), as: UTF8.self).contains("do-not-show"))
+    }
+  }
+
+  @Test("the inline path gives what the other one gives, and the same bytes within a second")
+  func inline() async throws {
+    try await Harness.run { harness in
+      try await harness.create("b1", documents: 3)
+      let view = try #require(harness.runtime.view(of: BatchKey(namespace: "default", batchID: "b1")))
+      var request = DiagnoseRequest()
+      request.batchID = "b1"
+      var first: [UInt8] = [9]
+      try harness.batches.diagnoseInline(
+        request.payload.span.bytes, harness.context(Batches.Methods.diagnose), into: &first)
+      #expect(first.first == 9)
+      let response = try DiagnoseResponse(serialized: Array(first.dropFirst()))
+      #expect(response.batchID == "b1")
+      #expect(response.sequence == view.batch.sequence)
+    }
+  }
+
+  @Test("a collection's expected documents stand against those that were written")
+  func collections() async throws {
+    try await Harness.run { harness in
+      try await harness.submit("b1", documents: 4, extractors: [["text", "image"], ["index"]])
+      let token = await harness.token("b1", JobID(tier: 0, index: 0))
+      _ = try await harness.claim(token, 4)
+      try await harness.report(token, completed: ["d0", "d1"])
+      let collections = try await harness.diagnose("b1").collections
+      #expect(collections.map(\.collectionID) == ["text", "image", "index"])
+      #expect(collections.map(\.expectedDocuments) == [4, 4, 4])
+      #expect(collections.map(\.documentCount) == [2, 0, 0])
+      #expect(collections.map(\.status) == ["running", "running", "pending"])
+    }
+  }
+}
+
+@Suite("The cache of diagnoses")
+struct DiagnosisCacheTests {
+  private let key = BatchKey(namespace: "default", batchID: "b1")
+
+  private func find(_ cache: DiagnosisCache, _ key: BatchKey, _ sequence: UInt64, _ second: Int64) -> [UInt8]? {
+    var bytes: [UInt8] = []
+    return cache.append(key, sequence: sequence, second: second, to: &bytes) ? bytes : nil
+  }
+
+  @Test("an answer is good for its batch, sequence and second only")
+  func goodFor() {
+    let cache = DiagnosisCache()
+    cache.store([1, 2], key, sequence: 7, second: 100)
+    #expect(find(cache, key, 7, 100) == [1, 2])
+    #expect(find(cache, key, 8, 100) == nil)
+    #expect(find(cache, key, 7, 101) == nil)
+    #expect(find(cache, BatchKey(namespace: "other", batchID: "b1"), 7, 100) == nil)
+    cache.store([3], key, sequence: 8, second: 100)
+    #expect(find(cache, key, 8, 100) == [3])
+    #expect(find(cache, key, 7, 100) == nil)
+  }
+
+  @Test("it is bounded by entries and bytes, and old seconds go first")
+  func bounds() {
+    let cache = DiagnosisCache(parts: 1, entries: 4, bytes: 100)
+    func key(_ number: Int) -> BatchKey { BatchKey(namespace: "n", batchID: "b\(number)") }
+    for number in 0..<3 { cache.store([0], key(number), sequence: 1, second: 1) }
+    cache.store([9], key(3), sequence: 1, second: 2)
+    cache.store([9], key(4), sequence: 1, second: 2)
+    #expect(find(cache, key(0), 1, 1) == nil)
+    #expect(find(cache, key(3), 1, 2) == [9])
+    #expect(find(cache, key(4), 1, 2) == [9])
+    cache.store([UInt8](repeating: 1, count: 101), key(5), sequence: 1, second: 2)
+    #expect(find(cache, key(5), 1, 2) == nil)
+    cache.store([UInt8](repeating: 1, count: 99), key(6), sequence: 1, second: 2)
+    #expect(find(cache, key(6), 1, 2)?.count == 99)
+    #expect(find(cache, key(3), 1, 2) == nil)
+  }
+}
