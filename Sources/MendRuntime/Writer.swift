@@ -61,6 +61,9 @@ struct Writer {
     statistics.rounds += 1
     statistics.events += UInt64(events.count)
     statistics.count(round.writes)
+    // What was borrowed and did not change just goes back.
+    round.borrowed.subtract(round.touched)
+    for key in round.borrowed { core.retire(key) }
     statistics.liveBatches = core.batches.count
     runtime.counters.withLock { $0 = statistics }
 
@@ -68,7 +71,7 @@ struct Writer {
     log.write(round.writes)
     runtime.mailbox.answer(round.answers)
     if runtime.mailbox.isOpen { callExecutor(round.executorCalls) }
-    try retire(round.retired, borrowed: round.borrowed.subtracting(round.touched))
+    try retire(round.retired.filter { !round.borrowed.contains($0) })
     setAlarm(after: round, at: now)
   }
 
@@ -99,14 +102,14 @@ struct Writer {
     }
   }
 
-  /// Final batches leave memory, in one transaction for all. Borrowed ones that did not change just go back.
+  /// Final batches leave memory, in one transaction for all.
   ///
   /// The core has the last word: what a later event of the round brought back to life stays.
-  private mutating func retire(_ keys: [BatchKey], borrowed: Set<BatchKey>) throws(StoreError) {
-    for key in borrowed { core.retire(key) }
+  private mutating func retire(_ keys: [BatchKey]) throws(StoreError) {
+    guard !keys.isEmpty else { return }
     let now = runtime.clock.now()
     var entries: [BatchListing] = []
-    for key in keys where !borrowed.contains(key) {
+    for key in keys {
       guard let batch = core.batches[key], core.retire(key) else { continue }
       entries.append(
         BatchView(batch: batch).listing(at: now, capacity: runtime.capacity, limits: runtime.limits))

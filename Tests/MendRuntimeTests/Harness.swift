@@ -1,0 +1,98 @@
+import Foundation
+import Logging
+import MendCore
+import MendRuntime
+import MendStore
+import Testing
+
+/// A runtime on a real store in a directory of its own, with a manual clock and a scripted executor.
+final class Harness: Sendable {
+  let directory: String
+  let clock: ManualClock
+  let trace = Trace()
+  let store: ObservedStore
+  let executor: ScriptedExecutor
+  let runtime: Runtime
+  private let database: SQLiteStore
+
+  init(
+    directory: String? = nil, clock: ManualClock = ManualClock(), settings: RuntimeSettings = .init(),
+    limits: Limits = Limits(), answersAtOnce: Bool = false
+  ) throws {
+    let path =
+      directory
+      ?? FileManager.default.temporaryDirectory.appendingPathComponent("mend-runtime-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    self.directory = path
+    self.clock = clock
+    database = try SQLiteStore(directory: path)
+    store = ObservedStore(database, trace)
+    executor = ScriptedExecutor(trace, answersAtOnce: answersAtOnce)
+    runtime = Runtime(
+      core: Core(
+        limits: limits, capacity: Capacity(executor: .local, cpus: 8, memoryBytes: 8 << 30),
+        generator: SystemRandomNumberGenerator()),
+      store: store, executor: executor, clock: clock, settings: settings,
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+  }
+
+  func remove() { try? FileManager.default.removeItem(atPath: directory) }
+
+  /// Runs the runtime around `body`; cancels it afterwards, and returns what `run()` threw.
+  @discardableResult
+  func run(_ body: (Harness) async throws -> Void) async throws -> RuntimeError? {
+    let outcome = try await withThrowingTaskGroup(of: RuntimeError?.self) { group in
+      group.addTask { [runtime] in
+        do throws(RuntimeError) {
+          try await runtime.run()
+          return nil
+        } catch {
+          return error
+        }
+      }
+      do {
+        try await body(self)
+      } catch {
+        store.release()
+        group.cancelAll()
+        throw error
+      }
+      store.release()
+      group.cancelAll()
+      return try await group.next() ?? nil
+    }
+    try database.close()
+    return outcome
+  }
+
+  // MARK: - Calls
+
+  func key(_ id: String) -> BatchKey { BatchKey(namespace: "n", batchID: id) }
+
+  func send(_ operation: Command.Operation, key: String = "") async -> Result<Reply, Refusal> {
+    await runtime.command(Command(namespace: "n", idempotencyKey: key, operation: operation))
+  }
+
+  func create(_ id: String, documents: Int = 2, bucketID: String = "", key: String = "") async -> Result<Reply, Refusal> {
+    let specification = BatchSpecification(
+      bucketID: bucketID,
+      tiers: [
+        TierSpecification(extractors: [ExtractorSpecification(name: "text", work: .entrypoint("run"), shards: 2)])
+      ])
+    return await send(
+      .createBatch(
+        batchID: id, specification, documents: (0..<documents).map { Document(id: "d\($0)", uri: "file:///d\($0)") }),
+      key: key)
+  }
+}
+
+/// Waits for something that other tasks and threads bring about; ten seconds are for a machine that is busy.
+func eventually(
+  _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation, _ condition: () async -> Bool
+) async throws {
+  let deadline = ContinuousClock.now + .seconds(10)
+  while await !condition() {
+    try #require(ContinuousClock.now < deadline, what, sourceLocation: sourceLocation)
+    await Task.yield()
+  }
+}

@@ -1,0 +1,90 @@
+import Dispatch
+import MendCore
+import MendRuntime
+import Synchronization
+
+/// A store in front of another: keeps what was done in which order, can hold a commit up, and can fail.
+final class ObservedStore: Store {
+  private struct State {
+    var commits: [[Write]] = []
+    var retires: [[BatchListing]] = []
+    var isHeld = false
+    var isCommitting = false
+    var failsCommit: Int?
+    var failsRecovery = false
+  }
+
+  private let base: any Store
+  private let journal: Trace
+  private let state = Mutex(State())
+  private let gate = DispatchSemaphore(value: 0)
+
+  init(_ base: any Store, _ journal: Trace) {
+    self.base = base
+    self.journal = journal
+  }
+
+  var commits: [[Write]] { state.withLock { $0.commits } }
+  var retires: [[BatchListing]] { state.withLock { $0.retires } }
+  /// A commit waits at the gate.
+  var isCommitting: Bool { state.withLock { $0.isCommitting } }
+
+  /// From now on commits wait, until `release()`.
+  func hold() { state.withLock { $0.isHeld = true } }
+
+  func release() {
+    let waits = state.withLock { state in
+      state.isHeld = false
+      return state.isCommitting
+    }
+    if waits { gate.signal() }
+  }
+
+  /// The commit with this number, counted from 0, fails; nothing of it is written.
+  func fail(commit number: Int) { state.withLock { $0.failsCommit = number } }
+  func failRecovery() { state.withLock { $0.failsRecovery = true } }
+
+  func commit(_ writes: [Write]) throws(StoreError) {
+    let (waits, fails) = state.withLock { state in
+      state.isCommitting = state.isHeld
+      return (state.isHeld, state.failsCommit == state.commits.count)
+    }
+    if waits { gate.wait() }
+    if fails { throw StoreError(operation: "commit", message: "the disk is gone") }
+    try base.commit(writes)
+    state.withLock { state in
+      state.isCommitting = false
+      state.commits.append(writes)
+    }
+    journal.add("committed \(writes.count)")
+  }
+
+  func recover(at now: Instant) throws(StoreError) -> Recovery {
+    if state.withLock({ $0.failsRecovery }) { throw StoreError(operation: "recover", message: "the disk is gone") }
+    return try base.recover(at: now)
+  }
+
+  func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
+    try base.journal(of: batch, after: sequence)
+  }
+
+  func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError) { try retire([entry]) }
+
+  func retire(_ entries: [BatchListing]) throws(StoreError) {
+    try base.retire(entries)
+    state.withLock { $0.retires.append(entries) }
+  }
+
+  func retired(
+    namespace: String, status: BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int
+  ) throws(StoreError) -> [BatchListing] {
+    try base.retired(namespace: namespace, status: status, bucketID: bucketID, before: cursor, limit: limit)
+  }
+}
+
+/// What happened, in order, over all doubles of a test.
+final class Trace: Sendable {
+  private let lines = Mutex<[String]>([])
+  func add(_ line: String) { lines.withLock { $0.append(line) } }
+  var all: [String] { lines.withLock { $0 } }
+}

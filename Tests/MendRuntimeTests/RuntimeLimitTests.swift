@@ -1,0 +1,179 @@
+import MendCore
+import MendRuntime
+import Testing
+
+/// Bounds, cancellation, the end.
+struct RuntimeLimitTests {
+  @Test("a full mailbox refuses the next call by the limit's name, and observations pass")
+  func mailboxLimit() async throws {
+    var settings = RuntimeSettings()
+    settings.mailboxLimit = 3
+    let harness = try Harness(settings: settings)
+    defer { harness.remove() }
+    try await harness.run { harness in
+      harness.store.hold()
+      await withTaskGroup(of: Bool.self) { group in
+        group.addTask { if case .success = await harness.create("first") { true } else { false } }
+        try? await eventually("the commit begins") { harness.store.isCommitting }
+        for caller in 0..<3 {
+          group.addTask { if case .success = await harness.create("b\(caller)") { true } else { false } }
+        }
+        try? await eventually("the mailbox is full") { harness.runtime.statistics.mailboxDepth == 3 }
+        guard case .failure(.exhausted(limit: "mailbox", _, retryAfter: .some)) = await harness.create("late") else {
+          Issue.record("it was taken")
+          return
+        }
+        harness.executor.say(.reachable(.local))
+        #expect(harness.runtime.statistics.mailboxDepth == 4)
+        #expect(harness.runtime.statistics.callsRefused == 1)
+        harness.store.release()
+        for await succeeded in group { #expect(succeeded) }
+      }
+      #expect(harness.runtime.view(of: harness.key("late")) == nil)
+      guard case .success = await harness.create("late") else {
+        Issue.record("there is room again")
+        return
+      }
+    }
+  }
+
+  @Test("calls that wait for their answers are bounded too")
+  func unansweredLimit() async throws {
+    var settings = RuntimeSettings()
+    settings.unansweredCallsLimit = 1
+    let harness = try Harness(settings: settings)
+    defer { harness.remove() }
+    try await harness.run { harness in
+      harness.store.hold()
+      async let first = harness.create("first")
+      try await eventually("the commit begins") { harness.store.isCommitting }
+      guard case .failure(.exhausted(limit: "unanswered_calls", _, _)) = await harness.create("second") else {
+        Issue.record("it was taken")
+        return
+      }
+      harness.store.release()
+      _ = await first
+    }
+  }
+
+  @Test("observations beyond their reserve make their sender wait, and none is lost")
+  func observationReserve() async throws {
+    var settings = RuntimeSettings()
+    settings.observationReserve = 2
+    let harness = try Harness(settings: settings)
+    defer { harness.remove() }
+    try await harness.run { harness in
+      harness.store.hold()
+      async let first = harness.create("first")
+      try await eventually("the commit begins") { harness.store.isCommitting }
+      try await eventually("the executor runs") { harness.executor.isRunning }
+      let events = harness.runtime.statistics.events
+      await withTaskGroup(of: Void.self) { group in
+        // One task, so that at most one thread of the pool is held.
+        group.addTask { for _ in 0..<20 { harness.executor.say(.reachable(.local)) } }
+        try? await eventually("the reserve is full") { harness.runtime.statistics.mailboxDepth == 2 }
+        harness.store.release()
+      }
+      _ = await first
+      try await eventually("all were taken") { harness.runtime.statistics.events >= events + 21 }
+    }
+  }
+
+  @Test("a round takes no more events than its bound")
+  func eventsPerRound() async throws {
+    var settings = RuntimeSettings()
+    settings.eventsPerRound = 4
+    let harness = try Harness(settings: settings)
+    defer { harness.remove() }
+    try await harness.run { harness in
+      harness.store.hold()
+      await withTaskGroup(of: Void.self) { group in
+        group.addTask { _ = await harness.create("first") }
+        try? await eventually("the commit begins") { harness.store.isCommitting }
+        for caller in 0..<10 { group.addTask { _ = await harness.create("b\(caller)") } }
+        try? await eventually("all of them wait") { harness.runtime.statistics.mailboxDepth == 10 }
+        harness.store.release()
+      }
+      #expect(harness.store.commits.map(\.count) == [2, 8, 8, 4])
+    }
+  }
+
+  @Test("a cancelled call gives up its answer, and what it asked for is done")
+  func cancelledCall() async throws {
+    let harness = try Harness()
+    defer { harness.remove() }
+    try await harness.run { harness in
+      harness.store.hold()
+      await withTaskGroup(of: Result<Reply, Refusal>.self) { group in
+        group.addTask { await harness.create("b", key: "once") }
+        try? await eventually("the commit begins") { harness.store.isCommitting }
+        group.cancelAll()
+        guard case .failure(.aborted(let message, _))? = await group.next() else {
+          Issue.record("it waited")
+          return
+        }
+        #expect(message.contains("gave up"))
+      }
+      #expect(harness.runtime.statistics.unansweredCalls == 0)
+      harness.store.release()
+      try await eventually("it is done") { harness.runtime.view(of: harness.key("b")) != nil }
+      #expect(harness.runtime.statistics.answersUnclaimed == 1)
+      #expect(await harness.create("b", key: "once") == .success(.created(batchID: "b", .created, totalObjects: 2)))
+    }
+  }
+
+  @Test("when it is to end it answers what it has, and refuses what comes later")
+  func shutdown() async throws {
+    let harness = try Harness()
+    defer { harness.remove() }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await harness.runtime.run() }
+      _ = await harness.create("zero")
+      harness.store.hold()
+      try await withThrowingTaskGroup(of: Result<Reply, Refusal>.self) { calls in
+        calls.addTask { await harness.create("first") }
+        try await eventually("the commit begins") { harness.store.isCommitting }
+        for caller in 0..<5 { calls.addTask { await harness.create("b\(caller)") } }
+        try await eventually("they wait") { harness.runtime.statistics.mailboxDepth == 5 }
+        group.cancelAll()
+        try await eventually("it takes no more") {
+          if case .failure(.aborted) = await harness.create("late") { true } else { false }
+        }
+        harness.store.release()
+        for try await reply in calls {
+          guard case .success = reply else {
+            Issue.record("\(reply)")
+            continue
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(harness.runtime.statistics.batchesCreated == 7)
+  }
+
+  @Test("a cancel that waits for processes is told to ask again when the runtime ends; its attempts stay")
+  func shutdownWithWaitingCancel() async throws {
+    let harness = try Harness(answersAtOnce: true)
+    defer { harness.remove() }
+    let cancel = try await withThrowingTaskGroup(of: Result<Reply, Refusal>?.self) { group in
+      group.addTask {
+        try await harness.runtime.run()
+        return nil
+      }
+      _ = await harness.create("b")
+      _ = await harness.send(.submitBatch(batchID: "b"))
+      try await eventually("they run") { harness.executor.launched.count == 2 }
+      async let cancel = harness.send(.cancel(batchID: "b", .batch, grace: .seconds(5)))
+      try await eventually("both are to end") { harness.executor.ended.count == 2 }
+      group.cancelAll()
+      try await group.waitForAll()
+      return await cancel
+    }
+    guard case .failure(.aborted(_, let todo)) = cancel else {
+      Issue.record("\(cancel)")
+      return
+    }
+    #expect(todo.contains("same idempotency_key"))
+  }
+}

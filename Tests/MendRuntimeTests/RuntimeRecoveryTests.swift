@@ -1,0 +1,143 @@
+import MendCore
+import MendRuntime
+import Testing
+
+/// Restarts, retirement, time.
+struct RuntimeRecoveryTests {
+  @Test("after a restart batches are what they were, keys are answered the same, attempts are handed over")
+  func recovery() async throws {
+    let clock = ManualClock()
+    let first = try Harness(clock: clock, answersAtOnce: true)
+    defer { first.remove() }
+    var before: [String: Batch] = [:]
+    try await first.run { harness in
+      _ = await harness.create("quiet", documents: 3, key: "k")
+      _ = await harness.create("busy", documents: 4)
+      _ = await harness.send(.submitBatch(batchID: "busy"))
+      try await eventually("both jobs run") {
+        harness.runtime.view(of: harness.key("busy"))?.batch.tiers[0].jobs.allSatisfy { $0.status == .running } == true
+      }
+      for id in ["quiet", "busy"] { before[id] = harness.runtime.view(of: harness.key(id))?.batch }
+    }
+    clock.advance(by: .seconds(5))
+    let second = try Harness(directory: first.directory, clock: clock)
+    try await second.run { harness in
+      let repeated = await harness.create("quiet", documents: 3, key: "k")
+      #expect(repeated == .success(.created(batchID: "quiet", .created, totalObjects: 3)))
+      #expect(harness.runtime.view(of: harness.key("quiet"))?.batch == before["quiet"])
+      let busy = try #require(harness.runtime.view(of: harness.key("busy"))?.batch)
+      let was = try #require(before["busy"])
+      #expect(busy.documents == was.documents && busy.status == was.status)
+      #expect(busy.tiers[0].jobs.map(\.assigned) == was.tiers[0].jobs.map(\.assigned))
+      #expect(busy.tiers[0].jobs.map { $0.attempts.map(\.token) } == was.tiers[0].jobs.map { $0.attempts.map(\.token) })
+      #expect(harness.runtime.statistics.runningAttempts == 2)
+      try await eventually("both are adopted") { harness.executor.adopted.count == 2 }
+      #expect(harness.executor.launched.isEmpty)
+    }
+  }
+
+  @Test("calls wait for recovery")
+  func callsWaitForRecovery() async throws {
+    let harness = try Harness()
+    defer { harness.remove() }
+    // Sent before `run()`.
+    async let early = harness.create("b")
+    try await eventually("it waits") { harness.runtime.statistics.mailboxDepth == 1 }
+    try await harness.run { harness in
+      try await eventually("it is answered") { harness.runtime.statistics.unansweredCalls == 0 }
+    }
+    #expect(await early == .success(.created(batchID: "b", .created, totalObjects: 2)))
+  }
+
+  @Test("a final batch is retired: out of memory, still seen, listed, read, and back for a Retry")
+  func retirement() async throws {
+    var limits = Limits()
+    limits.retireAfter = .seconds(60)
+    let harness = try Harness(limits: limits, answersAtOnce: true)
+    defer { harness.remove() }
+    try await harness.run { harness in
+      let key = harness.key("b")
+      _ = await harness.create("b", documents: 2)
+      _ = await harness.send(.submitBatch(batchID: "b"))
+      try await eventually("both jobs are launched") { harness.executor.launched.count == 2 }
+      for launched in harness.executor.launched {
+        harness.executor.say(
+          .ended(
+            launched.attempt, ExitRecord(termination: .exited(3), at: harness.clock.now()),
+            EndReceipt(processes: 1, how: "exited")))
+      }
+      try await eventually("it failed") { harness.runtime.view(of: key)?.batch.status == .failed }
+      let final = harness.runtime.view(of: key)?.batch
+      harness.clock.advance(by: .seconds(60))
+      try await eventually("it is retired") { harness.runtime.statistics.liveBatches == 0 }
+      #expect(harness.store.retires.map { $0.map(\.key) } == [[key]])
+      #expect(harness.runtime.view(of: key)?.batch == final)
+      #expect(try harness.runtime.journal(of: key, after: 0).count == final.map { Int($0.sequence) })
+
+      // A command that changes nothing leaves it retired.
+      guard case .failure(.precondition) = await harness.send(.submitBatch(batchID: "b")) else {
+        Issue.record("a final batch was submitted")
+        return
+      }
+      guard case .failure(.alreadyExists) = await harness.create("b") else {
+        Issue.record("its id was taken again")
+        return
+      }
+      #expect(harness.runtime.statistics.liveBatches == 0)
+      #expect(harness.store.retires.count == 1)
+
+      let retry = await harness.send(.retry(batchID: "b", tier: 0, jobs: [], Job.Overrides(), .failed))
+      guard case .success(.retried) = retry else {
+        Issue.record("\(retry)")
+        return
+      }
+      #expect(harness.runtime.view(of: key)?.batch.status == .running)
+      #expect(try harness.runtime.list(namespace: "n", status: .failed, bucketID: nil, before: nil, limit: 5).isEmpty)
+      #expect(harness.runtime.statistics.liveBatches == 1)
+    }
+  }
+
+  @Test("after a restart a retired batch is folded from its journal")
+  func retiredAfterRestart() async throws {
+    var limits = Limits()
+    limits.retireAfter = .seconds(60)
+    let clock = ManualClock()
+    let first = try Harness(clock: clock, limits: limits)
+    defer { first.remove() }
+    var final: Batch?
+    try await first.run { harness in
+      _ = await harness.create("b")
+      _ = await harness.send(.cancel(batchID: "b", .batch, grace: .zero))
+      final = harness.runtime.view(of: harness.key("b"))?.batch
+      clock.advance(by: .seconds(60))
+      try await eventually("it is retired") { harness.runtime.statistics.batchesRetired == 1 }
+    }
+    let second = try Harness(directory: first.directory, clock: clock, limits: limits)
+    try await second.run { harness in
+      _ = await harness.create("c")
+      #expect(final != nil && harness.runtime.view(of: harness.key("b"))?.batch == final)
+      #expect(harness.runtime.statistics.liveBatches == 1)
+      let listed = try harness.runtime.list(namespace: "n", status: nil, bucketID: nil, before: nil, limit: 5)
+      #expect(listed.map(\.key.batchID) == ["c", "b"])
+    }
+  }
+
+  @Test("ticks come when the core asks for them, at least once an interval, and not at all without batches")
+  func ticks() async throws {
+    let harness = try Harness()
+    defer { harness.remove() }
+    try await harness.run { harness in
+      try await eventually("it is recovered") { harness.runtime.statistics.rounds == 1 }
+      #expect(harness.clock.sleepers.isEmpty)
+      _ = await harness.create("b")
+      for tick in 1...3 {
+        try await eventually("the next one is slept for") {
+          harness.clock.sleepers == [harness.clock.now() + .seconds(1)]
+        }
+        let rounds = harness.runtime.statistics.rounds
+        harness.clock.advance(by: .seconds(1))
+        try await eventually("tick \(tick)") { harness.runtime.statistics.rounds == rounds + 1 }
+      }
+    }
+  }
+}
