@@ -130,7 +130,9 @@ struct StepRecoveryTests {
 extension Harness {
   /// Another core, from what this one made durable.
   func restarted() -> Harness {
-    var other = Harness(cpus: core.capacity.cpus, memory: core.capacity.memoryBytes, seed: 77, limits: core.limits)
+    // Another seed each time: tokens are never given out twice.
+    let seed = 77 + journal.values.reduce(0) { $0 + UInt64($1.count) }
+    var other = Harness(cpus: core.capacity.cpus, memory: core.capacity.memoryBytes, seed: seed, limits: core.limits)
     other.now = now
     other.journal = journal
     for key in journal.keys.sorted() { other.core.restore(journal[key] ?? []) }

@@ -1,0 +1,130 @@
+@testable import MendCore
+
+/// What must hold of every batch after every step; the first thing that does not, in words.
+struct Invariants {
+  /// The status after the last step, and each job's.
+  private var statuses: [BatchKey: BatchStatus] = [:]
+  private var jobStatuses: [BatchKey: [JobID: JobStatus]] = [:]
+  private var sequences: [BatchKey: UInt64] = [:]
+  private var committed: [BatchKey: [JobID: DocumentSet]] = [:]
+
+  mutating func broken(after output: Output, _ core: Core) -> String? {
+    if let broken = history(output) { return broken }
+    for effect in output.afterCommit {
+      guard case .changed(let key) = effect, let batch = core.batches[key] else { continue }
+      if let broken = Self.broken(batch) { return "\(key.batchID): \(broken)" }
+    }
+    return Self.broken(core)
+  }
+
+  /// Gapless journals, nothing committed twice, final states left by Retry alone.
+  private mutating func history(_ output: Output) -> String? {
+    var retried: Set<JobID> = []
+    for write in output.writes {
+      guard case .record(let record) = write else { continue }
+      let key = record.batch
+      if record.sequence != sequences[key, default: 0] + 1 { return "\(key.batchID): a gap before \(record.sequence)" }
+      sequences[key] = record.sequence
+      switch record.fact {
+      case .retried(_, let jobs, _):
+        retried.formUnion(jobs.map(\.job))
+        for job in jobs { committed[key]?[job.job]?.subtract(job.reopened) }
+      case .tierStarted(let tier, let handed):
+        for job in (committed[key] ?? [:]).keys where job.tier == tier { committed[key]?[job]?.formIntersection(handed) }
+      case .documentsCommitted(let job, _, let positions):
+        for position in positions {
+          if !committed[key, default: [:]][job, default: DocumentSet()].insert(position) {
+            return "\(key.batchID) \(job): document \(position) was committed twice"
+          }
+        }
+      case .batchStatusChanged(let status, _):
+        if let before = statuses[key], before.isFinal, retried.isEmpty { return "\(key.batchID): left \(before)" }
+        statuses[key] = status
+      case .jobStatusChanged(let job, let status, _, let reason):
+        if let before = jobStatuses[key]?[job], before.isFinal, !retried.contains(job), !reason.contains("retried") {
+          return "\(key.batchID) \(job): left \(before) for \(status)"
+        }
+        jobStatuses[key, default: [:]][job] = status
+      default:
+        break
+      }
+    }
+    return nil
+  }
+
+  static func broken(_ batch: Batch) -> String? {
+    let progress = batch.progress()
+    if progress.completed + progress.failed + progress.pending + progress.processing != batch.documents.count
+      || min(progress.completed, progress.failed, progress.pending, progress.processing) < 0 {
+      return "the counts do not add up: \(progress)"
+    }
+    var processing: [Int: Int] = [:]
+    var completed = DocumentSet(all: batch.documents.count)
+    var failed = DocumentSet()
+    for tier in batch.tiers {
+      if let broken = broken(tier, of: batch) { return "tier \(tier.number): \(broken)" }
+      for job in tier.jobs { for position in job.processing { processing[position, default: 0] += 1 } }
+      completed.formIntersection(tier.done)
+      failed.formUnion(tier.failed)
+    }
+    if processing != batch.processingCounts { return "processingCounts \(batch.processingCounts), not \(processing)" }
+    if completed != batch.completedDocuments { return "completedDocuments" }
+    if failed != batch.failedDocuments { return "failedDocuments" }
+    let maximum = batch.specification.maxConcurrent
+    let inProcess = batch.tiers.reduce(0) { $0 + $1.jobs.reduce(0) { $0 + $1.processing.count } }
+    if maximum > 0 && inProcess > maximum { return "\(inProcess) in process, beyond \(maximum)" }
+    if batch.status.isFinal && batch.tiers.contains(where: { $0.jobs.contains { $0.current != nil } }) {
+      return "it is \(batch.status), and an attempt lives"
+    }
+    return nil
+  }
+
+  private static func broken(_ tier: Tier, of batch: Batch) -> String? {
+    var failed = DocumentSet()
+    var done = tier.handed
+    for extractor in batch.specification.tiers[tier.number].extractors.indices {
+      var committed = DocumentSet()
+      for job in tier.jobs where job.extractor == extractor { committed.formUnion(job.committed) }
+      done.formIntersection(committed)
+    }
+    for job in tier.jobs {
+      let parts = job.committed.count + job.failed.count + job.processing.count
+      let union = job.committed.union(job.failed).union(job.processing)
+      if union.count != parts { return "\(job.id): a document is in two parts" }
+      if !union.subtracting(job.assigned).isEmpty { return "\(job.id): a document is not assigned" }
+      if Set(job.errors.keys) != Set(job.failed) { return "\(job.id): errors are not of the failed" }
+      let current = job.attempts.filter(\.isCurrent)
+      if current.count > 1 || (current.first.map { $0.number != job.attempts.count } ?? false) {
+        return "\(job.id): more than one current attempt"
+      }
+      if job.current == nil && !job.processing.isEmpty { return "\(job.id): in process by nobody" }
+      if job.status.isFinal && job.current != nil { return "\(job.id): it is over, and its attempt is not" }
+      if job.attempts.enumerated().contains(where: { $0.offset + 1 != $0.element.number }) { return "\(job.id): numbers" }
+      failed.formUnion(job.failed)
+    }
+    if failed != tier.failed { return "failed" }
+    if done != tier.done { return "done" }
+    return nil
+  }
+
+  private static func broken(_ core: Core) -> String? {
+    var live: Set<AttemptKey> = []
+    var use = (cpus: 0.0, memory: Int64(0))
+    for (key, batch) in core.batches {
+      for job in batch.tiers.flatMap(\.jobs) {
+        guard let attempt = job.current else { continue }
+        live.insert(AttemptKey(batch: key, job: job.id, number: attempt.number))
+        use.cpus += attempt.parameters.resources.cpus
+        use.memory += attempt.parameters.resources.memoryBytes
+      }
+    }
+    if live != core.index.live { return "the index of live attempts" }
+    if core.index.use.attempts != live.count || abs(core.index.use.cpus - use.cpus) > 1e-6 { return "the use of CPUs" }
+    if core.index.use.memoryBytes != use.memory { return "the use of memory" }
+    if use.cpus > core.capacity.cpus + 1e-6 || use.memory > core.capacity.memoryBytes { return "beyond capacity" }
+    if core.index.liveBatches != core.batches.values.count(where: { !$0.status.isFinal }) { return "live batches" }
+    let queued = core.batches.values.count { $0.status == .queued }
+    if core.index.queued.values.reduce(0, +) != queued { return "queued batches" }
+    return nil
+  }
+}
