@@ -11,7 +11,7 @@ struct EndingTests {
   let data: DataDirectory
   init() throws { data = try DataDirectory() }
 
-  /// Ignores SIGTERM, in three sessions, one of them behind a double fork; seven processes with their sleeps. Each shell
+  /// Ignores SIGTERM, in three sessions, one of them behind a double fork; six processes with their sleeps. Each shell
   /// writes its pid to `pids`.
   static let stubborn = """
     trap '' TERM

@@ -83,7 +83,12 @@ struct LocalExecutorTests {
 
   @Test func `what an entrypoint leaves running is ended and counted`() async throws {
     let (exit, receipt, key) = try await outcome(
-      of: makeLaunch("setsid sleep 100 & setsid sh -c \"trap '' TERM; sleep 100; :\" & sleep 0.1; exit 4"))
+      of: makeLaunch(
+        """
+        setsid sleep 100 &
+        setsid sh -c "trap '' TERM; sleep 100 & touch up; wait" &
+        while [ ! -e up ]; do sleep 0.01; done; exit 4
+        """))
     #expect(exit.termination == .exited(4))
     #expect(receipt?.processes == 3)
     #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
@@ -102,7 +107,7 @@ struct LocalExecutorTests {
     #expect(String(decoding: log, as: UTF8.self).contains("bytes left out here]"))
   }
 
-  @Test func `an entrypoint sees the base, its own settings and MEND_ variables, nothing of the server's`() async throws {
+  @Test func `an entrypoint sees the base, its own settings and MEND_ variables, nothing else`() async throws {
     let launch = makeLaunch("env; pwd", environment: ["LANG": "de_DE", "MODE": "fast\nlane", "MEND_BATCH_ID": "forged"])
     let (_, _, key) = try await outcome(of: launch) {
       $0.environment = ["PATH": "/usr/bin:/bin", "HOME": "/root", "MEND_TOKEN": "secret", "AWS_SECRET": "secret"]
@@ -126,7 +131,7 @@ struct LocalExecutorTests {
   @Test func `the manifest lists what is left to do, and the directory is for its owner only`() async throws {
     let key = makeKey()
     let documents = [
-      Document(id: "q4", uri: "file:///srv/a%20b.pdf", mediaType: "document", size: 7),
+      Document(id: "q4", uri: "file:///srv/a%20b", mediaType: "document", size: 7),
       Document(id: "q5", uri: "s3://bucket/\"x\"\n"),
     ]
     try await withExecutor(in: data) { executor, observations in
@@ -135,7 +140,7 @@ struct LocalExecutorTests {
     }
     #expect(
       lines(of: data.attempt(key).standardOutput) == [
-        #"{"document_id":"q4","uri":"file:///srv/a%20b.pdf","path":"/srv/a b.pdf","media_type":"document","size_bytes":7}"#,
+        #"{"document_id":"q4","uri":"file:///srv/a%20b","path":"/srv/a b","media_type":"document","size_bytes":7}"#,
         #"{"document_id":"q5","uri":"s3://bucket/\"x\"\u000a","path":"","media_type":"","size_bytes":-1}"#,
       ])
     let attributes = try FileManager.default.attributesOfItem(atPath: data.attempt(key).path + "/launch.json")

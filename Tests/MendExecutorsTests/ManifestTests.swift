@@ -8,7 +8,7 @@ import Testing
     "a file's path is taken from its uri",
     arguments: [
       ("file:///srv/a%20b.pdf", "/srv/a b.pdf"), ("file://localhost/srv/a", "/srv/a"), ("/srv/plain", "/srv/plain"),
-      ("file:///srv/100%", "/srv/100%"), ("file:///%C3%A9", "/é"),
+      ("file:///srv/100%", "/srv/100%"), ("file:///a%+1", "/a%+1"), ("file:///%C3%A9", "/é"),
     ])
   func path(uri: String, path: String) {
     #expect(Manifest.filePath(of: uri) == path)

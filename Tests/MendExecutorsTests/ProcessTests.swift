@@ -23,8 +23,12 @@ import Testing
     let own = try #require(ProcessTable.status(of: getpid()))
     let identity = ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: ProcessTable.bootID)
     #expect(ProcessReference(identity) != nil)
-    #expect(ProcessReference(ProcessIdentity(pid: own.pid, startTicks: own.startTicks + 1, bootID: identity.bootID)) == nil)
-    #expect(ProcessReference(ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: "other")) == nil)
+    var later = identity
+    later.startTicks += 1
+    #expect(ProcessReference(later) == nil)
+    var elsewhere = identity
+    elsewhere.bootID = "other"
+    #expect(ProcessReference(elsewhere) == nil)
     #expect(ProcessIdentity(reference: identity.reference) == identity)
   }
 

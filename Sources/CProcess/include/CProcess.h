@@ -42,8 +42,8 @@ int cprocess_reap(int pidfd);
 // Of all children that were collected, and of those that they collected.
 double cprocess_children_cpu_seconds(void);
 
-// Blocks SIGTERM, SIGINT, SIGCHLD, ignores SIGHUP and SIGPIPE, and gives a non-blocking descriptor that reads the former
-// (or the negative errno).
+// Blocks SIGTERM, SIGINT, SIGCHLD, ignores SIGHUP and SIGPIPE, and gives a non-blocking descriptor that reads the
+// former (or the negative errno).
 int cprocess_signal_descriptor(void);
 // The next signal that arrived, 0 if none.
 int cprocess_next_signal(int descriptor);

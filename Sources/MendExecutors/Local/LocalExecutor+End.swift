@@ -104,7 +104,8 @@ extension LocalExecutor {
 
   func removeNow(of batch: BatchKey) {
     for name in FileSystem.names(in: attemptsDirectory) {
-      guard let key = AttemptKey(name), key.batch == batch, state.withLock({ $0.attempts[key] }) == nil else { continue }
+      guard let key = AttemptKey(name), key.batch == batch, state.withLock({ $0.attempts[key] }) == nil
+      else { continue }
       let directory = directory(of: key)
       // The lock says that nothing supervises it; what a killed supervisor left has not been told of before exit.json.
       guard let lock = try? directory.tryLock() else { continue }

@@ -7,8 +7,8 @@ internal import Synchronization
 
 /// Runs attempts as processes of this machine, each under a supervisor of its own that outlives the server.
 ///
-/// What is known of an attempt is in its directory DATA/attempts/LAUNCH-ID, so a new executor on the same data directory
-/// finds everything again. Only one executor may run on a data directory at a time (the server's own lock sees to it).
+/// What is known of an attempt is in its directory DATA/attempts/LAUNCH-ID, so a new executor on the same data
+/// directory finds everything again. Only one executor may run on a data directory at a time (the server's own lock sees to it).
 /// Calls for one attempt are carried out in the order in which they were made.
 public final class LocalExecutor: Executor {
   public struct Settings: Sendable {
@@ -98,8 +98,8 @@ public final class LocalExecutor: Executor {
     let data = Self.absolute(settings.dataDirectory)
     mendBinary = Self.absolute(settings.mendBinary)
     attemptsDirectory = "\(data)/attempts"
-    node = FileSystem.read("/proc/sys/kernel/hostname").map { String(decoding: $0.filter { $0 > 0x20 }, as: UTF8.self) }
-      ?? "localhost"
+    let name = FileSystem.read("/proc/sys/kernel/hostname") ?? Array("localhost".utf8)
+    node = String(decoding: name.filter { $0 > 0x20 }, as: UTF8.self)
     baseEnvironment = AttemptEnvironment.base(of: settings.environment, mendBinary: mendBinary)
     do {
       _ = try FileSystem.createDirectory(data)

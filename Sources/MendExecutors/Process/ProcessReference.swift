@@ -42,7 +42,8 @@ final class ProcessReference: Sendable {
     self.descriptor = descriptor
   }
 
-  /// Nil if that process has ended (`collecting`: it is collected then, if a child). The descriptor comes first and the comparison after, so that what matched is pinned.
+  /// Nil if that process has ended (`collecting`: it is collected then, if a child, and its exit status is gone).
+  /// The descriptor comes first and the comparison after, so that what matched is pinned.
   init?(_ identity: ProcessIdentity, collecting: Bool = false) {
     guard identity.bootID == ProcessTable.bootID,
       let descriptor = try? Descriptor(result: cprocess_pidfd_open(identity.pid), of: "pidfd_open"),
