@@ -100,6 +100,14 @@ let package = Package(
       swiftSettings: swiftSettings),
     .testTarget(name: "MendCoreTests", dependencies: ["MendCore"], swiftSettings: swiftSettings),
     .testTarget(
+      name: "MendRuntimeTests", dependencies: ["MendRuntime", "MendCore", "MendStore", log],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "MendServerTests",
+      dependencies: [
+        "MendServer", "MendStore", "MendRuntime", "MendCore", "MendAPI", "MendProtobuf", "MendRPC", log,
+      ] + nio, swiftSettings: swiftSettings),
+    .testTarget(
       name: "MendStoreTests",
       dependencies: [
         "MendStore", "MendRuntime", "MendCore", "MendAPI", "MendProtobuf", log,
