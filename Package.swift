@@ -106,6 +106,8 @@ let package = Package(
       name: "MendServerTests",
       dependencies: [
         "MendServer", "MendStore", "MendRuntime", "MendCore", "MendAPI", "MendProtobuf", "MendRPC", log,
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
       ] + nio, swiftSettings: swiftSettings),
     .testTarget(
       name: "MendStoreTests",
