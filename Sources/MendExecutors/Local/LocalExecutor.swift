@@ -8,7 +8,8 @@ internal import Synchronization
 /// Runs attempts as processes of this machine, each under a supervisor of its own that outlives the server.
 ///
 /// What is known of an attempt is in its directory DATA/attempts/LAUNCH-ID, so a new executor on the same data
-/// directory finds everything again. Only one executor may run on a data directory at a time (the server's own lock sees to it).
+/// directory finds everything again. Only one executor may run on a data directory at a time (the server's own lock
+/// sees to it).
 /// Calls for one attempt are carried out in the order in which they were made.
 public final class LocalExecutor: Executor {
   public struct Settings: Sendable {
@@ -115,7 +116,8 @@ public final class LocalExecutor: Executor {
     path.hasPrefix("/") ? path : "\(FileManager.default.currentDirectoryPath)/\(path)"
   }
 
-  /// Once per executor; a second call returns at once. After cancellation nothing is carried out or observed any more; what runs goes on running.
+  /// Once per executor; a second call returns at once. After cancellation nothing is carried out or observed any more;
+  /// what runs goes on running.
   public func run(sink: @escaping @Sendable (Observation) -> Void) async {
     let waiting = state.withLock { state -> [@Sendable () -> Void]? in
       guard case .idle(let waiting) = state.phase else { return nil }
