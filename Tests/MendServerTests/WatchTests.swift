@@ -51,7 +51,7 @@ struct WatchTests {
   }
 
   private func call() -> Call {
-    Call(requestID: "req-w", operation: "watch_progress", namespace: "default", actor: "caller")
+    Call(requestID: RequestID(prefix: "req-", number: 2), operation: "watch_progress", namespace: "default", actor: "caller")
   }
 
   /// Watches to the end.

@@ -4,7 +4,7 @@ import Synchronization
 
 /// One call that was let in: who asks, in which namespace, and what it is called in logs and answers.
 struct Call: Sendable, Hashable {
-  var requestID: String
+  var requestID: RequestID
   /// As the seeds write operations: `get_batch`.
   var operation: String
   var namespace: String
@@ -25,7 +25,15 @@ enum MetadataName {
   static let defaultNamespace = "default"
 }
 
-/// Numbers calls: `req-`, eight digits that differ with every start of the server, and a count.
+/// What to look a call up by. Its text is made when somebody reads it: most calls are answered without.
+struct RequestID: Sendable, Hashable, CustomStringConvertible {
+  /// `req-` and eight digits that differ with every start of the server.
+  var prefix: String
+  var number: UInt64
+  var description: String { prefix + String(number, radix: 16) }
+}
+
+/// Numbers calls.
 final class RequestIDs: Sendable {
   private let prefix: String
   private let next = Atomic<UInt64>(1)
@@ -35,5 +43,7 @@ final class RequestIDs: Sendable {
     prefix = "req-" + String(repeating: "0", count: 8 - digits.count) + digits + "-"
   }
 
-  func make() -> String { prefix + String(next.wrappingAdd(1, ordering: .relaxed).oldValue, radix: 16) }
+  func make() -> RequestID {
+    RequestID(prefix: prefix, number: next.wrappingAdd(1, ordering: .relaxed).oldValue)
+  }
 }

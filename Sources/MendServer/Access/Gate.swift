@@ -15,7 +15,7 @@ struct Gate: Sendable {
   /// Lets a call of the Batches service in, and says its request id in the answer's metadata.
   func admit(_ context: ServerContext, _ operation: String, _ needed: Role) throws(RPCError) -> Call {
     let call = try admitInline(context, operation, needed)
-    context.setInitialMetadata([MetadataName.requestID: call.requestID])
+    context.setInitialMetadata([MetadataName.requestID: call.requestID.description])
     return call
   }
 
@@ -45,7 +45,7 @@ struct Gate: Sendable {
   func admitWorker(_ context: ServerContext, _ operation: String) throws(RPCError) -> Call {
     let call = Call(
       requestID: requestIDs.make(), operation: operation, namespace: MetadataName.defaultNamespace, actor: "worker")
-    context.setInitialMetadata([MetadataName.requestID: call.requestID])
+    context.setInitialMetadata([MetadataName.requestID: call.requestID.description])
     guard let tokens, context.peer.isNetwork else { return call }
     let entry = try authenticate(context, tokens, call)
     guard entry.role.allows(.worker) else { throw call.roleTooLow(entry.role, needed: .worker) }

@@ -60,7 +60,7 @@ extension BatchesServer {
     if fields.contains(.batchConfiguration) { response.batchConfiguration = BatchConfiguration(batch.specification) }
     if fields.contains(.metadata) {
       var metadata = ResponseMetadata()
-      metadata.requestID = call.requestID
+      metadata.requestID = call.requestID.description
       metadata.apiVersion = Self.apiVersion
       metadata.cacheTtl = Self.cacheSeconds(batch.status)
       // Every answer is made anew, so all of it is left.

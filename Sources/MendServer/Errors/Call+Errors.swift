@@ -123,9 +123,9 @@ extension Call {
   ) -> RPCError {
     let all =
       [.errorInfo(reason: reason, values: values)] + details
-      + [.requestInfo(requestID)]
+      + [.requestInfo(requestID.description)]
     return RPCError(
-      code, message, details: ErrorDetail.status(code, message, all), metadata: [MetadataName.requestID: requestID])
+      code, message, details: ErrorDetail.status(code, message, all), metadata: [MetadataName.requestID: requestID.description])
   }
 }
 
