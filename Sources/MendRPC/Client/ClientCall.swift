@@ -18,6 +18,7 @@ final class ClientCall: @unchecked Sendable {
   private let takesOneResponse: Bool
   private let maxResponseBytes: Int
 
+  var isStarted = false
   var handle: StreamHandle?
   private(set) var outcome: Result<Void, RPCError>?
   private var initial = Metadata()

@@ -92,9 +92,18 @@ public final class ClientConnection: RPCChannel {
     let shared = Shared()
     let loop = (group ?? MultiThreadedEventLoopGroup.singleton).next()
     let bootstrap = ClientBootstrap(group: loop).connectTimeout(TimeAmount(configuration.connectTimeout))
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          if let tls {
+            try channel.pipeline.syncOperations.addHandler(
+              NIOSSLClientHandler(context: tls, serverHostname: Self.serverName(address, configuration)))
+          }
+          try channel.pipeline.syncOperations.addHandler(
+            ClientHandler(channel, address, configuration) { shared.enter($0) })
+        }
+      }
     let handler: ClientHandler
     do {
-      // Added once the channel is connected: what it has to say first is then sent at once.
       let channel =
         switch address {
         case .tcp(let host, let port):
@@ -102,15 +111,7 @@ public final class ClientConnection: RPCChannel {
         case .unix(let path):
           try await bootstrap.connect(unixDomainSocketPath: path).get()
         }
-      handler = try await loop.submit {
-        if let tls {
-          try channel.pipeline.syncOperations.addHandler(
-            NIOSSLClientHandler(context: tls, serverHostname: Self.serverName(address, configuration)))
-        }
-        let handler = try ClientHandler(channel, address, configuration) { shared.enter($0) }
-        try channel.pipeline.syncOperations.addHandler(handler)
-        return handler
-      }.get()
+      handler = try await loop.submit { try channel.pipeline.syncOperations.handler(type: ClientHandler.self) }.get()
     } catch {
       var failure = RPCError(.unavailable, "can't connect to \(address): \(error)")
       failure.isSafeToRetry = true

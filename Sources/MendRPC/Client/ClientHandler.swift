@@ -46,7 +46,8 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   // MARK: Calls
 
   func start(_ call: ClientCall) {
-    guard call.outcome == nil else { return }
+    guard call.outcome == nil, !call.isStarted else { return }
+    call.isStarted = true
     switch phase {
     case .connecting, .ready:
       guard let deadline = call.deadline else { return enqueue(call) }

@@ -13,6 +13,11 @@ final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
   private var spare: [UnownedJob] = []
   private var scheduled = false
   private var draining = false
+  /// Batches in a row that left work behind.
+  private var rounds = 0
+  /// A loop does no I/O while its tasks add tasks. After this many batches in a row it is given the chance, or a
+  /// handler that yields in a circle would keep its own cancellation from arriving.
+  private static let maxRounds = 16
 
   init(_ loop: any EventLoop) {
     self.loop = loop
@@ -34,9 +39,16 @@ final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
   private func schedule() {
     guard !scheduled, !draining else { return }
     scheduled = true
-    loop.execute {
+    let run: @Sendable () -> Void = {
       self.scheduled = false
       self.drain()
+    }
+    if rounds < Self.maxRounds {
+      loop.execute(run)
+    } else {
+      rounds = 0
+      // Long enough not to be due again before the loop has looked.
+      loop.scheduleTask(in: .microseconds(50), run)
     }
   }
 
@@ -49,6 +61,7 @@ final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
     for job in spare { unsafe job.runSynchronously(on: executor) }
     spare.removeAll(keepingCapacity: true)
     draining = false
+    rounds = queue.isEmpty ? 0 : rounds + 1
     if !queue.isEmpty { schedule() }
   }
 }

@@ -1,0 +1,162 @@
+import Foundation
+import MendRPC
+import Synchronization
+import Testing
+
+/// The methods that the tests' servers answer.
+enum Methods {
+  static func method(_ name: String, _ shape: CallShape) -> MethodDescriptor {
+    MethodDescriptor(service: "test.Service", method: name, shape: shape)
+  }
+
+  static let echo = method("Echo", .unary)
+  static let inlineEcho = method("InlineEcho", .unary)
+  static let fail = method("Fail", .unary)
+  static let wait = method("Wait", .unary)
+  static let count = method("Count", .serverStreaming)
+  static let sum = method("Sum", .clientStreaming)
+  static let chat = method("Chat", .bidirectional)
+  static let firstOnly = method("FirstOnly", .clientStreaming)
+}
+
+/// What the handlers of one test saw.
+final class Witness: Sendable {
+  let written = Mutex(0)
+  let waiting = Mutex(0)
+  let cancelled = Mutex(0)
+  let isReleased = Mutex(false)
+
+  func waitUntilReleasedOrCancelled() async throws(RPCError) {
+    waiting.withLock { $0 += 1 }
+    while !isReleased.withLock({ $0 }) {
+      if Task.isCancelled {
+        cancelled.withLock { $0 += 1 }
+        throw RPCError(.cancelled, "the handler was cancelled")
+      }
+      await Task.yield()
+    }
+  }
+}
+
+func makeRouter(_ witness: Witness) -> Router {
+  var router = Router()
+  router.inlineUnary(Methods.inlineEcho) { (payload, _, out) throws(RPCError) in
+    out += payload.withUnsafeBytes { Array($0) }
+  }
+  router.unary(Methods.echo) { (request: RawMessage, context) async throws(RPCError) -> RawMessage in
+    context.setInitialMetadata(["initial": "yes"])
+    var trailing = Metadata()
+    for field in context.metadata {
+      switch field.value {
+      case .text(let text): trailing.add(text, for: field.name)
+      case .binary(let bytes): trailing.addBinary(bytes, for: field.name)
+      }
+    }
+    if let identity = context.identity { trailing["identity"] = "\(identity.subject)@\(identity.namespace)" }
+    context.setTrailingMetadata(trailing)
+    return request
+  }
+  router.unary(Methods.fail) { (request: RawMessage, _) async throws(RPCError) -> RawMessage in
+    throw RPCError(.failedPrecondition, "50 % grün\n", details: [8, 9, 255], metadata: ["why": "because"])
+  }
+  router.unary(Methods.wait) { (request: RawMessage, _) async throws(RPCError) -> RawMessage in
+    try await witness.waitUntilReleasedOrCancelled()
+    return request
+  }
+  router.serverStreaming(Methods.count) {
+    (request: RawMessage, writer: ResponseWriter<RawMessage>, _) async throws(RPCError) in
+    let count = Int(String(decoding: request.bytes, as: UTF8.self)) ?? 0
+    let message = RawMessage([UInt8](repeating: 7, count: 1000))
+    for _ in 0..<count {
+      try await writer.write(message)
+      witness.written.withLock { $0 += 1 }
+    }
+  }
+  router.clientStreaming(Methods.sum) { (requests: RequestStream<RawMessage>, _) async throws(RPCError) -> RawMessage in
+    var sum = 0
+    for try await request in requests { sum += request.bytes.count }
+    return RawMessage(Array(String(sum).utf8))
+  }
+  router.clientStreaming(Methods.firstOnly) {
+    (requests: RequestStream<RawMessage>, _) async throws(RPCError) -> RawMessage in
+    for try await request in requests { return request }
+    throw RPCError(.invalidArgument, "no request")
+  }
+  router.bidirectional(Methods.chat) {
+    (requests: RequestStream<RawMessage>, writer: ResponseWriter<RawMessage>, _) async throws(RPCError) in
+    for try await request in requests { try await writer.write(request) }
+  }
+  return router
+}
+
+/// A server on a free port and a connection to it, both ended after `body`.
+func withServer(
+  _ witness: Witness = Witness(), server change: (inout ServerConfiguration) -> Void = { _ in },
+  client changeClient: (inout ClientConfiguration) -> Void = { _ in },
+  _ body: (ClientConnection, RPCServer) async throws -> Void
+) async throws {
+  var configuration = ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: 0)])
+  change(&configuration)
+  let server = RPCServer(router: makeRouter(witness), configuration: configuration)
+  let addresses = try await server.start()
+  var clientConfiguration = ClientConfiguration()
+  changeClient(&clientConfiguration)
+  do {
+    let client = try await ClientConnection.connect(
+      to: try #require(addresses.first?.serverAddress), configuration: clientConfiguration)
+    do {
+      try await body(client, server)
+    } catch {
+      await client.close()
+      throw error
+    }
+    await client.close()
+  } catch {
+    await server.shutdown(gracePeriod: .zero)
+    throw error
+  }
+  await server.shutdown(gracePeriod: .zero)
+}
+
+extension PeerAddress {
+  var serverAddress: ServerAddress? {
+    switch self {
+    case .inet(let host, let port): .tcp(host: host, port: port)
+    case .unix(let path): .unix(path: path)
+    case .inProcess: nil
+    }
+  }
+}
+
+/// Waits until a condition holds; false when it doesn't within ten seconds.
+func eventually(_ condition: () -> Bool) async -> Bool {
+  let deadline = ContinuousClock.now + .seconds(10)
+  while !condition() {
+    guard ContinuousClock.now < deadline else { return false }
+    await Task.yield()
+  }
+  return true
+}
+
+/// The status that a call ends with.
+func status<R>(_ body: () async throws(RPCError) -> R) async -> RPCError? {
+  do {
+    _ = try await body()
+    return nil
+  } catch {
+    return error
+  }
+}
+
+struct TemporaryDirectory: ~Copyable {
+  let path: String
+
+  init() throws {
+    path = NSTemporaryDirectory() + "mend-rpc-" + UUID().uuidString.prefix(8)
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit {
+    try? FileManager.default.removeItem(atPath: path)
+  }
+}
