@@ -16,11 +16,15 @@ extension Core {
   ) throws(Refusal) {
     let key = try key(of: batchID, command.namespace)
     try check(scope, on: key)
+    let isRepeated = try earlierAnswer(to: command) != nil
     if let place = cancels.firstIndex(where: { $0.batch == key && $0.scope == scope }) {
+      if cancels[place].calls.count >= limits.callsPerCancel {
+        throw .exhausted(limit: "calls_per_cancel", "too many calls wait for this cancel", retryAfter: .seconds(5))
+      }
+      if !isRepeated { remember(command, batchID: batchID, reply: nil) }
       cancels[place].calls.append(call)
       return
     }
-    let isRepeated = try earlierAnswer(to: command) != nil
     if cancels.count >= limits.waitingCancels {
       throw .exhausted(limit: "waiting_cancels", "too many cancels are under way", retryAfter: .seconds(5))
     }
@@ -59,7 +63,8 @@ extension Core {
   /// The intent, for every job and tier in scope; then the signals go out.
   private mutating func intend(_ scope: CancelScope, _ attempts: [AttemptKey], grace: Duration, on key: BatchKey) {
     let tiers = self.tiers(in: scope, of: key)
-    if case .job = scope {} else {
+    if case .job = scope {
+    } else {
       for tier in tiers where batches[key]?.tiers[tier].status == .running {
         record(.tierStatusChanged(tier: tier, .running, reason: Tier.cancelRequestedReason), on: key)
       }
@@ -133,7 +138,9 @@ extension Core {
   private func endedAttempts(in scope: CancelScope, of key: BatchKey) -> [AttemptKey] {
     guard let batch = batches[key] else { return [] }
     return jobs(in: scope, of: key).compactMap { job in
-      guard let state = batch.jobState(job), state.status == .cancelled, let last = state.attempts.last else { return nil }
+      guard let state = batch.jobState(job), state.status == .cancelled, let last = state.attempts.last else {
+        return nil
+      }
       return last.end?.verdict == .cancelled ? AttemptKey(batch: key, job: job, number: last.number) : nil
     }
   }

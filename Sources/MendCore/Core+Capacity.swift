@@ -21,7 +21,7 @@ extension Capacity {
   static let tolerance = 1e-6
 
   private static func figure(_ cpus: Double) -> String {
-    cpus == cpus.rounded() && cpus.magnitude < 1e15 ? String(Int64(cpus)) : String(cpus)
+    Int64(exactly: cpus).map { String($0) } ?? String(cpus)
   }
 }
 

@@ -79,7 +79,8 @@ extension Core {
     guard let job = batches[attempt.batch]?.jobState(attempt.job), job.status == .failed,
       job.attempts.last?.number == attempt.number
     else { return "ended where it still ran" }
-    let retry = RetryAsked(tier: attempt.job.tier, jobs: [attempt.job], overrides: Job.Overrides(), scope: .failed, actor: actor)
+    let retry = RetryAsked(
+      tier: attempt.job.tier, jobs: [attempt.job], overrides: Job.Overrides(), scope: .failed, actor: actor)
     return "ended where it still ran; \(outcome(of: retry, on: attempt.batch))"
   }
 }

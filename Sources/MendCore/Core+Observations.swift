@@ -69,7 +69,9 @@ extension Core {
   }
 
   func launch(of attempt: AttemptKey) -> Launch? {
-    guard let batch = batches[attempt.batch], let index = batch.attemptIndex(attempt.job, attempt.number) else { return nil }
+    guard let batch = batches[attempt.batch], let index = batch.attemptIndex(attempt.job, attempt.number) else {
+      return nil
+    }
     let state = batch.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[index]
     return Launch(
       token: state.token, parameters: state.parameters, timers: batch.extractorSpecification(of: attempt.job).timers)
@@ -103,7 +105,9 @@ extension Core {
   }
 
   private mutating func noteDuplicate(_ attempt: AttemptKey, _ reference: String) {
-    guard batches[attempt.batch]?.contains(attempt.job) == true else { return }
+    guard let current = batches[attempt.batch]?.jobState(attempt.job) else { return }
+    // The current attempt itself, seen under its own name.
+    if let handle = current.current?.handle, handle.reference == reference { return }
     let isKnown = batches[attempt.batch]?.duplicates.contains { $0.reference == reference } ?? true
     let count = batches[attempt.batch]?.duplicates.count ?? 0
     guard !isKnown, count < Batch.duplicatesLimit else { return }

@@ -42,7 +42,9 @@ extension Core {
     if let failed = tier.jobs.first(where: { $0.status == .failed }) {
       return (.failed, "job \(failed.id) failed: \(failed.failure?.message ?? "")")
     }
-    return (.completed, tier.failed.isEmpty ? "all jobs are done" : "all jobs are done; \(tier.failed.count) documents failed")
+    return (
+      .completed, tier.failed.isEmpty ? "all jobs are done" : "all jobs are done; \(tier.failed.count) documents failed"
+    )
   }
 
   /// Hands the tier what every tier before it has done.

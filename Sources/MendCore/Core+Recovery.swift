@@ -1,8 +1,8 @@
 // From the journal back to where it was.
 
 extension Core {
-  /// Folds one batch's whole journal, in order, into a batch; nothing where it is in memory already, or the journal does
-  /// not begin with its creation. No output: the `recovered` event, or the next command, goes on from here.
+  /// Folds one batch's whole journal, in order, into a batch; nothing where it is in memory already, or the journal
+  /// does not begin with its creation. No output: the `recovered` event, or the next command, goes on from here.
   public mutating func restore(_ records: [Record]) {
     guard let first = records.first, batches[first.batch] == nil, var batch = Batch.creating(first) else { return }
     for record in records.dropFirst() { batch.apply(record) }
@@ -65,7 +65,8 @@ extension Core {
   }
 
   private mutating func adopt(_ attempt: AttemptKey) {
-    guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number), let launch = launch(of: attempt)
+    guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number),
+      let launch = launch(of: attempt)
     else { return }
     let (tier, job) = (attempt.job.tier, attempt.job.index)
     batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = turn.now

@@ -73,7 +73,9 @@ extension Core {
       throw .precondition("batch \(id) was cancelled before it was submitted", todo: "create another batch")
     }
     if let running = batch.tiers.first(where: { $0.status == .running }) {
-      let todo = running.cancelRequested ? "wait for its cancel" : "cancel tier \(running.number), or wait for its end"
+      let todo =
+        running.cancelRequested
+        ? "wait for its cancel" : "heal it where it is stuck, cancel tier \(running.number), or wait for its end"
       throw .precondition("tier \(running.number) is running", todo: todo)
     }
     if let before = batch.tiers[..<tier].first(where: { $0.status != .completed }) {

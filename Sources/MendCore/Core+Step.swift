@@ -16,8 +16,8 @@ struct Turn {
 extension Core {
   /// Takes one event in: decides, applies what was decided, and says what is to be made durable and then done.
   ///
-  /// Instants do not run backwards from step to step. Every fact is applied to its batch before this returns, so a driver
-  /// that cannot commit `writes` must stop: the core is ahead of what is durable.
+  /// Instants do not run backwards from step to step. Every fact is applied to its batch before this returns, so a
+  /// driver that cannot commit `writes` must stop: the core is ahead of what is durable.
   public mutating func step(_ event: Event, at now: Instant) -> Output {
     turn.now = now
     turn.output = Output()

@@ -1,4 +1,5 @@
-// What time alone brings about. Start, heartbeat and progress only raise a suspicion; run and batch timers end attempts.
+// What time alone brings about. Start, heartbeat and progress only raise a suspicion; run and batch timers end
+// attempts.
 
 extension Core {
   /// Everything that is due. Deadlines are reminders: what they were set for is looked at again.
@@ -74,11 +75,13 @@ extension Core {
     else { return }
     let state = job.attempts[place]
     if case .running = state.state, let run = state.parameters.runTimeout,
-      (state.startedAt ?? state.intendedAt) + run <= turn.now {
+      (state.startedAt ?? state.intendedAt) + run <= turn.now
+    {
       askToEnd(attempt, .runTimeout, grace: limits.defaultGrace)
       return
     }
-    let stalled = if case .stalled = batch.look(at: state, of: job, at: turn.now) { batch.status == .running } else { false }
+    let stalled =
+      if case .stalled = batch.look(at: state, of: job, at: turn.now) { batch.status == .running } else { false }
     mark(attempt, place, stalled: stalled, since: state.suspectedSince)
     watch(attempt)
   }

@@ -45,7 +45,8 @@ extension TierSpecification {
       let path = "\(path).extractors[\(number)]"
       try extractor.validate(path, limits: limits)
       if !names.insert(extractor.name).inserted {
-        throw .invalid(field: "\(path).extractor_name", rule: "is a duplicate of another in its tier: \(extractor.name)")
+        throw .invalid(
+          field: "\(path).extractor_name", rule: "is a duplicate of another in its tier: \(extractor.name)")
       }
     }
   }
@@ -84,7 +85,8 @@ extension RetryRule {
   fileprivate func validate(_ path: String) throws(Refusal) {
     if let category, let cause, cause.category != category {
       throw .invalid(
-        field: "\(path).cause", rule: "\(cause.rawValue) is of category \(cause.category.rawValue), not \(category.rawValue)"
+        field: "\(path).cause",
+        rule: "\(cause.rawValue) is of category \(cause.category.rawValue), not \(category.rawValue)"
       )
     }
     if !(0...ValueLimit.retryAttempts).contains(maxAttempts) {

@@ -43,7 +43,8 @@ extension Core {
   /// Late results are refused and kept as evidence, so many of them as make the point.
   private mutating func noteStaleReport(of attempt: AttemptKey) {
     guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return }
-    let known = batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].staleReports ?? 0
+    let known =
+      batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].staleReports ?? 0
     guard known < limits.staleReportsPerAttempt else { return }
     record(.staleReport(attempt.job, number: attempt.number), on: attempt.batch)
   }

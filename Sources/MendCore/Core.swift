@@ -82,8 +82,9 @@ public struct Limits: Hashable, Sendable {
   public var claimRetryBusy: Duration = .milliseconds(200)
   /// Late reports of one attempt that are recorded; more are refused all the same.
   public var staleReportsPerAttempt = 1000
-  /// Calls that wait for cancels at once.
+  /// Cancels that wait for their attempts at once, and calls that wait for one of them.
   public var waitingCancels = 1000
+  public var callsPerCancel = 1000
 
   public init() {}
 }

@@ -54,7 +54,8 @@ extension Core {
       attempt.end.map { $0.cause == cause && rules.first { $0.matches(cause, attempt.end?.exit) } == rule } ?? false
     }
     if earlier >= rule.maxAttempts {
-      return .fail(rule.maxAttempts == 0 ? "its rule allows no retry" : "after \(earlier) retries for \(cause.rawValue)")
+      return .fail(
+        rule.maxAttempts == 0 ? "its rule allows no retry" : "after \(earlier) retries for \(cause.rawValue)")
     }
     var retry = RetryDecision.Retry(
       backoff: rule.backoff(after: earlier), memoryBytes: nil,
@@ -72,7 +73,8 @@ extension Core {
   /// From the limit, or the measured peak where that was higher; nil when the ceiling leaves nothing to raise.
   private func raisedMemory(from limit: Int64, _ exit: ExitRecord?, by rule: RetryRule) -> Int64? {
     let base = Double(max(limit, exit?.peakMemoryBytes ?? 0))
-    let ceiling = rule.memoryCeilingBytes > 0 ? min(rule.memoryCeilingBytes, capacity.memoryBytes) : capacity.memoryBytes
+    let ceiling =
+      rule.memoryCeilingBytes > 0 ? min(rule.memoryCeilingBytes, capacity.memoryBytes) : capacity.memoryBytes
     let raised = min(ceiling, Int64(min(base * rule.memoryFactor, 9e18)))
     return raised > limit ? raised : nil
   }

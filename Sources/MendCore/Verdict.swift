@@ -76,10 +76,13 @@ extension EndAccount {
   /// Somebody else's SIGKILL. Near the limit it was the kernel's, most likely.
   private static func killed(_ exit: ExitRecord, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
     let isNearLimit = exit.memoryLimitBytes > 0 && exit.peakMemoryBytes >= exit.memoryLimitBytes / 10 * 9
-    let values = ["memory_limit_bytes": String(exit.memoryLimitBytes), "peak_memory_bytes": String(exit.peakMemoryBytes)]
+    let values = [
+      "memory_limit_bytes": String(exit.memoryLimitBytes), "peak_memory_bytes": String(exit.peakMemoryBytes),
+    ]
     if isNearLimit {
       evidence.append(
-        Evidence("SIGKILL came at nine tenths of the memory limit or more", by: .supervisor, at: exit.at, values: values))
+        Evidence(
+          "SIGKILL came at nine tenths of the memory limit or more", by: .supervisor, at: exit.at, values: values))
       return .failed(.oom, .medium)
     }
     evidence.append(
@@ -102,7 +105,7 @@ extension EndAccount {
     if !exit.lastStderrLine.isEmpty { values["last_stderr_line"] = exit.lastStderrLine }
     if exit.memoryLimitExceeded {
       return Evidence(
-        "its processes held \(exit.peakMemoryBytes) bytes, beyond the limit of \(exit.memoryLimitBytes), and were ended",
+        "its processes held \(exit.peakMemoryBytes) bytes, beyond the limit of \(exit.memoryLimitBytes); it was ended",
         by: .supervisor, at: exit.at, values: values)
     }
     switch exit.termination {
@@ -134,7 +137,8 @@ extension AttemptEnd {
       let tail = exit.map { $0.lastStderrLine.isEmpty ? "" : ": \($0.lastStderrLine)" } ?? ""
       return (evidence.first?.observed ?? cause.rawValue) + tail
     default:
-      return evidence.first { $0.observer == .executor }?.observed ?? evidence.last { $0.observer != .supervisor }?.observed
+      return evidence.first { $0.observer == .executor }?.observed ?? evidence.last { $0.observer != .supervisor }?
+        .observed
         ?? cause.rawValue
     }
   }

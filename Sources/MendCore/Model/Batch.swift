@@ -41,7 +41,8 @@ public struct Batch: Hashable, Sendable {
 
   /// Set while the executor of its attempts cannot be asked. Not journaled.
   public var outage: ExecutorOutage?
-  /// Launches seen that are not a job's current attempt, at most `duplicatesLimit`. Not journaled: executors say it again.
+  /// Launches seen that are not a job's current attempt, at most `duplicatesLimit`. Not journaled: executors say it
+  /// again.
   public var duplicates: [DuplicateLaunch]
 
   public static let duplicatesLimit = 64
@@ -79,7 +80,8 @@ public struct Tier: Hashable, Sendable {
   public var startedAt: Instant?
   public var completedAt: Instant?
   public var lastActivityAt: Instant?
-  /// A cancel of the whole tier (or batch) was asked for and is under way: its outcome is CANCELLED whatever its jobs did.
+  /// A cancel of the whole tier (or batch) was asked for and is under way: its outcome is CANCELLED whatever its jobs
+  /// did.
   public var cancelRequested: Bool
 
   /// The reason of a `tierStatusChanged` that leaves the status as it is and sets `cancelRequested`.
@@ -128,32 +130,41 @@ public struct StateChange: Hashable, Sendable {
 }
 
 /// First claim and last settlement of documents, as milliseconds since the batch was created; 0 is never.
+///
+/// In chunks: while a reader holds a copy, a change costs one chunk, not the batch.
 public struct DocumentTimes: Hashable, Sendable {
-  public private(set) var started: [UInt32] = []
-  public private(set) var settled: [UInt32] = []
+  private var started = Chunks()
+  private var settled = Chunks()
 
   public init() {}
 
   public mutating func claim(_ position: Int, offset: Int64) {
-    Self.grow(&started, to: position)
     if started[position] == 0 { started[position] = Self.clamp(offset) }
   }
 
-  public mutating func settle(_ position: Int, offset: Int64) {
-    Self.grow(&settled, to: position)
-    settled[position] = Self.clamp(offset)
-  }
+  public mutating func settle(_ position: Int, offset: Int64) { settled[position] = Self.clamp(offset) }
 
-  public func startedOffset(_ position: Int) -> Int64? { Self.value(started, position) }
-  public func settledOffset(_ position: Int) -> Int64? { Self.value(settled, position) }
+  public func startedOffset(_ position: Int) -> Int64? { Self.value(started[position]) }
+  public func settledOffset(_ position: Int) -> Int64? { Self.value(settled[position]) }
 
-  private static func grow(_ array: inout [UInt32], to position: Int) {
-    if position >= array.count {
-      array.append(contentsOf: repeatElement(0, count: max(position + 1, array.count * 2) - array.count))
-    }
-  }
   private static func clamp(_ offset: Int64) -> UInt32 { UInt32(clamping: max(1, offset)) }
-  private static func value(_ array: [UInt32], _ position: Int) -> Int64? {
-    position < array.count && array[position] != 0 ? Int64(array[position]) : nil
+  private static func value(_ stored: UInt32) -> Int64? { stored == 0 ? nil : Int64(stored) }
+
+  private struct Chunks: Hashable {
+    private static let size = 1024
+    private var chunks: [[UInt32]] = []
+
+    subscript(position: Int) -> UInt32 {
+      get {
+        let chunk = position / Self.size
+        return chunk < chunks.count && !chunks[chunk].isEmpty ? chunks[chunk][position % Self.size] : 0
+      }
+      set {
+        let chunk = position / Self.size
+        if chunk >= chunks.count { chunks.append(contentsOf: repeatElement([], count: chunk + 1 - chunks.count)) }
+        if chunks[chunk].isEmpty { chunks[chunk] = Array(repeating: 0, count: Self.size) }
+        chunks[chunk][position % Self.size] = newValue
+      }
+    }
   }
 }

@@ -1,7 +1,7 @@
 /// A set of document positions (0 ..< the batch's documents), one bit each, with its size kept.
 ///
-/// A million documents are 125 KB, and ten neighbours anywhere among them are one or two words: only the span between the
-/// first and the last word in use is stored. Copies share storage until one of them changes.
+/// A million documents are 125 KB, and ten neighbours anywhere among them are one or two words: only the span between
+/// the first and the last word in use is stored. Copies share storage until one of them changes.
 public struct DocumentSet: Hashable, Sendable {
   private var words: [UInt64] = []
   /// The word index that `words[0]` stands for.

@@ -59,10 +59,13 @@ struct StepCancelTests {
     harness.run()
     _ = harness.ask(.cancel(batchID: "b", .batch, grace: .zero))
     let first = CallID(harness.callCount)
-    _ = harness.ask(.cancel(batchID: "b", .batch, grace: .zero))
+    _ = harness.ask(.cancel(batchID: "b", .batch, grace: .zero), key: "second")
     let second = CallID(harness.callCount)
+    #expect(harness.ends.isEmpty)
     harness.end(.signalled(15), receipt: receipt)
-    #expect(harness.answer(to: first) == harness.answer(to: second) && harness.answer(to: first).isSuccess)
+    let answer = harness.answer(to: first)
+    #expect(answer == harness.answer(to: second) && answer.isSuccess)
+    #expect(harness.ask(.cancel(batchID: "b", .batch, grace: .zero), key: "second") == answer)
   }
 
   @Test("What is not gone in time is named; the ending goes on, and the end counts when it comes")

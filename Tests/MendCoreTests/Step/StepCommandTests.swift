@@ -146,8 +146,9 @@ struct StepCommandTests {
       return
     }
     _ = harness.ask(.createBatch(batchID: "b", specification(), documents: []))
-    guard case .failure(.exhausted("live_batches", _, .some)) = harness.ask(
-      .createBatch(batchID: "c", specification(), documents: []))
+    guard
+      case .failure(.exhausted("live_batches", _, .some)) = harness.ask(
+        .createBatch(batchID: "c", specification(), documents: []))
     else {
       Issue.record("not bounded")
       return

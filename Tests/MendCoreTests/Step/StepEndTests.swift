@@ -112,14 +112,16 @@ struct StepEndTests {
     #expect(harness.batch.status == .failed)
   }
 
-  @Test("Evidence has a rank, and each cause its confidence", arguments: [
-    (ExitRecord.Termination.exited(1), FailureCause.exitCode, Confidence.high),
-    (.exited(127), .entrypointNotFound, .medium), (.exited(126), .entrypointNotFound, .medium),
-    (.exited(137), .oom, .low), (.signalled(11), .signal, .high), (.signalled(9), .signal, .low),
-    (.notStarted("ENOENT: No such file or directory"), .entrypointNotFound, .high),
-    (.notStarted("ENOMEM: out of memory"), .environmentSetup, .high),
-    (.unknown("the supervisor was killed"), .orphaned, .medium),
-  ])
+  @Test(
+    "Evidence has a rank, and each cause its confidence",
+    arguments: [
+      (ExitRecord.Termination.exited(1), FailureCause.exitCode, Confidence.high),
+      (.exited(127), .entrypointNotFound, .medium), (.exited(126), .entrypointNotFound, .medium),
+      (.exited(137), .oom, .low), (.signalled(11), .signal, .high), (.signalled(9), .signal, .low),
+      (.notStarted("ENOENT: No such file or directory"), .entrypointNotFound, .high),
+      (.notStarted("ENOMEM: out of memory"), .environmentSetup, .high),
+      (.unknown("the supervisor was killed"), .orphaned, .medium),
+    ])
   func verdicts(_ termination: ExitRecord.Termination, _ cause: FailureCause, _ confidence: Confidence) {
     var harness = Harness()
     harness.submit([tier(extractor(retry: [RetryRule(action: .fail)]))])
@@ -150,7 +152,8 @@ struct StepEndTests {
       .ended(attempt, exit, nil), .lost(attempt, message: "gone"), .started(attempt),
       .launchFailed(attempt, .nodeFailure, message: "x"),
       .started(AttemptKey(batch: harness.key, job: JobID(tier: 3, index: 0), number: 1)),
-      .ended(AttemptKey(batch: BatchKey(namespace: "x", batchID: "y"), job: JobID(tier: 0, index: 0), number: 1), exit, nil),
+      .ended(
+        AttemptKey(batch: BatchKey(namespace: "x", batchID: "y"), job: JobID(tier: 0, index: 0), number: 1), exit, nil),
     ] {
       harness.see(observation)
       #expect(harness.output.writes.isEmpty)

@@ -30,7 +30,9 @@ struct Invariants {
         retried.formUnion(jobs.map(\.job))
         for job in jobs { committed[key]?[job.job]?.subtract(job.reopened) }
       case .tierStarted(let tier, let handed):
-        for job in (committed[key] ?? [:]).keys where job.tier == tier { committed[key]?[job]?.formIntersection(handed) }
+        for job in (committed[key] ?? [:]).keys where job.tier == tier {
+          committed[key]?[job]?.formIntersection(handed)
+        }
       case .documentsCommitted(let job, _, let positions):
         for position in positions {
           if !committed[key, default: [:]][job, default: DocumentSet()].insert(position) {
@@ -55,7 +57,8 @@ struct Invariants {
   static func broken(_ batch: Batch) -> String? {
     let progress = batch.progress()
     if progress.completed + progress.failed + progress.pending + progress.processing != batch.documents.count
-      || min(progress.completed, progress.failed, progress.pending, progress.processing) < 0 {
+      || min(progress.completed, progress.failed, progress.pending, progress.processing) < 0
+    {
       return "the counts do not add up: \(progress)"
     }
     var processing: [Int: Int] = [:]
@@ -99,7 +102,9 @@ struct Invariants {
       }
       if job.current == nil && !job.processing.isEmpty { return "\(job.id): in process by nobody" }
       if job.status.isFinal && job.current != nil { return "\(job.id): it is over, and its attempt is not" }
-      if job.attempts.enumerated().contains(where: { $0.offset + 1 != $0.element.number }) { return "\(job.id): numbers" }
+      if job.attempts.enumerated().contains(where: { $0.offset + 1 != $0.element.number }) {
+        return "\(job.id): numbers"
+      }
       failed.formUnion(job.failed)
     }
     if failed != tier.failed { return "failed" }

@@ -59,7 +59,8 @@ struct StepRetryTests {
   @Test("The first rule that matches decides: exit codes, categories, ignore")
   func rules() {
     let rules = [
-      RetryRule(exitCodes: [7], action: .ignore), RetryRule(category: .pipeline, action: .retry, maxAttempts: 1, backoff: .zero),
+      RetryRule(exitCodes: [7], action: .ignore),
+      RetryRule(category: .pipeline, action: .retry, maxAttempts: 1, backoff: .zero),
     ]
     var harness = Harness()
     harness.submit([tier(extractor(retry: rules))], documents: 2)
@@ -172,8 +173,9 @@ struct StepRetryTests {
     harness.end(.exited(1))
     #expect(harness.ask(.retry(batchID: "b", tier: 1, jobs: [], plain, .failed)).isPrecondition)
     #expect(harness.ask(.retry(batchID: "b", tier: 0, jobs: [], .init(cpus: 99), .failed)).isPrecondition)
-    #expect(harness.ask(.retry(batchID: "b", tier: 0, jobs: [], .init(priority: 101), .failed))
-      == .failure(.invalid(field: "priority", rule: "must be 0 to 100")))
+    #expect(
+      harness.ask(.retry(batchID: "b", tier: 0, jobs: [], .init(priority: 101), .failed))
+        == .failure(.invalid(field: "priority", rule: "must be 0 to 100")))
     #expect(harness.batch.status == .failed)
   }
 

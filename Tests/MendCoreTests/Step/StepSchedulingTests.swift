@@ -38,8 +38,11 @@ struct StepSchedulingTests {
     var other = gpu
     other.name = "h"
     harness.submit([tier(gpu, other)], id: "g")
-    #expect(harness.launches.isEmpty || harness.core.batches[BatchKey(namespace: "default", batchID: "g")]!.tiers[0].jobs
-      .filter { $0.current != nil }.count == 1)
+    #expect(
+      harness.launches.isEmpty
+        || harness.core.batches[BatchKey(namespace: "default", batchID: "g")]!.tiers[0].jobs
+          .filter { $0.current != nil }.count == 1
+    )
   }
 
   @Test("A small job may pass a big one that waits, for a while only")

@@ -161,6 +161,8 @@ struct StepTimerTests {
     var harness = Harness()
     harness.submit([tier(extractor())])
     harness.run()
+    harness.see(.duplicate(harness.attempt(), reference: "ref-\(harness.attempt())"))
+    #expect(harness.batch.duplicates.isEmpty)
     harness.see(.duplicate(harness.attempt(), reference: "pid-9"))
     harness.see(.duplicate(harness.attempt(), reference: "pid-9"))
     #expect(harness.batch.duplicates.count == 1)

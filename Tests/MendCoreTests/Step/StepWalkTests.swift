@@ -3,7 +3,8 @@ import Testing
 
 @Suite("Random walks")
 struct StepWalkTests {
-  @Test("Whatever happens, the invariants hold, the journal folds to the state, and everything comes to an end",
+  @Test(
+    "Whatever happens, the invariants hold, the journal folds to the state, and everything comes to an end",
     arguments: Array(UInt64(1)...12))
   func walk(_ seed: UInt64) {
     var walk = RandomWalk(seed: seed)
@@ -127,7 +128,8 @@ private struct RandomWalk {
     guard let batch = someBatch(), let tier = batch.tiers.randomElement(using: &generator),
       let job = tier.jobs.randomElement(using: &generator)
     else { return }
-    let scope: CancelScope = [.batch, .tier(tier.number), .job(job.id), .job(job.id), .job(job.id)].randomElement(using: &generator)!
+    let scope: CancelScope = [.batch, .tier(tier.number), .job(job.id), .job(job.id), .job(job.id)].randomElement(
+      using: &generator)!
     ask(.cancel(batchID: batch.key.batchID, scope, grace: .seconds(1)))
   }
 
@@ -167,7 +169,8 @@ private struct RandomWalk {
 
   private mutating func report(_ job: Job) -> WorkerRequest.Report {
     var report = WorkerRequest.Report()
-    let unclaimed = Int.random(in: 0..<6, using: &generator) == 0 ? job.assigned.shuffled(using: &generator).prefix(1) : []
+    let unclaimed =
+      Int.random(in: 0..<6, using: &generator) == 0 ? job.assigned.shuffled(using: &generator).prefix(1) : []
     for position in Array(job.processing) + unclaimed {
       switch Int.random(in: 0..<8, using: &generator) {
       case 0..<3: report.completed.append("d\(position)")
@@ -184,7 +187,9 @@ private struct RandomWalk {
   /// Sometimes of an attempt that is long over.
   private mutating func observe() {
     guard let batch = someBatch(), let job = batch.tiers.flatMap(\.jobs).randomElement(using: &generator),
-      let attempt = (Bool.random(using: &generator) ? job.current ?? job.attempts.last : job.attempts.randomElement(using: &generator))
+      let attempt =
+        (Bool.random(using: &generator)
+          ? job.current ?? job.attempts.last : job.attempts.randomElement(using: &generator))
     else { return }
     let name = AttemptKey(batch: batch.key, job: job.id, number: attempt.number)
     switch Int.random(in: 0..<24, using: &generator) {
@@ -198,7 +203,8 @@ private struct RandomWalk {
         .exited(0), .exited(0), .exited(1), .exited(137), .signalled(9), .signalled(15), .unknown("?"),
       ]
       let exit = ExitRecord(
-        termination: terminations.randomElement(using: &generator) ?? .exited(0), at: harness.now, peakMemoryBytes: 1100,
+        termination: terminations.randomElement(using: &generator) ?? .exited(0), at: harness.now,
+        peakMemoryBytes: 1100,
         memoryLimitBytes: 1000, memoryLimitExceeded: Int.random(in: 0..<5, using: &generator) == 0)
       step(.observation(.ended(name, exit, EndReceipt(processes: 1, how: "SIGTERM"))))
     }
@@ -244,7 +250,10 @@ private struct RandomWalk {
         step(.observation(.ended(name, exit, EndReceipt(processes: 0, how: "exited"))))
       }
       if round > 5 && live.isEmpty && unanswered.isEmpty
-        && harness.core.batches.values.allSatisfy({ $0.status.isFinal || $0.status == .created }) { break }
+        && harness.core.batches.values.allSatisfy({ $0.status.isFinal || $0.status == .created })
+      {
+        break
+      }
     }
     checkFolds()
   }

@@ -32,7 +32,11 @@ struct StepWorkerTests {
     var harness = Harness()
     harness.submit([tier(extractor())])
     let intents = harness.output.writes.compactMap { write -> Int? in
-      if case .record(let record) = write, case .attemptIntended(_, let number, _, _) = record.fact { number } else { nil }
+      if case .record(let record) = write, case .attemptIntended(_, let number, _, _) = record.fact {
+        number
+      } else {
+        nil
+      }
     }
     #expect(intents == [1])
     #expect(harness.launches.map(\.number) == [1])
