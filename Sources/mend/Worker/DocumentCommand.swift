@@ -36,6 +36,8 @@ final class DocumentCommands: Sendable {
     }
   }
 
+  var isRunning: Bool { groups.withLock { !$0.isEmpty } }
+
   /// Sends a signal to every running command, with all that stayed in its process group.
   func signalAll(_ signal: Int32) {
     groups.withLock { groups in

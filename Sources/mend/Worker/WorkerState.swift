@@ -3,7 +3,7 @@ import MendAPI
 /// What the built-in worker decides: a pure step from what happened to what is to be done. Time is an argument.
 ///
 /// Documents that are claimed when an attempt dies are failed with it. So at first one is claimed a free slot, and only as
-/// documents go well a few ahead, at most as many as take `aheadSeconds`: quick commands then don't wait for claims.
+/// documents go well a few ahead, where commands are quick: they then don't wait for claims.
 /// Results are kept until the server has taken them; while it is away work goes on until the claimed documents are done.
 struct WorkerState {
   enum Event: Sendable {
@@ -56,7 +56,8 @@ struct WorkerState {
     /// Nothing is silent for longer.
     var heartbeatSeconds: Double
     var claimMaximum = 1000
-    /// Work that is claimed ahead at most.
+    /// Claimed ahead at most, for each slot, and as work of so many seconds.
+    var aheadPerSlot = 2
     var aheadSeconds = 0.2
     /// Documents that have to go well before one more is claimed ahead.
     var documentsPerAhead = 16
@@ -199,9 +200,9 @@ struct WorkerState {
   /// How many documents to ask for now; nil where there are enough.
   private var claimSize: Int? {
     let held = running + queue.count
-    let quick = meanSeconds > 0 ? Int(min(1e6, Double(limits.slots) * limits.aheadSeconds / meanSeconds)) : 0
-    let ahead = min(quick, documentsDone / limits.documentsPerAhead)
-    let isLow = held < limits.slots || (ahead >= limits.slots && queue.count * 4 <= ahead)
+    let perSlot = meanSeconds > 0 ? min(Double(limits.aheadPerSlot), limits.aheadSeconds / meanSeconds) : 0
+    let ahead = min(Int(perSlot * Double(limits.slots)), documentsDone / limits.documentsPerAhead)
+    let isLow = held < limits.slots || (ahead > 0 && queue.count * 4 <= ahead)
     let wanted = min(limits.claimMaximum, limits.slots + ahead - held)
     return isLow && wanted > 0 ? wanted : nil
   }

@@ -1,0 +1,133 @@
+import MendAPI
+import MendClient
+import MendProtobuf
+import MendRPC
+import Testing
+
+@Suite("Calls")
+struct CallTests {
+  @Test("A change without a key gets one, and keeps it when it is sent again")
+  func keys() async throws {
+    let seen = Seen<String>()
+    var router = Router()
+    router.unary(Batches.Methods.retry) { (request: RetryRequest, _) throws(RPCError) -> RetryResponse in
+      guard seen.add(request.idempotencyKey) > 2 else { throw RPCError(.unavailable, "not now") }
+      return RetryResponse()
+    }
+    let server = try await FakeServer(router)
+    let client = MendClient.impatient(server.endpoint)
+    _ = try await client.retry(RetryRequest())
+    #expect(seen.all.count == 3)
+    #expect(Set(seen.all).count == 1)
+    #expect(seen.all[0].count == 32)
+    await client.close()
+    await server.stop()
+  }
+
+  @Test("A claim whose answer may be lost is not made twice")
+  func claims() async throws {
+    let seen = Seen<Int32>()
+    var router = Router()
+    router.unary(Worker.Methods.claimDocuments) {
+      (request: ClaimDocumentsRequest, _) throws(RPCError) -> ClaimDocumentsResponse in
+      seen.add(request.maxDocuments)
+      throw RPCError(.unavailable, "gone")
+    }
+    let server = try await FakeServer(router)
+    let client = MendClient.impatient(server.endpoint)
+    await #expect(throws: MendError.self) { try await client.claimDocuments(token: "t", maximum: 4) }
+    #expect(seen.all == [4])
+    await client.close()
+    await server.stop()
+  }
+
+  @Test("Token and namespace go with every call, and an error's details arrive")
+  func metadata() async throws {
+    let seen = Seen<String>()
+    var router = Router()
+    router.unary(Batches.Methods.diagnose) { (_: DiagnoseRequest, context) throws(RPCError) -> DiagnoseResponse in
+      seen.add(context.metadata["authorization"] ?? "")
+      seen.add(context.metadata["mend-namespace"] ?? "")
+      throw RPCError(.notFound, "batch \"b\" not found", details: Self.status(resource: "b"))
+    }
+    let server = try await FakeServer(router)
+    let client = MendClient(server.endpoint, settings: .init(token: "secret", namespace: "reports"))
+    do throws(MendError) {
+      _ = try await client.diagnose("b")
+      Issue.record("it answered")
+    } catch {
+      #expect(error.code == .notFound)
+      #expect(!error.isRetryable)
+      #expect(error.details.resourceType == "batch")
+      #expect(error.details.resourceID == "b")
+      #expect(error.details.requestID == "req-1")
+    }
+    #expect(seen.all == ["Bearer secret", "reports"])
+    await client.close()
+    await server.stop()
+  }
+
+  @Test("Documents go in several calls that each fit a message, and arrive in order")
+  func chunks() async throws {
+    let seen = Seen<[String]>()
+    var router = Router()
+    router.unary(Batches.Methods.addDocuments) {
+      (request: AddDocumentsRequest, _) throws(RPCError) -> AddDocumentsResponse in
+      seen.add(request.documents.map(\.documentID))
+      var response = AddDocumentsResponse()
+      response.added = Int64(request.documents.count)
+      response.totalObjects = Int64(seen.all.reduce(0) { $0 + $1.count })
+      return response
+    }
+    let server = try await FakeServer(router)
+    var settings = MendClient.Settings()
+    settings.limits.documentsPerCall = 3
+    let client = MendClient(server.endpoint, settings: settings)
+    var request = AddDocumentsRequest()
+    request.batchID = "b"
+    request.documents = (0..<8).map { number in
+      var document = Document()
+      document.documentID = "d\(number)"
+      return document
+    }
+    let answer = try await client.addDocuments(request)
+    #expect(seen.all == [["d0", "d1", "d2"], ["d3", "d4", "d5"], ["d6", "d7"]])
+    #expect(answer.added == 8)
+    #expect(answer.totalObjects == 8)
+    await client.close()
+    await server.stop()
+  }
+
+  @Test("Where nobody listens a call says so, and is retryable")
+  func nobody() async throws {
+    let server = try await FakeServer(Router())
+    let endpoint = server.endpoint
+    await server.stop()
+    let client = MendClient.impatient(endpoint)
+    do throws(MendError) {
+      _ = try await client.diagnose("b")
+      Issue.record("it answered")
+    } catch {
+      #expect(error.code == .unavailable)
+      #expect(error.isRetryable)
+    }
+  }
+
+  private static func status(resource: String) -> [UInt8] {
+    var info = GoogleResourceInfo()
+    info.resourceType = "batch"
+    info.resourceName = resource
+    var request = GoogleRequestInfo()
+    request.requestID = "req-1"
+    var status = GoogleStatus()
+    status.details = [any(info), any(request)]
+    return status.serialized()
+  }
+
+  private static func any(_ message: some Message) -> GoogleAny {
+    var any = GoogleAny()
+    any.typeURL = "type.googleapis.com/\(type(of: message).protobufName)"
+    any.value = message.serialized()
+    return any
+  }
+}

@@ -1,0 +1,116 @@
+import Foundation
+import Testing
+
+/// The real program, without a server: what it says and how it ends.
+@Suite("The command line")
+struct CommandLineTests {
+  @Test(
+    "Wrong usage ends with 2 and says what is right",
+    arguments: [
+      (["bogus"], "bogus"), (["status"], "BATCH"), (["status", "b", "-o", "yaml"], "json"),
+      (["retry", "b"], "--tier"), (["retry", "b", "--tier", "0", "--memory", "5x"], "256MiB"),
+      (["heal", "b", "--action", "magic"], "detect-stuck"), (["cancel", "b", "--grace", "-1"], "--grace"),
+      (["list", "--status", "odd"], "cancelled"), (["submit"], "--tier"), (["submit", "--tier", "a=b"], "FILE"),
+      (["submit", "--tier", "nocommand", "/etc/passwd"], "NAME=COMMAND"),
+      (["submit", "--tier", "a=true", "/nonexistent/file"], "/nonexistent/file"),
+      (["submit", "--tier", "a=true", "/etc"], "directory"), (["submit", "--spec", "/nonexistent"], "No such file"),
+      (["submit", "--spec", "x", "--tier", "a=b"], "--spec"), (["--server", "status"], "server"),
+      (["status", "b", "--server", "nonsense"], "HOST:PORT"), (["report"], "--done"),
+      (["report", "--beat"], "MEND_ENDPOINT"), (["worker"], "MEND_ENDPOINT"), (["serve"], "--data"),
+      (["serve", "--data", "/tmp/x", "--executor", "ray"], "not available in this version"),
+      (["serve", "--data", "/tmp/x", "--listen", "0.0.0.0:0"], "--tokens"),
+      (["serve", "--data", "/tmp/" + String(repeating: "x", count: 110)], "shorter --data"),
+      (["token", "create", "--tokens", "/tmp/t", "--namespace", "a b", "--role", "viewer"], "--namespace"),
+    ])
+  func wrongUsage(_ arguments: [String], _ expected: String) throws {
+    let run = try Run(arguments)
+    #expect(run.status == 2, "\(arguments): \(run.error)")
+    #expect(run.error.contains(expected), "\(run.error)")
+    #expect(run.output.isEmpty)
+  }
+
+  @Test(
+    "Without a server the status is 3, and the address and a way to start one are named",
+    arguments: [["status", "b"], ["list"], ["diagnose", "b"], ["watch", "b"], ["cancel", "b"], ["pause", "b"]])
+  func noServer(_ arguments: [String]) throws {
+    let run = try Run(arguments + ["--server", "127.0.0.1:1"])
+    #expect(run.status == 3, "\(run.error)")
+    #expect(run.error.contains("127.0.0.1:1"))
+    #expect(run.error.contains("mend serve"))
+    #expect(run.output.isEmpty)
+  }
+
+  @Test("A server is also named by the environment, and a socket that isn't there is no server")
+  func environment() throws {
+    let run = try Run(["list"], environment: ["MEND_SERVER": "unix:/nonexistent/mend.sock"])
+    #expect(run.status == 3)
+    #expect(run.error.contains("unix:/nonexistent/mend.sock"))
+  }
+
+  @Test("Help and version are no errors")
+  func help() throws {
+    for arguments in [["--help"], ["submit", "--help"], ["help", "serve"]] {
+      let run = try Run(arguments)
+      #expect(run.status == 0)
+      #expect(run.output.contains("EXAMPLES"))
+    }
+    #expect(try Run(["--version"]).output == "mend 0.1.0\n")
+    #expect(try Run(["version"]).output == "mend 0.1.0\n")
+  }
+
+  @Test("A token is printed once, and its file keeps the hash alone")
+  func token() throws {
+    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("mend-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: directory) }
+    let file = directory.appendingPathComponent("tokens").path
+    let run = try Run(["token", "create", "--tokens", file, "--namespace", "reports", "--role", "operator"])
+    #expect(run.status == 0, "\(run.error)")
+    let secret = run.output.trimmingCharacters(in: .newlines)
+    #expect(secret.count > 20)
+    let kept = try String(contentsOfFile: file, encoding: .utf8)
+    #expect(!kept.contains(secret))
+    #expect(kept.contains("reports"))
+  }
+}
+
+/// One run of the program to its end.
+struct Run {
+  let status: Int32
+  let output: String
+  let error: String
+
+  init(_ arguments: [String], environment: [String: String] = [:]) throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: Self.program)
+    process.arguments = arguments
+    var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("MEND_") }
+    variables.merge(environment) { $1 }
+    process.environment = variables
+    let (output, error) = (Pipe(), Pipe())
+    process.standardOutput = output
+    process.standardError = error
+    process.standardInput = FileHandle.nullDevice
+    try process.run()
+    // Both are short: neither fills a pipe while the other is read.
+    self.output = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    self.error = String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    status = process.terminationStatus
+  }
+
+  /// MEND_BINARY, or what was built beside these tests.
+  private static var program: String {
+    if let given = ProcessInfo.processInfo.environment["MEND_BINARY"] { return given }
+    var directory = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+    while directory.path != "/" {
+      let candidate = directory.appendingPathComponent("mend").path
+      var isDirectory: ObjCBool = false
+      if FileManager.default.fileExists(atPath: candidate, isDirectory: &isDirectory), !isDirectory.boolValue {
+        return candidate
+      }
+      directory.deleteLastPathComponent()
+    }
+    return "mend"
+  }
+}
