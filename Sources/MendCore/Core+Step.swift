@@ -5,6 +5,7 @@ struct Turn {
   var output = Output()
   /// In the order in which they were first touched.
   var touched: [BatchKey] = []
+  var touchedSet: Set<BatchKey> = []
   /// Something changed that may let a job start.
   var schedulingIsDue = false
   /// An attempt ended, or a cancel is out of time.
@@ -21,7 +22,8 @@ extension Core {
   public mutating func step(_ event: Event, at now: Instant) -> Output {
     turn.now = now
     turn.output = Output()
-    turn.touched = []
+    turn.touched.removeAll(keepingCapacity: true)
+    turn.touchedSet.removeAll(keepingCapacity: turn.touchedSet.count < 64)
     switch event {
     case .command(let call, let command):
       turn.cause = Cause.caller
@@ -75,8 +77,7 @@ extension Core {
   }
 
   mutating func touch(_ key: BatchKey) {
-    // One step touches a handful of batches at most, nearly always one.
-    if turn.touched.last != key && !turn.touched.contains(key) { turn.touched.append(key) }
+    if turn.touched.last != key && turn.touchedSet.insert(key).inserted { turn.touched.append(key) }
   }
 
   mutating func perform(_ effect: Effect) { turn.output.afterCommit.append(effect) }
