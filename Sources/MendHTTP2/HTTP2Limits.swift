@@ -19,9 +19,6 @@ package struct HTTP2Limits: Hashable, Sendable {
   /// stall the others.
   package var connectionWindowBytes: Int = 16 * 1024 * 1024
 
-  /// Bytes waiting to be sent on all streams together before writers have to wait.
-  package var maxOutboundBytes: Int = 16 * 1024 * 1024
-
   /// Frames that the library may queue (acknowledgements, resets) for a peer that doesn't read.
   package var maxOutboundFrames: Int = 10_000
 

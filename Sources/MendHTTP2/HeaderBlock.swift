@@ -37,7 +37,7 @@ package struct HeaderBlock: Sendable {
   /// Forgets the fields and keeps the memory, for the next stream.
   package mutating func removeAll() {
     used = 0
-    fields.removeAll(keepingCapacity: true)
+    if !fields.isEmpty { fields.removeAll(keepingCapacity: true) }
   }
 
   @inline(__always)

@@ -55,7 +55,11 @@ struct StreamState {
     trailers.removeAll()
     headerListBytes = 0
     receivesTrailers = false
-    received.removeAll(keepingCapacity: received.capacity <= Self.keptBytes)
+    if received.capacity > Self.keptBytes {
+      received = []
+    } else if !received.isEmpty {
+      received.removeAll(keepingCapacity: true)
+    }
     receivedStart = 0
     uncredited = 0
     discards = false
@@ -64,7 +68,11 @@ struct StreamState {
     isClosed = false
     resetByPeer = false
     resetByUs = false
-    outbound.removeAll(keepingCapacity: outbound.capacity <= Self.keptBytes)
+    if outbound.capacity > Self.keptBytes {
+      outbound = []
+    } else if !outbound.isEmpty {
+      outbound.removeAll(keepingCapacity: true)
+    }
     outboundStart = 0
     outboundEnded = false
     deferred = false

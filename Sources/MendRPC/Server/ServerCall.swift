@@ -20,7 +20,8 @@ final class ServerCall: @unchecked Sendable {
 
   /// The caller sent all that it wants to send.
   var requestEnded = false
-  private(set) var failure: RPCError?
+  /// Why the call ended before its handler did. Boxed: a large optional costs every call that has none.
+  private var failureBox: FailureBox?
   private(set) var isOver = false
   private(set) var isStarted = false
   private var responseStarted = false
@@ -31,6 +32,16 @@ final class ServerCall: @unchecked Sendable {
   private var arrivalsSeen = 0
   private var reader: CheckedContinuation<Void, Never>?
   private var writers: [CheckedContinuation<Void, Never>] = []
+
+  var failure: RPCError? { failureBox?.error }
+
+  private final class FailureBox {
+    let error: RPCError
+
+    init(_ error: RPCError) {
+      self.error = error
+    }
+  }
 
   init(_ connection: ServerConnection, _ handle: StreamHandle, now: NIODeadline) {
     self.connection = connection
@@ -47,7 +58,7 @@ final class ServerCall: @unchecked Sendable {
     deadline = nil
     startedAt = now
     requestEnded = false
-    failure = nil
+    failureBox = nil
     isOver = false
     isStarted = false
     responseStarted = false
@@ -61,7 +72,7 @@ final class ServerCall: @unchecked Sendable {
 
   func assign(_ route: Route) {
     self.route = route
-    connection.server.observer?.callStarted(route.method)
+    if connection.server.isObserved { connection.server.observer?.callStarted(route.method) }
   }
 
   // MARK: The handler
@@ -69,7 +80,7 @@ final class ServerCall: @unchecked Sendable {
   /// Runs an inline handler on the complete request.
   func runInline(_ handler: Route.Inline) {
     isStarted = true
-    var outcome: RPCError?
+    var thrown: FailureBox?
     do throws(RPCError) {
       let context = context
       try takeOnly { payload throws(RPCError) in
@@ -80,24 +91,27 @@ final class ServerCall: @unchecked Sendable {
               try handler(payload, context, &buffer)
             }
           } catch {
-            outcome = error
+            thrown = FailureBox(error)
           }
           responseBytes = buffer.count - before
         }
       }
     } catch {
-      outcome = error
+      thrown = FailureBox(error)
     }
-    if outcome == nil { startResponse() }
-    finish(outcome)
+    if let thrown {
+      finish(thrown.error)
+    } else {
+      finish()
+    }
   }
 
   /// Runs a handler that may suspend, within a worker's task.
   func run() async {
-    guard failure == nil, !isOver, let route, case .task(let run) = route.handler else { return }
+    guard failureBox == nil, !isOver, let route, case .task(let run) = route.handler else { return }
     do throws(RPCError) {
       try await run(self)
-      finish(nil)
+      finish()
     } catch {
       finish(error)
     }
@@ -199,7 +213,7 @@ final class ServerCall: @unchecked Sendable {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         onLoop { call in
-          if call.failure != nil || call.requestEnded || call.arrivals != call.arrivalsSeen {
+          if call.failureBox != nil || call.requestEnded || call.arrivals != call.arrivalsSeen {
             continuation.resume()
           } else {
             call.reader?.resume()
@@ -255,7 +269,7 @@ final class ServerCall: @unchecked Sendable {
       await withCheckedContinuation { continuation in
         onLoop { call in
           let low = call.connection.server.limits.responseHighWaterBytes / 2
-          if call.failure != nil || call.isOver || call.connection.session.pendingCount(of: call.handle) <= low {
+          if call.failureBox != nil || call.isOver || call.connection.session.pendingCount(of: call.handle) <= low {
             continuation.resume()
           } else {
             call.writers.append(continuation)
@@ -285,8 +299,7 @@ final class ServerCall: @unchecked Sendable {
 
   private func startResponse() {
     responseStarted = true
-    let metadata = storage.takeResponse().initial
-    guard let metadata, !metadata.isEmpty else {
+    guard storage.hasResponse, let metadata = storage.takeResponse().initial, !metadata.isEmpty else {
       connection.session.respond(handle, WireHeaders.response)
       return
     }
@@ -297,33 +310,35 @@ final class ServerCall: @unchecked Sendable {
 
   // MARK: The end
 
-  /// Sends the status, unless the call ended otherwise before.
-  func finish(_ error: RPCError?) {
+  /// Sends OK, unless the call ended otherwise before.
+  private func finish() {
     guard !isOver else { return }
-    var trailing = storage.takeResponse().trailing
-    if let error {
-      let metadata = trailing.take()
-      var block = responseStarted ? HeaderBlock() : WireHeaders.responseBlock()
-      WireHeaders.appendStatus(error, to: &block)
-      metadata?.append(to: &block)
-      error.metadata.append(to: &block)
-      if responseStarted {
-        connection.session.finish(handle, trailers: block)
-      } else {
-        connection.session.respond(handle, block, endStream: true)
-      }
+    if !responseStarted { startResponse() }
+    if storage.hasResponse, let trailing = storage.takeResponse().trailing, !trailing.isEmpty {
+      var block = HeaderBlock()
+      block.append("grpc-status", "0")
+      trailing.append(to: &block)
+      connection.session.finish(handle, trailers: block)
     } else {
-      if !responseStarted { startResponse() }
-      if let trailing, !trailing.isEmpty {
-        var block = HeaderBlock()
-        block.append("grpc-status", "0")
-        trailing.append(to: &block)
-        connection.session.finish(handle, trailers: block)
-      } else {
-        connection.session.finish(handle, trailers: WireHeaders.okTrailers)
-      }
+      connection.session.finish(handle, trailers: WireHeaders.okTrailers)
     }
-    end(error?.code ?? .ok)
+    end(.ok)
+    connection.scheduleFlush()
+  }
+
+  /// Sends the status that an error stands for, unless the call ended otherwise before.
+  func finish(_ error: RPCError) {
+    guard !isOver else { return }
+    var block = responseStarted ? HeaderBlock() : WireHeaders.responseBlock()
+    WireHeaders.appendStatus(error, to: &block)
+    storage.takeResponse().trailing?.append(to: &block)
+    error.metadata.append(to: &block)
+    if responseStarted {
+      connection.session.finish(handle, trailers: block)
+    } else {
+      connection.session.respond(handle, block, endStream: true)
+    }
+    end(error.code)
     connection.scheduleFlush()
   }
 
@@ -340,7 +355,7 @@ final class ServerCall: @unchecked Sendable {
   /// Ends the call and its handler, and says so to the caller if it may still listen.
   func abort(_ error: RPCError) {
     guard !isOver else { return }
-    failure = error
+    failureBox = FailureBox(error)
     if responseStarted, connection.session.pendingCount(of: handle) > 0 {
       // The status would have to wait behind what the caller doesn't read.
       connection.session.reset(handle, .cancel)
@@ -356,15 +371,18 @@ final class ServerCall: @unchecked Sendable {
   func streamClosed(_ error: @autoclosure () -> RPCError) {
     if !isOver {
       let error = error()
-      failure = error
+      failureBox = FailureBox(error)
       end(error.code)
+    } else if worker == nil, reader == nil, writers.isEmpty {
+      // Answered, and nobody waits: the ordinary end.
+      return
     }
     stop()
   }
 
   /// Every wait of the handler ends, and its task is cancelled if it still runs.
   private func stop() {
-    if failure == nil { failure = RPCError(.cancelled, "the call has ended") }
+    if failureBox == nil { failureBox = FailureBox(RPCError(.cancelled, "the call has ended")) }
     wakeReader()
     drained()
     worker?.cancel()
@@ -373,7 +391,7 @@ final class ServerCall: @unchecked Sendable {
   private func end(_ code: StatusCode) {
     isOver = true
     connection.callEnded(self)
-    guard let observer = connection.server.observer else { return }
+    guard connection.server.isObserved, let observer = connection.server.observer else { return }
     if let route {
       observer.callFinished(
         route.method, code, after: .nanoseconds((NIODeadline.now() - startedAt).nanoseconds),

@@ -96,6 +96,8 @@ final class CallStorage: @unchecked Sendable {
 
   private static let noMethod = MethodDescriptor(service: "", method: "", shape: .unary)
 
+  var hasResponse: Bool { hasResponseMetadata.load(ordering: .acquiring) }
+
   func takeResponse() -> Response {
     guard hasResponseMetadata.load(ordering: .acquiring) else { return Response() }
     return response.withLock { $0 }

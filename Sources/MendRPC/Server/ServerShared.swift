@@ -10,6 +10,8 @@ final class ServerShared: Sendable {
   let sessionLimits: HTTP2Limits
   let authorize: (@Sendable (MethodDescriptor, Metadata, PeerAddress) throws(RPCError) -> CallIdentity?)?
   let observer: (any ServerObserver)?
+  /// Spares calls that nobody watches the look.
+  let isObserved: Bool
 
   private struct State {
     var connections: [ObjectIdentifier: ServerConnection] = [:]
@@ -24,10 +26,10 @@ final class ServerShared: Sendable {
     keepalive = configuration.keepalive
     authorize = configuration.authorize
     observer = configuration.observer
+    isObserved = configuration.observer != nil
     var session = HTTP2Limits()
     session.maxConcurrentStreams = limits.maxConcurrentStreams
     session.maxHeaderListBytes = limits.maxMetadataBytes
-    session.maxOutboundBytes = limits.maxBufferedResponseBytes
     session.controlFrames = RateLimit(burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond)
     session.resetsReceived = RateLimit(burst: limits.cancelBurst, perSecond: limits.cancelsPerSecond)
     session.faultsReceived = RateLimit(burst: limits.faultBurst, perSecond: limits.faultsPerSecond)
