@@ -15,6 +15,9 @@ public protocol Store: Sendable {
   /// One batch's journal in order, after `sequence`; empty for an unknown batch.
   func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record]
 
+  /// The same for many batches, whole, in the order of `batches`; the writer asks for all that a round needs.
+  func journals(of batches: [BatchKey]) throws(StoreError) -> [[Record]]
+
   /// Says that a batch is final and needs no recovery; its journal stays readable. May be said again.
   ///
   /// A record committed later makes the batch live again: Retry works on what was retired.
@@ -30,6 +33,12 @@ public protocol Store: Sendable {
 }
 
 extension Store {
+  public func journals(of batches: [BatchKey]) throws(StoreError) -> [[Record]] {
+    var journals: [[Record]] = []
+    for batch in batches { journals.append(try journal(of: batch, after: 0)) }
+    return journals
+  }
+
   public func retire(_ entries: [BatchListing]) throws(StoreError) {
     for entry in entries { try retire(entry.key, entry: entry) }
   }

@@ -47,8 +47,12 @@ struct Writer {
   private mutating func round(_ events: [Event]) throws(StoreError) {
     let now = runtime.clock.now()
     var round = Round()
+    var away = try journalsAway(for: events)
     for event in events {
-      try borrow(for: event, in: &round)
+      if let key = event.batchNamed, let records = away.removeValue(forKey: key) {
+        core.restore(records)
+        round.borrowed.insert(key)
+      }
       round.add(core.step(event, at: now))
       if case .tick = event { round.ticked = true }
     }
@@ -75,15 +79,14 @@ struct Writer {
     setAlarm(after: round, at: now)
   }
 
-  /// A command for a batch that was retired finds it in memory, as if it had never left.
-  private mutating func borrow(for event: Event, in round: inout Round) throws(StoreError) {
-    guard case .command(_, let command) = event, !command.operation.batchID.isEmpty else { return }
-    let key = BatchKey(namespace: command.namespace, batchID: command.operation.batchID)
-    guard core.batches.index(forKey: key) == nil else { return }
-    let records = try runtime.store.journal(of: key, after: 0)
-    guard !records.isEmpty else { return }
-    core.restore(records)
-    round.borrowed.insert(key)
+  /// The journals of retired batches that commands of this round are about: they find them in memory, as if they had
+  /// never left.
+  private func journalsAway(for events: [Event]) throws(StoreError) -> [BatchKey: [Record]] {
+    let keys = Set(events.compactMap(\.batchNamed)).filter { core.batches.index(forKey: $0) == nil }
+    guard !keys.isEmpty else { return [:] }
+    let ordered = Array(keys)
+    let journals = try runtime.store.journals(of: ordered)
+    return Dictionary(uniqueKeysWithValues: zip(ordered, journals).filter { !$1.isEmpty })
   }
 
   private func callExecutor(_ calls: [Effect]) {
@@ -163,6 +166,14 @@ private struct Round {
       case .launch, .adopt, .end, .endStray: executorCalls.append(effect)
       }
     }
+  }
+}
+
+extension Event {
+  /// The batch that a command is about; nil for other events, and where the core is to pick an id.
+  fileprivate var batchNamed: BatchKey? {
+    guard case .command(_, let command) = self, !command.operation.batchID.isEmpty else { return nil }
+    return BatchKey(namespace: command.namespace, batchID: command.operation.batchID)
   }
 }
 

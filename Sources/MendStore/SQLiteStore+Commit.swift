@@ -14,26 +14,33 @@ extension SQLiteStore {
   public func commit(_ writes: [Write]) throws(StoreError) {
     let entries = JournalRows(writes)
     try ledger.withLock { ledger throws(StoreError) in
-      var next = ledger
-      let created = try Self.access("commit", path) {
+      let done = try Self.access("commit", path) {
         try pool.write { database in
-          var created: [BatchKey: Int64] = [:]
-          for row in entries.rows { try append(row, to: database, &next, &created) }
-          for entry in entries.idempotency { try append(entry, to: database) }
-          try clean(database, &next, entries)
-          return created
+          var commit = Staged(marks: ledger.marks)
+          for row in entries.rows { try append(row, to: database, &commit, ledger.live) }
+          try append(entries.idempotency, to: database, &commit.marks)
+          try clean(database, &commit.marks, entries)
+          return commit
         }
       }
-      ledger = next
-      if !created.isEmpty { liveIDs.withLock { $0.merge(created) { _, new in new } } }
+      ledger.marks = done.marks
+      ledger.live.merge(done.batches) { _, new in new }
+      if !done.admitted.isEmpty { liveIDs.withLock { $0.merge(done.admitted) { _, new in new } } }
     }
   }
 
+  /// What a commit changes in the ledger once it is durable.
+  private struct Staged {
+    var marks: Ledger.Marks
+    var batches: [BatchKey: Ledger.LiveBatch] = [:]
+    var admitted: [BatchKey: Int64] = [:]
+  }
+
   private func append(
-    _ row: JournalRows.Row, to database: Database, _ ledger: inout Ledger, _ created: inout [BatchKey: Int64]
+    _ row: JournalRows.Row, to database: Database, _ commit: inout Staged, _ live: [BatchKey: Ledger.LiveBatch]
   ) throws {
     let key = row.records[0].batch
-    var batch = try ledger.live[key] ?? admit(key, to: database, &ledger, &created)
+    var batch = try commit.batches[key] ?? live[key] ?? admit(key, to: database, &commit)
     let last = try batch.last ?? lastSequence(of: batch.id, in: database)
     for (offset, record) in row.records.enumerated() where record.sequence != last + UInt64(offset) + 1 {
       throw StoreError(
@@ -44,40 +51,39 @@ extension SQLiteStore {
     var entry = JournalEntry()
     entry.writtenBy = version
     entry.records = row.records.map { JournalRecord($0) }
-    ledger.lastRow += 1
+    commit.marks.lastRow += 1
     let insert = try database.cachedStatement(
       sql: "INSERT INTO journal (id, batch, first, count, payload) VALUES (?, ?, ?, ?, ?)")
     try insert.execute(
-      arguments: [ledger.lastRow, batch.id, Int64(last + 1), row.records.count, Data(entry.serialized())])
-    let segment = Schema.segment(of: ledger.lastRow)
+      arguments: [commit.marks.lastRow, batch.id, Int64(last + 1), row.records.count, Data(entry.serialized())])
+    let segment = Schema.segment(of: commit.marks.lastRow)
     if batch.segment != segment {
       let mark = try database.cachedStatement(sql: "INSERT OR IGNORE INTO presence (batch, segment) VALUES (?, ?)")
       try mark.execute(arguments: [batch.id, segment])
       batch.segment = segment
     }
     batch.last = last + UInt64(row.records.count)
-    ledger.live[key] = batch
+    commit.batches[key] = batch
   }
 
-  /// A batch that is not live: retired, and live again with this commit, or new.
-  private func admit(
-    _ key: BatchKey, to database: Database, _ ledger: inout Ledger, _ created: inout [BatchKey: Int64]
-  ) throws -> Ledger.LiveBatch {
+  /// A batch that is not live: retired, and live again with this commit, or new; its row comes next.
+  private func admit(_ key: BatchKey, to database: Database, _ commit: inout Staged) throws -> Ledger.LiveBatch {
     if let id = try retiredID(of: key, in: database) {
       try database.cachedStatement(sql: "UPDATE batches SET retired = 0 WHERE id = ?").execute(arguments: [id])
-      created[key] = id
+      commit.admitted[key] = id
       return Ledger.LiveBatch(id: id, last: nil, segment: -1)
     }
-    ledger.lastBatch += 1
-    let insert = try database.cachedStatement(sql: "INSERT INTO batches (id, namespace, batch_id) VALUES (?, ?, ?)")
-    try insert.execute(arguments: [ledger.lastBatch, key.namespace, key.batchID])
-    created[key] = ledger.lastBatch
-    return Ledger.LiveBatch(id: ledger.lastBatch, last: 0, segment: -1)
+    commit.marks.lastBatch += 1
+    let segment = Schema.segment(of: commit.marks.lastRow + 1)
+    let insert = try database.cachedStatement(
+      sql: "INSERT INTO batches (id, namespace, batch_id, segment) VALUES (?, ?, ?, ?)")
+    try insert.execute(arguments: [commit.marks.lastBatch, key.namespace, key.batchID, segment])
+    commit.admitted[key] = commit.marks.lastBatch
+    return Ledger.LiveBatch(id: commit.marks.lastBatch, last: 0, segment: segment)
   }
 
   private func lastSequence(of batch: Int64, in database: Database) throws -> UInt64 {
-    let newest = try Int64.fetchOne(
-      database.cachedStatement(sql: "SELECT max(segment) FROM presence WHERE batch = ?"), arguments: [batch])
+    let newest = try segments(of: batch, in: database).first
     guard let newest else { return 0 }
     let rows = Schema.rows(of: newest)
     let last = try Int64.fetchOne(
@@ -87,48 +93,40 @@ extension SQLiteStore {
     return UInt64(last ?? 0)
   }
 
-  private func append(_ entry: IdempotencyEntry, to database: Database) throws {
-    let reply = entry.reply.map { reply in
-      var message = JournalReply(reply)
-      message.writtenBy = version
-      return Data(message.serialized())
-    }
+  private func append(_ entries: [IdempotencyEntry], to database: Database, _ marks: inout Ledger.Marks) throws {
+    guard let expires = entries.map(\.expires).max() else { return }
+    var message = JournalAnswers()
+    message.writtenBy = version
+    message.answers = entries.map { JournalAnswer($0) }
     let insert = try database.cachedStatement(
-      sql: """
-        INSERT INTO idempotency (namespace, key, fingerprint, batch_id, expires, reply) VALUES (?, ?, ?, ?, ?, ?)
-        """)
-    try insert.execute(
-      arguments: [
-        entry.namespace, entry.key, Int64(bitPattern: entry.fingerprint), entry.batchID, entry.expires.milliseconds,
-        reply,
-      ])
+      sql: "INSERT INTO idempotency (keys, expires, payload) VALUES (?, ?, ?)")
+    try insert.execute(arguments: [entries.count, expires.milliseconds, Data(message.serialized())])
+    marks.keys += entries.count
   }
 
   /// Now and then, forgets the oldest keys: expired ones, and those beyond the limit.
-  private func clean(_ database: Database, _ ledger: inout Ledger, _ entries: JournalRows) throws {
-    ledger.keysSinceCleaning += entries.idempotency.count
-    ledger.commitsSinceCleaning += 1
-    guard let now = entries.newest,
-      ledger.keysSinceCleaning >= Self.keysPerCleaning || ledger.commitsSinceCleaning >= Self.commitsPerCleaning
-    else { return }
-    ledger.keysSinceCleaning = 0
-    ledger.commitsSinceCleaning = 0
-    let newest = try Int64.fetchOne(database, sql: "SELECT max(id) FROM idempotency") ?? 0
-    var cutoff = newest - Int64(idempotencyKeysLimit)
-    // Keys expire in the order of their rows, nearly: the first that lives holds back the few after it.
+  private func clean(_ database: Database, _ marks: inout Ledger.Marks, _ entries: JournalRows) throws {
+    marks.commitsSinceCleaning += 1
+    guard let now = entries.newest, marks.commitsSinceCleaning >= Self.commitsPerCleaning else { return }
+    marks.commitsSinceCleaning = 0
+    // Keys expire in the order of their rows, nearly: the first row that lives holds back the few after it.
     let oldest = try Row.fetchCursor(
-      database.cachedStatement(sql: "SELECT id, expires FROM idempotency ORDER BY id LIMIT ?"),
-      arguments: [Self.keysCleaned])
-    while let row = try oldest.next(), (row[1] as Int64) <= now.milliseconds { cutoff = max(cutoff, row[0]) }
-    let delete = try database.cachedStatement(
-      sql: "DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE id <= ? ORDER BY id LIMIT ?)")
-    try delete.execute(arguments: [cutoff, Self.keysCleaned])
+      database.cachedStatement(sql: "SELECT id, keys, expires FROM idempotency ORDER BY id LIMIT ?"),
+      arguments: [Self.rowsCleaned])
+    var last: Int64?
+    while let row = try oldest.next() {
+      let keys: Int = row[1]
+      guard (row[2] as Int64) <= now.milliseconds || marks.keys - keys >= idempotencyKeysLimit else { break }
+      last = row[0]
+      marks.keys -= keys
+    }
+    guard let last else { return }
+    try database.cachedStatement(sql: "DELETE FROM idempotency WHERE id <= ?").execute(arguments: [last])
   }
 
-  static let keysPerCleaning = 4096
   static let commitsPerCleaning = 256
   /// In one cleaning; more than can come between two.
-  static let keysCleaned = 16_384
+  static let rowsCleaned = 1024
 
   // MARK: - Retiring
 

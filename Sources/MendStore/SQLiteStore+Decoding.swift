@@ -34,20 +34,22 @@ extension SQLiteStore {
     }
   }
 
-  func decodeReply(_ payload: Data, key: String) throws(StoreError) -> Reply {
-    let message: JournalReply
+  /// Adds those that have not expired.
+  func decode(_ payload: Data, at now: Instant, into entries: inout [IdempotencyEntry]) throws(StoreError) {
+    let message: JournalAnswers
     do throws(DecodingError) {
-      message = try JournalReply(serialized: payload.bytes, limits: Self.limits)
+      message = try JournalAnswers(serialized: payload.bytes, limits: Self.limits)
     } catch {
       throw StoreError(
-        operation: "recover",
-        message: "\(path): the answer kept for idempotency_key \(key) is damaged (\(error)); bring the file back "
-          + "from a copy")
+        operation: "recover", message: "\(path): answers kept are damaged (\(error)); bring the file back from a copy")
     }
-    do throws(JournalFault) {
-      return try message.decoded()
-    } catch {
-      throw unreadable("the answer kept for idempotency_key \(key)", error, by: message.writtenBy, "recover")
+    for answer in message.answers where answer.expiresMs > now.milliseconds {
+      do throws(JournalFault) {
+        entries.append(try answer.entry())
+      } catch {
+        throw unreadable(
+          "the answer kept for idempotency_key \(answer.key)", error, by: message.writtenBy, "recover")
+      }
     }
   }
 

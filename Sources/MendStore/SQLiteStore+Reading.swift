@@ -31,7 +31,8 @@ extension SQLiteStore {
     let segments = try Int64.fetchAll(
       database,
       sql: """
-        SELECT DISTINCT segment FROM presence WHERE batch IN (SELECT id FROM batches WHERE retired = 0) ORDER BY segment
+        SELECT segment FROM batches WHERE retired = 0
+        UNION SELECT segment FROM presence WHERE batch IN (SELECT id FROM batches WHERE retired = 0) ORDER BY segment
         """)
     let select = try database.cachedStatement(
       sql: "SELECT batch, payload FROM journal WHERE id >= ? AND id < ? ORDER BY id")
@@ -54,61 +55,55 @@ extension SQLiteStore {
   }
 
   private func idempotency(_ database: Database, at now: Instant) throws -> [IdempotencyEntry] {
-    let newest = try Int64.fetchOne(database, sql: "SELECT max(id) FROM idempotency") ?? 0
     let rows = try Row.fetchCursor(
-      database,
-      sql: """
-        SELECT namespace, key, fingerprint, batch_id, expires, reply FROM idempotency WHERE id > ? AND expires > ?
-        ORDER BY id
-        """,
-      arguments: [newest - Int64(idempotencyKeysLimit), now.milliseconds])
+      database, sql: "SELECT payload FROM idempotency WHERE expires > ? ORDER BY id", arguments: [now.milliseconds])
     var entries: [IdempotencyEntry] = []
     while let row = try rows.next() {
-      let key: String = row[1]
-      let reply = try row.withUnsafeData(atIndex: 5) { try $0.map { try decodeReply($0, key: key) } }
-      entries.append(
-        IdempotencyEntry(
-          namespace: row[0], key: key, fingerprint: UInt64(bitPattern: row[2]), batchID: row[3], reply: reply,
-          expires: Instant(milliseconds: row[4])))
+      try row.withUnsafeData(atIndex: 0) { try decode($0 ?? Data(), at: now, into: &entries) }
     }
-    return entries
+    return entries.suffix(idempotencyKeysLimit)
   }
 
   public func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [MendCore.Record] {
     // No journal is that long.
     guard let after = Int64(exactly: sequence), after < .max else { return [] }
     return try Self.access("journal", path) {
-      try pool.read { database in
-        guard let id = try anyID(of: batch, in: database) else { return [] }
-        let segments = try Int64.fetchAll(
-          database.cachedStatement(sql: "SELECT segment FROM presence WHERE batch = ? ORDER BY segment DESC"),
-          arguments: [id])
-        let select = try database.cachedStatement(
-          sql: """
-            SELECT first, payload FROM journal WHERE id >= ? AND id < ? AND batch = ? AND first + count - 1 > ? ORDER BY id
-            """)
-        // Backwards, so that the newest part of a long journal costs what it is long.
-        var parts: [[MendCore.Record]] = []
-        for segment in segments {
-          let range = Schema.rows(of: segment)
-          let rows = try Row.fetchCursor(
-            select, arguments: [range.lowerBound, range.upperBound, id, after])
-          var part: [MendCore.Record] = []
-          var reachesBack = false
-          while let row = try rows.next() {
-            if UInt64(row[0] as Int64) <= sequence { reachesBack = true }
-            try row.withUnsafeData(atIndex: 1) {
-              try decode($0 ?? Data(), of: batch, operation: "journal", into: &part)
-            }
-          }
-          parts.append(part)
-          if reachesBack { break }
-        }
-        let records = parts.reversed().joined().filter { $0.sequence > sequence }
-        try checkOrder(records, of: batch, from: sequence + 1, operation: "journal")
-        return records
-      }
+      try pool.read { try journal(of: batch, after: after, in: $0) }
     }
+  }
+
+  public func journals(of batches: [BatchKey]) throws(StoreError) -> [[MendCore.Record]] {
+    try Self.access("journal", path) {
+      try pool.read { database in try batches.map { try journal(of: $0, after: 0, in: database) } }
+    }
+  }
+
+  private func journal(of batch: BatchKey, after: Int64, in database: Database) throws -> [MendCore.Record] {
+    guard let id = try anyID(of: batch, in: database) else { return [] }
+    let segments = try segments(of: id, in: database)
+    let select = try database.cachedStatement(
+      sql: """
+        SELECT first, payload FROM journal WHERE id >= ? AND id < ? AND batch = ? AND first + count - 1 > ? ORDER BY id
+        """)
+    // Backwards, so that the newest part of a long journal costs what it is long.
+    var parts: [[MendCore.Record]] = []
+    for segment in segments {
+      let range = Schema.rows(of: segment)
+      let rows = try Row.fetchCursor(select, arguments: [range.lowerBound, range.upperBound, id, after])
+      var part: [MendCore.Record] = []
+      var reachesBack = false
+      while let row = try rows.next() {
+        if (row[0] as Int64) <= after + 1 { reachesBack = true }
+        try row.withUnsafeData(atIndex: 1) {
+          try decode($0 ?? Data(), of: batch, operation: "journal", into: &part)
+        }
+      }
+      parts.append(part)
+      if reachesBack { break }
+    }
+    let records = parts.reversed().joined().filter { $0.sequence > UInt64(after) }
+    try checkOrder(records, of: batch, from: UInt64(after) + 1, operation: "journal")
+    return records
   }
 
   public func retired(
@@ -152,6 +147,17 @@ extension SQLiteStore {
     try Int64.fetchOne(
       database.cachedStatement(sql: "SELECT id FROM batches WHERE namespace = ? AND batch_id = ? AND retired = 1"),
       arguments: [key.namespace, key.batchID])
+  }
+
+  /// The segments that a batch has rows in, the newest first.
+  func segments(of batch: Int64, in database: Database) throws -> [Int64] {
+    try Int64.fetchAll(
+      database.cachedStatement(
+        sql: """
+          SELECT segment FROM batches WHERE id = ?1 UNION SELECT segment FROM presence WHERE batch = ?1
+          ORDER BY segment DESC
+          """),
+      arguments: [batch])
   }
 
   private func anyID(of key: BatchKey, in database: Database) throws -> Int64? {

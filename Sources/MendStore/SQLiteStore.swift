@@ -16,16 +16,21 @@ public final class SQLiteStore: Store {
       var id: Int64
       /// Of its newest record; nil until it was looked up.
       var last: UInt64?
-      /// The newest one that `presence` says it is in.
+      /// The newest one that it is known to be in; -1 until it was looked up.
       var segment: Int64
     }
 
+    /// Where the tables end, and what happened since the last cleaning: what a commit moves on.
+    struct Marks {
+      var lastBatch: Int64
+      var lastRow: Int64
+      /// Idempotency keys that the table holds.
+      var keys: Int
+      var commitsSinceCleaning = 0
+    }
+
     var live: [BatchKey: LiveBatch] = [:]
-    var lastBatch: Int64
-    var lastRow: Int64
-    /// Idempotency rows added since the last cleaning, and commits.
-    var keysSinceCleaning = 0
-    var commitsSinceCleaning = 0
+    var marks: Marks
   }
 
   let pool: DatabasePool
@@ -95,8 +100,10 @@ public final class SQLiteStore: Store {
 
   private static func load(_ database: Database) throws -> (Ledger, [BatchKey: Int64]) {
     var ledger = Ledger(
-      lastBatch: try Int64.fetchOne(database, sql: "SELECT max(id) FROM batches") ?? 0,
-      lastRow: try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0)
+      marks: Ledger.Marks(
+        lastBatch: try Int64.fetchOne(database, sql: "SELECT max(id) FROM batches") ?? 0,
+        lastRow: try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0,
+        keys: try Int.fetchOne(database, sql: "SELECT sum(keys) FROM idempotency") ?? 0))
     var ids: [BatchKey: Int64] = [:]
     let rows = try Row.fetchCursor(database, sql: "SELECT id, namespace, batch_id FROM batches WHERE retired = 0")
     while let row = try rows.next() {

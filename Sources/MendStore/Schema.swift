@@ -4,8 +4,9 @@ import MendRuntime
 /// The tables, and how an older database becomes one of today.
 ///
 /// Everything that a commit writes is appended: `journal`, `batches` and `idempotency` grow at their end, and a batch is
-/// found in the journal by `presence`, which says once per `rowsPerSegment` rows that the batch has some among them. An
-/// index of every row would cost a page per batch and commit: measured with 64 batches a commit, 5 times the time.
+/// found in the journal by the segments that it is in, `rowsPerSegment` rows each: its first stands with the batch, the
+/// others in `presence`, once each. An index of every row would cost a page per batch and commit: measured with 64
+/// batches a commit, 5 times the time.
 enum Schema {
   /// "MEND" in ASCII, where SQLite has a place for it.
   static let applicationID: Int32 = 0x4D45_4E44
@@ -20,6 +21,8 @@ enum Schema {
             id INTEGER PRIMARY KEY,
             namespace TEXT NOT NULL,
             batch_id TEXT NOT NULL,
+            -- Of the journal, where its first row is.
+            segment INTEGER NOT NULL,
             retired INTEGER NOT NULL DEFAULT 0,
             -- From here on set by its first retirement; times are milliseconds since the Unix epoch.
             created_at INTEGER,
@@ -45,15 +48,12 @@ enum Schema {
             PRIMARY KEY (batch, segment)
           ) WITHOUT ROWID;
 
-          -- In the order of the answers; a later row of the same key stands for the earlier one.
+          -- One row a commit, with its answers, in order; payload is a mend.v1.JournalAnswers, expires its last.
           CREATE TABLE idempotency (
             id INTEGER PRIMARY KEY,
-            namespace TEXT NOT NULL,
-            key TEXT NOT NULL,
-            fingerprint INTEGER NOT NULL,
-            batch_id TEXT NOT NULL,
+            keys INTEGER NOT NULL,
             expires INTEGER NOT NULL,
-            reply BLOB
+            payload BLOB NOT NULL
           );
           """)
       try database.execute(sql: "PRAGMA application_id = \(applicationID)")

@@ -144,22 +144,27 @@ struct SQLiteStoreTests {
   @Test("expired keys are deleted now and then, and the oldest beyond the limit")
   func cleaning() throws {
     let store = try SQLiteStore(directory: directory.path, idempotencyKeysLimit: 10)
-    func count() throws -> Int? { try store.pool.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM idempotency") } }
+    func count() throws -> Int? { try store.pool.read { try Int.fetchOne($0, sql: "SELECT sum(keys) FROM idempotency") } }
     func entry(_ index: Int, expires: Int64) -> Write {
       .idempotency(
         IdempotencyEntry(
           namespace: "n", key: "k\(index)", fingerprint: 0, batchID: "b", reply: nil,
           expires: Instant(milliseconds: expires)))
     }
-    try store.commit((0..<8).map { entry($0, expires: $0 < 5 ? 2_000 : 20_000) } + [record(1)])
+    var sequence: UInt64 = 0
+    func commit(_ writes: [Write]) throws {
+      sequence += 1
+      try store.commit(writes + [record(sequence)])
+    }
+    for index in 0..<8 { try commit([entry(index, expires: index < 5 ? 2_000 : 20_000)]) }
     #expect(try count() == 8)
-    for index in 0..<SQLiteStore.commitsPerCleaning { try store.commit([record(UInt64(index) + 2)]) }
+    for _ in 0..<SQLiteStore.commitsPerCleaning { try commit([]) }
     #expect(try count() == 3)
-    try store.commit((0..<SQLiteStore.keysPerCleaning).map { entry($0, expires: 20_000) } + [
-      record(UInt64(SQLiteStore.commitsPerCleaning) + 2)
-    ])
-    #expect(try count() == 10)
-    #expect(try store.recover(at: now).idempotency.map(\.key).last == "k\(SQLiteStore.keysPerCleaning - 1)")
+    for index in 0..<SQLiteStore.commitsPerCleaning { try commit([entry(index, expires: 20_000)]) }
+    let kept = try #require(try count())
+    #expect(kept >= 10 && kept < 10 + SQLiteStore.commitsPerCleaning)
+    let recovered = try store.recover(at: now).idempotency.map(\.key)
+    #expect(recovered.count == 10 && recovered.last == "k\(SQLiteStore.commitsPerCleaning - 1)")
   }
 
   @Test("batches are found in every segment of the journal that they are in")

@@ -1,6 +1,24 @@
 import MendAPI
 import MendCore
 
+extension JournalAnswer {
+  init(_ entry: IdempotencyEntry) {
+    self.init()
+    namespace = entry.namespace
+    key = entry.key
+    fingerprint = entry.fingerprint
+    batchID = entry.batchID
+    expiresMs = entry.expires.milliseconds
+    reply = entry.reply.map { JournalReply($0) }
+  }
+
+  func entry() throws(JournalFault) -> IdempotencyEntry {
+    IdempotencyEntry(
+      namespace: namespace, key: key, fingerprint: fingerprint, batchID: batchID, reply: try reply?.decoded(),
+      expires: Instant(expiresMs))
+  }
+}
+
 extension JournalReply {
   init(_ reply: MendCore.Reply) {
     self.init()
