@@ -5,7 +5,7 @@ import Testing
 
 @Suite("The worker's decisions")
 struct WorkerStateTests {
-  private var limits = WorkerState.Limits(slots: 2, heartbeatSeconds: 20)
+  private let limits = WorkerState.Limits(slots: 2, heartbeatSeconds: 20)
 
   private func documents(_ ids: String...) -> [Document] {
     ids.map { id in
@@ -23,21 +23,23 @@ struct WorkerStateTests {
     #expect(state.step(.tick, at: 0).texts == ["claim 2"])
     let two = documents("a", "b")
     #expect(
-      state.step(.claimed(two, finished: false, retryAfter: 0, seconds: 0.001), at: 0.1).texts == ["run a", "run b"])
+      state.step(.claimed(two, finished: false, retryAfter: 0), at: 0.1).texts == ["run a", "run b"])
     #expect(state.step(.ended(two[0], quick), at: 0.2).texts == ["claim 1", "report a"])
-    #expect(state.step(.claimed([], finished: false, retryAfter: 0.2, seconds: 0.001), at: 0.21).texts == [])
+    #expect(state.step(.claimed([], finished: false, retryAfter: 0.2), at: 0.21).texts == [])
     #expect(state.step(.ended(two[1], quick), at: 0.3).texts == [])
-    #expect(state.step(.reported(stop: false, seconds: 0.001), at: 0.31).texts == ["claim 2", "report b"])
-    #expect(state.step(.claimed([], finished: true, retryAfter: 0, seconds: 0), at: 0.32).texts == [])
-    #expect(state.step(.reported(stop: false, seconds: 0.001), at: 0.33).texts == ["finish done"])
+    #expect(state.step(.reported(stop: false), at: 0.31).texts == ["claim 2", "report b"])
+    #expect(state.step(.claimed([], finished: true, retryAfter: 0), at: 0.32).texts == [])
+    #expect(state.step(.reported(stop: false), at: 0.33).texts == ["finish done"])
   }
 
   @Test("More is claimed ahead only as documents go well, and little")
   func ahead() {
+    var limits = limits
+    limits.documentsPerAhead = 16
     var state = WorkerState(limits: limits, at: 0)
     _ = state.step(.tick, at: 0)
     var running = documents("a0", "b0")
-    _ = state.step(.claimed(running, finished: false, retryAfter: 0, seconds: 0), at: 0)
+    _ = state.step(.claimed(running, finished: false, retryAfter: 0), at: 0)
     var claims: [String] = []
     for number in 1...100 {
       let now = Double(number) * 0.01
@@ -46,10 +48,10 @@ struct WorkerStateTests {
       if actions.contains(where: { $0.hasPrefix("claim") }) {
         let more = documents("c\(number)")
         running += more
-        _ = state.step(.claimed(more, finished: false, retryAfter: 0, seconds: 0), at: now)
+        _ = state.step(.claimed(more, finished: false, retryAfter: 0), at: now)
       }
       if actions.contains(where: { $0.hasPrefix("report") }) {
-        _ = state.step(.reported(stop: false, seconds: 0), at: now)
+        _ = state.step(.reported(stop: false), at: now)
       }
       if running.isEmpty { break }
     }
@@ -63,7 +65,7 @@ struct WorkerStateTests {
     var state = WorkerState(limits: limits, at: 0)
     _ = state.step(.tick, at: 0)
     let two = documents("a", "b")
-    _ = state.step(.claimed(two, finished: false, retryAfter: 0, seconds: 0), at: 0)
+    _ = state.step(.claimed(two, finished: false, retryAfter: 0), at: 0)
     let away = WorkerState.WorkerFault.away(isUncertain: false, retryAfter: 0)
     _ = state.step(.ended(two[0], quick), at: 1)
     _ = state.step(.claimFailed(away), at: 1)
@@ -87,7 +89,7 @@ struct WorkerStateTests {
     var state = WorkerState(limits: limits, at: 0)
     _ = state.step(.tick, at: 0)
     let one = documents("a")
-    _ = state.step(.claimed(one, finished: false, retryAfter: 0, seconds: 0), at: 0)
+    _ = state.step(.claimed(one, finished: false, retryAfter: 0), at: 0)
     _ = state.step(.claimFailed(.away(isUncertain: true, retryAfter: 0)), at: 0.1)
     let due = state.nextTick(at: 0.1)
     #expect(state.step(.tick, at: due).texts == ["release 1 after a"])
@@ -99,7 +101,7 @@ struct WorkerStateTests {
     var state = WorkerState(limits: limits, at: 0)
     _ = state.step(.tick, at: 0)
     let one = documents("a")
-    _ = state.step(.claimed(one, finished: true, retryAfter: 0, seconds: 0), at: 0)
+    _ = state.step(.claimed(one, finished: true, retryAfter: 0), at: 0)
     #expect(state.step(.reportFailed(.fenced("over")), at: 1).texts == ["signal 15"])
     #expect(state.step(.tick, at: 2).texts == [])
     #expect(state.nextTick(at: 2) == 3)
@@ -113,7 +115,7 @@ struct WorkerStateTests {
   func beat() {
     var state = WorkerState(limits: limits, at: 0)
     _ = state.step(.tick, at: 0)
-    _ = state.step(.claimed(documents("a", "b"), finished: true, retryAfter: 0, seconds: 1), at: 0)
+    _ = state.step(.claimed(documents("a", "b"), finished: true, retryAfter: 0), at: 0)
     #expect(state.nextTick(at: 0) == 20)
     let actions = state.step(.tick, at: 20)
     #expect(actions.texts == ["report "])

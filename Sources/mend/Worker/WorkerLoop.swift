@@ -97,12 +97,10 @@ struct WorkerLoop {
   }
 
   private func claim(_ maximum: Int32) async -> WorkerState.Event {
-    let begun = clock.now
     do throws(MendError) {
       let answer = try await client.claimDocuments(token: token, maximum: maximum)
       return .claimed(
-        answer.documents, finished: answer.finished, retryAfter: answer.retryAfterSeconds,
-        seconds: seconds(clock.now - begun))
+        answer.documents, finished: answer.finished, retryAfter: answer.retryAfterSeconds)
     } catch {
       return .claimFailed(fault(error))
     }
@@ -122,12 +120,11 @@ struct WorkerLoop {
   }
 
   private func report(_ request: ReportRequest) async -> WorkerState.Event {
-    let begun = clock.now
     var request = request
     request.attemptToken = token
     do throws(MendError) {
       let answer = try await client.report(request)
-      return .reported(stop: answer.stop, seconds: seconds(clock.now - begun))
+      return .reported(stop: answer.stop)
     } catch {
       return .reportFailed(fault(error))
     }

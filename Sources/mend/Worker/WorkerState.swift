@@ -7,11 +7,11 @@ import MendAPI
 /// Results are kept until the server has taken them; while it is away work goes on until the claimed documents are done.
 struct WorkerState {
   enum Event: Sendable {
-    case claimed([Document], finished: Bool, retryAfter: Double, seconds: Double)
+    case claimed([Document], finished: Bool, retryAfter: Double)
     /// `isAnswered`: the server said no; else nobody knows whether it took the call.
     case claimFailed(WorkerFault)
     case ended(Document, CommandResult)
-    case reported(stop: Bool, seconds: Double)
+    case reported(stop: Bool)
     case reportFailed(WorkerFault)
     /// Documents of a claim whose answer was lost are free again.
     case released
@@ -60,9 +60,9 @@ struct WorkerState {
     var aheadPerSlot = 2
     var aheadSeconds = 0.2
     /// Documents that have to go well before one more is claimed ahead.
-    var documentsPerAhead = 16
-    /// Results wait at most so long for others to go with them.
-    var reportSeconds = 0.2
+    var documentsPerAhead = 256
+    /// Results wait so long for others to go with them: not longer, for what is not reported fails with its attempt.
+    var reportSeconds = 0.02
     /// Between SIGTERM and SIGKILL when the worker itself ends its commands.
     var graceSeconds = 2.0
     var backoffMinimumSeconds = 0.05
@@ -89,9 +89,12 @@ struct WorkerState {
 
   private var results = ReportRequest()
   private var resultCount = 0
-  private var loadingSeconds = 0.0
+  /// Of all slots: with a command, waiting for documents, and waiting for a report. Calls that go on beside commands cost
+  /// nothing.
   private var processingSeconds = 0.0
+  private var loadingSeconds = 0.0
   private var writingSeconds = 0.0
+  private var lastStepAt: Double
   private var reportInFlight: ReportRequest?
   private var isReporting = false
   private var lastReportAt: Double
@@ -110,20 +113,21 @@ struct WorkerState {
     self.limits = limits
     self.jitter = jitter
     lastReportAt = now
+    lastStepAt = now
     claimBackoff = limits.backoffMinimumSeconds
     reportBackoff = limits.backoffMinimumSeconds
   }
 
   mutating func step(_ event: Event, at now: Double) -> [Action] {
     guard !isOver else { return [] }
+    noteWaiting(until: now)
     var actions: [Action] = []
     switch event {
-    case .claimed(let documents, let finished, let retryAfter, let seconds):
+    case .claimed(let documents, let finished, let retryAfter):
       isCallingForWork = false
       claimBackoff = limits.backoffMinimumSeconds
       queue += documents
       lastClaimedID = documents.last?.documentID ?? lastClaimedID
-      loadingSeconds += seconds
       isFinished = finished
       if documents.isEmpty, !finished { claimNotBefore = now + (retryAfter > 0 ? retryAfter : 1) }
     case .claimFailed(let fault):
@@ -141,11 +145,10 @@ struct WorkerState {
     case .ended(let document, let result):
       running -= 1
       if ending == nil { note(document, result) }
-    case .reported(let stop, let seconds):
+    case .reported(let stop):
       isReporting = false
       reportInFlight = nil
       reportBackoff = limits.backoffMinimumSeconds
-      writingSeconds += seconds
       // Room may have come of it, or the end.
       if lostClaim == nil { claimNotBefore = min(claimNotBefore, now) }
       if stop { end(.stopped, now, &actions) }
@@ -242,6 +245,16 @@ struct WorkerState {
     isReporting = true
     lastReportAt = now
     actions.append(.report(request))
+  }
+
+  private mutating func noteWaiting(until now: Double) {
+    let idleSeconds = max(0, now - lastStepAt) * Double(limits.slots - running)
+    lastStepAt = now
+    if isCallingForWork {
+      loadingSeconds += idleSeconds
+    } else if isReporting, running == 0 {
+      writingSeconds += idleSeconds
+    }
   }
 
   private mutating func takeStages() -> [StageTiming] {
