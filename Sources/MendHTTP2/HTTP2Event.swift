@@ -13,9 +13,11 @@ package struct StreamHandle: Hashable, Sendable {
 
 /// What a session learned from bytes it was given, or from bytes it gave; in the order in which it happened.
 package enum HTTP2Event: Hashable, Sendable {
-  /// A request's or a final response's header list is complete; read it with ``HTTP2Session/exchangeHeaders(of:with:)``.
+  /// A request's or a final response's header list is complete; read it with
+  /// ``HTTP2Session/exchangeHeaders(of:with:)``.
   case headers(StreamHandle, endStream: Bool)
-  /// Bytes arrived; read them with ``HTTP2Session/withReceived(_:_:)``. Also sent for an empty frame that ends a stream.
+  /// Bytes arrived; read them with ``HTTP2Session/withReceived(_:_:)``. Also sent for an empty frame that ends a
+  /// stream.
   case data(StreamHandle, endStream: Bool)
   /// The peer's trailers arrived, and with them the end of its half; they replace the header list.
   case trailers(StreamHandle)

@@ -1,7 +1,7 @@
 internal import CNghttp2
 
 /// The library's callbacks, which are the same for every session. Each only notes what happened: none of them may call
-/// the library's receive or send, and the caller works through the state.value.events afterwards.
+/// the library's receive or send, and the caller works through the events afterwards.
 @safe struct SessionCallbacks: @unchecked Sendable {
   // Unchecked: written once, before anybody else sees it.
   let pointer: OpaquePointer?
@@ -171,7 +171,9 @@ extension HTTP2Session {
       if header.length == 0, !ends { state.value.counters.controlFramesReceived += 1 }
       guard let stream = state.value.streams.open(header.stream_id) else { break }
       if ends { stream.value.remoteEnded = true }
-      if !stream.value.discards, ends || header.length > 0 { state.value.events.append(.data(stream.value.handle, endStream: ends)) }
+      if !stream.value.discards, ends || header.length > 0 {
+        state.value.events.append(.data(stream.value.handle, endStream: ends))
+      }
     case headersType:
       guard let stream = state.value.streams.open(header.stream_id) else { break }
       onHeaderList(stream, endStream: header.flags & endStreamFlag != 0)
@@ -203,7 +205,9 @@ extension HTTP2Session {
     if endStream { stream.value.remoteEnded = true }
     guard !stream.value.discards else { return }
     guard role == .client else {
-      state.value.events.append(stream.value.receivesTrailers ? .trailers(stream.value.handle) : .headers(stream.value.handle, endStream: endStream))
+      state.value.events.append(
+        stream.value.receivesTrailers
+          ? .trailers(stream.value.handle) : .headers(stream.value.handle, endStream: endStream))
       return
     }
     let block = stream.value.receivesTrailers ? stream.value.trailers : stream.value.headers
@@ -236,7 +240,7 @@ extension HTTP2Session {
       state.value.resetByUs.insert(header.stream_id)
       let stream = state.value.streams.open(header.stream_id)
       let code = unsafe HTTP2ErrorCode(rawValue: frame.pointee.rst_stream.error_code)
-      // A reset that nobody here asked for: the peer broke a rule on this stream.value.
+      // A reset that nobody here asked for: the peer broke a rule on this 
       if stream?.value.resetByUs != true, code != .noError { state.value.counters.faultsReceived += 1 }
       stream?.value.resetByUs = true
     default:

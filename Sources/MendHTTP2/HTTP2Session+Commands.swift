@@ -3,7 +3,7 @@ internal import CNghttp2
 extension HTTP2Session {
   // MARK: Reading a stream
 
-  /// Swaps a stream's header list with `block`, which should be empty: its memory is used for the next stream.value.
+  /// Swaps a stream's header list with `block`, which should be empty: its memory is used for the next 
   package func exchangeHeaders(of handle: StreamHandle, with block: inout HeaderBlock) {
     guard let stream = state.value.streams.held(handle) else { return }
     swap(&stream.value.headers, &block)
@@ -94,7 +94,9 @@ extension HTTP2Session {
 
   /// Starts a response whose bytes follow with ``write(_:_:)`` and whose trailers with ``finish(_:trailers:)``.
   package func respond(_ handle: StreamHandle, _ headers: StaticHeaders) {
-    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.hasProvider else { return }
+    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.hasProvider else {
+      return
+    }
     stream.value.hasProvider = true
     var provider = unsafe dataProvider(stream)
     unsafe nghttp2_submit_response(session, handle.id, headers.fields, headers.count, &provider)
@@ -102,7 +104,9 @@ extension HTTP2Session {
 
   /// As ``respond(_:_:)``, with headers of this call. With `endStream` they are the whole response.
   package func respond(_ handle: StreamHandle, _ headers: HeaderBlock, endStream: Bool) {
-    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.hasProvider else { return }
+    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.hasProvider else {
+      return
+    }
     stream.value.hasProvider = true
     unsafe headers.withNameValues { list, count in
       guard !endStream else {
@@ -117,7 +121,9 @@ extension HTTP2Session {
   /// Lets `body` append bytes to send; returns how many wait on this stream now.
   @discardableResult
   package func write(_ handle: StreamHandle, _ body: (inout [UInt8]) -> Void) -> Int {
-    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.outboundEnded else { return 0 }
+    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.outboundEnded else {
+      return 0
+    }
     let before = stream.value.outbound.count
     body(&stream.value.outbound)
     state.value.outboundBytes += stream.value.outbound.count - before
@@ -141,7 +147,9 @@ extension HTTP2Session {
   }
 
   private func finish(_ handle: StreamHandle, with trailers: StreamState.Trailers) {
-    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.outboundEnded else { return }
+    guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.outboundEnded else {
+      return
+    }
     stream.value.outboundEnded = true
     stream.value.trailersOut = trailers
     resume(stream)
@@ -158,7 +166,7 @@ extension HTTP2Session {
     state.value.streams.held(handle)?.value.pending ?? 0
   }
 
-  /// Asks for one ``HTTP2Event/drained(_:)`` once `mark` bytes or fewer wait on this stream.value.
+  /// Asks for one ``HTTP2Event/drained(_:)`` once `mark` bytes or fewer wait on this 
   package func notifyWhenDrained(_ handle: StreamHandle, to mark: Int) {
     state.value.streams.held(handle)?.value.drainMark = mark
   }
@@ -198,8 +206,8 @@ extension HTTP2Session {
     }
   }
 
-  /// Tells the peer to open no more streams, and takes those that are on their way (RFC 9113 6.8). Send a ping, and when
-  /// it is acknowledged call ``finishShutdown()``.
+  /// Tells the peer to open no more streams, and takes those that are on their way (RFC 9113 6.8). Send a ping, and
+  /// when it is acknowledged call ``finishShutdown()``.
   package func beginShutdown() {
     guard role == .server else { return }
     unsafe nghttp2_submit_shutdown_notice(session)

@@ -76,10 +76,10 @@ internal import CNghttp2
 
   // MARK: Bytes in
 
-  /// Parses everything in `bytes` and appends what it means to the state.value.events.
+  /// Parses everything in `bytes` and appends what it means to the events.
   ///
   /// `now` is in nanoseconds on any monotonic clock; the limits on control frames are measured by it. Throws when the
-  /// connection cannot go on: send what there is to send, then close. Never call it while state.value.events are being read.
+  /// connection cannot go on: send what there is to send, then close. Not to be called by `send`'s body.
   package func receive(_ bytes: RawSpan, now: UInt64) throws(HTTP2Error) {
     state.value.counters.bytesReceived += bytes.byteCount
     let result = unsafe bytes.withUnsafeBytes { buffer in
@@ -112,7 +112,7 @@ internal import CNghttp2
     }
   }
 
-  /// Swaps the state.value.events so far with `list`, which should be empty: its memory is used for the next ones.
+  /// Swaps the events so far with `list`, which should be empty: its memory is used for the next ones.
   package func exchangeEvents(with list: inout [HTTP2Event]) {
     swap(&state.value.events, &list)
   }
@@ -121,7 +121,7 @@ internal import CNghttp2
 
   /// Calls `body` once with what is to be written, in order, if there is anything; stops above `limit` bytes.
   ///
-  /// The span is valid only within `body`, which must not call the session. Sending may add state.value.events.
+  /// The span is valid only within `body`, which must not call the session. Sending may add events.
   package func send(upTo limit: Int, _ body: (RawSpan) -> Void) throws(HTTP2Error) {
     giveConnectionCredit()
     memory.beginSend()

@@ -58,7 +58,10 @@ import Testing
   func unknown() async throws {
     try await withServer { client, _ in
       let cases = [
-        (MethodDescriptor(service: "test.Service", method: "Nope", shape: .unary), "service test.Service has no method Nope"),
+        (
+          MethodDescriptor(service: "test.Service", method: "Nope", shape: .unary),
+          "service test.Service has no method Nope"
+        ),
         (MethodDescriptor(service: "other.Service", method: "Echo", shape: .unary), "no service other.Service"),
       ]
       for (method, message) in cases {

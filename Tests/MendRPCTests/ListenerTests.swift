@@ -30,6 +30,16 @@ import Testing
     }
   }
 
+  @Test("A server answers in its own process without a listener")
+  func inProcess() async throws {
+    let server = RPCServer(router: makeRouter(Witness()), configuration: ServerConfiguration())
+    let client = try await server.connectInProcess()
+    try await echo(client)
+    await client.close()
+    await server.shutdown(gracePeriod: .zero)
+    #expect(server.connectionCount == 0)
+  }
+
   @Test("A file that is no socket is left alone")
   func occupiedPath() async throws {
     let directory = try TemporaryDirectory()

@@ -71,7 +71,8 @@ import Testing
         "/test.Service/Echo", [Self.grpc, ("grpc-encoding", "gzip")], body: [1, 0, 0, 0, 1, 7])
       #expect(gzip.fields["grpc-status"] == "12")
       #expect(gzip.fields["grpc-accept-encoding"] == "identity")
-      let timeout = try caller.call("/test.Service/Echo", [Self.grpc, ("grpc-timeout", "soon")], body: [0, 0, 0, 0, 0])
+      let timeout = try caller.call(
+        "/test.Service/Echo", [Self.grpc, ("grpc-timeout", "soon")], body: [0, 0, 0, 0, 0])
       #expect(timeout.fields["grpc-status"] == "13")
       let binary = try caller.call("/test.Service/Echo", [Self.grpc, ("a-bin", "%%%")], body: [0, 0, 0, 0, 0])
       #expect(binary.fields["grpc-message"] == "metadata a-bin is not base64")

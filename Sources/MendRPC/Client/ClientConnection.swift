@@ -88,6 +88,29 @@ public final class ClientConnection: RPCChannel {
     to address: ServerAddress, configuration: ClientConfiguration = ClientConfiguration(),
     on group: (any EventLoopGroup)? = nil
   ) async throws(RPCError) -> ClientConnection {
+    try await open(address, configuration, group) { bootstrap in
+      switch address {
+      case .tcp(let host, let port):
+        try await bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port).get()
+      case .unix(let path):
+        try await bootstrap.connect(unixDomainSocketPath: path).get()
+      }
+    }
+  }
+
+  /// Over a socket that is connected already and becomes the connection's.
+  static func adopt(_ descriptor: CInt, configuration: ClientConfiguration, on group: (any EventLoopGroup)?)
+    async throws(RPCError) -> ClientConnection
+  {
+    try await open(.unix(path: "in-process"), configuration, group) { bootstrap in
+      try await bootstrap.withConnectedSocket(descriptor).get()
+    }
+  }
+
+  private static func open(
+    _ address: ServerAddress, _ configuration: ClientConfiguration, _ group: (any EventLoopGroup)?,
+    _ connect: (ClientBootstrap) async throws -> any Channel
+  ) async throws(RPCError) -> ClientConnection {
     let tls = try configuration.tls.map { files throws(RPCError) in try TLSContexts.client(files) }
     let shared = Shared()
     let loop = (group ?? MultiThreadedEventLoopGroup.singleton).next()
@@ -104,13 +127,7 @@ public final class ClientConnection: RPCChannel {
       }
     let handler: ClientHandler
     do {
-      let channel =
-        switch address {
-        case .tcp(let host, let port):
-          try await bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port).get()
-        case .unix(let path):
-          try await bootstrap.connect(unixDomainSocketPath: path).get()
-        }
+      let channel = try await connect(bootstrap)
       handler = try await loop.submit { try channel.pipeline.syncOperations.handler(type: ClientHandler.self) }.get()
     } catch {
       var failure = RPCError(.unavailable, "can't connect to \(address): \(error)")

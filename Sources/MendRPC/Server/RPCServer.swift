@@ -86,8 +86,8 @@ public final class RPCServer: Sendable {
 
   /// Takes no new connections and no new calls (GOAWAY), lets the open calls end, and returns when all have.
   ///
-  /// After `gracePeriod` the connections are closed and their handlers cancelled; handlers that don't return within five
-  /// more seconds are left behind. Calling it again waits for the first call.
+  /// After `gracePeriod` the connections are closed and their handlers cancelled; handlers that don't return within
+  /// five more seconds are left behind. Calling it again waits for the first call.
   public func shutdown(gracePeriod: Duration = .seconds(30)) async {
     let running: (listeners: [any Channel], files: [String])? = state.withLock { state in
       switch state.phase {
@@ -123,6 +123,25 @@ public final class RPCServer: Sendable {
     for continuation in waiting { continuation.resume() }
   }
 
+  /// A connection to this server that needs no listener: one end of a socket pair. Handlers see the peer
+  /// ``PeerAddress/inProcess``; everything else is as over any socket.
+  public func connectInProcess(
+    configuration: ClientConfiguration = ClientConfiguration(), on clientGroup: (any EventLoopGroup)? = nil
+  ) async throws(RPCError) -> ClientConnection {
+    let (ours, theirs) = try SocketFile.pair()
+    do {
+      _ = try await ClientBootstrap(group: group)
+        .channelInitializer { [shared] channel in
+          channel.eventLoop.makeCompletedFuture { try Self.addHandlers(to: channel, shared, nil, peer: .inProcess) }
+        }
+        .withConnectedSocket(ours).get()
+    } catch {
+      SocketFile.close(theirs)
+      throw RPCError(.unavailable, "can't connect in process: \(error)")
+    }
+    return try await ClientConnection.adopt(theirs, configuration: configuration, on: clientGroup)
+  }
+
   // MARK: Listening
 
   private func bind(_ listener: Listener) async throws(RPCError) -> any Channel {
@@ -131,7 +150,10 @@ public final class RPCServer: Sendable {
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelInitializer { [shared] channel in
-        channel.eventLoop.makeCompletedFuture { try Self.addHandlers(to: channel, shared, tls, listener.address) }
+        channel.eventLoop.makeCompletedFuture {
+          let peer = Self.peer(of: channel, at: listener.address)
+          try Self.addHandlers(to: channel, shared, tls, peer: peer)
+        }
       }
     do {
       switch listener.address {
@@ -151,19 +173,20 @@ public final class RPCServer: Sendable {
     }
   }
 
+  private static func peer(of channel: any Channel, at address: ServerAddress) -> PeerAddress {
+    switch address {
+    case .unix(let path): .unix(path: path)
+    case .tcp: .inet(host: channel.remoteAddress?.ipAddress ?? "unknown", port: channel.remoteAddress?.port ?? 0)
+    }
+  }
+
   private static func addHandlers(
-    to channel: any Channel, _ shared: ServerShared, _ tls: NIOSSLContext?, _ address: ServerAddress
+    to channel: any Channel, _ shared: ServerShared, _ tls: NIOSSLContext?, peer: PeerAddress
   ) throws {
     guard !shared.isFull else {
       channel.close(promise: nil)
       return
     }
-    let peer: PeerAddress =
-      switch address {
-      case .unix(let path): .unix(path: path)
-      case .tcp:
-        .inet(host: channel.remoteAddress?.ipAddress ?? "unknown", port: channel.remoteAddress?.port ?? 0)
-      }
     if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
     try channel.pipeline.syncOperations.addHandler(
       ServerConnection(shared, channel, peer: peer, isSecure: tls != nil))

@@ -30,7 +30,10 @@ struct RequestHead {
         isIdentityEncoded = block.isValue(field, "identity")
         encodingField = field
       default:
-        if block.isBinary(field) { hasBinaryMetadata = true }
+        // One byte tells nearly all names that are not.
+        if field.name.count > 4, block.bytes[field.name.upperBound - 1] == UInt8(ascii: "n"), block.isBinary(field) {
+          hasBinaryMetadata = true
+        }
       }
     }
   }

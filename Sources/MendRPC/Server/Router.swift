@@ -82,7 +82,8 @@ public protocol RPCService: Sendable {
   func register(with router: inout Router)
 }
 
-final class Route: Sendable {
+final class Route: MethodFacts, @unchecked Sendable {
+  // Unchecked: as its superclass, it has only constants.
   typealias Inline = @Sendable (RawSpan, ServerContext, inout [UInt8]) throws(RPCError) -> Void
   typealias Run = @Sendable (ServerCall) async throws(RPCError) -> Void
 
@@ -91,15 +92,14 @@ final class Route: Sendable {
     case task(Run)
   }
 
-  let method: MethodDescriptor
   let handler: Handler
   /// The request is one message: the handler starts when it is complete.
   let takesOneMessage: Bool
 
   init(_ method: MethodDescriptor, _ handler: Handler) {
-    self.method = method
     self.handler = handler
     takesOneMessage = method.shape == .unary || method.shape == .serverStreaming
+    super.init(method)
   }
 }
 

@@ -11,7 +11,7 @@ final class ServerCall: @unchecked Sendable {
   // elsewhere hops there first.
   let loop: any EventLoop
   let connection: ServerConnection
-  private(set) var storage = CallStorage()
+  private(set) var storage: CallStorage
   private(set) var handle: StreamHandle
   private(set) var route: Route?
   var worker: CallWorker?
@@ -46,13 +46,14 @@ final class ServerCall: @unchecked Sendable {
   init(_ connection: ServerConnection, _ handle: StreamHandle, now: NIODeadline) {
     self.connection = connection
     self.handle = handle
+    storage = CallStorage(connection.facts)
     loop = connection.loop
     startedAt = now
   }
 
   /// Makes a call that nobody else knows any more ready for another stream.
   func reuse(_ handle: StreamHandle, now: NIODeadline) {
-    if !isKnownUniquelyReferenced(&storage) { storage = CallStorage() } else { storage.recycle() }
+    if !isKnownUniquelyReferenced(&storage) { storage = CallStorage(connection.facts) } else { storage.recycle() }
     self.handle = handle
     route = nil
     deadline = nil
@@ -399,26 +400,5 @@ final class ServerCall: @unchecked Sendable {
     } else {
       observer.callRejected(code)
     }
-  }
-}
-
-/// The header lists of gRPC's wire that are always the same.
-enum WireHeaders {
-  static let response = StaticHeaders([(":status", "200"), ("content-type", "application/grpc")])
-  static let okTrailers = StaticHeaders([("grpc-status", "0")])
-
-  static func responseBlock() -> HeaderBlock {
-    var block = HeaderBlock()
-    block.append(":status", "200")
-    block.append("content-type", "application/grpc")
-    return block
-  }
-
-  static func appendStatus(_ error: RPCError, to block: inout HeaderBlock) {
-    block.append("grpc-status", String(error.code.rawValue))
-    if !error.message.isEmpty { block.append("grpc-message".utf8, PercentEncoding.encode(error.message.utf8)) }
-    // Legal in every answer, and what a caller needs whose grpc-encoding was refused.
-    if error.code == .unimplemented { block.append("grpc-accept-encoding", "identity") }
-    if !error.details.isEmpty { block.append("grpc-status-details-bin".utf8, Base64.encode(error.details)) }
   }
 }

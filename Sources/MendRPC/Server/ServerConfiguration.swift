@@ -18,8 +18,8 @@ public struct ServerConfiguration: Sendable {
 
 /// One address to listen on.
 public struct Listener: Hashable, Sendable {
-  /// For TCP, port 0 picks a free one. For a Unix socket, a file for its owner only (mode 0600): one that nobody listens
-  /// on is replaced; anything else that stands at the path is left alone and refuses the start.
+  /// For TCP, port 0 picks a free one. For a Unix socket, a file for its owner only (mode 0600): one that nobody
+  /// listens on is replaced; anything else that stands at the path is left alone and refuses the start.
   public var address: ServerAddress
   public var tls: ServerTLS?
 

@@ -14,8 +14,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   let loop: any EventLoop
   let session: HTTP2Session
   let workers: CallWorkers
-  let peer: PeerAddress
-  let isSecure: Bool
+  let facts: ConnectionFacts
   var timers: ConnectionTimers
 
   private var channelContext: ChannelHandlerContext?
@@ -34,14 +33,15 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
   init(_ server: ServerShared, _ channel: any Channel, peer: PeerAddress, isSecure: Bool) throws {
     self.server = server
-    self.peer = peer
-    self.isSecure = isSecure
+    facts = ConnectionFacts(peer: peer, isSecure: isSecure)
     loop = channel.eventLoop
     let shared = LoopContext.of(loop)
     session = try HTTP2Session(role: .server, limits: server.sessionLimits, memory: shared.memory)
     workers = CallWorkers(shared.executor)
     timers = ConnectionTimers(server.limits, server.keepalive, now: .now())
   }
+
+  var peer: PeerAddress { facts.peer }
 
   // MARK: The channel
 
@@ -208,10 +208,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         .resourceExhausted,
         "\(server.limits.maxRunningCalls) calls of this connection are still running; wait for some to end")
     }
-    storage.method = route.method
+    storage.facts = route
     if head.hasBinaryMetadata { storage.metadata = try Metadata(receiving: block) }
-    storage.peer = peer
-    storage.isSecure = isSecure
     if let authorize = server.authorize {
       storage.identity = try authorize(route.method, storage.metadata, peer)
     }
@@ -264,7 +262,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   private func closed(_ handle: StreamHandle, _ code: HTTP2ErrorCode) {
     if let call = call(handle) {
       call.streamClosed(
-        RPCError(.cancelled, code == .cancel ? "the caller cancelled the call" : "the caller ended the stream: \(code)"))
+        RPCError(.cancelled, code == .cancel ? "the caller cancelled the call" : "the caller ended the stream: \(code)")
+      )
     }
     session.release(handle)
   }

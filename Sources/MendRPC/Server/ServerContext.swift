@@ -42,23 +42,21 @@ public struct ServerContext: Sendable {
     method: MethodDescriptor, metadata: Metadata = Metadata(), deadline: ContinuousClock.Instant? = nil,
     peer: PeerAddress = .inProcess, isSecure: Bool = false, identity: CallIdentity? = nil
   ) {
-    storage = CallStorage()
-    storage.method = method
+    storage = CallStorage(ConnectionFacts(peer: peer, isSecure: isSecure))
+    storage.facts = MethodFacts(method)
     storage.metadata = metadata
     storage.deadline = deadline
-    storage.peer = peer
-    storage.isSecure = isSecure
     storage.identity = identity
   }
 
-  public var method: MethodDescriptor { storage.method }
+  public var method: MethodDescriptor { storage.facts.method }
   /// The request's metadata.
   public var metadata: Metadata { storage.metadata }
   /// When the caller stops waiting. The handler's task is cancelled then.
   public var deadline: ContinuousClock.Instant? { storage.deadline }
-  public var peer: PeerAddress { storage.peer }
+  public var peer: PeerAddress { storage.connection.peer }
   /// The connection is encrypted.
-  public var isSecure: Bool { storage.isSecure }
+  public var isSecure: Bool { storage.connection.isSecure }
   /// Who calls; nil where the server authorizes nobody.
   public var identity: CallIdentity? { storage.identity }
 
@@ -75,15 +73,37 @@ public struct ServerContext: Sendable {
   }
 }
 
+/// What all calls of a connection have in common: shared by reference, not copied into each.
+final class ConnectionFacts: Sendable {
+  let peer: PeerAddress
+  let isSecure: Bool
+
+  init(peer: PeerAddress, isSecure: Bool) {
+    self.peer = peer
+    self.isSecure = isSecure
+  }
+}
+
+/// What all calls of a method have in common.
+class MethodFacts: @unchecked Sendable {
+  // Unchecked: not final, but neither this class nor its one subclass has anything that changes.
+  let method: MethodDescriptor
+
+  init(_ method: MethodDescriptor) {
+    self.method = method
+  }
+
+  static let none = MethodFacts(MethodDescriptor(service: "", method: "", shape: .unary))
+}
+
 /// Behind a context.
 final class CallStorage: @unchecked Sendable {
   // Unchecked: the plain variables are written before a handler gets the context, or when nobody else holds it any
   // more; what a handler may write is behind the lock.
-  var method = CallStorage.noMethod
+  let connection: ConnectionFacts
+  var facts = MethodFacts.none
   var metadata = Metadata()
   var deadline: ContinuousClock.Instant?
-  var peer = PeerAddress.inProcess
-  var isSecure = false
   var identity: CallIdentity?
 
   struct Response {
@@ -94,7 +114,9 @@ final class CallStorage: @unchecked Sendable {
   /// Spares calls that set none the lock.
   let hasResponseMetadata = Atomic(false)
 
-  private static let noMethod = MethodDescriptor(service: "", method: "", shape: .unary)
+  init(_ connection: ConnectionFacts) {
+    self.connection = connection
+  }
 
   var hasResponse: Bool { hasResponseMetadata.load(ordering: .acquiring) }
 

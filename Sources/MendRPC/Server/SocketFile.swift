@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// The file of a listening Unix socket.
+/// Unix sockets: the file of a listening one, and pairs without one.
 enum SocketFile {
   /// Removes a socket file that a dead server left; refuses one that is in use, and files that are no sockets.
   static func prepare(_ path: String) throws(RPCError) {
@@ -22,6 +22,19 @@ enum SocketFile {
     }
   }
 
+  /// Two connected sockets, which belong to the caller.
+  static func pair() throws(RPCError) -> (CInt, CInt) {
+    var ends: [CInt] = [-1, -1]
+    guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else {
+      throw RPCError(.unavailable, "can't make a socket pair: error \(errno)")
+    }
+    return (ends[0], ends[1])
+  }
+
+  static func close(_ descriptor: CInt) {
+    _ = Glibc.close(descriptor)
+  }
+
   static func remove(_ path: String) {
     unlink(path)
   }
@@ -29,7 +42,7 @@ enum SocketFile {
   private static func isAnswered(_ path: String) -> Bool {
     let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     guard descriptor >= 0 else { return false }
-    defer { Glibc.close(descriptor) }
+    defer { close(descriptor) }
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let capacity = MemoryLayout.size(ofValue: address.sun_path)
