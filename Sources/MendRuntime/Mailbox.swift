@@ -111,8 +111,9 @@ final class Mailbox: Sendable {
           todo: "repeat it with the same idempotency_key to learn the answer")))
   }
 
-  /// Blocks while `observationReserve` observations wait, except on the writer's own thread (an executor that answers at
-  /// once), where the round's effects bound them. After the writer's end it does nothing: recovery asks the executor again.
+  /// Blocks while `observationReserve` observations wait, except on the writer's own thread (an executor that answers
+  /// at once), where the round's effects bound them. After the writer's end it does nothing: recovery asks the executor
+  /// again.
   func post(_ observation: Observation) {
     enum Outcome {
       case added(wakes: Bool)
@@ -169,8 +170,8 @@ final class Mailbox: Sendable {
     state.withLock { $0.writer = thread }
   }
 
-  /// The events of the next round, at most `eventsPerRound`, in order; waits for the first one. Nil when the mailbox was
-  /// closed and is empty.
+  /// The events of the next round, at most `eventsPerRound`, in order; waits for the first one. Nil when the mailbox
+  /// was closed and is empty.
   func next() -> [Event]? {
     while true {
       var room: [DispatchSemaphore] = []

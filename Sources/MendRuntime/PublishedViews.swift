@@ -1,7 +1,8 @@
 import MendCore
 import Synchronization
 
-/// The views that readers take: of live batches the newest, of retired ones a bounded cache; and who waits for a change.
+/// The views that readers take: of live batches the newest, of retired ones a bounded cache; and who waits for a
+/// change.
 ///
 /// The lock is held for a look-up or a swap, never for work on a batch. Views are handed over in boxes, so that a batch
 /// is copied outside of it.

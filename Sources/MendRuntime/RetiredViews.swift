@@ -25,8 +25,8 @@ struct RetiredViews {
     return entries[key]?.box
   }
 
-  /// Returns what had to go. A view that is older than the one that is there changes nothing, and one that is larger than
-  /// the limit is not kept.
+  /// Returns what had to go. A view that is older than the one that is there changes nothing, and one that is larger
+  /// than the limit is not kept.
   mutating func insert(_ box: PublishedViews.Box) -> [PublishedViews.Box] {
     let batch = box.view.batch
     if let present = entries[batch.key], present.box.view.batch.sequence > batch.sequence { return [box] }

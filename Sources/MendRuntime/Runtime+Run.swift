@@ -46,7 +46,8 @@ extension Runtime {
     try result.get()
   }
 
-  /// Runs the writer on a thread of its own, since its commits block; neither the cooperative pool nor an event loop does.
+  /// Runs the writer on a thread of its own, since its commits block; neither the cooperative pool nor an event loop
+  /// does.
   private func write() async -> Result<Void, RuntimeError> {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in

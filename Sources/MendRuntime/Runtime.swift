@@ -4,9 +4,9 @@ import Synchronization
 
 /// Drives the core: durable, then visible.
 ///
-/// One writer takes events from a bounded mailbox, steps the core with a round of them at one instant, commits all of the
-/// round's writes in one transaction, and only then lets the round out: views are published, watchers woken, callers
-/// answered, executors called, in this order. Readers take published views and never wait for the writer.
+/// One writer takes events from a bounded mailbox, steps the core with a round of them at one instant, commits all of
+/// the round's writes in one transaction, and only then lets the round out: views are published, watchers woken,
+/// callers answered, executors called, in this order. Readers take published views and never wait for the writer.
 public final class Runtime: Sendable {
   public let capacity: Capacity
   public let limits: Limits
@@ -64,8 +64,8 @@ public final class Runtime: Sendable {
 
   /// The newest published view; never waits for the writer.
   ///
-  /// A retired batch that is not in the cache is folded from its journal, which reads the disk. Nil for an unknown batch,
-  /// and where the store cannot be read (which is logged).
+  /// A retired batch that is not in the cache is folded from its journal, which reads the disk. Nil for an unknown
+  /// batch, and where the store cannot be read (which is logged).
   public func view(of key: BatchKey) -> BatchView? {
     if let view = views.view(of: key) { return view }
     do throws(StoreError) {
@@ -82,8 +82,8 @@ public final class Runtime: Sendable {
 
   /// Waits until the batch's sequence is beyond `sequence`, or `deadline`, or cancellation, and gives the newest view.
   ///
-  /// Woken at most once a commit. Nil at once for an unknown batch. The end of the runtime wakes nobody: no batch changes
-  /// after it.
+  /// Woken at most once a commit. Nil at once for an unknown batch. The end of the runtime wakes nobody: no batch
+  /// changes after it.
   public func view(of key: BatchKey, after sequence: UInt64, until deadline: Instant) async -> BatchView? {
     guard var view = view(of: key) else { return nil }
     while view.batch.sequence <= sequence, clock.now() < deadline, !Task.isCancelled {

@@ -11,8 +11,8 @@ public struct RuntimeSettings: Sendable, Hashable {
   public var observationReserve = 65_536
   /// Events of one round, and so of one transaction; the rest waits for the next.
   public var eventsPerRound = 1024
-  /// Readers that wait for a batch to change. One more is not refused; it looks once per `pollInterval` instead of being
-  /// woken.
+  /// Readers that wait for a batch to change. One more is not refused; it looks once per `pollInterval` instead of
+  /// being woken.
   public var watchersLimit = 10_000
   public var pollInterval: Duration = .seconds(1)
   /// Retired batches whose views are kept, the latest used ones, and the documents of all of them together.

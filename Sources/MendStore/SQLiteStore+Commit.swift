@@ -9,8 +9,8 @@ import Synchronization
 extension SQLiteStore {
   /// Makes all writes durable in one transaction, or none of them.
   ///
-  /// The records of one batch share a row, but for large additions of documents, which have their own. A batch's records
-  /// must follow on what is there: a gap or a repeat is refused, for it would make the journal a lie.
+  /// The records of one batch share a row, but for large additions of documents, which have their own. A batch's
+  /// records must follow on what is there: a gap or a repeat is refused, for it would make the journal a lie.
   public func commit(_ writes: [Write]) throws(StoreError) {
     let entries = JournalRows(writes)
     try ledger.withLock { ledger throws(StoreError) in

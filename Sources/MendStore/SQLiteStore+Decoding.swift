@@ -15,7 +15,9 @@ extension SQLiteStore {
     return limits
   }()
 
-  func decode(_ payload: Data, of key: BatchKey, operation: String, into records: inout [MendCore.Record]) throws(StoreError) {
+  func decode(
+    _ payload: Data, of key: BatchKey, operation: String, into records: inout [MendCore.Record]
+  ) throws(StoreError) {
     let name = "\(key.namespace)/\(key.batchID)"
     let entry: JournalEntry
     do throws(DecodingError) {
@@ -77,14 +79,16 @@ extension SQLiteStore {
   }
 
   /// A journal without gaps from `first` on is the only one that may be folded.
-  func checkOrder(_ records: [MendCore.Record], of key: BatchKey, from first: UInt64, operation: String) throws(StoreError) {
+  func checkOrder(
+    _ records: [MendCore.Record], of key: BatchKey, from first: UInt64, operation: String
+  ) throws(StoreError) {
     var expected = first
     for record in records {
       guard record.sequence == expected else {
         throw StoreError(
           operation: operation,
-          message: "\(path): record \(expected) of \(key.namespace)/\(key.batchID) is missing (\(record.sequence) stands "
-            + "there); the file is damaged: bring it back from a copy")
+          message: "\(path): record \(expected) of \(key.namespace)/\(key.batchID) is missing (\(record.sequence) "
+            + "stands there); the file is damaged: bring it back from a copy")
       }
       expected += 1
     }

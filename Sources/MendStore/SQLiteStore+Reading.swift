@@ -23,7 +23,9 @@ extension SQLiteStore {
 
   /// The journals of all live batches in one pass over the segments that they are in, in the order of the batches'
   /// creation.
-  private func liveJournals(_ database: Database, _ live: inout [BatchKey: Ledger.LiveBatch]) throws -> [[MendCore.Record]] {
+  private func liveJournals(
+    _ database: Database, _ live: inout [BatchKey: Ledger.LiveBatch]
+  ) throws -> [[MendCore.Record]] {
     let keys = live.sorted { $0.value.id < $1.value.id }.map(\.key)
     var places: [Int64: Int] = [:]
     for (place, key) in keys.enumerated() { places[live[key]?.id ?? 0] = place }

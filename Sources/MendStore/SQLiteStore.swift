@@ -6,9 +6,9 @@ import Synchronization
 
 /// The journal in one SQLite database, DIRECTORY/journal.sqlite.
 ///
-/// A commit returns when its transaction is on the disk (WAL with synchronous FULL: one fsync a commit). Commits, retires
-/// and recovery are one caller's, the runtime's writer; reading is anybody's, at any time, and does not wait for a commit.
-/// While the store lives the directory is locked, and a second one is refused.
+/// A commit returns when its transaction is on the disk (WAL with synchronous FULL: one fsync a commit). Commits,
+/// retires and recovery are one caller's, the runtime's writer; reading is anybody's, at any time, and does not wait
+/// for a commit. While the store lives the directory is locked, and a second one is refused.
 public final class SQLiteStore: Store {
   /// What the runtime's writer alone changes.
   struct Ledger {
@@ -49,8 +49,8 @@ public final class SQLiteStore: Store {
   ///   - directory: exists, and belongs to this server alone.
   ///   - version: of the program; it is written into every row, for whoever can't read it.
   ///   - idempotencyKeysLimit: keys kept, as the core's `Limits.idempotencyKeys` has it; the oldest go first.
-  /// - Throws: `StoreError` that says what to do: the directory is in use, the database is damaged, another program's, or
-  ///   a later version's.
+  /// - Throws: `StoreError` that says what to do: the directory is in use, the database is damaged, another
+  ///   program's, or a later version's.
   public init(directory: String, version: String = "0.1.0", idempotencyKeysLimit: Int = 100_000) throws(StoreError) {
     lock = Mutex(try DirectoryLock(directory: directory))
     let path = directory + "/journal.sqlite"
@@ -122,7 +122,9 @@ public final class SQLiteStore: Store {
   }
 
   /// Runs what touches the database, and says of its errors what to do about them.
-  static func access<Value>(_ operation: String, _ path: String, _ body: () throws -> Value) throws(StoreError) -> Value {
+  static func access<Value>(
+    _ operation: String, _ path: String, _ body: () throws -> Value
+  ) throws(StoreError) -> Value {
     do {
       return try body()
     } catch let error as StoreError {

@@ -3,9 +3,9 @@ import MendRuntime
 
 /// The tables, and how an older database becomes one of today.
 ///
-/// Everything that a commit writes is appended: `journal`, `batches` and `idempotency` grow at their end, and a batch is
-/// found in the journal by the segments that it is in, `rowsPerSegment` rows each: its first stands with the batch, the
-/// others in `presence`, once each. An index of every row would cost a page per batch and commit: measured with 64
+/// Everything that a commit writes is appended: `journal`, `batches` and `idempotency` grow at their end, and a batch
+/// is found in the journal by the segments that it is in, `rowsPerSegment` rows each: its first stands with the batch,
+/// the others in `presence`, once each. An index of every row would cost a page per batch and commit: measured with 64
 /// batches a commit, 5 times the time.
 enum Schema {
   /// "MEND" in ASCII, where SQLite has a place for it.

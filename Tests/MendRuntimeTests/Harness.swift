@@ -73,7 +73,9 @@ final class Harness: Sendable {
     await runtime.command(Command(namespace: "n", idempotencyKey: key, operation: operation))
   }
 
-  func create(_ id: String, documents: Int = 2, bucketID: String = "", key: String = "") async -> Result<Reply, Refusal> {
+  func create(
+    _ id: String, documents: Int = 2, bucketID: String = "", key: String = ""
+  ) async -> Result<Reply, Refusal> {
     let specification = BatchSpecification(
       bucketID: bucketID,
       tiers: [

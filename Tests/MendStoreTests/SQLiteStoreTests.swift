@@ -144,7 +144,9 @@ struct SQLiteStoreTests {
   @Test("expired keys are deleted now and then, and the oldest beyond the limit")
   func cleaning() throws {
     let store = try SQLiteStore(directory: directory.path, idempotencyKeysLimit: 10)
-    func count() throws -> Int? { try store.pool.read { try Int.fetchOne($0, sql: "SELECT sum(keys) FROM idempotency") } }
+    func count() throws -> Int? {
+      try store.pool.read { try Int.fetchOne($0, sql: "SELECT sum(keys) FROM idempotency") }
+    }
     func entry(_ index: Int, expires: Int64) -> Write {
       .idempotency(
         IdempotencyEntry(

@@ -1,8 +1,8 @@
 import MendCore
 import MendRuntime
 
-/// One value for every case of what the journal holds. Each case names the one after it, so that a case without a sample
-/// does not compile.
+/// One value for every case of what the journal holds. Each case names the one after it, so that a case without a
+/// sample does not compile.
 enum Samples {
   static let job = JobID(tier: 1, index: 7)
   static let at = Instant(milliseconds: 1_790_000_000_123)
@@ -64,7 +64,8 @@ enum Samples {
     case .documentsAdded: return .submitted(batchID: "b", .queued, queuePosition: 4)
     case .submitted: return .status(batchID: "b", .paused)
     case .status:
-      return .retried(batchID: "b", tier: 1, jobs: [job, JobID(tier: 1, index: 0)], documents: 7, .running, generation: 9)
+      return .retried(
+        batchID: "b", tier: 1, jobs: [job, JobID(tier: 1, index: 0)], documents: 7, .running, generation: 9)
     case .retried: return .healed(batchID: "b", generation: 9, dryRun: true, steps)
     case .healed:
       return .cancelled(

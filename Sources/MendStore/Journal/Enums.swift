@@ -2,8 +2,8 @@ import MendAPI
 import MendCore
 import MendProtobuf
 
-/// A value of the core with a number in the schema. The way there is a switch, so that a new case can't be forgotten; the
-/// way back follows from it.
+/// A value of the core with a number in the schema. The way there is a switch, so that a new case can't be forgotten;
+/// the way back follows from it.
 protocol Journaled: Equatable {
   associatedtype Wire: Enum
   static var allCases: [Self] { get }
