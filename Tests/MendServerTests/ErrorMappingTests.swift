@@ -7,7 +7,8 @@ import Testing
 
 @Suite("What the core refuses becomes an error that says what to do")
 struct ErrorMappingTests {
-  private let call = Call(requestID: RequestID(prefix: "req-", number: 1), operation: "retry", namespace: "team-a", actor: "caller")
+  private let call = Call(
+    requestID: RequestID(prefix: "req-", number: 1), operation: "retry", namespace: "team-a", actor: "caller")
 
   @Test(
     "each refusal has its code and reason",

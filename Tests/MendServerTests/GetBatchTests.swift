@@ -172,7 +172,8 @@ struct GetBatchTests {
     }
   }
 
-  @Test("page sizes and tokens that are none are refused", arguments: [(-1, ""), (1001, ""), (10, "xyz!"), (10, "ZC4")])
+  @Test(
+    "page sizes and tokens that are none are refused", arguments: [(-1, ""), (1001, ""), (10, "xyz!"), (10, "ZC4")])
   func badPages(size: Int, token: String) async throws {
     try await Harness.run { harness in
       try await harness.create("b1", documents: 1)
@@ -228,7 +229,8 @@ struct PageTokenTests {
   @Test("a token is what it was made from")
   func roundTrip() {
     for token in [
-      PageToken.document(batchID: "b-1", position: 0), .document(batchID: String(repeating: "x", count: 64), position: 9),
+      PageToken.document(batchID: "b-1", position: 0),
+      .document(batchID: String(repeating: "x", count: 64), position: 9),
       .batch(ListCursor(createdAt: Instant(milliseconds: 1_700_000_000_123), batchID: "b")),
     ] {
       #expect(PageToken(token.text) == token)
@@ -238,9 +240,10 @@ struct PageTokenTests {
 
   @Test("anything else is none")
   func rubbish() {
-    for text in ["", "a", "%%%", Base64URL.encode("d.b1.-1"), Base64URL.encode("d.b1"), Base64URL.encode("x.b1.1"),
-      Base64URL.encode("d.b/1.1"), String(repeating: "A", count: 1000)]
-    {
+    for text in [
+      "", "a", "%%%", Base64URL.encode("d.b1.-1"), Base64URL.encode("d.b1"), Base64URL.encode("x.b1.1"),
+      Base64URL.encode("d.b/1.1"), String(repeating: "A", count: 1000),
+    ] {
       #expect(PageToken(text) == nil)
     }
   }

@@ -35,7 +35,7 @@ struct Harness: Sendable {
     _ body: @Sendable (Harness) async throws -> Void
   ) async throws {
     let executor = ScriptedExecutor()
-    let runtime = try makeRuntime(in: directory, executor: executor, limits: limits)
+    let runtime = try await reopenRuntime(in: directory, executor: executor, limits: limits)
     let harness = Harness(runtime: runtime, executor: executor, tokens: tokens)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await runtime.run() }
@@ -58,6 +58,20 @@ struct Harness: Sendable {
       executor: executor, clock: SystemClock(), logger: quiet)
   }
 
+  /// A directory's last owner may need a moment to let go of it: its writer's thread ends after its `run`.
+  private static func reopenRuntime(
+    in directory: String, executor: any Executor, limits: Limits
+  ) async throws -> Runtime {
+    let deadline = ContinuousClock.now + .seconds(10)
+    while true {
+      do {
+        return try makeRuntime(in: directory, executor: executor, limits: limits)
+      } catch  where ContinuousClock.now < deadline {
+        await Task.yield()
+      }
+    }
+  }
+
   static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
   private init(runtime: Runtime, executor: ScriptedExecutor, tokens: Tokens?) {
@@ -73,7 +87,8 @@ struct Harness: Sendable {
     self.router = router
   }
 
-  func context(_ method: MethodDescriptor, _ metadata: Metadata = [:], peer: PeerAddress = .inProcess) -> ServerContext {
+  func context(_ method: MethodDescriptor, _ metadata: Metadata = [:], peer: PeerAddress = .inProcess) -> ServerContext
+  {
     ServerContext(method: method, metadata: metadata, peer: peer)
   }
 
@@ -178,7 +193,9 @@ struct Harness: Sendable {
     return view.batch
   }
 
-  func getBatch(_ batchID: String, _ change: (inout GetBatchRequest) -> Void = { _ in }) async throws -> GetBatchResponse {
+  func getBatch(_ batchID: String, _ change: (inout GetBatchRequest) -> Void = { _ in }) async throws
+    -> GetBatchResponse
+  {
     var request = GetBatchRequest()
     request.batchID = batchID
     change(&request)

@@ -24,6 +24,8 @@ final class ScriptedExecutor: Executor {
     // Until cancelled.
     let (stream, _) = AsyncStream.makeStream(of: Void.self)
     for await _ in stream {}
+    // The sink holds the runtime, which holds this.
+    state.withLock { $0.sink = nil }
   }
 
   func launch(_ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]) {

@@ -51,7 +51,9 @@ struct WatchTests {
   }
 
   private func call() -> Call {
-    Call(requestID: RequestID(prefix: "req-", number: 2), operation: "watch_progress", namespace: "default", actor: "caller")
+    Call(
+      requestID: RequestID(prefix: "req-", number: 2), operation: "watch_progress", namespace: "default",
+      actor: "caller")
   }
 
   /// Watches to the end.
@@ -209,6 +211,35 @@ struct WatchTests {
       #expect(received.messages.count == 2)
       try checkChain(received.messages, after: 0)
       #expect(received.messages.last?.changes.contains { $0.subject == "batch" && $0.to == "running" } == true)
+    }
+  }
+
+  @Test("a watch goes on after a restart where it was")
+  func restart() async throws {
+    let directory = try TemporaryDirectory()
+    defer { directory.remove() }
+    let told = Mutex<UInt64>(0)
+    try await Harness.run(in: directory.path) { harness in
+      try await harness.submit("b1", documents: 3)
+      let token = await harness.token("b1", JobID(tier: 0, index: 0))
+      _ = try await harness.claim(token, 1)
+      try await harness.report(token, completed: ["d0"])
+      let received = Received()
+      async let watching: Void = harness.batches.watch(request("b1"), call()) { received.add($0) }
+      await received.wait(for: 1)
+      harness.drain.begin()
+      try? await watching
+      told.withLock { $0 = received.messages.last?.sequence ?? 0 }
+    }
+    let sequence = told.withLock { $0 }
+    try await Harness.run(in: directory.path) { harness in
+      // Calls wait for the recovery, views don't.
+      _ = try? await harness.claim("0123456789abcdef0123456789abcdef", 1)
+      async let messages = watch(harness, request("b1", after: sequence))
+      var cancel = CancelBatchRequest()
+      cancel.batchID = "b1"
+      _ = try await harness.batches.cancelBatch(cancel, context: harness.context(Batches.Methods.cancelBatch))
+      try await checkChain(messages, after: sequence)
     }
   }
 

@@ -1,9 +1,9 @@
 import Crypto
 
 #if canImport(FoundationEssentials)
-  import FoundationEssentials
+import FoundationEssentials
 #else
-  import Foundation
+import Foundation
 #endif
 
 /// One line of a tokens file: a token's hash and what it opens. The token itself is nowhere.

@@ -3,9 +3,9 @@ public import Logging
 import Synchronization
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #elseif canImport(Darwin)
-  import Darwin
+import Darwin
 #endif
 
 /// The tokens that a server accepts: a file of hashes, read again when it changed.
@@ -171,9 +171,9 @@ extension Tokens {
 
   private static func readOnce(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
     #if canImport(Glibc)
-      Glibc.read(descriptor, buffer.baseAddress, buffer.count)
+    Glibc.read(descriptor, buffer.baseAddress, buffer.count)
     #else
-      Darwin.read(descriptor, buffer.baseAddress, buffer.count)
+    Darwin.read(descriptor, buffer.baseAddress, buffer.count)
     #endif
   }
 }
@@ -181,9 +181,9 @@ extension Tokens {
 extension Tokens.Stamp {
   init(_ status: stat) {
     #if canImport(Glibc)
-      let time = status.st_mtim
+    let time = status.st_mtim
     #else
-      let time = status.st_mtimespec
+    let time = status.st_mtimespec
     #endif
     self.init(
       seconds: time.tv_sec, nanoseconds: time.tv_nsec, size: Int(status.st_size), inode: UInt64(status.st_ino))

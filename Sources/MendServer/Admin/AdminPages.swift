@@ -46,7 +46,7 @@ struct AdminPages: Sendable {
   }
 
   private func write(_ statistics: RuntimeStatistics, to text: inout PrometheusText) {
-    text.gauge("mend_batches_live", "Batches in memory, all that are not final among them.", Double(statistics.liveBatches))
+    text.gauge("mend_batches_live", "Batches in memory: all that are not final.", Double(statistics.liveBatches))
     text.counter("mend_batches_created_total", "Batches made.", Double(statistics.batchesCreated))
     text.counter("mend_batches_retired_total", "Final batches that left memory.", Double(statistics.batchesRetired))
     text.gauge("mend_attempts_running", "Attempts intended and not ended.", Double(statistics.runningAttempts))

@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #elseif canImport(Darwin)
-  import Darwin
+import Darwin
 #endif
 
 /// What the system says of this process; nil where it doesn't.
@@ -27,9 +27,9 @@ enum ProcessFigures {
     var buffer = [UInt8](repeating: 0, count: 4096)
     let count = buffer.withUnsafeMutableBytes { bytes in
       #if canImport(Glibc)
-        Glibc.read(descriptor, bytes.baseAddress, bytes.count)
+      Glibc.read(descriptor, bytes.baseAddress, bytes.count)
       #else
-        Darwin.read(descriptor, bytes.baseAddress, bytes.count)
+      Darwin.read(descriptor, bytes.baseAddress, bytes.count)
       #endif
     }
     return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil

@@ -125,7 +125,8 @@ extension Call {
       [.errorInfo(reason: reason, values: values)] + details
       + [.requestInfo(requestID.description)]
     return RPCError(
-      code, message, details: ErrorDetail.status(code, message, all), metadata: [MetadataName.requestID: requestID.description])
+      code, message, details: ErrorDetail.status(code, message, all),
+      metadata: [MetadataName.requestID: requestID.description])
   }
 }
 
