@@ -10,7 +10,9 @@ enum DiagnosisReport {
     if !answer.insights.isEmpty { sections.append(insights(answer.insights)) }
     if !answer.collections.isEmpty { sections.append(collections(answer.collections)) }
     if let performance = answer.performanceSummary { sections.append(self.performance(performance)) }
-    let next = unique(answer.nextActions + answer.recommendations)
+    // A recommendation names its command at its end; the bare command beside it says nothing more.
+    let bare = answer.nextActions.filter { action in !answer.recommendations.contains { $0.contains(action) } }
+    let next = unique(answer.recommendations + bare)
     if !next.isEmpty { sections.append("What to do\n" + next.map { "  \($0)\n" }.joined()) }
     return sections.joined(separator: "\n")
   }
