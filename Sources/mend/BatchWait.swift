@@ -7,18 +7,19 @@ enum BatchWait {
   ///
   /// - Throws: `ProgramError` with one line that says what to do next.
   static func run(_ batchID: String, _ client: MendClient) async throws {
-    var line = ProgressLine()
-    var last = WatchProgressResponse()
-    do {
-      for try await message in client.watch(batchID, minimumInterval: Standard.isErrorTerminal ? 0.2 : 1) {
-        last = message
-        line.show(message)
+    let last = try await withThrowingTaskGroup(of: WatchProgressResponse?.self) { group in
+      group.addTask { try await follow(batchID, client) }
+      group.addTask {
+        await TerminationSignals().wait()
+        return nil
       }
-    } catch {
-      line.end()
-      throw error
+      defer { group.cancelAll() }
+      return try await group.next() ?? nil
     }
-    line.end()
+    guard let last else {
+      throw ProgramError(
+        .refused, "batch \(batchID) goes on without this wait: mend watch \(batchID), mend cancel \(batchID)")
+    }
     let failed = last.progress?.failed ?? 0
     if last.status == .completed, failed == 0 { return }
     let outcome = Wording.name(last.status).uppercased()
@@ -26,6 +27,18 @@ enum BatchWait {
     let next =
       last.status == .cancelled ? "mend retry \(batchID) --tier \(last.currentTier)" : "mend diagnose \(batchID)"
     throw ProgramError(.refused, "batch \(batchID) is \(what): \(next)")
+  }
+
+  /// Shows the progress until the batch is over; its last message.
+  private static func follow(_ batchID: String, _ client: MendClient) async throws -> WatchProgressResponse {
+    var line = ProgressLine()
+    defer { line.end() }
+    var last = WatchProgressResponse()
+    for try await message in client.watch(batchID, minimumInterval: Standard.isErrorTerminal ? 0.2 : 1) {
+      last = message
+      line.show(message)
+    }
+    return last
   }
 }
 

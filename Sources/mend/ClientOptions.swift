@@ -113,14 +113,18 @@ extension ProgramError {
           + "or name another: --server HOST:PORT")
     case .deadlineExceeded:
       self.init(.refused, "the server at \(server) did not answer in time (\(error.message))")
-    case .unauthenticated where error.message.isEmpty:
-      self.init(.refused, "the server wants a token: give --token or MEND_TOKEN")
+    case .unauthenticated:
+      self.init(
+        .refused, "\(error.message.isEmpty ? "the server wants a token" : error.message) (--token or MEND_TOKEN)")
     default:
       self.init(.refused, error.message.isEmpty ? "the server said \(error.code)" : error.message)
     }
   }
   /// The system's own words out of a transport's long account.
   private static func reason(_ message: String) -> String {
+    if message.contains("CERTIFICATE_VERIFY_FAILED") {
+      return "its certificate is not trusted; name the authority that signed it: --tls-ca FILE"
+    }
     let known = [
       "Connection refused", "No such file or directory", "Permission denied", "No route to host", "timed out",
     ]

@@ -104,10 +104,17 @@ struct Submit: AsyncParsableCommand {
     _ error: MendError, _ request: CreateBatchRequest, _ client: MendClient
   ) async -> ProgramError {
     var failure = ProgramError(error, server: client.server)
-    if error.code == .alreadyExists || error.code == .invalidArgument || error.code == .unauthenticated
-      || error.code == .permissionDenied || error.code == .unavailable
-    {
+    switch error.code {
+    case .alreadyExists, .invalidArgument, .unauthenticated, .permissionDenied:
       return failure
+    case .unavailable:
+      // Nothing was said to anybody where the first of few calls found nobody.
+      if !error.isCertainlyNotDone || request.documents.count > client.settings.limits.documentsPerCall {
+        failure.message += "\nif batch \(request.batchID) was made, it stays CREATED: nothing of it runs"
+      }
+      return failure
+    default:
+      break
     }
     var get = GetBatchRequest()
     get.batchID = request.batchID
