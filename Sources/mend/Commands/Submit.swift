@@ -83,9 +83,11 @@ struct Submit: AsyncParsableCommand {
   }
 
   private func submit(_ request: CreateBatchRequest, _ client: MendClient) async throws -> SubmitBatchResponse {
-    // Picked here, so that a call whose answer was lost is known by its id.
+    // Picked here, so that a call whose answer was lost is known by its id. With a key of the caller's own the request has
+    // to stay as it was the first time.
     var request = request
-    if request.batchID.isEmpty { request.batchID = BatchName.random() }
+    let key = request.idempotencyKey
+    if request.batchID.isEmpty, key.isEmpty { request.batchID = BatchName.random() }
     let batchID: String
     do {
       batchID = try await client.createBatch(request).batchID
@@ -93,7 +95,7 @@ struct Submit: AsyncParsableCommand {
       throw await interrupted(error, request, client)
     }
     do {
-      return try await client.submitBatch(batchID)
+      return try await client.submitBatch(batchID, idempotencyKey: key.isEmpty ? "" : "\(key)-submit")
     } catch {
       throw await interrupted(error, request, client)
     }
