@@ -62,7 +62,7 @@ let package = Package(
       swiftSettings: swiftSettings),
     .target(name: "CProcess", swiftSettings: swiftSettings),
     .target(
-      name: "MendExecutors", dependencies: ["CProcess", "MendCore", "MendRuntime", log],
+      name: "MendExecutors", dependencies: ["CProcess", "MendCore", "MendRuntime", log], exclude: ["Ray"],
       swiftSettings: unsafeSettings),
 
     // The program, and what talks to it.

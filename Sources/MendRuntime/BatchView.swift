@@ -1,16 +1,44 @@
 public import MendCore
+import Synchronization
 
-/// A batch as it was after a commit: a value that shares storage with the core's and never changes.
-public struct BatchView: Sendable {
+/// A batch as it was after a commit: a value that shares storage with the core's and never changes. Handed over by
+/// reference, so that a reader copies nothing.
+///
+/// It keeps one encoded answer about itself: within a second the same question gives the same bytes, whoever asks. The
+/// answer goes when the view does, which is when the batch changes.
+public final class BatchView: Sendable {
   public let batch: Batch
+  private let kept = Mutex<KeptAnswer?>(nil)
+
+  private struct KeptAnswer {
+    var second: Int64
+    var bytes: [UInt8]
+  }
+
+  /// A larger answer (of a batch of hundreds of jobs) is made anew each time, so that many views don't hold much.
+  public static let keptAnswerBytesLimit = 256 << 10
+
+  /// Appends the answer that is kept, if it is of this second; false when there is none.
+  public func appendKeptAnswer(of second: Int64, to response: inout [UInt8]) -> Bool {
+    let bytes = kept.withLock { $0?.second == second ? $0?.bytes : nil }
+    guard let bytes else { return false }
+    response += bytes
+    return true
+  }
+
+  /// Keeps an answer in place of an older one, unless it is larger than `keptAnswerBytesLimit`.
+  public func keepAnswer(_ bytes: [UInt8], of second: Int64) {
+    guard bytes.count <= Self.keptAnswerBytesLimit else { return }
+    kept.withLock { $0 = KeptAnswer(second: second, bytes: bytes) }
+  }
 
   public init(batch: Batch) { self.batch = batch }
 
   /// The fold of a whole journal, in order; nil when it doesn't begin with the batch's creation.
-  init?(folding records: [Record]) {
+  convenience init?(folding records: [Record]) {
     guard let first = records.first, var batch = Batch.creating(first) else { return nil }
     for record in records.dropFirst() { batch.apply(record) }
-    self.batch = batch
+    self.init(batch: batch)
   }
 
   /// What is left to do for one job: assigned, neither committed nor failed. In the documents' order.

@@ -160,7 +160,8 @@ final class CountingObserver: ServerObserver {
   let rejected = Mutex<[StatusCode: Int]>([:])
 
   func callFinished(
-    _ method: MethodDescriptor, _ code: StatusCode, after duration: Duration, requestBytes: Int, responseBytes: Int
+    _ method: MethodDescriptor, ordinal: Int, _ code: StatusCode, nanoseconds: Int64, requestBytes: Int,
+    responseBytes: Int
   ) {
     ended.withLock { $0[code, default: 0] += 1 }
   }

@@ -14,8 +14,9 @@ struct AdminTests {
     let calls = CallMetrics([Batches.Methods.diagnose, Batches.Methods.getBatch])
     calls.connectionOpened(.inProcess)
     for code in [StatusCode.ok, .ok, .notFound] {
-      calls.callStarted(Batches.Methods.diagnose)
-      calls.callFinished(Batches.Methods.diagnose, code, after: .milliseconds(2), requestBytes: 9, responseBytes: 100)
+      calls.callStarted(Batches.Methods.diagnose, ordinal: 0)
+      calls.callFinished(
+        Batches.Methods.diagnose, ordinal: 0, code, nanoseconds: 2_000_000, requestBytes: 9, responseBytes: 100)
     }
     calls.callRejected(.unimplemented)
     var statistics = RuntimeStatistics()

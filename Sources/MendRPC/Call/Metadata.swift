@@ -31,6 +31,11 @@ public struct Metadata: Sendable {
     }
   }
 
+  /// The first text value of a name that is written in lower case in the source: what a look-up on every call uses.
+  public func text(of name: StaticString) -> String? {
+    block.first(name).map { block.text($0.value) }
+  }
+
   public func values(_ name: String) -> [String] {
     let name = name.lowercased()
     return block.fields.filter { matches($0, name) }.map { block.text($0.value) }

@@ -72,7 +72,11 @@ public struct Router: Sendable {
   }
 
   func table() -> RouteTable {
-    RouteTable(Array(routes.values))
+    let handlers = routes.mapValues(\.handler)
+    return RouteTable(
+      methods.enumerated().compactMap { ordinal, method in
+        handlers[method.path].map { Route(method, $0, ordinal: ordinal) }
+      })
   }
 }
 
@@ -96,8 +100,12 @@ final class Route: MethodFacts, @unchecked Sendable {
   /// The request is one message: the handler starts when it is complete.
   let takesOneMessage: Bool
 
-  init(_ method: MethodDescriptor, _ handler: Handler) {
+  /// The method's place in `Router.methods`; known once the table is made.
+  let ordinal: Int
+
+  init(_ method: MethodDescriptor, _ handler: Handler, ordinal: Int = 0) {
     self.handler = handler
+    self.ordinal = ordinal
     takesOneMessage = method.shape == .unary || method.shape == .serverStreaming
     super.init(method)
   }

@@ -73,7 +73,7 @@ final class ServerCall: @unchecked Sendable {
 
   func assign(_ route: Route) {
     self.route = route
-    if connection.server.isObserved { connection.server.observer?.callStarted(route.method) }
+    if connection.server.isObserved { connection.server.observer?.callStarted(route.method, ordinal: route.ordinal) }
   }
 
   // MARK: The handler
@@ -253,6 +253,7 @@ final class ServerCall: @unchecked Sendable {
       MessageFraming.append(to: &buffer) { message.encodePayload(into: &$0) }
       responseBytes += buffer.count - before
     }
+    connection.answered()
     connection.scheduleFlush()
     let limits = connection.server.limits
     if pending < limits.responseHighWaterBytes, session.outboundBytes < limits.maxBufferedResponseBytes { return true }
@@ -395,7 +396,7 @@ final class ServerCall: @unchecked Sendable {
     guard connection.server.isObserved, let observer = connection.server.observer else { return }
     if let route {
       observer.callFinished(
-        route.method, code, after: .nanoseconds((NIODeadline.now() - startedAt).nanoseconds),
+        route.method, ordinal: route.ordinal, code, nanoseconds: (NIODeadline.now() - startedAt).nanoseconds,
         requestBytes: requestBytes, responseBytes: responseBytes)
     } else {
       observer.callRejected(code)

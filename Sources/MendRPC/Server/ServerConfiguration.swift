@@ -106,10 +106,12 @@ public struct ServerKeepalive: Hashable, Sendable {
 public protocol ServerObserver: Sendable {
   func connectionOpened(_ peer: PeerAddress)
   func connectionClosed(_ peer: PeerAddress, bytesReceived: Int, bytesSent: Int)
-  func callStarted(_ method: MethodDescriptor)
-  /// `requestBytes` and `responseBytes` are messages with their prefixes.
+  /// `ordinal` is the method's place in `Router.methods`: figures by method need no look-up.
+  func callStarted(_ method: MethodDescriptor, ordinal: Int)
+  /// `nanoseconds` since its headers came. `requestBytes` and `responseBytes` are messages with their prefixes.
   func callFinished(
-    _ method: MethodDescriptor, _ code: StatusCode, after duration: Duration, requestBytes: Int, responseBytes: Int)
+    _ method: MethodDescriptor, ordinal: Int, _ code: StatusCode, nanoseconds: Int64, requestBytes: Int,
+    responseBytes: Int)
   /// A call that reached no handler: unknown, unauthorized or malformed.
   func callRejected(_ code: StatusCode)
 }
@@ -117,9 +119,10 @@ public protocol ServerObserver: Sendable {
 extension ServerObserver {
   public func connectionOpened(_ peer: PeerAddress) {}
   public func connectionClosed(_ peer: PeerAddress, bytesReceived: Int, bytesSent: Int) {}
-  public func callStarted(_ method: MethodDescriptor) {}
+  public func callStarted(_ method: MethodDescriptor, ordinal: Int) {}
   public func callFinished(
-    _ method: MethodDescriptor, _ code: StatusCode, after duration: Duration, requestBytes: Int, responseBytes: Int
+    _ method: MethodDescriptor, ordinal: Int, _ code: StatusCode, nanoseconds: Int64, requestBytes: Int,
+    responseBytes: Int
   ) {}
   public func callRejected(_ code: StatusCode) {}
 }

@@ -270,8 +270,11 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
   func callEnded(_ call: ServerCall) {
     openCalls -= 1
-    timers.answered()
+    answered()
   }
+
+  /// Part of a response is on its way: the caller may ping for it (gRPC's clients do, to measure the connection).
+  func answered() { timers.answered() }
 
   // MARK: Sending
 

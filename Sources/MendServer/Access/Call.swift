@@ -17,7 +17,7 @@ struct Call: Sendable, Hashable {
 /// What a call's metadata are called.
 enum MetadataName {
   static let authorization = "authorization"
-  static let namespace = "mend-namespace"
+  static let namespace: StaticString = "mend-namespace"
   static let requestID = "mend-request-id"
   /// On a watch that a shutdown ends: what to resume after.
   static let resumeSequence = "mend-resume-sequence"

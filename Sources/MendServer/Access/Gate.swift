@@ -24,11 +24,14 @@ struct Gate: Sendable {
   func admitInline(_ context: ServerContext, _ operation: String, _ needed: Role) throws(RPCError) -> Call {
     var call = Call(
       requestID: requestIDs.make(), operation: operation,
-      namespace: context.metadata[MetadataName.namespace] ?? MetadataName.defaultNamespace, actor: "caller")
-    guard Identifier.isValid(call.namespace) else {
-      throw call.invalid(
-        MetadataName.namespace, "Namespace must be alphanumeric with hyphens only, 1 to 64 characters",
-        message: "Invalid namespace in the metadata \(MetadataName.namespace): \(call.namespace.quotedShort)")
+      namespace: MetadataName.defaultNamespace, actor: "caller")
+    if let namespace = context.metadata.text(of: MetadataName.namespace) {
+      guard Identifier.isValid(namespace) else {
+        throw call.invalid(
+          "\(MetadataName.namespace)", "Namespace must be alphanumeric with hyphens only, 1 to 64 characters",
+          message: "Invalid namespace in the metadata \(MetadataName.namespace): \(namespace.quotedShort)")
+      }
+      call.namespace = namespace
     }
     guard let tokens else { return call }
     let entry = try authenticate(context, tokens, call)

@@ -8,12 +8,14 @@ final class CallMetrics: ServerObserver {
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60,
   ]
 
+  private static let boundsNanoseconds = bounds.map { Int64(($0 * 1e9).rounded()) }
+
   private struct Figures {
     /// By code; gRPC's are 0 to 16, anything else counts as UNKNOWN.
     var codes = [UInt64](repeating: 0, count: 17)
     /// Calls up to each bound and no further; the last one is beyond all.
     var buckets = [UInt64](repeating: 0, count: CallMetrics.bounds.count + 1)
-    var seconds = 0.0
+    var nanoseconds: UInt64 = 0
     var active = 0
     var requestBytes: UInt64 = 0
     var responseBytes: UInt64 = 0
@@ -34,13 +36,14 @@ final class CallMetrics: ServerObserver {
     var rejected: [StatusCode: UInt64] = [:]
   }
 
-  private let methods: [String: Method]
+  /// By ordinal.
+  private let methods: [Method]
   private let connections = Mutex(Connections())
 
-  /// - Parameter methods: all that the server answers; a call of another one is not counted by its name, which anybody
-  ///   could make up.
+  /// - Parameter methods: all that the server answers, as `Router.methods` has them; a call of another one is not
+  ///   counted by its name, which anybody could make up.
   init(_ methods: [MethodDescriptor]) {
-    self.methods = Dictionary(methods.map { ($0.path, Method($0)) }) { first, _ in first }
+    self.methods = methods.map(Method.init)
   }
 
   func connectionOpened(_ peer: PeerAddress) {
@@ -58,21 +61,23 @@ final class CallMetrics: ServerObserver {
     }
   }
 
-  func callStarted(_ method: MethodDescriptor) {
-    methods[method.path]?.figures.withLock { $0.active += 1 }
+  func callStarted(_ method: MethodDescriptor, ordinal: Int) {
+    guard ordinal < methods.count else { return }
+    methods[ordinal].figures.withLock { $0.active += 1 }
   }
 
   func callFinished(
-    _ method: MethodDescriptor, _ code: StatusCode, after duration: Duration, requestBytes: Int, responseBytes: Int
+    _ method: MethodDescriptor, ordinal: Int, _ code: StatusCode, nanoseconds: Int64, requestBytes: Int,
+    responseBytes: Int
   ) {
-    let (whole, attoseconds) = duration.components
-    let seconds = Double(whole) + Double(attoseconds) * 1e-18
-    let bucket = Self.bounds.firstIndex { seconds <= $0 } ?? Self.bounds.count
-    methods[method.path]?.figures.withLock { figures in
+    guard ordinal < methods.count else { return }
+    var bucket = 0
+    while bucket < Self.boundsNanoseconds.count, nanoseconds > Self.boundsNanoseconds[bucket] { bucket += 1 }
+    methods[ordinal].figures.withLock { figures in
       figures.active -= 1
       figures.codes[figures.codes.indices.contains(code.rawValue) ? code.rawValue : 2] += 1
       figures.buckets[bucket] += 1
-      figures.seconds += seconds
+      figures.nanoseconds &+= UInt64(clamping: nanoseconds)
       figures.requestBytes += UInt64(clamping: requestBytes)
       figures.responseBytes += UInt64(clamping: responseBytes)
     }
@@ -83,7 +88,7 @@ final class CallMetrics: ServerObserver {
   }
 
   func write(to text: inout PrometheusText) {
-    let all = methods.values.sorted { $0.name < $1.name }.map { ($0.name, $0.figures.withLock { $0 }) }
+    let all = methods.sorted { $0.name < $1.name }.map { ($0.name, $0.figures.withLock { $0 }) }
     text.family("mend_rpc_calls_total", .counter, "Calls that ended, by method and status code.")
     for (name, figures) in all {
       for (code, count) in figures.codes.enumerated() where count > 0 {
@@ -94,7 +99,8 @@ final class CallMetrics: ServerObserver {
     for (name, figures) in all { text.sample(["method": name], Double(figures.active)) }
     text.family("mend_rpc_call_seconds", .histogram, "Time from a call's headers to its status.")
     for (name, figures) in all where figures.buckets.contains(where: { $0 > 0 }) {
-      text.histogram(["method": name], bounds: Self.bounds, buckets: figures.buckets, sum: figures.seconds)
+      text.histogram(
+        ["method": name], bounds: Self.bounds, buckets: figures.buckets, sum: Double(figures.nanoseconds) / 1e9)
     }
     text.family("mend_rpc_request_bytes_total", .counter, "Request messages with their prefixes, by method.")
     for (name, figures) in all { text.sample(["method": name], Double(figures.requestBytes)) }

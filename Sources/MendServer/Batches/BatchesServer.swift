@@ -11,7 +11,6 @@ struct BatchesServer: BatchesService {
   let runtime: Runtime
   let gate: Gate
   let drain: Drain
-  let diagnoses: DiagnosisCache
   /// Where Ray's dashboard is, for links; empty where there is none.
   let dashboard: String
   let logger: Logger
@@ -20,7 +19,6 @@ struct BatchesServer: BatchesService {
     self.runtime = runtime
     self.gate = gate
     self.drain = drain
-    self.diagnoses = DiagnosisCache()
     self.dashboard = dashboard
     self.logger = logger
   }
