@@ -166,12 +166,15 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   private func opened(_ handle: StreamHandle, _ endStream: Bool, _ now: NIODeadline) {
     let call = obtain(handle, now)
     openCalls += 1
-    session.exchangeHeaders(of: handle, with: &call.storage.metadata.block)
-    let head = RequestHead(call.storage.metadata.block)
+    let storage = call.storage
+    session.exchangeHeaders(of: handle, with: &storage.metadata.block)
+    // Read once and handed on: each look into the call's storage is checked for exclusive access.
+    let block = storage.metadata.block
+    let head = RequestHead(block)
     guard head.isPost else { return call.finish(httpStatus: "405", "allow", "POST") }
     guard head.isGRPC else { return call.finish(httpStatus: "415", "accept", "application/grpc") }
     do throws(RPCError) {
-      let route = try accept(call, head, now)
+      let route = try accept(call, storage, block, head, now)
       call.assign(route)
       if route.takesOneMessage {
         if endStream { arrived(call, true) }
@@ -185,9 +188,9 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   }
 
   /// Everything that may refuse a call before its handler runs.
-  private func accept(_ call: ServerCall, _ head: RequestHead, _ now: NIODeadline) throws(RPCError) -> Route {
-    let storage = call.storage
-    let block = storage.metadata.block
+  private func accept(
+    _ call: ServerCall, _ storage: CallStorage, _ block: HeaderBlock, _ head: RequestHead, _ now: NIODeadline
+  ) throws(RPCError) -> Route {
     guard let route = server.routes.route(block.bytes, head.path) else {
       throw server.routes.unknown(block.text(head.path))
     }

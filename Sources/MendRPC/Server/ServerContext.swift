@@ -52,6 +52,8 @@ public struct ServerContext: Sendable {
   public var method: MethodDescriptor { storage.facts.method }
   /// The request's metadata.
   public var metadata: Metadata { storage.metadata }
+  /// One text value of it, by a name that is written in lower case in the source: for look-ups on every call.
+  public func metadata(text name: StaticString) -> String? { storage.metadata.text(of: name) }
   /// When the caller stops waiting. The handler's task is cancelled then.
   public var deadline: ContinuousClock.Instant? { storage.deadline }
   public var peer: PeerAddress { storage.connection.peer }

@@ -25,7 +25,7 @@ struct Gate: Sendable {
     var call = Call(
       requestID: requestIDs.make(), operation: operation,
       namespace: MetadataName.defaultNamespace, actor: "caller")
-    if let namespace = context.metadata.text(of: MetadataName.namespace) {
+    if let namespace = context.metadata(text: MetadataName.namespace) {
       guard Identifier.isValid(namespace) else {
         throw call.invalid(
           "\(MetadataName.namespace)", "Namespace must be alphanumeric with hyphens only, 1 to 64 characters",
