@@ -34,6 +34,10 @@ enum BatchSpecificationFile {
       }
       for member in batch.members { try checkKey(member.name, in: name) }
       var request = try CreateBatchRequest(json: .object(outer))
+      let directory = FileDocuments.currentDirectory()
+      for index in request.documents.indices {
+        request.documents[index].uri = FileDocuments.absoluteURI(request.documents[index].uri, in: directory)
+      }
       request.batch = try BatchSpecification(json: .object(batch))
       return request
     } catch let error as JSONDecodingError {

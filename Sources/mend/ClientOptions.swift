@@ -28,10 +28,13 @@ struct ClientOptions: ParsableArguments {
       valueName: "file"))
   var tlsCA: String?
 
-  @Option(name: .customLong("tls-cert"), help: ArgumentHelp("A client certificate, PEM.", valueName: "file"))
+  @Option(
+    name: .customLong("tls-cert"), help: ArgumentHelp("A client certificate, PEM (MEND_TLS_CERT).", valueName: "file"))
   var tlsCertificate: String?
 
-  @Option(name: .customLong("tls-key"), help: ArgumentHelp("The client certificate's key, PEM.", valueName: "file"))
+  @Option(
+    name: .customLong("tls-key"),
+    help: ArgumentHelp("The client certificate's key, PEM (MEND_TLS_KEY).", valueName: "file"))
   var tlsKey: String?
 
   /// A client by these options and the environment.
@@ -39,7 +42,7 @@ struct ClientOptions: ParsableArguments {
     try MendClient.make(
       server: server ?? Environment["MEND_SERVER"], token: token ?? Environment["MEND_TOKEN"],
       namespace: namespace ?? Environment["MEND_NAMESPACE"], tlsCA: tlsCA ?? Environment["MEND_TLS_CA"],
-      tlsCertificate: tlsCertificate, tlsKey: tlsKey)
+      tlsCertificate: tlsCertificate ?? Environment["MEND_TLS_CERT"], tlsKey: tlsKey ?? Environment["MEND_TLS_KEY"])
   }
 
   /// Runs `body` with a client, and puts its failures into the words and statuses of the command line.
@@ -89,6 +92,9 @@ extension MendClient {
     }
     var settings = Settings(token: token, namespace: namespace)
     if tlsCA != nil || tlsCertificate != nil {
+      for file in [tlsCA == "system" ? nil : tlsCA, tlsCertificate, tlsKey].compactMap(\.self) {
+        try FileDocuments.checkReadable(file)
+      }
       settings.security = .tls(
         TLSFiles(
           trustedAuthorities: tlsCA == "system" ? nil : tlsCA, certificate: tlsCertificate, key: tlsKey))
@@ -125,6 +131,10 @@ extension ProgramError {
     if message.contains("CERTIFICATE_VERIFY_FAILED") {
       return "its certificate is not trusted; name the authority that signed it: --tls-ca FILE"
     }
+    if message.contains("CERTIFICATE_REQUIRED") {
+      return "it wants a client's certificate: --tls-cert FILE --tls-key FILE"
+    }
+    if message.contains("WRONG_VERSION_NUMBER") { return "it does not speak TLS: leave --tls-ca out" }
     let known = [
       "Connection refused", "No such file or directory", "Permission denied", "No route to host", "timed out",
     ]

@@ -26,6 +26,16 @@ struct ProgramError: Error {
     self.message = message
   }
 
+  /// A transport's message without the name of the system call that it begins with, such as `bind(descriptor:…): `.
+  static func withoutCallName(_ message: String) -> String {
+    for words in ["Address already in use", "Cannot assign requested address", "Permission denied"] {
+      guard let range = message.firstRange(of: words) else { continue }
+      let place = message.prefix { $0 != "(" }
+      return (place.lastIndex(of: ":").map { String(place[...$0]) + " " } ?? "") + message[range]
+    }
+    return message
+  }
+
   /// Something about the arguments that only the command itself could find.
   static func usage(_ message: String) -> ProgramError { ProgramError(.wrongUsage, message) }
 }
@@ -35,7 +45,7 @@ extension ExitStatus {
   static func end(with error: any Error) -> Never {
     switch error {
     case let error as ProgramError:
-      Standard.error("mend: \(error.message)\n")
+      Standard.error("mend: \(error.message.printable)\n")
       exit(error.status.rawValue)
     case let error as MendError:
       // A failure that no command has put into its own words.

@@ -113,6 +113,20 @@ enum FileDocuments {
     return path.contains(0) ? nil : path
   }
 
+  /// A relative path as the URI of its file: attempts run in a directory of their own. What has a scheme or is absolute
+  /// stays as it is.
+  static func absoluteURI(_ uri: String, in directory: String) -> String {
+    let scheme = uri.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "+.-".contains($0)) }
+    let hasScheme = scheme.first?.isLetter == true && uri.dropFirst(scheme.count).first == ":"
+    if uri.isEmpty || uri.hasPrefix("/") || hasScheme { return uri }
+    return Self.uri(of: absolutePath(uri, in: directory))
+  }
+
+  /// - Throws: `ProgramError` (wrong usage) that names the file.
+  static func checkReadable(_ file: String) throws {
+    guard access(file, R_OK) == 0 else { throw ProgramError.usage("\(file): \(Standard.systemError())") }
+  }
+
   private static func hexValue(_ byte: UInt8) -> UInt8? {
     switch byte {
     case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")

@@ -30,12 +30,27 @@ struct Mend: AsyncParsableCommand {
       CommandGroup(name: "Other", subcommands: [Version.self, Supervise.self]),
     ])
 
+  /// `mend --server S list` as `mend list --server S`: which server is meant is often said first.
+  static func connectingOptionsLast(_ arguments: [String]) -> [String] {
+    let names = ["--server", "--token", "--namespace", "--tls-ca", "--tls-cert", "--tls-key", "-o", "--output"]
+    var rest = arguments[...]
+    var options: [String] = []
+    while let option = rest.first, option.hasPrefix("-") {
+      let hasValue = option.contains("=")
+      guard names.contains(String(option.prefix { $0 != "=" })), hasValue || rest.count > 1 else { return arguments }
+      options += rest.prefix(hasValue ? 1 : 2)
+      rest = rest.dropFirst(hasValue ? 1 : 2)
+    }
+    guard let command = rest.first else { return arguments }
+    return [command] + options + rest.dropFirst()
+  }
+
   static func main() async {
     let arguments = CommandLine.arguments
     if arguments.count > 1, arguments[1] == Supervise.name { Supervisor.main(Array(arguments.dropFirst(2))) }
     Standard.ignoreBrokenPipes()
     do {
-      var command = try await asyncParseAsRoot(nil)
+      var command = try await asyncParseAsRoot(connectingOptionsLast(Array(arguments.dropFirst())))
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {

@@ -30,8 +30,8 @@ struct Cancel: AsyncParsableCommand {
   var grace: Double?
 
   func validate() throws {
-    if let grace, !(grace >= 0 && grace <= 86_400) {
-      throw ValidationError("--grace is a number of seconds from 0 to 86400.")
+    if let grace, !(grace >= 0 && grace <= 3600) {
+      throw ValidationError("--grace is a number of seconds from 0 to 3600.")
     }
     if let job, let tier, !job.hasPrefix("t\(tier)-") {
       throw ValidationError("--job \(job) is not of tier \(tier); name the job alone.")

@@ -11,23 +11,29 @@ struct Report: AsyncParsableCommand {
 
       EXAMPLES
         mend report --stage loading
-        mend report --done q4 --done q3 --written texts=2
+        mend report --done q4 q3 --written texts=2
         mend report --failed 'q2=bad_input:no text layer' || exit 1
         mend report --beat
       """)
 
   @OptionGroup var format: OutputOptions
 
-  @Option(help: ArgumentHelp("A completed document; may be given again.", valueName: "ID"))
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp("Completed documents; may be given again.", valueName: "ID"))
   var done: [String] = []
 
-  @Option(help: ArgumentHelp("A failed document and why; may be given again.", valueName: "ID=CODE:MESSAGE"))
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp("Failed documents and why; may be given again.", valueName: "ID=CODE:MESSAGE"))
   var failed: [String] = []
 
   @Option(help: ArgumentHelp("The stage that the attempt is in from now on.", valueName: "NAME"))
   var stage: String?
 
-  @Option(help: ArgumentHelp("Documents written into a collection; may be given again.", valueName: "COLLECTION=N"))
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp("Documents written into a collection; may be given again.", valueName: "COLLECTION=N"))
   var written: [String] = []
 
   @Flag(help: "Only say that the attempt is alive.")

@@ -97,6 +97,15 @@ struct Serve: AsyncParsableCommand {
         """)
     }
     let adminAddress = admin == "none" ? nil : try Self.address(admin, "--admin")
+    // It shows figures only, but to everybody who can reach it.
+    guard adminAddress?.isLocal ?? true || (tlsCertificate != nil && tokens != nil) else {
+      throw ProgramError.usage(
+        "--admin \(admin) can be reached from other machines, and the server has no TLS and tokens: give --tls-cert, "
+          + "--tls-key and --tokens, or --admin 127.0.0.1:7444")
+    }
+    for file in [tlsCertificate, tlsKey, tlsClientAuthority].compactMap(\.self) {
+      try FileDocuments.checkReadable(file)
+    }
     try await ServingProgram(options: self, listen: address, admin: adminAddress).run()
   }
 

@@ -63,7 +63,18 @@ struct Status: AsyncParsableCommand {
       }
       return answer
     }
-    try format.output.print(answer, table: StatusReport.text)
+    try format.output.print(answer, fields: shownFields(request.fields), table: StatusReport.text)
+  }
+}
+
+extension Status {
+  /// nil: all.
+  private func shownFields(_ mask: GoogleFieldMask?) -> Set<String>? {
+    if let paths = mask?.paths, !paths.isEmpty {
+      let shown = Set(paths).union(["batch_id"])
+      return shown.contains("job_details") ? shown.union(["next_page_token"]) : shown
+    }
+    return metricsOnly ? ["batch_id", "progress", "timing", "metadata"] : nil
   }
 }
 

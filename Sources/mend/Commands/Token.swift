@@ -9,7 +9,12 @@ import Darwin
 
 struct Token: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Tokens that a server knows its callers by.", subcommands: [Create.self])
+    abstract: "Tokens that a server knows its callers by.",
+    discussion: """
+      EXAMPLES
+        mend token create --tokens tokens.jsonl --namespace reports --role operator
+      """,
+    subcommands: [Create.self])
 
   struct Create: ParsableCommand {
     static let configuration = CommandConfiguration(

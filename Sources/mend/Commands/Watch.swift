@@ -95,6 +95,7 @@ struct WatchView {
   private static func line(_ change: StateChange) -> String {
     let reason = change.reason.isEmpty ? "" : " (\(change.reason))"
     let from = change.from.isEmpty ? "" : "\(change.from) → "
-    return "\(Wording.time(change.at).suffix(8))  \(change.subject): \(from)\(change.to)\(reason)"
+    return "\(Wording.time(change.at).suffix(8))  \(change.subject): \(from)\(change.to)\(reason)".clipped(to: 1000)
+      .printable
   }
 }

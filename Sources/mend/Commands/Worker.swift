@@ -15,6 +15,9 @@ struct Worker: AsyncParsableCommand {
       Reads MEND_ENDPOINT and MEND_ATTEMPT_TOKEN, claims documents, runs the job's command for each by /bin/sh with \
       MEND_PATH, MEND_URI and MEND_DOCUMENT_ID in its environment, and reports what became of them. When the server is \
       away it goes on with what it has claimed and reports when the server is back.
+
+      EXAMPLES
+        MEND_ENDPOINT=unix:data/mend.sock MEND_ATTEMPT_TOKEN=... mend worker
       """)
 
   func run() async throws {

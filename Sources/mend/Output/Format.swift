@@ -28,11 +28,20 @@ enum Format: String, ExpressibleByArgument, CaseIterable {
   }
 
   /// Prints `message`, or for people what `table` makes of it.
-  func print<Answer: Message>(_ message: Answer, table: (Answer) -> String) throws {
+  ///
+  /// - Parameter fields: the only top-level fields to print as JSON: what was not asked for is not there, where a default
+  ///   would look like an answer (`has_failures: false`). nil is all.
+  func print<Answer: Message>(_ message: Answer, fields: Set<String>? = nil, table: (Answer) -> String) throws {
     switch self {
-    case .table: Standard.output(table(message))
-    case .json: Standard.output(try Self.json(of: message).pretty() + "\n")
-    case .jsonl: Standard.output(try Self.json(of: message).compact() + "\n")
+    case .table: Standard.output(table(message).printable)
+    case .json: Standard.output(try Self.json(of: message, fields).pretty() + "\n")
+    case .jsonl: Standard.output(try Self.json(of: message, fields).compact() + "\n")
     }
+  }
+
+  private static func json(of message: some Message, _ fields: Set<String>?) throws -> JSONValue {
+    let value = try json(of: message)
+    guard let fields, case .object(let object) = value else { return value }
+    return .object(JSONObject(object.members.filter { fields.contains($0.name) }))
   }
 }

@@ -112,8 +112,11 @@ struct ServingProgram {
 
   private static func sentence(_ error: MendServerError, unix: String?) -> String {
     switch error {
+    case .cannotListen(let message) where message.contains("TLS"):
+      message + "; --tls-cert and --tls-key are a certificate chain and its key, --tls-client-ca an authority, all PEM"
     case .cannotListen(let message):
-      message + "; end what listens there, or serve with another --listen, --admin or --unix (port 0 picks a free port)"
+      ProgramError.withoutCallName(message)
+        + "; end what listens there, or serve with another --listen, --admin or --unix (port 0 picks a free port)"
     case .runtime(let error):
       error.description
     }
