@@ -4,9 +4,10 @@ enum Figures {
   static let mebibyte: Int64 = 1 << 20
   static let gibibyte: Int64 = 1 << 30
 
-  /// "312 s"; below ten seconds with a tenth where there is one, "1.5 s".
+  /// "312 s"; below ten seconds with a tenth where there is one, "1.5 s"; "40 ms" where there is less than a tenth.
   static func seconds(_ duration: Duration) -> String {
     let milliseconds = max(0, duration.milliseconds)
+    if (1..<100).contains(milliseconds) { return "\(milliseconds) ms" }
     let tenth = milliseconds % 1000 / 100
     return milliseconds < 10_000 && tenth != 0 ? "\(milliseconds / 1000).\(tenth) s" : "\(milliseconds / 1000) s"
   }
