@@ -38,7 +38,7 @@ public struct Reader: ~Copyable {
   public mutating func nextTag() throws(DecodingError) -> UInt32? {
     guard position < end else { return nil }
     let start = position
-    let tag = try readVarint()
+    let tag = try readShortVarint()
     guard tag >= 8, tag <= UInt64(UInt32.max), tag & 7 <= 5 else { throw fault(.invalidTag(tag), at: start) }
     return UInt32(truncatingIfNeeded: tag)
   }
@@ -51,11 +51,23 @@ public struct Reader: ~Copyable {
       position += 1
       return UInt64(first)
     }
-    return try readLongVarint()
+    return try readLongVarint(bytesMax: 10)
+  }
+
+  /// A tag or a length: 32 bits, so five bytes at most, as C++ and upb have it.
+  @inlinable
+  mutating func readShortVarint() throws(DecodingError) -> UInt64 {
+    guard position < end else { throw fault(.truncated(needed: 1, left: 0), at: position) }
+    let first = byte(at: position)
+    if first < 0x80 {
+      position += 1
+      return UInt64(first)
+    }
+    return try readLongVarint(bytesMax: 5)
   }
 
   @usableFromInline
-  mutating func readLongVarint() throws(DecodingError) -> UInt64 {
+  mutating func readLongVarint(bytesMax: Int) throws(DecodingError) -> UInt64 {
     let start = position
     var value: UInt64 = 0
     var shift: UInt64 = 0
@@ -66,6 +78,7 @@ public struct Reader: ~Copyable {
       if shift == 63, next > 1 { throw fault(.overlongVarint, at: start) }
       value |= UInt64(next & 0x7f) << shift
       if next < 0x80 { return value }
+      if position - start == bytesMax { throw fault(.overlongVarint, at: start) }
       shift += 7
     }
     throw fault(.truncated(needed: end - start + 1, left: end - start), at: start)
@@ -91,7 +104,7 @@ public struct Reader: ~Copyable {
   @inlinable
   public mutating func readLength() throws(DecodingError) -> Int {
     let start = position
-    let length = try readVarint()
+    let length = try readShortVarint()
     guard length <= UInt64(end - position) else {
       throw fault(.lengthPastEnd(length: length, left: end - position), at: start)
     }
@@ -102,7 +115,11 @@ public struct Reader: ~Copyable {
     let length = try readLength()
     if length == 0 { return "" }
     let text = unsafe UnsafeRawBufferPointer(start: base + position, count: length)
-    guard let string = unsafe String(validating: text, as: UTF8.self) else {
+    // Not `String(validating:as:)`: that one makes generic metadata anew at every call.
+    let string: String
+    do {
+      string = unsafe String(copying: try UTF8Span(validating: text.assumingMemoryBound(to: UInt8.self).span))
+    } catch {
       throw fault(.invalidUTF8, at: position)
     }
     position += length

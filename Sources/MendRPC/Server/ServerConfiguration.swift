@@ -103,7 +103,7 @@ public struct ServerKeepalive: Hashable, Sendable {
 }
 
 /// Told what a server does, on its event loops: must be cheap and never wait.
-public protocol ServerObserver: Sendable {
+public protocol ServerObserver: AnyObject, Sendable {
   func connectionOpened(_ peer: PeerAddress)
   func connectionClosed(_ peer: PeerAddress, bytesReceived: Int, bytesSent: Int)
   /// `ordinal` is the method's place in `Router.methods`: figures by method need no look-up.
