@@ -3,9 +3,13 @@ import MendRuntime
 
 /// Keeps a second server off a data directory: an advisory lock on DATA/lock, held as long as this lives.
 ///
-/// The kernel drops it with the process, however that ends. The file stays, and says which process had it last.
+/// The kernel drops it with the process, however that ends. The file stays, and says which process had it last, and
+/// whether a journal was ever made beside it.
 final class DirectoryLock: Sendable {
   private let descriptor: Int32
+  /// As the servers before this one left it.
+  let journalWasMade: Bool
+  private static let journalMade = "journal made"
 
   /// - Throws: `StoreError` when another process, or another store of this one, holds it, or the directory can't be
   ///   written.
@@ -28,18 +32,35 @@ final class DirectoryLock: Sendable {
         message: "\(directory) is in use by another server\(holder.map { " (pid \($0))" } ?? ""); "
           + "stop that one, or serve with another data directory")
     }
-    let text = Array("\(getpid())\n".utf8)
-    guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, text, text.count, 0) == text.count else {
-      let code = errno
+    journalWasMade = Self.lines(path).dropFirst().contains { $0 == Self.journalMade }
+    do throws(StoreError) {
+      try write(path, journalIsMade: journalWasMade)
+    } catch {
       close(descriptor)
-      throw StoreError(operation: "open", message: "\(path) cannot be written: \(String(cString: strerror(code)))")
+      throw error
+    }
+  }
+
+  /// From now on an empty journal in this directory is a damaged one.
+  func noteJournal(directory: String) throws(StoreError) {
+    if !journalWasMade { try write(directory + "/lock", journalIsMade: true) }
+  }
+
+  private func write(_ path: String, journalIsMade: Bool) throws(StoreError) {
+    let text = Array("\(getpid())\n\(journalIsMade ? Self.journalMade + "\n" : "")".utf8)
+    guard pwrite(descriptor, text, text.count, 0) == text.count, ftruncate(descriptor, off_t(text.count)) == 0 else {
+      throw StoreError(operation: "open", message: "\(path) cannot be written: \(String(cString: strerror(errno)))")
     }
   }
 
   deinit { close(descriptor) }
 
+  private static func lines(_ path: String) -> [String] {
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return [] }
+    return text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+  }
+
   private static func holder(_ path: String) -> Int32? {
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
-    return Int32(text.trimmingCharacters(in: .whitespacesAndNewlines))
+    lines(path).first.flatMap { Int32($0) }
   }
 }

@@ -11,7 +11,9 @@ extension SQLiteStore {
   ///
   /// The records of one batch share a row, but for large additions of documents, which have their own. A batch's
   /// records must follow on what is there: a gap or a repeat is refused, for it would make the journal a lie.
+  /// So is a commit to a file that was removed.
   public func commit(_ writes: [Write]) throws(StoreError) {
+    try checkFileIsThere()
     let entries = JournalRows(writes)
     try ledger.withLock { ledger throws(StoreError) in
       let done = try Self.access("commit", path) {
@@ -184,11 +186,12 @@ struct JournalRows {
       case .idempotency(let entry): idempotency.append(entry)
       case .record(let record):
         newest = newest.map { max($0, record.at) } ?? record.at
-        let isLarge = if case .documentsAdded(let documents) = record.fact {
-          documents.count >= Self.documentsOfLargeFact
-        } else {
-          false
-        }
+        let isLarge =
+          if case .documentsAdded(let documents) = record.fact {
+            documents.count >= Self.documentsOfLargeFact
+          } else {
+            false
+          }
         if !isLarge, let row = open[record.batch] {
           rows[row].records.append(record)
         } else {

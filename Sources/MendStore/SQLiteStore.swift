@@ -35,6 +35,9 @@ public final class SQLiteStore: Store {
 
   let pool: DatabasePool
   let path: String
+  private let file: JournalFile
+  /// Of the file that was opened.
+  private let identity: JournalFile.Identity?
   let version: String
   let idempotencyKeysLimit: Int
   let ledger: Mutex<Ledger>
@@ -52,8 +55,11 @@ public final class SQLiteStore: Store {
   /// - Throws: `StoreError` that says what to do: the directory is in use, the database is damaged, another
   ///   program's, or a later version's.
   public init(directory: String, version: String = "0.1.0", idempotencyKeysLimit: Int = 100_000) throws(StoreError) {
-    lock = Mutex(try DirectoryLock(directory: directory))
+    let held = try DirectoryLock(directory: directory)
+    lock = Mutex(held)
     let path = directory + "/journal.sqlite"
+    let file = JournalFile(path: path)
+    try file.check(wasMade: held.journalWasMade)
     self.path = path
     self.version = version
     self.idempotencyKeysLimit = idempotencyKeysLimit
@@ -63,7 +69,10 @@ public final class SQLiteStore: Store {
       let (found, ids) = try pool.read { try Self.load($0) }
       return (pool, found, ids)
     }
+    try held.noteJournal(directory: directory)
     self.pool = pool
+    self.file = file
+    identity = file.identity()
     ledger = Mutex(found)
     liveIDs = Mutex(ids)
   }
@@ -112,6 +121,16 @@ public final class SQLiteStore: Store {
       ledger.live[key] = Ledger.LiveBatch(id: row[0], last: nil, segment: -1)
     }
     return (ledger, ids)
+  }
+
+  /// SQLite goes on writing to a file that was removed, and all of it would be gone with this process.
+  func checkFileIsThere() throws(StoreError) {
+    guard file.identity() != identity else { return }
+    throw StoreError(
+      operation: "commit",
+      message:
+        "\(path) was removed or replaced while the server ran; nothing can be kept any more: bring it back from a "
+        + "copy, then start again")
   }
 
   /// Writes the log back into the database file, closes it, and frees the directory. Nothing may be asked of the store

@@ -65,7 +65,9 @@ enum Schema {
   /// Refuses a database of another program, or of a later version of this one.
   static func check(_ database: Database, path: String) throws {
     let application = try Int32.fetchOne(database, sql: "PRAGMA application_id") ?? 0
-    let tables = try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_schema") ?? 0
+    // The migrator's own table is made a moment before the rest, and a server may be killed in between.
+    let tables =
+      try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_schema WHERE tbl_name <> 'grdb_migrations'") ?? 0
     guard tables > 0 else { return }
     guard application == applicationID else {
       throw StoreError(

@@ -105,6 +105,67 @@ struct SQLiteStoreTests {
     #expect(error?.message.contains("bring it back from a copy, or move it away") == true)
   }
 
+  @Test("a journal that was emptied is refused, and one that was moved away makes room for a new one")
+  func emptied() throws {
+    for name in ["", "-wal"] {
+      let store = try SQLiteStore(directory: directory.path)
+      if name.isEmpty { try store.commit([record(1)]) }
+      try store.close()
+      try Data().write(to: URL(fileURLWithPath: file))
+      try Data(count: name.isEmpty ? 0 : 100).write(to: URL(fileURLWithPath: file + "-wal"))
+      #expect(throws: StoreError.self) { try SQLiteStore(directory: directory.path) }
+      for part in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: file + part) }
+    }
+    try SQLiteStore(directory: directory.path).close()
+  }
+
+  @Test("a write-ahead log that is broken before its last commit is refused, a torn last commit is not")
+  func brokenLog() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    for sequence in 1...4 { try store.commit([record(UInt64(sequence))]) }
+    // As kill -9 leaves it.
+    let killed = try TemporaryDirectory()
+    for part in ["", "-wal"] {
+      try FileManager.default.copyItem(atPath: file + part, toPath: killed.path + "/journal.sqlite" + part)
+    }
+    try store.close()
+    let log = URL(fileURLWithPath: killed.path + "/journal.sqlite-wal")
+    let whole = try Data(contentsOf: log)
+    func open(_ change: (inout Data) -> Void) throws {
+      var bytes = whole
+      change(&bytes)
+      try bytes.write(to: log)
+      for part in ["-shm", "-journal"] {
+        try? FileManager.default.removeItem(atPath: killed.path + "/journal.sqlite" + part)
+      }
+      let database = try Data(contentsOf: URL(fileURLWithPath: killed.path + "/journal.sqlite"))
+      defer { try? database.write(to: URL(fileURLWithPath: killed.path + "/journal.sqlite")) }
+      _ = try SQLiteStore(directory: killed.path).close()
+    }
+    #expect(throws: StoreError.self) { try open { $0[3] ^= 0xff } }
+    #expect(throws: StoreError.self) { try open { $0[17] ^= 0xff } }
+    #expect(throws: StoreError.self) { try open { $0[32 + 24 + 100] ^= 0xff } }
+    try open { $0[$0.count - 100] ^= 0xff }
+    try open { _ in }
+  }
+
+  @Test("a server that was killed while it made its journal can start again")
+  func halfMade() throws {
+    let queue = try DatabaseQueue(path: file)
+    try queue.write { try $0.execute(sql: "CREATE TABLE grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY)") }
+    try queue.close()
+    let store = try SQLiteStore(directory: directory.path)
+    try store.commit([record(1)])
+  }
+
+  @Test("a commit to a file that was removed is refused")
+  func removed() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    try store.commit([record(1)])
+    try FileManager.default.removeItem(atPath: file)
+    #expect(throws: StoreError.self) { try store.commit([record(2)]) }
+  }
+
   @Test("a later version's database is refused with what to start")
   func laterVersion() throws {
     let store = try SQLiteStore(directory: directory.path)
