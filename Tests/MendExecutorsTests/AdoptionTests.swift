@@ -121,6 +121,47 @@ struct AdoptionTests {
     #expect(Leftovers(directory: directory).find().isEmpty)
   }
 
+  @Test func `an attempt whose supervisor's record is damaged is found again, and its end is told`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch(Self.waiting)
+    let directory = data.attempt(key)
+    var handle: ExecutorHandle?
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, launch) { [] }
+      handle = try await observations.taken(key)
+      try await observations.started(key)
+    }
+    let record = "\(directory.path)/\(AttemptDirectory.supervisor.name)"
+    try "garbage".write(toFile: record, atomically: false, encoding: .utf8)
+    try await withExecutor(in: data) { executor, observations in
+      executor.adopt(key, nil, launch)
+      #expect(try await observations.taken(key) == handle)
+      kill(pid_t(try #require(handle).pid), SIGKILL)
+      let ended = try await observations.ended(key)
+      guard case .unknown = ended.exit.termination else {
+        Issue.record("\(ended.exit.termination)")
+        return
+      }
+    }
+    #expect(Leftovers(directory: directory).find().isEmpty)
+  }
+
+  @Test func `a damaged record of a supervisor that is gone is an attempt that nobody saw end`() async throws {
+    let key = makeKey()
+    let directory = data.attempt(key)
+    try await withExecutor(in: data) { executor, observations in
+      _ = try FileSystem.createDirectory(directory.path)
+      let record = "\(directory.path)/\(AttemptDirectory.supervisor.name)"
+      #expect(FileManager.default.createFile(atPath: record, contents: nil))
+      executor.adopt(key, nil, makeLaunch("exit 0"))
+      let ended = try await observations.ended(key)
+      guard case .unknown = ended.exit.termination else {
+        Issue.record("\(ended.exit.termination)")
+        return
+      }
+    }
+  }
+
   @Test func `after a restart of the machine nothing is looked for`() async throws {
     let key = makeKey()
     try await withExecutor(in: data) { executor, observations in

@@ -24,17 +24,35 @@ extension LocalExecutor {
   static let slowestCleaningInterval: Duration = .seconds(1)
 
   func examine(_ directory: AttemptDirectory) throws(SystemError) -> Finding {
-    while true {
-      if let identity = directory.read(AttemptDirectory.supervisor) {
-        if let process = ProcessReference(identity, collecting: true) { return .alive(process) }
-        // Read after it was seen dead: it writes nothing more.
-        if let exit = directory.read(AttemptDirectory.exit) { return .ended(exit) }
-        return .killed(identity)
+    if let identity = directory.read(AttemptDirectory.supervisor) { return finding(of: identity, in: directory) }
+    guard let lock = try directory.tryLock() else {
+      // What a disk made unreadable is still to be seen in the process table.
+      guard directory.has(AttemptDirectory.supervisor), let process = supervisor(of: directory) else {
+        return .starting
       }
-      guard let lock = try directory.tryLock() else { return .starting }
-      // It may have come and gone between the two looks.
-      if !directory.has(AttemptDirectory.supervisor) { return .neverStarted(lock) }
+      return .alive(process)
     }
+    guard directory.has(AttemptDirectory.supervisor) else { return .neverStarted(lock) }
+    // It came and went between the two looks; or its record is damaged, and then nobody knows more than that it is gone.
+    let nobody = ProcessIdentity(pid: 0, startTicks: 0, bootID: ProcessTable.bootID)
+    return finding(of: directory.read(AttemptDirectory.supervisor) ?? nobody, in: directory)
+  }
+
+  private func finding(of identity: ProcessIdentity, in directory: AttemptDirectory) -> Finding {
+    if let process = ProcessReference(identity, collecting: true) { return .alive(process) }
+    // Read after it was seen dead: it writes nothing more.
+    if let exit = directory.read(AttemptDirectory.exit) { return .ended(exit) }
+    return .killed(identity)
+  }
+
+  private func supervisor(of directory: AttemptDirectory) -> ProcessReference? {
+    for process in ProcessTable.ownedProcesses() {
+      let arguments = ProcessTable.arguments(of: process.pid)
+      guard arguments.count > 3, arguments[1] == "supervise", arguments[3] == directory.path else { continue }
+      return ProcessReference(
+        ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID))
+    }
+    return nil
   }
 
   func adoptNow(_ key: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {

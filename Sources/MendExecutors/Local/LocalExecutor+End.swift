@@ -7,6 +7,8 @@ internal import Synchronization
 extension LocalExecutor {
   /// What a supervisor whose tree was killed for it gets to write its account.
   private static let accountTime: Duration = .milliseconds(500)
+  /// Between the two looks at a stray.
+  private static let strayConfirmation: Duration = .milliseconds(500)
 
   func endNow(_ key: AttemptKey, grace: Duration) {
     let directory = directory(of: key)
@@ -83,23 +85,42 @@ extension LocalExecutor {
     guard let identity = ProcessIdentity(reference: reference) else { return nil }
     if directory(of: key).read(AttemptDirectory.supervisor) == identity { return key }
     guard ProcessReference(identity) != nil else { return nil }
-    let arguments = ProcessTable.arguments(of: identity.pid)
+    return attempt(inArgumentsOf: identity.pid)
+  }
+
+  /// Looks for supervisors of this data directory that nobody launched or adopted since the start, and again after each
+  /// interval. Reported is what is still there at a second look: at the first it may just be on its way in or out.
+  func reportStrays() {
+    for process in ProcessTable.ownedProcesses() {
+      let identity = ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID)
+      guard let key = attempt(inArgumentsOf: process.pid), isStray(identity, key) else { continue }
+      watcher.after(Self.strayConfirmation) { [self] in
+        enqueue(for: key) {
+          if self.isStray(identity, key) { self.emit(.duplicate(key, reference: identity.reference)) }
+        }
+      }
+    }
+    watcher.after(settings.strayScanInterval) { [self] in enqueue(on: 0) { self.reportStrays() } }
+  }
+
+  private func isStray(_ identity: ProcessIdentity, _ key: AttemptKey) -> Bool {
+    switch state.withLock({ $0.attempts[key] }) {
+    case .cleaning: return false
+    case .watched(let attempt) where attempt.process.identity == identity: return false
+    case .watched, nil: break
+    }
+    let directory = directory(of: key)
+    return directory.read(AttemptDirectory.supervisor) == identity && !directory.has(AttemptDirectory.exit)
+      && ProcessReference(identity) != nil
+  }
+
+  /// The attempt of this data directory that a process supervises.
+  private func attempt(inArgumentsOf pid: Int32) -> AttemptKey? {
+    let arguments = ProcessTable.arguments(of: pid)
     guard arguments.count > 3, arguments[1] == "supervise", arguments[3].hasPrefix("\(attemptsDirectory)/") else {
       return nil
     }
     return AttemptKey(arguments[3].dropFirst(attemptsDirectory.utf8.count + 1))
-  }
-
-  /// Running attempts of this data directory that nobody launched or adopted since the start.
-  func reportStrays() {
-    for name in FileSystem.names(in: attemptsDirectory) {
-      guard let key = AttemptKey(name), state.withLock({ $0.attempts[key] }) == nil else { continue }
-      let directory = directory(of: key)
-      guard !directory.has(AttemptDirectory.exit), let identity = directory.read(AttemptDirectory.supervisor),
-        ProcessReference(identity) != nil
-      else { continue }
-      emit(.duplicate(key, reference: identity.reference))
-    }
   }
 
   func removeNow(of batch: BatchKey) {

@@ -26,7 +26,9 @@ public final class LocalExecutor: Executor {
     /// Kept of stdout and of stderr of an attempt, each.
     public var logLimitBytes = 8 << 20
     /// After the start: when running attempts that nobody asked for are reported as strays.
-    public var strayScanDelay: Duration = .seconds(30)
+    public var strayScanDelay: Duration = .seconds(10)
+    /// From one look for strays to the next.
+    public var strayScanInterval: Duration = .seconds(10)
     /// The server's environment, this process's by default; a few variables are handed on (AttemptEnvironment).
     public var environment: [String: String]
     public var logger: Logger
@@ -184,7 +186,7 @@ public final class LocalExecutor: Executor {
     enqueue(on: Int(UInt(bitPattern: key.hashValue) % UInt(lanes.count)), operation)
   }
 
-  private func enqueue(on lane: Int, _ operation: @escaping @Sendable () -> Void) {
+  func enqueue(on lane: Int, _ operation: @escaping @Sendable () -> Void) {
     lanes[lane].async(group: work) { [self] in
       // Once stopped the next executor may be at work in the same directories.
       if state.withLock({ if case .running = $0.phase { true } else { false } }) { operation() }
