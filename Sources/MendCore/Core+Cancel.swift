@@ -23,6 +23,7 @@ extension Core {
       }
       if !isRepeated { remember(command, batchID: batchID, reply: nil) }
       cancels[place].calls.append(call)
+      hasten(place, grace: max(.zero, grace))
       return
     }
     if cancels.count >= limits.waitingCancels {
@@ -45,6 +46,15 @@ extension Core {
     let deadline = turn.now + grace + limits.endTimeout
     cancels.append(PendingCancel(batch: key, scope: scope, calls: [call], attempts: attempts, deadline: deadline))
     index.deadlines.insert(Deadline(at: deadline, kind: .cancelTimeout, batch: key))
+  }
+
+  /// A cancel that comes again with less grace shortens it; more changes nothing.
+  private mutating func hasten(_ place: Int, grace: Duration) {
+    let deadline = turn.now + grace + limits.endTimeout
+    guard deadline < cancels[place].deadline else { return }
+    cancels[place].deadline = deadline
+    index.deadlines.insert(Deadline(at: deadline, kind: .cancelTimeout, batch: cancels[place].batch))
+    for attempt in cancels[place].attempts { askToEnd(attempt, .cancelled, grace: grace) }
   }
 
   private func check(_ scope: CancelScope, on key: BatchKey) throws(Refusal) {

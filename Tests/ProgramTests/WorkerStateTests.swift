@@ -1,3 +1,4 @@
+import Glibc
 import MendAPI
 import Testing
 
@@ -111,6 +112,19 @@ struct WorkerStateTests {
     #expect(state.step(.tick, at: 4).texts == [])
   }
 
+  @Test("A worker that is told to end leaves it to its supervisor how long commands may take")
+  func terminated() {
+    for event in [WorkerState.Event.terminated, .reported(stop: true)] {
+      var state = WorkerState(limits: limits, at: 0)
+      _ = state.step(.tick, at: 0)
+      let one = documents("a")
+      _ = state.step(.claimed(one, finished: false, retryAfter: 5), at: 0)
+      #expect(state.step(event, at: 1).texts == ["signal 15"])
+      #expect(state.nextTick(at: 1) == .infinity)
+      #expect(state.step(.tick, at: 3000).texts == [])
+    }
+  }
+
   @Test("Silence is broken by a beat that looks like no progress")
   func beat() {
     var state = WorkerState(limits: limits, at: 0)
@@ -133,6 +147,13 @@ struct WorkerStateTests {
     #expect(code(.exited(7)) == ["exit_code", "exit code 7", "exit_code=7"])
     #expect(code(.exited(127), "sh: 1: x: not found")?.first == "entrypoint_not_found")
     #expect(code(.signalled(9)) == ["signal", "ended by signal 9", "signal=9"])
+    var unread = CommandResult(termination: .exited(1), lastErrorLine: "cat: x: gone", seconds: 0, inputFailure: ENOENT)
+    #expect(WorkerState.failure("d", unread)?.code == "file_not_found")
+    #expect(WorkerState.failure("d", unread)?.message == "cat: x: gone")
+    unread.inputFailure = EACCES
+    #expect(WorkerState.failure("d", unread)?.code == "permission_denied")
+    unread.termination = .exited(0)
+    #expect(WorkerState.failure("d", unread) == nil)
   }
 }
 

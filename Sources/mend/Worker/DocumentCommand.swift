@@ -15,6 +15,8 @@ struct CommandResult: Sendable, Hashable {
   /// The last line of stderr that is not blank, at most 1 KiB.
   var lastErrorLine: String
   var seconds: Double
+  /// Why the document's file could not be read before the command began: errno; 0 where it could, or is no file.
+  var inputFailure: Int32 = 0
 }
 
 /// Runs documents' commands, each by `/bin/sh -c` in a process group of its own, and can end those that run.
@@ -48,11 +50,12 @@ final class DocumentCommands: Sendable {
   private func runAndWait(_ command: String, _ document: CommandDocument) -> CommandResult {
     let clock = ContinuousClock()
     let start = clock.now
+    let inputFailure = document.inputFailure
     func result(_ termination: CommandResult.Termination, _ line: String) -> CommandResult {
       let elapsed = (clock.now - start).components
       return CommandResult(
         termination: termination, lastErrorLine: line,
-        seconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18)
+        seconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18, inputFailure: inputFailure)
     }
     var reader: Int32 = -1
     var writer: Int32 = -1
@@ -194,13 +197,22 @@ struct CommandDocument: Sendable, Hashable {
 
   /// `NAME=value` as bytes: a file's name need not be UTF-8.
   var environment: [[UInt8]]
+  /// Empty where the uri is no file's.
+  private var path: [UInt8]
 
   /// `MEND_PATH` is empty where the uri is no file's.
   init(id: String, uri: String) {
+    path = FileDocuments.path(of: uri) ?? []
     environment = [
-      Array("MEND_PATH=".utf8) + (FileDocuments.path(of: uri) ?? []), Array("MEND_URI=\(uri)".utf8),
-      Array("MEND_DOCUMENT_ID=\(id)".utf8),
+      Array("MEND_PATH=".utf8) + path, Array("MEND_URI=\(uri)".utf8), Array("MEND_DOCUMENT_ID=\(id)".utf8),
     ]
+  }
+
+  /// errno of a look at the file; 0 where it can be read, or there is none to look at.
+  var inputFailure: Int32 {
+    guard !path.isEmpty else { return 0 }
+    let name = path.map { CChar(bitPattern: $0) } + [0]
+    return access(name, R_OK) == 0 ? 0 : errno
   }
 }
 

@@ -1,5 +1,11 @@
 import MendAPI
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// What the built-in worker decides: a pure step from what happened to what is to be done. Time is an argument.
 ///
 /// Documents that are claimed when an attempt dies are failed with it. So at first one is claimed a free slot, and only as
@@ -63,7 +69,7 @@ struct WorkerState {
     var documentsPerAhead = 256
     /// Results wait so long for others to go with them: not longer, for what is not reported fails with its attempt.
     var reportSeconds = 0.02
-    /// Between SIGTERM and SIGKILL when the worker itself ends its commands.
+    /// Between SIGTERM and SIGKILL when the worker itself ends its commands, which nobody else does then.
     var graceSeconds = 2.0
     var backoffMinimumSeconds = 0.05
     var backoffMaximumSeconds = 2.0
@@ -282,6 +288,11 @@ struct WorkerState {
       failure.code = code == 126 || code == 127 ? "entrypoint_not_found" : "exit_code"
       failure.message = line.isEmpty ? "exit code \(code)" : line
       failure.details = ["exit_code": String(code)]
+      // The command said no to a file that it never had.
+      if let input = Self.code(ofInputFailure: result.inputFailure) {
+        failure.code = input
+        if line.isEmpty { failure.message = "the file cannot be read: \(Standard.systemError(result.inputFailure))" }
+      }
     case .signalled(let signal):
       failure.code = "signal"
       failure.message = line.isEmpty ? "ended by signal \(signal)" : line
@@ -292,6 +303,15 @@ struct WorkerState {
       failure.details = ["errno": String(number)]
     }
     return failure
+  }
+
+  private static func code(ofInputFailure number: Int32) -> String? {
+    switch number {
+    case 0: nil
+    case ENOENT, ENOTDIR: "file_not_found"
+    case EACCES, EPERM: "permission_denied"
+    default: "bad_input"
+    }
   }
 
   // MARK: Faults and the end
@@ -316,7 +336,11 @@ struct WorkerState {
   private mutating func end(_ ending: Ending, _ now: Double, _ actions: inout [Action]) {
     guard self.ending == nil else { return }
     self.ending = ending
-    killAt = now + limits.graceSeconds
+    switch ending {
+    // How long they may take is the caller's to say: the supervisor, who sent the signal, kills at the end of that time.
+    case .terminated, .stopped, .done: killAt = .infinity
+    case .fenced, .refused: killAt = now + limits.graceSeconds
+    }
     queue = []
     if running > 0 { actions.append(.signal(15)) }
   }

@@ -68,6 +68,20 @@ struct StepCancelTests {
     #expect(harness.ask(.cancel(batchID: "b", .batch, grace: .zero), key: "second") == answer)
   }
 
+  @Test("A second cancel with less grace shortens the first's; one with more changes nothing")
+  func hastens() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    _ = harness.ask(.cancel(batchID: "b", .batch, grace: .seconds(30)))
+    _ = harness.ask(.cancel(batchID: "b", .batch, grace: .seconds(40)))
+    #expect(harness.ends.isEmpty)
+    _ = harness.ask(.cancel(batchID: "b", .batch, grace: .seconds(1)))
+    #expect(harness.ends.count == 1)
+    harness.end(.signalled(9), receipt: receipt)
+    #expect(harness.batch.status == .cancelled)
+  }
+
   @Test("What is not gone in time is named; the ending goes on, and the end counts when it comes")
   func endTimeout() {
     var harness = Harness()
