@@ -4,7 +4,7 @@ public struct DecodingError: Error, Sendable, Hashable {
   public enum Fault: Sendable, Hashable {
     /// The input ends within a value: bytes that it needs, bytes that are left.
     case truncated(needed: Int, left: Int)
-    /// A varint with more than ten bytes, or more than 64 bits.
+    /// A varint with more than ten bytes or 64 bits; a tag or length with more than five bytes.
     case overlongVarint
     /// A tag with field number 0, a number above 2^29 - 1, or a wire type that doesn't exist.
     case invalidTag(UInt64)
@@ -56,7 +56,7 @@ extension DecodingError.Fault: CustomStringConvertible {
   public var description: String {
     switch self {
     case .truncated(let needed, let left): "it ends within a value that needs \(needed) bytes, \(left) are left"
-    case .overlongVarint: "a varint has more than 64 bits"
+    case .overlongVarint: "a varint is longer than its kind may be"
     case .invalidTag(let tag): "\(tag) is no tag (field number \(tag >> 3), wire type \(tag & 7))"
     case .lengthPastEnd(let length, let left): "a length says \(length) bytes, \(left) are left"
     case .unevenPackedLength(let length, let width): "\(length) packed bytes are no multiple of \(width)"

@@ -37,7 +37,8 @@ extension Reader {
       guard length % width == 0 else {
         throw fault(.unevenPackedLength(length: length, width: width), at: start)
       }
-      list.reserveCapacity(list.count + length / width)
+      // The first run alone: room made for each of many short runs would copy the whole list as often.
+      if list.isEmpty { list.reserveCapacity(length / width) }
     }
     let outerEnd = end
     end = position + length

@@ -22,13 +22,16 @@ struct MalformedTests {
     ("4d 01 00", .truncated(needed: 4, left: 2), 1),
     ("51 01", .truncated(needed: 8, left: 1), 1),
     ("72 05 61", .lengthPastEnd(length: 5, left: 1), 1),
-    ("72 ff ff ff ff ff ff ff ff ff 01", .lengthPastEnd(length: .max, left: 0), 1),
+    ("72 ff ff ff ff 0f", .lengthPastEnd(length: UInt64(UInt32.max), left: 0), 1),
+    ("72 ff ff ff ff ff ff ff ff ff 01", .overlongVarint, 1),
+    ("72 81 80 80 80 80 00 61", .overlongVarint, 1),
     ("72 02 c3 28", .invalidUTF8, 2),
     ("72 01 ff", .invalidUTF8, 2),
     ("00", .invalidTag(0), 0),
     ("07 00", .invalidTag(7), 0),
     ("1e", .invalidTag(0x1e), 0),
-    ("80 80 80 80 80 01", .invalidTag(1 << 35), 0),
+    ("80 80 80 80 10", .invalidTag(1 << 32), 0),
+    ("98 80 80 80 80 00 01", .overlongVarint, 0),
     ("a4 06", .unmatchedEndGroup(field: 100), 2),
     ("a3 06 08 01", .unterminatedGroup(field: 100), 2),
     ("a3 06 9c 06", .unmatchedEndGroup(field: 99), 2),
@@ -98,6 +101,29 @@ struct MalformedTests {
     limits.elementBytes = 100_000
     let bytes = Array(repeating: [0xda, 0x01, 0x00] as [UInt8], count: 10_000).flatMap { $0 }
     #expect(fault(Kinds.self, bytes, limits: limits)?.fault == .tooManyElements(limit: 100_000))
+  }
+
+  @Test("A tag or a length may be longer than it needs to be, in five bytes at most")
+  func paddedVarints() throws {
+    #expect(try Scalars(serialized: "98 80 80 80 00 01".bytes).int32 == 1)
+    #expect(try Scalars(serialized: "72 81 80 80 80 00 61".bytes).string == "a")
+  }
+
+  @Test("Many short packed runs take time in proportion to their number")
+  func packedRuns() throws {
+    func time(_ count: Int) throws -> Duration {
+      let bytes = Array(repeating: [0xe2, 0x01, 0x04, 1, 2, 3, 4] as [UInt8], count: count).flatMap { $0 }
+      var numbers = 0
+      let times = try (0..<3).map { _ in
+        try ContinuousClock().measure { numbers = try Kinds(serialized: bytes).fixedNumbers.count }
+      }
+      #expect(numbers == count)
+      return times.min() ?? .zero
+    }
+    // Eight times the runs: eight times as long, where a copy for each run takes 64 times as long.
+    let few = try time(50_000)
+    let many = try time(400_000)
+    #expect(many < few * 24, "\(few), \(many)")
   }
 
   @Test("Every prefix and every flipped bit of a message is decoded or refused, never worse")
