@@ -93,6 +93,11 @@ let package = Package(
     .testTarget(name: "SchemacTests", dependencies: ["schemac"], swiftSettings: swiftSettings),
     .testTarget(
       name: "MendAPITests", dependencies: ["MendAPI", "MendProtobuf", "MendRPC"], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "MendClientTests", dependencies: ["MendClient", "MendAPI", "MendProtobuf", "MendRPC"],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "ProgramTests", dependencies: ["mend", "MendAPI", "MendProtobuf"], swiftSettings: swiftSettings),
     .testTarget(name: "MendHTTP2Tests", dependencies: ["MendHTTP2"], swiftSettings: swiftSettings),
     .testTarget(
       name: "MendRPCTests",

@@ -55,7 +55,7 @@ public struct Limits: Hashable, Sendable {
   public var extractorsPerTier = 64
   public var shardsPerExtractor = 256
   /// Batches that are not final, over all namespaces.
-  public var liveBatches = 20_000
+  public var liveBatches = 100_000
   /// Attempts kept of one job; the oldest ended ones in the middle lose their detail beyond it.
   public var attemptsPerJob = 100
   /// One claim.

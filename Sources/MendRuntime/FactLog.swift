@@ -3,6 +3,8 @@ import MendCore
 
 /// One log line per fact: at info for what changed the state of a batch, a tier, a job or an attempt, at debug for the
 /// rest. Tokens and environments stay out of it.
+///
+/// It is written between the commit and the answers, so a line that nobody reads must cost nothing.
 struct FactLog {
   let logger: Logger
 
@@ -12,6 +14,7 @@ struct FactLog {
   }
 
   private func write(_ record: Record) {
+    guard logger.logLevel < .info || record.fact.isStateChange else { return }
     let line = Line(record.fact)
     guard logger.logLevel <= line.level else { return }
     var metadata = line.metadata
@@ -46,6 +49,7 @@ struct FactLog {
       switch fact {
       case .batchCreated(let specification):
         self.init(info: "batch created", ["tiers": "\(specification.tiers.count)"])
+        level = .debug
       case .documentsAdded(let documents):
         self.init(info: "documents added", ["documents": "\(documents.count)"])
         level = .debug
@@ -61,7 +65,8 @@ struct FactLog {
       case .attemptIntended(let job, let number, token: _, let parameters):
         self.init(attempt: "attempt intended", job, number, ["extractor": "\(parameters.extractorName)"])
       case .attemptTaken(let job, let number, let handle):
-        self.init(attempt: "attempt taken", job, number, ["node": "\(handle.node)", "reference": "\(handle.reference)"])
+        self.init(
+          attempt: "attempt taken", job, number, ["node": "\(handle.node)", "reference": "\(handle.reference)"])
       case .attemptStarted(let job, let number): self.init(attempt: "attempt started", job, number)
       case .attemptEnding(let job, let number, let reason):
         self.init(attempt: "attempt ending", job, number, ["reason": "\(reason)"])
@@ -85,13 +90,26 @@ struct FactLog {
       case .stageSpent(let job, let number, let name, let duration):
         self.init(debug: "stage spent", job, number, ["stage": "\(name)", "duration": "\(duration)"])
       case .collectionWritten(let job, let collection, let count):
-        self.init(info: "collection written", ["job": "\(job)", "collection": "\(collection)", "documents": "\(count)"])
+        self.init(
+          info: "collection written", ["job": "\(job)", "collection": "\(collection)", "documents": "\(count)"])
         level = .debug
       case .retried(let tier, let jobs, let actor):
         self.init(info: "tier retried", ["tier": "\(tier)", "jobs": "\(jobs.count)", "actor": "\(actor)"])
       case .healed(let record):
         self.init(info: "healed", ["action": "\(record.action.rawValue)", "steps": "\(record.steps.count)"])
       }
+    }
+  }
+}
+
+extension Fact {
+  /// What is logged at info: a batch that was only created changes nothing yet.
+  fileprivate var isStateChange: Bool {
+    switch self {
+    case .batchCreated, .documentsAdded, .documentsClaimed, .documentsCommitted, .documentsFailed, .documentsReleased,
+      .workRepeated, .stageEntered, .stageSpent, .collectionWritten:
+      false
+    default: true
     }
   }
 }
