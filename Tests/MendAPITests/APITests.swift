@@ -91,16 +91,18 @@ struct APITests {
     }
     var encoding = JSONEncodingOptions()
     encoding.includeDefaults = false
-    #expect(try status.jsonValue(encoding)["details"] == [
-      ["@type": "type.googleapis.com/google.rpc.ErrorInfo", "value": .string(Base64.encode(info.serialized()))]
-    ])
+    #expect(
+      try status.jsonValue(encoding)["details"] == [
+        ["@type": "type.googleapis.com/google.rpc.ErrorInfo", "value": .string(Base64.encode(info.serialized()))]
+      ])
     encoding.types = TypeRegistry(Schema.files)
     var decoding = JSONDecodingOptions()
     decoding.types = encoding.types
     let json = try status.jsonValue(encoding)
-    #expect(json["details"] == [
-      ["@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "QUOTA", "metadata": ["limit": "5"]]
-    ])
+    #expect(
+      json["details"] == [
+        ["@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "QUOTA", "metadata": ["limit": "5"]]
+      ])
     #expect(try GoogleStatus(json: json, options: decoding) == status)
   }
 

@@ -53,11 +53,21 @@ struct JSONTests {
   @Test("ProtoJSON leaves defaults out and has its own spellings")
   func canonicalForm() throws {
     #expect(try canonical(Kinds()) == "{}")
-    #expect(try canonical(Kinds { $0.optionalNumber = 0; $0.batchID = "b" }) == #"{"optionalNumber":0,"batchId":"b"}"#)
-    #expect(try canonical(Scalars { $0.int64 = 1; $0.mood = .negative }) == #"{"int64":"1","mood":"MOOD_NEGATIVE"}"#)
+    #expect(
+      try canonical(
+        Kinds {
+          $0.optionalNumber = 0; $0.batchID = "b"
+        }) == #"{"optionalNumber":0,"batchId":"b"}"#)
+    #expect(
+      try canonical(
+        Scalars {
+          $0.int64 = 1; $0.mood = .negative
+        }) == #"{"int64":"1","mood":"MOOD_NEGATIVE"}"#)
     #expect(try canonical(Kinds { $0.counts = ["b": 1, "a": 2] }) == #"{"counts":{"a":"2","b":"1"}}"#)
     #expect(try canonical(Kinds { $0.sourceURI = "u" }) == #"{"from":"u"}"#)
-    let infinite = Scalars { $0.double = .nan; $0.float = -.infinity }
+    let infinite = Scalars {
+      $0.double = .nan; $0.float = -.infinity
+    }
     #expect(try canonical(infinite) == #"{"double":"NaN","float":"-Infinity"}"#)
     #expect(try canonical(Scalars { $0.bytes = [0xfb, 0xff] }) == #"{"bytes":"+/8="}"#)
     #expect(try canonical(Scalars { $0.mood = .unrecognized(9) }) == #"{"mood":9}"#)
@@ -73,61 +83,79 @@ struct JSONTests {
       Issue.record("b is no list")
       return
     }
-    #expect(list.values.map(\.kind)
-      == [.nullValue(.nullValue), .boolValue(true), .stringValue("x"), .structValue(GoogleStruct())])
+    #expect(
+      list.values.map(\.kind)
+        == [.nullValue(.nullValue), .boolValue(true), .stringValue("x"), .structValue(GoogleStruct())])
     #expect(try canonical(message) == text)
   }
 
-  @Test("Every spelling of a value is read", arguments: [
-    (#"{"int32": 7.0, "int64": "-7", "uint64": 18446744073709551615, "sint32": 1e2}"#,
-      Scalars { $0.int32 = 7; $0.int64 = -7; $0.uint64 = .max; $0.sint32 = 100 }),
-    (#"{"double": "NaN", "float": "1.5"}"#, nil),
-    (#"{"mood": "in_love"}"#, Scalars { $0.mood = .inLove }),
-    (#"{"mood": "MOOD_IN_LOVE"}"#, Scalars { $0.mood = .inLove }),
-    (#"{"mood": "IN_LOVE"}"#, Scalars { $0.mood = .inLove }),
-    (#"{"mood": 42}"#, Scalars { $0.mood = .unrecognized(42) }),
-    (#"{"bytes": "-_8"}"#, Scalars { $0.bytes = [0xfb, 0xff] }),
-    (#"{"string": null, "int32": null}"#, Scalars()),
-    (#"{"string": "\u00e9\ud83c\udf31\n"}"#, Scalars { $0.string = "é🌱\n" }),
-  ])
+  @Test(
+    "Every spelling of a value is read",
+    arguments: [
+      (
+        #"{"int32": 7.0, "int64": "-7", "uint64": 18446744073709551615, "sint32": 1e2}"#,
+        Scalars {
+          $0.int32 = 7; $0.int64 = -7; $0.uint64 = .max; $0.sint32 = 100
+        }
+      ),
+      (#"{"double": "NaN", "float": "1.5"}"#, nil),
+      (#"{"mood": "in_love"}"#, Scalars { $0.mood = .inLove }),
+      (#"{"mood": "MOOD_IN_LOVE"}"#, Scalars { $0.mood = .inLove }),
+      (#"{"mood": "IN_LOVE"}"#, Scalars { $0.mood = .inLove }),
+      (#"{"mood": 42}"#, Scalars { $0.mood = .unrecognized(42) }),
+      (#"{"bytes": "-_8"}"#, Scalars { $0.bytes = [0xfb, 0xff] }),
+      (#"{"string": null, "int32": null}"#, Scalars()),
+      (#"{"string": "\u00e9\ud83c\udf31\n"}"#, Scalars { $0.string = "é🌱\n" }),
+    ])
   func spellings(text: String, expected: Scalars?) throws {
     let message = try Scalars(jsonText: text)
     if let expected { #expect(message == expected) } else { #expect(message.double.isNaN && message.float == 1.5) }
   }
 
-  @Test("Faults have line, column, path and what would be right", arguments: [
-    ("{\n  \"batch_idd\": 1}", "2:3: mend.test.Kinds has no field 'batch_idd'; near: batch_id"),
-    (#"{"numbers": [1, "x"]}"#,
-      "1:17: $.numbers[1]: expected a whole number from -2147483648 to 2147483647, found 'x'"),
-    (#"{"numbers": [1, 2147483648]}"#,
-      "1:17: $.numbers[1]: expected a whole number from -2147483648 to 2147483647, found 2147483648"),
-    (#"{"scalars": {"string": 5}}"#, "1:24: $.scalars.string: expected a string, found 5"),
-    (#"{"scalars": {"bool": "true"}}"#, "1:22: $.scalars.bool: expected true or false, found 'true'"),
-    (#"{"optional_mood": "fin"}"#,
-      "1:19: $.optional_mood: 'fin' is not one of mend.test.Mood's values; near: fine"),
-    (#"{"counts": {"a": null}}"#, "1:18: $.counts.a: null is no element of a list or map"),
-    (#"{"moods_by_flag": {"yes": 1}}"#, "1:20: $.moods_by_flag: 'yes' is no key of this map"),
-    (#"{"name": "n", "number": 1}"#, "1:25: $.number: another field of the same oneof is set too"),
-    (#"{"batch_id": "a", "batchId": "b"}"#, "1:19: 'batch_id' stands twice, in both spellings"),
-    (#"{"batch_id": "a", "batch_id": "b"}"#, "1:19: 'batch_id' stands twice in this object"),
-    ("[]", "1:1: expected an object, found a list"),
-    (#"{"scalars": {"bytes": "%"}}"#, "1:23: $.scalars.bytes: expected base64, found '%'"),
-    (#"{"scalars": {"float": 1e39}}"#, "1:23: $.scalars.float: \("1e+39") is out of a float's range"),
-    ("{\"batch_id\":\n 'x'}", "2:2: expected a value, found '''"),
-    (#"{"batch_id": "x" "old": 1}"#, "1:18: expected ',' or '}', found '\"'"),
-    (#"{"numbers": [01]}"#, "1:14: '01' is not a number"),
-    (#"{"batch_id": "\ud800"}"#, "1:21: a \\u escape of half a surrogate pair"),
-    ("", "1:1: expected a value, the text ends here"),
-    ("{} {}", "1:4: expected the end of the text, found '{'"),
-  ])
+  @Test(
+    "Faults have line, column, path and what would be right",
+    arguments: [
+      ("{\n  \"batch_idd\": 1}", "2:3: mend.test.Kinds has no field 'batch_idd'; near: batch_id"),
+      (
+        #"{"numbers": [1, "x"]}"#,
+        "1:17: $.numbers[1]: expected a whole number from -2147483648 to 2147483647, found 'x'"
+      ),
+      (
+        #"{"numbers": [1, 2147483648]}"#,
+        "1:17: $.numbers[1]: expected a whole number from -2147483648 to 2147483647, found 2147483648"
+      ),
+      (#"{"scalars": {"string": 5}}"#, "1:24: $.scalars.string: expected a string, found 5"),
+      (#"{"scalars": {"bool": "true"}}"#, "1:22: $.scalars.bool: expected true or false, found 'true'"),
+      (
+        #"{"optional_mood": "fin"}"#,
+        "1:19: $.optional_mood: 'fin' is not one of mend.test.Mood's values; near: fine"
+      ),
+      (#"{"counts": {"a": null}}"#, "1:18: $.counts.a: null is no element of a list or map"),
+      (#"{"moods_by_flag": {"yes": 1}}"#, "1:20: $.moods_by_flag: 'yes' is no key of this map"),
+      (#"{"name": "n", "number": 1}"#, "1:25: $.number: another field of the same oneof is set too"),
+      (#"{"batch_id": "a", "batchId": "b"}"#, "1:19: 'batch_id' stands twice, in both spellings"),
+      (#"{"batch_id": "a", "batch_id": "b"}"#, "1:19: 'batch_id' stands twice in this object"),
+      ("[]", "1:1: expected an object, found a list"),
+      (#"{"scalars": {"bytes": "%"}}"#, "1:23: $.scalars.bytes: expected base64, found '%'"),
+      (#"{"scalars": {"float": 1e39}}"#, "1:23: $.scalars.float: \("1e+39") is out of a float's range"),
+      ("{\"batch_id\":\n 'x'}", "2:2: expected a value, found '''"),
+      (#"{"batch_id": "x" "old": 1}"#, "1:18: expected ',' or '}', found '\"'"),
+      (#"{"numbers": [01]}"#, "1:14: '01' is not a number"),
+      (#"{"batch_id": "\ud800"}"#, "1:21: a \\u escape of half a surrogate pair"),
+      ("", "1:1: expected a value, the text ends here"),
+      ("{} {}", "1:4: expected the end of the text, found '{'"),
+    ])
   func faults(text: String, description: String) {
     #expect { try Kinds(jsonText: text) } throws: { "\($0)" == description }
   }
 
-  @Test("Whole numbers are read exactly at the ends of their range, and refused just beyond", arguments: [
-    "9223372036854775808", "-9223372036854775809", "1e19", "1.5", "\"9223372036854775808\"", "\"-9223372036854775809\"",
-    "\" 1\"", "\"\"", "\"1_0\"", "true",
-  ])
+  @Test(
+    "Whole numbers are read exactly at the ends of their range, and refused just beyond",
+    arguments: [
+      "9223372036854775808", "-9223372036854775809", "1e19", "1.5", "\"9223372036854775808\"",
+      "\"-9223372036854775809\"",
+      "\" 1\"", "\"\"", "\"1_0\"", "true",
+    ])
   func integerRange(text: String) throws {
     #expect(throws: JSONDecodingError.self) { try Scalars(jsonText: "{\"int64\": \(text)}") }
     #expect(try Scalars(jsonText: #"{"int64": -9223372036854775808}"#).int64 == .min)
@@ -189,12 +217,14 @@ struct JSONValueTests {
     #expect(JSONValue.object(object).compact() == #"{"a":3,"c":4}"#)
   }
 
-  @Test("Times are RFC 3339 in UTC", arguments: [
-    (0, 0, "1970-01-01T00:00:00Z"), (-1, 500_000_000, "1969-12-31T23:59:59.500Z"),
-    (951_782_400, 1_000, "2000-02-29T00:00:00.000001Z"),
-    (253_402_300_799, 999_999_999, "9999-12-31T23:59:59.999999999Z"),
-    (-62_135_596_800, 0, "0001-01-01T00:00:00Z"), (1_769_860_800, 0, "2026-01-31T12:00:00Z"),
-  ] as [(Int64, Int64, String)])
+  @Test(
+    "Times are RFC 3339 in UTC",
+    arguments: [
+      (0, 0, "1970-01-01T00:00:00Z"), (-1, 500_000_000, "1969-12-31T23:59:59.500Z"),
+      (951_782_400, 1_000, "2000-02-29T00:00:00.000001Z"),
+      (253_402_300_799, 999_999_999, "9999-12-31T23:59:59.999999999Z"),
+      (-62_135_596_800, 0, "0001-01-01T00:00:00Z"), (1_769_860_800, 0, "2026-01-31T12:00:00Z"),
+    ] as [(Int64, Int64, String)])
   func times(seconds: Int64, nanos: Int64, text: String) {
     #expect(RFC3339.text(seconds: seconds, nanos: nanos) == text)
     let parsed = RFC3339.parse(text)

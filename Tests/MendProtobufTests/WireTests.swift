@@ -10,33 +10,53 @@ struct WireTests {
     #expect(try Kinds(serialized: bytes).serialized() == bytes)
   }
 
-  @Test("Writing backwards gives the bytes that the specification gives", arguments: [
-    (Scalars { $0.int32 = 150 }, "18 96 01"),
-    (Scalars { $0.int32 = -2 }, "18 fe ff ff ff ff ff ff ff ff 01"),
-    (Scalars { $0.sint32 = -1 }, "38 01"),
-    (Scalars { $0.sint64 = 1 }, "40 02"),
-    (Scalars { $0.string = "testing" }, "72 07 74 65 73 74 69 6e 67"),
-    (Scalars { $0.fixed32 = 1; $0.fixed64 = 2 }, "4d 01 00 00 00 51 02 00 00 00 00 00 00 00"),
-    (Scalars { $0.double = 1; $0.float = -1 }, "09 00 00 00 00 00 00 f0 3f 15 00 00 80 bf"),
-    (Scalars { $0.bool = true; $0.mood = .negative }, "68 01 80 01 fd ff ff ff ff ff ff ff ff 01"),
-    (Scalars { $0.bytes = [1, 2] }, "7a 02 01 02"),
-    (Scalars(), ""),
-  ])
+  @Test(
+    "Writing backwards gives the bytes that the specification gives",
+    arguments: [
+      (Scalars { $0.int32 = 150 }, "18 96 01"),
+      (Scalars { $0.int32 = -2 }, "18 fe ff ff ff ff ff ff ff ff 01"),
+      (Scalars { $0.sint32 = -1 }, "38 01"),
+      (Scalars { $0.sint64 = 1 }, "40 02"),
+      (Scalars { $0.string = "testing" }, "72 07 74 65 73 74 69 6e 67"),
+      (
+        Scalars {
+          $0.fixed32 = 1; $0.fixed64 = 2
+        }, "4d 01 00 00 00 51 02 00 00 00 00 00 00 00"
+      ),
+      (
+        Scalars {
+          $0.double = 1; $0.float = -1
+        }, "09 00 00 00 00 00 00 f0 3f 15 00 00 80 bf"
+      ),
+      (
+        Scalars {
+          $0.bool = true; $0.mood = .negative
+        }, "68 01 80 01 fd ff ff ff ff ff ff ff ff 01"
+      ),
+      (Scalars { $0.bytes = [1, 2] }, "7a 02 01 02"),
+      (Scalars(), ""),
+    ])
   func goldenScalars(message: Scalars, hex: String) throws {
     #expect(message.serialized() == hex.bytes)
     #expect(try Scalars(serialized: hex.bytes) == message)
   }
 
-  @Test("Nested messages, lists, maps and oneofs stand in the order of their numbers", arguments: [
-    (Kinds { $0.scalars = Scalars { $0.int32 = 150 } }, "1a 03 18 96 01"),
-    (Kinds { $0.numbers = [3, 270, 86942] }, "a2 01 06 03 8e 02 9e a7 05"),
-    (Kinds { $0.unpackedNumbers = [-1, 1] }, "a8 01 01 a8 01 02"),
-    (Kinds { $0.texts = ["a", ""] }, "c2 01 01 61 c2 01 00"),
-    (Kinds { $0.counts = ["b": 2, "a": 1] }, "f2 01 05 0a 01 61 10 01 f2 01 05 0a 01 62 10 02"),
-    (Kinds { $0.subject = .number(0) }, "c8 02 00"),
-    (Kinds { $0.optionalNumber = 0; $0.batchID = "b" }, "08 00 f2 03 01 62"),
-    (Kinds { $0.tree = Tree { $0.left = Tree() } }, "92 03 02 0a 00"),
-  ])
+  @Test(
+    "Nested messages, lists, maps and oneofs stand in the order of their numbers",
+    arguments: [
+      (Kinds { $0.scalars = Scalars { $0.int32 = 150 } }, "1a 03 18 96 01"),
+      (Kinds { $0.numbers = [3, 270, 86942] }, "a2 01 06 03 8e 02 9e a7 05"),
+      (Kinds { $0.unpackedNumbers = [-1, 1] }, "a8 01 01 a8 01 02"),
+      (Kinds { $0.texts = ["a", ""] }, "c2 01 01 61 c2 01 00"),
+      (Kinds { $0.counts = ["b": 2, "a": 1] }, "f2 01 05 0a 01 61 10 01 f2 01 05 0a 01 62 10 02"),
+      (Kinds { $0.subject = .number(0) }, "c8 02 00"),
+      (
+        Kinds {
+          $0.optionalNumber = 0; $0.batchID = "b"
+        }, "08 00 f2 03 01 62"
+      ),
+      (Kinds { $0.tree = Tree { $0.left = Tree() } }, "92 03 02 0a 00"),
+    ])
   func goldenKinds(message: Kinds, hex: String) throws {
     #expect(message.serialized() == hex.bytes)
     #expect(try Kinds(serialized: hex.bytes) == message)
@@ -76,7 +96,11 @@ struct WireTests {
     let bytes = "08 01 1a 02 18 05 08 02 1a 02 20 06 c2 01 01 61 c2 01 01 62".bytes
     let message = try Kinds(serialized: bytes)
     #expect(message.optionalNumber == 2)
-    #expect(message.scalars == Scalars { $0.int32 = 5; $0.int64 = 6 })
+    #expect(
+      message.scalars
+        == Scalars {
+          $0.int32 = 5; $0.int64 = 6
+        })
     #expect(message.texts == ["a", "b"])
   }
 
@@ -86,7 +110,12 @@ struct WireTests {
     #expect(try Kinds(serialized: "c2 02 01 6e c8 02 03".bytes).subject == .number(3))
     // values.int32 = 1, values.int64 = 2
     let merged = try Kinds(serialized: "d2 02 02 18 01 d2 02 02 20 02".bytes)
-    #expect(merged.subject == .values(Scalars { $0.int32 = 1; $0.int64 = 2 }))
+    #expect(
+      merged.subject
+        == .values(
+          Scalars {
+            $0.int32 = 1; $0.int64 = 2
+          }))
     // values.int32 = 1, name = "n", values.int64 = 2: the first values are gone
     let replaced = try Kinds(serialized: "d2 02 02 18 01 c2 02 01 6e d2 02 02 20 02".bytes)
     #expect(replaced.subject == .values(Scalars { $0.int64 = 2 }))
@@ -97,8 +126,13 @@ struct WireTests {
     #expect(try Kinds(serialized: "f2 01 00".bytes).counts == ["": 0])
     #expect(try Kinds(serialized: "f2 01 05 10 07 0a 01 61".bytes).counts == ["a": 7])
     #expect(try Kinds(serialized: "f2 01 07 0a 01 61 10 01 10 02 f2 01 05 0a 01 61 10 03".bytes).counts == ["a": 3])
-    #expect(try Kinds(serialized: "fa 01 08 12 02 18 01 12 02 20 02".bytes).scalarsByID
-      == [0: Scalars { $0.int32 = 1; $0.int64 = 2 }])
+    #expect(
+      try Kinds(serialized: "fa 01 08 12 02 18 01 12 02 20 02".bytes).scalarsByID
+        == [
+          0: Scalars {
+            $0.int32 = 1; $0.int64 = 2
+          }
+        ])
   }
 
   @Test("Negative zero keeps its sign")

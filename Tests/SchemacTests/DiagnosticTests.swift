@@ -16,88 +16,118 @@ private func faults(_ body: String) -> [String] {
 
 @Suite("Faults in a schema")
 struct DiagnosticTests {
-  @Test("Each has its line, its column and what would be right", arguments: [
-    ("message A { Foo f = 1; }", "2:13: error: unknown type 'Foo'"),
-    ("message A { int32 a = 1 }", "2:25: error: expected ';', found '}'"),
-    ("message A {\n  int32 a = 1\n  int32 b = 2;\n}", "3:13: error: missing ';' after '1'"),
-    ("message A { int32 a = 0; }", "2:23: error: field number 0 is out of range 1 to 536870911"),
-    ("message A { int32 a = -1; }", "2:23: error: field number -1 is out of range 1 to 536870911"),
-    ("message A { int32 a = 536870912; }", "2:23: error: field number 536870912 is out of range 1 to 536870911"),
-    ("message A { int32 a = 19000; }",
-      "2:23: error: field number 19000 is in 19000 to 19999, which protobuf keeps for itself"),
-    ("message A { int32 a = 1; int32 b = 1; }", "2:36: error: number 1 is taken by 'a' already"),
-    ("message A { int32 a = 1; int32 a = 2; }", "2:32: error: field 'a' is declared twice"),
-    ("message A { reserved 2 to 4; int32 a = 3; }", "2:40: error: number 3 is reserved"),
-    ("message A { reserved 9 to max; int32 a = 536870911; }", "2:42: error: number 536870911 is reserved"),
-    ("message A { reserved \"a\"; int32 a = 3; }", "2:33: error: name 'a' is reserved"),
-    ("message A { reserved 4 to 2; }", "2:22: error: this range ends before it starts"),
-    ("message A { reserved 1, 1; }", "2:25: error: these numbers are reserved twice"),
-    ("message A { required int32 a = 1; }", "2:13: error: proto3 has no required fields"),
-    ("message A { int32 a = 1 [default = 5]; }", "2:26: error: proto3 has no default values of its own"),
-    ("message A { repeated group B = 1 {} }", "2:22: error: proto3 has no groups; use a message"),
-    ("message A { extensions 100 to 200; }", "2:13: error: extensions are not supported"),
-    ("message A { map<float, int32> a = 1; }",
-      "2:17: error: a map's key is a whole number, a bool or a string, not 'float'"),
-    ("message A { repeated map<int32, int32> a = 1; }",
-      "2:22: error: a map can be neither repeated, optional nor in a oneof: it is a list already"),
-    ("message A { map<int32, map<int32, int32>> a = 1; }", "2:24: error: a map's value can't be a map"),
-    ("message A { oneof b {} }", "2:19: error: a oneof needs a field"),
-    ("message A { oneof b { repeated int32 c = 1; } }",
-      "2:23: error: a oneof's field can be neither repeated nor optional"),
-    ("message A { oneof a { int32 a = 1; } }", "2:19: error: 'a' is declared twice"),
-    ("message A { repeated string a = 1 [packed = true]; }",
-      "2:29: error: only repeated numbers, bools and enums can be packed"),
-    ("message A {} message A {}", "2:22: error: 'A' is declared twice, first at a.proto:2"),
-    ("message A { int32 a_b = 1; int32 aB = 2; }", "2:34: error: 'aB' and 'a_b' have the same JSON name 'aB'"),
-    ("message A { int32 a_id = 1; int32 aID = 2; }", "2:35: error: 'aID' and 'a_id' are both 'aID' in Swift"),
-    ("message A { int32 unknown_fields = 1; }",
-      "2:19: error: 'unknown_fields' would hide the runtime's 'unknownFields'; rename it"),
-    ("message A { oneof kind { int32 a = 1; } message Kind {} }",
-      "2:19: error: Swift type 'A.Kind' is declared twice (a oneof is a type too)"),
-    ("message A { enum Type { X = 0; } }", "2:18: error: Swift has no room for a type called 'Type'; rename it"),
-    ("message B {} message A { message B {} .B b = 1; }",
-      "2:34: error: 'B' in 'A' hides the type 'B' that its fields use"),
-    ("message Schema {}", "2:9: error: 'Schema' is the name of the generated list of files; rename this"),
-    ("message FooClient {} message A {} service Foo { rpc X(A) returns (A); }",
-      "2:43: error: Swift type 'FooClient' is declared twice, first for a.proto:2:9"),
-    ("enum E {}", "2:6: error: enum 'E' has no values"),
-    ("enum E { A = 1; }", "2:14: error: the first value of a proto3 enum is zero"),
-    ("enum E { A = 0; B = 0; }",
-      "2:21: error: number 0 is taken by 'A' already (option allow_alias = true; allows it)"),
-    ("enum E { A = 0; B = 2147483648; }", "2:21: error: 2147483648 is out of an enum's range, 32 bits"),
-    ("enum E { A = 0; } enum F { A = 0; }", "2:28: error: 'A' is declared twice, first at a.proto:2"),
-    ("enum E { A = 0; a = 1; }", "2:17: error: 'a' and 'A' are both 'a' in Swift"),
-    ("enum E { reserved 5; A = 0; B = 5; }", "2:33: error: number 5 is reserved"),
-    ("enum E { A = 0; UNRECOGNIZED = 1; }",
-      "2:17: error: 'UNRECOGNIZED' would hide the runtime's 'unrecognized'; rename it"),
-    ("enum E { A = 0; } service S { rpc X(E) returns (E); }",
-      "2:37: error: a method takes and returns messages; 'E' is an enum"),
-    ("message A {} service S { rpc X(A) returns (A); rpc X(A) returns (A); }",
-      "2:52: error: method 'X' is declared twice"),
-    ("service S { rpc X(A) return (A); }", "2:22: error: expected returns, found 'return'"),
-    ("import \"nope.proto\";", "2:8: error: import 'nope.proto' is not found"),
-    ("import \"a.proto\";", "2:8: error: import cycle: a.proto → a.proto"),
-    ("message A {", "2:11: error: this block does not end"),
-    ("message { }", "2:9: error: expected the message's name, found '{'"),
-    ("mesage A {}", "2:1: error: expected message, enum, service, import, package or option, found 'mesage'"),
-    ("extend Foo { int32 a = 1; }", "2:1: error: extensions are not supported"),
-    ("package a; package b;", "2:12: error: a second package statement"),
-    ("message A { int32 a = 1; # }", "2:26: error: '#' has no meaning in a schema"),
-    ("/* never", "2:1: error: this comment does not end"),
-    ("option a = \"never", "2:12: error: this string does not end on its line"),
-    ("message A { int32 a = 0x; }", "2:23: error: '0x' is not a number"),
-  ])
+  @Test(
+    "Each has its line, its column and what would be right",
+    arguments: [
+      ("message A { Foo f = 1; }", "2:13: error: unknown type 'Foo'"),
+      ("message A { int32 a = 1 }", "2:25: error: expected ';', found '}'"),
+      ("message A {\n  int32 a = 1\n  int32 b = 2;\n}", "3:13: error: missing ';' after '1'"),
+      ("message A { int32 a = 0; }", "2:23: error: field number 0 is out of range 1 to 536870911"),
+      ("message A { int32 a = -1; }", "2:23: error: field number -1 is out of range 1 to 536870911"),
+      ("message A { int32 a = 536870912; }", "2:23: error: field number 536870912 is out of range 1 to 536870911"),
+      (
+        "message A { int32 a = 19000; }",
+        "2:23: error: field number 19000 is in 19000 to 19999, which protobuf keeps for itself"
+      ),
+      ("message A { int32 a = 1; int32 b = 1; }", "2:36: error: number 1 is taken by 'a' already"),
+      ("message A { int32 a = 1; int32 a = 2; }", "2:32: error: field 'a' is declared twice"),
+      ("message A { reserved 2 to 4; int32 a = 3; }", "2:40: error: number 3 is reserved"),
+      ("message A { reserved 9 to max; int32 a = 536870911; }", "2:42: error: number 536870911 is reserved"),
+      ("message A { reserved \"a\"; int32 a = 3; }", "2:33: error: name 'a' is reserved"),
+      ("message A { reserved 4 to 2; }", "2:22: error: this range ends before it starts"),
+      ("message A { reserved 1, 1; }", "2:25: error: these numbers are reserved twice"),
+      ("message A { required int32 a = 1; }", "2:13: error: proto3 has no required fields"),
+      ("message A { int32 a = 1 [default = 5]; }", "2:26: error: proto3 has no default values of its own"),
+      ("message A { repeated group B = 1 {} }", "2:22: error: proto3 has no groups; use a message"),
+      ("message A { extensions 100 to 200; }", "2:13: error: extensions are not supported"),
+      (
+        "message A { map<float, int32> a = 1; }",
+        "2:17: error: a map's key is a whole number, a bool or a string, not 'float'"
+      ),
+      (
+        "message A { repeated map<int32, int32> a = 1; }",
+        "2:22: error: a map can be neither repeated, optional nor in a oneof: it is a list already"
+      ),
+      ("message A { map<int32, map<int32, int32>> a = 1; }", "2:24: error: a map's value can't be a map"),
+      ("message A { oneof b {} }", "2:19: error: a oneof needs a field"),
+      (
+        "message A { oneof b { repeated int32 c = 1; } }",
+        "2:23: error: a oneof's field can be neither repeated nor optional"
+      ),
+      ("message A { oneof a { int32 a = 1; } }", "2:19: error: 'a' is declared twice"),
+      (
+        "message A { repeated string a = 1 [packed = true]; }",
+        "2:29: error: only repeated numbers, bools and enums can be packed"
+      ),
+      ("message A {} message A {}", "2:22: error: 'A' is declared twice, first at a.proto:2"),
+      ("message A { int32 a_b = 1; int32 aB = 2; }", "2:34: error: 'aB' and 'a_b' have the same JSON name 'aB'"),
+      ("message A { int32 a_id = 1; int32 aID = 2; }", "2:35: error: 'aID' and 'a_id' are both 'aID' in Swift"),
+      (
+        "message A { int32 unknown_fields = 1; }",
+        "2:19: error: 'unknown_fields' would hide the runtime's 'unknownFields'; rename it"
+      ),
+      (
+        "message A { oneof kind { int32 a = 1; } message Kind {} }",
+        "2:19: error: Swift type 'A.Kind' is declared twice (a oneof is a type too)"
+      ),
+      ("message A { enum Type { X = 0; } }", "2:18: error: Swift has no room for a type called 'Type'; rename it"),
+      (
+        "message B {} message A { message B {} .B b = 1; }",
+        "2:34: error: 'B' in 'A' hides the type 'B' that its fields use"
+      ),
+      ("message Schema {}", "2:9: error: 'Schema' is the name of the generated list of files; rename this"),
+      (
+        "message FooClient {} message A {} service Foo { rpc X(A) returns (A); }",
+        "2:43: error: Swift type 'FooClient' is declared twice, first for a.proto:2:9"
+      ),
+      ("enum E {}", "2:6: error: enum 'E' has no values"),
+      ("enum E { A = 1; }", "2:14: error: the first value of a proto3 enum is zero"),
+      (
+        "enum E { A = 0; B = 0; }",
+        "2:21: error: number 0 is taken by 'A' already (option allow_alias = true; allows it)"
+      ),
+      ("enum E { A = 0; B = 2147483648; }", "2:21: error: 2147483648 is out of an enum's range, 32 bits"),
+      ("enum E { A = 0; } enum F { A = 0; }", "2:28: error: 'A' is declared twice, first at a.proto:2"),
+      ("enum E { A = 0; a = 1; }", "2:17: error: 'a' and 'A' are both 'a' in Swift"),
+      ("enum E { reserved 5; A = 0; B = 5; }", "2:33: error: number 5 is reserved"),
+      (
+        "enum E { A = 0; UNRECOGNIZED = 1; }",
+        "2:17: error: 'UNRECOGNIZED' would hide the runtime's 'unrecognized'; rename it"
+      ),
+      (
+        "enum E { A = 0; } service S { rpc X(E) returns (E); }",
+        "2:37: error: a method takes and returns messages; 'E' is an enum"
+      ),
+      (
+        "message A {} service S { rpc X(A) returns (A); rpc X(A) returns (A); }",
+        "2:52: error: method 'X' is declared twice"
+      ),
+      ("service S { rpc X(A) return (A); }", "2:22: error: expected returns, found 'return'"),
+      ("import \"nope.proto\";", "2:8: error: import 'nope.proto' is not found"),
+      ("import \"a.proto\";", "2:8: error: import cycle: a.proto → a.proto"),
+      ("message A {", "2:11: error: this block does not end"),
+      ("message { }", "2:9: error: expected the message's name, found '{'"),
+      ("mesage A {}", "2:1: error: expected message, enum, service, import, package or option, found 'mesage'"),
+      ("extend Foo { int32 a = 1; }", "2:1: error: extensions are not supported"),
+      ("package a; package b;", "2:12: error: a second package statement"),
+      ("message A { int32 a = 1; # }", "2:26: error: '#' has no meaning in a schema"),
+      ("/* never", "2:1: error: this comment does not end"),
+      ("option a = \"never", "2:12: error: this string does not end on its line"),
+      ("message A { int32 a = 0x; }", "2:23: error: '0x' is not a number"),
+    ])
   func one(body: String, expected: String) {
     #expect(faults(body).first == "a.proto:\(expected)")
   }
 
-  @Test("The language must be proto3", arguments: [
-    ("", "1:1: error: a schema starts with syntax = \"proto3\";"),
-    ("message A {}", "1:1: error: a schema starts with syntax = \"proto3\";"),
-    ("syntax = \"proto2\";", "1:10: error: proto2 is not supported, only proto3"),
-    ("edition = \"2023\";", "1:1: error: editions are not supported; write syntax = \"proto3\""),
-    ("syntax = \"proto3\"", "1:10: error: missing ';' after \"proto3\""),
-  ])
+  @Test(
+    "The language must be proto3",
+    arguments: [
+      ("", "1:1: error: a schema starts with syntax = \"proto3\";"),
+      ("message A {}", "1:1: error: a schema starts with syntax = \"proto3\";"),
+      ("syntax = \"proto2\";", "1:10: error: proto2 is not supported, only proto3"),
+      ("edition = \"2023\";", "1:1: error: editions are not supported; write syntax = \"proto3\""),
+      ("syntax = \"proto3\"", "1:10: error: missing ';' after \"proto3\""),
+    ])
   func language(text: String, expected: String) {
     #expect(faults(["a.proto": text]) == ["a.proto:\(expected)"])
   }
@@ -115,13 +145,14 @@ struct DiagnosticTests {
       }
       enum E { X = 1; }
       """)
-    #expect(found == [
-      "a.proto:3:3: error: unknown type 'Foo'",
-      "a.proto:4:13: error: field number 0 is out of range 1 to 536870911",
-      "a.proto:5:11: error: expected '=', found '3'",
-      "a.proto:6:14: error: missing ';' after '4'",
-      "a.proto:9:14: error: the first value of a proto3 enum is zero",
-    ])
+    #expect(
+      found == [
+        "a.proto:3:3: error: unknown type 'Foo'",
+        "a.proto:4:13: error: field number 0 is out of range 1 to 536870911",
+        "a.proto:5:11: error: expected '=', found '3'",
+        "a.proto:6:14: error: missing ';' after '4'",
+        "a.proto:9:14: error: the first value of a proto3 enum is zero",
+      ])
   }
 
   @Test("A type must be imported, by the file itself or through public imports")

@@ -109,12 +109,14 @@ struct ParsingTests {
     #expect(text.contains("public indirect enum X"))
   }
 
-  @Test("Names become Swift's", arguments: [
-    ("batch_id", "batchID"), ("source_uri", "sourceURI"), ("ray_dashboard_url", "rayDashboardURL"),
-    ("job_ids", "jobIDs"),
-    ("id", "id"), ("uri", "uri"), ("id_of", "idOf"), ("already_camelCase", "alreadyCamelCase"), ("in", "`in`"),
-    ("_x", "x"), ("a__b", "aB"), ("UPPER_CASE", "upperCase"), ("field1_2", "field12"),
-  ])
+  @Test(
+    "Names become Swift's",
+    arguments: [
+      ("batch_id", "batchID"), ("source_uri", "sourceURI"), ("ray_dashboard_url", "rayDashboardURL"),
+      ("job_ids", "jobIDs"),
+      ("id", "id"), ("uri", "uri"), ("id_of", "idOf"), ("already_camelCase", "alreadyCamelCase"), ("in", "`in`"),
+      ("_x", "x"), ("a__b", "aB"), ("UPPER_CASE", "upperCase"), ("field1_2", "field12"),
+    ])
   func properties(name: String, swift: String) {
     #expect(SwiftNames.property(name) == swift)
   }

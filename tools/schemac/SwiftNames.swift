@@ -100,7 +100,8 @@ struct SwiftNames: Sendable {
     for field in message.fields where field.oneof == nil { add(Self.property(field.name.text), field.name) }
     for oneof in message.oneofs { add(Self.property(oneof.name.text), oneof.name) }
     var nested: [String: Name] = [:]
-    let names = message.messages.map(\.name) + message.enums.map(\.name)
+    let names =
+      message.messages.map(\.name) + message.enums.map(\.name)
       + message.oneofs.map { Name(text: Self.typeName($0), location: $0.name.location) }
     for name in names {
       if nested.updateValue(name, forKey: name.text) != nil {
