@@ -62,7 +62,7 @@ let package = Package(
       swiftSettings: swiftSettings),
     .target(name: "CProcess", swiftSettings: swiftSettings),
     .target(
-      name: "MendExecutors", dependencies: ["CProcess", "MendCore", "MendRuntime", log], exclude: ["Ray"],
+      name: "MendExecutors", dependencies: ["CProcess", "MendCore", "MendRuntime", log],
       swiftSettings: unsafeSettings),
 
     // The program, and what talks to it.
@@ -122,6 +122,7 @@ let package = Package(
       ], swiftSettings: swiftSettings),
     .testTarget(
       name: "MendExecutorsTests",
-      dependencies: ["MendExecutors", "MendCore", "MendRuntime", "mend", log], swiftSettings: swiftSettings),
+      dependencies: ["MendExecutors", "MendCore", "MendRuntime", "mend", log], exclude: ["RayAnswers"],
+      swiftSettings: swiftSettings),
   ]
 )
