@@ -6,6 +6,7 @@ extension Core {
     guard index.live.contains(attempt), let place = state(of: attempt) else { return }
     var account = account
     if case .ending(let reason, _) = place { account.ending = reason }
+    account.executor = capacity.executor
     var end = account.end(at: turn.now)
     settleDocuments(of: attempt, end)
     addLedgerEvidence(of: attempt, to: &end)

@@ -1,7 +1,7 @@
 // Why an attempt ended the way it did: evidence, ranked (domain.md, "Why an attempt failed").
 //
-// First the reason it was ended for on purpose, then the supervisor's account of its memory limit, then the kernel's
-// wait status, then what an exit code conventionally means.
+// First the reason it was ended for on purpose, then the supervisor's account of its memory limit, then what the executor
+// itself found, then the wait status, then what an exit code conventionally means.
 
 /// What is known when an attempt is over.
 struct EndAccount {
@@ -11,6 +11,8 @@ struct EndAccount {
   /// What the executor said where there is no exit record, and of what cause it takes it to be.
   var executorCause: FailureCause?
   var executorMessage = ""
+  /// Where it ran: locally the wait status is the kernel's and the receipt the supervisor's, elsewhere both are told.
+  var executor = ExecutorKind.local
 }
 
 extension EndAccount {
@@ -21,14 +23,19 @@ extension EndAccount {
     if let receipt {
       evidence.append(
         Evidence(
-          "\(receipt.processes) processes ended: \(receipt.how)", by: .supervisor, at: now,
+          "\(receipt.processes) processes ended: \(receipt.how)", by: executor == .local ? .supervisor : .executor,
+          at: now,
           values: ["processes": String(receipt.processes)]))
     }
     return AttemptEnd(verdict: verdict, at: now, exit: exit, receipt: receipt, evidence: evidence)
   }
 
   private func verdict(at now: Instant, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
-    if let exit { evidence.append(Self.evidence(of: exit)) }
+    if let exit {
+      var seen = Self.evidence(of: exit)
+      if executor != .local { seen.observer = .executor }
+      evidence.append(seen)
+    }
     switch ending {
     case .cancelled, .fenced:
       return .cancelled
@@ -51,6 +58,10 @@ extension EndAccount {
 
   private static func verdict(of exit: ExitRecord, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
     if exit.memoryLimitExceeded { return .failed(.oom, .high) }
+    if let finding = exit.finding {
+      evidence.append(Evidence(finding.text, by: .executor, at: exit.at))
+      return .failed(finding.cause, finding.confidence)
+    }
     switch exit.termination {
     case .exited(0):
       return .succeeded
@@ -127,6 +138,7 @@ extension AttemptEnd {
   /// One sentence for the job that failed with it.
   var sentence: String {
     guard case .failed(let cause, _) = verdict else { return "the attempt was \(verdict.name)" }
+    if let finding = exit?.finding, finding.cause == cause { return "\(cause.rawValue): \(finding.text)" }
     switch cause {
     case .oom where exit?.memoryLimitExceeded == true:
       let peak = exit?.peakMemoryBytes ?? 0

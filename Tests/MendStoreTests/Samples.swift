@@ -125,7 +125,8 @@ enum Samples {
       verdict: .failed(.oom, .high), at: at,
       exit: ExitRecord(
         termination: .signalled(9), at: at, peakMemoryBytes: 5, memoryLimitBytes: 4, memoryLimitExceeded: true,
-        lastStderrLine: "Killed", cpuSeconds: 1.25),
+        lastStderrLine: "Killed", cpuSeconds: 1.25,
+        finding: ExitRecord.Finding(cause: .nodeFailure, confidence: .medium, text: "the node is dead")),
       receipt: EndReceipt(processes: 0, how: "was not running"), evidence: evidence),
     AttemptEnd(verdict: .succeeded, at: at, exit: ExitRecord(termination: .exited(0), at: at)),
     AttemptEnd(verdict: .cancelled, at: at),

@@ -160,10 +160,26 @@ public struct ExitRecord: Hashable, Sendable {
   public var memoryLimitExceeded: Bool
   public var lastStderrLine: String
   public var cpuSeconds: Double
+  /// What the executor itself says of the cause, where it says more than the termination; nil where it does not.
+  public var finding: Finding?
+
+  /// A cause that comes from an executor's structured field or from a text of its own.
+  public struct Finding: Hashable, Sendable {
+    public var cause: FailureCause
+    public var confidence: Confidence
+    /// The field or the words that it was read from.
+    public var text: String
+
+    public init(cause: FailureCause, confidence: Confidence, text: String) {
+      self.cause = cause
+      self.confidence = confidence
+      self.text = text
+    }
+  }
 
   public init(
     termination: Termination, at: Instant, peakMemoryBytes: Int64 = 0, memoryLimitBytes: Int64 = 0,
-    memoryLimitExceeded: Bool = false, lastStderrLine: String = "", cpuSeconds: Double = 0
+    memoryLimitExceeded: Bool = false, lastStderrLine: String = "", cpuSeconds: Double = 0, finding: Finding? = nil
   ) {
     self.termination = termination
     self.at = at
@@ -172,6 +188,7 @@ public struct ExitRecord: Hashable, Sendable {
     self.memoryLimitExceeded = memoryLimitExceeded
     self.lastStderrLine = lastStderrLine
     self.cpuSeconds = cpuSeconds
+    self.finding = finding
   }
 }
 

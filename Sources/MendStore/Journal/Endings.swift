@@ -76,6 +76,13 @@ extension JournalExitRecord {
     memoryLimitExceeded = record.memoryLimitExceeded
     lastStderrLine = record.lastStderrLine
     cpuSeconds = record.cpuSeconds
+    if let found = record.finding {
+      var named = JournalFinding()
+      named.cause = found.cause.wire
+      named.confidence = found.confidence.wire
+      named.text = found.text
+      finding = named
+    }
   }
 
   func record() throws(JournalFault) -> MendCore.ExitRecord {
@@ -88,7 +95,15 @@ extension JournalExitRecord {
       }
     return MendCore.ExitRecord(
       termination: how, at: Instant(atMs), peakMemoryBytes: peakMemoryBytes, memoryLimitBytes: memoryLimitBytes,
-      memoryLimitExceeded: memoryLimitExceeded, lastStderrLine: lastStderrLine, cpuSeconds: cpuSeconds)
+      memoryLimitExceeded: memoryLimitExceeded, lastStderrLine: lastStderrLine, cpuSeconds: cpuSeconds,
+      finding: try finding?.finding())
+  }
+}
+
+extension JournalFinding {
+  func finding() throws(JournalFault) -> MendCore.ExitRecord.Finding {
+    MendCore.ExitRecord.Finding(
+      cause: try MendCore.FailureCause(cause), confidence: try MendCore.Confidence(confidence), text: text)
   }
 }
 
