@@ -1,0 +1,171 @@
+internal import FoundationEssentials
+
+/// What Ray says of one job. Everything but its status may be missing; what is not known here is passed over.
+struct RayJob: Hashable, Sendable, Decodable {
+  enum Status: Hashable, Sendable {
+    case pending, running, stopped, succeeded, failed
+    /// A later version's.
+    case other(String)
+
+    var isFinal: Bool {
+      switch self {
+      case .stopped, .succeeded, .failed: true
+      case .pending, .running, .other: false
+      }
+    }
+  }
+
+  /// `SUBMISSION`, or `DRIVER` for what was not submitted through the Jobs API.
+  var type = "SUBMISSION"
+  var submissionID = ""
+  var status: Status
+  var message = ""
+  var errorType = ""
+  /// Milliseconds since the epoch by the cluster's clock; 0 is not known.
+  var endTime: Int64 = 0
+  var metadata: [String: String] = [:]
+  var driverNodeID = ""
+  var driverExitCode: Int32?
+
+  init(submissionID: String = "", status: Status) {
+    self.submissionID = submissionID
+    self.status = status
+  }
+
+  init(from decoder: any Decoder) throws {
+    let fields = try decoder.container(keyedBy: Field.self)
+    func read<T: Decodable>(_ name: Field) -> T? { try? fields.decodeIfPresent(T.self, forKey: name) }
+    status = Status(try fields.decode(String.self, forKey: .status))
+    type = read(.type) ?? "SUBMISSION"
+    submissionID = read(.submissionID) ?? ""
+    message = read(.message) ?? ""
+    errorType = read(.errorType) ?? ""
+    endTime = read(.endTime) ?? 0
+    metadata = read(.metadata) ?? [:]
+    driverNodeID = read(.driverNodeID) ?? ""
+    driverExitCode = read(.driverExitCode)
+  }
+
+  private enum Field: String, CodingKey {
+    case type, status, message, metadata
+    case submissionID = "submission_id"
+    case errorType = "error_type"
+    case endTime = "end_time"
+    case driverNodeID = "driver_node_id"
+    case driverExitCode = "driver_exit_code"
+  }
+}
+
+extension RayJob.Status {
+  init(_ text: String) {
+    switch text {
+    case "PENDING": self = .pending
+    case "RUNNING": self = .running
+    case "STOPPED": self = .stopped
+    case "SUCCEEDED": self = .succeeded
+    case "FAILED": self = .failed
+    default: self = .other(text)
+    }
+  }
+}
+
+/// A list in which one element of an unknown shape costs only itself.
+struct TolerantList<Element: Decodable & Sendable>: Decodable, Sendable {
+  var elements: [Element]
+
+  init(from decoder: any Decoder) throws {
+    elements = try decoder.singleValueContainer().decode([Attempted].self).compactMap(\.value)
+  }
+
+  private struct Attempted: Decodable {
+    var value: Element?
+    init(from decoder: any Decoder) throws { value = try? Element(from: decoder) }
+  }
+}
+
+struct RayVersion: Hashable, Sendable, Decodable {
+  /// Names one life of the head; another one means that it was restarted.
+  var sessionName: String
+  var rayVersion: String
+
+  init(sessionName: String, rayVersion: String) {
+    self.sessionName = sessionName
+    self.rayVersion = rayVersion
+  }
+
+  init(from decoder: any Decoder) throws {
+    let fields = try decoder.container(keyedBy: Field.self)
+    rayVersion = try fields.decode(String.self, forKey: .rayVersion)
+    sessionName = (try? fields.decode(String.self, forKey: .sessionName)) ?? ""
+  }
+
+  private enum Field: String, CodingKey {
+    case sessionName = "session_name"
+    case rayVersion = "ray_version"
+  }
+}
+
+struct RayNode: Hashable, Sendable, Decodable {
+  var id: String
+  var isAlive: Bool
+  /// As Ray names them: CPU, GPU, memory (bytes).
+  var resources: [String: Double]
+
+  init(id: String, isAlive: Bool, resources: [String: Double] = [:]) {
+    self.id = id
+    self.isAlive = isAlive
+    self.resources = resources
+  }
+
+  init(from decoder: any Decoder) throws {
+    let fields = try decoder.container(keyedBy: Field.self)
+    id = try fields.decode(String.self, forKey: .id)
+    isAlive = try fields.decode(String.self, forKey: .state) == "ALIVE"
+    resources = (try? fields.decode([String: Double].self, forKey: .resources)) ?? [:]
+  }
+
+  private enum Field: String, CodingKey {
+    case state
+    case id = "node_id"
+    case resources = "resources_total"
+  }
+}
+
+/// The state API's wrapping: data.result.result.
+struct RayNodeList: Decodable, Sendable {
+  var nodes: [RayNode] { data.result.result.elements }
+  private var data: Data
+  private struct Data: Decodable { var result: Result }
+  private struct Result: Decodable { var result: TolerantList<RayNode> }
+}
+
+/// What is submitted. Ray echoes none of the resources.
+struct RaySubmission: Hashable, Sendable, Encodable {
+  var submissionID: String
+  var entrypoint: String
+  var environment: [String: String]
+  var metadata: [String: String]
+  var cpus: Double
+  var gpus: Int
+  var memoryBytes: Int64
+
+  func encode(to encoder: any Encoder) throws {
+    var fields = encoder.container(keyedBy: Field.self)
+    try fields.encode(entrypoint, forKey: .entrypoint)
+    try fields.encode(submissionID, forKey: .submissionID)
+    try fields.encode(["env_vars": environment], forKey: .runtimeEnvironment)
+    try fields.encode(metadata, forKey: .metadata)
+    if cpus > 0 { try fields.encode(cpus, forKey: .cpus) }
+    if gpus > 0 { try fields.encode(gpus, forKey: .gpus) }
+    if memoryBytes > 0 { try fields.encode(memoryBytes, forKey: .memory) }
+  }
+
+  private enum Field: String, CodingKey {
+    case entrypoint, metadata
+    case submissionID = "submission_id"
+    case runtimeEnvironment = "runtime_env"
+    case cpus = "entrypoint_num_cpus"
+    case gpus = "entrypoint_num_gpus"
+    case memory = "entrypoint_memory"
+  }
+}

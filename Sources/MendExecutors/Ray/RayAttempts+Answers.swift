@@ -1,0 +1,254 @@
+internal import MendCore
+
+extension RayAttempts {
+  /// What an answer means; observations in the order in which they are to be told.
+  mutating func take(_ answer: Answer, at now: Moment, wallClock: Instant) -> [Observation] {
+    switch answer {
+    case .submitted(let id, let result): submitted(id, result, at: now)
+    case .seen(let id, let result): seen(id, result, at: now, wallClock)
+    case .stopped(let id, let result): stopped(id, result, at: now)
+    case .listed(let result, let took): listed(result, took: took, at: now, wallClock)
+    case .version(let result): answered(result, at: now)
+    }
+  }
+
+  private mutating func submitted(_ id: String, _ result: Result<Void, RayError>, at now: Moment) -> [Observation] {
+    entries[id]?.isUnderWay = false
+    guard var entry = entries[id] else { return [] }
+    defer { entries[id] = entry }
+    entry.due = now
+    switch result {
+    case .success:
+      entry.phase = .watched
+      entry.submissions = 0
+      let news = reached(at: now)
+      let handle = ExecutorHandle(node: "", reference: id)
+      entry.handle = handle
+      entry.isSeen = true
+      entry.session = session
+      entry.due = now + min(settings.pollInterval, .milliseconds(500))
+      return news + (entry.isStray ? [] : [.taken(entry.key, handle)])
+    case .failure(let error):
+      // Whatever the error, Ray may have it.
+      entry.phase = .doubtful(error)
+      if case .unreachable = error { return notReached(error, at: now) }
+      return []
+    }
+  }
+
+  private mutating func seen(
+    _ id: String, _ result: Result<Sight, RayError>, at now: Moment, _ wallClock: Instant
+  ) -> [Observation] {
+    entries[id]?.isUnderWay = false
+    reach.isAsking = false
+    switch result {
+    case .failure(let error):
+      look(at: id, now + settings.pollInterval)
+      return notReached(error, at: now)
+    case .success(let sight):
+      let news = reached(at: now)
+      if let session = sight.session { self.session = session }
+      return news + apply(sight, to: id, at: now, wallClock)
+    }
+  }
+
+  private mutating func stopped(_ id: String, _ result: Result<Bool, RayError>, at now: Moment) -> [Observation] {
+    entries[id]?.isUnderWay = false
+    switch result {
+    case .failure(let error):
+      look(at: id, now + settings.pollInterval)
+      if case .refused = error {
+        let nextStop = now + settings.stopInterval
+        entries[id]?.end?.nextStop = nextStop
+        return []
+      }
+      return notReached(error, at: now)
+    case .success:
+      let stops = entries[id]?.end?.stops ?? 0
+      let pause = min(settings.stopIntervalMaximum, settings.stopInterval * (1 << min(stops, 10)))
+      entries[id]?.end?.stops = stops + 1
+      let nextStop = now + pause
+      entries[id]?.end?.nextStop = nextStop
+      // The answer is no proof: its state is.
+      look(at: id, now + min(settings.pollInterval, .milliseconds(300)))
+      return reached(at: now)
+    }
+  }
+
+  private mutating func answered(_ result: Result<RayVersion, RayError>, at now: Moment) -> [Observation] {
+    reach.isAsking = false
+    switch result {
+    case .failure(let error): return notReached(error, at: now)
+    case .success(let version):
+      let news = reached(at: now)
+      session = version.sessionName
+      return news
+    }
+  }
+
+  // MARK: one job
+
+  mutating func look(at id: String, _ due: Moment) { entries[id]?.due = due }
+
+  /// Takes in what was seen of one job.
+  private mutating func apply(
+    _ sight: Sight, to id: String, at now: Moment, _ wallClock: Instant
+  ) -> [Observation] {
+    guard let entry = entries[id] else { return [] }
+    guard let job = sight.job else { return missing(id, entry, sight, at: now) }
+    guard isOurs(job, entry) else { return foreign(id, entry) }
+    entries[id]?.missing = 0
+    entries[id]?.phase = .watched
+    entries[id]?.isSeen = true
+    if entry.session.isEmpty { entries[id]?.session = session }
+    look(at: id, entry.end.map { $0.nextStop <= now } == true ? now : now + settings.pollInterval)
+    var news: [Observation] = []
+    let handle = ExecutorHandle(node: job.driverNodeID, reference: id)
+    if !entry.isStray, entry.handle != handle, entry.handle == nil || !job.driverNodeID.isEmpty {
+      entries[id]?.handle = handle
+      news.append(.taken(entry.key, handle))
+    }
+    guard job.status.isFinal else {
+      entries[id]?.hasFailed = false
+      if job.status == .running, !entry.isStarted {
+        entries[id]?.isStarted = true
+        if !entry.isStray { news.append(.started(entry.key)) }
+      }
+      return news
+    }
+    if RayEnd.isDoubtful(job), !entry.hasFailed {
+      entries[id]?.hasFailed = true
+      look(at: id, now + settings.confirmation)
+      return news
+    }
+    entries[id] = nil
+    if !entry.isStray {
+      let end = RayEnd(
+        job: job, wasAskedFor: entry.end != nil, nodeIsAlive: sight.nodeIsAlive, now: wallClock)
+      news.append(end.observation(entry.key))
+    }
+    return news
+  }
+
+  private mutating func missing(
+    _ id: String, _ entry: Entry, _ sight: Sight, at now: Moment
+  ) -> [Observation] {
+    if case .doubtful(let error) = entry.phase { return notTaken(id, entry, error, at: now) }
+    guard entry.missing > 0 else {
+      entries[id]?.missing = 1
+      // What was never seen needs no long second look.
+      look(at: id, now + (entry.handle == nil ? min(settings.confirmation, .milliseconds(500)) : settings.confirmation))
+      return []
+    }
+    entries[id] = nil
+    if entry.isStray { return [] }
+    return [.lost(entry.key, message: lossMessage(id, entry, sight))]
+  }
+
+  /// By the attempt's own mark; where only its name is known, by the server's.
+  private func isOurs(_ job: RayJob, _ entry: Entry) -> Bool {
+    if !entry.fence.isEmpty, let fence = job.metadata[RayMetadata.fence] { return fence == entry.fence }
+    return job.metadata[RayMetadata.installation].map { $0 == installation } ?? true
+  }
+
+  private func lossMessage(_ id: String, _ entry: Entry, _ sight: Sight) -> String {
+    guard let current = sight.session, !entry.session.isEmpty, current != entry.session else {
+      return "Ray does not know job \(id): two looks found nothing of it"
+    }
+    return "Ray does not know job \(id): its head was restarted (session \(entry.session) before, \(current) now), "
+      + "and a restart loses all jobs"
+  }
+
+  /// The submission had no good answer, and Ray does not have it.
+  private mutating func notTaken(
+    _ id: String, _ entry: Entry, _ error: RayError, at now: Moment
+  ) -> [Observation] {
+    if entry.end != nil {
+      entries[id] = nil
+      return entry.isStray ? [] : [.lost(entry.key, message: "Ray never took job \(id): \(error)")]
+    }
+    if error.isLasting || entry.submissions >= settings.submissions {
+      entries[id] = nil
+      let cause: FailureCause = error.isLasting ? .environmentSetup : .engineFault
+      return [.launchFailed(entry.key, cause, message: "Ray did not take job \(id): \(error)")]
+    }
+    entries[id]?.phase = .toSubmit
+    // What never got there does not count.
+    if case .unreachable = error { entries[id]?.submissions -= 1 }
+    look(at: id, now + settings.pollInterval * (1 << min(entry.submissions, 5) - 1))
+    return []
+  }
+
+  private mutating func foreign(_ id: String, _ entry: Entry) -> [Observation] {
+    entries[id] = nil
+    if entry.isStray { return [] }
+    let message = "job \(id) at Ray is another server's: serve under another namespace, or name the batch otherwise"
+    return entry.submission == nil || entry.end != nil
+      ? [.lost(entry.key, message: message)] : [.launchFailed(entry.key, .environmentSetup, message: message)]
+  }
+
+  // MARK: lists
+
+  private mutating func listed(
+    _ result: Result<[RayJob], RayError>, took: Duration, at now: Moment, _ wallClock: Instant
+  ) -> [Observation] {
+    lists.isUnderWay = false
+    lists.nextStrays = now + settings.strayInterval
+    lists.next = now + max(settings.pollInterval, took * settings.listCostFactor)
+    switch result {
+    case .failure(let error):
+      // Single looks still work where only the list is too long.
+      lists.isUnusable = true
+      return notReached(error, at: now)
+    case .success(let jobs):
+      lists.isUnusable = false
+      var news = reached(at: now)
+      var byID: [String: RayJob] = [:]
+      for job in jobs where !job.submissionID.isEmpty { byID[job.submissionID] = job }
+      for (id, entry) in entries where !entry.isUnderWay && entry.phase == .watched && entry.handle != nil {
+        // What is not in the list is looked at by itself.
+        if entry.missing > 0 || entry.hasFailed { continue }
+        news += apply(Sight(job: byID[id]), to: id, at: now, wallClock)
+      }
+      return news + strays(in: byID)
+    }
+  }
+
+  /// Live jobs of this server that no live attempt is called like, seen in two lists.
+  private mutating func strays(in jobs: [String: RayJob]) -> [Observation] {
+    var suspects: Set<String> = []
+    var news: [Observation] = []
+    for (id, job) in jobs where entries[id] == nil && job.type == "SUBMISSION" && !job.status.isFinal {
+      guard job.metadata[RayMetadata.installation] == installation, let key = RaySubmissionID.attempt(id) else {
+        continue
+      }
+      suspects.insert(id)
+      if lists.suspects.contains(id) { news.append(.duplicate(key, reference: id)) }
+    }
+    lists.suspects = suspects
+    return news
+  }
+
+  // MARK: reach
+
+  private mutating func reached(at now: Moment) -> [Observation] {
+    reach.failures = 0
+    reach.failingSince = nil
+    reach.nextQuestion = now + settings.idleInterval
+    guard reach.isAway else { return [] }
+    reach.isAway = false
+    for id in entries.keys { entries[id]?.due = now }
+    return [.reachable(.ray)]
+  }
+
+  private mutating func notReached(_ error: RayError, at now: Moment) -> [Observation] {
+    reach.failures += 1
+    reach.nextQuestion = now + min(settings.awayInterval, settings.pollInterval * max(1, reach.failures))
+    let since = reach.failingSince ?? now
+    reach.failingSince = since
+    guard !reach.isAway, reach.failures >= settings.awayFailures, now - since >= settings.awayAfter else { return [] }
+    reach.isAway = true
+    reach.isAsking = false
+    return [.unreachable(.ray, message: "Ray: \(error)")]
+  }
+}

@@ -1,0 +1,244 @@
+internal import MendCore
+
+/// Every attempt that the executor has to do with, and what is to be asked next: a pure machine, driven by RayExecutor.
+///
+/// `next(at:)` says what to ask now, answers come in by `take`, and both give the observations that follow. One call at
+/// most is under way for one attempt.
+struct RayAttempts {
+  typealias Moment = ContinuousClock.Instant
+
+  struct Settings: Sendable {
+    /// Between two looks at one job.
+    var pollInterval: Duration = .seconds(1)
+    /// Between the look that found a job missing or doubtful and the one that confirms it.
+    var confirmation: Duration = .seconds(3)
+    /// With more attempts than this one list is asked for instead of each job.
+    var listThreshold = 8
+    /// A list costs Ray what it has; the next one waits so many times as long as the last one took.
+    var listCostFactor = 10
+    /// Between two looks for jobs that nobody owns.
+    var strayInterval: Duration = .seconds(60)
+    var firstStrayScan: Duration = .seconds(30)
+    /// How long nothing is answered before the cluster counts as away, and how often then.
+    var awayAfter: Duration = .seconds(5)
+    var awayFailures = 2
+    var awayInterval: Duration = .seconds(2)
+    /// Between two questions to a cluster that runs nothing of ours.
+    var idleInterval: Duration = .seconds(15)
+    /// Submissions of one attempt that Ray refuses or loses before the launch counts as failed.
+    var submissions = 5
+    /// After a stop, until the next one where it still runs; it doubles.
+    var stopInterval: Duration = .seconds(15)
+    var stopIntervalMaximum: Duration = .seconds(120)
+    /// Calls under way at once.
+    var callsAtOnce = 8
+  }
+
+  /// What is to be asked; `id` names a job at Ray.
+  enum Call: Hashable, Sendable {
+    case submit(id: String, RaySubmission)
+    /// `thoroughly`: with the node of its driver and the session, for a verdict.
+    case look(id: String, thoroughly: Bool)
+    case stop(id: String)
+    case list
+    case version
+  }
+
+  enum Answer: Sendable {
+    case submitted(id: String, Result<Void, RayError>)
+    case seen(id: String, Result<Sight, RayError>)
+    case stopped(id: String, Result<Bool, RayError>)
+    case listed(Result<[RayJob], RayError>, took: Duration)
+    case version(Result<RayVersion, RayError>)
+  }
+
+  /// One look at one job; nil where Ray does not know it.
+  struct Sight: Sendable {
+    var job: RayJob?
+    var nodeIsAlive: Bool? = nil
+    var session: String? = nil
+  }
+
+  enum Phase: Hashable, Sendable {
+    /// To be submitted, or to be submitted again.
+    case toSubmit
+    /// A submission had no good answer: Ray is asked whether it has the job.
+    case doubtful(RayError)
+    /// Ray has it, or is asked whether it has.
+    case watched
+  }
+
+  struct Entry: Sendable {
+    var key: AttemptKey
+    var submission: RaySubmission?
+    /// Empty: whatever has the name is meant.
+    var fence: String
+    var phase: Phase
+    var due: Moment
+    var isUnderWay = false
+    var submissions = 0
+    /// Looks in a row that found nothing, or a doubtful failure.
+    var missing = 0
+    var hasFailed = false
+    /// Found at Ray at least once, and ours: only then is it told to stop.
+    var isSeen = false
+    /// Of the head that it was seen at; empty is not known.
+    var session = ""
+    /// As it was told last.
+    var handle: ExecutorHandle?
+    var isStarted = false
+    /// Nobody's attempt: nothing is told of it.
+    var isStray = false
+    var end: End?
+  }
+
+  /// It was asked to end.
+  struct End: Sendable {
+    var stops = 0
+    var nextStop: Moment
+  }
+
+  let settings: Settings
+  let installation: String
+  var entries: [String: Entry] = [:]
+  var reach: Reach
+  var lists: Lists
+  /// Of the head that answered last.
+  var session = ""
+
+  struct Reach: Sendable {
+    var isAway = false
+    var failures = 0
+    var failingSince: Moment?
+    var nextQuestion: Moment
+    var isAsking = false
+  }
+
+  struct Lists: Sendable {
+    var next: Moment
+    var nextStrays: Moment
+    var isUnderWay = false
+    /// Nobody's, at the last list: told when the next one has them still.
+    var suspects: Set<String> = []
+    /// The last one was too long or failed: jobs are looked at one by one.
+    var isUnusable = false
+  }
+
+  init(settings: Settings, installation: String, at now: Moment) {
+    self.settings = settings
+    self.installation = installation
+    reach = Reach(nextQuestion: now)
+    lists = Lists(next: now, nextStrays: now + settings.firstStrayScan)
+  }
+
+  // MARK: what the runtime asks for
+
+  mutating func launch(_ key: AttemptKey, _ submission: RaySubmission, fence: String, at now: Moment) {
+    let id = submission.submissionID
+    if entries[id] == nil {
+      entries[id] = Entry(key: key, submission: submission, fence: fence, phase: .toSubmit, due: now)
+    } else {
+      tellAgain(id, fence: fence, at: now)
+      if entries[id]?.submission == nil { entries[id]?.submission = submission }
+    }
+  }
+
+  mutating func adopt(_ key: AttemptKey, id: String, fence: String, at now: Moment) {
+    if entries[id] == nil {
+      entries[id] = Entry(key: key, submission: nil, fence: fence, phase: .watched, due: now)
+    } else {
+      tellAgain(id, fence: fence, at: now)
+    }
+  }
+
+  /// Known already: the next look says again what it finds.
+  private mutating func tellAgain(_ id: String, fence: String, at now: Moment) {
+    entries[id]?.handle = nil
+    entries[id]?.isStarted = false
+    entries[id]?.isStray = false
+    entries[id]?.fence = fence
+    entries[id]?.due = now
+  }
+
+  mutating func end(_ key: AttemptKey, id: String, at now: Moment, isStray: Bool = false) {
+    if entries[id] == nil {
+      entries[id] = Entry(key: key, submission: nil, fence: "", phase: .watched, due: now, isStray: isStray)
+    }
+    if entries[id]?.end == nil { entries[id]?.end = End(nextStop: now) }
+    entries[id]?.due = now
+  }
+
+  // MARK: what is to be asked now
+
+  /// Calls to make, and when to come back at the latest.
+  mutating func next(at now: Moment, underWay: Int) -> (calls: [Call], wakeAt: Moment) {
+    if reach.isAway { return nextWhileAway(at: now) }
+    var calls: [Call] = []
+    var room = settings.callsAtOnce - underWay
+    let usesList = entries.count > settings.listThreshold && !lists.isUnusable
+    if room > 0, !lists.isUnderWay, lists.nextStrays <= now || (usesList && lists.next <= now) {
+      lists.isUnderWay = true
+      calls.append(.list)
+      room -= 1
+    }
+    var wakeAt = min(lists.nextStrays, usesList ? lists.next : lists.nextStrays)
+    for (id, entry) in entries where !entry.isUnderWay {
+      guard entry.due <= now else {
+        wakeAt = min(wakeAt, entry.due)
+        continue
+      }
+      guard room > 0 else { continue }
+      guard let call = call(for: entry, id, at: now, usesList: usesList) else { continue }
+      entries[id]?.isUnderWay = true
+      calls.append(call)
+      room -= 1
+    }
+    if entries.isEmpty || session.isEmpty {
+      if room > 0, !reach.isAsking, reach.nextQuestion <= now {
+        reach.isAsking = true
+        calls.append(.version)
+      } else if !reach.isAsking {
+        wakeAt = min(wakeAt, reach.nextQuestion)
+      }
+    }
+    // What found no room comes again when a call ends.
+    return (calls, max(wakeAt, now + .milliseconds(1)))
+  }
+
+  private mutating func nextWhileAway(at now: Moment) -> (calls: [Call], wakeAt: Moment) {
+    guard !reach.isAsking else { return ([], now + settings.idleInterval) }
+    guard reach.nextQuestion <= now else { return ([], reach.nextQuestion) }
+    reach.isAsking = true
+    // What failed is asked for again: a head may answer for itself and know nothing of its jobs.
+    if let known = entries.first(where: { $0.value.phase != .toSubmit && !$0.value.isUnderWay })?.key {
+      entries[known]?.isUnderWay = true
+      return ([.look(id: known, thoroughly: false)], now + settings.idleInterval)
+    }
+    return ([.version], now + settings.idleInterval)
+  }
+
+  private mutating func call(for entry: Entry, _ id: String, at now: Moment, usesList: Bool) -> Call? {
+    switch entry.phase {
+    case .toSubmit:
+      if entry.end != nil, entry.submissions == 0 {
+        // Never submitted: one look makes sure that nobody else did.
+        entries[id]?.phase = .watched
+        return .look(id: id, thoroughly: true)
+      }
+      guard let submission = entry.submission else { return .look(id: id, thoroughly: true) }
+      entries[id]?.submissions += 1
+      return .submit(id: id, submission)
+    case .doubtful:
+      return .look(id: id, thoroughly: false)
+    case .watched:
+      if entry.isSeen, let end = entry.end, end.nextStop <= now { return .stop(id: id) }
+      let isSettled = entry.handle != nil && entry.missing == 0 && !entry.hasFailed && entry.end == nil
+      if usesList && isSettled {
+        // The list tells of it.
+        look(at: id, now + settings.pollInterval)
+        return nil
+      }
+      return .look(id: id, thoroughly: entry.missing > 0 || entry.hasFailed)
+    }
+  }
+}

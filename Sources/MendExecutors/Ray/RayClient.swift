@@ -1,0 +1,94 @@
+internal import FoundationEssentials
+
+/// The part of Ray's Jobs API that an executor needs.
+protocol RayJobs: Sendable {
+  /// Returns when Ray has taken the job. After any error it may have been taken all the same.
+  func submit(_ submission: RaySubmission) async throws(RayError)
+  /// Nil: Ray answered, and knows no such job.
+  func job(_ id: String) async throws(RayError) -> RayJob?
+  func jobs() async throws(RayError) -> [RayJob]
+  /// Asks it to end; false where it had ended, or is not known. True is no proof of its end.
+  func stop(_ id: String) async throws(RayError) -> Bool
+  func version() async throws(RayError) -> RayVersion
+  func nodes() async throws(RayError) -> [RayNode]
+}
+
+/// Ray's Jobs API over HTTP, tolerant of what it does not know.
+struct RayClient: RayJobs {
+  private let transport: any RayTransport
+
+  init(_ transport: any RayTransport) { self.transport = transport }
+
+  func submit(_ submission: RaySubmission) async throws(RayError) {
+    let body: [UInt8]
+    do {
+      body = Array(try JSONEncoder().encode(submission))
+    } catch {
+      throw .refused(status: 400, "it cannot be written as JSON: \(error)")
+    }
+    _ = try await ask(RayRequest(method: "POST", path: "/api/jobs/", body: body))
+  }
+
+  func job(_ id: String) async throws(RayError) -> RayJob? {
+    let response = try await send(RayRequest(method: "GET", path: "/api/jobs/\(id)"))
+    if Self.saysUnknown(response, id) { return nil }
+    return try Self.decode(RayJob.self, try Self.check(response))
+  }
+
+  func jobs() async throws(RayError) -> [RayJob] {
+    try Self.decode(TolerantList<RayJob>.self, try await ask(RayRequest(method: "GET", path: "/api/jobs/"))).elements
+  }
+
+  func stop(_ id: String) async throws(RayError) -> Bool {
+    let response = try await send(RayRequest(method: "POST", path: "/api/jobs/\(id)/stop"))
+    if Self.saysUnknown(response, id) { return false }
+    return try Self.decode(Stopped.self, try Self.check(response)).stopped
+  }
+
+  func version() async throws(RayError) -> RayVersion {
+    try Self.decode(RayVersion.self, try await ask(RayRequest(method: "GET", path: "/api/version")))
+  }
+
+  func nodes() async throws(RayError) -> [RayNode] {
+    try Self.decode(RayNodeList.self, try await ask(RayRequest(method: "GET", path: "/api/v0/nodes"))).nodes
+  }
+
+  private struct Stopped: Decodable { var stopped: Bool }
+
+  private func send(_ request: RayRequest) async throws(RayError) -> RayResponse { try await transport.send(request) }
+
+  private func ask(_ request: RayRequest) async throws(RayError) -> [UInt8] {
+    try Self.check(try await send(request))
+  }
+
+  /// A proxy's 404 does not name the job; Ray's does: "Job ID does not exist".
+  private static func saysUnknown(_ response: RayResponse, _ id: String) -> Bool {
+    response.status == 404 && String(decoding: response.body, as: UTF8.self).contains(" \(id) ")
+  }
+
+  private static func check(_ response: RayResponse) throws(RayError) -> [UInt8] {
+    switch response.status {
+    case 200..<300: return response.body
+    case 401, 403: throw .denied(words(of: response))
+    // A gateway's: nobody knows whether Ray got it.
+    case 300..<400, 408, 502...504: throw .unknown("status \(response.status): \(words(of: response))")
+    default: throw .refused(status: response.status, words(of: response))
+    }
+  }
+
+  private static func decode<T: Decodable>(_ type: T.Type, _ body: [UInt8]) throws(RayError) -> T {
+    do {
+      return try JSONDecoder().decode(type, from: Data(body))
+    } catch {
+      throw .unknown("an answer of \(body.count) bytes that is not Ray's")
+    }
+  }
+
+  /// Errors are plain text, often a traceback: its last lines say what was wrong.
+  static func words(of response: RayResponse) -> String {
+    let lines = String(decoding: response.body, as: UTF8.self).split(whereSeparator: \.isNewline)
+      .map { $0.drop(while: \.isWhitespace) }.filter { !$0.isEmpty && $0 != "." }
+    let last = lines.last { $0.contains("Error: ") } ?? lines.last ?? "no words"
+    return String(last.prefix(500))
+  }
+}

@@ -1,0 +1,167 @@
+internal import MendCore
+
+/// What a final answer of Ray's means for the attempt.
+///
+/// Ray's field `error_type` comes first, except that it cannot tell out of memory or a dead node: every non-zero exit is
+/// JOB_ENTRYPOINT_COMMAND_ERROR, so Ray's own sentences are looked for as well.
+struct RayEnd {
+  var job: RayJob
+  /// The end was asked for; Ray's answer is the proof of it.
+  var wasAskedFor: Bool
+  /// Whether the node of its driver is alive; nil where that is not known.
+  var nodeIsAlive: Bool?
+  /// By the server's clock.
+  var now: Instant
+
+  /// FAILED is said wrongly at times while a head fails over; the entrypoint's own exit code never is.
+  static func isDoubtful(_ job: RayJob) -> Bool {
+    job.status == .failed && job.driverExitCode == nil && kind(of: job) != .environment
+      && kind(of: job) != .startTimeout
+  }
+
+  func observation(_ key: AttemptKey) -> Observation {
+    switch job.status {
+    case .succeeded:
+      return .ended(key, exit(.exited(0)), wasAskedFor ? EndReceipt(processes: 0, how: "it had ended by itself") : nil)
+    case .stopped:
+      return stopped(key)
+    case .failed, .pending, .running, .other:
+      return failed(key)
+    }
+  }
+
+  private func stopped(_ key: AttemptKey) -> Observation {
+    let text = "Ray says STOPPED"
+    if wasAskedFor {
+      return .ended(
+        key, exit(.unknown(text)),
+        EndReceipt(processes: 1, how: "ended by Ray (SIGTERM, then SIGKILL); it says STOPPED"))
+    }
+    // Somebody's decision, not a fault: it is not tried again by itself.
+    let finding = ExitRecord.Finding(
+      cause: .signal, confidence: .medium, text: "\(text), and not this server asked for it: \(Self.cut(job.message))")
+    return .ended(key, exit(.unknown(text), finding), nil)
+  }
+
+  private func failed(_ key: AttemptKey) -> Observation {
+    switch Self.kind(of: job) {
+    case .environment: return neverRan(key, .environmentSetup)
+    case .startTimeout: return neverRan(key, .startTimeout)
+    case .notPlaced: return neverRan(key, told ?? .engineFault)
+    case .notStarted:
+      return .ended(key, exit(.notStarted(Self.cut(lastLine))), receipt)
+    case .entrypoint:
+      return .ended(key, exit(termination, told.map { finding($0) }), receipt)
+    case .supervisor, .unknown:
+      let cause = told ?? (nodeIsAlive == false ? .nodeFailure : .engineFault)
+      return .ended(key, exit(termination, finding(cause)), receipt)
+    }
+  }
+
+  /// Nothing of it ran, so there is no exit to tell of.
+  private func neverRan(_ key: AttemptKey, _ cause: FailureCause) -> Observation {
+    let message = "Ray \(job.errorType): \(Self.cut(job.message))"
+    if wasAskedFor {
+      return .ended(key, exit(.notStarted(message)), EndReceipt(processes: 0, how: "Ray had not started it"))
+    }
+    return .launchFailed(key, cause, message: message)
+  }
+
+  private var receipt: EndReceipt? {
+    wasAskedFor ? EndReceipt(processes: 0, how: "it had ended by itself: Ray says FAILED") : nil
+  }
+
+  private func exit(_ termination: ExitRecord.Termination, _ finding: ExitRecord.Finding? = nil) -> ExitRecord {
+    // The cluster's clock may be ahead of the server's; an end in the future is none.
+    let at = job.endTime > 0 ? min(Instant(milliseconds: job.endTime), now) : now
+    return ExitRecord(
+      termination: termination, at: at, lastStderrLine: job.status == .failed ? Self.cut(lastLine) : "",
+      finding: finding)
+  }
+
+  private func finding(_ cause: FailureCause) -> ExitRecord.Finding {
+    var text = "Ray \(job.errorType.isEmpty ? "says" : job.errorType + ":") \(Self.cut(telling))"
+    if nodeIsAlive == false { text += "; its node \(job.driverNodeID) is dead" }
+    return ExitRecord.Finding(cause: cause, confidence: .medium, text: text)
+  }
+
+  private var termination: ExitRecord.Termination {
+    guard let code = job.driverExitCode ?? codeInMessage else { return .unknown(Self.cut(job.message)) }
+    // A shell's own signal comes as a negative code, as Python has it.
+    return code < 0 ? .signalled(-code) : .exited(code)
+  }
+
+  private var codeInMessage: Int32? {
+    guard let text = job.message.split(separator: "failed with exit code ", maxSplits: 1).dropFirst().first else {
+      return nil
+    }
+    return Int32(text.prefix { $0 == "-" || $0.isNumber })
+  }
+
+  // MARK: what the texts say
+
+  private enum Kind { case environment, startTimeout, notPlaced, notStarted, entrypoint, supervisor, unknown }
+
+  private static func kind(of job: RayJob) -> Kind {
+    switch job.errorType {
+    case "RUNTIME_ENV_SETUP_FAILURE": return .environment
+    case "JOB_SUPERVISOR_ACTOR_START_TIMEOUT": return .startTimeout
+    case "JOB_SUPERVISOR_ACTOR_START_FAILURE", "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE": return .notPlaced
+    case "JOB_ENTRYPOINT_COMMAND_ERROR": return .entrypoint
+    case "JOB_ENTRYPOINT_COMMAND_START_ERROR": return .notStarted
+    case "JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE": return .supervisor
+    default: return kindByText(job)
+    }
+  }
+
+  /// Older versions have no error_type.
+  private static func kindByText(_ job: RayJob) -> Kind {
+    let text = job.message
+    if job.driverExitCode != nil || text.hasPrefix("Job entrypoint command failed with exit code") {
+      return .entrypoint
+    }
+    if text.hasPrefix("runtime_env setup failed") { return .environment }
+    if text.hasPrefix("Job supervisor actor failed to start within") { return .startTimeout }
+    if text.hasPrefix("Job supervisor actor could not be scheduled") { return .notPlaced }
+    if text.hasPrefix("Job supervisor actor died") { return .supervisor }
+    return .unknown
+  }
+
+  private static let sentences: [(FailureCause, [String])] = [
+    (
+      .oom,
+      [
+        "OutOfMemoryError: Task was killed due to the node running low on memory",
+        "due to the node running low on memory",
+        "killed due to memory pressure (OOM)", "SIGKILL by OOM killer",
+      ]
+    ),
+    (.preemption, ["preempted", "preemption"]),
+    (
+      .nodeFailure,
+      [
+        "the node it was running on is dead or unavailable", "Owner's node has crashed", "node has died", "node died",
+      ]
+    ),
+  ]
+
+  /// The cause that a sentence of Ray's names, in the message or in the log's tail that it carries.
+  private var told: FailureCause? {
+    Self.sentences.first { $0.1.contains { job.message.contains($0) } }?.0
+  }
+
+  /// The line that names the cause, or the first.
+  private var telling: Substring {
+    let lines = job.message.split(whereSeparator: \.isNewline)
+    let sentences = Self.sentences.flatMap(\.1)
+    return lines.first { line in sentences.contains { line.contains($0) } } ?? lines.first ?? "no message"
+  }
+
+  private var lastLine: Substring {
+    job.message.split(whereSeparator: \.isNewline).last { !$0.allSatisfy(\.isWhitespace) } ?? ""
+  }
+
+  private static func cut(_ text: some StringProtocol) -> String {
+    String(text.split(whereSeparator: \.isNewline).first ?? "").prefix(500).description
+  }
+}

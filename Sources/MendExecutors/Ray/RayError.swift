@@ -1,0 +1,29 @@
+/// Why Ray gave no answer that can be used. Nothing here says that a job failed.
+public enum RayError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// No connection was made: what was asked for did not get there.
+  case unreachable(String)
+  /// It may have been carried out: the answer was lost, came too late, was too long or makes no sense.
+  case unknown(String)
+  /// The token is missing or wrong. Nothing is known, and asking again does not help.
+  case denied(String)
+  /// Ray understood and said no, in its own words.
+  case refused(status: Int, String)
+
+  public var description: String {
+    switch self {
+    case .unreachable(let text): "it cannot be reached: \(text)"
+    case .unknown(let text): "its answer is not known: \(text)"
+    case .denied(let text): "it does not take the token (MEND_RAY_TOKEN): \(text)"
+    case .refused(let status, let text): "it refused with status \(status): \(text)"
+    }
+  }
+
+  /// The request itself is at fault, so the same one will be refused again.
+  var isLasting: Bool {
+    if case .refused(let status, _) = self {
+      (400..<500).contains(status) && status != 408 && status != 429
+    } else {
+      false
+    }
+  }
+}

@@ -1,0 +1,292 @@
+import MendCore
+import Testing
+
+@testable import MendExecutors
+
+/// The machine behind the executor, on a clock that the test moves.
+@Suite struct RayAttemptsTests {
+  let key = AttemptKey(batch: BatchKey(namespace: "a", batchID: "b"), job: JobID(tier: 0, index: 0), number: 1)
+  let id = "mend_a_b_t0-j0_1"
+  let start = ContinuousClock().now
+  let wall = Instant(milliseconds: 2_000_000_000_000)
+
+  func machine(change: (inout RayAttempts.Settings) -> Void = { _ in }) -> RayAttempts {
+    var settings = RayAttempts.Settings()
+    change(&settings)
+    var machine = RayAttempts(settings: settings, installation: "here", at: start)
+    // The question that every start begins with.
+    _ = machine.next(at: start, underWay: 0)
+    _ = machine.take(.version(.success(RayVersion(sessionName: "s1", rayVersion: "2"))), at: start, wallClock: wall)
+    return machine
+  }
+
+  func submission(_ key: AttemptKey, token: String = "token") -> RaySubmission {
+    RaySubmission(
+      submissionID: RaySubmissionID.make(key), entrypoint: "true", environment: [:],
+      metadata: RayMetadata.make(key, token: token, installation: "here"), cpus: 1, gpus: 0, memoryBytes: 0)
+  }
+
+  func job(_ status: RayJob.Status, token: String = "token", installation: String = "here") -> RayJob {
+    var job = RayJob(submissionID: id, status: status)
+    job.metadata = RayMetadata.make(key, token: token, installation: installation)
+    return job
+  }
+
+  func launch(_ machine: inout RayAttempts, at now: RayAttempts.Moment? = nil) {
+    machine.launch(key, submission(key), fence: RayMetadata.mark(of: "token"), at: now ?? start)
+  }
+
+  func seen(_ job: RayJob?, session: String? = nil) -> RayAttempts.Answer {
+    .seen(id: id, .success(RayAttempts.Sight(job: job, session: session)))
+  }
+
+  /// A machine whose attempt runs at `start`.
+  func running() -> RayAttempts {
+    var machine = machine()
+    launch(&machine)
+    _ = machine.next(at: start, underWay: 0)
+    _ = machine.take(.submitted(id: id, .success(())), at: start, wallClock: wall)
+    _ = machine.next(at: start + .seconds(1), underWay: 0)
+    _ = machine.take(seen(job(.running)), at: start + .seconds(1), wallClock: wall)
+    return machine
+  }
+
+  func loss(_ news: [Observation]) -> String? {
+    if news.count == 1, case .lost(key, let message)? = news.first { message } else { nil }
+  }
+
+  func launchFailure(_ news: [Observation]) -> (cause: FailureCause, message: String)? {
+    if news.count == 1, case .launchFailed(key, let cause, let message)? = news.first { (cause, message) } else { nil }
+  }
+
+  func end(_ news: [Observation]) -> (exit: ExitRecord, receipt: EndReceipt?)? {
+    if news.count == 1, case .ended(key, let exit, let receipt)? = news.first { (exit, receipt) } else { nil }
+  }
+
+  @Test func `a launch is submitted, taken, and started when Ray says RUNNING`() {
+    var machine = machine()
+    launch(&machine)
+    #expect(machine.next(at: start, underWay: 0).calls == [.submit(id: id, submission(key))])
+    // While it is under way nothing more is asked.
+    #expect(machine.next(at: start, underWay: 1).calls == [])
+    let handle = ExecutorHandle(node: "", reference: id)
+    #expect(machine.take(.submitted(id: id, .success(())), at: start, wallClock: wall) == [.taken(key, handle)])
+    #expect(machine.next(at: start + .seconds(1), underWay: 0).calls == [.look(id: id, thoroughly: false)])
+    #expect(machine.take(seen(job(.pending)), at: start + .seconds(1), wallClock: wall) == [])
+    var running = job(.running)
+    running.driverNodeID = "node-1"
+    #expect(
+      machine.take(seen(running), at: start + .seconds(2), wallClock: wall)
+        == [.taken(key, ExecutorHandle(node: "node-1", reference: id)), .started(key)])
+    #expect(machine.take(seen(running), at: start + .seconds(3), wallClock: wall) == [])
+  }
+
+  @Test(
+    "after a submission without a good answer Ray is asked first, and what it has is taken",
+    arguments: [
+      RayError.unknown("timed out"), .refused(status: 500, "already exists"), .unreachable("refused"),
+    ])
+  func doubt(error: RayError) {
+    var machine = machine()
+    launch(&machine)
+    _ = machine.next(at: start, underWay: 0)
+    #expect(machine.take(.submitted(id: id, .failure(error)), at: start, wallClock: wall) == [])
+    #expect(machine.next(at: start, underWay: 0).calls == [.look(id: id, thoroughly: false)])
+    let news = machine.take(seen(job(.pending)), at: start, wallClock: wall)
+    #expect(news == [.taken(key, ExecutorHandle(node: "", reference: id))])
+  }
+
+  @Test func `what Ray lost is submitted again, under the same id, up to a bound`() {
+    var machine = machine { $0.submissions = 2 }
+    launch(&machine)
+    var now = start
+    for round in 1...2 {
+      #expect(machine.next(at: now, underWay: 0).calls == [.submit(id: id, submission(key))])
+      _ = machine.take(.submitted(id: id, .failure(.unknown("lost"))), at: now, wallClock: wall)
+      _ = machine.next(at: now, underWay: 0)
+      let news = machine.take(seen(nil), at: now, wallClock: wall)
+      if round < 2 {
+        #expect(news == [])
+      } else {
+        #expect(launchFailure(news)?.cause == .engineFault)
+      }
+      now += .seconds(5)
+    }
+    #expect(machine.entries.isEmpty)
+  }
+
+  @Test func `what Ray refuses for good is a failed launch at once`() throws {
+    var machine = machine()
+    launch(&machine)
+    _ = machine.next(at: start, underWay: 0)
+    _ = machine.take(.submitted(id: id, .failure(.refused(status: 400, "TypeError"))), at: start, wallClock: wall)
+    _ = machine.next(at: start, underWay: 0)
+    let news = machine.take(seen(nil), at: start, wallClock: wall)
+    let (cause, message) = try #require(launchFailure(news))
+    #expect(cause == .environmentSetup)
+    #expect(message.contains("TypeError"))
+  }
+
+  @Test func `another server's job of the same name is neither taken nor stopped`() {
+    var machine = machine()
+    launch(&machine)
+    _ = machine.next(at: start, underWay: 0)
+    _ = machine.take(.submitted(id: id, .failure(.refused(status: 500, "exists"))), at: start, wallClock: wall)
+    _ = machine.next(at: start, underWay: 0)
+    let news = machine.take(seen(job(.running, token: "other", installation: "there")), at: start, wallClock: wall)
+    #expect(launchFailure(news)?.cause == .environmentSetup)
+    machine.end(key, id: id, at: start)
+    #expect(machine.next(at: start, underWay: 0).calls == [.look(id: id, thoroughly: false)])
+    let ending = machine.take(seen(job(.running, token: "other", installation: "there")), at: start, wallClock: wall)
+    #expect(loss(ending) != nil)
+  }
+
+  @Test func `a job that is gone is lost after a second look, and a new session is the evidence`() throws {
+    var machine = running()
+    var now = start + .seconds(2)
+    _ = machine.next(at: now, underWay: 0)
+    #expect(machine.take(seen(nil), at: now, wallClock: wall) == [])
+    #expect(machine.next(at: now + .seconds(1), underWay: 0).calls == [])
+    now += .seconds(3)
+    #expect(machine.next(at: now, underWay: 0).calls == [.look(id: id, thoroughly: true)])
+    let news = machine.take(seen(nil, session: "s2"), at: now, wallClock: wall)
+    let message = try #require(loss(news))
+    #expect(message.contains("head was restarted (session s1 before, s2 now)"))
+  }
+
+  @Test func `a failure that a failover may have made up is looked at twice`() throws {
+    var machine = running()
+    var failed = job(.failed)
+    failed.errorType = "JOB_SUPERVISOR_ACTOR_DIED"
+    failed.message = "Job supervisor actor died: x"
+    let now = start + .seconds(2)
+    #expect(machine.take(seen(failed), at: now, wallClock: wall) == [])
+    #expect(machine.take(seen(job(.running)), at: now + .seconds(3), wallClock: wall) == [])
+    #expect(machine.take(seen(failed), at: now + .seconds(4), wallClock: wall) == [])
+    let news = machine.take(seen(failed), at: now + .seconds(7), wallClock: wall)
+    let (exit, receipt) = try #require(end(news))
+    #expect(exit.finding?.cause == .engineFault)
+    #expect(receipt == nil)
+  }
+
+  @Test func `an end is a stop, and looks until Ray's state is final`() {
+    var machine = running()
+    var now = start + .seconds(2)
+    machine.end(key, id: id, at: now)
+    #expect(machine.next(at: now, underWay: 0).calls == [.stop(id: id)])
+    #expect(machine.take(.stopped(id: id, .success(true)), at: now, wallClock: wall) == [])
+    now += .milliseconds(300)
+    #expect(machine.next(at: now, underWay: 0).calls == [.look(id: id, thoroughly: false)])
+    // The next answer still says RUNNING: a stop is no proof.
+    #expect(machine.take(seen(job(.running)), at: now, wallClock: wall) == [])
+    now += .seconds(16)
+    #expect(machine.next(at: now, underWay: 0).calls == [.stop(id: id)])
+    _ = machine.take(.stopped(id: id, .success(true)), at: now, wallClock: wall)
+    let news = machine.take(seen(job(.stopped)), at: now + .seconds(1), wallClock: wall)
+    #expect(end(news)?.receipt != nil)
+    #expect(machine.entries.isEmpty)
+  }
+
+  @Test func `a job that waits for room and was stopped is not proven gone until Ray says so`() {
+    var machine = running()
+    machine.end(key, id: id, at: start)
+    var now = start
+    for _ in 0..<100 {
+      for call in machine.next(at: now, underWay: 0).calls {
+        switch call {
+        case .stop: #expect(machine.take(.stopped(id: id, .success(true)), at: now, wallClock: wall) == [])
+        case .look: #expect(machine.take(seen(job(.pending)), at: now, wallClock: wall) == [])
+        default: break
+        }
+      }
+      now += .seconds(1)
+    }
+    #expect(machine.entries[id]?.end?.stops ?? 0 > 1)
+    #expect(machine.entries[id]?.end?.stops ?? 0 < 10)
+  }
+
+  @Test func `silence is told once as unreachable, then one question at a time is asked`() {
+    var machine = running()
+    var now = start + .seconds(2)
+    var news: [Observation] = []
+    while !machine.reach.isAway, now < start + .seconds(60) {
+      if machine.next(at: now, underWay: 0).calls.contains(.look(id: id, thoroughly: false)) {
+        news += machine.take(.seen(id: id, .failure(.unreachable("connection refused"))), at: now, wallClock: wall)
+      }
+      now += .seconds(1)
+    }
+    #expect(news == [.unreachable(.ray, message: "Ray: it cannot be reached: connection refused")])
+    now += .seconds(5)
+    #expect(machine.next(at: now, underWay: 0).calls == [.look(id: id, thoroughly: false)])
+    #expect(machine.next(at: now, underWay: 1).calls == [])
+    #expect(machine.take(seen(job(.running)), at: now, wallClock: wall) == [.reachable(.ray)])
+  }
+
+  @Test func `many attempts are looked at by one list, and lists wait for what they cost`() {
+    var machine = machine()
+    let keys = (0..<20).map { AttemptKey(batch: key.batch, job: JobID(tier: 0, index: $0), number: 1) }
+    let jobs = keys.map { key in
+      var job = RayJob(submissionID: RaySubmissionID.make(key), status: .running)
+      job.metadata = RayMetadata.make(key, token: "token", installation: "here")
+      return job
+    }
+    for key in keys { machine.launch(key, submission(key), fence: "", at: start) }
+    var submitted = 0
+    while submitted < keys.count {
+      for call in machine.next(at: start, underWay: 0).calls {
+        if call == .list { _ = machine.take(.listed(.success([]), took: .zero), at: start, wallClock: wall) }
+        guard case .submit(let id, _) = call else { continue }
+        _ = machine.take(.submitted(id: id, .success(())), at: start, wallClock: wall)
+        submitted += 1
+      }
+    }
+    let now = start + .seconds(5)
+    let calls = machine.next(at: now, underWay: 0).calls
+    #expect(calls.contains(.list))
+    for call in calls {
+      guard case .look(let id, _) = call else { continue }
+      let job = jobs.first { $0.submissionID == id }
+      _ = machine.take(.seen(id: id, .success(.init(job: job))), at: now, wallClock: wall)
+    }
+    _ = machine.take(.listed(.success(jobs), took: .seconds(2)), at: now, wallClock: wall)
+    #expect(machine.entries.values.filter(\.isStarted).count == keys.count)
+    #expect(!machine.next(at: now + .seconds(10), underWay: 0).calls.contains(.list))
+    #expect(machine.next(at: now + .seconds(20), underWay: 0).calls == [.list])
+  }
+
+  @Test func `nobody's jobs are told after two lists, and other servers' never`() {
+    var machine = machine()
+    var foreign = job(.running, installation: "there")
+    foreign.submissionID = "mend_a_b_t0-j0_7"
+    var driver = job(.running)
+    driver.type = "DRIVER"
+    driver.submissionID = "mend_a_b_t0-j0_8"
+    var plain = RayJob(submissionID: "raysubmit_1", status: .running)
+    plain.type = "SUBMISSION"
+    let jobs = [job(.running), foreign, driver, plain]
+    #expect(machine.take(.listed(.success(jobs), took: .zero), at: start, wallClock: wall) == [])
+    #expect(
+      machine.take(.listed(.success(jobs), took: .zero), at: start, wallClock: wall) == [.duplicate(key, reference: id)]
+    )
+    machine.end(key, id: id, at: start, isStray: true)
+    _ = machine.next(at: start, underWay: 0)
+    #expect(machine.take(seen(job(.running)), at: start, wallClock: wall) == [])
+    #expect(machine.next(at: start, underWay: 0).calls == [.stop(id: id)])
+    #expect(machine.take(seen(job(.stopped)), at: start, wallClock: wall) == [])
+    #expect(machine.entries.isEmpty)
+  }
+
+  @Test func `adoption tells what Ray has, and what it has not is lost soon`() {
+    var machine = machine()
+    machine.adopt(key, id: id, fence: RayMetadata.mark(of: "token"), at: start)
+    #expect(machine.next(at: start, underWay: 0).calls == [.look(id: id, thoroughly: false)])
+    #expect(
+      machine.take(seen(job(.running)), at: start, wallClock: wall)
+        == [.taken(key, ExecutorHandle(node: "", reference: id)), .started(key)])
+    var other = self.machine()
+    other.adopt(key, id: id, fence: "", at: start)
+    #expect(other.take(seen(nil), at: start, wallClock: wall) == [])
+    let news = other.take(seen(nil), at: start + .milliseconds(500), wallClock: wall)
+    #expect(loss(news) != nil)
+  }
+}

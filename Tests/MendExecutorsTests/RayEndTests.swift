@@ -1,0 +1,129 @@
+import MendCore
+import Testing
+
+@testable import MendExecutors
+
+/// What a final answer of Ray's means for the attempt.
+@Suite struct RayEndTests {
+  let key = AttemptKey(batch: BatchKey(namespace: "a", batchID: "b"), job: JobID(tier: 0, index: 0), number: 1)
+  let now = Instant(milliseconds: 2_000_000_000_000)
+
+  func observation(_ job: RayJob, asked: Bool = false, nodeIsAlive: Bool? = nil) -> Observation {
+    RayEnd(job: job, wasAskedFor: asked, nodeIsAlive: nodeIsAlive, now: now).observation(key)
+  }
+
+  func failed(_ type: String, _ message: String, code: Int32? = nil) -> RayJob {
+    var job = RayJob(submissionID: "x", status: .failed)
+    job.errorType = type
+    job.message = message
+    job.driverExitCode = code
+    return job
+  }
+
+  func exit(_ observation: Observation) throws -> ExitRecord {
+    guard case .ended(key, let exit, _) = observation else { throw Unexpected(observation: observation) }
+    return exit
+  }
+
+  struct Unexpected: Error { var observation: Observation }
+
+  @Test func `exit 0 and exit 3 of a real Ray are exits, at Ray's time, with the log's last line`() async throws {
+    let success = try exit(observation(try await recordedJob("get_ok-1", "ok-1")))
+    #expect(success == ExitRecord(termination: .exited(0), at: Instant(milliseconds: 1_795_306_336_775)))
+    let failure = try exit(observation(try await recordedJob("get_fail-3", "fail-3")))
+    #expect(failure.termination == .exited(3))
+    #expect(failure.lastStderrLine == "Running entrypoint for job fail-3: echo failing; exit 3")
+    #expect(failure.finding == nil)
+  }
+
+  @Test func `a driver that Ray killed for memory is out of memory, by Ray's sentence`() async throws {
+    let job = try await recordedJob("get_oom_driver_beyond_entrypoint_memory", "oom-driver")
+    let exit = try exit(observation(job))
+    let finding = try #require(exit.finding)
+    #expect((finding.cause, finding.confidence) == (.oom, .medium))
+    #expect(finding.text.contains("killed due to the node running low on memory"))
+    #expect(RayEnd.isDoubtful(job))
+  }
+
+  @Test(
+    "what never ran is a failed launch",
+    arguments: [
+      ("RUNTIME_ENV_SETUP_FAILURE", "runtime_env setup failed: no such file", FailureCause.environmentSetup),
+      ("", "runtime_env setup failed: no such file", .environmentSetup),
+      ("JOB_SUPERVISOR_ACTOR_START_TIMEOUT", "Job supervisor actor failed to start within 900 seconds.", .startTimeout),
+      ("", "Job supervisor actor failed to start within 900 seconds.", .startTimeout),
+      ("JOB_SUPERVISOR_ACTOR_START_FAILURE", "Failed to start supervisor actor", .engineFault),
+      (
+        "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE", "Job supervisor actor could not be scheduled: the node has died",
+        .nodeFailure
+      ),
+    ])
+  func launchFailures(type: String, message: String, cause: FailureCause) {
+    guard case .launchFailed(key, cause, _) = observation(failed(type, message)) else {
+      return #expect(Bool(false), "\(observation(failed(type, message)))")
+    }
+  }
+
+  @Test(
+    "Ray's sentences name causes that its fields cannot",
+    arguments: [
+      ("ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.", FailureCause.oom),
+      ("Workers (tasks / actors) killed due to memory pressure (OOM)", .oom),
+      ("The process is killed by SIGKILL by OOM killer due to high memory usage", .oom),
+      ("Task failed because the node it was running on is dead or unavailable.", .nodeFailure),
+      ("Owner's node has crashed.", .nodeFailure),
+      ("The node was preempted.", .preemption),
+    ])
+  func sentences(text: String, cause: FailureCause) throws {
+    let tail =
+      "Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\n\(text)\n"
+    let byEntrypoint = try exit(observation(failed("JOB_ENTRYPOINT_COMMAND_ERROR", tail, code: 1)))
+    #expect(byEntrypoint.termination == .exited(1))
+    #expect(byEntrypoint.finding?.cause == cause)
+    let bySupervisor = try exit(observation(failed("JOB_SUPERVISOR_ACTOR_DIED", "Job supervisor actor died: \(text)")))
+    #expect(bySupervisor.finding?.cause == cause)
+    #expect(bySupervisor.finding?.confidence == .medium)
+  }
+
+  @Test func `a supervisor that died is its node's fault where the node is dead, else the engine's`() throws {
+    let job = failed("JOB_SUPERVISOR_ACTOR_DIED", "Job supervisor actor died: The actor is dead")
+    #expect(try exit(observation(job, nodeIsAlive: false)).finding?.cause == .nodeFailure)
+    #expect(try exit(observation(job, nodeIsAlive: true)).finding?.cause == .engineFault)
+    #expect(try exit(observation(job)).finding?.cause == .engineFault)
+  }
+
+  @Test func `exit 137 without a word is left to the core, and a negative code is a signal`() throws {
+    let killed = try exit(
+      observation(failed("JOB_ENTRYPOINT_COMMAND_ERROR", "Job entrypoint command failed", code: 137)))
+    #expect((killed.termination, killed.finding) == (.exited(137), nil))
+    let signalled = try exit(
+      observation(failed("JOB_ENTRYPOINT_COMMAND_ERROR", "Job entrypoint command failed", code: -9)))
+    #expect(signalled.termination == .signalled(9))
+  }
+
+  @Test func `an old version's exit code is read from its message`() throws {
+    let exit = try exit(observation(failed("", "Job entrypoint command failed with exit code 12, last available logs")))
+    #expect(exit.termination == .exited(12))
+  }
+
+  @Test func `an entrypoint that could not be started is told as such`() throws {
+    let message = "Traceback (most recent call last):\nFileNotFoundError: [Errno 2] No such file or directory: 'x'\n"
+    let exit = try exit(observation(failed("JOB_ENTRYPOINT_COMMAND_START_ERROR", message)))
+    #expect(exit.termination == .notStarted("FileNotFoundError: [Errno 2] No such file or directory: 'x'"))
+  }
+
+  @Test func `STOPPED is a receipt where it was asked for, and somebody else's doing where it was not`() async throws {
+    let job = try await recordedJob("get_stop-1", "stop-1")
+    guard case .ended(key, _, let receipt?) = observation(job, asked: true) else {
+      throw Unexpected(observation: observation(job))
+    }
+    #expect(receipt.how == "ended by Ray (SIGTERM, then SIGKILL); it says STOPPED")
+    #expect(try exit(observation(job)).finding?.cause == .signal)
+  }
+
+  @Test func `a cluster whose clock is ahead ends nothing in the future`() throws {
+    var job = failed("JOB_ENTRYPOINT_COMMAND_ERROR", "", code: 1)
+    job.endTime = now.milliseconds + 60_000
+    #expect(try exit(observation(job)).at == now)
+  }
+}

@@ -1,0 +1,218 @@
+import FoundationEssentials
+import Logging
+import MendCore
+import MendRuntime
+import Synchronization
+import Testing
+
+@testable import MendExecutors
+
+/// A Ray in memory: jobs are in the state that the test puts them in.
+final class FakeRay: RayJobs {
+  struct State {
+    var jobs: [String: RayJob] = [:]
+    var submissions: [RaySubmission] = []
+    var isAway = false
+    /// Submissions are taken, and their answers lost.
+    var losesAnswers = false
+    var calls = 0
+  }
+
+  let state = Mutex(State())
+
+  func set(_ status: RayJob.Status, of id: String) { state.withLock { $0.jobs[id]?.status = status } }
+
+  private func answer<T: Sendable>(_ body: (inout State) throws(RayError) -> T) throws(RayError) -> T {
+    let result = state.withLock { state -> Result<T, RayError> in
+      state.calls += 1
+      if state.isAway { return .failure(.unreachable("connection refused")) }
+      return Result { () throws(RayError) in try body(&state) }
+    }
+    return try result.get()
+  }
+
+  func submit(_ submission: RaySubmission) async throws(RayError) {
+    try answer { state throws(RayError) in
+      state.submissions.append(submission)
+      if state.jobs[submission.submissionID] != nil { throw .refused(status: 500, "already exists") }
+      var job = RayJob(submissionID: submission.submissionID, status: .pending)
+      job.metadata = submission.metadata
+      state.jobs[submission.submissionID] = job
+      if state.losesAnswers { throw .unknown("timed out") }
+    }
+  }
+
+  func job(_ id: String) async throws(RayError) -> RayJob? { try answer { state throws(RayError) in state.jobs[id] } }
+
+  func jobs() async throws(RayError) -> [RayJob] { try answer { state throws(RayError) in Array(state.jobs.values) } }
+
+  func stop(_ id: String) async throws(RayError) -> Bool {
+    try answer { state throws(RayError) in
+      guard let job = state.jobs[id], !job.status.isFinal else { return false }
+      state.jobs[id]?.status = .stopped
+      return true
+    }
+  }
+
+  func version() async throws(RayError) -> RayVersion {
+    try answer { _ throws(RayError) in RayVersion(sessionName: "s", rayVersion: "2") }
+  }
+
+  func nodes() async throws(RayError) -> [RayNode] {
+    try answer { _ throws(RayError) in
+      [
+        RayNode(id: "n1", isAlive: true, resources: ["CPU": 2, "memory": 100]),
+        RayNode(id: "n2", isAlive: true, resources: ["CPU": 4, "memory": 200, "GPU": 1]),
+        RayNode(id: "n3", isAlive: false, resources: ["CPU": 64]),
+      ]
+    }
+  }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct RayExecutorTests {
+  let data: DataDirectory
+  let ray = FakeRay()
+  init() throws { data = try DataDirectory() }
+
+  func settings() -> RayExecutor.Settings {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    var settings = RayExecutor.Settings(
+      url: "http://127.0.0.1:1", dataDirectory: data.path, workerEndpoint: "10.0.0.1:7443", workerToken: "bearer",
+      logger: logger)
+    settings.attempts.pollInterval = .milliseconds(1)
+    settings.attempts.confirmation = .milliseconds(2)
+    settings.attempts.awayAfter = .milliseconds(2)
+    settings.attempts.awayInterval = .milliseconds(2)
+    return settings
+  }
+
+  func withExecutor(_ body: (RayExecutor, inout RayObservations) async throws -> Void) async throws {
+    let executor = try RayExecutor(settings(), ray)
+    let (stream, continuation) = AsyncStream<Observation>.makeStream(bufferingPolicy: .bufferingOldest(10_000))
+    var observations = RayObservations(iterator: stream.makeAsyncIterator())
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await executor.run { continuation.yield($0) } }
+      defer { group.cancelAll() }
+      try await body(executor, &observations)
+    }
+  }
+
+  /// What an executor said, one after the other.
+  struct RayObservations {
+    var iterator: AsyncStream<Observation>.Iterator
+    mutating func next() async throws -> Observation {
+      try #require(await iterator.next(isolation: #isolation))
+    }
+  }
+
+  @Test func `an attempt runs to its end, with what its worker needs`() async throws {
+    let key = makeKey()
+    let id = RaySubmissionID.make(key)
+    let launch = makeLaunch("python3 -m engine", memory: 1 << 28, environment: ["LANG": "C", "MEND_TIER": "9"])
+    try await withExecutor { executor, observations in
+      executor.launch(key, launch) { [] }
+      #expect(try await observations.next() == .taken(key, ExecutorHandle(node: "", reference: id)))
+      ray.set(.running, of: id)
+      #expect(try await observations.next() == .started(key))
+      ray.set(.succeeded, of: id)
+      guard case .ended(key, let exit, nil) = try await observations.next() else { return #expect(Bool(false)) }
+      #expect(exit.termination == .exited(0))
+    }
+    let submission = try #require(ray.state.withLock { $0.submissions.first })
+    #expect(submission.entrypoint == "python3 -m engine")
+    #expect((submission.cpus, submission.gpus, submission.memoryBytes) == (1, 0, 1 << 28))
+    #expect(
+      submission.environment == [
+        "LANG": "C", "MEND_ENDPOINT": "10.0.0.1:7443", "MEND_ATTEMPT_TOKEN": launch.token, "MEND_NAMESPACE": "test",
+        "MEND_BATCH_ID": key.batch.batchID, "MEND_TIER": "0", "MEND_JOB_ID": "t0-j1", "MEND_ATTEMPT": "1",
+        "MEND_TOKEN": "bearer", "RAY_JOB_STOP_WAIT_TIME_S": "10",
+      ])
+    #expect(submission.metadata["mend_batch"] == key.batch.batchID)
+    #expect(submission.metadata["mend_attempt"] == "1")
+  }
+
+  @Test func `an answer that is lost repeats nothing`() async throws {
+    ray.state.withLock { $0.losesAnswers = true }
+    let key = makeKey()
+    try await withExecutor { executor, observations in
+      executor.launch(key, makeLaunch("true")) { [] }
+      guard case .taken(key, _) = try await observations.next() else { return #expect(Bool(false)) }
+    }
+    #expect(ray.state.withLock { $0.submissions.count } == 1)
+  }
+
+  @Test func `a cluster that is away fails nothing, and what was asked for meanwhile happens later`() async throws {
+    ray.state.withLock { $0.isAway = true }
+    let key = makeKey()
+    try await withExecutor { executor, observations in
+      executor.launch(key, makeLaunch("true")) { [] }
+      guard case .unreachable(.ray, _) = try await observations.next() else { return #expect(Bool(false)) }
+      ray.state.withLock { $0.isAway = false }
+      #expect(try await observations.next() == .reachable(.ray))
+      guard case .taken(key, _) = try await observations.next() else { return #expect(Bool(false)) }
+    }
+  }
+
+  @Test func `an end comes with a receipt when Ray says STOPPED`() async throws {
+    let key = makeKey()
+    try await withExecutor { executor, observations in
+      executor.launch(key, makeLaunch("sleep 100")) { [] }
+      guard case .taken(key, let handle) = try await observations.next() else { return #expect(Bool(false)) }
+      executor.end(key, handle, grace: .seconds(1))
+      guard case .ended(key, _, let receipt?) = try await observations.next() else { return #expect(Bool(false)) }
+      #expect(receipt.how.contains("STOPPED"))
+    }
+  }
+
+  @Test func `the next executor on the same data finds what runs`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch("sleep 100")
+    try await withExecutor { executor, observations in
+      executor.launch(key, launch) { [] }
+      _ = try await observations.next()
+    }
+    ray.set(.running, of: RaySubmissionID.make(key))
+    try await withExecutor { executor, observations in
+      executor.adopt(key, nil, launch)
+      guard case .taken(key, _) = try await observations.next() else { return #expect(Bool(false)) }
+      #expect(try await observations.next() == .started(key))
+    }
+    #expect(ray.state.withLock { $0.submissions.count } == 1)
+  }
+
+  @Test func `capacity is what live nodes have, also while the cluster is away`() async throws {
+    let expected = Capacity(executor: .ray, cpus: 6, memoryBytes: 300, gpus: 1)
+    let first = try RayExecutor(settings(), ray)
+    #expect(try await first.capacity() == expected)
+    ray.state.withLock { $0.isAway = true }
+    let second = try RayExecutor(settings(), ray)
+    #expect(try await second.capacity() == expected)
+  }
+
+  @Test func `a cluster that never answered has no capacity to guess`() async throws {
+    ray.state.withLock { $0.isAway = true }
+    let executor = try RayExecutor(settings(), ray)
+    await #expect(throws: RayExecutor.SetupError.self) { _ = try await executor.capacity() }
+  }
+
+  @Test(
+    "what is no URL of a Jobs API is refused",
+    arguments: ["", "ray:8265", "ftp://h", "http://", "http://u@h:1", "http://h?x=1"])
+  func urls(text: String) throws {
+    var settings = settings()
+    settings.url = text
+    #expect(throws: RayExecutor.SetupError.self) { _ = try RayExecutor(settings) }
+  }
+
+  @Test func `a port that nobody listens on is unreachable over real sockets`() async throws {
+    let client = RayClient(
+      HTTPRayTransport(base: "http://127.0.0.1:1", token: "t", timeout: .seconds(5), answerLimitBytes: 1000))
+    do throws(RayError) {
+      _ = try await client.version()
+      #expect(Bool(false), "nobody listens there")
+    } catch {
+      guard case .unreachable = error else { return #expect(Bool(false), "\(error)") }
+    }
+  }
+}
