@@ -4,7 +4,7 @@ import MendClient
 
 struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Serves batches: keeps them, runs them on this machine, and answers about them.",
+    abstract: "Serves batches: keeps them, runs them on this machine or on a Ray cluster, and answers about them.",
     discussion: """
       Prints one line to stdout when it serves, and logs to stderr. SIGTERM or SIGINT ends it; what runs goes on running, \
       and the next server on the same data finds it again. Without tokens it serves this machine only.
@@ -12,6 +12,7 @@ struct Serve: AsyncParsableCommand {
       EXAMPLES
         mend serve --data ./data
         mend serve --data /var/lib/mend --memory 16GiB --cpus 8
+        mend serve --data /var/lib/mend --executor ray --ray http://ray-head:8265 --worker-endpoint mend-host:7443
         mend token create --tokens tokens.jsonl --namespace default --role operator
         mend serve --data /var/lib/mend --listen 0.0.0.0:7443 --tls-cert c.pem --tls-key k.pem --tokens tokens.jsonl
       """)
@@ -29,13 +30,26 @@ struct Serve: AsyncParsableCommand {
     help: ArgumentHelp("Plain HTTP: /healthz, /readyz, /metrics; 'none' for nowhere.", valueName: "HOST:PORT"))
   var admin = "127.0.0.1:7444"
 
-  @Option(help: "What runs attempts; this version has local: processes of this machine.")
+  @Option(help: "What runs attempts: local is processes of this machine, ray is jobs of a Ray cluster.")
   var executor: ExecutorName = .local
 
-  @Option(help: ArgumentHelp("Where Ray's Jobs API is.", valueName: "URL"))
+  @Option(
+    help: ArgumentHelp(
+      "Where Ray's Jobs API is, such as http://ray-head:8265; its token, where it wants one, is MEND_RAY_TOKEN.",
+      valueName: "URL"))
   var ray: String?
 
-  @Option(help: ArgumentHelp("CPUs that jobs may be promised together; the machine's where not given.", valueName: "N"))
+  @Option(
+    help: ArgumentHelp(
+      """
+      Where workers on Ray's nodes reach this server; --listen where not given. With --tokens they show \
+      MEND_RAY_WORKER_TOKEN, a token of the role worker, which is then to be seen in Ray's jobs.
+      """, valueName: "HOST:PORT"))
+  var workerEndpoint: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "CPUs that jobs may be promised together; the machine's or the cluster's where not given.", valueName: "N"))
   var cpus: Double?
 
   @Option(
@@ -73,9 +87,14 @@ struct Serve: AsyncParsableCommand {
   enum ExecutorName: String, ExpressibleByArgument, CaseIterable { case local, ray, simulated }
 
   func validate() throws {
-    guard executor == .local, ray == nil else {
-      throw ValidationError(
-        "--executor \(executor == .local ? "ray" : executor.rawValue) is not available in this version; it has local.")
+    guard executor != .simulated else {
+      throw ValidationError("--executor simulated is not available in this version; it has local and ray.")
+    }
+    guard (executor == .ray) == (ray != nil) else {
+      throw ValidationError("--executor ray and --ray URL go together.")
+    }
+    guard executor == .ray || workerEndpoint == nil else {
+      throw ValidationError("--worker-endpoint is for --executor ray; local workers use a socket below --data.")
     }
     guard (tlsCertificate == nil) == (tlsKey == nil) else {
       throw ValidationError("--tls-cert and --tls-key go together.")
@@ -109,7 +128,7 @@ struct Serve: AsyncParsableCommand {
     try await ServingProgram(options: self, listen: address, admin: adminAddress).run()
   }
 
-  private static func address(_ text: String, _ option: String) throws -> Endpoint {
+  static func address(_ text: String, _ option: String) throws -> Endpoint {
     do throws(MendError) {
       let address = try Endpoint(text)
       if case .unix = address {

@@ -31,7 +31,7 @@ struct ServingProgram {
     logger.logLevel = options.logLevel.level
     // From here on a signal drains instead of ending the program half way.
     let terminations = TerminationSignals()
-    let server = try server(directory: directory, socket: socket, logger: logger)
+    let server = try await server(directory: directory, socket: socket, logger: logger)
     let unix = options.unix
     do {
       try await withThrowingTaskGroup(of: Void.self) { group in
@@ -50,7 +50,7 @@ struct ServingProgram {
     }
   }
 
-  private func server(directory: String, socket: String, logger: Logger) throws -> ServedServer {
+  private func server(directory: String, socket: String, logger: Logger) async throws -> ServedServer {
     let store: SQLiteStore
     do throws(StoreError) {
       store = try SQLiteStore(directory: directory, version: Mend.version)
@@ -64,22 +64,13 @@ struct ServingProgram {
         throw ProgramError.usage("--tokens: \(error.message); mend token create makes the file")
       }
     }
-    let executor: LocalExecutor
-    do throws(LocalExecutor.SetupError) {
-      executor = try LocalExecutor(
-        LocalExecutor.Settings(
-          dataDirectory: directory, mendBinary: Machine.programPath, endpoint: "unix:\(socket)", logger: logger))
-    } catch {
-      throw ProgramError(.refused, error.description)
-    }
-    let capacity = Capacity(
-      executor: .local, cpus: options.cpus ?? Double(Machine.cpus),
-      memoryBytes: options.memory?.bytes ?? Machine.memoryBytes, gpus: options.gpus ?? Machine.gpus)
+    let (executor, capacity) = try await executor(directory: directory, socket: socket, logger: logger)
     let runtime = Runtime(
       core: Core(capacity: capacity, generator: SystemRandomNumberGenerator()), store: store, executor: executor,
       clock: SystemClock(), logger: logger)
     var configuration = MendServer.Configuration(listeners: listeners(socket: socket), admin: adminAddress)
     configuration.version = Mend.version
+    configuration.rayDashboardURL = options.ray ?? ""
     return ServedServer(MendServer(configuration: configuration, runtime: runtime, tokens: tokens, logger: logger))
   }
 
@@ -107,7 +98,8 @@ struct ServingProgram {
   private func ready(_ addresses: MendServer.Addresses) {
     let listen = addresses.calls.first.map { "\($0)" } ?? "none"
     let admin = addresses.admin.map { "\($0)" } ?? "none"
-    Standard.output("mend: ready listen=\(listen) admin=\(admin) data=\(options.data) executor=local\n")
+    Standard.output(
+      "mend: ready listen=\(listen) admin=\(admin) data=\(options.data) executor=\(options.executor.rawValue)\n")
   }
 
   private static func sentence(_ error: MendServerError, unix: String?) -> String {

@@ -1,0 +1,79 @@
+import Logging
+import MendClient
+import MendCore
+import MendExecutors
+import MendRuntime
+
+extension ServingProgram {
+  /// What runs attempts, and what it has to give.
+  func executor(
+    directory: String, socket: String, logger: Logger
+  ) async throws -> (any Executor, Capacity) {
+    switch options.executor {
+    case .local, .simulated: try localExecutor(directory: directory, socket: socket, logger: logger)
+    case .ray: try await rayExecutor(directory: directory, logger: logger)
+    }
+  }
+
+  private func localExecutor(
+    directory: String, socket: String, logger: Logger
+  ) throws -> (any Executor, Capacity) {
+    let capacity = Capacity(
+      executor: .local, cpus: options.cpus ?? Double(Machine.cpus),
+      memoryBytes: options.memory?.bytes ?? Machine.memoryBytes, gpus: options.gpus ?? Machine.gpus)
+    do throws(LocalExecutor.SetupError) {
+      let executor = try LocalExecutor(
+        LocalExecutor.Settings(
+          dataDirectory: directory, mendBinary: Machine.programPath, endpoint: "unix:\(socket)", logger: logger))
+      return (executor, capacity)
+    } catch {
+      throw ProgramError(.refused, error.description)
+    }
+  }
+
+  private func rayExecutor(directory: String, logger: Logger) async throws -> (any Executor, Capacity) {
+    let workerToken = Environment["MEND_RAY_WORKER_TOKEN"]
+    guard options.tokens == nil || workerToken != nil else {
+      throw ProgramError.usage(
+        """
+        --tokens is asked of workers on Ray's nodes too: set MEND_RAY_WORKER_TOKEN to one that \
+        'mend token create --role worker' printed
+        """)
+    }
+    let settings = RayExecutor.Settings(
+      url: options.ray ?? "", token: Environment["MEND_RAY_TOKEN"], dataDirectory: directory,
+      workerEndpoint: try workerEndpoint(), workerToken: workerToken, logger: logger)
+    do throws(RayExecutor.SetupError) {
+      let executor = try RayExecutor(settings)
+      return (executor, try await rayCapacity(of: executor))
+    } catch {
+      throw ProgramError(.refused, error.description)
+    }
+  }
+
+  /// As given; what is not given is the cluster's.
+  private func rayCapacity(of executor: RayExecutor) async throws(RayExecutor.SetupError) -> Capacity {
+    if let cpus = options.cpus, let memory = options.memory {
+      return Capacity(executor: .ray, cpus: cpus, memoryBytes: memory.bytes, gpus: options.gpus ?? 0)
+    }
+    var capacity = try await executor.capacity()
+    capacity.cpus = options.cpus ?? capacity.cpus
+    capacity.memoryBytes = options.memory?.bytes ?? capacity.memoryBytes
+    capacity.gpus = options.gpus ?? capacity.gpus
+    return capacity
+  }
+
+  /// It goes into jobs that outlive this server, so it has to hold for the next one as well.
+  private func workerEndpoint() throws -> String {
+    let text = options.workerEndpoint
+    let endpoint = try text.map { try Serve.address($0, "--worker-endpoint") } ?? listen
+    guard case .tcp(let host, let port) = endpoint, port != 0, host != "0.0.0.0", host != "::" else {
+      throw ProgramError.usage(
+        """
+        workers on Ray's nodes cannot find \(text ?? options.listen): give --worker-endpoint HOST:PORT (and --listen a \
+        port of its own), and keep it over restarts
+        """)
+    }
+    return endpoint.description
+  }
+}
