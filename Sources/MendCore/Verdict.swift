@@ -11,8 +11,10 @@ struct EndAccount {
   /// What the executor said where there is no exit record, and of what cause it takes it to be.
   var executorCause: FailureCause?
   var executorMessage = ""
-  /// Where it ran: locally the wait status is the kernel's and the receipt the supervisor's, elsewhere both are told.
+  /// Where it ran: under a supervisor the wait status is the kernel's and the receipt the supervisor's own, on a cluster
+  /// both are told.
   var executor = ExecutorKind.local
+  var isSupervised: Bool { executor != .ray }
 }
 
 extension EndAccount {
@@ -23,8 +25,7 @@ extension EndAccount {
     if let receipt {
       evidence.append(
         Evidence(
-          "\(receipt.processes) processes ended: \(receipt.how)", by: executor == .local ? .supervisor : .executor,
-          at: now,
+          "\(receipt.processes) processes ended: \(receipt.how)", by: isSupervised ? .supervisor : .executor, at: now,
           values: ["processes": String(receipt.processes)]))
     }
     return AttemptEnd(verdict: verdict, at: now, exit: exit, receipt: receipt, evidence: evidence)
@@ -33,7 +34,7 @@ extension EndAccount {
   private func verdict(at now: Instant, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
     if let exit {
       var seen = Self.evidence(of: exit)
-      if executor != .local { seen.observer = .executor }
+      if !isSupervised { seen.observer = .executor }
       evidence.append(seen)
     }
     switch ending {
