@@ -218,6 +218,22 @@ class Running(ContractCase):
         progress = self.adds_up(batch)
         self.assertEqual(progress["pending"], 3)
 
+    def test_a_cancelled_job_leaves_its_documents_pending_and_the_figures_say_so(self):
+        batch = self.submit_spec({"documents": documents(self.files(4)), "tiers": [{"extractors": [
+            {"extractor_name": "a", "document_command": f"case $MEND_DOCUMENT_ID in *0) ;; *) {self.hold};; esac"},
+            {"extractor_name": "b", "document_command": "true"}]}]})
+        wait_for(lambda: [j["completed_documents"] for j in self.diagnose(batch)["tiers"][0]["jobs"]] == [1, 4], "one and all")
+        self.ok("cancel", batch, "--job", "t0-j0", "--grace", "0")
+        diagnosis = self.final(batch)
+        progress = self.adds_up(batch)
+        self.assertEqual((diagnosis["status"], progress["completed"], progress["pending"]), ("completed", 1, 3))
+        self.assertEqual((progress["percentage"], diagnosis["overall_progress"]), (25, 25))
+        self.assertEqual(diagnosis["next_actions"], [f"mend retry {batch} --tier 0"])
+        self.gate.touch()
+        self.ok(*diagnosis["next_actions"][0].split()[1:])
+        self.assertEqual(self.final(batch)["overall_progress"], 100)
+        self.assertEqual(self.adds_up(batch)["completed"], 4)
+
     def test_watch_is_resumed_without_gap_or_repeat_and_ends_with_the_terminal_message(self):
         batch = self.ok("submit", "--tier", "a=sleep 0.05", "--tier", "b=true", *self.files(8))
         messages = [json.loads(line) for line in self.ok("watch", batch, "-o", "jsonl").splitlines()]

@@ -35,6 +35,11 @@ extension DiagnosisContext {
     case .completed, .failed, .cancelled:
       let actions = commands(findings) + outside(findings)
       if !actions.isEmpty { return Array(actions.prefix(Self.adviceLimit)) }
+      if batch.status == .completed,
+        let cut = batch.tiers.first(where: { $0.jobs.contains { $0.status == .cancelled } })
+      {
+        return ["mend retry \(id) --tier \(cut.number)"]
+      }
       // What was cancelled before it was submitted has nothing that Retry would take.
       if batch.status == .completed || batch.submittedAt == nil { return ["nothing to do"] }
       return ["mend retry \(id) --tier \(batch.currentTier)"]

@@ -24,11 +24,11 @@ extension Batch {
     }
   }
 
-  /// 0-100: the mean over the tiers; 100 only at COMPLETED (domain.md, "The nouns").
+  /// 0-100: the mean over the tiers; 100 only at COMPLETED (domain.md, "The nouns"), and less even there where a job was
+  /// cancelled.
   public var overallProgress: Double {
-    if status == .completed { return 100 }
     guard !tiers.isEmpty else { return 0 }
-    return min(99.9, tiers.reduce(0) { $0 + $1.percentage } / Double(tiers.count))
+    return min(status == .completed ? 100 : 99.9, tiers.reduce(0) { $0 + $1.percentage } / Double(tiers.count))
   }
 
   /// The tier that is being processed, from 0; the last one once all are done.

@@ -51,7 +51,7 @@ extension BatchesServer {
     let counts = batch.progress()
     if fields.contains(.batchName) { response.batchName = batch.specification.batchName }
     if fields.contains(.status) { response.status = MendAPI.BatchStatus(batch.status) }
-    if fields.contains(.progress) { response.progress = Progress(counts, of: batch) }
+    if fields.contains(.progress) { response.progress = Progress(counts) }
     if fields.contains(.timing) { response.timing = Timing(batch, at: now, completed: counts.completed) }
     if fields.contains(.errorSummary), includeErrors, batch.hasFailures {
       response.errorSummary = batch.diagnosis(at: now, capacity: runtime.capacity, limits: runtime.limits).errorSummary

@@ -110,7 +110,7 @@ struct WatchState: Hashable, Sendable {
     message.terminal = batch.status.isFinal
     message.status = MendAPI.BatchStatus(batch.status)
     message.overallProgress = batch.overallProgress
-    message.progress = Progress(batch.progress(), of: batch)
+    message.progress = Progress(batch.progress())
     message.currentTier = Int32(clamping: batch.currentTier)
     message.totalTiers = Int32(clamping: batch.tiers.count)
     message.health = MendAPI.Health(verdict.health)

@@ -3,19 +3,16 @@ import MendCore
 import MendRuntime
 
 extension Progress {
-  init(_ counts: ProgressCounts, of batch: Batch) {
+  init(_ counts: ProgressCounts) {
     self.init()
     completed = Int64(counts.completed)
     failed = Int64(counts.failed)
     pending = Int64(counts.pending)
     processing = Int64(counts.processing)
     total = Int64(counts.total)
+    // Not 100 because it is over: a cancelled job's documents stay pending in a batch that is COMPLETED.
     percentage =
-      if batch.status == .completed {
-        100
-      } else {
-        counts.total == 0 ? 0 : 100 * Double(counts.completed + counts.failed) / Double(counts.total)
-      }
+      counts.total == 0 ? 0 : 100 * Double(counts.completed + counts.failed) / Double(counts.total)
   }
 }
 
