@@ -76,6 +76,8 @@ public final class MendServer: Sendable {
     ).install(in: &router)
     router.register(WorkerServer(runtime: runtime, gate: gate, logger: logger))
     router.register(HealthServer(drain: drain, services: [Batches.descriptor, Worker.descriptor]))
+    let services = [Batches.descriptor, Worker.descriptor, GRPCHealth.descriptor, GRPCServerReflection.descriptor]
+    router.register(ReflectionServer(services: services, schema: Schema.files))
     self.router = router
     metrics = CallMetrics(router.methods)
   }

@@ -1,9 +1,11 @@
 """The contract of the calls: tokens and TLS, idempotency keys and refusals, as a stock client meets them."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
 import unittest
+from pathlib import Path
 
 from test_contract import ContractCase, run
 
@@ -123,6 +125,49 @@ class StockCalls(ContractCase):
             if others is not None:
                 self.refused(code.ABORTED, call, request(batch_id="keyed", idempotency_key=key, **others))
         self.assertEqual(self.stub.GetBatch(pb.GetBatchRequest(batch_id="keyed")).progress.total, 3)
+
+    def test_reflection_tells_a_tool_that_has_no_schema_what_can_be_called(self):
+        from google.protobuf import descriptor_pb2, descriptor_pool
+        # By its file: the package grpc is grpcio's.
+        path = Path(stock._stubs) / "grpc" / "reflection" / "v1" / "reflection_pb2.py"
+        specification = importlib.util.spec_from_file_location("reflection_pb2", path)
+        reflection = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(reflection)
+        call = self.channel.stream_stream(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection.ServerReflectionResponse.FromString)
+        asked = [dict(list_services=""), dict(file_containing_symbol="mend.v1.Batches.Diagnose"),
+                 dict(file_by_filename="mend/v1/worker.proto"), dict(file_by_filename="mend/v1/journal.proto"),
+                 dict(file_containing_symbol="mend.v1.HEALTH_STUCK"), dict(file_containing_symbol="mend.v1.Nothing"),
+                 dict(all_extension_numbers_of_type="mend.v1.Progress"), {}]
+        answers = list(call(iter([reflection.ServerReflectionRequest(**a) for a in asked])))
+        services = [s.name for s in answers[0].list_services_response.service]
+        self.assertEqual(services, ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "mend.v1.Batches",
+                                    "mend.v1.Worker"])
+        files = {}
+        for answer in (answers[1], answers[2]):
+            for data in answer.file_descriptor_response.file_descriptor_proto:
+                file = descriptor_pb2.FileDescriptorProto.FromString(data)
+                files[file.name] = file
+        pool = descriptor_pool.DescriptorPool()
+
+        def add(name):
+            if name in files:
+                file = files.pop(name)
+                for needed in file.dependency:
+                    add(needed)
+                pool.Add(file)
+
+        for name in list(files):
+            add(name)
+        methods = pool.FindServiceByName("mend.v1.Batches").methods_by_name
+        self.assertEqual(methods["Diagnose"].output_type.fields_by_name["tiers"].message_type.full_name,
+                         "mend.v1.TierDiagnostic")
+        pool.FindServiceByName("mend.v1.Worker")
+        self.assertEqual(answers[3].error_response.error_code, 5, "what the server keeps for itself is not shown")
+        self.assertTrue(answers[4].file_descriptor_response.file_descriptor_proto)
+        self.assertEqual([a.error_response.error_code for a in answers[5:]], [5, 0, 3])
 
     def test_refusals_name_the_field_its_rule_or_what_to_do_first(self):
         pb, code = self.pb, stock.grpc.StatusCode
