@@ -49,6 +49,21 @@ struct ViewsDiagnosisTests {
     #expect(diagnosis.errorSummary.map(\.errorType) == ["oom"])
   }
 
+  @Test("A document's command that was killed by nobody known may have been out of memory")
+  func killedCommand() throws {
+    var patient = Patient(documents: 1)
+    patient.submit()
+    patient.run(first)
+    patient.claim(first, 0)
+    let error = DocumentError(
+      code: "signal", message: "ended by signal 9", details: ["signal": "9"], attempt: 1, at: patient.now)
+    patient.tell(
+      .documentsFailed(first, number: 1, [Fact.FailedDocument(position: 0, error: error)]), by: "worker")
+    let finding = try #require(patient.diagnosis.findings.first { $0.cause == "signal" })
+    #expect(finding.confidence == .medium)
+    #expect(finding.evidence.contains { $0.observed.contains("perhaps the kernel, out of memory") })
+  }
+
   @Test(
     "The memory of a remedy follows peak, limit and capacity",
     arguments: [

@@ -31,6 +31,18 @@ struct EndingTests {
     return processes
   }
 
+  @Test func `a supervisor that others tell to end calls it a preemption`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("sleep 100")) { [] }
+      let handle = try await observations.taken(key)
+      try await observations.started(key)
+      kill(pid_t(handle.pid), SIGTERM)
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.finding?.cause == .preemption)
+    }
+  }
+
   @Test func `a tree that ends at SIGTERM is not killed`() async throws {
     let key = makeKey()
     try await withExecutor(in: data) { executor, observations in

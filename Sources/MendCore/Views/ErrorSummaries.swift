@@ -21,7 +21,8 @@ extension DiagnosisContext {
   static func resolution(for code: String) -> String {
     switch code {
     case "exit_code": "Read the message, the command's last line on stderr; correct the command or the file, and retry"
-    case "signal": "The command was killed or crashed; run it on the file by hand, correct it, and retry"
+    case "signal":
+      "The command was killed or crashed; see that it had memory enough, run it on the file by hand, correct it, and retry"
     case "oom": "Retry with more memory, or split the file"
     case "entrypoint_not_found": "Install the command where attempts run, or correct its name and PATH, and retry"
     case "bad_input": "Correct the file, and retry"

@@ -221,14 +221,25 @@ extension DiagnosisContext {
           values: values)
       )
     }
+    // Nobody saw who sent it; the kernel does when the machine has no memory left.
+    let wasKilled = example.map { Self.saysKilled($0.1) } ?? false
+    if wasKilled, let example {
+      evidence.append(
+        Evidence("SIGKILL from outside: perhaps the kernel, out of memory", by: .scheduler, at: example.1.at))
+    }
     return Finding(
-      category: cause.category, cause: cause.rawValue, confidence: .high, message: sentence(message),
-      evidence: evidence,
+      category: cause.category, cause: cause.rawValue, confidence: wasKilled ? .medium : .high,
+      message: sentence(message), evidence: evidence,
       remedy: job.status.isFinal
         ? Remedy(
           "\(Self.resolution(for: code.code)) (tier \(job.id.tier))",
           .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed)) : nil,
       tier: job.id.tier, job: job.id, attempt: code.attempt, documents: code.first.positions)
+  }
+
+  /// 137 is a shell's word for it.
+  private static func saysKilled(_ error: DocumentError) -> Bool {
+    error.details["signal"] == "9" || error.details["exit_code"] == "137"
   }
 
   /// A document error's code as a cause: its own where it is one, bad_input for the usual words about files.

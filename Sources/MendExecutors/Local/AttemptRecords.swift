@@ -43,6 +43,8 @@ struct ExitFile: Codable, Hashable, Sendable {
   var lastStderrLine: String
   var cpuSeconds: Double
   var receipt: Receipt
+  /// SIGTERM came to the supervisor. The server asks in this way, and knows when it did; others do too.
+  var wasAskedToEnd: Bool?
 
   struct Termination: Codable, Hashable, Sendable {
     var kind: Kind
@@ -67,6 +69,7 @@ struct ExitFile: Codable, Hashable, Sendable {
     case lastStderrLine = "last_stderr_line"
     case cpuSeconds = "cpu_seconds"
     case receipt
+    case wasAskedToEnd = "was_asked_to_end"
   }
 }
 
@@ -83,7 +86,14 @@ extension ExitFile {
     ExitRecord(
       termination: termination.value, at: Instant(milliseconds: atMilliseconds), peakMemoryBytes: peakMemoryBytes,
       memoryLimitBytes: memoryLimitBytes, memoryLimitExceeded: memoryLimitExceeded, lastStderrLine: lastStderrLine,
-      cpuSeconds: cpuSeconds)
+      cpuSeconds: cpuSeconds,
+      // Counts only where the server had not asked for the end itself.
+      finding: wasAskedToEnd == true
+        ? ExitRecord.Finding(
+          cause: .preemption, confidence: .medium,
+          text: "its supervisor was told to end (SIGTERM), and not by the server: by hand, or as the machine shuts down"
+        )
+        : nil)
   }
 }
 

@@ -193,7 +193,14 @@ struct SupervisorLoop: ~Copyable {
       memoryLimitBytes: launch.memoryLimitBytes, memoryLimitExceeded: limitPassedAt != nil,
       memoryLimitExceededAtMilliseconds: limitPassedAt, lastStderrLine: error.tail.line,
       cpuSeconds: OwnChildren.cpuSeconds,
-      receipt: ExitFile.Receipt(processes: signalled.count, how: how))
+      receipt: ExitFile.Receipt(processes: signalled.count, how: how), wasAskedToEnd: wasAskedToEnd ? true : nil)
+  }
+
+  private var wasAskedToEnd: Bool {
+    switch phase {
+    case .terminating(.requested, _, _), .killing(.requested, _): true
+    case .running, .terminating, .killing: false
+    }
   }
 
   private var how: String {
