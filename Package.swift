@@ -58,7 +58,9 @@ let package = Package(
     .target(name: "MendRuntime", dependencies: ["MendCore", log], swiftSettings: swiftSettings),
     .target(
       name: "MendStore",
-      dependencies: ["MendCore", "MendRuntime", "MendAPI", "MendProtobuf", .product(name: "GRDB", package: "GRDB.swift")],
+      dependencies: [
+        "MendCore", "MendRuntime", "MendAPI", "MendProtobuf", .product(name: "GRDB", package: "GRDB.swift"),
+      ],
       swiftSettings: swiftSettings),
     .target(name: "CProcess", swiftSettings: swiftSettings),
     .target(
@@ -85,7 +87,10 @@ let package = Package(
       swiftSettings: swiftSettings),
     .executableTarget(
       name: "mend-bench",
-      dependencies: ["MendClient", "MendAPI", "MendProtobuf", "MendRPC", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "MendClient", "MendAPI", "MendProtobuf", "MendRPC",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       path: "tools/bench", swiftSettings: swiftSettings),
 
     // Tests mirror Sources; the end-to-end ones are Python, under Tests/EndToEnd.

@@ -240,7 +240,7 @@ extension HTTP2Session {
       state.value.resetByUs.insert(header.stream_id)
       let stream = state.value.streams.open(header.stream_id)
       let code = unsafe HTTP2ErrorCode(rawValue: frame.pointee.rst_stream.error_code)
-      // A reset that nobody here asked for: the peer broke a rule on this 
+      // A reset that nobody here asked for: the peer broke a rule on this
       if stream?.value.resetByUs != true, code != .noError { state.value.counters.faultsReceived += 1 }
       stream?.value.resetByUs = true
     default:

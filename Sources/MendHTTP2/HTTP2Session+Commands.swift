@@ -3,7 +3,7 @@ internal import CNghttp2
 extension HTTP2Session {
   // MARK: Reading a stream
 
-  /// Swaps a stream's header list with `block`, which should be empty: its memory is used for the next 
+  /// Swaps a stream's header list with `block`, which should be empty: its memory is used for the next
   package func exchangeHeaders(of handle: StreamHandle, with block: inout HeaderBlock) {
     guard let stream = state.value.streams.held(handle) else { return }
     swap(&stream.value.headers, &block)
@@ -166,7 +166,7 @@ extension HTTP2Session {
     state.value.streams.held(handle)?.value.pending ?? 0
   }
 
-  /// Asks for one ``HTTP2Event/drained(_:)`` once `mark` bytes or fewer wait on this 
+  /// Asks for one ``HTTP2Event/drained(_:)`` once `mark` bytes or fewer wait on this
   package func notifyWhenDrained(_ handle: StreamHandle, to mark: Int) {
     state.value.streams.held(handle)?.value.drainMark = mark
   }

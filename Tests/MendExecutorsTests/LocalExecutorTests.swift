@@ -108,7 +108,8 @@ struct LocalExecutorTests {
   }
 
   @Test func `an entrypoint sees the base, its own settings and MEND_ variables, nothing else`() async throws {
-    let launch = makeLaunch("env; pwd", environment: ["LANG": "de_DE", "MODE": "fast\nlane", "MEND_BATCH_ID": "forged"])
+    let launch = makeLaunch(
+      "env; pwd", environment: ["LANG": "de_DE", "MODE": "fast\nlane", "MEND_BATCH_ID": "forged"])
     let (_, _, key) = try await outcome(of: launch) {
       $0.environment = ["PATH": "/usr/bin:/bin", "HOME": "/root", "MEND_TOKEN": "secret", "AWS_SECRET": "secret"]
     }

@@ -16,7 +16,8 @@ enum ProcessTable {
   }
 
   /// Changes with every boot; empty where the kernel does not tell.
-  static let bootID: String = FileSystem.read("/proc/sys/kernel/random/boot_id")
+  static let bootID: String =
+    FileSystem.read("/proc/sys/kernel/random/boot_id")
     .map { String(decoding: $0.filter { $0 > 0x20 }, as: UTF8.self) } ?? ""
 
   static let pageBytes = Int64(sysconf(Int32(_SC_PAGESIZE)))
