@@ -132,6 +132,27 @@ final class FakeRay: RayJobs {
     #expect(submission.metadata["mend_attempt"] == "1")
   }
 
+  @Test func `further parts of a runtime environment are handed on, and what is no object fails the launch`()
+    async throws
+  {
+    let (good, bad) = (makeKey(), makeKey())
+    try await withExecutor { executor, observations in
+      executor.launch(
+        good, makeLaunch("true", environment: ["MEND_RAY_RUNTIME_ENV": #"{"pip":["pypdf"],"env_vars":{}}"#])
+      ) {
+        []
+      }
+      guard case .taken(good, _) = try await observations.next() else { return #expect(Bool(false)) }
+      executor.launch(bad, makeLaunch("true", environment: ["MEND_RAY_RUNTIME_ENV": "pypdf"])) { [] }
+      guard case .launchFailed(bad, .environmentSetup, _) = try await observations.next() else {
+        return #expect(Bool(false))
+      }
+    }
+    let submission = try #require(ray.state.withLock { $0.submissions.first })
+    #expect(submission.runtime["pip"] == .list([.text("pypdf")]))
+    #expect(submission.environment["MEND_RAY_RUNTIME_ENV"] == nil)
+  }
+
   @Test func `an answer that is lost repeats nothing`() async throws {
     ray.state.withLock { $0.losesAnswers = true }
     let key = makeKey()

@@ -144,6 +144,8 @@ struct RaySubmission: Hashable, Sendable, Encodable {
   var submissionID: String
   var entrypoint: String
   var environment: [String: String]
+  /// Further parts of the runtime environment: working_dir, pip and so on.
+  var runtime: [String: RayJSON] = [:]
   var metadata: [String: String]
   var cpus: Double
   var gpus: Int
@@ -153,7 +155,9 @@ struct RaySubmission: Hashable, Sendable, Encodable {
     var fields = encoder.container(keyedBy: Field.self)
     try fields.encode(entrypoint, forKey: .entrypoint)
     try fields.encode(submissionID, forKey: .submissionID)
-    try fields.encode(["env_vars": environment], forKey: .runtimeEnvironment)
+    var runtime = runtime
+    runtime["env_vars"] = .object(environment.mapValues { .text($0) })
+    try fields.encode(runtime, forKey: .runtimeEnvironment)
     try fields.encode(metadata, forKey: .metadata)
     if cpus > 0 { try fields.encode(cpus, forKey: .cpus) }
     if gpus > 0 { try fields.encode(gpus, forKey: .gpus) }

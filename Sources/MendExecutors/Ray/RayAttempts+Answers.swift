@@ -148,7 +148,7 @@ extension RayAttempts {
   /// By the attempt's own mark; where only its name is known, by the server's.
   private func isOurs(_ job: RayJob, _ entry: Entry) -> Bool {
     if !entry.fence.isEmpty, let fence = job.metadata[RayMetadata.fence] { return fence == entry.fence }
-    return job.metadata[RayMetadata.installation].map { $0 == installation } ?? true
+    return job.metadata[RayMetadata.installation] == installation
   }
 
   private func lossMessage(_ id: String, _ entry: Entry, _ sight: Sight) -> String {

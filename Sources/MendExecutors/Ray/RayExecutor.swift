@@ -62,6 +62,8 @@ public final class RayExecutor: Executor {
     var attempts: RayAttempts
     /// Answers that were not taken in yet, in the order in which they came.
     var answers: [RayAttempts.Answer] = []
+    /// What is known without asking Ray.
+    var news: [Observation] = []
     var underWay = 0
   }
 
@@ -152,7 +154,11 @@ public final class RayExecutor: Executor {
     _ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]
   ) {
     // A worker on another node has no file of this machine's: it claims its documents.
-    let submission = submission(attempt, launch)
+    guard let submission = submission(attempt, launch) else {
+      let message = "\(Self.runtimeName) in its environment is no JSON object such as {\"pip\": [\"pypdf\"]}"
+      state.withLock { $0.news.append(.launchFailed(attempt, .environmentSetup, message: message)) }
+      return bell.ring()
+    }
     change { $0.launch(attempt, submission, fence: RayMetadata.mark(of: launch.token), at: $1) }
   }
 
@@ -190,7 +196,8 @@ public final class RayExecutor: Executor {
     let now = clock.now
     let wallClock = Instant(milliseconds: FileSystem.wallClockMilliseconds())
     return state.withLock { state in
-      var observations: [Observation] = []
+      var observations = state.news
+      state.news = []
       for answer in state.answers { observations += state.attempts.take(answer, at: now, wallClock: wallClock) }
       state.answers = []
       let (calls, wakeAt) = state.attempts.next(at: now, underWay: state.underWay)
@@ -252,7 +259,16 @@ public final class RayExecutor: Executor {
     }
   }
 
-  private func submission(_ key: AttemptKey, _ launch: Launch) -> RaySubmission {
+  /// A variable of an extractor's environment: a JSON object with further parts of Ray's runtime_env.
+  static let runtimeName = "MEND_RAY_RUNTIME_ENV"
+
+  /// Nil where its runtime environment cannot be read.
+  private func submission(_ key: AttemptKey, _ launch: Launch) -> RaySubmission? {
+    var runtime: [String: RayJSON] = [:]
+    if let text = launch.parameters.environment[Self.runtimeName] {
+      guard let members = RayJSON.object(text) else { return nil }
+      runtime = members
+    }
     let entrypoint =
       switch launch.parameters.work {
       case .entrypoint(let command): command
@@ -261,13 +277,15 @@ public final class RayExecutor: Executor {
     let resources = launch.parameters.resources
     return RaySubmission(
       submissionID: RaySubmissionID.make(key), entrypoint: entrypoint, environment: environment(key, launch),
-      metadata: RayMetadata.make(key, token: launch.token, installation: record.installation), cpus: resources.cpus,
+      runtime: runtime, metadata: RayMetadata.make(key, token: launch.token, installation: record.installation),
+      cpus: resources.cpus,
       gpus: resources.requiresGPU ? 1 : 0, memoryBytes: resources.memoryBytes)
   }
 
   private func environment(_ key: AttemptKey, _ launch: Launch) -> [String: String] {
     var variables = ["RAY_JOB_STOP_WAIT_TIME_S": String(max(0, settings.grace.milliseconds / 1000))]
-    for (name, value) in launch.parameters.environment where !name.isEmpty && !name.contains("=") {
+    for (name, value) in launch.parameters.environment
+    where !name.isEmpty && !name.contains("=") && name != Self.runtimeName {
       variables[name] = value
     }
     variables["MEND_ENDPOINT"] = settings.workerEndpoint

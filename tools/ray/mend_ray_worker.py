@@ -1,0 +1,289 @@
+"""A worker for extractors that run as Ray jobs: claims a job's documents, reports what became of them.
+
+    from mend_ray_worker import Worker
+
+    with Worker() as worker:
+        for document in worker.documents():
+            try:
+                text = extract(document.path)
+            except ValueError as error:
+                worker.failed(document.id, "format_error", str(error))
+            else:
+                worker.done(document.id)
+
+It needs grpcio and protobuf, and the schema: MEND_PROTO names the directory `proto` (compiled at start by grpcio-tools), or
+MEND_DESCRIPTORS a file that `python mend_ray_worker.py --descriptors FILE` made from it, for nodes without grpcio-tools.
+
+Reports are sent in the background and held while the server is away, up to a bound; `done` and `failed` wait when it is
+reached. The attempt ends itself by SIGTERM when the server says that it is no longer the current one.
+"""
+
+import argparse
+import collections
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+# Reports that wait for the server; the worker stops working before it forgets any.
+HELD_REPORTS_MAX = 10_000
+# Documents of one report.
+REPORT_DOCUMENTS_MAX = 1_000
+CALL_SECONDS = 20
+BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX = 0.2, 10.0
+
+Document = collections.namedtuple("Document", "id uri path media_type size_bytes")
+
+
+class Fenced(Exception):
+    """This attempt is no longer the current one: whatever it does now is not wanted."""
+
+
+class Refused(Exception):
+    """The server refuses a call for a reason that does not pass."""
+
+
+def compile_schema(directory, target):
+    """Writes the descriptors of the Worker service and all that it imports."""
+    from grpc_tools import protoc
+
+    arguments = ["protoc", f"-I{directory}", "--include_imports", f"--descriptor_set_out={target}", "mend/v1/worker.proto"]
+    if protoc.main(arguments) != 0:
+        raise SystemExit(f"mend_ray_worker: the schema in {directory} could not be compiled")
+
+
+class Calls:
+    """The Worker service: one call a method, typed by the schema."""
+
+    def __init__(self, channel, metadata):
+        pool = descriptor_pool.DescriptorPool()
+        files = descriptor_pb2.FileDescriptorSet()
+        files.ParseFromString(self._descriptors())
+        for file in files.file:
+            pool.Add(file)
+        self._methods = {}
+        for method in pool.FindServiceByName("mend.v1.Worker").methods:
+            request = message_factory.GetMessageClass(method.input_type)
+            response = message_factory.GetMessageClass(method.output_type)
+            stub = channel.unary_unary(
+                f"/mend.v1.Worker/{method.name}", request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=response.FromString)
+            self._methods[method.name] = (stub, request)
+        self._metadata = metadata
+
+    @staticmethod
+    def _descriptors():
+        path = os.environ.get("MEND_DESCRIPTORS")
+        if path:
+            with open(path, "rb") as file:
+                return file.read()
+        default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "proto")
+        with tempfile.TemporaryDirectory() as directory:
+            target = os.path.join(directory, "worker.descriptors")
+            compile_schema(os.environ.get("MEND_PROTO", default), target)
+            with open(target, "rb") as file:
+                return file.read()
+
+    def request(self, method, **fields):
+        return self._methods[method][1](**fields)
+
+    def once(self, method, request):
+        """One call. Raises Fenced, Refused, or grpc.RpcError for what passes."""
+        try:
+            return self._methods[method][0](request, timeout=CALL_SECONDS, metadata=self._metadata)
+        except grpc.RpcError as error:
+            code, details = error.code(), error.details()
+            if code == grpc.StatusCode.ABORTED:
+                raise Fenced(details) from None
+            if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED,
+                        grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED):
+                raise
+            raise Refused(f"{method}: {code.name}: {details}") from None
+
+
+class Worker:
+    """One attempt's connection to its server.
+
+    `claim` documents are asked for at a time; `patience_seconds` is how long an absent server is waited for.
+    """
+
+    def __init__(self, claim=8, patience_seconds=1800):
+        self._token = _required("MEND_ATTEMPT_TOKEN")
+        self._claim, self._patience = claim, patience_seconds
+        self._lock = threading.Condition()
+        self._results = collections.deque()
+        self._stage = ""
+        self._sending = False
+        self._stopping = False
+        self._closed = False
+        self._fault = None
+        self._channel = self._connect(_required("MEND_ENDPOINT"))
+        metadata = [("authorization", f"Bearer {os.environ['MEND_TOKEN']}")] if os.environ.get("MEND_TOKEN") else []
+        self._calls = Calls(self._channel, metadata)
+        self.assignment = self._patiently("StartAttempt")
+        self._reporter = threading.Thread(target=self._report_all, name="mend-reports", daemon=True)
+        self._reporter.start()
+
+    @staticmethod
+    def _connect(endpoint):
+        # A server that comes back is to be found soon.
+        options = [("grpc.max_reconnect_backoff_ms", 2_000), ("grpc.enable_http_proxy", 0)]
+        authority = os.environ.get("MEND_TLS_CA")
+        if not authority:
+            return grpc.insecure_channel(endpoint, options)
+        roots = None
+        if authority != "system":
+            with open(authority, "rb") as file:
+                roots = file.read()
+        return grpc.secure_channel(endpoint, grpc.ssl_channel_credentials(roots), options)
+
+    # -- what an extractor uses
+
+    def documents(self):
+        """The job's documents, until none is left for this attempt or it is to end. Report on each that you were given."""
+        while True:
+            self._check()
+            if self._stopping:
+                return
+            answer = self._patiently("ClaimDocuments", max_documents=self._claim)
+            for place, document in enumerate(answer.documents):
+                if self._stopping:
+                    self._hold("released", [left.document_id for left in answer.documents[place:]])
+                    return
+                yield Document(document.document_id, document.uri, _path(document.uri), document.media_type,
+                               document.size_bytes)
+                self._check()
+            if answer.finished:
+                return
+            if not answer.documents:
+                self._flush()
+                with self._lock:
+                    self._lock.wait(max(0.05, answer.retry_after_seconds))
+
+    def done(self, document_id):
+        self._hold("completed", [document_id])
+
+    def failed(self, document_id, code, message, details=None):
+        """`code` is a word of the extractor's own, such as format_error."""
+        failure = {"document_id": document_id, "code": code, "message": str(message)[:4000], "details": details or {}}
+        self._hold("failed", [failure])
+
+    def stage(self, name):
+        """Enters a stage; the one before it ends."""
+        with self._lock:
+            self._stage = name
+            self._lock.notify_all()
+
+    def close(self):
+        """Sends what is held; returns when the server has it."""
+        self._flush()
+        with self._lock:
+            self._closed = True
+            self._lock.notify_all()
+        self._reporter.join()
+        self._channel.close()
+        self._check()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.close()
+
+    # -- reports
+
+    def _hold(self, kind, entries):
+        with self._lock:
+            while len(self._results) >= HELD_REPORTS_MAX and not self._fault:
+                self._lock.wait(1)
+            self._results.extend((kind, entry) for entry in entries)
+            self._lock.notify_all()
+        self._check()
+
+    def _flush(self):
+        with self._lock:
+            while (self._results or self._sending) and not self._fault:
+                self._lock.wait(1)
+        self._check()
+
+    def _check(self):
+        if self._fault:
+            raise self._fault
+
+    def _report_all(self):
+        beat = max(0.1, self.assignment.heartbeat_seconds)
+        while True:
+            with self._lock:
+                if not self._results and not self._stage and not self._closed:
+                    self._lock.wait(beat)
+                if self._closed and not self._results:
+                    return
+                batch = [self._results.popleft() for _ in range(min(len(self._results), REPORT_DOCUMENTS_MAX))]
+                stage, self._stage = self._stage, ""
+                self._sending = True
+            fault = None
+            try:
+                fields = {"stage": stage, "completed": [], "failed": [], "released": []}
+                for kind, entry in batch:
+                    fields[kind].append(entry)
+                answer = self._patiently("Report", **fields)
+                if answer.stop:
+                    self._stopping = True
+            except (Fenced, Refused, grpc.RpcError) as error:
+                fault = error
+            with self._lock:
+                self._sending = False
+                self._fault = self._fault or fault
+                self._lock.notify_all()
+            if isinstance(fault, Fenced):
+                print(f"mend_ray_worker: this attempt is no longer the current one: {fault}", file=sys.stderr, flush=True)
+                os.kill(os.getpid(), signal.SIGTERM)
+            if fault:
+                return
+
+    def _patiently(self, method, **fields):
+        """Repeats a call while the server is away. All calls of the service may be repeated."""
+        request = self._calls.request(method, attempt_token=self._token, **fields)
+        deadline = time.monotonic() + self._patience
+        backoff = BACKOFF_SECONDS_FIRST
+        while True:
+            try:
+                return self._calls.once(method, request)
+            except grpc.RpcError:
+                if time.monotonic() > deadline:
+                    raise
+            # The lock is not held: results go on being taken in.
+            time.sleep(backoff * random.uniform(0.5, 1.0))
+            backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+
+
+def _required(name):
+    value = os.environ.get(name)
+    if not value:
+        raise SystemExit(f"mend_ray_worker: {name} is missing: this runs inside of an attempt that `mend serve` has started")
+    return value
+
+
+def _path(uri):
+    """Of a file on this node; empty for any other uri."""
+    if uri.startswith("/"):
+        return uri
+    parts = urllib.parse.urlsplit(uri)
+    return urllib.parse.unquote(parts.path) if parts.scheme == "file" and parts.netloc in ("", "localhost") else ""
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description="Compiles the schema for nodes that have no grpcio-tools.")
+    arguments.add_argument("--descriptors", required=True, metavar="FILE")
+    arguments.add_argument("--proto", metavar="DIRECTORY")
+    options = arguments.parse_args()
+    here = os.path.dirname(os.path.abspath(__file__))
+    compile_schema(options.proto or os.environ.get("MEND_PROTO", os.path.join(here, "..", "..", "proto")), options.descriptors)
