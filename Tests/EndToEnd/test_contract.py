@@ -211,7 +211,7 @@ class Answers(ContractCase):
         held = batch()
         self.processing(held)
         asking = [["status", held], ["diagnose", held], ["list"], ["pause", held], ["resume", held],
-                  ["heal", held, "--action", "detect-stuck", "--dry-run"], ["heal", held, "--action", "kill-duplicates"],
+                  ["heal", held, "--action", "detect-stuck", "--dry-run"], ["heal", held, "--action", "kill_duplicates"],
                   ["heal", held, "--action", "reclaim-orphans"], ["heal", held, "--action", "auto", "--tier", "0"],
                   ["cancel", held, "--grace", "0"], ["watch", held], ["cancel", held, "--tier", "0"],
                   ["cancel", held, "--job", "t0-j0"]]

@@ -38,6 +38,9 @@ struct Heal: AsyncParsableCommand {
     case reclaimOrphans = "reclaim-orphans"
     case auto
 
+    /// `detect_stuck`, too: the calls spell it so.
+    init?(argument: String) { self.init(rawValue: argument.replacing("_", with: "-")) }
+
     var wire: HealAction {
       switch self {
       case .detectStuck: .detectStuck

@@ -83,13 +83,14 @@ enum StatusReport {
   static func text(_ answer: GetBatchResponse) -> String {
     var lines: [String] = []
     let name = answer.batchName.isEmpty ? "" : " (\(answer.batchName))"
-    var headline = "\(answer.batchID)\(name)  \(Wording.name(answer.status).uppercased())"
+    var headline = answer.batchID + name
+    if answer.status != .unspecified { headline += "  " + Wording.name(answer.status).uppercased() }
     if answer.health != .unspecified, answer.health != .ok { headline += "  health \(Wording.name(answer.health))" }
     lines.append(headline)
     if let progress = answer.progress {
       lines.append("  \(Wording.bar(progress.percentage, width: 24)) \(Wording.percentage(progress.percentage))")
       lines.append(
-        "  \(progress.total) documents: \(progress.completed) completed, \(progress.failed) failed, "
+        "  \(Wording.count(progress.total, "document")): \(progress.completed) completed, \(progress.failed) failed, "
           + "\(progress.pending) pending, \(progress.processing) in process")
     }
     if let timing = answer.timing { lines += Self.timing(timing).map { "  " + $0 } }
