@@ -95,6 +95,7 @@ extension Refusal {
     case .precondition(let what, let todo): "\(what); \(todo)"
     case .aborted(let what, let todo): "\(what); \(todo)"
     case .exhausted(let limit, let what, _): "\(limit): \(what)"
+    case .unavailable(let what): what
     case .unknownToken: "the attempt token is of no attempt"
     }
   }

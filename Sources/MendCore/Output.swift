@@ -127,6 +127,9 @@ public enum Refusal: Error, Hashable, Sendable {
   case aborted(String, todo: String)
   /// RESOURCE_EXHAUSTED: a limit, by its name, and when to come back (nil: not by waiting).
   case exhausted(limit: String, String, retryAfter: Duration?)
+  /// UNAVAILABLE: the server is going away. Whether it was carried out is unknown; the next server says so when asked
+  /// again.
+  case unavailable(String)
   /// UNAUTHENTICATED: the attempt token is of no attempt.
   case unknownToken
 }

@@ -44,9 +44,10 @@ final class Mailbox: Sendable {
 
   init(settings: RuntimeSettings) { self.settings = settings }
 
-  static let stopping = Refusal.aborted(
-    "the server is stopping; whether this was carried out is unknown",
-    todo: "repeat it with the same idempotency_key when the server is back")
+  /// Not ABORTED: a worker that is told so takes itself for fenced.
+  static let stopping = Refusal.unavailable(
+    "the server is stopping; whether this was carried out is unknown; repeat it with the same idempotency_key when the "
+      + "server is back")
 
   // MARK: - Senders
 

@@ -73,9 +73,9 @@ extension Runtime {
       } catch {
         logger.critical("the store failed; the server stops", metadata: ["error": "\(error)"])
         mailbox.end(
-          .aborted(
-            "the journal failed; whether this was carried out is unknown",
-            todo: "repeat it with the same idempotency_key when the server is back"))
+          .unavailable(
+            "the journal failed; whether this was carried out is unknown; repeat it with the same idempotency_key when "
+              + "the server is back"))
         return .failure(.store(error))
       }
     }

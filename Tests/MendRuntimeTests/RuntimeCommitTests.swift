@@ -76,7 +76,7 @@ struct RuntimeCommitTests {
       _ = await harness.create("b")
       harness.store.fail(commit: 1)
       let reply = await harness.send(.submitBatch(batchID: "b"))
-      guard case .failure(.aborted(let message, _)) = reply else {
+      guard case .failure(.unavailable(let message)) = reply else {
         Issue.record("\(reply)")
         return
       }
@@ -84,7 +84,7 @@ struct RuntimeCommitTests {
       #expect(harness.runtime.view(of: harness.key("b"))?.batch.status == .created)
       #expect(harness.executor.launched.isEmpty)
       // And whoever comes later is refused at once.
-      guard case .failure(.aborted) = await harness.create("c") else {
+      guard case .failure(.unavailable) = await harness.create("c") else {
         Issue.record("a call was taken after the end")
         return
       }
@@ -98,7 +98,7 @@ struct RuntimeCommitTests {
     defer { harness.remove() }
     harness.store.failRecovery()
     let outcome = try await harness.run { harness in
-      guard case .failure(.aborted) = await harness.create("b") else {
+      guard case .failure(.unavailable) = await harness.create("b") else {
         Issue.record("a call was taken")
         return
       }

@@ -137,7 +137,7 @@ struct RuntimeLimitTests {
         try await eventually("they wait") { harness.runtime.statistics.mailboxDepth == 5 }
         group.cancelAll()
         try await eventually("it takes no more") {
-          if case .failure(.aborted) = await harness.create("late") { true } else { false }
+          if case .failure(.unavailable) = await harness.create("late") { true } else { false }
         }
         harness.store.release()
         for try await reply in calls {
@@ -170,10 +170,10 @@ struct RuntimeLimitTests {
       try await group.waitForAll()
       return await cancel
     }
-    guard case .failure(.aborted(_, let todo)) = cancel else {
+    guard case .failure(.unavailable(let message)) = cancel else {
       Issue.record("\(cancel)")
       return
     }
-    #expect(todo.contains("same idempotency_key"))
+    #expect(message.contains("same idempotency_key"))
   }
 }

@@ -19,7 +19,7 @@ struct ErrorMappingTests {
       (.precondition("tier 0 is running", todo: "cancel it first"), 9, "PRECONDITION_FAILED"),
       (.aborted("the batch moved on", todo: "plan anew"), 10, "ABORTED"),
       (.exhausted(limit: "mailbox", "4,096 calls wait", retryAfter: .milliseconds(1500)), 8, "LIMIT_EXCEEDED"),
-      (.unknownToken, 16, "UNKNOWN_ATTEMPT_TOKEN"),
+      (.unavailable("the server is stopping"), 14, "SHUTTING_DOWN"), (.unknownToken, 16, "UNKNOWN_ATTEMPT_TOKEN"),
     ])
   func codes(refusal: Refusal, code: Int, reason: String) throws {
     let facts = try ErrorFacts(call.refused(refusal, batchID: "b9"))

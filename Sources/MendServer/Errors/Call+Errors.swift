@@ -97,6 +97,8 @@ extension Call {
       let when = retryAfter.map { "try again in \($0.inSeconds) s" } ?? "waiting does not help"
       return error(
         .resourceExhausted, Self.sentence(message, when), reason: .limitExceeded, details, values: ["limit": limit])
+    case .unavailable(let message):
+      return unavailable(message, retryAfter: .seconds(1))
     case .unknownToken:
       return error(
         .unauthenticated,
