@@ -1,0 +1,76 @@
+"""A Ray head in the network namespace that the tests run in; everything of it is known by its directory."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from harness import alive, wait_for
+
+URL = "http://127.0.0.1:8265"
+TOKEN = "tests-of-mend-" + "0" * 32
+# Ray waits 15 minutes for room by default.
+START_TIMEOUT_SECONDS = 15
+
+
+class Head:
+    def __init__(self):
+        self.directory = Path(tempfile.mkdtemp(prefix="mray-"))
+
+    def start(self):
+        environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+        environment.update(
+            RAY_JOB_START_TIMEOUT_SECONDS=str(START_TIMEOUT_SECONDS), RAY_USAGE_STATS_ENABLED="0",
+            RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, RAY_ENABLE_UV_RUN_RUNTIME_ENV="0")
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "ray"), "start", "--head", "--node-ip-address=127.0.0.1",
+             "--dashboard-host=127.0.0.1", "--include-dashboard=true", "--disable-usage-stats", "--num-cpus=2",
+             "--object-store-memory=100000000", f"--temp-dir={self.directory}"],
+            env=environment, capture_output=True, text=True, timeout=180)
+        if done.returncode != 0:
+            raise AssertionError(f"ray start: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        wait_for(lambda: self.ask("/api/version"), "Ray's Jobs API", 120, 0.2)
+        wait_for(lambda: self.ask("/api/jobs/") is not None, "Ray's job list", 120, 0.2)
+
+    def ask(self, path):
+        """An answer as JSON, or None."""
+        request = urllib.request.Request(URL + path, headers={"Authorization": f"Bearer {TOKEN}"})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=5) as answer:
+                return json.load(answer)
+        except (OSError, urllib.error.URLError, ValueError):
+            return None
+
+    def kill(self):
+        """kill -9 of all of it, as when its machine goes down."""
+        wait_for(lambda: not self._kill_once(), "the end of Ray's processes", 30)
+
+    def _kill_once(self):
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                seen = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            # Its own processes name its directory, jobs of it their cluster.
+            if (str(self.directory).encode() in seen or b"RAY_JOB_ID" in seen or b"ray::" in seen) and alive(int(entry.name)):
+                found.append(int(entry.name))
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return found
+
+    def remove(self):
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
