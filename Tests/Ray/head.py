@@ -38,9 +38,16 @@ class Head:
         wait_for(lambda: self.ask("/api/version"), "Ray's Jobs API", 120, 0.2)
         wait_for(lambda: self.ask("/api/jobs/") is not None, "Ray's job list", 120, 0.2)
 
-    def ask(self, path):
+    def submit(self, **job):
+        return self.ask("/api/jobs/", json.dumps(job).encode())
+
+    def stop(self, name):
+        return self.ask(f"/api/jobs/{name}/stop", b"")
+
+    def ask(self, path, body=None):
         """An answer as JSON, or None."""
-        request = urllib.request.Request(URL + path, headers={"Authorization": f"Bearer {TOKEN}"})
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        request = urllib.request.Request(URL + path, data=body, headers=headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=5) as answer:

@@ -125,6 +125,24 @@ class OnRay(EndToEndCase):
         self.assertEqual(processes_with(str(mark)), [])
         self.assertEqual([job["status"] for job in self.jobs_of(batch)], ["STOPPED"])
 
+    def test_a_job_of_ours_that_no_attempt_owns_is_found_and_ended(self):
+        batch, gate = self.waiting_batch()
+        installation = json.loads((self.directory / "data" / "ray.json").read_text())["installation"]
+        stray, foreign = f"mend_default_{batch}_t0-j0_7", f"mend_default_{batch}_t0-j0_8"
+        for name, server in (stray, installation), (foreign, "another"):
+            head.submit(submission_id=name, entrypoint="sleep 600",
+                        metadata={"mend_installation": server, "mend_batch": batch})
+        plan = wait_for(
+            lambda: json.loads(self.ok("heal", batch, "--action", "kill-duplicates", "--dry-run", "-o", "json"))["steps"],
+            "the plan to end it")
+        self.assertEqual(len(plan), 1)
+        self.ok("heal", batch, "--action", "kill-duplicates")
+        wait_for(lambda: head.ask(f"/api/jobs/{stray}")["status"] == "STOPPED", "its end")
+        self.assertEqual(head.ask(f"/api/jobs/{foreign}")["status"], "RUNNING")
+        head.stop(foreign)
+        gate.touch()
+        self.assertEqual(self.final(batch)["status"], "completed")
+
     # -- crashes
 
     def waiting_batch(self, count=12, **extractor):

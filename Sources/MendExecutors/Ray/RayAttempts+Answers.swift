@@ -210,12 +210,12 @@ extension RayAttempts {
         if entry.missing > 0 || entry.hasFailed { continue }
         news += apply(Sight(job: byID[id]), to: id, at: now, wallClock)
       }
-      return news + strays(in: byID)
+      return news + strays(in: byID, at: now)
     }
   }
 
   /// Live jobs of this server that no live attempt is called like, seen in two lists.
-  private mutating func strays(in jobs: [String: RayJob]) -> [Observation] {
+  private mutating func strays(in jobs: [String: RayJob], at now: Moment) -> [Observation] {
     var suspects: Set<String> = []
     var news: [Observation] = []
     for (id, job) in jobs where entries[id] == nil && job.type == "SUBMISSION" && !job.status.isFinal {
@@ -225,6 +225,8 @@ extension RayAttempts {
       suspects.insert(id)
       if lists.suspects.contains(id) { news.append(.duplicate(key, reference: id)) }
     }
+    // The list that confirms comes soon.
+    if !suspects.isSubset(of: lists.suspects) { lists.nextStrays = min(lists.nextStrays, now + settings.confirmation) }
     lists.suspects = suspects
     return news
   }
