@@ -153,7 +153,7 @@ extension Core {
   func requireSchedulable(_ resources: Resources, _ subject: String) throws(Refusal) {
     guard let why = capacity.whyNeverSchedulable(resources) else { return }
     throw .precondition(
-      "never_schedulable: \(subject) \(why)", todo: "ask for less, or serve with more (--cpus, --memory)")
+      "never_schedulable: \(subject) \(why)", todo: "ask for less, or serve with more (--cpus, --memory, --gpus)")
   }
 
   private mutating func freshKey(_ namespace: String) -> BatchKey {

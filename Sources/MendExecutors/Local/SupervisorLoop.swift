@@ -215,7 +215,11 @@ struct SupervisorLoop: ~Copyable {
   }
 
   private func killedAfter(_ since: ContinuousClock.Instant) -> String {
-    let seconds = (clock.now - since).milliseconds / 1000
-    return seconds == 0 ? "SIGKILL" : "SIGTERM, then SIGKILL after \(seconds) s"
+    let tenths = (clock.now - since).milliseconds / 100
+    switch tenths {
+    case 0: return "SIGKILL"
+    case ..<10: return "SIGTERM, then SIGKILL after 0.\(tenths) s"
+    default: return "SIGTERM, then SIGKILL after \(tenths / 10) s"
+    }
   }
 }
