@@ -16,7 +16,9 @@ extension Core {
   ) throws(Refusal) {
     let key = try key(of: batchID, command.namespace)
     try check(scope, on: key)
-    let isRepeated = try earlierAnswer(to: command) != nil
+    let earlier = try earlierAnswer(to: command)
+    if let reply = earlier?.reply { return perform(.reply(call, reply)) }
+    let isRepeated = earlier != nil
     if let place = cancels.firstIndex(where: { $0.batch == key && $0.scope == scope }) {
       if cancels[place].calls.count >= limits.callsPerCancel {
         throw .exhausted(limit: "calls_per_cancel", "too many calls wait for this cancel", retryAfter: .seconds(5))
@@ -32,9 +34,10 @@ extension Core {
     let grace = max(.zero, grace)
     let attempts = liveAttempts(in: scope, of: key)
     if !isRepeated {
-      let isOver = status(of: key).isFinal
-      remember(command, batchID: batchID, reply: nil)
-      if !isOver { intend(scope, attempts, grace: grace, on: key) }
+      if !status(of: key).isFinal { intend(scope, attempts, grace: grace, on: key) }
+      // With nothing to wait for, this is the answer, now and whenever the key comes again.
+      let reply = attempts.isEmpty ? Reply.cancelled(batchID: batchID, status(of: key), []) : nil
+      remember(command, batchID: batchID, reply: reply)
     } else {
       for attempt in attempts { askToEnd(attempt, .cancelled, grace: grace) }
     }

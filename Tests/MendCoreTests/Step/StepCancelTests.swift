@@ -34,6 +34,12 @@ struct StepCancelTests {
         == .success(.cancelled(batchID: "b", .cancelled, ended)))
     #expect(
       harness.ask(.cancel(batchID: "b", .batch, grace: .zero)) == .success(.cancelled(batchID: "b", .cancelled, [])))
+    // One that found nothing to end answers so again, whatever another cancel ended before it.
+    for _ in 0..<2 {
+      #expect(
+        harness.ask(.cancel(batchID: "b", .batch, grace: .zero), key: "late")
+          == .success(.cancelled(batchID: "b", .cancelled, [])))
+    }
   }
 
   @Test("A batch that has not started is cancelled at once")
