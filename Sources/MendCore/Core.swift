@@ -56,8 +56,6 @@ public struct Limits: Hashable, Sendable {
   public var shardsPerExtractor = 256
   /// Batches that are not final, over all namespaces.
   public var liveBatches = 100_000
-  /// Attempts kept of one job; the oldest ended ones in the middle lose their detail beyond it.
-  public var attemptsPerJob = 100
   /// One claim.
   public var documentsPerClaim = 10_000
   /// Idempotency keys that are remembered, and for how long.
