@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -86,6 +87,17 @@ class OnRay(EndToEndCase):
         extractor = {"extractor_name": "size", "document_command": 'test -s "$MEND_PATH"', "env": {"PATH": path}}
         diagnosis = self.final(self.submit_spec(self.specification(self.files(5), extractor)))
         self.assertEqual(diagnosis["status"], "completed", diagnosis)
+
+    def test_a_worker_of_an_attempt_that_is_over_is_fenced(self):
+        batch = self.submit_spec(self.specification(self.files(2), self.counting("words")))
+        self.assertEqual(self.final(batch)["status"], "completed")
+        variables = self.jobs_of(batch)[0]["runtime_env"]["env_vars"]
+        late = subprocess.run(
+            [sys.executable, str(ROOT / "Tests/Ray/extractor.py"), str(self.directory)], env={**os.environ, **variables},
+            capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(late.returncode, 0)
+        self.assertIn("Fenced", late.stderr)
+        self.assertEqual(len(self.lines(0)), 2)
 
     # -- why it failed
 
