@@ -71,7 +71,8 @@ extension Core {
       if unreported > 0 {
         end.evidence.append(
           Evidence(
-            "\(unreported) \(unreported == 1 ? "document was" : "documents were") neither committed nor failed when it exited 0", by: .ledger, at: turn.now,
+            "\(unreported) \(unreported == 1 ? "document was" : "documents were") neither committed nor failed when it exited 0",
+            by: .ledger, at: turn.now,
             values: figures))
       }
     }
