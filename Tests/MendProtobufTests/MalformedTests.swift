@@ -120,7 +120,9 @@ struct MalformedTests {
       #expect(numbers.count == count)
       return numbers.capacity
     }
-    #expect(Set(capacities).count <= 2)
+    // Growth by doubling has one capacity below 1024 elements and one above; the allocator may round either up by 16 bytes.
+    // Room made for each run would give some fifty.
+    #expect(Set(capacities).count <= 4)
   }
 
   @Test("Every prefix and every flipped bit of a message is decoded or refused, never worse")
