@@ -54,15 +54,13 @@ struct Deadline: Comparable, Hashable {
 }
 
 /// A binary heap, the smallest element first.
-package struct Heap<Element: Comparable & Sendable>: Sendable {
+struct Heap<Element: Comparable & Sendable>: Sendable {
   private var elements: [Element] = []
 
-  package init() {}
+  var first: Element? { elements.first }
+  var count: Int { elements.count }
 
-  package var first: Element? { elements.first }
-  package var count: Int { elements.count }
-
-  package mutating func insert(_ element: Element) {
+  mutating func insert(_ element: Element) {
     elements.append(element)
     var child = elements.count - 1
     while child > 0 {
@@ -73,7 +71,7 @@ package struct Heap<Element: Comparable & Sendable>: Sendable {
     }
   }
 
-  package mutating func popFirst() -> Element? {
+  mutating func popFirst() -> Element? {
     guard let first = elements.first, let last = elements.popLast() else { return nil }
     guard !elements.isEmpty else { return first }
     elements[0] = last

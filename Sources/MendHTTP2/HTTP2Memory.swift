@@ -1,28 +1,32 @@
 internal import CNghttp2
 internal import Glibc
 
-/// What all sessions of one event loop share: recycled memory for the library, and one buffer to send from.
+/// What all sessions of one event loop share: recycled memory for the library, and where it writes what is
+/// being sent.
 ///
 /// Not Sendable: sessions and their memory stay on one thread, so nothing here takes a lock. Recycling saves 1,155
 /// instructions a call over malloc.
 @safe package final class HTTP2Memory {
   /// Sizes from 64 B in powers of two up to 128 KB; what is larger goes to malloc.
   private static let classCount = 12
+  /// Blocks of the first classes, up to 512 B, are cut from larger ones: a connection's remembered streams are
+  /// hundreds of them.
+  private static let slabClassCount = 4
+  private static let slabBytes = 8 * 1024
   /// Before every block: its class, or -1, and the size that was asked for.
   private static let headerBytes = 16
 
   private let free: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+  private var slabs: [UnsafeMutableRawPointer] = unsafe []
   let functions: UnsafeMutablePointer<nghttp2_mem>
 
-  /// The bytes of the send that is under way.
-  private(set) var scratch: UnsafeMutableRawPointer
-  private(set) var scratchCount = 0
-  private var scratchCapacity = 128 * 1024
+  /// Where the send that is under way writes, and how far it got.
+  private var room = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
+  private(set) var sentCount = 0
 
   package init() {
     unsafe free = .allocate(capacity: Self.classCount)
     unsafe free.initialize(repeating: nil, count: Self.classCount)
-    unsafe scratch = .allocate(byteCount: scratchCapacity, alignment: 16)
     unsafe functions = .allocate(capacity: 1)
     unsafe functions.initialize(
       to: nghttp2_mem(
@@ -43,7 +47,8 @@ internal import Glibc
   }
 
   deinit {
-    for index in 0..<Self.classCount {
+    while let slab = unsafe slabs.popLast() { unsafe Glibc.free(slab) }
+    for index in Self.slabClassCount..<Self.classCount {
       var next = unsafe free[index]
       while let block = unsafe next {
         unsafe next = block.load(fromByteOffset: Self.headerBytes, as: UnsafeMutableRawPointer?.self)
@@ -52,7 +57,6 @@ internal import Glibc
     }
     unsafe free.deallocate()
     unsafe functions.deallocate()
-    unsafe scratch.deallocate()
   }
 
   @inline(__always)
@@ -80,12 +84,26 @@ internal import Glibc
       unsafe free[sizeClass] = recycled.load(fromByteOffset: Self.headerBytes, as: UnsafeMutableRawPointer?.self)
       unsafe block = recycled
     } else {
-      guard let fresh = unsafe malloc(64 << sizeClass) else { return nil }
+      guard let fresh = unsafe newBlock(sizeClass) else { return nil }
       unsafe block = fresh
     }
     unsafe block.storeBytes(of: sizeClass, as: Int.self)
     unsafe block.storeBytes(of: count, toByteOffset: 8, as: Int.self)
     return unsafe block + Self.headerBytes
+  }
+
+  @inline(never)
+  private func newBlock(_ sizeClass: Int) -> UnsafeMutableRawPointer? {
+    guard sizeClass < Self.slabClassCount else { return unsafe malloc(64 << sizeClass) }
+    guard let slab = unsafe malloc(Self.slabBytes) else { return nil }
+    unsafe slabs.append(slab)
+    // All blocks but the first are free.
+    for offset in stride(from: Self.slabBytes - 64 << sizeClass, to: 0, by: -(64 << sizeClass)) {
+      let block = unsafe slab + offset
+      unsafe block.storeBytes(of: free[sizeClass], toByteOffset: Self.headerBytes, as: UnsafeMutableRawPointer?.self)
+      unsafe free[sizeClass] = block
+    }
+    return unsafe slab
   }
 
   private func deallocate(_ pointer: UnsafeMutableRawPointer?) {
@@ -115,33 +133,25 @@ internal import Glibc
     return unsafe moved
   }
 
-  // MARK: The send buffer
+  // MARK: Sending
 
-  func beginSend() {
-    scratchCount = 0
+  @unsafe
+  func beginSend(into room: UnsafeMutableRawBufferPointer) {
+    unsafe self.room = unsafe room
+    sentCount = 0
   }
 
+  func endSend() {
+    unsafe room = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+  }
+
+  /// There must be room: `HTTP2Session.send` stops while a whole frame still fits.
   @unsafe @inline(__always)
   func appendToSend(_ bytes: UnsafeRawPointer, _ count: Int) {
-    if scratchCount &+ count > scratchCapacity { growScratch(count) }
-    unsafe memcpy(scratch + scratchCount, bytes, count)
-    scratchCount &+= count
-  }
-
-  // Not inlined: the optimizer of Swift 6.3.1 crashes on a span that is made and lent in the middle of `send`.
-  @inline(never)
-  func lendSent(_ body: (RawSpan) -> Void) {
-    let sent = unsafe UnsafeRawBufferPointer(start: scratch, count: scratchCount)
-    body(unsafe sent.bytes)
-  }
-
-  @inline(never)
-  private func growScratch(_ count: Int) {
-    let capacity = max(scratchCapacity * 2, scratchCount + count)
-    let larger = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
-    unsafe memcpy(larger, scratch, scratchCount)
-    unsafe scratch.deallocate()
-    unsafe scratch = larger
-    scratchCapacity = capacity
+    guard let start = unsafe room.baseAddress, unsafe count <= room.count &- sentCount else {
+      preconditionFailure("a frame of \(count) bytes does not fit")
+    }
+    unsafe memcpy(start + sentCount, bytes, count)
+    sentCount &+= count
   }
 }

@@ -18,10 +18,8 @@ internal import CNghttp2
       unsafe withSession(user) { unsafe $0.onBeginHeaders(frame!) }
     }
     unsafe nghttp2_session_callbacks_set_on_header_callback(callbacks) {
-      _, frame, name, nameCount, value, valueCount, _, user in
-      unsafe withSession(user) {
-        unsafe $0.onHeader(frame!.pointee.hd.stream_id, name!, nameCount, value!, valueCount)
-      }
+      _, _, name, nameCount, value, valueCount, _, user in
+      unsafe withSession(user) { unsafe $0.onHeader(name!, nameCount, value!, valueCount) }
     }
     unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { _, _, id, data, count, user in
       unsafe withSession(user) { unsafe $0.onData(id, UnsafeBufferPointer(start: data, count: count)) }
@@ -122,14 +120,16 @@ extension HTTP2Session {
   }
 
   fileprivate func onBeginHeaders(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+    state.value.headers.begin()
+    state.value.headersTarget = nil
     guard unsafe frame.pointee.hd.type == headersType else { return 0 }
     let id = unsafe frame.pointee.hd.stream_id
     if unsafe role == .server && frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
-      _ = state.value.streams.insert(id)
+      state.value.headersTarget = state.value.streams.insert(id)
       state.value.highestRemoteID = max(state.value.highestRemoteID, id)
       state.value.counters.streamsOpened += 1
     } else if let stream = state.value.streams.open(id) {
-      stream.value.headerListBytes = 0
+      state.value.headersTarget = stream
       // A client knows only from the fields whether these are trailers; see onFrame.
       stream.value.receivesTrailers = unsafe role == .server || frame.pointee.headers.cat != NGHTTP2_HCAT_RESPONSE
     }
@@ -137,17 +137,11 @@ extension HTTP2Session {
   }
 
   fileprivate func onHeader(
-    _ id: Int32, _ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int
+    _ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int
   ) -> Int32 {
-    guard let stream = state.value.streams.open(id) else { return 0 }
-    stream.value.headerListBytes &+= nameCount &+ valueCount &+ 32
-    guard stream.value.headerListBytes <= limits.maxHeaderListBytes else {
+    unsafe state.value.headers.add(name, nameCount, value, valueCount)
+    guard state.value.headers.listBytes <= limits.maxHeaderListBytes else {
       return Int32(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
-    }
-    if stream.value.receivesTrailers {
-      unsafe stream.value.trailers.append(name: name, nameCount, value: value, valueCount)
-    } else {
-      unsafe stream.value.headers.append(name: name, nameCount, value: value, valueCount)
     }
     return 0
   }
@@ -175,7 +169,9 @@ extension HTTP2Session {
         state.value.events.append(.data(stream.value.handle, endStream: ends))
       }
     case headersType:
-      guard let stream = state.value.streams.open(header.stream_id) else { break }
+      guard let stream = state.value.headersTarget, stream.value.id == header.stream_id, !stream.value.isClosed else {
+        break
+      }
       onHeaderList(stream, endStream: header.flags & endStreamFlag != 0)
     case UInt8(NGHTTP2_RST_STREAM.rawValue):
       state.value.counters.resetsReceived += 1
@@ -203,7 +199,13 @@ extension HTTP2Session {
 
   private func onHeaderList(_ stream: Pinned<StreamState>, endStream: Bool) {
     if endStream { stream.value.remoteEnded = true }
+    state.value.headersTarget = nil
     guard !stream.value.discards else { return }
+    if stream.value.receivesTrailers {
+      stream.value.trailers.take(state.value.headers)
+    } else {
+      stream.value.headers.take(state.value.headers)
+    }
     guard role == .client else {
       state.value.events.append(
         stream.value.receivesTrailers
@@ -262,7 +264,7 @@ extension HTTP2Session {
     _ frame: UnsafePointer<nghttp2_frame>, _ header: UnsafePointer<UInt8>, _ count: Int, slot: Int32
   ) -> Int32 {
     // The library may send many frames in one go; it is told to stop as `send(upTo:_:)` would.
-    guard memory.scratchCount < state.value.sendLimit else { return Int32(NGHTTP2_ERR_WOULDBLOCK.rawValue) }
+    guard memory.sentCount < state.value.sendLimit else { return Int32(NGHTTP2_ERR_WOULDBLOCK.rawValue) }
     let stream = state.value.streams.inSlot(slot)
     unsafe memory.appendToSend(header, 9)
     unsafe stream.value.outbound.withUnsafeBytes { bytes in

@@ -16,8 +16,8 @@ internal import CNghttp2
   package let limits: HTTP2Limits
   let state: Pinned<SessionState>
   let memory: HTTP2Memory
-  // Set once in init, deleted in deinit.
-  private(set) var session: OpaquePointer?
+  // Set in init, deleted in deinit; no variable, because every use of one would be checked for exclusive access.
+  let session: OpaquePointer?
 
   package var counters: HTTP2Counters { state.value.counters }
   /// Bytes that wait to be sent on all streams together.
@@ -40,13 +40,15 @@ internal import CNghttp2
     // The library's own limit reads the system's clock; ours is told the time.
     unsafe nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 30)
 
-    let user = unsafe Unmanaged.passUnretained(self).toOpaque()
     let callbacks = unsafe SessionCallbacks.shared.pointer
+    var session: OpaquePointer?
     let result =
       role == .server
-      ? unsafe nghttp2_session_server_new3(&session, callbacks, user, option, memory.functions)
-      : unsafe nghttp2_session_client_new3(&session, callbacks, user, option, memory.functions)
+      ? unsafe nghttp2_session_server_new3(&session, callbacks, nil, option, memory.functions)
+      : unsafe nghttp2_session_client_new3(&session, callbacks, nil, option, memory.functions)
+    unsafe self.session = session
     guard result == 0 else { throw Self.error(.local, Int(result)) }
+    unsafe nghttp2_session_set_user_data(session, Unmanaged.passUnretained(self).toOpaque())
     try submitSettings()
   }
 
@@ -119,14 +121,42 @@ internal import CNghttp2
 
   // MARK: Bytes out
 
-  /// Calls `body` once with what is to be written, in order, if there is anything; stops above `limit` bytes.
-  ///
-  /// The span is valid only within `body`, which must not call the session. Sending may add events.
+  /// What has to be free for one frame: the library sends none above RFC 9113's initial SETTINGS_MAX_FRAME_SIZE.
+  package static let frameRoom = 9 + 16 * 1024 + 256
+
+  /// Appends what is to be written to `output`, in order; stops above `limit` bytes, or when less than ``frameRoom`` is
+  /// left. Sending may add events.
+  package func send(upTo limit: Int, into output: inout OutputRawSpan) throws(HTTP2Error) {
+    try unsafe output.withUnsafeMutableBytes { room, count throws(HTTP2Error) in
+      unsafe memory.beginSend(into: UnsafeMutableRawBufferPointer(rebasing: room[count...]))
+      defer { memory.endSend() }
+      try pump(upTo: min(limit, room.count - count - Self.frameRoom))
+      count += memory.sentCount
+    }
+  }
+
+  /// Calls `body` once with what is to be written, if there is anything. The span is valid only within `body`, which
+  /// must not call the session.
   package func send(upTo limit: Int, _ body: (RawSpan) -> Void) throws(HTTP2Error) {
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: limit + Self.frameRoom, alignment: 16)
+    defer { unsafe room.deallocate() }
+    unsafe memory.beginSend(into: room)
+    try pump(upTo: limit)
+    memory.endSend()
+    guard memory.sentCount > 0 else { return }
+    unsafe lend(UnsafeRawBufferPointer(rebasing: room[..<memory.sentCount]), to: body)
+  }
+
+  // Not inlined: the optimizer of Swift 6.3.1 crashes on a span that is made and lent in the middle of `send`.
+  @unsafe @inline(never)
+  private func lend(_ sent: UnsafeRawBufferPointer, to body: (RawSpan) -> Void) {
+    body(unsafe sent.bytes)
+  }
+
+  private func pump(upTo limit: Int) throws(HTTP2Error) {
     giveConnectionCredit()
-    memory.beginSend()
     state.value.sendLimit = limit
-    while memory.scratchCount < limit {
+    while memory.sentCount < limit {
       var frame: UnsafePointer<UInt8>?
       let count = unsafe nghttp2_session_mem_send(session, &frame)
       guard count >= 0 else { throw Self.error(.local, count) }
@@ -138,9 +168,7 @@ internal import CNghttp2
         resetStreamsEndedEarly()
       }
     }
-    guard memory.scratchCount > 0 else { return }
-    state.value.counters.bytesSent += memory.scratchCount
-    memory.lendSent(body)
+    state.value.counters.bytesSent += memory.sentCount
   }
 
   /// Without it a peer that never ends its requests would fill the connection with streams that are answered.

@@ -5,22 +5,37 @@ internal import Glibc
 /// Names are lower case. Nothing is checked or decoded beyond what HTTP/2 requires.
 package struct HeaderBlock: Sendable {
   package struct Field: Sendable {
-    fileprivate(set) var start: Int32
-    fileprivate(set) var nameCount: Int32
-    fileprivate(set) var valueCount: Int32
+    @usableFromInline var start: Int32
+    @usableFromInline var nameCount: Int32
+    @usableFromInline var valueCount: Int32
 
-    package var name: Range<Int> { Int(start)..<Int(start &+ nameCount) }
-    package var value: Range<Int> { Int(start &+ nameCount)..<Int(start &+ nameCount &+ valueCount) }
+    @inlinable package var nameLength: Int { Int(nameCount) }
+
+    @inlinable package var name: Range<Int> {
+      unsafe Range(uncheckedBounds: (Int(start), Int(start) &+ Int(nameCount)))
+    }
+
+    @inlinable package var value: Range<Int> {
+      let start = Int(start) &+ Int(nameCount)
+      return unsafe Range(uncheckedBounds: (start, start &+ Int(valueCount)))
+    }
   }
 
   /// Every name, followed by its value; then room. Only the fields say what is used.
-  package private(set) var bytes: [UInt8] = []
-  package private(set) var fields: [Field] = []
+  @usableFromInline package private(set) var bytes: [UInt8] = []
+  /// Those that are used, then room: emptying an array costs more than a count.
+  @usableFromInline var places: [Field] = []
+  /// How many fields there are.
+  @usableFromInline package private(set) var count = 0
   private var used = 0
 
   package init() {}
 
-  package var isEmpty: Bool { fields.isEmpty }
+  @inlinable package var isEmpty: Bool { count == 0 }
+
+  package var fields: ArraySlice<Field> { places[..<count] }
+
+  @inlinable package subscript(index: Int) -> Field { places[index] }
 
   package mutating func append(_ name: String, _ value: String) {
     append(name.utf8, value.utf8)
@@ -28,70 +43,83 @@ package struct HeaderBlock: Sendable {
 
   package mutating func append(_ name: some Collection<UInt8>, _ value: some Collection<UInt8>) {
     let (nameCount, valueCount) = (name.count, value.count)
-    makeRoom(nameCount + valueCount)
+    makeRoom(bytes: nameCount + valueCount, fields: 1)
     bytes.replaceSubrange(used..<(used + nameCount), with: name)
     bytes.replaceSubrange((used + nameCount)..<(used + nameCount + valueCount), with: value)
-    note(nameCount, valueCount)
+    places[count] = Field(
+      start: Int32(truncatingIfNeeded: used), nameCount: Int32(truncatingIfNeeded: nameCount),
+      valueCount: Int32(truncatingIfNeeded: valueCount))
+    count += 1
+    used += nameCount + valueCount
   }
 
   /// Forgets the fields and keeps the memory, for the next stream.
-  package mutating func removeAll() {
+  @inlinable package mutating func removeAll() {
+    clear()
+  }
+
+  @usableFromInline mutating func clear() {
     used = 0
-    if !fields.isEmpty { fields.removeAll(keepingCapacity: true) }
+    count = 0
   }
 
   @inline(__always)
-  private mutating func note(_ nameCount: Int, _ valueCount: Int) {
-    fields.append(
-      Field(
-        start: Int32(truncatingIfNeeded: used), nameCount: Int32(truncatingIfNeeded: nameCount),
-        valueCount: Int32(truncatingIfNeeded: valueCount)))
-    used &+= nameCount &+ valueCount
-  }
-
-  @inline(__always)
-  private mutating func makeRoom(_ count: Int) {
-    if used &+ count > bytes.count { grow(count) }
+  private mutating func makeRoom(bytes: Int, fields: Int) {
+    if used &+ bytes > self.bytes.count || count &+ fields > places.count { grow(bytes, fields) }
   }
 
   @inline(never)
-  private mutating func grow(_ count: Int) {
-    let size = max(512, bytes.count * 2, used + count)
-    bytes.append(contentsOf: repeatElement(0, count: size - bytes.count))
-    fields.reserveCapacity(16)
+  private mutating func grow(_ bytesNeeded: Int, _ fieldsNeeded: Int) {
+    if used + bytesNeeded > bytes.count {
+      let size = max(512, bytes.count * 2, used + bytesNeeded)
+      bytes.append(contentsOf: repeatElement(0, count: size - bytes.count))
+    }
+    if count + fieldsNeeded > places.count {
+      let size = max(16, places.count * 2, count + fieldsNeeded)
+      let none = Field(start: 0, nameCount: 0, valueCount: 0)
+      places.append(contentsOf: repeatElement(none, count: size - places.count))
+    }
   }
 
   /// The bytes in `range` begin with `prefix`.
   package func hasPrefix(_ range: Range<Int>, _ prefix: StaticString) -> Bool {
-    guard range.count >= prefix.utf8CodeUnitCount, !range.isEmpty else { return false }
-    return unsafe bytes.withUnsafeBufferPointer { all in
-      unsafe equalBytes(all.baseAddress! + range.lowerBound, prefix.utf8Start, prefix.utf8CodeUnitCount)
-    }
+    guard range.count >= prefix.utf8CodeUnitCount else { return false }
+    return isEqual(range.lowerBound, prefix)
   }
 
   package func hasSuffix(_ range: Range<Int>, _ suffix: StaticString) -> Bool {
-    guard range.count >= suffix.utf8CodeUnitCount, !range.isEmpty else { return false }
-    return hasPrefix((range.upperBound - suffix.utf8CodeUnitCount)..<range.upperBound, suffix)
+    guard range.count >= suffix.utf8CodeUnitCount else { return false }
+    return isEqual(range.upperBound - suffix.utf8CodeUnitCount, suffix)
   }
 
   /// The first field of this name.
-  package func first(_ name: StaticString) -> Field? {
-    for field in fields where isName(field, name) { return field }
+  @inlinable package func first(_ name: StaticString) -> Field? {
+    for index in 0..<count {
+      let field = places[index]
+      if isName(field, name) { return field }
+    }
     return nil
   }
 
-  package func isName(_ field: Field, _ name: StaticString) -> Bool {
-    guard field.name.count == name.utf8CodeUnitCount else { return false }
-    return unsafe bytes.withUnsafeBufferPointer { all in
-      unsafe equalBytes(all.baseAddress! + field.name.lowerBound, name.utf8Start, name.utf8CodeUnitCount)
-    }
+  @inlinable package func isName(_ field: Field, _ name: StaticString) -> Bool {
+    Int(field.nameCount) == name.utf8CodeUnitCount && isEqual(Int(field.start), name)
   }
 
-  package func isValue(_ field: Field, _ value: StaticString) -> Bool {
-    guard field.value.count == value.utf8CodeUnitCount else { return false }
-    guard !field.value.isEmpty else { return true }
-    return unsafe bytes.withUnsafeBufferPointer { all in
-      unsafe equalBytes(all.baseAddress! + field.value.lowerBound, value.utf8Start, value.utf8CodeUnitCount)
+  @inlinable package func isValue(_ field: Field, _ value: StaticString) -> Bool {
+    Int(field.valueCount) == value.utf8CodeUnitCount && isEqual(Int(field.start) &+ Int(field.nameCount), value)
+  }
+
+  /// The last byte of a name; 0 for an empty one.
+  @inlinable package func lastOfName(_ field: Field) -> UInt8 {
+    field.nameCount > 0 ? bytes[Int(field.start) &+ Int(field.nameCount) &- 1] : 0
+  }
+
+  /// The bytes from `start` are those of `text`; there are as many.
+  @usableFromInline
+  func isEqual(_ start: Int, _ text: StaticString) -> Bool {
+    unsafe bytes.withUnsafeBufferPointer { all in
+      guard let base = all.baseAddress else { return text.utf8CodeUnitCount == 0 }
+      return unsafe memcmp(base + start, text.utf8Start, text.utf8CodeUnitCount) == 0
     }
   }
 
@@ -100,22 +128,13 @@ package struct HeaderBlock: Sendable {
     String(decoding: bytes[range], as: UTF8.self)
   }
 
-  @unsafe
-  mutating func append(
-    name: UnsafePointer<UInt8>, _ nameCount: Int, value: UnsafePointer<UInt8>, _ valueCount: Int
-  ) {
-    makeRoom(nameCount &+ valueCount)
-    unsafe bytes.withUnsafeMutableBufferPointer { room in
-      guard let start = room.baseAddress else { return }
-      unsafe memcpy(start + used, name, nameCount)
-      unsafe memcpy(start + used + nameCount, value, valueCount)
-    }
-    note(nameCount, valueCount)
+  /// Becomes what was collected.
+  mutating func take(_ collected: borrowing HeaderCollector) {
+    clear()
+    makeRoom(bytes: collected.used, fields: collected.count)
+    unsafe bytes.withUnsafeMutableBytes { unsafe collected.copyBytes(to: $0) }
+    unsafe places.withUnsafeMutableBufferPointer { unsafe collected.copyFields(to: $0) }
+    used = collected.used
+    count = collected.count
   }
-}
-
-@unsafe @inline(__always)
-private func equalBytes(_ a: UnsafePointer<UInt8>, _ b: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-  for i in 0..<count where unsafe a[i] != b[i] { return false }
-  return true
 }

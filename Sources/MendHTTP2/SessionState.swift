@@ -1,6 +1,9 @@
 /// What a session knows beyond what the library keeps.
 struct SessionState: ~Copyable {
   var streams = StreamTable()
+  var headers: HeaderCollector
+  /// Whose header list is being received; nil when nobody wants it.
+  var headersTarget: Pinned<StreamState>?
   var events: [HTTP2Event] = []
   var counters = HTTP2Counters()
   var outboundBytes = 0
@@ -26,6 +29,7 @@ struct SessionState: ~Copyable {
   var faultsSeen = 0
 
   init(_ limits: HTTP2Limits) {
+    headers = HeaderCollector(limit: limits.maxHeaderListBytes)
     controlFrames = TokenBucket(limits.controlFrames)
     resets = TokenBucket(limits.resetsReceived)
     faults = TokenBucket(limits.faultsReceived)

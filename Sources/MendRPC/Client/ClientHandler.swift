@@ -12,6 +12,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   let address: ServerAddress
   let configuration: ClientConfiguration
   let session: HTTP2Session
+  private let outbox: Outbox
   private let onPhase: @Sendable (ClientConnection.Phase) -> Void
 
   private var channelContext: ChannelHandlerContext?
@@ -39,7 +40,9 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     self.onPhase = onPhase
     var limits = HTTP2Limits()
     limits.maxHeaderListBytes = configuration.limits.maxMetadataBytes
-    session = try HTTP2Session(role: .client, limits: limits, memory: LoopContext.of(loop).memory)
+    let shared = LoopContext.of(loop)
+    outbox = shared.outbox
+    session = try HTTP2Session(role: .client, limits: limits, memory: shared.memory)
     heardAt = .now()
   }
 
@@ -306,13 +309,9 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
 
   private func flush() {
     while let context = channelContext, context.channel.isWritable {
-      var buffer: ByteBuffer?
+      let buffer: ByteBuffer?
       do throws(HTTP2Error) {
-        try session.send(upTo: 64 * 1024) { bytes in
-          var out = context.channel.allocator.buffer(capacity: bytes.byteCount)
-          out.writeBytes(bytes)
-          buffer = out
-        }
+        buffer = try outbox.fill(from: session)
       } catch {
         lossReason = "\(error)"
         return close()

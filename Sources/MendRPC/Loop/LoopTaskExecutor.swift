@@ -71,6 +71,7 @@ final class LoopContext: @unchecked Sendable {
   // Unchecked: it is only ever handed to code on its own loop's thread.
   let executor: LoopTaskExecutor
   let memory = HTTP2Memory()
+  let outbox = Outbox()
 
   private init(_ loop: any EventLoop) {
     executor = LoopTaskExecutor(loop)

@@ -1,20 +1,21 @@
 internal import MendHTTP2
 
-/// What the protocol's own headers of a request say.
+/// What the protocol's own headers of a request say: nothing that would have to be copied or freed.
 struct RequestHead {
   private(set) var isPost = false
   private(set) var isGRPC = false
   private(set) var path = 0..<0
-  /// Nanoseconds.
+  /// Nanoseconds; nil when there is none, or one that is no timeout.
   private(set) var timeout: Int64?
   private(set) var isIdentityEncoded = true
   private(set) var hasBinaryMetadata = false
-  private(set) var fault: RPCError?
   private var encodingField: HeaderBlock.Field?
+  private var faultyTimeout: HeaderBlock.Field?
 
   init(_ block: HeaderBlock) {
-    for field in block.fields {
-      switch field.name.count {
+    for index in 0..<block.count {
+      let field = block[index]
+      switch field.nameLength {
       case 5 where block.isName(field, ":path"):
         path = field.value
       case 7 where block.isName(field, ":method"):
@@ -23,19 +24,20 @@ struct RequestHead {
         isGRPC = Self.isGRPC(block, field.value)
       case 12 where block.isName(field, "grpc-timeout"):
         timeout = TimeoutText.parse(block.bytes[field.value])
-        if timeout == nil {
-          fault = RPCError(.internal, "grpc-timeout \(block.text(field.value)) is not a timeout")
-        }
+        if timeout == nil { faultyTimeout = field }
       case 13 where block.isName(field, "grpc-encoding"):
         isIdentityEncoded = block.isValue(field, "identity")
         encodingField = field
       default:
         // One byte tells nearly all names that are not.
-        if field.name.count > 4, block.bytes[field.name.upperBound - 1] == UInt8(ascii: "n"), block.isBinary(field) {
-          hasBinaryMetadata = true
-        }
+        if block.lastOfName(field) == UInt8(ascii: "n"), block.isBinary(field) { hasBinaryMetadata = true }
       }
     }
+  }
+
+  /// What forbids the call, if something does.
+  func fault(_ block: HeaderBlock) -> RPCError? {
+    faultyTimeout.map { RPCError(.internal, "grpc-timeout \(block.text($0.value)) is not a timeout") }
   }
 
   func encoding(_ block: HeaderBlock) -> String {

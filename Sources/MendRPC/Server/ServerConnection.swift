@@ -13,12 +13,13 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   let server: ServerShared
   let loop: any EventLoop
   let session: HTTP2Session
+  private let outbox: Outbox
   let workers: CallWorkers
   let facts: ConnectionFacts
   var timers: ConnectionTimers
 
   private var channelContext: ChannelHandlerContext?
-  private var calls: [ServerCall?] = []
+  private let calls = Pinned<[ServerCall?]>([])
   private(set) var openCalls = 0
   private var events: [HTTP2Event] = []
   private var isReading = false
@@ -37,8 +38,13 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     loop = channel.eventLoop
     let shared = LoopContext.of(loop)
     session = try HTTP2Session(role: .server, limits: server.sessionLimits, memory: shared.memory)
+    outbox = shared.outbox
     workers = CallWorkers(shared.executor)
     timers = ConnectionTimers(server.limits, server.keepalive, now: .now())
+  }
+
+  deinit {
+    calls.free()
   }
 
   var peer: PeerAddress { facts.peer }
@@ -104,8 +110,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     isClosed = true
     channelContext = nil
     timer?.cancel()
-    for call in calls { call?.streamClosed(RPCError(.cancelled, "the connection to \(peer) is lost")) }
-    calls.removeAll()
+    for call in calls.value { call?.streamClosed(RPCError(.cancelled, "the connection to \(peer) is lost")) }
+    calls.value.removeAll()
     workers.close()
   }
 
@@ -147,19 +153,21 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   }
 
   private func call(_ handle: StreamHandle) -> ServerCall? {
-    guard Int(handle.slot) < calls.count, let call = calls[Int(handle.slot)], call.handle == handle else { return nil }
+    guard Int(handle.slot) < calls.value.count, let call = calls.value[Int(handle.slot)], call.handle == handle else {
+      return nil
+    }
     return call
   }
 
   private func obtain(_ handle: StreamHandle, _ now: NIODeadline) -> ServerCall {
     let slot = Int(handle.slot)
-    while calls.count <= slot { calls.append(nil) }
-    if calls[slot] != nil, isKnownUniquelyReferenced(&calls[slot]), let call = calls[slot] {
+    while calls.value.count <= slot { calls.value.append(nil) }
+    if calls.value[slot] != nil, isKnownUniquelyReferenced(&calls.value[slot]), let call = calls.value[slot] {
       call.reuse(handle, now: now)
       return call
     }
     let call = ServerCall(self, handle, now: now)
-    calls[slot] = call
+    calls.value[slot] = call
     return call
   }
 
@@ -167,9 +175,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     let call = obtain(handle, now)
     openCalls += 1
     let storage = call.storage
-    session.exchangeHeaders(of: handle, with: &storage.metadata.block)
-    // Read once and handed on: each look into the call's storage is checked for exclusive access.
-    let block = storage.metadata.block
+    session.exchangeHeaders(of: handle, with: &storage.request.value.metadata.block)
+    let block = storage.request.value.metadata.block
     let head = RequestHead(block)
     guard head.isPost else { return call.finish(httpStatus: "405", "allow", "POST") }
     guard head.isGRPC else { return call.finish(httpStatus: "415", "accept", "application/grpc") }
@@ -198,12 +205,12 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       throw RPCError(
         .unimplemented, "grpc-encoding \(head.encoding(block)) is not supported; send messages uncompressed")
     }
-    if let fault = head.fault { throw fault }
+    if let fault = head.fault(block) { throw fault }
     if let timeout = head.timeout {
       guard timeout > 0 else { throw RPCError(.deadlineExceeded, "the call's timeout is 0") }
       let deadline = now + .nanoseconds(timeout)
       call.deadline = deadline
-      storage.deadline = .now + .nanoseconds(timeout)
+      storage.request.value.deadline = .now + .nanoseconds(timeout)
       earliestDeadline = min(earliestDeadline ?? deadline, deadline)
     }
     guard workers.busyCount < server.limits.maxRunningCalls else {
@@ -211,10 +218,10 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         .resourceExhausted,
         "\(server.limits.maxRunningCalls) calls of this connection are still running; wait for some to end")
     }
-    storage.facts = route
-    if head.hasBinaryMetadata { storage.metadata = try Metadata(receiving: block) }
+    storage.request.value.facts = route
+    if head.hasBinaryMetadata { storage.request.value.metadata = try Metadata(receiving: block) }
     if let authorize = server.authorize {
-      storage.identity = try authorize(route.method, storage.metadata, peer)
+      storage.request.value.identity = try authorize(route.method, storage.request.value.metadata, peer)
     }
     return route
   }
@@ -293,13 +300,9 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
   private func flush() {
     while let context = channelContext, context.channel.isWritable {
-      var buffer: ByteBuffer?
+      let buffer: ByteBuffer?
       do throws(HTTP2Error) {
-        try session.send(upTo: 64 * 1024) { bytes in
-          var out = context.channel.allocator.buffer(capacity: bytes.byteCount)
-          out.writeBytes(bytes)
-          buffer = out
-        }
+        buffer = try outbox.fill(from: session)
       } catch {
         return close()
       }
@@ -353,7 +356,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     }
     var next: NIODeadline?
     if openCalls > 0 {
-      for call in calls {
+      for call in calls.value {
         guard let call, !call.isOver else { continue }
         if let deadline = call.deadline {
           if deadline <= now {

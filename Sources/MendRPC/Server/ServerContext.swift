@@ -43,24 +43,24 @@ public struct ServerContext: Sendable {
     peer: PeerAddress = .inProcess, isSecure: Bool = false, identity: CallIdentity? = nil
   ) {
     storage = CallStorage(ConnectionFacts(peer: peer, isSecure: isSecure))
-    storage.facts = MethodFacts(method)
-    storage.metadata = metadata
-    storage.deadline = deadline
-    storage.identity = identity
+    storage.request.value.facts = MethodFacts(method)
+    storage.request.value.metadata = metadata
+    storage.request.value.deadline = deadline
+    storage.request.value.identity = identity
   }
 
-  public var method: MethodDescriptor { storage.facts.method }
+  public var method: MethodDescriptor { storage.request.value.facts.method }
   /// The request's metadata.
-  public var metadata: Metadata { storage.metadata }
+  public var metadata: Metadata { storage.request.value.metadata }
   /// One text value of it, by a name that is written in lower case in the source: for look-ups on every call.
-  public func metadata(text name: StaticString) -> String? { storage.metadata.text(of: name) }
+  public func metadata(text name: StaticString) -> String? { storage.request.value.metadata.text(of: name) }
   /// When the caller stops waiting. The handler's task is cancelled then.
-  public var deadline: ContinuousClock.Instant? { storage.deadline }
+  public var deadline: ContinuousClock.Instant? { storage.request.value.deadline }
   public var peer: PeerAddress { storage.connection.peer }
   /// The connection is encrypted.
   public var isSecure: Bool { storage.connection.isSecure }
   /// Who calls; nil where the server authorizes nobody.
-  public var identity: CallIdentity? { storage.identity }
+  public var identity: CallIdentity? { storage.request.value.identity }
 
   /// Metadata sent before the first response message; without effect once one was sent.
   public func setInitialMetadata(_ metadata: Metadata) {
@@ -103,10 +103,14 @@ final class CallStorage: @unchecked Sendable {
   // Unchecked: the plain variables are written before a handler gets the context, or when nobody else holds it any
   // more; what a handler may write is behind the lock.
   let connection: ConnectionFacts
-  var facts = MethodFacts.none
-  var metadata = Metadata()
-  var deadline: ContinuousClock.Instant?
-  var identity: CallIdentity?
+  let request = Pinned(Request())
+
+  struct Request {
+    var facts = MethodFacts.none
+    var metadata = Metadata()
+    var deadline: ContinuousClock.Instant?
+    var identity: CallIdentity?
+  }
 
   struct Response {
     var initial: Metadata?
@@ -120,6 +124,10 @@ final class CallStorage: @unchecked Sendable {
     self.connection = connection
   }
 
+  deinit {
+    request.free()
+  }
+
   var hasResponse: Bool { hasResponseMetadata.load(ordering: .acquiring) }
 
   func takeResponse() -> Response {
@@ -129,9 +137,9 @@ final class CallStorage: @unchecked Sendable {
 
   /// For the next call on the same stream slot.
   func recycle() {
-    metadata.block.removeAll()
-    deadline = nil
-    identity = nil
+    request.value.metadata.block.removeAll()
+    request.value.deadline = nil
+    request.value.identity = nil
     if hasResponseMetadata.load(ordering: .relaxed) {
       response.withLock { $0 = Response() }
       hasResponseMetadata.store(false, ordering: .relaxed)

@@ -10,21 +10,18 @@ final class CallMetrics: ServerObserver {
 
   private static let boundsNanoseconds = bounds.map { Int64(($0 * 1e9).rounded()) }
 
-  private struct Figures {
-    /// By code; gRPC's are 0 to 16, anything else counts as UNKNOWN.
-    var codes = [UInt64](repeating: 0, count: 17)
-    /// Calls up to each bound and no further; the last one is beyond all.
-    var buckets = [UInt64](repeating: 0, count: CallMetrics.bounds.count + 1)
-    var nanoseconds: UInt64 = 0
-    var active = 0
-    var requestBytes: UInt64 = 0
-    var responseBytes: UInt64 = 0
-  }
-
-  /// One method's figures, behind a lock of their own: a busy method waits for itself only.
+  /// One method's figures. Atomics, because loops count side by side and nobody needs them to agree to the call.
   private final class Method: Sendable {
     let name: String
-    let figures = Mutex(Figures())
+    /// By code; gRPC's are 0 to 16, anything else counts as UNKNOWN.
+    let codes: InlineArray<17, Atomic<UInt64>> = InlineArray { _ in Atomic(0) }
+    /// Calls up to each of `bounds` and no further; the last one is beyond all.
+    let buckets: InlineArray<18, Atomic<UInt64>> = InlineArray { _ in Atomic(0) }
+    let nanoseconds = Atomic<UInt64>(0)
+    let active = Atomic<Int>(0)
+    let requestBytes = Atomic<UInt64>(0)
+    let responseBytes = Atomic<UInt64>(0)
+
     init(_ descriptor: MethodDescriptor) { name = "\(descriptor.service)/\(descriptor.method)" }
   }
 
@@ -63,7 +60,7 @@ final class CallMetrics: ServerObserver {
 
   func callStarted(_ method: MethodDescriptor, ordinal: Int) {
     guard ordinal < methods.count else { return }
-    methods[ordinal].figures.withLock { $0.active += 1 }
+    methods[ordinal].active.wrappingAdd(1, ordering: .relaxed)
   }
 
   func callFinished(
@@ -73,14 +70,13 @@ final class CallMetrics: ServerObserver {
     guard ordinal < methods.count else { return }
     var bucket = 0
     while bucket < Self.boundsNanoseconds.count, nanoseconds > Self.boundsNanoseconds[bucket] { bucket += 1 }
-    methods[ordinal].figures.withLock { figures in
-      figures.active -= 1
-      figures.codes[figures.codes.indices.contains(code.rawValue) ? code.rawValue : 2] += 1
-      figures.buckets[bucket] += 1
-      figures.nanoseconds &+= UInt64(clamping: nanoseconds)
-      figures.requestBytes += UInt64(clamping: requestBytes)
-      figures.responseBytes += UInt64(clamping: responseBytes)
-    }
+    let figures = methods[ordinal]
+    figures.active.wrappingSubtract(1, ordering: .relaxed)
+    figures.codes[figures.codes.indices.contains(code.rawValue) ? code.rawValue : 2].wrappingAdd(1, ordering: .relaxed)
+    figures.buckets[bucket].wrappingAdd(1, ordering: .relaxed)
+    figures.nanoseconds.wrappingAdd(UInt64(clamping: nanoseconds), ordering: .relaxed)
+    figures.requestBytes.wrappingAdd(UInt64(clamping: requestBytes), ordering: .relaxed)
+    figures.responseBytes.wrappingAdd(UInt64(clamping: responseBytes), ordering: .relaxed)
   }
 
   func callRejected(_ code: StatusCode) {
@@ -88,24 +84,29 @@ final class CallMetrics: ServerObserver {
   }
 
   func write(to text: inout PrometheusText) {
-    let all = methods.sorted { $0.name < $1.name }.map { ($0.name, $0.figures.withLock { $0 }) }
+    let all = methods.sorted { $0.name < $1.name }
     text.family("mend_rpc_calls_total", .counter, "Calls that ended, by method and status code.")
-    for (name, figures) in all {
-      for (code, count) in figures.codes.enumerated() where count > 0 {
-        text.sample(["method": name, "code": StatusCode(rawValue: code).description], Double(count))
+    for method in all {
+      for code in method.codes.indices {
+        let count = method.codes[code].load(ordering: .relaxed)
+        guard count > 0 else { continue }
+        text.sample(["method": method.name, "code": StatusCode(rawValue: code).description], Double(count))
       }
     }
     text.family("mend_rpc_active_calls", .gauge, "Calls that are being answered.")
-    for (name, figures) in all { text.sample(["method": name], Double(figures.active)) }
+    for method in all { text.sample(["method": method.name], Double(method.active.load(ordering: .relaxed))) }
     text.family("mend_rpc_call_seconds", .histogram, "Time from a call's headers to its status.")
-    for (name, figures) in all where figures.buckets.contains(where: { $0 > 0 }) {
+    for method in all {
+      let buckets = method.buckets.indices.map { method.buckets[$0].load(ordering: .relaxed) }
+      guard buckets.contains(where: { $0 > 0 }) else { continue }
       text.histogram(
-        ["method": name], bounds: Self.bounds, buckets: figures.buckets, sum: Double(figures.nanoseconds) / 1e9)
+        ["method": method.name], bounds: Self.bounds, buckets: buckets,
+        sum: Double(method.nanoseconds.load(ordering: .relaxed)) / 1e9)
     }
     text.family("mend_rpc_request_bytes_total", .counter, "Request messages with their prefixes, by method.")
-    for (name, figures) in all { text.sample(["method": name], Double(figures.requestBytes)) }
+    for method in all { text.sample(["method": method.name], Double(method.requestBytes.load(ordering: .relaxed))) }
     text.family("mend_rpc_response_bytes_total", .counter, "Response messages with their prefixes, by method.")
-    for (name, figures) in all { text.sample(["method": name], Double(figures.responseBytes)) }
+    for method in all { text.sample(["method": method.name], Double(method.responseBytes.load(ordering: .relaxed))) }
     let connections = connections.withLock { $0 }
     text.family("mend_rpc_rejected_calls_total", .counter, "Calls that reached no method: unknown or malformed.")
     for (code, count) in connections.rejected.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
