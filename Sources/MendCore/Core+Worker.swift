@@ -194,7 +194,8 @@ extension Core {
   }
 }
 
-/// What of a report is kept; longer text is cut, not refused.
+/// What of a report is kept, texts in bytes of UTF-8; longer ones are cut, not refused: a result must not be lost over its
+/// message.
 enum ReportLimit {
   static let stages = 64
   static let stageName = 128
@@ -216,8 +217,15 @@ extension WorkerRequest.Failure {
 }
 
 extension String {
-  /// At most so many characters.
-  fileprivate func cut(to length: Int) -> String { utf8.count <= length ? self : String(prefix(length)) }
+  /// At most so many bytes of UTF-8, no scalar halved.
+  ///
+  /// By bytes, for one character may have any number of combining marks.
+  fileprivate func cut(to bytes: Int) -> String {
+    guard utf8.count > bytes else { return self }
+    var end = utf8.index(startIndex, offsetBy: bytes)
+    while end > startIndex, end.samePosition(in: unicodeScalars) == nil { end = utf8.index(before: end) }
+    return String(unicodeScalars[..<end])
+  }
 }
 
 extension Batch {

@@ -54,13 +54,15 @@ struct Deadline: Comparable, Hashable {
 }
 
 /// A binary heap, the smallest element first.
-struct Heap<Element: Comparable & Sendable>: Sendable {
+package struct Heap<Element: Comparable & Sendable>: Sendable {
   private var elements: [Element] = []
 
-  var first: Element? { elements.first }
-  var count: Int { elements.count }
+  package init() {}
 
-  mutating func insert(_ element: Element) {
+  package var first: Element? { elements.first }
+  package var count: Int { elements.count }
+
+  package mutating func insert(_ element: Element) {
     elements.append(element)
     var child = elements.count - 1
     while child > 0 {
@@ -71,7 +73,7 @@ struct Heap<Element: Comparable & Sendable>: Sendable {
     }
   }
 
-  mutating func popFirst() -> Element? {
+  package mutating func popFirst() -> Element? {
     guard let first = elements.first, let last = elements.popLast() else { return nil }
     guard !elements.isEmpty else { return first }
     elements[0] = last

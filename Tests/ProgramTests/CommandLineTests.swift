@@ -17,7 +17,7 @@ struct CommandLineTests {
       (["submit", "--spec", "x", "--tier", "a=b"], "--spec"), (["--server", "status"], "server"),
       (["status", "b", "--server", "nonsense"], "HOST:PORT"), (["report"], "--done"),
       (["report", "--beat"], "MEND_ENDPOINT"), (["worker"], "MEND_ENDPOINT"), (["serve"], "--data"),
-      (["serve", "--data", "/tmp/x", "--executor", "simulated"], "not available in this version"),
+      (["serve", "--data", "/tmp/x", "--executor", "dreamt"], "simulated"),
       (["serve", "--data", "/tmp/x", "--executor", "ray"], "--ray"),
       (["serve", "--data", "/tmp/x", "--listen", "0.0.0.0:0"], "--tokens"),
       (["serve", "--data", "/tmp/" + String(repeating: "x", count: 110)], "shorter --data"),

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Logging
 import MendClient
+import MendExecutors
 
 struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,6 +16,16 @@ struct Serve: AsyncParsableCommand {
         mend serve --data /var/lib/mend --executor ray --ray http://ray-head:8265 --worker-endpoint mend-host:7443
         mend token create --tokens tokens.jsonl --namespace default --role operator
         mend serve --data /var/lib/mend --listen 0.0.0.0:7443 --tls-cert c.pem --tls-key k.pem --tokens tokens.jsonl
+        mend serve --data ./try --executor simulated
+        mend submit --tier 'text=simulate document_seconds=0.01 fail=3%:corrupt oom_at=57' *.pdf
+
+      SIMULATED ATTEMPTS
+        For tests and load: no process is started, and no document is read. How an attempt goes is said in words, by the \
+      command, where it begins with 'simulate', and by MEND_SIMULATE in the extractor's environment. Without words every \
+      document is completed at once. Equal words over equal documents let the same documents fail. Attempts end with \
+      the server; the next one calls them orphaned.
+
+      \(SimulatedBehaviour.words.map { "  " + $0 }.joined(separator: "\n"))
       """)
 
   @Option(help: ArgumentHelp("Where batches are kept; made where it is missing.", valueName: "DIR"))
@@ -30,7 +41,8 @@ struct Serve: AsyncParsableCommand {
     help: ArgumentHelp("Plain HTTP: /healthz, /readyz, /metrics; 'none' for nowhere.", valueName: "HOST:PORT"))
   var admin = "127.0.0.1:7444"
 
-  @Option(help: "What runs attempts: local is processes of this machine, ray is jobs of a Ray cluster.")
+  @Option(
+    help: "What runs attempts: local is processes of this machine, ray is jobs of a Ray cluster, simulated is nothing.")
   var executor: ExecutorName = .local
 
   @Option(
@@ -49,7 +61,8 @@ struct Serve: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "CPUs that jobs may be promised together; the machine's or the cluster's where not given.", valueName: "N"))
+      "CPUs that jobs may be promised together; the machine's, the cluster's, or 1000 where not given.", valueName: "N")
+  )
   var cpus: Double?
 
   @Option(
@@ -87,9 +100,6 @@ struct Serve: AsyncParsableCommand {
   enum ExecutorName: String, ExpressibleByArgument, CaseIterable { case local, ray, simulated }
 
   func validate() throws {
-    guard executor != .simulated else {
-      throw ValidationError("--executor simulated is not available in this version; it has local and ray.")
-    }
     guard (executor == .ray) == (ray != nil) else {
       throw ValidationError("--executor ray and --ray URL go together.")
     }

@@ -10,7 +10,8 @@ extension ServingProgram {
     directory: String, socket: String, logger: Logger
   ) async throws -> (any Executor, Capacity) {
     switch options.executor {
-    case .local, .simulated: try localExecutor(directory: directory, socket: socket, logger: logger)
+    case .local: try localExecutor(directory: directory, socket: socket, logger: logger)
+    case .simulated: (SimulatedExecutor(clock: SystemClock()), simulatedCapacity)
     case .ray: try await rayExecutor(directory: directory, logger: logger)
     }
   }
@@ -29,6 +30,13 @@ extension ServingProgram {
     } catch {
       throw ProgramError(.refused, error.description)
     }
+  }
+
+  /// Nothing of this machine is used, so what it has is no bound.
+  private var simulatedCapacity: Capacity {
+    Capacity(
+      executor: .simulated, cpus: options.cpus ?? 1000, memoryBytes: options.memory?.bytes ?? 1 << 40,
+      gpus: options.gpus ?? 1000)
   }
 
   private func rayExecutor(directory: String, logger: Logger) async throws -> (any Executor, Capacity) {

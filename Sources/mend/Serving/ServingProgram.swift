@@ -68,6 +68,12 @@ struct ServingProgram {
     let runtime = Runtime(
       core: Core(capacity: capacity, generator: SystemRandomNumberGenerator()), store: store, executor: executor,
       clock: SystemClock(), logger: logger)
+    if let simulated = executor as? SimulatedExecutor {
+      // Its workers call as others do, without a socket between.
+      simulated.connect { [weak runtime] request in
+        await runtime?.worker(request) ?? .failure(.unavailable("the server has ended"))
+      }
+    }
     var configuration = MendServer.Configuration(listeners: listeners(socket: socket), admin: adminAddress)
     configuration.version = Mend.version
     configuration.rayDashboardURL = options.ray ?? ""

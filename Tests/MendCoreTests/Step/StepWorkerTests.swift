@@ -220,4 +220,24 @@ struct StepWorkerTests {
     #expect(
       harness.say(harness.token(), .claim(maximum: 1)) == .success(.claimed([], finished: true, retryAfter: nil)))
   }
+
+  @Test("A long message is cut by bytes, whatever its characters are made of, and no scalar is halved")
+  func longMessages() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    _ = harness.claim(2)
+    let oneCharacter = "e" + String(repeating: "\u{301}", count: 100_000)
+    let failures = [
+      WorkerRequest.Failure(documentID: "d0", code: "c", message: oneCharacter),
+      WorkerRequest.Failure(documentID: "d1", code: "c", message: "é" + String(repeating: "z€", count: 4000)),
+    ]
+    guard case .success = harness.say(harness.token(), .report(WorkerRequest.Report(failed: failures))) else {
+      Issue.record("the report was refused")
+      return
+    }
+    #expect(harness.job().errors[0]?.message == "e" + String(repeating: "\u{301}", count: 511))
+    #expect(harness.job().errors[1]?.message.utf8.count == 1023)
+    #expect(harness.job().errors[1]?.message.hasSuffix("€z") == true)
+  }
 }

@@ -1,0 +1,226 @@
+public import MendCore
+
+/// How a simulated attempt goes: words of the form `NAME=VALUE`, separated by spaces.
+///
+/// They come from the extractor's command, where its first word is `simulate`, and from `MEND_SIMULATE` in its
+/// environment, of which the latter win. Without any, every document is completed at once. Equal words over equal
+/// documents make the same documents fail, always: what is random comes from `seed` and the document's id.
+public struct SimulatedBehaviour: Hashable, Sendable {
+  /// What goes wrong with a whole attempt.
+  public enum Fault: Hashable, Sendable {
+    case exit(Int32)
+    case signal(Int32)
+    case oom
+    /// Taken away by who owns the machine.
+    case preemption
+    /// It beats, and does nothing.
+    case hang
+    /// It is not heard of any more.
+    case silence
+    /// Who supervised it was killed: it is over, and nobody knows how.
+    case lostSupervisor
+    /// The executor does not know it any more.
+    case vanish
+  }
+
+  public enum Launching: Hashable, Sendable {
+    case works
+    case fails
+    /// It is taken, and never started.
+    case neverStarts
+  }
+
+  public var seed: UInt64 = 0
+  public var start = Range(.zero)
+  /// Of one document.
+  public var document = Range(.zero)
+  /// From the signal to the end.
+  public var end = Range(.zero)
+  /// Documents of one claim.
+  public var claim = 16
+  /// Documents that fail, in percent, and their code.
+  public var failPercent = 0.0
+  public var failCode = "simulated"
+  /// Results that are reported a second time, in percent.
+  public var repeatPercent = 0.0
+  public var fault: Fault?
+  /// The fault comes while the attempt has its document of this number, counted from 1; 0 is when all are done.
+  public var faultAt = 0
+  /// Only attempts up to this number have the fault.
+  public var faultAttempts = Int.max
+  /// What it holds at its peak; out of memory is only who has a lower limit, or none.
+  public var memoryBytes: Int64 = 0
+  public var launching = Launching.works
+  /// The answer to its launch gets lost; its worker is heard of all the same.
+  public var losesAnswer = false
+  /// A second one runs under its name.
+  public var hasDuplicate = false
+  /// What it had in process is reported after its end.
+  public var reportsLate = false
+  /// It never reports: its exit code speaks for its documents.
+  public var isOpaque = false
+  /// Only SIGKILL, after the grace, ends it.
+  public var ignoresTerm = false
+
+  /// A time, or one drawn evenly between two.
+  public struct Range: Hashable, Sendable {
+    public var least: Duration
+    public var most: Duration
+
+    public init(_ least: Duration, _ most: Duration? = nil) {
+      self.least = least
+      self.most = most ?? least
+    }
+  }
+
+  public init() {}
+
+  /// What a word says that is not understood.
+  public struct Mistake: Error, Hashable, Sendable, CustomStringConvertible {
+    public var description: String
+  }
+
+  /// The behaviour that a launch asks for.
+  public init(of parameters: SubmissionParameters) throws(Mistake) {
+    let command =
+      switch parameters.work {
+      case .documentCommand(let text), .entrypoint(let text): text
+      }
+    let words = command.split(whereSeparator: \.isWhitespace)
+    if words.first == "simulate" { for word in words.dropFirst() { try apply(String(word)) } }
+    for word in (parameters.environment["MEND_SIMULATE"] ?? "").split(whereSeparator: \.isWhitespace) {
+      try apply(String(word))
+    }
+  }
+}
+
+extension SimulatedBehaviour {
+  /// One line a word, for help texts.
+  public static let words = [
+    "seed=N              draws other documents to fail",
+    "start_seconds=S     from the launch to the start; or between two: 0.1-0.5",
+    "document_seconds=S  of one document",
+    "end_seconds=S       from SIGTERM to the end",
+    "claim=N             documents of one claim (16)",
+    "fail=P%:CODE        so many documents fail, with this code",
+    "repeat=P%           so many results are reported twice",
+    "oom_at=N            out of memory at its Nth document",
+    "memory=BYTES        not where the memory limit is as high as this",
+    "exit=CODE           exits so when all is done",
+    "exit_at=N:CODE      exits so at its Nth document",
+    "signal_at=N:NUMBER  is killed by a signal",
+    "preempt_at=N        is taken away",
+    "hang_at=N           beats, and does nothing any more",
+    "silence_at=N        says nothing more",
+    "lost_supervisor_at=N  ends, and nobody knows how",
+    "vanish_at=N         the executor does not know it any more",
+    "times=N             only the first N attempts of a job have the fault",
+    "launch_fails, never_starts, lost_answer, duplicate, late, opaque,",
+    "ignore_term         what they say",
+  ]
+
+  private mutating func apply(_ word: String) throws(Mistake) {
+    let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2 else { return try apply(flag: word) }
+    let (name, value) = (parts[0], parts[1])
+    switch name {
+    case "seed": seed = UInt64(try number(value, word))
+    case "start_seconds": start = try range(value, word)
+    case "document_seconds": document = try range(value, word)
+    case "end_seconds": end = try range(value, word)
+    case "claim": claim = max(1, try number(value, word))
+    case "fail":
+      let halves = value.split(separator: ":", maxSplits: 1).map(String.init)
+      failPercent = try percent(halves.first ?? "", word)
+      if halves.count == 2 { failCode = halves[1] }
+    case "repeat": repeatPercent = try percent(value, word)
+    case "memory": memoryBytes = Int64(try number(value, word))
+    case "times": faultAttempts = try number(value, word)
+    case "exit": try set(.exit(try code(value, word)), at: "0", word)
+    case "exit_at", "signal_at":
+      let halves = value.split(separator: ":", maxSplits: 1).map(String.init)
+      guard halves.count == 2 else { throw Mistake(description: "'\(word)' is to be \(name)=N:NUMBER") }
+      let which = try code(halves[1], word)
+      try set(name == "exit_at" ? .exit(which) : .signal(which), at: halves[0], word)
+    case "oom_at": try set(.oom, at: value, word)
+    case "preempt_at": try set(.preemption, at: value, word)
+    case "hang_at": try set(.hang, at: value, word)
+    case "silence_at": try set(.silence, at: value, word)
+    case "lost_supervisor_at": try set(.lostSupervisor, at: value, word)
+    case "vanish_at": try set(.vanish, at: value, word)
+    default: throw Mistake(description: "'\(word)': a simulated attempt has no \(name)")
+    }
+  }
+
+  private mutating func apply(flag word: String) throws(Mistake) {
+    switch word {
+    case "launch_fails": launching = .fails
+    case "never_starts": launching = .neverStarts
+    case "lost_answer": losesAnswer = true
+    case "duplicate": hasDuplicate = true
+    case "late": reportsLate = true
+    case "opaque": isOpaque = true
+    case "ignore_term": ignoresTerm = true
+    default: throw Mistake(description: "'\(word)' is no word that a simulated attempt understands")
+    }
+  }
+
+  private mutating func set(_ fault: Fault, at text: String, _ word: String) throws(Mistake) {
+    if self.fault != nil && self.fault != fault {
+      throw Mistake(description: "'\(word)': a simulated attempt has one fault, and another was given before")
+    }
+    self.fault = fault
+    faultAt = try number(text, word)
+  }
+
+  private func number(_ text: String, _ word: String) throws(Mistake) -> Int {
+    guard let number = Int(text), number >= 0 else {
+      throw Mistake(description: "'\(word)': '\(text)' is no whole number of 0 or more")
+    }
+    return number
+  }
+
+  private func code(_ text: String, _ word: String) throws(Mistake) -> Int32 {
+    guard let code = Int32(text), (0...255).contains(code) else {
+      throw Mistake(description: "'\(word)': '\(text)' is no number between 0 and 255")
+    }
+    return code
+  }
+
+  private func percent(_ text: String, _ word: String) throws(Mistake) -> Double {
+    guard text.hasSuffix("%"), let percent = Double(text.dropLast()), (0...100).contains(percent) else {
+      throw Mistake(description: "'\(word)': '\(text)' is no percentage such as 3%")
+    }
+    return percent
+  }
+
+  private func range(_ text: String, _ word: String) throws(Mistake) -> Range {
+    let ends = text.split(separator: "-").map { Double($0) }
+    guard (1...2).contains(ends.count), let least = ends[0], let most = ends[ends.count - 1], least >= 0, most >= least
+    else { throw Mistake(description: "'\(word)': '\(text)' is no time such as 0.5 or 0.1-0.5") }
+    return Range(Self.duration(least), Self.duration(most))
+  }
+
+  /// A thousand documents a second and more need less than a millisecond each.
+  private static func duration(_ seconds: Double) -> Duration { .nanoseconds(Int64(min(seconds, 1e9) * 1e9)) }
+}
+
+extension SimulatedBehaviour {
+  func fails(_ documentID: String) -> Bool { draw(documentID, salt: 1) * 100 < failPercent }
+
+  func repeats(_ documentID: String) -> Bool { draw(documentID, salt: 2) * 100 < repeatPercent }
+
+  func time(_ range: Range, _ name: String) -> Duration {
+    guard range.most > range.least else { return range.least }
+    return range.least + (range.most - range.least) * draw(name, salt: 3)
+  }
+
+  /// 0 to below 1; FNV-1a over the text, mixed.
+  private func draw(_ text: String, salt: UInt64) -> Double {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325 ^ (seed &* 0x9E37_79B9_7F4A_7C15) ^ salt
+    for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    hash = (hash ^ (hash >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    hash = (hash ^ (hash >> 27)) &* 0x94D0_49BB_1331_11EB
+    return Double((hash ^ (hash >> 31)) >> 11) / Double(UInt64(1) << 53)
+  }
+}
