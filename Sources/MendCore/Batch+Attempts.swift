@@ -27,6 +27,9 @@ extension Batch {
     case .attemptEnded(let job, let number, let end):
       guard let index = attemptIndex(job, number) else { return }
       let before = tiers[job.tier].jobs[job.index].attempts[index].state
+      if !before.isOver {
+        held.remove(tiers[job.tier].jobs[job.index].attempts[index].parameters.resources)
+      }
       closeStage(of: job, index, at: end.at)
       tiers[job.tier].jobs[job.index].attempts[index].state = .ended(end)
       tiers[job.tier].jobs[job.index].attempts[index].suspectedSince = nil
@@ -55,6 +58,7 @@ extension Batch {
 
   private mutating func intend(_ job: JobID, _ attempt: Attempt, _ record: Record) {
     tiers[job.tier].jobs[job.index].attempts.append(attempt)
+    held.add(attempt.parameters.resources)
     tiers[job.tier].jobs[job.index].nextAttemptAt = nil
     let count = tiers[job.tier].jobs[job.index].attempts.count
     if count > Self.detailedAttempts {

@@ -26,29 +26,55 @@ extension Capacity {
 }
 
 /// What live attempts hold of the capacity.
-struct ResourceUse: Hashable, Sendable {
-  private(set) var cpus = 0.0
-  private(set) var memoryBytes: Int64 = 0
-  private(set) var gpus = 0
-  private(set) var attempts = 0
+public struct ResourceUse: Hashable, Sendable {
+  public private(set) var cpus = 0.0
+  public private(set) var memoryBytes: Int64 = 0
+  public private(set) var gpus = 0
+  public private(set) var attempts = 0
 
-  func fits(_ resources: Resources, in capacity: Capacity) -> Bool {
-    cpus + resources.cpus <= capacity.cpus + Capacity.tolerance
-      && memoryBytes + resources.memoryBytes <= capacity.memoryBytes
-      && gpus + (resources.requiresGPU ? 1 : 0) <= capacity.gpus
+  public init() {}
+
+  /// - Parameter reserved: what is kept for a job that has waited long; only what it leaves of the free room counts.
+  func fits(_ resources: Resources, in capacity: Capacity, beside reserved: Resources? = nil) -> Bool {
+    let freeCPUs = capacity.cpus - cpus
+    let freeMemory = capacity.memoryBytes - memoryBytes
+    let freeGPUs = capacity.gpus - gpus
+    guard resources.cpus <= freeCPUs + Capacity.tolerance, resources.memoryBytes <= freeMemory,
+      (resources.requiresGPU ? 1 : 0) <= freeGPUs
+    else { return false }
+    guard let reserved else { return true }
+    return resources.cpus <= max(0, freeCPUs - reserved.cpus) + Capacity.tolerance
+      && resources.memoryBytes <= max(0, freeMemory - reserved.memoryBytes)
+      && (resources.requiresGPU ? 1 : 0) <= max(0, freeGPUs - (reserved.requiresGPU ? 1 : 0))
+  }
+
+  /// The largest of its shares of what there is.
+  func dominantShare(of capacity: Capacity) -> Double {
+    max(
+      capacity.cpus > 0 ? cpus / capacity.cpus : 0,
+      capacity.memoryBytes > 0 ? Double(memoryBytes) / Double(capacity.memoryBytes) : 0,
+      capacity.gpus > 0 ? Double(gpus) / Double(capacity.gpus) : 0)
   }
 
   /// True when nothing that needs a CPU can start.
   func isFull(_ capacity: Capacity) -> Bool { capacity.cpus - cpus <= Capacity.tolerance }
 
-  mutating func add(_ resources: Resources) {
+  public mutating func add(_ resources: Resources) {
     cpus += resources.cpus
     memoryBytes += resources.memoryBytes
     gpus += resources.requiresGPU ? 1 : 0
     attempts += 1
   }
 
-  mutating func remove(_ resources: Resources) {
+  /// Takes one batch's part out of a sum and puts its new one in.
+  mutating func replace(_ old: ResourceUse, by new: ResourceUse) {
+    attempts += new.attempts - old.attempts
+    cpus = attempts == 0 ? 0 : cpus + new.cpus - old.cpus
+    memoryBytes += new.memoryBytes - old.memoryBytes
+    gpus += new.gpus - old.gpus
+  }
+
+  public mutating func remove(_ resources: Resources) {
     attempts -= 1
     // Fractions are not left over where nothing runs.
     cpus = attempts == 0 ? 0 : cpus - resources.cpus

@@ -97,19 +97,14 @@ extension Core {
     }
     for (number, tier) in specification.tiers.enumerated() {
       for extractor in tier.extractors {
-        try requireSchedulable(extractor.resources, "extractor \(extractor.name) of tier \(number)")
+        try requireSchedulable(
+          extractor.resources, "extractor \(extractor.name) of tier \(number)", in: key.namespace)
       }
     }
     record(.batchStatusChanged(.queued, reason: "submitted"), on: key)
     schedule()
-    let status = status(of: key)
-    let position = status == .queued ? queuePosition(specification.priority) : 0
-    return .submitted(batchID: key.batchID, status, queuePosition: position)
-  }
-
-  /// Batches that stand before the last one submitted with this priority.
-  private func queuePosition(_ priority: Int) -> Int {
-    index.queued.reduce(-1) { $0 + ($1.key >= priority ? $1.value : 0) }
+    let position = index.queue.entry(of: key).map { index.queue.position(of: $0) } ?? 0
+    return .submitted(batchID: key.batchID, status(of: key), queuePosition: position)
   }
 
   private mutating func pause(_ key: BatchKey) throws(Refusal) -> Reply {
@@ -150,10 +145,15 @@ extension Core {
     }
   }
 
-  func requireSchedulable(_ resources: Resources, _ subject: String) throws(Refusal) {
-    guard let why = capacity.whyNeverSchedulable(resources) else { return }
-    throw .precondition(
-      "never_schedulable: \(subject) \(why)", todo: "ask for less, or serve with more (--cpus, --memory, --gpus)")
+  func requireSchedulable(_ resources: Resources, _ subject: String, in namespace: String) throws(Refusal) {
+    if let why = capacity.whyNeverSchedulable(resources) {
+      throw .precondition(
+        "never_schedulable: \(subject) \(why)", todo: "ask for less, or serve with more (--cpus, --memory, --gpus)")
+    }
+    if let why = limits.quota(of: namespace)?.whyNeverSchedulable(resources, in: namespace) {
+      throw .precondition(
+        "quota: \(subject) \(why)", todo: "ask for less, or have the quota raised (mend serve --quota)")
+    }
   }
 
   private mutating func freshKey(_ namespace: String) -> BatchKey {

@@ -84,7 +84,7 @@ extension Core {
     self.outage = outage
     index.deadlines.insert(
       Deadline(at: turn.now + limits.unreachableGrace, kind: .outage, batch: BatchKey(namespace: "", batchID: "")))
-    for key in Set(index.live.map(\.batch)).union(index.waiting.keys).sorted() { mark(key, outage) }
+    for key in Set(index.live.map(\.batch)).union(index.queue.batches).sorted() { mark(key, outage) }
   }
 
   private mutating func endOutage() {

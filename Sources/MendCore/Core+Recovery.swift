@@ -9,7 +9,7 @@ extension Core {
     let key = batch.key
     batches[key] = batch
     if !batch.status.isFinal { index.liveBatches += 1 }
-    if batch.status == .queued { index.queued[batch.specification.priority, default: 0] += 1 }
+    if batch.isStarted { index.queue.countStarted(1, in: key.namespace, capacity) }
     if batch.status.isFinal {
       index.deadlines.insert(
         Deadline(at: (batch.completedAt ?? batch.updatedAt) + limits.retireAfter, kind: .retire, batch: key))
@@ -27,6 +27,7 @@ extension Core {
       guard attempt.isCurrent else { continue }
       index.live.insert(name)
       index.use.add(attempt.parameters.resources)
+      index.queue.add(attempt.parameters.resources, to: key.namespace, at: attempt.intendedAt, capacity)
     }
     if let at = job.nextAttemptAt { index.deadlines.insert(Deadline(at: at, kind: .backoff, batch: key, job: job.id)) }
   }
@@ -44,7 +45,7 @@ extension Core {
     }
     batches[key] = nil
     index.submissions[key] = nil
-    index.waiting[key] = nil
+    index.queue.remove(key, capacity)
     return true
   }
 

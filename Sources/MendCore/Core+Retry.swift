@@ -25,6 +25,14 @@ extension Core {
       throw .exhausted(
         limit: "live_batches", "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
     }
+    if batch.status.isFinal,
+      let bound = limits.quota(of: key.namespace)?
+        .bound(againstBatchBeside: index.queue.started(in: key.namespace))
+    {
+      throw .exhausted(
+        limit: "quota_batches", "the quota of namespace \(key.namespace) is \(bound.allowed), and it has \(bound.held)",
+        retryAfter: .seconds(5))
+    }
     let reopened = jobs.map { job in
       let overrides = job.overrides.laidUnder(retry.overrides)
       return Fact.RetriedJob(
@@ -102,7 +110,8 @@ extension Core {
     for job in jobs {
       var laid = batch
       laid.tiers[retry.tier].jobs[job.id.index].overrides = job.overrides.laidUnder(retry.overrides)
-      try requireSchedulable(laid.submissionParameters(of: job.id).resources, "job \(job.id)")
+      try requireSchedulable(
+        laid.submissionParameters(of: job.id).resources, "job \(job.id)", in: batch.key.namespace)
     }
     return jobs
   }

@@ -1,4 +1,4 @@
-// Which job starts next: by priority, then by submission, as far as there is room.
+// Which job starts next: fair between namespaces, by priority and age within one, as far as there is room.
 
 extension Core {
   /// Starts what can start. Costs what it starts and what it looks past, not what waits.
@@ -8,7 +8,7 @@ extension Core {
       for key in turn.touched { enqueue(key) }
       if let outage {
         // Nothing new is started where nobody could be asked what became of it.
-        for key in turn.touched where index.waiting[key] != nil { mark(key, outage) }
+        for key in turn.touched where index.queue.entry(of: key) != nil { mark(key, outage) }
         return
       }
       pass()
@@ -16,32 +16,63 @@ extension Core {
     } while turn.schedulingIsDue
   }
 
+  /// Why a batch that was looked at waits on.
+  private struct Wait {
+    var since: Instant
+    /// Of the job that has waited longest.
+    var needs: Resources
+    /// Its namespace has no more, whatever room there is.
+    var isForQuota = false
+  }
+
   private mutating func pass() {
-    var blocked: [Waiting] = []
-    while let entry = index.ready.popFirst() {
-      guard index.waiting[entry.batch] == entry else { continue }
-      index.waiting[entry.batch] = nil
-      guard let waitingSince = startJobs(of: entry.batch) else { continue }
+    var blocked: [QueueEntry] = []
+    var blockedHere: [String: Int] = [:]
+    var reserved: Resources?
+    while let entry = index.queue.popFirst(capacity) {
+      guard let wait = startJobs(of: entry.batch, beside: reserved) else {
+        markQueued(entry.batch, nil)
+        continue
+      }
       blocked.append(entry)
-      let mayOvertake = turn.now - waitingSince < limits.overtakingWindow
-      if !mayOvertake || blocked.count >= limits.schedulingLookahead || index.use.isFull(capacity) { break }
+      let namespace = entry.batch.namespace
+      blockedHere[namespace, default: 0] += 1
+      let isFull =
+        wait.isForQuota
+        && limits.quota(of: namespace)?
+          .isFull(held: index.queue.use(of: namespace), started: index.queue.started(in: namespace)) == true
+      if isFull || blockedHere[namespace, default: 0] >= limits.schedulingLookahead {
+        index.queue.park(namespace, capacity)
+      }
+      // One big job that has waited long gets what comes free: others take only what it does not need.
+      if reserved == nil, !wait.isForQuota, turn.now - wait.since >= limits.overtakingWindow { reserved = wait.needs }
+      if blocked.count >= limits.schedulingLookaheadOfAll || index.use.isFull(capacity) { break }
     }
-    for entry in blocked {
-      index.waiting[entry.batch] = entry
-      index.ready.insert(entry)
-    }
+    for entry in blocked { index.queue.insert(entry, capacity) }
+    index.queue.unpark(capacity)
   }
 
   /// Puts a batch in the scheduler's queue when a job of it could start, and takes it out when none could.
   mutating func enqueue(_ key: BatchKey) {
-    guard let priority = waitingPriority(of: key) else {
-      index.waiting[key] = nil
+    guard let batch = batches[key], let priority = waitingPriority(of: key) else {
+      index.queue.remove(key, capacity)
+      markQueued(key, nil)
       return
     }
-    let entry = Waiting(priority: priority, submission: index.submissions[key] ?? 0, batch: key)
-    guard index.waiting[key] != entry else { return }
-    index.waiting[key] = entry
-    index.ready.insert(entry)
+    // From the latest submission or retry: a batch does not go to the end of the queue with each of its tiers.
+    let since = batch.timeoutFrom ?? batch.submittedAt ?? batch.createdAt
+    let entry = QueueEntry(
+      rank: since.milliseconds - Int64(priority) * limits.agingStep.milliseconds,
+      submission: index.submissions[key] ?? 0, priority: priority, batch: key)
+    if index.queue.entry(of: key) != entry { index.queue.insert(entry, capacity) }
+    markQueued(key, entry)
+  }
+
+  /// So that the batch's view shows it.
+  private mutating func markQueued(_ key: BatchKey, _ entry: QueueEntry?) {
+    guard batches[key] != nil, batches[key]?.queued != entry else { return }
+    batches[key]?.queued = entry
+    touch(key)
   }
 
   /// The best priority among the jobs that could start; nil when there is none.
@@ -62,32 +93,48 @@ extension Core {
     }
   }
 
-  /// Starts the batch's jobs as far as there is room. Since when it waits for more room, or nil when it waits for none.
-  private mutating func startJobs(of key: BatchKey) -> Instant? {
+  /// Starts the batch's jobs as far as there is room. What it waits for, or nil when it waits for none.
+  private mutating func startJobs(of key: BatchKey, beside reserved: Resources?) -> Wait? {
+    let quota = limits.quota(of: key.namespace)
     if status(of: key) == .queued {
       guard let needs = firstNeeds(of: key) else { return nil }
-      if !index.use.fits(needs, in: capacity) { return batches[key]?.submittedAt ?? turn.now }
+      let since = batches[key]?.submittedAt ?? turn.now
+      if quota?.bound(againstBatchBeside: index.queue.started(in: key.namespace)) != nil
+        || quota?.bound(against: needs, held: index.queue.use(of: key.namespace)) != nil
+      {
+        return Wait(since: since, needs: needs, isForQuota: true)
+      }
+      if !index.use.fits(needs, in: capacity, beside: reserved) { return Wait(since: since, needs: needs) }
       record(.batchStatusChanged(.running, reason: "started"), on: key)
       advance(key)
     }
     guard let tier = runningTier(of: key) else { return nil }
-    var waitingSince: Instant?
+    var wait: Wait?
     for number in 0..<(batches[key]?.tiers[tier].jobs.count ?? 0) {
       let job = JobID(tier: tier, index: number)
       guard couldStart(job, of: key) else { continue }
       if isAtMaximum(key) { break }
       if finishIfNothingLeft(job, of: key) { continue }
-      guard let needs = batches[key]?.submissionParameters(of: job).resources,
-        capacity.whyNeverSchedulable(needs) == nil
-      else { continue }
-      if index.use.fits(needs, in: capacity) {
+      guard let needs = batches[key]?.submissionParameters(of: job).resources, canEverStart(needs, key.namespace) else {
+        continue
+      }
+      let isForQuota = quota?.bound(against: needs, held: index.queue.use(of: key.namespace)) != nil
+      if !isForQuota, index.use.fits(needs, in: capacity, beside: reserved) {
         launch(job, of: key)
       } else {
-        waitingSince = min(waitingSince ?? .distantFuture, self.waitingSince(job, of: key))
+        let since = self.waitingSince(job, of: key)
+        // What waits for room comes before what waits for a quota: only the former is kept room for.
+        let isFirst = wait.map { $0.isForQuota != isForQuota ? $0.isForQuota : $0.since > since } ?? true
+        if isFirst { wait = Wait(since: since, needs: needs, isForQuota: isForQuota) }
       }
     }
     advance(key)
-    return waitingSince
+    return wait
+  }
+
+  private func canEverStart(_ needs: Resources, _ namespace: String) -> Bool {
+    capacity.whyNeverSchedulable(needs) == nil
+      && limits.quota(of: namespace)?.whyNeverSchedulable(needs, in: namespace) == nil
   }
 
   /// What the first job of a queued batch needs; nil when it could never start (a smaller server since the submission).
@@ -95,7 +142,7 @@ extension Core {
     guard let batch = batches[key], let tier = batch.tiers.first(where: { $0.status == .pending }) else { return nil }
     guard let job = tier.jobs.first(where: { $0.status == .pending }) else { return Resources(cpus: 0) }
     let needs = batch.submissionParameters(of: job.id).resources
-    return capacity.whyNeverSchedulable(needs) == nil ? needs : nil
+    return canEverStart(needs, key.namespace) ? needs : nil
   }
 
   func runningTier(of key: BatchKey) -> Int? {
@@ -151,6 +198,11 @@ extension Core {
     }
     return true
   }
+}
+
+extension Batch {
+  /// It counts among those that its namespace's quota bounds: it was started, and is not over.
+  var isStarted: Bool { startedAt != nil && !status.isFinal }
 }
 
 extension Job {

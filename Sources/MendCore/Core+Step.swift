@@ -69,11 +69,15 @@ extension Core {
   /// Makes one thing so: gives it its place in the batch's journal, applies it, and keeps the indices in step.
   mutating func record(_ fact: Fact, on key: BatchKey) {
     guard let before = batches[key]?.status, let sequence = batches[key]?.sequence else { return }
+    let wasStarted = batches[key]?.isStarted == true
     let record = Record(batch: key, sequence: sequence + 1, at: turn.now, cause: turn.cause, fact: fact)
     batches[key]?.apply(record)
     turn.output.writes.append(.record(record))
     touch(key)
     follow(fact, on: key, before: before)
+    if case .batchStatusChanged = fact, let isStarted = batches[key]?.isStarted, isStarted != wasStarted {
+      index.queue.countStarted(isStarted ? 1 : -1, in: key.namespace, capacity)
+    }
   }
 
   mutating func touch(_ key: BatchKey) {
@@ -94,6 +98,7 @@ extension Core {
       index.tokens[token] = attempt
       index.live.insert(attempt)
       index.use.add(parameters.resources)
+      index.queue.add(parameters.resources, to: key.namespace, at: turn.now, capacity)
       watch(attempt)
     case .attemptStarted(let job, let number):
       watch(AttemptKey(batch: key, job: job, number: number))
@@ -105,6 +110,7 @@ extension Core {
       index.checks[attempt] = nil
       if let resources = batches[key]?.tiers[job.tier].jobs[job.index].attempts[number - 1].parameters.resources {
         index.use.remove(resources)
+        index.queue.remove(resources, from: key.namespace, capacity)
       }
       turn.schedulingIsDue = true
     case .nextAttemptScheduled(let job, let at):
@@ -116,9 +122,6 @@ extension Core {
 
   private mutating func followStatus(of key: BatchKey, from before: BatchStatus, to status: BatchStatus) {
     if before.isFinal != status.isFinal { index.liveBatches += status.isFinal ? -1 : 1 }
-    guard let priority = batches[key]?.specification.priority else { return }
-    if before == .queued { index.queued[priority, default: 0] -= 1 }
-    if status == .queued { index.queued[priority, default: 0] += 1 }
     if status == .queued || status == .running { turn.schedulingIsDue = true }
     if index.submissions[key] == nil && status != .created { numberSubmission(key) }
     if status.isFinal {

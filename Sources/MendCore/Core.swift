@@ -71,10 +71,18 @@ public struct Limits: Hashable, Sendable {
   public var retireAfter: Duration = .seconds(600)
   /// Between SIGTERM and SIGKILL where nobody said otherwise.
   public var defaultGrace: Duration = .seconds(10)
-  /// How many batches the scheduler looks past one whose job does not fit yet, in one pass.
+  /// How many batches of one namespace, and of all, the scheduler looks past because their jobs do not fit yet, in one
+  /// pass.
   public var schedulingLookahead = 64
-  /// How long a job may wait for room before later ones are no longer let past it.
+  public var schedulingLookaheadOfAll = 256
+  /// How long a job may wait for room before room is kept for it: from then on later ones start beside it only with what
+  /// it does not need.
   public var overtakingWindow: Duration = .seconds(60)
+  /// Waiting for this long counts as much as one point of priority. So a batch of priority 0 starts before those of
+  /// priority 100 that are submitted 100 minutes after it, however many they are.
+  public var agingStep: Duration = .seconds(60)
+  /// What namespaces may have at once; `*` is for all that are not named.
+  public var quotas: [String: Quota] = [:]
   /// When a worker that got no documents is to ask again: in a pause, and otherwise.
   public var claimRetryPaused: Duration = .seconds(1)
   public var claimRetryBusy: Duration = .milliseconds(200)

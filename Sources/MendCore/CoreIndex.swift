@@ -11,27 +11,13 @@ struct CoreIndex {
   var deadlines = Heap<Deadline>()
   /// The one check of each live attempt that counts; others in `deadlines` are old.
   var checks: [AttemptKey: Instant] = [:]
-  /// Batches with a job that could start, best first. Entries that `waiting` does not name are old.
-  var ready = Heap<Waiting>()
-  var waiting: [BatchKey: Waiting] = [:]
+  /// Batches with a job that could start.
+  var queue = FairQueue()
   /// Batches that are not final.
   var liveBatches = 0
-  /// QUEUED batches by priority, each in the order of submission.
-  var queued: [Int: Int] = [:]
   /// Order of submission within one process; after a restart by time.
   var submissions: [BatchKey: Int] = [:]
   var lastSubmission = 0
-}
-
-/// A batch in the scheduler's queue: higher priority first, then who was submitted first.
-struct Waiting: Comparable, Hashable {
-  var priority: Int
-  var submission: Int
-  var batch: BatchKey
-
-  static func < (left: Waiting, right: Waiting) -> Bool {
-    (-left.priority, left.submission, left.batch) < (-right.priority, right.submission, right.batch)
-  }
 }
 
 /// Something that is due at a time. What it was set for may be over by then: whoever takes it looks again.

@@ -28,6 +28,8 @@ final class PublishedViews: Sendable {
     var live: [BatchKey: Box] = [:]
     /// Per namespace, oldest first.
     var places: [String: [Place]] = [:]
+    /// What the batches of each namespace hold and wait for.
+    var censuses: [String: NamespaceCensus] = [:]
     var retired: RetiredViews
     var waiters: [BatchKey: [UInt64: Waiter]] = [:]
     var waiterCount = 0
@@ -65,7 +67,9 @@ final class PublishedViews: Sendable {
       var replaced: [Box] = []
       for box in boxes {
         let key = box.view.batch.key
-        if let old = state.live.updateValue(box, forKey: key) {
+        let old = state.live.updateValue(box, forKey: key)
+        state.censuses[key.namespace, default: NamespaceCensus()].replace(old?.view.batch, by: box.view.batch)
+        if let old {
           replaced.append(old)
         } else {
           state.places[key.namespace, default: []].insert(Place(box.view.batch))
@@ -86,6 +90,8 @@ final class PublishedViews: Sendable {
       guard let box = state.live.removeValue(forKey: key) else { return [] }
       state.places[key.namespace]?.remove(Place(box.view.batch))
       if state.places[key.namespace]?.isEmpty == true { state.places[key.namespace] = nil }
+      state.censuses[key.namespace]?.replace(box.view.batch, by: nil)
+      if state.censuses[key.namespace]?.isEmpty == true { state.censuses[key.namespace] = nil }
       return state.retired.insert(box)
     }
     _ = consume evicted
@@ -96,6 +102,12 @@ final class PublishedViews: Sendable {
   /// The newest view of a live batch, or a kept one of a retired batch.
   func view(of key: BatchKey) -> BatchView? {
     state.withLock { state in state.live[key] ?? state.retired.use(key) }?.view
+  }
+
+  /// What a live batch stands among; nothing is known of one that is retired.
+  func surroundings(of batch: Batch) -> Surroundings {
+    guard !batch.status.isFinal else { return Surroundings() }
+    return state.withLock { $0.censuses[batch.key.namespace] }?.surroundings(of: batch) ?? Surroundings()
   }
 
   /// Keeps a retired batch's view that a reader folded.

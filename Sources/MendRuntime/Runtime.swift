@@ -124,6 +124,16 @@ public final class Runtime: Sendable {
     return Array(ordered.prefix(limit))
   }
 
+  /// What is wrong with a batch, among those that it stands among now.
+  public func diagnosis(of batch: Batch, at now: Instant) -> Diagnosis {
+    batch.diagnosis(at: now, capacity: capacity, limits: limits, surroundings: views.surroundings(of: batch))
+  }
+
+  /// A batch's health, as `diagnosis(of:at:)` has it.
+  public func health(of batch: Batch, at now: Instant) -> HealthVerdict {
+    batch.health(at: now, capacity: capacity, limits: limits, surroundings: views.surroundings(of: batch))
+  }
+
   /// One batch's durable history after `sequence`, in order; empty for an unknown batch. Reads the disk.
   public func journal(of key: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
     try store.journal(of: key, after: sequence)

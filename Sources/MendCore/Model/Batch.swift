@@ -39,6 +39,10 @@ public struct Batch: Hashable, Sendable {
   /// The latest plans that Heal applied, at most `healHistoryLimit`.
   public var healHistory: [HealRecord]
 
+  /// What its live attempts hold together.
+  public var held = ResourceUse()
+  /// Its place among its namespace's batches that wait for room; nil while none of its jobs could start. Not journaled.
+  public var queued: QueueEntry?
   /// Set while the executor of its attempts cannot be asked. Not journaled.
   public var outage: ExecutorOutage?
   /// Launches seen that are not a job's current attempt, at most `duplicatesLimit`. Not journaled: executors say it

@@ -27,7 +27,7 @@ extension DiagnosisContext {
       if batch.documents.count == 0 { return ["add documents, then submit the batch: it has none yet"] }
       return ["submit the batch: it has \(Figures.count(batch.documents.count, "document")), and waits to be submitted"]
     case .queued:
-      return outside(findings) + ["wait: the batch is queued, and starts when the executor has room"]
+      return outside(findings) + ["wait: \(queueSentence)"]
     case .paused:
       return ["mend resume \(id)"]
     case .running:
@@ -44,6 +44,19 @@ extension DiagnosisContext {
       if batch.status == .completed || batch.submittedAt == nil { return ["nothing to do"] }
       return ["mend retry \(id) --tier \(batch.currentTier)"]
     }
+  }
+
+  private var queueSentence: String {
+    guard let job = batch.tiers.first(where: { $0.status != .completed })?.jobs.first(where: { $0.status == .pending })
+    else { return "the batch is queued, and starts when the executor has room" }
+    let asked = job.resourcesAsked(in: batch)
+    let place = room.place.map { "\($0), it" } ?? "the batch is queued, and"
+    if let bound = room.bound(for: asked, isQueued: true) {
+      return "\(place) starts when the quota of namespace \(batch.key.namespace) (\(bound.allowed)) allows"
+        + room.holders(beside: batch)
+    }
+    return "\(place) starts when the executor has room for \(Figures.resources(asked))"
+      + room.holders(beside: batch)
   }
 
   private func runningActions(_ findings: [Finding], estimate: Instant?) -> [String] {

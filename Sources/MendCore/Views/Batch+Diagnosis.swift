@@ -4,8 +4,13 @@ extension Batch {
   /// What is wrong, why, on what evidence, and what to do: a pure function of the batch, the capacity and the time.
   ///
   /// Costs tiers × jobs × attempts and the failed documents; documents that did not fail are never walked.
-  public func diagnosis(at now: Instant, capacity: Capacity, limits: Limits) -> Diagnosis {
-    let context = DiagnosisContext(batch: self, now: now, capacity: capacity, limits: limits)
+  ///
+  /// - Parameter surroundings: the queue and the quota that it is in; nothing is said of them where they are not known.
+  public func diagnosis(
+    at now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings = Surroundings()
+  ) -> Diagnosis {
+    let context = DiagnosisContext(
+      batch: self, now: now, capacity: capacity, limits: limits, surroundings: surroundings)
     let all = DiagnosisRule.all.flatMap { $0.findings(context) }
     let findings = Array(all.prefix(DiagnosisRule.findingsLimit))
     var diagnosis = Diagnosis()

@@ -5,16 +5,19 @@ extension Batch {
   ///
   /// An attempt counts as stuck at the second look only: it was named by `suspicions` at least
   /// `limits.stuckConfirmation` ago (`Attempt.suspectedSince`), and it still is so now.
-  public func health(at now: Instant, capacity: Capacity, limits: Limits) -> HealthVerdict {
+  public func health(
+    at now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings = Surroundings()
+  ) -> HealthVerdict {
+    let room = Room(capacity: capacity, quota: limits.quota(of: key.namespace), surroundings: surroundings)
     switch status {
     case .created:
-      return unschedulable(at: now, capacity: capacity) ?? HealthVerdict(.ok)
+      return unschedulable(at: now, room) ?? HealthVerdict(.ok)
     case .queued:
-      return unschedulable(at: now, capacity: capacity) ?? queueHealth(at: now, capacity: capacity, limits: limits)
+      return unschedulable(at: now, room) ?? queueHealth(at: now, room, limits: limits)
     case .paused:
       return HealthVerdict(.ok, .paused)
     case .running:
-      return runningHealth(at: now, capacity: capacity, limits: limits)
+      return runningHealth(at: now, room, limits: limits)
     case .completed, .failed, .cancelled:
       return settledHealth
     }
@@ -37,12 +40,12 @@ extension Batch {
   }
 
   /// The verdict on a batch that has not started and never can, at this capacity.
-  private func unschedulable(at now: Instant, capacity: Capacity) -> HealthVerdict? {
+  private func unschedulable(at now: Instant, _ room: Room) -> HealthVerdict? {
     for tier in tiers {
       for job in tier.jobs {
-        if let why = capacity.whyNeverSchedulable(job.resourcesAsked(in: self)) {
+        if let (reason, why) = room.whyNeverSchedulable(job.resourcesAsked(in: self), in: key.namespace) {
           return HealthVerdict(
-            .stuck, .neverSchedulable, blockedReason: "never_schedulable: \(job.title(in: self)): \(why)",
+            .stuck, reason, blockedReason: "\(reason.rawValue): \(job.title(in: self)): \(why)",
             stuckFor: now - lastActivityAt)
         }
       }
@@ -50,18 +53,20 @@ extension Batch {
     return nil
   }
 
-  private func queueHealth(at now: Instant, capacity: Capacity, limits: Limits) -> HealthVerdict {
+  private func queueHealth(at now: Instant, _ room: Room, limits: Limits) -> HealthVerdict {
     if let outage, now - outage.since < limits.unreachableGrace { return HealthVerdict(.ok, .executorUnreachable) }
     if let outage { return unreachable(outage, since: outage.since, at: now, limits: limits) }
     // Nothing happens to a queued batch, so its last fact is when it was queued, by a submit or by a retry.
     let since = max(updatedAt, submittedAt ?? createdAt)
     let window = tiers.first?.jobs.compactMap { $0.specified(in: self)?.timers.start }.max() ?? Timers.defaultStart
-    guard now - since >= window, let job = tiers.first?.jobs.first else {
+    guard let job = tiers.first(where: { $0.status != .completed })?.jobs.first(where: { $0.status == .pending }) else {
       return HealthVerdict(.ok, .waitingForCapacity)
     }
+    let reason = room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: true)
+    // Behind others that the quota lets run, it has not been forgotten: its turn comes when one of them is over.
+    guard now - since >= window else { return HealthVerdict(.ok, reason) }
     return HealthVerdict(
-      .stuck, .waitingForCapacity,
-      blockedReason: waitingSentence(job, since: since, window: window, at: now, capacity: capacity),
+      .stuck, reason, blockedReason: waitingSentence(job, since: since, window: window, at: now, room),
       stuckFor: now - since)
   }
 
@@ -76,8 +81,8 @@ extension Batch {
       stuckFor: now - since)
   }
 
-  private func runningHealth(at now: Instant, capacity: Capacity, limits: Limits) -> HealthVerdict {
-    let survey = surveyJobs(at: now, capacity: capacity, limits: limits)
+  private func runningHealth(at now: Instant, _ room: Room, limits: Limits) -> HealthVerdict {
+    let survey = surveyJobs(at: now, room, limits: limits)
     var blocks = survey.stuck
     // While something of the batch moves, a job that waits for room merely stands behind its own siblings.
     if !survey.somethingWorks { blocks += survey.overdue }
@@ -134,7 +139,7 @@ struct Survey: Hashable {
 }
 
 extension Batch {
-  func surveyJobs(at now: Instant, capacity: Capacity, limits: Limits) -> Survey {
+  func surveyJobs(at now: Instant, _ room: Room, limits: Limits) -> Survey {
     var survey = Survey()
     for tier in tiers where tier.status == .running {
       survey.progressed = survey.progressed || tier.hasProgress
@@ -144,7 +149,7 @@ extension Batch {
         } else if let next = job.nextAttemptAt, next > now {
           survey.somethingWorks = true
         } else {
-          surveyWaiting(job, of: tier, at: now, capacity: capacity, into: &survey)
+          surveyWaiting(job, of: tier, at: now, room, into: &survey)
         }
       }
     }
@@ -180,12 +185,12 @@ extension Batch {
   }
 
   private func surveyWaiting(
-    _ job: Job, of tier: Tier, at now: Instant, capacity: Capacity, into survey: inout Survey
+    _ job: Job, of tier: Tier, at now: Instant, _ room: Room, into survey: inout Survey
   ) {
-    if let why = capacity.whyNeverSchedulable(job.resourcesAsked(in: self)) {
+    if let (reason, why) = room.whyNeverSchedulable(job.resourcesAsked(in: self), in: key.namespace) {
       survey.stuck.append(
         Block(
-          reason: .neverSchedulable, sentence: "never_schedulable: \(job.title(in: self)): \(why)",
+          reason: reason, sentence: "\(reason.rawValue): \(job.title(in: self)): \(why)",
           since: max(lastActivityAt, tier.startedAt ?? createdAt)))
       return
     }
@@ -195,8 +200,8 @@ extension Batch {
     // A retry or the end of a pause starts the window again; only looked up where it matters.
     if now - since >= window { since = max(since, lastChange(of: [.batch, .tier(tier.number), .job(job.id)])) }
     let block = Block(
-      reason: .waitingForCapacity,
-      sentence: waitingSentence(job, since: since, window: window, at: now, capacity: capacity), since: since)
+      reason: room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: false),
+      sentence: waitingSentence(job, since: since, window: window, at: now, room), since: since)
     if now - since >= window { survey.overdue.append(block) } else { survey.waiting.append(block) }
   }
 }

@@ -4,16 +4,20 @@ struct DiagnosisContext {
   let now: Instant
   let capacity: Capacity
   let limits: Limits
+  let surroundings: Surroundings
   let verdict: HealthVerdict
   /// Of jobs that have failed documents.
   let tallies: [JobID: FailureTally]
 
-  init(batch: Batch, now: Instant, capacity: Capacity, limits: Limits) {
+  init(
+    batch: Batch, now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings = Surroundings()
+  ) {
     self.batch = batch
     self.now = now
     self.capacity = capacity
     self.limits = limits
-    verdict = batch.health(at: now, capacity: capacity, limits: limits)
+    self.surroundings = surroundings
+    verdict = batch.health(at: now, capacity: capacity, limits: limits, surroundings: surroundings)
     tallies = Self.tallies(of: batch)
   }
 
@@ -36,6 +40,8 @@ struct DiagnosisContext {
     }
     return tallies
   }
+
+  var room: Room { Room(capacity: capacity, quota: limits.quota(of: batch.key.namespace), surroundings: surroundings) }
 
   /// Every job with its tier, in order.
   func forEachJob(_ body: (Tier, Job) -> Void) {

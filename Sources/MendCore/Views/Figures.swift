@@ -38,7 +38,24 @@ enum Figures {
   }
 
   /// "1 document", "3 documents".
-  static func count(_ count: Int, _ noun: String) -> String { count == 1 ? "1 \(noun)" : "\(count) \(noun)s" }
+  static func count(_ count: Int, _ noun: String, plural: String? = nil) -> String {
+    count == 1 ? "1 \(noun)" : "\(count) \(plural ?? noun + "s")"
+  }
+
+  /// "1 CPU", "1.5 CPUs".
+  static func cpus(_ cpus: Double) -> String { cpus == 1 ? "1 CPU" : "\(number(cpus)) CPUs" }
+
+  /// "1st", "22nd", "13th".
+  static func ordinal(_ number: Int) -> String {
+    let suffix =
+      switch (number % 10, number % 100) {
+      case (1, let two) where two != 11: "st"
+      case (2, let two) where two != 12: "nd"
+      case (3, let two) where two != 13: "rd"
+      default: "th"
+      }
+    return "\(number)\(suffix)"
+  }
 
   /// "1 document is", "3 documents are": a count with the verb that goes with it.
   static func count(_ count: Int, _ noun: String, _ one: String, _ many: String) -> String {
@@ -53,6 +70,14 @@ enum Figures {
     var parts = [resources.cpus == 1 ? "1 CPU" : "\(number(resources.cpus)) CPUs"]
     if resources.memoryBytes > 0 { parts.append(bytes(resources.memoryBytes)) }
     if resources.requiresGPU { parts.append("a GPU") }
+    return list(parts)
+  }
+
+  /// The same of what several attempts hold together.
+  static func resources(_ use: ResourceUse) -> String {
+    var parts = [cpus(use.cpus)]
+    if use.memoryBytes > 0 { parts.append(bytes(use.memoryBytes)) }
+    if use.gpus > 0 { parts.append(count(use.gpus, "GPU")) }
     return list(parts)
   }
 

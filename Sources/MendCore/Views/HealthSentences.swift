@@ -46,37 +46,72 @@ extension Batch {
       + "and is not proven gone"
   }
 
-  /// "waiting_for_capacity: job t0-j0 (text) needs 2 CPUs of the 4 CPUs that ...".
-  func waitingSentence(
-    _ job: Job, since: Instant, window: Duration, at now: Instant, capacity: Capacity
-  ) -> String {
-    let held = promised
-    let whole = Resources(cpus: capacity.cpus, memoryBytes: capacity.memoryBytes)
-    let holders =
-      held.attempts == 0
-      ? "this batch holds none of it"
-      : "this batch holds \(Figures.resources(held.resources)) in \(Figures.count(held.attempts, "attempt"))"
-    let bound =
-      specification.maxConcurrent > 0 && held.attempts >= specification.maxConcurrent
-      ? "max_concurrent \(specification.maxConcurrent) is used up"
-      : "the \(capacity.executor.rawValue) executor has \(Figures.resources(whole)) in all and \(holders)"
-    return "waiting_for_capacity: \(job.title(in: self)) has waited \(Figures.seconds(now - since)) for "
-      + "\(Figures.resources(job.resourcesAsked(in: self))); \(bound); up to \(Figures.seconds(window)) is expected"
+  /// "waiting_for_capacity: job t0-j0 (text) has waited 30 s for 2 CPUs; ...; 3rd in the queue ...": for what, who has
+  /// it, how many stand before it.
+  func waitingSentence(_ job: Job, since: Instant, window: Duration, at now: Instant, _ room: Room) -> String {
+    let asked = job.resourcesAsked(in: self)
+    let reason = room.reason(ofWaitFor: asked, isQueued: status == .queued)
+    var parts = [
+      "\(reason.rawValue): \(job.title(in: self)) has waited \(Figures.seconds(now - since)) for "
+        + Figures.resources(asked)
+    ]
+    if specification.maxConcurrent > 0 && held.attempts >= specification.maxConcurrent {
+      parts.append("max_concurrent \(specification.maxConcurrent) is used up")
+    } else if let bound = room.bound(for: asked, isQueued: status == .queued) {
+      parts.append(
+        "the quota of namespace \(key.namespace) is \(bound.allowed), and \(bound.held) are held"
+          + room.holders(beside: self))
+    } else {
+      let whole = Resources(cpus: room.capacity.cpus, memoryBytes: room.capacity.memoryBytes)
+      parts.append(
+        "the \(room.capacity.executor.rawValue) executor has \(Figures.resources(whole)) in all"
+          + (held.attempts == 0
+            ? room.holders(beside: self, otherwise: ", this batch holds none of it")
+            : ", this batch holds \(Figures.resources(held)) in \(Figures.count(held.attempts, "attempt"))"
+              + room.holders(beside: self)))
+    }
+    if let place = room.place { parts.append(place) }
+    parts.append("up to \(Figures.seconds(window)) is expected")
+    return parts.joined(separator: "; ")
+  }
+}
+
+/// What there is for a batch: the executor's, what of it its namespace may have, and who has it.
+struct Room: Hashable {
+  var capacity: Capacity
+  var quota: Quota?
+  var surroundings = Surroundings()
+
+  /// The quota's bound that a job waits for; nil where it waits for room.
+  func bound(for asked: Resources, isQueued: Bool) -> Quota.Bound? {
+    if isQueued, let bound = quota?.bound(againstBatchBeside: surroundings.started) { return bound }
+    return quota?.bound(against: asked, held: surroundings.namespaceUse)
   }
 
-  /// What this batch's live attempts are promised together.
-  private var promised: (resources: Resources, attempts: Int) {
-    var sum = Resources(cpus: 0)
-    var attempts = 0
-    for tier in tiers where tier.status == .running {
-      for job in tier.jobs {
-        guard let current = job.current else { continue }
-        attempts += 1
-        sum.cpus += current.parameters.resources.cpus
-        sum.memoryBytes += current.parameters.resources.memoryBytes
-        sum.requiresGPU = sum.requiresGPU || current.parameters.resources.requiresGPU
-      }
-    }
-    return (sum, attempts)
+  func reason(ofWaitFor asked: Resources, isQueued: Bool) -> HealthReason {
+    bound(for: asked, isQueued: isQueued) == nil ? .waitingForCapacity : .quota
+  }
+
+  /// However long it waits.
+  func whyNeverSchedulable(_ asked: Resources, in namespace: String) -> (HealthReason, String)? {
+    if let why = capacity.whyNeverSchedulable(asked) { return (.neverSchedulable, why) }
+    if let why = quota?.whyNeverSchedulable(asked, in: namespace) { return (.quota, why) }
+    return nil
+  }
+
+  /// ", batch a holds 2 CPUs and batch b 1 CPU"; of the namespace's own batches, those that hold most.
+  func holders(beside batch: Batch, otherwise: String = "") -> String {
+    let named = surroundings.holders.map { "batch \($0.batchID) holds \(Figures.resources($0.use))" }
+    return named.isEmpty ? otherwise : ", " + Figures.list(named)
+  }
+
+  /// "3rd in the queue of its namespace, behind 2 batches, 1 with a higher priority"; nil while it does not wait.
+  var place: String? {
+    guard let ahead = surroundings.ahead else { return nil }
+    if ahead == 0 { return "first in the queue of its namespace" }
+    let higher =
+      surroundings.aheadByPriority == 0 ? "" : ", \(surroundings.aheadByPriority) with a higher priority"
+    return "\(Figures.ordinal(ahead + 1)) in the queue of its namespace, behind "
+      + Figures.count(ahead, "batch", plural: "batches") + higher
   }
 }

@@ -9,13 +9,13 @@ extension DiagnosisContext {
     forEachJob { tier, job in
       // Shards of one extractor ask for the same, unless a retry changed one.
       guard !job.status.isFinal, job.current == nil,
-        let why = capacity.whyNeverSchedulable(job.resourcesAsked(in: batch)),
+        let (reason, why) = room.whyNeverSchedulable(job.resourcesAsked(in: batch), in: batch.key.namespace),
         told.insert([tier.number, job.extractor, job.overrides.hashValue]).inserted
       else { return }
       let asked = job.resourcesAsked(in: batch)
       findings.append(
         Finding(
-          category: nil, cause: HealthReason.neverSchedulable.rawValue, confidence: .high,
+          category: nil, cause: reason.rawValue, confidence: .high,
           message: sentence("\(job.title(in: batch)) can never start here: \(why)"),
           evidence: [
             Evidence(
@@ -27,7 +27,10 @@ extension DiagnosisContext {
               ])
           ],
           remedy: Remedy(
-            "Ask for less in a new batch, or serve with more: " + serveCommand(for: asked), .none),
+            reason == .quota
+              ? "Ask for less in a new batch, or have the quota of namespace \(batch.key.namespace) raised: "
+                + "mend serve --quota \(batch.key.namespace)=..."
+              : "Ask for less in a new batch, or serve with more: " + serveCommand(for: asked), .none),
           tier: tier.number, job: job.id))
     }
     return findings
@@ -58,7 +61,8 @@ extension DiagnosisContext {
 
   /// Jobs that have waited for room longer than their start window.
   func waitingTooLong() -> [Finding] {
-    guard verdict.health == .stuck, verdict.reason == .waitingForCapacity, let sentence = verdict.blockedReason,
+    guard verdict.health == .stuck, verdict.reason == .waitingForCapacity || verdict.reason == .quota,
+      verdict.blockedReason?.contains(" has waited ") == true, let sentence = verdict.blockedReason,
       let tier = batch.tiers.first(where: { !$0.status.isFinal })
     else { return [] }
     let waiting = tier.jobs.filter { !$0.status.isFinal && $0.current == nil }
@@ -66,7 +70,7 @@ extension DiagnosisContext {
     let asked = job.resourcesAsked(in: batch)
     return [
       Finding(
-        category: nil, cause: HealthReason.waitingForCapacity.rawValue, confidence: .high,
+        category: nil, cause: verdict.reason.rawValue, confidence: .high,
         message: self.sentence(sentence),
         evidence: [
           Evidence(
@@ -80,8 +84,11 @@ extension DiagnosisContext {
             ])
         ],
         remedy: Remedy(
-          "Wait for other batches (mend list --status running), cancel one of them, raise this batch's priority, or "
-            + "serve with more CPUs or memory", .none),
+          verdict.reason == .quota
+            ? "Wait for the namespace's other batches (mend list --status running), cancel one of them, or have its "
+              + "quota raised (mend serve --quota)"
+            : "Wait for other batches (mend list --status running), cancel one of them, raise this batch's priority, or "
+              + "serve with more CPUs or memory", .none),
         tier: tier.number, job: job.id)
     ]
   }

@@ -40,7 +40,7 @@ extension BatchesServer {
   }
 
   private func answer(_ batch: Batch, at now: Instant) -> DiagnoseResponse {
-    let diagnosis = batch.diagnosis(at: now, capacity: runtime.capacity, limits: runtime.limits)
+    let diagnosis = runtime.diagnosis(of: batch, at: now)
     return DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard)
   }
 }

@@ -54,8 +54,7 @@ extension BatchesServer {
     if fields.contains(.progress) { response.progress = Progress(counts) }
     if fields.contains(.timing) { response.timing = Timing(batch, at: now, completed: counts.completed) }
     if fields.contains(.errorSummary), includeErrors, batch.hasFailures {
-      response.errorSummary = batch.diagnosis(at: now, capacity: runtime.capacity, limits: runtime.limits).errorSummary
-        .map { MendAPI.ErrorSummary($0, of: batch) }
+      response.errorSummary = batch.errorSummary().map { MendAPI.ErrorSummary($0, of: batch) }
     }
     if fields.contains(.batchConfiguration) { response.batchConfiguration = BatchConfiguration(batch.specification) }
     if fields.contains(.metadata) {
@@ -69,8 +68,7 @@ extension BatchesServer {
     }
     if fields.contains(.hasFailures) { response.hasFailures = batch.hasFailures }
     if fields.contains(.health) {
-      response.health = MendAPI.Health(
-        batch.health(at: now, capacity: runtime.capacity, limits: runtime.limits).health)
+      response.health = MendAPI.Health(runtime.health(of: batch, at: now).health)
     }
     if fields.contains(.sequence) { response.sequence = batch.sequence }
   }

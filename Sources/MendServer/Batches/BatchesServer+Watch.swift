@@ -61,7 +61,7 @@ extension BatchesServer {
   }
 
   private func health(_ batch: Batch, at now: Instant) -> HealthVerdict {
-    batch.health(at: now, capacity: runtime.capacity, limits: runtime.limits)
+    runtime.health(of: batch, at: now)
   }
 
   /// Until the terminal message is sent, the reader is gone, or the server stops.

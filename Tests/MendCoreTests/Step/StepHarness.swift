@@ -188,6 +188,7 @@ extension Batch {
   var durable: Batch {
     var copy = self
     copy.outage = nil
+    copy.queued = nil
     copy.duplicates = []
     for tier in copy.tiers.indices {
       for job in copy.tiers[tier].jobs.indices {

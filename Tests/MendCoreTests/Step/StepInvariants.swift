@@ -128,8 +128,14 @@ struct Invariants {
     if core.index.use.memoryBytes != use.memory { return "the use of memory" }
     if use.cpus > core.capacity.cpus + 1e-6 || use.memory > core.capacity.memoryBytes { return "beyond capacity" }
     if core.index.liveBatches != core.batches.values.count(where: { !$0.status.isFinal }) { return "live batches" }
-    let queued = core.batches.values.count { $0.status == .queued }
-    if core.index.queued.values.reduce(0, +) != queued { return "queued batches" }
+    for (key, batch) in core.batches {
+      if batch.queued != core.index.queue.entry(of: key) { return "\(key.batchID): its place in the queue" }
+      if batch.isStarted && batch.status == .queued { return "\(key.batchID): queued, and started" }
+    }
+    for namespace in Set(core.batches.keys.map(\.namespace)) {
+      let started = core.batches.values.count { $0.key.namespace == namespace && $0.isStarted }
+      if core.index.queue.started(in: namespace) != started { return "started batches of \(namespace)" }
+    }
     return nil
   }
 }

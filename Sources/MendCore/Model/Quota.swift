@@ -1,0 +1,65 @@
+/// What one namespace may have at once. What is beyond it waits; it is not refused, unless it could never fit.
+public struct Quota: Hashable, Sendable {
+  /// Of its live attempts together; nil is no bound.
+  public var cpus: Double?
+  public var memoryBytes: Int64?
+  public var gpus: Int?
+  /// Batches that were started and are not final.
+  public var batches: Int?
+
+  public init(cpus: Double? = nil, memoryBytes: Int64? = nil, gpus: Int? = nil, batches: Int? = nil) {
+    self.cpus = cpus
+    self.memoryBytes = memoryBytes
+    self.gpus = gpus
+    self.batches = batches
+  }
+
+  /// One of a quota's bounds, with what it is and what is held of it.
+  public struct Bound: Hashable, Sendable {
+    public enum Kind: String, Hashable, Sendable, CaseIterable { case cpus, memory, gpus, batches }
+    public var kind: Kind
+    /// "4 CPUs": what the namespace may have.
+    public var allowed: String
+    /// "3 CPUs": what it has.
+    public var held: String
+  }
+
+  /// The first bound that these resources would pass, on top of what is held; nil when they fit.
+  public func bound(against resources: Resources, held: ResourceUse) -> Bound? {
+    if let cpus, held.cpus + resources.cpus > cpus + Capacity.tolerance, resources.cpus > 0 {
+      return Bound(kind: .cpus, allowed: Figures.cpus(cpus), held: Figures.cpus(held.cpus))
+    }
+    if let memoryBytes, held.memoryBytes + resources.memoryBytes > memoryBytes, resources.memoryBytes > 0 {
+      return Bound(kind: .memory, allowed: Figures.bytes(memoryBytes), held: Figures.bytes(held.memoryBytes))
+    }
+    if let gpus, resources.requiresGPU, held.gpus + 1 > gpus {
+      return Bound(kind: .gpus, allowed: Figures.count(gpus, "GPU"), held: Figures.count(held.gpus, "GPU"))
+    }
+    return nil
+  }
+
+  /// The bound on started batches, when it leaves no room for one more.
+  public func bound(againstBatchBeside started: Int) -> Bound? {
+    guard let batches, started >= batches else { return nil }
+    return Bound(
+      kind: .batches, allowed: Figures.count(batches, "batch", plural: "batches"),
+      held: Figures.count(started, "batch", plural: "batches"))
+  }
+
+  /// Why a job with these needs can never start in this namespace; nil when it can.
+  public func whyNeverSchedulable(_ resources: Resources, in namespace: String) -> String? {
+    if let batches, batches < 1 { return "may not run: the quota of namespace \(namespace) is 0 batches" }
+    guard let bound = bound(against: resources, held: ResourceUse()) else { return nil }
+    return "needs \(Figures.resources(resources)), the quota of namespace \(namespace) is \(bound.allowed)"
+  }
+
+  /// Nothing that needs a CPU, or no further batch, can start.
+  func isFull(held: ResourceUse, started: Int) -> Bool {
+    (cpus.map { held.cpus + Capacity.tolerance >= $0 } ?? false) && (batches.map { started >= $0 } ?? true)
+  }
+}
+
+extension Limits {
+  /// The namespace's own quota, else the one of `*`, else nil: no bound.
+  public func quota(of namespace: String) -> Quota? { quotas[namespace] ?? quotas["*"] }
+}

@@ -1,0 +1,90 @@
+/// Elements in order, in chunks: whatever its size, a change moves one chunk, and a copy shares all the others.
+///
+/// Holds each element once. 10,000 waiting batches are forty chunks.
+public struct SortedList<Element: Comparable & Sendable>: Sendable {
+  /// A chunk is split beyond it.
+  static var chunkLimit: Int { 256 }
+
+  /// None of them is empty.
+  private var chunks: [[Element]] = []
+  public private(set) var count = 0
+
+  public init() {}
+
+  public var isEmpty: Bool { count == 0 }
+  public var first: Element? { chunks.first?.first }
+
+  /// False, and no change, when it is there already.
+  @discardableResult
+  public mutating func insert(_ element: Element) -> Bool {
+    guard !chunks.isEmpty else {
+      chunks.append([element])
+      count = 1
+      return true
+    }
+    let chunk = Swift.min(chunkIndex(of: element), chunks.count - 1)
+    let place = Self.index(of: element, in: chunks[chunk])
+    if place < chunks[chunk].count, chunks[chunk][place] == element { return false }
+    chunks[chunk].insert(element, at: place)
+    count += 1
+    if chunks[chunk].count > Self.chunkLimit {
+      let half = chunks[chunk].count / 2
+      chunks.insert(Array(chunks[chunk][half...]), at: chunk + 1)
+      chunks[chunk].removeSubrange(half...)
+    }
+    return true
+  }
+
+  /// False when it was not there.
+  @discardableResult
+  public mutating func remove(_ element: Element) -> Bool {
+    let chunk = chunkIndex(of: element)
+    guard chunk < chunks.count else { return false }
+    let place = Self.index(of: element, in: chunks[chunk])
+    guard place < chunks[chunk].count, chunks[chunk][place] == element else { return false }
+    chunks[chunk].remove(at: place)
+    if chunks[chunk].isEmpty { chunks.remove(at: chunk) }
+    count -= 1
+    return true
+  }
+
+  /// How many elements stand before it, whether it is there or not.
+  public func position(of element: Element) -> Int {
+    let chunk = chunkIndex(of: element)
+    var before = 0
+    for index in 0..<chunk { before += chunks[index].count }
+    return chunk < chunks.count ? before + Self.index(of: element, in: chunks[chunk]) : before
+  }
+
+  /// The first chunk whose last element is not before it; the number of chunks when there is none.
+  private func chunkIndex(of element: Element) -> Int {
+    var low = 0
+    var high = chunks.count
+    while low < high {
+      let middle = (low + high) / 2
+      if let last = chunks[middle].last, last < element { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  private static func index(of element: Element, in chunk: [Element]) -> Int {
+    var low = 0
+    var high = chunk.count
+    while low < high {
+      let middle = (low + high) / 2
+      if chunk[middle] < element { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+}
+
+extension SortedList: Sequence {
+  public func makeIterator() -> FlattenSequence<[[Element]]>.Iterator { chunks.joined().makeIterator() }
+  public var underestimatedCount: Int { count }
+}
+
+extension SortedList: Equatable where Element: Equatable {
+  public static func == (left: SortedList, right: SortedList) -> Bool {
+    left.count == right.count && left.elementsEqual(right)
+  }
+}
