@@ -48,6 +48,7 @@ extension Batch {
       generation += 1
     case .healed(let heal):
       healHistory.append(heal)
+      if heal.actor == HealRecord.autoHeal { autoHeals += 1 }
       if healHistory.count > Self.healHistoryLimit { healHistory.removeFirst() }
     case .jobStatusChanged(let job, let status, let failure, let reason):
       if contains(job) { change(job: job, to: status, failure: failure, reason: reason, record) }

@@ -36,6 +36,8 @@ extension Batch {
       leaveProcessing(position, of: job)
       guard tiers[job.tier].jobs[job.index].committed.insert(position) else { continue }
       documentTimes.settle(position, offset: offset)
+      tiers[job.tier].jobs[job.index].suspects.remove(position)
+      tiers[job.tier].jobs[job.index].quarantined.remove(position)
       settle(position, in: job.tier, layout)
     }
     moveOn(job, at: now)
@@ -48,7 +50,7 @@ extension Batch {
       let position = document.position
       leaveProcessing(position, of: job)
       if document.error.causedByAttempt {
-        tiers[job.tier].jobs[job.index].deaths[position, default: 0] += 1
+        countDeath(of: position, document.error, job)
       } else {
         moved = true
       }
@@ -60,6 +62,15 @@ extension Batch {
     }
     // What an attempt's death did to its documents is no sign of life.
     if moved { moveOn(job, at: now) }
+  }
+
+  private mutating func countDeath(of position: Int, _ error: DocumentError, _ job: JobID) {
+    let deaths = tiers[job.tier].jobs[job.index].deaths[position, default: 0] + 1
+    tiers[job.tier].jobs[job.index].deaths[position] = deaths
+    if deaths >= Job.suspectDeaths, FailureCause(rawValue: error.code)?.mayComeFromADocument == true {
+      tiers[job.tier].jobs[job.index].suspects.insert(position)
+    }
+    if error.quarantined { tiers[job.tier].jobs[job.index].quarantined.insert(position) }
   }
 
   mutating func release(_ positions: DocumentSet, by job: JobID) {

@@ -8,7 +8,11 @@ extension Core {
     if case .ending(let reason, _) = place { account.ending = reason }
     account.executor = capacity.executor
     var end = account.end(at: turn.now)
-    settleDocuments(of: attempt, end)
+    let killer = isolate(attempt, &end)
+    settleDocuments(of: attempt, end, killer: killer)
+    if let killer, let batch = batches[attempt.batch], let job = batch.jobState(attempt.job) {
+      end.evidence.append(batch.quarantineEvidence(of: killer, job: job, at: turn.now))
+    }
     addLedgerEvidence(of: attempt, to: &end)
     record(.attemptEnded(attempt.job, number: attempt.number, end), on: attempt.batch)
     decide(attempt, end, wasEndedFor: account.ending)
@@ -20,8 +24,15 @@ extension Core {
     return batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[index].state
   }
 
+  /// Notes whether the attempt had suspects in process only, and finds the one document that this end proves.
+  private func isolate(_ attempt: AttemptKey, _ end: inout AttemptEnd) -> Int? {
+    guard let cause = end.cause, let job = batches[attempt.batch]?.jobState(attempt.job) else { return nil }
+    end.isIsolating = job.isIsolating(cause)
+    return end.isIsolating && job.processing.count == 1 ? job.processing.next(from: 0) : nil
+  }
+
   /// Documents in process go where the end sends them, before the end itself is recorded.
-  private mutating func settleDocuments(of attempt: AttemptKey, _ end: AttemptEnd) {
+  private mutating func settleDocuments(of attempt: AttemptKey, _ end: AttemptEnd, killer: Int?) {
     guard let job = batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index] else { return }
     switch end.verdict {
     case .cancelled:
@@ -29,7 +40,8 @@ extension Core {
         record(.documentsReleased(attempt.job, number: attempt.number, job.processing), on: attempt.batch)
       }
     case .failed(let cause, _):
-      failDocuments(job.processing, of: attempt, code: cause.rawValue, message: end.sentence, causedByAttempt: true)
+      failDocuments(
+        job.processing, of: attempt, code: cause.rawValue, message: end.sentence, causedByAttempt: true, killer: killer)
     case .succeeded:
       let left = job.assigned.subtracting(job.committed).subtracting(job.failed)
       if left.isEmpty { return }
@@ -44,12 +56,16 @@ extension Core {
   }
 
   private mutating func failDocuments(
-    _ documents: DocumentSet, of attempt: AttemptKey, code: String, message: String, causedByAttempt: Bool
+    _ documents: DocumentSet, of attempt: AttemptKey, code: String, message: String, causedByAttempt: Bool,
+    killer: Int? = nil
   ) {
     if documents.isEmpty { return }
-    let error = DocumentError(
+    var error = DocumentError(
       code: code, message: message, attempt: attempt.number, at: turn.now, causedByAttempt: causedByAttempt)
-    let failed = documents.map { Fact.FailedDocument(position: $0, error: error) }
+    let failed = documents.map { position in
+      error.quarantined = position == killer
+      return Fact.FailedDocument(position: position, error: error)
+    }
     record(.documentsFailed(attempt.job, number: attempt.number, failed), on: attempt.batch)
   }
 
@@ -146,13 +162,24 @@ extension Core {
   private mutating func retry(_ job: Job, _ number: Int, _ retry: RetryDecision.Retry, on key: BatchKey) {
     var overrides = job.overrides
     if let memoryBytes = retry.memoryBytes { overrides.memoryBytes = memoryBytes }
-    let lost = job.errors.lazy.filter { $0.value.causedByAttempt && $0.value.attempt == number }.map(\.key).sorted()
+    let lost = job.errors.lazy
+      .filter { $0.value.causedByAttempt && $0.value.attempt == number && !$0.value.quarantined }.map(\.key).sorted()
     let reopened = Fact.RetriedJob(job: job.id, overrides: overrides, reopened: DocumentSet(lost))
     record(.retried(tier: job.id.tier, jobs: [reopened], actor: "scheduler"), on: key)
     record(.jobStatusChanged(job.id, .pending, failure: nil, reason: retry.reason), on: key)
     if finishIfNothingLeft(job.id, of: key) { return }
-    record(.nextAttemptScheduled(job.id, at: turn.now + retry.backoff), on: key)
+    record(.nextAttemptScheduled(job.id, at: turn.now + jittered(retry.backoff)), on: key)
   }
+
+  /// Up to a quarter less, by the core's generator: jobs that failed together do not come back together. What was drawn
+  /// is in the journal.
+  private mutating func jittered(_ backoff: Duration) -> Duration {
+    let spread = backoff.milliseconds / Self.backoffJitterDivisor
+    guard spread > 0 else { return backoff }
+    return backoff - .milliseconds(Int64(generator.next() % UInt64(spread + 1)))
+  }
+
+  static let backoffJitterDivisor: Int64 = 4
 }
 
 extension Attempt {

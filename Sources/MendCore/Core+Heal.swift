@@ -18,7 +18,8 @@ extension Core {
     if dryRun { return .healed(batchID: key.batchID, generation: planned, dryRun: true, steps) }
     for index in steps.indices { steps[index].outcome = apply(steps[index].operation, to: key, actor: actor) }
     if !steps.isEmpty {
-      record(.healed(HealRecord(action: action, generation: planned, steps: steps, at: turn.now)), on: key)
+      record(
+        .healed(HealRecord(action: action, generation: planned, steps: steps, at: turn.now, actor: actor)), on: key)
     }
     advance(key)
     schedule()
@@ -27,7 +28,7 @@ extension Core {
   }
 
   /// Does one step; what happened, for the plan's outcome.
-  private mutating func apply(_ operation: HealStep.Operation, to key: BatchKey, actor: String) -> String {
+  mutating func apply(_ operation: HealStep.Operation, to key: BatchKey, actor: String) -> String {
     switch operation {
     case .restartAttempt(let job, let number, let cause):
       let attempt = AttemptKey(batch: key, job: job, number: number)

@@ -90,9 +90,14 @@ extension Core {
   private mutating func endOutage() {
     outage = nil
     for key in batches.keys.sorted() where batches[key]?.outage != nil { mark(key, nil) }
-    // An end that was asked for meanwhile may not have come through.
-    for attempt in index.live.sorted() where state(of: attempt)?.isEnding == true {
-      perform(.end(attempt, handle(of: attempt), grace: limits.defaultGrace))
+    for attempt in index.live.sorted() {
+      if state(of: attempt)?.isEnding == true {
+        // An end that was asked for meanwhile may not have come through.
+        perform(.end(attempt, handle(of: attempt), grace: limits.defaultGrace))
+      } else if let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) {
+        batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].adoptedAt = turn.now
+        watch(attempt)
+      }
     }
     turn.schedulingIsDue = true
   }
@@ -114,5 +119,6 @@ extension Core {
     batches[attempt.batch]?.duplicates.append(
       DuplicateLaunch(job: attempt.job, number: attempt.number, reference: reference, seenAt: turn.now))
     touch(attempt.batch)
+    considerHealing(attempt.batch, at: turn.now)
   }
 }

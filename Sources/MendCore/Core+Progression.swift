@@ -63,6 +63,7 @@ extension Core {
   /// Documents that failed only because an attempt died around them: a new start is their second chance.
   private func documentsLostToAttempts(of job: JobID, _ key: BatchKey) -> DocumentSet {
     guard let state = batches[key]?.tiers[job.tier].jobs[job.index], !state.errors.isEmpty else { return DocumentSet() }
-    return DocumentSet(state.errors.lazy.filter { $0.value.causedByAttempt }.map(\.key).sorted())
+    return DocumentSet(
+      state.errors.lazy.filter { $0.value.causedByAttempt && !$0.value.quarantined }.map(\.key).sorted())
   }
 }

@@ -61,6 +61,7 @@ extension Core {
     for key in batches.keys.sorted() {
       advance(key)
       enqueue(key)
+      considerHealing(key, at: turn.now + Attempt.adoptionGrace)
     }
     turn.schedulingIsDue = true
   }
@@ -71,6 +72,7 @@ extension Core {
     else { return }
     let (tier, job) = (attempt.job.tier, attempt.job.index)
     batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = turn.now
+    batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].adoptedAt = turn.now
     touch(attempt.batch)
     switch state(of: attempt) {
     case .ending:

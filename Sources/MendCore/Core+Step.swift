@@ -75,6 +75,7 @@ extension Core {
     turn.output.writes.append(.record(record))
     touch(key)
     follow(fact, on: key, before: before)
+    considerHealing(key, after: fact)
     if case .batchStatusChanged = fact, let isStarted = batches[key]?.isStarted, isStarted != wasStarted {
       index.queue.countStarted(isStarted ? 1 : -1, in: key.namespace, capacity)
     }

@@ -19,6 +19,8 @@ extension Core {
         turn.cancelsAreDue = true
       case .outage:
         giveUpUnreachable()
+      case .autoHeal:
+        healByItself(deadline.batch)
       case .retire:
         askToRetire(deadline.batch, due: deadline.at)
       }
@@ -50,10 +52,10 @@ extension Core {
     case .ended, .ending:
       return nil
     case .intended, .starting:
-      return next(state, [state.intendedAt + timers.start])
+      return next(state, [state.startDeadline(timers)])
     case .running:
       let started = state.startedAt ?? state.intendedAt
-      var due = [max(state.lastActivityAt, started) + timers.progress]
+      var due = [max(state.lastActivityAt, started, state.adoptedAt ?? started) + timers.progress]
       if batch.expectsHeartbeats(state) { due.append(max(state.lastHeartbeatAt, started) + timers.heartbeat) }
       if let run = state.parameters.runTimeout { due.append(started + run) }
       return next(state, due)
@@ -94,6 +96,7 @@ extension Core {
       return age >= limits.stuckConfirmation && age < limits.stuckConfirmation * 2 + .seconds(1)
     }
     guard mark != since || isJustConfirmed == true else { return }
+    if let mark { considerHealing(attempt.batch, at: max(turn.now, mark + limits.stuckConfirmation)) }
     batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].suspectedSince = mark
     touch(attempt.batch)
   }

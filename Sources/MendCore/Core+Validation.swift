@@ -12,6 +12,7 @@ enum ValueLimit {
   static let memoryBytes: Int64 = 1 << 56
   static let memoryFactor = 64.0
   static let retryAttempts = 1000
+  static let autoHeals = 100
 }
 
 extension BatchSpecification {
@@ -22,6 +23,13 @@ extension BatchSpecification {
     }
     try Rule.priority(priority, "priority")
     if maxConcurrent < 0 { throw .invalid(field: "max_concurrent", rule: "must be 0 (no bound) or more") }
+    if let autoHeal {
+      if !(1...ValueLimit.autoHeals).contains(autoHeal.maxHeals) {
+        throw .invalid(
+          field: "auto_heal.max_heals", rule: "must be 0 (\(AutoHeal.defaultHeals)) to \(ValueLimit.autoHeals)")
+      }
+      try Rule.memory(autoHeal.memoryCeilingBytes, "auto_heal.memory_ceiling_bytes")
+    }
     if let timeout, timeout <= .zero { throw .invalid(field: "timeout_seconds", rule: "must be more than 0") }
     if executor != capacity.executor {
       throw .invalid(field: "deployment_mode", rule: "must be \(capacity.executor.rawValue), which this server runs")

@@ -90,7 +90,9 @@ extension Core {
     if status(of: key) != .running { return .claimed([], finished: false, retryAfter: limits.claimRetryPaused) }
     let wanted = min(max(1, maximum), limits.documentsPerClaim, claimable.pending, claimable.room)
     if wanted <= 0 { return .claimed([], finished: false, retryAfter: limits.claimRetryBusy) }
-    let positions = batches[key]?.jobState(attempt.job)?.nextPending(wanted) ?? []
+    guard case .documents(let positions)? = batches[key]?.jobState(attempt.job)?.nextClaim(wanted) else {
+      return .claimed([], finished: false, retryAfter: limits.claimRetryBusy)
+    }
     record(.documentsClaimed(attempt.job, number: attempt.number, DocumentSet(positions)), on: key)
     guard let table = batches[key]?.documents else { return .claimed([], finished: true, retryAfter: nil) }
     return .claimed(positions.map { table[$0] }, finished: false, retryAfter: nil)

@@ -92,5 +92,8 @@ public struct Limits: Hashable, Sendable {
   public var waitingCancels = 1000
   public var callsPerCancel = 1000
 
+  /// Attempts of one job that may be spent on finding out which documents kill it, beyond its rules' budgets.
+  public var isolationAttempts = 32
+
   public init() {}
 }

@@ -22,6 +22,18 @@ public struct Diagnosis: Hashable, Sendable {
   public var failedSample: [Int]
   public var performance: PerformanceSummary?
   public var repeatedWork: Int
+  /// Its place in the queue; nil while nothing of it waits for room.
+  public var queue: QueuePlace?
+
+  /// Where a batch stands among its namespace's that wait.
+  public struct QueuePlace: Hashable, Sendable {
+    /// 1 is first.
+    public var position: Int
+    public var aheadByPriority: Int
+    /// One sentence.
+    public var waitingFor: String
+    public var heldBy: [String]
+  }
 
   public init() {
     health = .ok

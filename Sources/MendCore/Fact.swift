@@ -83,7 +83,14 @@ public struct HealRecord: Hashable, Sendable {
   public var generation: UInt64
   public var steps: [HealStep]
   public var at: Instant
-  public init(action: HealAction, generation: UInt64, steps: [HealStep], at: Instant) {
+  /// Who asked for it, `HealRecord.autoHeal` where nobody did; empty where an older version wrote it.
+  public var actor: String
+
+  /// The actor of what `AutoHeal` applied.
+  public static let autoHeal = "auto_heal"
+
+  public init(action: HealAction, generation: UInt64, steps: [HealStep], at: Instant, actor: String = "") {
+    self.actor = actor
     self.action = action
     self.generation = generation
     self.steps = steps

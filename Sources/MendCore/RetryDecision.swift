@@ -50,8 +50,23 @@ extension Core {
   private func retry(
     by rule: RetryRule, of rules: [RetryRule], _ job: Job, after end: AttemptEnd, _ cause: FailureCause
   ) -> RetryDecision {
-    let earlier = job.attempts.dropLast().count { attempt in
+    // What a document was found guilty of, or came before it was found, does not count.
+    let counted = job.attempts.lastIndex { $0.end?.isIsolating == true }.map { $0 + 1 } ?? 0
+    let earlier = job.attempts.dropFirst(counted).dropLast().count { attempt in
       attempt.end.map { $0.cause == cause && rules.first { $0.matches(cause, attempt.end?.exit) } == rule } ?? false
+    }
+    if rule.maxAttempts > 0, cause.mayComeFromADocument,
+      end.isIsolating || (earlier >= rule.maxAttempts && job.hasOpenSuspects)
+    {
+      // Which document it is, is what is asked: that costs no budget of the rule, and no more memory.
+      let spent = job.isolatingAttempts + max(0, earlier - rule.maxAttempts)
+      guard spent <= limits.isolationAttempts else {
+        return .fail("after \(limits.isolationAttempts) attempts to find out which documents it is")
+      }
+      return .retry(
+        RetryDecision.Retry(
+          backoff: rule.backoff(after: 0), memoryBytes: nil,
+          reason: "goes on without what is quarantined, and runs suspects apart, after \(cause.rawValue)"))
     }
     if earlier >= rule.maxAttempts {
       return .fail(

@@ -44,7 +44,7 @@ enum Samples {
             position: 9,
             error: DocumentError(
               code: "exit_code", message: "no such page", details: ["exit_code": "3", "": ""], attempt: 3, at: at,
-              causedByAttempt: true))
+              causedByAttempt: true, quarantined: true))
         ])
     case .documentsFailed: return .documentsReleased(job, number: 3, DocumentSet())
     case .documentsReleased: return .workRepeated(job, number: 3, count: 12)
@@ -52,7 +52,7 @@ enum Samples {
     case .stageEntered: return .stageSpent(job, number: 3, name: "parsing", .milliseconds(1_234))
     case .stageSpent: return .collectionWritten(job, collectionID: "pages", count: 1 << 40)
     case .collectionWritten: return .retried(tier: 1, jobs: retriedJobs, actor: "caller")
-    case .retried: return .healed(HealRecord(action: .auto, generation: 12, steps: steps, at: at))
+    case .retried: return .healed(HealRecord(action: .auto, generation: 12, steps: steps, at: at, actor: "auto_heal"))
     case .healed: return nil
     }
   }
@@ -106,12 +106,12 @@ enum Samples {
           ])
       ]),
       TierSpecification(extractors: [ExtractorSpecification(name: "bare", work: .entrypoint("run"))]),
-    ])
+    ], autoHeal: AutoHeal(maxHeals: 7, memoryCeilingBytes: 1 << 34, maxRisk: .low))
 
   static let parameters = SubmissionParameters(
     extractorName: "text", work: .entrypoint("python run.py"), executor: .local,
     resources: Resources(cpus: 2, memoryBytes: 3, requiresGPU: false), priority: 50, environment: ["K": "V"],
-    runTimeout: .seconds(60))
+    runTimeout: .seconds(60), startWindow: .seconds(90))
 
   static let endReasons: [EndReason] =
     [.cancelled, .runTimeout, .batchTimeout, .fenced] + FailureCause.allCases.map { .healed($0) }
@@ -127,7 +127,7 @@ enum Samples {
         termination: .signalled(9), at: at, peakMemoryBytes: 5, memoryLimitBytes: 4, memoryLimitExceeded: true,
         lastStderrLine: "Killed", cpuSeconds: 1.25,
         finding: ExitRecord.Finding(cause: .nodeFailure, confidence: .medium, text: "the node is dead")),
-      receipt: EndReceipt(processes: 0, how: "was not running"), evidence: evidence),
+      receipt: EndReceipt(processes: 0, how: "was not running"), evidence: evidence, isIsolating: true),
     AttemptEnd(verdict: .succeeded, at: at, exit: ExitRecord(termination: .exited(0), at: at)),
     AttemptEnd(verdict: .cancelled, at: at),
     AttemptEnd(

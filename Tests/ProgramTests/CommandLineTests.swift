@@ -21,6 +21,10 @@ struct CommandLineTests {
       (["serve", "--data", "/tmp/x", "--executor", "ray"], "--ray"),
       (["serve", "--data", "/tmp/x", "--listen", "0.0.0.0:0"], "--tokens"),
       (["serve", "--data", "/tmp/" + String(repeating: "x", count: 110)], "shorter --data"),
+      (["serve", "--data", "/tmp/x", "--quota", "team"], "team"),
+      (["serve", "--data", "/tmp/x", "--quota", "team=cores:4"], "--quota"),
+      (["serve", "--data", "/tmp/x", "--quota", "a=cpus:1", "--quota", "a=gpus:1"], "twice"),
+      (["submit", "--tier", "a=true", "--auto-heal-budget", "3", "/etc/passwd"], "--auto-heal"),
       (["token", "create", "--tokens", "/tmp/t", "--namespace", "a b", "--role", "viewer"], "--namespace"),
     ])
   func wrongUsage(_ arguments: [String], _ expected: String) throws {

@@ -24,6 +24,9 @@ public struct Attempt: Hashable, Sendable {
   public var lastActivityAt: Instant
   /// Any sign of life. Not journaled: after a restart it is the time of the restart.
   public var lastHeartbeatAt: Instant
+  /// When this server took it over from an earlier one, or its executor came back after it could not be asked: what
+  /// nobody watched is not held against it. Not journaled.
+  public var adoptedAt: Instant?
   /// First of the two looks: since when it looks stuck. Not journaled.
   public var suspectedSince: Instant?
   /// Reports refused because the attempt was no longer current.
@@ -68,10 +71,12 @@ public struct SubmissionParameters: Hashable, Sendable {
   public var priority: Int
   public var environment: [String: String]
   public var runTimeout: Duration?
+  /// The cold-start window that was learnt for it; nil: the timer of the specification holds.
+  public var startWindow: Duration?
 
   public init(
     extractorName: String, work: ExtractorSpecification.Work, executor: ExecutorKind, resources: Resources,
-    priority: Int, environment: [String: String], runTimeout: Duration?
+    priority: Int, environment: [String: String], runTimeout: Duration?, startWindow: Duration? = nil
   ) {
     self.extractorName = extractorName
     self.work = work
@@ -80,6 +85,7 @@ public struct SubmissionParameters: Hashable, Sendable {
     self.priority = priority
     self.environment = environment
     self.runTimeout = runTimeout
+    self.startWindow = startWindow
   }
 }
 
@@ -124,15 +130,19 @@ public struct AttemptEnd: Hashable, Sendable {
   public var exit: ExitRecord?
   public var receipt: EndReceipt?
   public var evidence: [Evidence]
+  /// It had only documents in process that were suspected of ending attempts: it counts against no retry budget.
+  public var isIsolating: Bool
 
   public init(
-    verdict: Verdict, at: Instant, exit: ExitRecord? = nil, receipt: EndReceipt? = nil, evidence: [Evidence] = []
+    verdict: Verdict, at: Instant, exit: ExitRecord? = nil, receipt: EndReceipt? = nil, evidence: [Evidence] = [],
+    isIsolating: Bool = false
   ) {
     self.verdict = verdict
     self.at = at
     self.exit = exit
     self.receipt = receipt
     self.evidence = evidence
+    self.isIsolating = isIsolating
   }
 
   public var cause: FailureCause? { if case .failed(let cause, _) = verdict { cause } else { nil } }

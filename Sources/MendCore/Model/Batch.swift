@@ -39,6 +39,8 @@ public struct Batch: Hashable, Sendable {
   /// The latest plans that Heal applied, at most `healHistoryLimit`.
   public var healHistory: [HealRecord]
 
+  /// Plans that `AutoHeal` applied so far.
+  public var autoHeals = 0
   /// What its live attempts hold together.
   public var held = ResourceUse()
   /// Its place among its namespace's batches that wait for room; nil while none of its jobs could start. Not journaled.

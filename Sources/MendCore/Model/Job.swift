@@ -18,6 +18,11 @@ public struct Job: Hashable, Sendable {
   public var errors: [Int: DocumentError]
   /// How many attempts died while a document was in process.
   public var deaths: [Int: Int]
+  /// Documents that were in process at `suspectDeaths` ends that a document can bring about: they are handed out last, in
+  /// halves, with nothing else in process.
+  public var suspects = DocumentSet()
+  /// Those of them that an attempt died around with nothing else in process: they are handed out one at a time.
+  public var quarantined = DocumentSet()
   /// Results for documents that were committed already.
   public var repeatedWork: Int
   /// Where the next claim starts to look; an optimisation, never a truth.
@@ -51,6 +56,9 @@ public struct Job: Hashable, Sendable {
     self.claimCursor = 0
     self.stages = []
   }
+
+  /// Deaths of attempts that make a document a suspect.
+  public static let suspectDeaths = 2
 
   /// The attempt that may commit, or nil.
   public var current: Attempt? { attempts.last.flatMap { $0.isCurrent ? $0 : nil } }
@@ -114,10 +122,12 @@ public struct DocumentError: Hashable, Sendable {
   public var at: Instant
   /// True when the attempt died around it, false when the extractor itself refused it.
   public var causedByAttempt: Bool
+  /// The attempt died around it alone after two others had died with it in process: the rules do not hand it out again, a caller may.
+  public var quarantined: Bool
 
   public init(
     code: String, message: String, details: [String: String] = [:], attempt: Int, at: Instant,
-    causedByAttempt: Bool = false
+    causedByAttempt: Bool = false, quarantined: Bool = false
   ) {
     self.code = code
     self.message = message
@@ -125,5 +135,6 @@ public struct DocumentError: Hashable, Sendable {
     self.attempt = attempt
     self.at = at
     self.causedByAttempt = causedByAttempt
+    self.quarantined = quarantined
   }
 }

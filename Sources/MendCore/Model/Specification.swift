@@ -12,11 +12,13 @@ public struct BatchSpecification: Hashable, Sendable {
   public var notificationEnabled: Bool
   public var executor: ExecutorKind
   public var tiers: [TierSpecification]
+  /// Opt-in; nil is off.
+  public var autoHeal: AutoHeal?
 
   public init(
     bucketID: String = "", batchName: String = "", priority: Int = 50, maxConcurrent: Int = 0,
     timeout: Duration? = nil, notificationEnabled: Bool = false, executor: ExecutorKind = .local,
-    tiers: [TierSpecification] = []
+    tiers: [TierSpecification] = [], autoHeal: AutoHeal? = nil
   ) {
     self.bucketID = bucketID
     self.batchName = batchName
@@ -26,6 +28,25 @@ public struct BatchSpecification: Hashable, Sendable {
     self.notificationEnabled = notificationEnabled
     self.executor = executor
     self.tiers = tiers
+    self.autoHeal = autoHeal
+  }
+}
+
+/// The budgets within which the core applies by itself what Heal's `auto` would do.
+public struct AutoHeal: Hashable, Sendable {
+  public static let defaultHeals = 5
+
+  /// Plans over the batch's life.
+  public var maxHeals: Int
+  /// A retry asks for no more memory than this; 0 is what the executor has.
+  public var memoryCeilingBytes: Int64
+  /// Steps of a higher risk are left to people.
+  public var maxRisk: Risk
+
+  public init(maxHeals: Int = defaultHeals, memoryCeilingBytes: Int64 = 0, maxRisk: Risk = .medium) {
+    self.maxHeals = maxHeals
+    self.memoryCeilingBytes = memoryCeilingBytes
+    self.maxRisk = maxRisk
   }
 }
 

@@ -76,6 +76,19 @@ public enum FailureCause: String, Sendable, Hashable, CaseIterable {
   }
 }
 
+extension FailureCause {
+  /// Whether one of the documents in process can have brought it about. A machine that goes down, room that is taken
+  /// away, or an attempt that was lost sight of says nothing of them.
+  public var mayComeFromADocument: Bool {
+    switch self {
+    case .oom, .engineFault, .exitCode, .signal, .heartbeatTimeout, .progressTimeout, .runTimeout: true
+    case .preemption, .nodeFailure, .orphaned, .environmentSetup, .startTimeout, .batchTimeout, .documentErrors,
+      .entrypointNotFound, .badInput:
+      false
+    }
+  }
+}
+
 /// How sure a finding is: the kernel's own account is high, an executor's field medium, a matched text or exit 137 alone low.
 public enum Confidence: String, Sendable, Hashable, CaseIterable { case low, medium, high }
 

@@ -46,6 +46,13 @@ extension DiagnosisContext {
     }
   }
 
+  var queuePlace: Diagnosis.QueuePlace? {
+    guard let ahead = surroundings.ahead else { return nil }
+    return Diagnosis.QueuePlace(
+      position: ahead + 1, aheadByPriority: surroundings.aheadByPriority, waitingFor: queueSentence,
+      heldBy: surroundings.holders.map(\.batchID))
+  }
+
   private var queueSentence: String {
     guard let job = batch.tiers.first(where: { $0.status != .completed })?.jobs.first(where: { $0.status == .pending })
     else { return "the batch is queued, and starts when the executor has room" }

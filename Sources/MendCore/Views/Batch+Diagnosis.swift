@@ -32,6 +32,7 @@ extension Batch {
     diagnosis.failedSample = Array(failedDocuments.prefix(10))
     diagnosis.performance = context.performance()
     diagnosis.repeatedWork = context.repeatedWork
+    diagnosis.queue = context.queuePlace
     return diagnosis
   }
 

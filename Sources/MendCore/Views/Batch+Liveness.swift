@@ -36,7 +36,8 @@ extension Batch {
     let timers = job.specified(in: self)?.timers ?? Timers()
     switch attempt.state {
     case .intended, .starting:
-      return now - attempt.intendedAt >= timers.start
+      // Whether it has started cannot be known of an executor that cannot be asked.
+      return outage == nil && now >= attempt.startDeadline(timers)
         ? .stalled(.startTimeout, since: attempt.intendedAt) : .starting(since: attempt.intendedAt)
     case .ending(_, let since):
       return .ending(since: since)
@@ -44,7 +45,7 @@ extension Batch {
       return .working
     case .running:
       let start = attempt.startedAt ?? attempt.intendedAt
-      let progress = max(attempt.lastActivityAt, start)
+      let progress = max(attempt.lastActivityAt, start, attempt.adoptedAt ?? start)
       if expectsHeartbeats(attempt), now - max(attempt.lastHeartbeatAt, start) >= timers.heartbeat {
         return .stalled(.heartbeatTimeout, since: progress)
       }
@@ -87,6 +88,19 @@ extension Batch {
     let jobs = tiers[id.tier].jobs
     if jobs.indices.contains(id.index), jobs[id.index].id == id { return jobs[id.index] }
     return jobs.first { $0.id == id }
+  }
+}
+
+extension Attempt {
+  /// How long an executor has to say what became of an attempt after a restart or an outage.
+  static let adoptionGrace: Duration = .seconds(60)
+
+  /// The cold-start window: the caller's own, else what was learnt.
+  func startWindow(_ timers: Timers) -> Duration { parameters.startWindow ?? timers.start }
+
+  /// Past this it counts as stuck in its start.
+  func startDeadline(_ timers: Timers) -> Instant {
+    max(intendedAt + startWindow(timers), adoptedAt.map { $0 + Self.adoptionGrace } ?? intendedAt)
   }
 }
 

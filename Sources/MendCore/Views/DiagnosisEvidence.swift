@@ -95,7 +95,7 @@ extension DiagnosisContext {
           at: attempt.intendedAt,
           values: [
             "waiting_seconds": Figures.number((now - attempt.intendedAt).inSeconds),
-            "window_seconds": Figures.number(timers.start.inSeconds),
+            "window_seconds": Figures.number(attempt.startWindow(timers).inSeconds),
           ]))
     } else {
       evidence.append(

@@ -14,6 +14,9 @@ struct DiagnosisRule: Sendable {
     DiagnosisRule(
       name: "disputed ends", source: "domain.md, Truth 3: Unreachable is not failed", findings: { $0.disputedEnds() }),
     DiagnosisRule(
+      name: "quarantined documents", source: "domain.md, Why an attempt failed: documents in flight",
+      findings: { $0.quarantinedDocuments() }),
+    DiagnosisRule(
       name: "suspect documents", source: "domain.md, Why an attempt failed: documents in flight",
       findings: { $0.suspectDocuments() }),
     DiagnosisRule(

@@ -10,7 +10,7 @@ extension Batch {
     case .startTimeout:
       let executor = attempt.parameters.executor.rawValue
       return "cold_start: \(title) has waited \(Figures.seconds(now - attempt.intendedAt)) for the \(executor) "
-        + "executor to start attempt \(attempt.number), \(Figures.seconds(timers.start)) is its window"
+        + "executor to start attempt \(attempt.number), \(Figures.seconds(attempt.startWindow(timers))) is its window"
     case .heartbeatTimeout:
       let silence = now - max(attempt.lastHeartbeatAt, attempt.startedAt ?? attempt.intendedAt)
       return "\(title) has reported nothing for \(Figures.seconds(silence)); \(Figures.seconds(timers.heartbeat)) of "
@@ -29,7 +29,8 @@ extension Batch {
   func coldStartSentence(_ job: Job, since: Instant, at now: Instant) -> String {
     let executor = job.current?.parameters.executor ?? specification.executor
     let resources = job.current?.parameters.resources ?? job.resourcesAsked(in: self)
-    let window = job.specified(in: self)?.timers.start ?? Timers.defaultStart
+    let timers = job.specified(in: self)?.timers ?? Timers()
+    let window = job.current?.startWindow(timers) ?? timers.start
     let waiting =
       "\(job.title(in: self)) has waited \(Figures.seconds(now - since)) to be started with "
       + "\(Figures.resources(resources)); up to \(Figures.seconds(window)) is expected"

@@ -3,7 +3,20 @@
 
 extension DiagnosisContext {
   func insights(findingsLeftOut: Int) -> [Insight] {
-    var insights = stageInsights() + tierInsights() + memoryInsights() + shardInsights() + repeatedWorkInsights()
+    var insights =
+      stageInsights() + tierInsights() + memoryInsights() + oversizeInsights() + shardInsights()
+      + repeatedWorkInsights()
+    if let policy = batch.specification.autoHeal, batch.autoHeals > 0 {
+      let isSpent = batch.autoHeals >= policy.maxHeals
+      insights.append(
+        Insight(
+          type: "auto_heal", severity: isSpent ? .warning : .info,
+          message:
+            "\(batch.autoHeals) of \(Figures.count(policy.maxHeals, "plan")) that auto_heal may apply \(batch.autoHeals == 1 ? "was" : "were") "
+            + "applied", stage: "", metric: Double(batch.autoHeals) / Double(policy.maxHeals),
+          recommendation: isSpent
+            ? "What is left is for people: follow the findings' remedies" : "Read what was done in the heal history"))
+    }
     if findingsLeftOut > 0 {
       insights.append(
         Insight(
@@ -109,6 +122,21 @@ extension DiagnosisContext {
       }
     }
     return worst.map(\.insight)
+  }
+
+  /// Jobs that asked for far more than their attempts used; the largest use of each extractor counts.
+  private func oversizeInsights() -> [Insight] {
+    var insights: [Insight] = []
+    for tier in batch.tiers where batch.specification.tiers.indices.contains(tier.number) {
+      for (index, extractor) in batch.specification.tiers[tier.number].extractors.enumerated() {
+        var use = MeasuredUse()
+        for job in tier.jobs where job.extractor == index && job.status == .succeeded {
+          if let attempt = job.attempts.last { use.add(attempt) }
+        }
+        insights += use.insights(extractor.name, tier: tier.number)
+      }
+    }
+    return insights
   }
 
   /// Shards without documents, and one shard that everybody waits for.

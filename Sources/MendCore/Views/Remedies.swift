@@ -44,9 +44,12 @@ enum MemoryAdvice: Hashable {
 
   static let step: Int64 = 64 << 20
 
+  /// 1.5 times the measured peak rounded up to 64 MiB: right-sizing's word, up and down.
+  static func enough(forPeak peak: Int64) -> Int64 { (min(peak, .max / 4) * 3 / 2 + step - 1) / step * step }
+
   /// 1.5 times the measured peak rounded up to 64 MiB, at least twice the limit, at most what the executor has.
   init(peak: Int64, limit: Int64, capacity: Int64) {
-    let fromPeak = (min(peak, .max / 4) * 3 / 2 + Self.step - 1) / Self.step * Self.step
+    let fromPeak = Self.enough(forPeak: peak)
     let wanted = max(peak > 0 ? fromPeak : 0, limit > 0 ? min(limit, .max / 4) * 2 : 0)
     if wanted <= 0 {
       self = .unknown

@@ -79,7 +79,7 @@ extension DiagnosisContext {
     case .nodeFailure: return "died with the machine that it ran on\(last)"
     case .engineFault: return "died of a fault of its executor\(last)"
     case .environmentSetup: return "never ran: its environment could not be set up\(last)"
-    case .startTimeout: return "was not started within \(Figures.seconds(timers.start))"
+    case .startTimeout: return "was not started within \(Figures.seconds(attempt.startWindow(timers)))"
     case .heartbeatTimeout: return "reported nothing for \(Figures.seconds(timers.heartbeat)) and was ended"
     case .progressTimeout: return "finished nothing for \(Figures.seconds(timers.progress)) and was ended"
     case .runTimeout:
@@ -151,7 +151,8 @@ extension DiagnosisContext {
       guard job.deaths.contains(where: { $0.value > 1 }) else { return }
       var suspects = FirstTen()
       var count = 0
-      for (position, deaths) in job.deaths where deaths > 1 && !job.committed.contains(position) {
+      for (position, deaths) in job.deaths
+      where deaths > 1 && !job.committed.contains(position) && !job.quarantined.contains(position) {
         suspects.insert(position)
         count += 1
       }
@@ -176,6 +177,32 @@ extension DiagnosisContext {
             "Run \(job.title(in: batch)) on \(names(suspects.positions)) by hand, and leave it out of the next batch "
               + "if it cannot be mended", .none),
           tier: job.id.tier, job: job.id, documents: suspects.positions))
+    }
+    return findings
+  }
+
+  /// Proven by an attempt that died around it alone: named, left out, and what is to be done about it.
+  func quarantinedDocuments() -> [Finding] {
+    var findings: [Finding] = []
+    forEachJob { _, job in
+      let held = job.quarantined.intersection(job.failed)
+      guard !held.isEmpty else { return }
+      let first = Array(held.prefix(10))
+      let cause = first.first.flatMap { job.errors[$0].flatMap { FailureCause(rawValue: $0.code) } } ?? .documentErrors
+      let action = "Look at \(names(first)): correct or replace \(held.count == 1 ? "it" : "them")"
+      findings.append(
+        Finding(
+          category: cause.category, cause: cause.rawValue, confidence: .high,
+          message: "\(names(first)) \(held.count == 1 ? "ends its" : "end their") attempts of "
+            + "\(job.title(in: batch)) (\(cause.rawValue)) and \(held.count == 1 ? "is" : "are") quarantined: left out, so "
+            + "that the rest completes.",
+          evidence: first.map { batch.quarantineEvidence(of: $0, job: job, at: job.errors[$0]?.at ?? batch.updatedAt) },
+          remedy: job.status.isFinal
+            ? Remedy(
+              "\(action), then retry tier \(job.id.tier): what is quarantined runs again, one at a time",
+              .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed))
+            : Remedy("\(action); a retry takes it in again once the tier has ended", .none),
+          tier: job.id.tier, job: job.id, attempt: first.first.flatMap { job.errors[$0]?.attempt }, documents: first))
     }
     return findings
   }

@@ -40,6 +40,14 @@ extension DiagnoseResponse {
     generation = batch.generation
     sequence = batch.sequence
     repeatedWorkCount = Int64(diagnosis.repeatedWork)
+    queue = diagnosis.queue.map { place in
+      var message = QueuePlace()
+      message.position = Int64(place.position)
+      message.aheadWithHigherPriority = Int64(place.aheadByPriority)
+      message.waitingFor = place.waitingFor
+      message.heldBy = place.heldBy
+      return message
+    }
   }
 }
 

@@ -36,6 +36,7 @@ extension MendAPI.DocumentError {
     extractorName = batch.extractorName(job)
     mendJobID = job.description
     attempt = Int32(clamping: failure.attempt)
+    quarantined = failure.quarantined
     attemptsEnded = Int32(clamping: batch.job(named: job)?.deaths[position] ?? 0)
   }
 }

@@ -36,7 +36,25 @@ extension MendCore.BatchSpecification {
     self.init(
       bucketID: message.bucketID, batchName: message.batchName, priority: Int(message.priority ?? 50),
       maxConcurrent: Int(message.maxConcurrent), timeout: timeout > .zero ? timeout : nil,
-      notificationEnabled: message.notificationEnabled, executor: kind, tiers: tiers)
+      notificationEnabled: message.notificationEnabled, executor: kind, tiers: tiers,
+      autoHeal: try message.autoHeal.flatMap { autoHeal throws(FieldViolation) in try MendCore.AutoHeal(autoHeal) })
+  }
+}
+
+extension MendCore.AutoHeal {
+  /// nil where it is not enabled.
+  init?(_ message: MendAPI.AutoHeal) throws(FieldViolation) {
+    let risk: MendCore.Risk
+    switch message.maxRisk {
+    case .unspecified, .medium: risk = .medium
+    case .low: risk = .low
+    case .high: risk = .high
+    case .unrecognized: throw FieldViolation("auto_heal.max_risk", "must be one of low, medium, high, or unset")
+    }
+    guard message.enabled else { return nil }
+    self.init(
+      maxHeals: message.maxHeals == 0 ? MendCore.AutoHeal.defaultHeals : Int(message.maxHeals),
+      memoryCeilingBytes: message.memoryCeilingBytes, maxRisk: risk)
   }
 }
 

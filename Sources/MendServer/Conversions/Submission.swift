@@ -28,7 +28,7 @@ extension Batch {
       extractorName: extractor.name, work: extractor.work, executor: specification.executor, resources: resources,
       priority: job.overrides.priority ?? specification.priority,
       environment: extractor.environment.merging(job.overrides.environment) { $1 },
-      runTimeout: job.overrides.runTimeout ?? extractor.timers.run)
+      runTimeout: job.overrides.runTimeout ?? extractor.timers.run, startWindow: extractor.timers.start)
   }
 }
 
@@ -47,6 +47,7 @@ extension SubmissionParams {
     extractorName = parameters.extractorName
     envNames = parameters.environment.keys.sorted()
     runTimeoutSeconds = parameters.runTimeout?.inSeconds ?? 0
+    startWindowSeconds = parameters.startWindow?.inSeconds ?? 0
   }
 }
 

@@ -44,6 +44,7 @@ extension JournalAttemptEnded {
     exit = end.exit.map { JournalExitRecord($0) }
     receipt = end.receipt.map { JournalEndReceipt($0) }
     evidence = end.evidence.map { JournalEvidence($0) }
+    isolating = end.isIsolating
   }
 
   func end() throws(JournalFault) -> AttemptEnd {
@@ -56,7 +57,7 @@ extension JournalAttemptEnded {
       }
     return AttemptEnd(
       verdict: outcome, at: Instant(atMs), exit: try exit?.record(), receipt: receipt?.receipt,
-      evidence: try evidence.evidence())
+      evidence: try evidence.evidence(), isIsolating: isolating)
   }
 }
 
@@ -151,12 +152,13 @@ extension JournalDocumentError {
     attempt = Int32(clamping: error.attempt)
     atMs = error.at.milliseconds
     causedByAttempt = error.causedByAttempt
+    quarantined = error.quarantined
   }
 
   var error: MendCore.DocumentError {
     MendCore.DocumentError(
       code: code, message: message, details: details, attempt: Int(attempt), at: Instant(atMs),
-      causedByAttempt: causedByAttempt)
+      causedByAttempt: causedByAttempt, quarantined: quarantined)
   }
 }
 

@@ -8,11 +8,13 @@ extension JournalHealRecord {
     generation = record.generation
     steps = record.steps.map { JournalHealStep($0) }
     atMs = record.at.milliseconds
+    actor = record.actor
   }
 
   func record() throws(JournalFault) -> HealRecord {
     HealRecord(
-      action: try MendCore.HealAction(action), generation: generation, steps: try steps.steps(), at: Instant(atMs))
+      action: try MendCore.HealAction(action), generation: generation, steps: try steps.steps(), at: Instant(atMs),
+      actor: actor)
   }
 }
 

@@ -12,6 +12,7 @@ extension JournalSpecification {
     notificationEnabled = specification.notificationEnabled
     executor = specification.executor.wire
     tiers = specification.tiers.map { JournalTierSpecification($0) }
+    autoHeal = specification.autoHeal.map { JournalAutoHeal($0) }
   }
 
   func specification() throws(JournalFault) -> MendCore.BatchSpecification {
@@ -20,7 +21,21 @@ extension JournalSpecification {
     return MendCore.BatchSpecification(
       bucketID: bucketID, batchName: batchName, priority: Int(priority), maxConcurrent: Int(maxConcurrent),
       timeout: timeoutMs.map { .milliseconds($0) }, notificationEnabled: notificationEnabled,
-      executor: try MendCore.ExecutorKind(executor), tiers: specified)
+      executor: try MendCore.ExecutorKind(executor), tiers: specified, autoHeal: try autoHeal?.autoHeal())
+  }
+}
+
+extension JournalAutoHeal {
+  init(_ autoHeal: MendCore.AutoHeal) {
+    self.init()
+    maxHeals = Int32(clamping: autoHeal.maxHeals)
+    memoryCeilingBytes = autoHeal.memoryCeilingBytes
+    maxRisk = autoHeal.maxRisk.wire
+  }
+
+  func autoHeal() throws(JournalFault) -> MendCore.AutoHeal {
+    MendCore.AutoHeal(
+      maxHeals: Int(maxHeals), memoryCeilingBytes: memoryCeilingBytes, maxRisk: try MendCore.Risk(maxRisk))
   }
 }
 
@@ -138,13 +153,15 @@ extension JournalSubmission {
     priority = Int32(clamping: parameters.priority)
     environment = parameters.environment
     runTimeoutMs = parameters.runTimeout?.milliseconds
+    startWindowMs = parameters.startWindow?.milliseconds
   }
 
   func parameters() throws(JournalFault) -> SubmissionParameters {
     SubmissionParameters(
       extractorName: extractorName, work: try required(work, "work").work(),
       executor: try MendCore.ExecutorKind(executor), resources: try required(resources, "resources").resources,
-      priority: Int(priority), environment: environment, runTimeout: runTimeoutMs.map { .milliseconds($0) })
+      priority: Int(priority), environment: environment, runTimeout: runTimeoutMs.map { .milliseconds($0) },
+      startWindow: startWindowMs.map { .milliseconds($0) })
   }
 }
 

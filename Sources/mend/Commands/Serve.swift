@@ -74,6 +74,15 @@ struct Serve: AsyncParsableCommand {
   @Option(help: ArgumentHelp("GPUs that jobs may be promised together; the machine's where not given.", valueName: "N"))
   var gpus: Int?
 
+  @Option(
+    name: .customLong("quota"),
+    help: ArgumentHelp(
+      """
+      What a namespace may have at once, such as team=cpus:4,memory:8GiB,gpus:1,batches:100; what is beyond it waits. \
+      The namespace * is all that have no quota of their own. May be given again.
+      """, valueName: "NAMESPACE=..."))
+  var quotas: [QuotaOption] = []
+
   @Option(name: .customLong("tls-cert"), help: ArgumentHelp("The server's certificate chain, PEM.", valueName: "F"))
   var tlsCertificate: String?
 
@@ -100,6 +109,7 @@ struct Serve: AsyncParsableCommand {
   enum ExecutorName: String, ExpressibleByArgument, CaseIterable { case local, ray, simulated }
 
   func validate() throws {
+    _ = try QuotaOption.quotas(quotas)
     guard (executor == .ray) == (ray != nil) else {
       throw ValidationError("--executor ray and --ray URL go together.")
     }

@@ -56,6 +56,14 @@ struct Submit: AsyncParsableCommand {
   @Flag(help: "Each job needs a GPU.")
   var gpu = false
 
+  @Flag(
+    help: ArgumentHelp(
+      "What heal --action auto would do is done without being asked: stuck jobs end, out of memory gets more."))
+  var autoHeal = false
+
+  @Option(help: ArgumentHelp("How often --auto-heal may act; 5 where it is not given.", valueName: "number"))
+  var autoHealBudget: Int32?
+
   @Option(
     help: ArgumentHelp("A tier: its name, and the command to run once a document. In order.", valueName: "NAME=COMMAND")
   )
@@ -130,7 +138,7 @@ struct Submit: AsyncParsableCommand {
 
   private func fromSpecification(_ source: String) throws -> CreateBatchRequest {
     guard files.isEmpty, tier.isEmpty, bucket == nil, name == nil, priority == nil, maxConcurrent == nil,
-      timeout == nil, memory == nil, cpus == nil, !gpu
+      timeout == nil, memory == nil, cpus == nil, !gpu, !autoHeal, autoHealBudget == nil
     else {
       throw ProgramError.usage(
         "--spec has the whole batch: put tiers, documents and settings into it, and leave the other options out")
@@ -151,6 +159,14 @@ struct Submit: AsyncParsableCommand {
     batch.priority = priority
     batch.maxConcurrent = maxConcurrent ?? 0
     batch.timeoutSeconds = timeout ?? 0
+    if autoHeal {
+      var policy = AutoHeal()
+      policy.enabled = true
+      policy.maxHeals = autoHealBudget ?? 0
+      batch.autoHeal = policy
+    } else if autoHealBudget != nil {
+      throw ProgramError.usage("--auto-heal-budget goes with --auto-heal")
+    }
     batch.tiers = try tier.map { text throws in
       var tier = TierSpecification()
       tier.extractors = [try extractor(text)]

@@ -65,8 +65,11 @@ struct ServingProgram {
       }
     }
     let (executor, capacity) = try await executor(directory: directory, socket: socket, logger: logger)
+    var limits = Limits()
+    limits.quotas = try QuotaOption.quotas(options.quotas)
     let runtime = Runtime(
-      core: Core(capacity: capacity, generator: SystemRandomNumberGenerator()), store: store, executor: executor,
+      core: Core(limits: limits, capacity: capacity, generator: SystemRandomNumberGenerator()), store: store,
+      executor: executor,
       clock: SystemClock(), logger: logger)
     if let simulated = executor as? SimulatedExecutor {
       // Its workers call as others do, without a socket between.

@@ -196,6 +196,7 @@ extension Batch {
           let intendedAt = copy.tiers[tier].jobs[job].attempts[attempt].intendedAt
           copy.tiers[tier].jobs[job].attempts[attempt].lastHeartbeatAt = intendedAt
           copy.tiers[tier].jobs[job].attempts[attempt].suspectedSince = nil
+          copy.tiers[tier].jobs[job].attempts[attempt].adoptedAt = nil
         }
       }
     }

@@ -15,10 +15,11 @@ struct StepRetryTests {
       #expect(harness.job().pendingCount == 1)
       #expect(harness.job().deaths[0] == attempt)
       let wait = Double(1 << (attempt - 1))
-      #expect(harness.job().nextAttemptAt == harness.now + .seconds(wait))
-      harness.tick(after: wait - 0.1)
+      let next = harness.job().nextAttemptAt ?? .distantFuture
+      #expect(next >= harness.now + .seconds(wait * 0.75) && next <= harness.now + .seconds(wait))
+      harness.tick(after: (next - harness.now).inSeconds - 0.001)
       #expect(harness.job().attempts.count == attempt)
-      harness.tick(after: 0.1)
+      harness.tick(after: 0.001)
       #expect(harness.job().attempts.count == attempt + 1)
     }
     harness.run()

@@ -1,0 +1,93 @@
+import MendCore
+import Testing
+
+@Suite("Healing by itself")
+struct StepAutoHealTests {
+  static func submit(_ harness: inout Harness, _ policy: AutoHeal?, _ extractor: ExtractorSpecification) {
+    let specification = BatchSpecification(executor: .simulated, tiers: [tier(extractor)], autoHeal: policy)
+    _ = harness.ask(.createBatch(batchID: "b", specification, documents: Harness.documents(3)))
+    _ = harness.ask(.submitBatch(batchID: "b"))
+  }
+
+  static func outOfMemory(_ harness: inout Harness, peak: Int64) {
+    harness.run()
+    _ = harness.claim(1)
+    let limit = harness.job().attempts.last?.parameters.resources.memoryBytes ?? 0
+    harness.end(.signalled(9), peak: peak, limit: limit, exceeded: true)
+  }
+
+  @Test("Out of memory is retried with more in the same step, and the plan is in the history")
+  func memory() {
+    var harness = Harness(memory: 4 << 30)
+    Self.submit(&harness, AutoHeal(), extractor(memory: 256 << 20))
+    Self.outOfMemory(&harness, peak: 260 << 20)
+    #expect(harness.batch.status == .running)
+    #expect(harness.job().attempts.count == 2)
+    #expect(harness.job().attempts.last?.parameters.resources.memoryBytes == 512 << 20)
+    let record = harness.batch.healHistory.last
+    #expect(record?.actor == "auto_heal" && record?.action == .auto)
+    #expect(record?.steps.map(\.outcome) == ["1 jobs run again"])
+    harness.finish()
+    #expect(harness.batch.status == .completed)
+    // A fold of the journal knows it too.
+    #expect(Batch.folded(harness.journal[harness.key] ?? [])?.autoHeals == 1)
+  }
+
+  @Test("Without opting in nothing is done")
+  func off() {
+    var harness = Harness(memory: 4 << 30)
+    Self.submit(&harness, nil, extractor(memory: 256 << 20))
+    Self.outOfMemory(&harness, peak: 260 << 20)
+    harness.tick(after: 100)
+    #expect(harness.batch.status == .failed && harness.batch.healHistory.isEmpty)
+  }
+
+  @Test("Its budgets hold: plans, memory and risk")
+  func budgets() {
+    var harness = Harness(memory: 8 << 30)
+    Self.submit(&harness, AutoHeal(maxHeals: 2), extractor(memory: 256 << 20))
+    for peak in [260, 520, 1040] as [Int64] { Self.outOfMemory(&harness, peak: peak << 20) }
+    #expect(harness.batch.status == .failed && harness.batch.autoHeals == 2 && harness.job().attempts.count == 3)
+    #expect(harness.diagnosis(of: "b").insights.contains { $0.type == "auto_heal" && $0.severity == .warning })
+
+    harness = Harness(memory: 8 << 30)
+    Self.submit(&harness, AutoHeal(memoryCeilingBytes: 300 << 20), extractor(memory: 256 << 20))
+    Self.outOfMemory(&harness, peak: 260 << 20)
+    #expect(harness.batch.status == .failed)
+
+    harness = Harness(memory: 8 << 30)
+    Self.submit(&harness, AutoHeal(maxRisk: .low), extractor(memory: 256 << 20))
+    Self.outOfMemory(&harness, peak: 260 << 20)
+    #expect(harness.batch.status == .failed)
+  }
+
+  @Test("A stuck attempt is ended once two looks agree, not before, and a pipeline's error never is")
+  func stuck() {
+    var harness = Harness()
+    Self.submit(&harness, AutoHeal(), extractor())
+    harness.run()
+    _ = harness.claim(1)
+    harness.tick(after: 60)
+    #expect(harness.ends.isEmpty)
+    harness.tick(after: 1)
+    #expect(harness.ends.isEmpty)
+    harness.tick(after: 1.5)
+    #expect(harness.ends == [harness.attempt()])
+    harness.see(.ended(harness.attempt(), ExitRecord(termination: .signalled(15), at: harness.now), nil))
+    #expect(harness.job().attempts.count == 2 && Array(harness.job().failed) == [0])
+    harness.run()
+    harness.end(.exited(3))
+    harness.tick(after: 10)
+    #expect(harness.batch.status == .failed && harness.batch.autoHeals == 1)
+  }
+
+  @Test("A paused batch is left alone")
+  func paused() {
+    var harness = Harness()
+    Self.submit(&harness, AutoHeal(), extractor())
+    harness.run()
+    _ = harness.ask(.pauseBatch(batchID: "b"))
+    for _ in 0..<20 { harness.tick(after: 60) }
+    #expect(harness.ends.isEmpty && harness.batch.autoHeals == 0)
+  }
+}
