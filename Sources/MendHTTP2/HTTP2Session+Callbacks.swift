@@ -141,6 +141,7 @@ extension HTTP2Session {
   ) -> Int32 {
     unsafe state.value.headers.add(name, nameCount, value, valueCount)
     guard state.value.headers.listBytes <= limits.maxHeaderListBytes else {
+      state.value.headersTarget?.value.headerListTooLarge = true
       return Int32(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
     }
     return 0
@@ -189,6 +190,8 @@ extension HTTP2Session {
       }
     case UInt8(NGHTTP2_GOAWAY.rawValue):
       let goAway = unsafe frame.pointee.goaway
+      unsafe state.value.goAwayText = Array(
+        UnsafeBufferPointer(start: goAway.opaque_data, count: min(goAway.opaque_data_len, Self.maxGoAwayTextBytes)))
       unsafe state.value.events.append(
         .goAway(lastStreamID: goAway.last_stream_id, HTTP2ErrorCode(rawValue: goAway.error_code)))
     default:

@@ -15,6 +15,11 @@ extension HTTP2Session {
     swap(&stream.value.trailers, &block)
   }
 
+  /// Whether this stream was reset because the peer's header list was above ``HTTP2Limits/maxHeaderListBytes``.
+  package func refusedHeaderList(of handle: StreamHandle) -> Bool {
+    state.value.streams.held(handle)?.value.headerListTooLarge ?? false
+  }
+
   /// Bytes that arrived on this stream and were not taken yet.
   package func unreadCount(of handle: StreamHandle) -> Int {
     state.value.streams.held(handle)?.value.unread ?? 0
@@ -192,6 +197,15 @@ extension HTTP2Session {
     Int(unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
   }
 
+  /// The largest header list that the peer takes, as it announced it (RFC 9113 6.5.2); very large where it said nothing.
+  package var peerMaxHeaderListBytes: Int {
+    Int(unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE))
+  }
+
+  /// The additional debug data of the peer's last GOAWAY (RFC 9113 6.8), cut to `maxGoAwayTextBytes`.
+  package var goAwayText: [UInt8] { state.value.goAwayText }
+  static let maxGoAwayTextBytes = 256
+
   /// Streams that are open in either direction.
   package var openStreamCount: Int { state.value.streams.count }
 
@@ -217,6 +231,17 @@ extension HTTP2Session {
   package func finishShutdown() {
     let last = unsafe nghttp2_session_get_last_proc_stream_id(session)
     unsafe nghttp2_submit_goaway(session, flagNone, last, HTTP2ErrorCode.noError.rawValue, nil, 0)
+  }
+
+  /// Says why in a GOAWAY of its own, then ends the connection as ``terminate(_:)`` does. gRPC's clients act upon
+  /// `too_many_pings`.
+  package func terminate(_ code: HTTP2ErrorCode, saying text: String) {
+    let last = unsafe nghttp2_session_get_last_proc_stream_id(session)
+    let bytes = Array(text.utf8)
+    unsafe _ = bytes.withUnsafeBufferPointer {
+      unsafe nghttp2_submit_goaway(session, flagNone, last, code.rawValue, $0.baseAddress, $0.count)
+    }
+    terminate(code)
   }
 
   /// Ends the connection after one GOAWAY: nothing more is received, streams do not finish.

@@ -33,6 +33,9 @@ package struct HeaderBlock: Sendable {
 
   @inlinable package var isEmpty: Bool { count == 0 }
 
+  /// What the list costs, as RFC 9113 6.5.2 counts it: name, value and 32 for each field.
+  package var listBytes: Int { used + 32 * count }
+
   package var fields: ArraySlice<Field> { places[..<count] }
 
   @inlinable package subscript(index: Int) -> Field { places[index] }

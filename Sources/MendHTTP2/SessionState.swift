@@ -20,6 +20,8 @@ struct SessionState: ~Copyable {
   /// Window of the whole connection that has to be given back.
   var connectionCredit = 0
   var sendLimit = 0
+  /// What the peer's last GOAWAY said beside its code.
+  var goAwayText: [UInt8] = []
 
   var controlFrames: TokenBucket
   var resets: TokenBucket

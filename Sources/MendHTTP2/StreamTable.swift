@@ -5,6 +5,8 @@ struct StreamState {
 
   var headers = HeaderBlock()
   var trailers = HeaderBlock()
+  /// A header list for it was refused for its size.
+  var headerListTooLarge = false
   /// Where the list that is being received goes.
   var receivesTrailers = false
 
@@ -51,6 +53,7 @@ struct StreamState {
     id = 0
     headers.removeAll()
     trailers.removeAll()
+    headerListTooLarge = false
     receivesTrailers = false
     if received.capacity > Self.keptBytes {
       received = []

@@ -143,7 +143,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         // The caller opens no more; what is open goes on.
         break
       case .pingReceived:
-        if timers.pingIsTooMuch(now) { session.terminate(.enhanceYourCalm) }
+        if timers.pingIsTooMuch(now) { session.terminate(.enhanceYourCalm, saying: "too_many_pings") }
       case .pingAcknowledged(let opaque):
         timers.pingAnswered()
         if opaque == Self.shutdownPing { announceShutdown() }
