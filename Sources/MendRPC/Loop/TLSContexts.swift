@@ -1,37 +1,57 @@
 internal import NIOSSL
 
-/// TLS contexts from PEM files; always TLS 1.2 or later with ALPN `h2`.
+/// TLS contexts from PEM files; always TLS 1.2 or later with ALPN `h2`. What can't be used is FAILED_PRECONDITION, with
+/// the file's path and what is wrong with it.
 enum TLSContexts {
   static func server(_ files: ServerTLS) throws(RPCError) -> NIOSSLContext {
-    do {
-      var configuration = TLSConfiguration.makeServerConfiguration(
-        certificateChain: try NIOSSLCertificate.fromPEMFile(files.certificateChainFile).map { .certificate($0) },
-        privateKey: .privateKey(try NIOSSLPrivateKey(file: files.privateKeyFile, format: .pem)))
-      configuration.minimumTLSVersion = .tlsv12
-      configuration.applicationProtocols = ["h2"]
-      if let authority = files.clientAuthorityFile {
-        configuration.trustRoots = .file(authority)
-        configuration.certificateVerification = .noHostnameVerification
-      }
-      return try NIOSSLContext(configuration: configuration)
-    } catch {
-      throw RPCError(.failedPrecondition, "can't use \(files.certificateChainFile) for TLS: \(error)")
+    let (chain, key) = try identity(files.certificateChainFile, files.privateKeyFile)
+    var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: key)
+    configuration.minimumTLSVersion = .tlsv12
+    configuration.applicationProtocols = ["h2"]
+    if let authority = files.clientAuthorityFile {
+      let roots = try TLSFile(purpose: "authority for clients", path: authority).certificates()
+      configuration.trustRoots = .certificates(roots)
+      configuration.certificateVerification = .noHostnameVerification
     }
+    return try context(configuration, files.certificateChainFile, files.privateKeyFile)
   }
 
   static func client(_ files: ClientTLS) throws(RPCError) -> NIOSSLContext {
+    var configuration = TLSConfiguration.makeClientConfiguration()
+    configuration.minimumTLSVersion = .tlsv12
+    configuration.applicationProtocols = ["h2"]
+    if let roots = files.trustRootsFile {
+      configuration.trustRoots = .certificates(
+        try TLSFile(purpose: "trusted authorities", path: roots).certificates())
+    }
+    if let chain = files.certificateChainFile, let key = files.privateKeyFile {
+      let (certificates, privateKey) = try identity(chain, key)
+      configuration.certificateChain = certificates
+      configuration.privateKey = privateKey
+    }
+    return try context(configuration, files.certificateChainFile ?? "", files.privateKeyFile ?? "")
+  }
+
+  private static func identity(
+    _ chain: String, _ key: String
+  ) throws(RPCError) -> ([NIOSSLCertificateSource], NIOSSLPrivateKeySource) {
+    (
+      try TLSFile(purpose: "certificate", path: chain).certificates().map { .certificate($0) },
+      .privateKey(try TLSFile(purpose: "private key", path: key).privateKey())
+    )
+  }
+
+  private static func context(
+    _ configuration: TLSConfiguration, _ chain: String, _ key: String
+  ) throws(RPCError) -> NIOSSLContext {
     do {
-      var configuration = TLSConfiguration.makeClientConfiguration()
-      configuration.minimumTLSVersion = .tlsv12
-      configuration.applicationProtocols = ["h2"]
-      if let roots = files.trustRootsFile { configuration.trustRoots = .file(roots) }
-      if let chain = files.certificateChainFile, let key = files.privateKeyFile {
-        configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(chain).map { .certificate($0) }
-        configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
-      }
       return try NIOSSLContext(configuration: configuration)
     } catch {
-      throw RPCError(.failedPrecondition, "can't set up TLS: \(error)")
+      let text = "\(error)"
+      // Both were read without fault, so that they don't belong together is what is left.
+      guard text.contains("_MISMATCH") || text.contains("failedToLoadPrivateKey") else { throw RPCError(.failedPrecondition, "can't set up TLS: \(text)") }
+      throw TLSFile(purpose: "private key", path: key)
+        .fault("it is not the key of the certificate in \(chain)")
     }
   }
 }
