@@ -48,6 +48,26 @@ public struct RPCError: Error, Sendable, Hashable {
   /// True when the server certainly did not begin to work on the call, whatever the code says: it may be sent again.
   /// Local knowledge of a client, never on the wire.
   public var isSafeToRetry = false
+  /// Who ended the call. Local knowledge of a client, never on the wire.
+  public var origin = Origin.local
+  /// What the server said about sending the call again (`grpc-retry-pushback-ms`); nil where it said nothing.
+  public var retryPushback: RetryPushback?
+
+  /// Where an error comes from, as far as a client knows.
+  public enum Origin: Hashable, Sendable {
+    /// The server's own status.
+    case server
+    /// The connection could not be made, or was lost.
+    case connection
+    /// This side: a limit, a deadline, a cancellation, or an answer that breaks the protocol.
+    case local
+  }
+
+  /// A server's word on retries (gRPC's A6).
+  public enum RetryPushback: Hashable, Sendable {
+    case after(Duration)
+    case never
+  }
 
   public init(_ code: StatusCode, _ message: String, details: [UInt8] = [], metadata: Metadata = Metadata()) {
     self.code = code

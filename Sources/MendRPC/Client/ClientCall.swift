@@ -15,6 +15,8 @@ final class ClientCall: @unchecked Sendable {
   let deadline: NIODeadline?
   /// The only request, framed; nil where requests are streamed.
   let onlyRequest: [UInt8]?
+  /// The pool's count of this call on its connection; nil for a connection without a pool.
+  private let lease: PoolLease?
   private let takesOneResponse: Bool
   private let maxResponseBytes: Int
 
@@ -39,7 +41,7 @@ final class ClientCall: @unchecked Sendable {
 
   init(
     _ connection: ClientHandler, _ method: MethodDescriptor, _ options: CallOptions, headers: HeaderBlock,
-    onlyRequest: [UInt8]?
+    onlyRequest: [UInt8]?, deadline: NIODeadline?, lease: PoolLease?
   ) {
     self.connection = connection
     self.method = method
@@ -47,7 +49,8 @@ final class ClientCall: @unchecked Sendable {
     self.headers = headers
     self.onlyRequest = onlyRequest
     loop = connection.loop
-    deadline = options.timeout.map { .now() + TimeAmount($0) }
+    self.deadline = deadline
+    self.lease = lease
     takesOneResponse = method.shape == .unary || method.shape == .clientStreaming
     maxResponseBytes = options.maxResponseBytes ?? connection.configuration.limits.maxResponseBytes
   }
@@ -301,8 +304,23 @@ final class ClientCall: @unchecked Sendable {
 
   /// The stream is gone; `code` is its reset's, or NO_ERROR.
   func streamClosed(_ code: HTTP2ErrorCode) {
-    if outcome == nil { end(.failure(ResponseHead.error(code))) }
+    if outcome == nil {
+      let isTooLarge = handle.map { connection.session.refusedHeaderList(of: $0) } ?? false
+      end(.failure(isTooLarge ? metadataTooLarge : ResponseHead.error(code)))
+    }
     handle = nil
+  }
+
+  func deadlinePassed() {
+    fail(RPCError(.deadlineExceeded, "no answer from \(connection.address) within \(options.timeout ?? .zero)"))
+  }
+
+  func failForMemory() {
+    let limit = connection.configuration.limits.maxBufferedResponseBytes
+    fail(
+      RPCError(
+        .resourceExhausted,
+        "more than \(limit) bytes of responses wait on the connection to \(connection.address); ask for fewer at once"))
   }
 
   /// Ends the call here, and the stream at the server.
@@ -337,6 +355,7 @@ final class ClientCall: @unchecked Sendable {
     }
     outcome = status
     connection.ended(self)
+    lease?.end()
     options.onMetadata?(initial, trailing)
     opened()
     wakeReader()
@@ -345,6 +364,11 @@ final class ClientCall: @unchecked Sendable {
     requestTask = nil
     completion?.resume(returning: status.flatMap { onlyPayload() })
     completion = nil
+  }
+
+  private var metadataTooLarge: RPCError {
+    let limit = connection.configuration.limits.maxMetadataBytes
+    return RPCError(.resourceExhausted, "the response's metadata has more than the \(limit) bytes that are taken")
   }
 
   private func onlyPayload() -> Result<[UInt8], RPCError> {

@@ -3,10 +3,13 @@ public struct ClientConfiguration: Hashable, Sendable {
   public var tls: ClientTLS?
   public var limits = ClientLimits()
   /// Pings a connection that was silent for this long while calls are open; nil never pings. Servers end connections
-  /// that ping more often than they allow, commonly every five minutes.
+  /// that ping more often than they allow, commonly every five minutes (gRPC's A8).
   public var keepaliveInterval: Duration?
-  /// A ping that isn't answered in this time ends the connection.
+  /// A ping that isn't answered in this time ends the connection. Over TCP, bytes that aren't acknowledged in this time
+  /// do as well, where the system can (TCP_USER_TIMEOUT; gRPC's A18).
   public var keepaliveTimeout = Duration.seconds(20)
+  /// Pings also while no call is open. Many servers take that for abuse.
+  public var keepaliveWithoutCalls = false
   /// The time for connecting, TLS and the server's first SETTINGS.
   public var connectTimeout = Duration.seconds(10)
   public var userAgent = "mend-swift"
@@ -35,16 +38,29 @@ public struct ClientTLS: Hashable, Sendable {
   }
 }
 
-/// What one connection takes from its server and its callers at most.
+/// What one connection takes from its server and its callers at most. What is above a bound fails with
+/// RESOURCE_EXHAUSTED and says which figure met which bound.
 public struct ClientLimits: Hashable, Sendable {
   /// One response message; gRPC's usual limit.
   public var maxResponseBytes = 4 * 1024 * 1024
-  /// A response's metadata, as RFC 9113 6.5.2 counts it.
+  /// One request message. Servers commonly take 4 MiB and say so themselves; this is what a mistake may cost here.
+  public var maxRequestBytes = 64 * 1024 * 1024
+  /// A response's metadata, and a request's, as RFC 9113 6.5.2 counts it; a server that announces less is obeyed.
   public var maxMetadataBytes = 32 * 1024
-  /// Calls that wait because the server allows no more streams; further ones fail with RESOURCE_EXHAUSTED.
+  /// Calls open at once, where the server allows more: each holds a few hundred bytes at either end. Mend's server
+  /// allows as many, other gRPC servers 100.
+  public var maxConcurrentCalls = 1000
+  /// Calls that wait because no more may be open; further ones fail with RESOURCE_EXHAUSTED.
   public var maxQueuedCalls = 10_000
   /// Request bytes that wait on one call before its writer suspends; it goes on at half of them.
   public var requestHighWaterBytes = 64 * 1024
+  /// Bytes that the server may send on one call before its reader has taken them: a slow reader holds its server back,
+  /// not memory. A message larger than this is let in whole.
+  public var streamWindowBytes = 256 * 1024
+  /// The same for all calls together: far more than one call's, so that one slow reader can't stall the others.
+  public var connectionWindowBytes = 16 * 1024 * 1024
+  /// Response bytes that wait on all calls together, unary responses in the making included.
+  public var maxBufferedResponseBytes = 256 * 1024 * 1024
 
   public init() {}
 }

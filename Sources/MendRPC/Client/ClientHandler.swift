@@ -1,6 +1,18 @@
 internal import MendHTTP2
 internal import NIOCore
 
+/// What a connection tells its owner, in this order; events may be passed over. Told on the connection's loop.
+enum ConnectionEvent: Hashable, Sendable {
+  /// The server speaks HTTP/2, and takes this many calls at once.
+  case ready(maxCalls: Int)
+  /// It takes this many calls from now on.
+  case maxCalls(Int)
+  /// Open calls go on, new ones fail with this error.
+  case draining(RPCError, tooManyPings: Bool)
+  /// Calls fail with this error.
+  case closed(RPCError)
+}
+
 /// One connection of a client: a session and its calls, in one channel handler.
 final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   // Unchecked: but for constants everything is touched on the channel's loop alone; whoever comes from elsewhere hops
@@ -13,37 +25,51 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   let configuration: ClientConfiguration
   let session: HTTP2Session
   private let outbox: Outbox
-  private let onPhase: @Sendable (ClientConnection.Phase) -> Void
 
+  private enum Phase {
+    case connecting, ready
+    case draining(RPCError)
+    case closed(RPCError)
+  }
+  private var phase = Phase.connecting
+  private var owner: (@Sendable (ConnectionEvent) -> Void)?
   private var channelContext: ChannelHandlerContext?
   private var calls: [ClientCall?] = []
-  private var queue: [ClientCall] = []
-  private var head = 0
+  private var queue = CallQueue()
   private var openCalls = 0
+  private var maxCalls = 0
   private var events: [HTTP2Event] = []
   private var isReading = false
   private var isFlushScheduled = false
-  private var phase = ClientConnection.Phase.connecting
-  private var heardAt: NIODeadline
-  private var pingedAt: NIODeadline?
+  private var keepalive: ClientKeepalive
   private var timer: Scheduled<Void>?
   private var timerAt = NIODeadline.distantFuture
+  private var connectTimer: Scheduled<Void>?
   private var lossReason: String?
 
-  init(
-    _ channel: any Channel, _ address: ServerAddress, _ configuration: ClientConfiguration,
-    onPhase: @escaping @Sendable (ClientConnection.Phase) -> Void
-  ) throws {
+  init(_ channel: any Channel, _ address: ServerAddress, _ configuration: ClientConfiguration) throws {
     loop = channel.eventLoop
     self.address = address
     self.configuration = configuration
-    self.onPhase = onPhase
     var limits = HTTP2Limits()
     limits.maxHeaderListBytes = configuration.limits.maxMetadataBytes
+    limits.streamWindowBytes = configuration.limits.streamWindowBytes
+    limits.connectionWindowBytes = configuration.limits.connectionWindowBytes
     let shared = LoopContext.of(loop)
     outbox = shared.outbox
     session = try HTTP2Session(role: .client, limits: limits, memory: shared.memory)
-    heardAt = .now()
+    keepalive = ClientKeepalive(configuration, now: .now())
+  }
+
+  /// Tells `owner` what becomes of the connection from now on, and first what has become of it.
+  func attach(_ owner: @escaping @Sendable (ConnectionEvent) -> Void) {
+    self.owner = owner
+    switch phase {
+    case .connecting: break
+    case .ready: owner(.ready(maxCalls: maxCalls))
+    case .draining(let error): owner(.draining(error, tooManyPings: false))
+    case .closed(let error): owner(.closed(error))
+    }
   }
 
   // MARK: Calls
@@ -55,7 +81,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     case .connecting, .ready:
       guard let deadline = call.deadline else { return enqueue(call) }
       guard deadline > .now() else {
-        call.fail(RPCError(.deadlineExceeded, "the call's deadline passed before it began"))
+        call.fail(.notBegun("the call's deadline passed before it began", .deadlineExceeded, origin: .local))
         return
       }
       arm(at: deadline)
@@ -66,12 +92,12 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   }
 
   private func enqueue(_ call: ClientCall) {
-    guard head < queue.count || !canOpen else { return open(call) }
-    guard queue.count - head < configuration.limits.maxQueuedCalls else {
-      var error = RPCError(
-        .resourceExhausted, "\(queue.count - head) calls wait for a stream to \(address); let some end first")
-      error.isSafeToRetry = true
-      call.fail(error)
+    guard !queue.isEmpty || !canOpen else { return open(call) }
+    guard queue.count < configuration.limits.maxQueuedCalls else {
+      call.fail(
+        .notBegun(
+          "\(queue.count) calls wait for a stream to \(address); let some end first", .resourceExhausted,
+          origin: .local))
       return
     }
     queue.append(call)
@@ -79,7 +105,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
 
   private var canOpen: Bool {
     guard case .ready = phase else { return false }
-    return openCalls < session.peerMaxConcurrentStreams
+    return openCalls < maxCalls
   }
 
   private func open(_ call: ClientCall) {
@@ -87,6 +113,14 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     if let deadline = call.deadline {
       let left = max(1, (deadline - .now()).nanoseconds)
       headers.append("grpc-timeout", TimeoutText.format(nanoseconds: left))
+    }
+    let size = headers.listBytes
+    let limit = min(session.peerMaxHeaderListBytes, configuration.limits.maxMetadataBytes)
+    guard size <= limit else {
+      call.fail(
+        .notBegun(
+          "the request's metadata has \(size) bytes; at most \(limit) are taken", .resourceExhausted, origin: .local))
+      return
     }
     do throws(HTTP2Error) {
       let handle = try session.request(headers, endStream: false)
@@ -100,35 +134,21 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       }
       call.opened()
       scheduleFlush()
+      // A server that never says a word is found out by nothing else.
+      if openCalls == 1 { arm() }
     } catch {
-      call.fail(refusal("no stream can be opened to \(address): \(error)"))
+      call.fail(.notBegun("no stream can be opened to \(address): \(error)"))
     }
-  }
-
-  /// An error for calls that the server has certainly not begun.
-  private func refusal(_ message: String) -> RPCError {
-    var error = RPCError(.unavailable, message)
-    error.isSafeToRetry = true
-    return error
   }
 
   private func openQueued() {
-    while head < queue.count, canOpen {
-      let call = queue[head]
-      head += 1
+    while canOpen, let call = queue.popFirst() {
       if call.outcome == nil { open(call) }
-    }
-    if head == queue.count {
-      queue.removeAll(keepingCapacity: true)
-      head = 0
-    } else if head > 1024 {
-      queue.removeFirst(head)
-      head = 0
     }
   }
 
   func ended(_ call: ClientCall) {
-    if call.handle == nil, let index = queue[head...].firstIndex(where: { $0 === call }) { queue.remove(at: index) }
+    if call.handle == nil { queue.remove(call) }
   }
 
   private func call(_ handle: StreamHandle) -> ClientCall? {
@@ -141,7 +161,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   func handlerAdded(context: ChannelHandlerContext) {
     channelContext = context
     if context.channel.isActive { flush() }
-    loop.scheduleTask(in: TimeAmount(configuration.connectTimeout)) { self.connectTimedOut() }
+    connectTimer = loop.scheduleTask(in: TimeAmount(configuration.connectTimeout)) { self.connectTimedOut() }
   }
 
   func channelActive(context: ChannelHandlerContext) {
@@ -152,7 +172,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let buffer = unwrapInboundIn(data)
     let now = NIODeadline.now()
-    heardAt = now
+    keepalive.heard(now)
     isReading = true
     do throws(HTTP2Error) {
       try session.receive(buffer.readableBytesSpan, now: now.uptimeNanoseconds)
@@ -177,7 +197,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    if lossReason == nil { lossReason = "\(error)" }
+    if lossReason == nil { lossReason = ConnectionFault.words(error) }
     context.close(promise: nil)
   }
 
@@ -194,6 +214,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     if case .closed = phase { return }
     channelContext = nil
     timer?.cancel()
+    connectTimer?.cancel()
     let what =
       switch phase {
       case .connecting: "can't connect to \(address)"
@@ -201,17 +222,17 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       default: "the connection to \(address) was lost"
       }
     let reason = lossReason.map { "\(what): \($0)" } ?? what
-    setPhase(.closed(refusal(reason)))
+    let refusal = RPCError.notBegun(reason)
+    phase = .closed(refusal)
+    owner?(.closed(refusal))
+    owner = nil
     let open = calls.compactMap { $0 }
-    let queued = queue[head...]
     calls.removeAll()
-    queue.removeAll()
-    head = 0
     for call in open {
-      call.fail(RPCError(.unavailable, reason))
+      call.fail(.lost(reason))
       call.streamClosed(.internalError)
     }
-    for call in queued { call.fail(refusal(reason)) }
+    for call in queue.removeAll() { call.fail(refusal) }
   }
 
   private func connectTimedOut() {
@@ -227,16 +248,15 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   }
 
   /// Takes no more calls and closes when the open ones have ended.
-  func closeGracefully(_ error: RPCError) {
+  func closeGracefully(_ error: RPCError, tooManyPings: Bool = false) {
     switch phase {
     case .closed, .draining: return
     case .connecting, .ready: break
     }
-    setPhase(.draining(error))
-    let queued = queue[head...]
-    queue.removeAll()
-    head = 0
-    for call in queued { call.fail(error) }
+    connectTimer?.cancel()
+    phase = .draining(error)
+    owner?(.draining(error, tooManyPings: tooManyPings))
+    for call in queue.removeAll() { call.fail(error) }
     closeIfDrained()
   }
 
@@ -244,11 +264,6 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     guard case .draining = phase, openCalls == 0 else { return }
     session.terminate(.noError)
     scheduleFlush()
-  }
-
-  private func setPhase(_ next: ClientConnection.Phase) {
-    phase = next
-    onPhase(next)
   }
 
   // MARK: Events
@@ -264,7 +279,9 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
         session.exchangeHeaders(of: handle, with: &block)
         call.received(headers: block, endStream: endStream)
       case .data(let handle, _):
-        call(handle)?.receivedData()
+        guard let call = call(handle) else { break }
+        call.receivedData()
+        if session.unreadBytes > configuration.limits.maxBufferedResponseBytes { call.failForMemory() }
       case .trailers(let handle):
         guard let call = call(handle) else { break }
         var block = HeaderBlock()
@@ -280,13 +297,10 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       case .drained(let handle):
         call(handle)?.drained()
       case .settings:
-        if case .connecting = phase { setPhase(.ready) }
+        settingsArrived()
       case .goAway(_, let code):
-        let why = code == .noError ? "it is shutting down" : "\(code)"
-        closeGracefully(refusal("\(address) takes no more calls: \(why)"))
-      case .pingAcknowledged:
-        pingedAt = nil
-      case .pingReceived:
+        goAwayArrived(code)
+      case .pingAcknowledged, .pingReceived:
         break
       }
     }
@@ -294,6 +308,28 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     openQueued()
     closeIfDrained()
     arm()
+  }
+
+  private func settingsArrived() {
+    let allowed = min(session.peerMaxConcurrentStreams, configuration.limits.maxConcurrentCalls)
+    if case .connecting = phase {
+      connectTimer?.cancel()
+      maxCalls = allowed
+      phase = .ready
+      owner?(.ready(maxCalls: allowed))
+    } else if allowed != maxCalls {
+      maxCalls = allowed
+      owner?(.maxCalls(allowed))
+    }
+  }
+
+  private func goAwayArrived(_ code: HTTP2ErrorCode) {
+    let text = String(decoding: session.goAwayText, as: UTF8.self)
+    let said = text.isEmpty || text.contains(where: \.isNewline) ? "" : " (\(text))"
+    let why = code == .noError ? "it is shutting down" : "\(code)\(said)"
+    closeGracefully(
+      .notBegun("\(address) takes no more calls: \(why)"),
+      tooManyPings: code == .enhanceYourCalm && text == "too_many_pings")
   }
 
   // MARK: Sending
@@ -328,9 +364,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   private func arm(at deadline: NIODeadline? = nil) {
     if case .closed = phase { return }
     var due = deadline ?? .distantFuture
-    if let interval = configuration.keepaliveInterval, openCalls > 0 {
-      due = min(due, pingedAt.map { $0 + TimeAmount(configuration.keepaliveTimeout) } ?? heardAt + TimeAmount(interval))
-    }
+    if let ping = keepalive.nextDue(openCalls: openCalls) { due = min(due, ping) }
     guard due < timerAt else { return }
     timer?.cancel()
     timerAt = due
@@ -341,26 +375,20 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     timerAt = .distantFuture
     let now = NIODeadline.now()
     var next: NIODeadline?
-    for call in calls.compactMap({ $0 }) + queue[head...] {
+    for call in calls.compactMap({ $0 }) + queue.all {
       guard call.outcome == nil, let deadline = call.deadline else { continue }
       if deadline <= now {
-        call.fail(RPCError(.deadlineExceeded, "no answer from \(address) within \(call.options.timeout ?? .zero)"))
+        call.deadlinePassed()
       } else {
         next = min(next ?? deadline, deadline)
       }
     }
-    if let interval = configuration.keepaliveInterval, openCalls > 0 {
-      if let sent = pingedAt, heardAt <= sent {
-        if now >= sent + TimeAmount(configuration.keepaliveTimeout) {
-          lossReason = "it does not answer pings"
-          return close()
-        }
-      } else if now >= heardAt + TimeAmount(interval) {
-        pingedAt = now
-        session.ping(0)
-      } else {
-        pingedAt = nil
-      }
+    switch keepalive.check(now: now, openCalls: openCalls) {
+    case .nothing: break
+    case .ping: session.ping(0)
+    case .close:
+      lossReason = "it does not answer pings"
+      return close()
     }
     flush()
     arm(at: next)

@@ -1,4 +1,5 @@
 internal import NIOCore
+internal import Synchronization
 
 /// What a caller may say about one call.
 public struct CallOptions: Sendable {
@@ -7,9 +8,13 @@ public struct CallOptions: Sendable {
   public var timeout: Duration?
   /// One response message; above the channel's own limit where it is set.
   public var maxResponseBytes: Int?
-  /// Wait for a connection instead of failing at once. Up to channels that make connections.
+  /// Wait, until the call's timeout, for a server that can't be reached, instead of failing with the reason. For
+  /// channels that make connections (``ClientPool``).
   public var waitForReady = false
+  /// Sent as `grpc-previous-rpc-attempts` when it is above 0 (gRPC's A6): which try of the same call this is.
+  public var previousAttempts = 0
   /// Told the response's metadata, initial and trailing, once and before the call ends; also when it fails.
+  /// A pool tells it each time that it sends the call.
   public var onMetadata: (@Sendable (_ initial: Metadata, _ trailing: Metadata) -> Void)?
 
   public init() {}
@@ -51,8 +56,9 @@ public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
   public typealias Failure = RPCError
   private let lifetime: ResponseLifetime
 
-  init(_ call: ClientCall) {
-    lifetime = ResponseLifetime(call)
+  /// `reopen` makes the call once more, where the server has certainly not begun it.
+  init(_ call: ClientCall, reopen: (@Sendable () async throws(RPCError) -> ClientCall)? = nil) {
+    lifetime = ResponseLifetime(call, reopen)
   }
 
   public func makeAsyncIterator() -> AsyncIterator {
@@ -63,6 +69,7 @@ public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
     let lifetime: ResponseLifetime
     /// Payloads that arrived together: one visit to the connection's loop for all of them.
     private var arrived: [[UInt8]] = []
+    private var mayReopen = true
 
     init(lifetime: ResponseLifetime) {
       self.lifetime = lifetime
@@ -73,12 +80,21 @@ public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
     }
 
     public mutating func next(isolation actor: isolated (any Actor)?) async throws(RPCError) -> Message? {
-      let call = lifetime.call
       while arrived.isEmpty {
-        switch try await call.nextPayloads().get() {
-        case .payloads(let payloads): arrived = payloads.reversed()
-        case .end: return nil
-        case .wait: try await call.waitForResponse()
+        let call = lifetime.call
+        switch await call.nextPayloads() {
+        case .success(.payloads(let payloads)):
+          arrived = payloads.reversed()
+          mayReopen = false
+        case .success(.end): return nil
+        case .success(.wait): try await call.waitForResponse()
+        case .failure(let error):
+          guard mayReopen, error.isSafeToRetry, error.origin != .local, let reopen = lifetime.reopen else {
+            throw error
+          }
+          // Once: who reopens goes on trying by itself until the call is on its way.
+          mayReopen = false
+          lifetime.replace(by: try await reopen())
         }
       }
       guard let payload = arrived.popLast() else { return nil }
@@ -86,7 +102,7 @@ public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
         return try Message.decode(payload: payload.span.bytes)
       } catch {
         let failure = RPCError(.internal, "a response is not a \(Message.self): \(error.message)")
-        call.cancel(failure)
+        lifetime.call.cancel(failure)
         throw failure
       }
     }
@@ -95,11 +111,17 @@ public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
 
 /// Resets the call when nobody can read its responses any more.
 final class ResponseLifetime: Sendable {
-  let call: ClientCall
+  let reopen: (@Sendable () async throws(RPCError) -> ClientCall)?
+  private let current: Mutex<ClientCall>
 
-  init(_ call: ClientCall) {
-    self.call = call
+  init(_ call: ClientCall, _ reopen: (@Sendable () async throws(RPCError) -> ClientCall)?) {
+    current = Mutex(call)
+    self.reopen = reopen
   }
+
+  var call: ClientCall { current.withLock { $0 } }
+
+  func replace(by call: ClientCall) { current.withLock { $0 = call } }
 
   deinit {
     call.cancel(RPCError(.cancelled, "the response stream was dropped"))
@@ -115,6 +137,7 @@ public struct RequestWriter<Message: RPCMessage>: Sendable {
   public func write(_ message: Message) async throws(RPCError) {
     var frame: [UInt8] = []
     MessageFraming.append(to: &frame) { message.encodePayload(into: &$0) }
+    try CallTemplate.check(frame, call.connection.configuration.limits)
     if try await call.write(frame).get() { return }
     try await call.waitUntilDrained()
   }

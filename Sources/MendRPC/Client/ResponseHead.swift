@@ -29,7 +29,7 @@ enum ResponseHead {
       case "429", "502", "503", "504": .unavailable
       default: .unknown
       }
-    return RPCError(code, "the server answered with HTTP status \(status)")
+    return .byServer(code, "the server answered with HTTP status \(status)")
   }
 
   /// The status in trailers.
@@ -49,6 +49,13 @@ enum ResponseHead {
       error.details = Base64.decode(block.bytes[details.value]) ?? []
     }
     if let metadata = try? Metadata(receiving: block) { error.metadata = metadata }
+    error.origin = .server
+    if let pushback = block.first("grpc-retry-pushback-ms") {
+      // What can't be read, or is below 0, asks for no retry (gRPC's A6).
+      let milliseconds = Int64(block.text(pushback.value)) ?? -1
+      error.retryPushback =
+        milliseconds < 0 ? .never : .after(.milliseconds(min(milliseconds, longestPushbackMilliseconds)))
+    }
     return .failure(error)
   }
 
@@ -58,15 +65,42 @@ enum ResponseHead {
     case .refusedStream:
       var error = RPCError(.unavailable, "the server refused the call before it began")
       error.isSafeToRetry = true
+      error.origin = .server
       return error
-    case .cancel: return RPCError(.cancelled, "the server cancelled the call")
-    case .enhanceYourCalm: return RPCError(.resourceExhausted, "the server asks for fewer calls (ENHANCE_YOUR_CALM)")
-    case .inadequateSecurity: return RPCError(.permissionDenied, "the server asks for better encryption")
-    default: return RPCError(.internal, "the server ended the stream without a status: \(code)")
+    case .cancel: return .byServer(.cancelled, "the server cancelled the call")
+    case .enhanceYourCalm: return .byServer(.resourceExhausted, "the server asks for fewer calls (ENHANCE_YOUR_CALM)")
+    case .inadequateSecurity: return .byServer(.permissionDenied, "the server asks for better encryption")
+    default: return .byServer(.internal, "the server ended the stream without a status: \(code)")
     }
   }
 
+  private static let longestPushbackMilliseconds: Int64 = 24 * 3_600_000
+
   private static func text(_ block: HeaderBlock, _ name: StaticString) -> String {
     block.first(name).map { block.text($0.value) } ?? "missing"
+  }
+}
+
+extension RPCError {
+  /// An error that the server is the cause of.
+  static func byServer(_ code: StatusCode, _ message: String) -> RPCError {
+    var error = RPCError(code, message)
+    error.origin = .server
+    return error
+  }
+
+  /// An error of a call that the server has certainly not begun: there is no connection, or none that takes calls.
+  static func notBegun(_ message: String, _ code: StatusCode = .unavailable, origin: Origin = .connection) -> RPCError {
+    var error = RPCError(code, message)
+    error.isSafeToRetry = true
+    error.origin = origin
+    return error
+  }
+
+  /// The connection was lost under an open call, which may have been carried out.
+  static func lost(_ message: String) -> RPCError {
+    var error = RPCError(.unavailable, message)
+    error.origin = .connection
+    return error
   }
 }

@@ -1,0 +1,64 @@
+internal import MendHTTP2
+internal import NIOCore
+
+/// What all calls to one server have in common: headers, and how messages become frames.
+struct CallTemplate: Sendable {
+  private let configuration: ClientConfiguration
+  private let fixedHeaders: HeaderBlock
+
+  init(_ address: ServerAddress, _ configuration: ClientConfiguration) {
+    self.configuration = configuration
+    var block = HeaderBlock()
+    block.append(":method", "POST")
+    block.append(":scheme", configuration.tls == nil ? "http" : "https")
+    switch address {
+    case .tcp: block.append(":authority", configuration.tls?.serverName ?? address.description)
+    case .unix: block.append(":authority", "localhost")
+    }
+    fixedHeaders = block
+  }
+
+  /// When a call that begins now has to have ended.
+  static func deadline(_ options: CallOptions) -> NIODeadline? {
+    options.timeout.map { .now() + TimeAmount($0) }
+  }
+
+  func call(
+    over connection: ClientHandler, _ method: MethodDescriptor, _ options: CallOptions, _ onlyRequest: [UInt8]?,
+    deadline: NIODeadline?, lease: PoolLease?
+  ) -> ClientCall {
+    var headers = fixedHeaders
+    headers.append(":path", method.path)
+    headers.append("te", "trailers")
+    headers.append("content-type", "application/grpc")
+    if options.metadata["user-agent"] == nil { headers.append("user-agent", configuration.userAgent) }
+    if options.previousAttempts > 0 { headers.append("grpc-previous-rpc-attempts", String(options.previousAttempts)) }
+    options.metadata.append(to: &headers)
+    return ClientCall(
+      connection, method, options, headers: headers, onlyRequest: onlyRequest, deadline: deadline, lease: lease)
+  }
+
+  /// One message with its prefix.
+  func frame(_ message: some RPCMessage) throws(RPCError) -> [UInt8] {
+    var frame: [UInt8] = []
+    MessageFraming.append(to: &frame) { message.encodePayload(into: &$0) }
+    try Self.check(frame, configuration.limits)
+    return frame
+  }
+
+  static func check(_ frame: [UInt8], _ limits: ClientLimits) throws(RPCError) {
+    let size = frame.count - MessageFraming.prefixBytes
+    guard size <= limits.maxRequestBytes else {
+      throw .notBegun(
+        "the request has \(size) bytes; at most \(limits.maxRequestBytes) are sent", .resourceExhausted, origin: .local)
+    }
+  }
+
+  static func decode<O: RPCMessage>(_ payload: [UInt8]) throws(RPCError) -> O {
+    do {
+      return try O.decode(payload: payload.span.bytes)
+    } catch {
+      throw RPCError(.internal, "the response is not a \(O.self): \(error.message)")
+    }
+  }
+}

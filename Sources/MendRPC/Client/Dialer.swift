@@ -1,0 +1,70 @@
+internal import NIOCore
+internal import NIOPosix
+internal import NIOSSL
+
+#if canImport(Glibc)
+internal import Glibc
+#endif
+
+/// Makes connections to one address.
+struct Dialer: Sendable {
+  let address: ServerAddress
+  let configuration: ClientConfiguration
+
+  /// Succeeds when the socket is connected; TLS and the server's first SETTINGS are still to come, which the handler
+  /// tells whoever attaches. Fails with an `RPCError`: UNAVAILABLE that says where and why, FAILED_PRECONDITION for TLS
+  /// files that can't be used.
+  func dial(on loop: any EventLoop, over descriptor: CInt? = nil) -> EventLoopFuture<ClientHandler> {
+    tlsContext(on: loop).flatMap { tls in
+      let bootstrap = ClientBootstrap(group: loop).connectTimeout(TimeAmount(configuration.connectTimeout))
+        .channelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture { try addHandlers(to: channel, tls) }
+        }
+      return connect(bootstrap, descriptor).flatMapThrowing { channel in
+        try channel.pipeline.syncOperations.handler(type: ClientHandler.self)
+      }
+    }.flatMapErrorThrowing { error in
+      if let error = error as? RPCError { throw error }
+      throw RPCError.notBegun("can't connect to \(address): \(ConnectionFault.words(error))")
+    }
+  }
+
+  private func connect(_ bootstrap: ClientBootstrap, _ descriptor: CInt?) -> EventLoopFuture<any Channel> {
+    if let descriptor { return bootstrap.withConnectedSocket(descriptor) }
+    switch address {
+    case .tcp(let host, let port):
+      var bootstrap = bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1)
+      #if canImport(Glibc)
+      if configuration.keepaliveInterval != nil {
+        // What the server's machine doesn't acknowledge in this time ends the connection, whatever the calls wait for.
+        let milliseconds = TimeAmount(configuration.keepaliveTimeout).nanoseconds / 1_000_000
+        bootstrap = bootstrap.channelOption(
+          .tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: Int(max(1, min(milliseconds, Int64(CInt.max)))))
+      }
+      #endif
+      return bootstrap.connect(host: host, port: port)
+    case .unix(let path):
+      return bootstrap.connect(unixDomainSocketPath: path)
+    }
+  }
+
+  private func addHandlers(to channel: any Channel, _ tls: NIOSSLContext?) throws {
+    if let tls {
+      try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: tls, serverHostname: serverName))
+    }
+    try channel.pipeline.syncOperations.addHandler(ClientHandler(channel, address, configuration))
+  }
+
+  /// Files are read anew for each connection, so that renewed ones are taken up, and never on an event loop.
+  private func tlsContext(on loop: any EventLoop) -> EventLoopFuture<NIOSSLContext?> {
+    guard let files = configuration.tls else { return loop.makeSucceededFuture(nil) }
+    return NIOThreadPool.singleton.runIfActive(eventLoop: loop) { try TLSContexts.client(files) }
+  }
+
+  private var serverName: String? {
+    if let name = configuration.tls?.serverName { return name }
+    // A numeric host is no name that TLS could send; the certificate is checked against the address then.
+    guard case .tcp(let host, _) = address, (try? SocketAddress(ipAddress: host, port: 0)) == nil else { return nil }
+    return host
+  }
+}
