@@ -191,4 +191,25 @@ struct DiagnosticTests {
   func missing() {
     #expect(faults([:], ["x.proto"]) == ["x.proto:1:1: error: no such file"])
   }
+
+  /// Found by random input: each fault was compared with all before it, for half a minute.
+  @Test("A file that is no schema has a fault a character, told of at once", .timeLimit(.minutes(1)))
+  func noSchema() {
+    let count = 40_000
+    let all = faults(["a.proto": "syntax = \"proto3\";\n" + String(repeating: "?", count: count)])
+    #expect(all.count == count)
+    #expect(all.first == "a.proto:2:1: error: '?' has no meaning in a schema")
+    #expect(all.last == "a.proto:2:\(count): error: '?' has no meaning in a schema")
+  }
+
+  /// Found by random input: each name of an enum was looked for in all others.
+  @Test("An enum of thousands of values compiles, and its names are short", .timeLimit(.minutes(1)))
+  func largeEnum() {
+    let values = (0..<5000).map { "KIND_V\($0) = \($0);" }.joined()
+    let (outputs, diagnostics) = Compiler(rpcModule: nil) { _ in
+      Loader.Text(content: "syntax = \"proto3\"; enum Kind { \(values) }", displayName: "a.proto")
+    }.compile(["a.proto"])
+    #expect(diagnostics.isEmpty)
+    #expect(outputs.first?.text.contains("case v4999\n") == true)
+  }
 }

@@ -22,10 +22,12 @@ struct Diagnostic: Error, Hashable, Sendable, CustomStringConvertible {
 /// Collects faults, so that one run tells as many as it can.
 struct Diagnostics {
   private(set) var all: [Diagnostic] = []
+  /// A file that is no schema at all has a fault a character.
+  private var seen: Set<Diagnostic> = []
 
   mutating func report(_ message: String, at location: Location) {
     let diagnostic = Diagnostic(location: location, message: message)
-    if !all.contains(diagnostic) { all.append(diagnostic) }
+    if seen.insert(diagnostic).inserted { all.append(diagnostic) }
   }
 
   mutating func report(_ diagnostic: Diagnostic) { report(diagnostic.message, at: diagnostic.location) }

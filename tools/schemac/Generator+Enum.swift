@@ -2,14 +2,17 @@ extension Generator {
   func write(_ declaration: EnumDeclaration, to out: inout SwiftText) {
     var values: [EnumDeclaration.Value] = []
     var aliases: [(alias: EnumDeclaration.Value, original: EnumDeclaration.Value)] = []
+    var byNumber: [Int: EnumDeclaration.Value] = [:]
     for value in declaration.values {
-      if let original = values.first(where: { $0.number == value.number }) {
+      if let original = byNumber[value.number] {
         aliases.append((value, original))
       } else {
+        byNumber[value.number] = value
         values.append(value)
       }
     }
-    func name(_ value: EnumDeclaration.Value) -> String { SwiftNames.caseName(value, of: declaration) }
+    let spelling = EnumSpelling(declaration)
+    func name(_ value: EnumDeclaration.Value) -> String { spelling.caseName(value) }
     // Names that differ in the schema by their case alone are one in Swift.
     var taken = Set(values.map(name))
     aliases = aliases.filter { taken.insert(name($0.alias)).inserted }
@@ -37,7 +40,7 @@ extension Generator {
       out.line("public static let allCases: [\(type)] = [\(cases)]")
       out.line("public static let caseNames: [\(runtime("CaseName"))] = [")
       for value in declaration.values {
-        let short = SwiftNames.shortName(value, of: declaration)
+        let short = spelling.shortName(value)
         out.line(
           "  .init(\(value.number), \(SwiftText.quoted(value.name.text)), short: \(SwiftText.quoted(short))),")
       }

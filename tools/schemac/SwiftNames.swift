@@ -1,7 +1,8 @@
 /// How the schema's names become Swift's.
 ///
 /// Types: the package is dropped, nested types stay nested; the packages below `google` and `grpc`, which are
-/// everybody's, give their types the prefix `Google` and `GRPC`. Fields and cases: lowerCamelCase, a last word id, ids,
+/// everybody's, give their types the prefix `Google` and `GRPC`, an early version of one (`v1alpha`) with its name behind:
+/// `GRPCV1Alpha`. Fields and cases: lowerCamelCase, a last word id, ids,
 /// uri or url in capitals (`batch_id` is `batchID`); cases without their enum's name, if all have it.
 struct SwiftNames: Sendable {
   /// By full schema name.
@@ -30,11 +31,23 @@ struct SwiftNames: Sendable {
   }
 
   static func prefix(of package: String) -> String {
-    switch package.split(separator: ".").first {
-    case "google": "Google"
-    case "grpc": "GRPC"
+    let parts = package.split(separator: ".")
+    return switch parts.first {
+    case "google": "Google" + early(parts.last)
+    case "grpc": "GRPC" + early(parts.last)
     default: ""
     }
+  }
+
+  /// `V1Alpha` for `v1alpha`, `V2Beta1` for `v2beta1`; nothing for `v1`, and for what is no version.
+  private static func early(_ version: Substring?) -> String {
+    guard let version, version.first == "v", let number = version.dropFirst().first, number.isNumber else { return "" }
+    for stage in ["alpha", "beta"] {
+      guard let range = version.firstRange(of: stage) else { continue }
+      return version[..<range.lowerBound].uppercased() + stage.prefix(1).uppercased() + stage.dropFirst()
+        + version[range.upperBound...]
+    }
+    return ""
   }
 
   /// The name for the type, with the module in front where the schema declares one that hides it.
@@ -133,8 +146,9 @@ struct SwiftNames: Sendable {
 
   private static func checkCases(of declaration: EnumDeclaration, _ diagnostics: inout Diagnostics) {
     var cases: [String: EnumDeclaration.Value] = [:]
+    let spelling = EnumSpelling(declaration)
     for value in declaration.values {
-      let name = caseName(value, of: declaration)
+      let name = spelling.caseName(value)
       if ["unrecognized", "rawValue", "allCases"].contains(name) {
         diagnostics.report(
           "'\(value.name.text)' would hide the runtime's '\(name)'; rename it", at: value.name.location)
@@ -153,10 +167,6 @@ struct SwiftNames: Sendable {
 
   static func property(_ name: String) -> String { escaped(camelCase(name)) }
 
-  static func caseName(_ value: EnumDeclaration.Value, of declaration: EnumDeclaration) -> String {
-    escaped(camelCase(shortName(value, of: declaration)))
-  }
-
   /// A oneof's enum: `result` is `Result`.
   static func typeName(_ oneof: OneofDeclaration) -> String {
     let name = camelCase(oneof.name.text)
@@ -167,15 +177,8 @@ struct SwiftNames: Sendable {
     escaped(name.prefix(1).lowercased() + name.dropFirst())
   }
 
-  /// A value's name without its enum's, in lower case: what people and scripts call it.
-  static func shortName(_ value: EnumDeclaration.Value, of declaration: EnumDeclaration) -> String {
-    let stripped = declaration.values.map { withoutPrefix($0.name.text, declaration.name.text) }
-    let name = stripped.contains(nil) ? nil : withoutPrefix(value.name.text, declaration.name.text)
-    return (name ?? value.name.text).lowercased()
-  }
-
   /// `HEALTH_STATE_OK` without `HealthState`: compared without case and underscores.
-  private static func withoutPrefix(_ value: String, _ enumName: String) -> String? {
+  fileprivate static func withoutPrefix(_ value: String, _ enumName: String) -> String? {
     var rest = Substring(value)
     for letter in enumName.lowercased() where letter != "_" {
       while rest.first == "_" { rest = rest.dropFirst() }
@@ -211,4 +214,27 @@ struct SwiftNames: Sendable {
   ]
 
   static func escaped(_ name: String) -> String { keywords.contains(name) ? "`\(name)`" : name }
+}
+
+/// What an enum's values are called. Whether all have their enum's name in front is looked at once an enum.
+struct EnumSpelling {
+  private let name: String
+  private let sharesPrefix: Bool
+
+  init(_ declaration: EnumDeclaration) {
+    name = declaration.name.text
+    sharesPrefix = declaration.values.allSatisfy {
+      SwiftNames.withoutPrefix($0.name.text, declaration.name.text) != nil
+    }
+  }
+
+  /// A value's name without its enum's, in lower case: what people and scripts call it.
+  func shortName(_ value: EnumDeclaration.Value) -> String {
+    let short = sharesPrefix ? SwiftNames.withoutPrefix(value.name.text, name) : nil
+    return (short ?? value.name.text).lowercased()
+  }
+
+  func caseName(_ value: EnumDeclaration.Value) -> String {
+    SwiftNames.escaped(SwiftNames.camelCase(shortName(value)))
+  }
 }

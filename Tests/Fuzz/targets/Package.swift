@@ -1,0 +1,56 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Tests/Fuzz/run puts this into a scratch folder, beside a link to the sources of Mend, and builds it with
+// `-sanitize=address,fuzzer`: flags that a package others depend on must not have. generated/ is what the schema compiler
+// makes there of Mend's schemas; the journal's conversions are built without the database around them.
+
+let swiftSettings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+let unsafeSettings: [SwiftSetting] = swiftSettings + [.strictMemorySafety()]
+
+let nio: [Target.Dependency] = [
+  .product(name: "NIOCore", package: "swift-nio"),
+  .product(name: "NIOPosix", package: "swift-nio"),
+]
+
+let package = Package(
+  name: "fuzz",
+  platforms: [.macOS(.v26)],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "CNghttp2", path: "mend/Sources/CNghttp2", pkgConfig: "libnghttp2"),
+    .target(
+      name: "MendHTTP2", dependencies: ["CNghttp2"], path: "mend/Sources/MendHTTP2", swiftSettings: unsafeSettings),
+    .target(name: "MendProtobuf", path: "mend/Sources/MendProtobuf", swiftSettings: unsafeSettings),
+    .target(
+      name: "MendRPC",
+      dependencies: ["MendHTTP2", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
+      path: "mend/Sources/MendRPC", swiftSettings: swiftSettings),
+    .target(
+      name: "MendAPI", dependencies: ["MendProtobuf", "MendRPC"], path: "generated", swiftSettings: swiftSettings),
+    .target(name: "MendCore", path: "mend/Sources/MendCore", swiftSettings: swiftSettings),
+    .target(
+      name: "MendRuntime", dependencies: ["MendCore", .product(name: "Logging", package: "swift-log")],
+      path: "mend/Sources/MendRuntime", swiftSettings: swiftSettings),
+    .target(
+      name: "MendStore", dependencies: ["MendCore", "MendRuntime", "MendAPI", "MendProtobuf"],
+      path: "mend/Sources/MendStore/Journal", swiftSettings: swiftSettings),
+    .target(
+      name: "SchemaCompiler", path: "mend/tools/schemac", exclude: ["Schemac.swift"], swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "Fuzz",
+      dependencies: [
+        "MendHTTP2", "MendProtobuf", "MendRPC", "MendAPI", "MendCore", "MendRuntime", "MendStore", "SchemaCompiler",
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+      ] + nio,
+      path: "sources/Fuzz", swiftSettings: swiftSettings),
+  ])
