@@ -3,9 +3,16 @@ internal import NIOSSL
 /// TLS contexts from PEM files; always TLS 1.2 or later with ALPN `h2`. What can't be used is FAILED_PRECONDITION, with
 /// the file's path and what is wrong with it.
 enum TLSContexts {
-  static func server(_ files: ServerTLS) throws(RPCError) -> NIOSSLContext {
+  struct Server {
+    var context: NIOSSLContext
+    /// When the first certificate of the chain ends to be valid, in seconds since the Unix epoch.
+    var expiresAt: Int64
+  }
+
+  static func server(_ files: ServerTLS) throws(RPCError) -> Server {
     let (chain, key) = try identity(files.certificateChainFile, files.privateKeyFile)
-    var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: key)
+    var configuration = TLSConfiguration.makeServerConfiguration(
+      certificateChain: chain.map { .certificate($0) }, privateKey: key)
     configuration.minimumTLSVersion = .tlsv12
     configuration.applicationProtocols = ["h2"]
     if let authority = files.clientAuthorityFile {
@@ -13,7 +20,9 @@ enum TLSContexts {
       configuration.trustRoots = .certificates(roots)
       configuration.certificateVerification = .noHostnameVerification
     }
-    return try context(configuration, files.certificateChainFile, files.privateKeyFile)
+    return Server(
+      context: try context(configuration, files.certificateChainFile, files.privateKeyFile),
+      expiresAt: chain.first.map { Int64($0.notValidAfter) } ?? .max)
   }
 
   static func client(_ files: ClientTLS) throws(RPCError) -> NIOSSLContext {
@@ -26,7 +35,7 @@ enum TLSContexts {
     }
     if let chain = files.certificateChainFile, let key = files.privateKeyFile {
       let (certificates, privateKey) = try identity(chain, key)
-      configuration.certificateChain = certificates
+      configuration.certificateChain = certificates.map { .certificate($0) }
       configuration.privateKey = privateKey
     }
     return try context(configuration, files.certificateChainFile ?? "", files.privateKeyFile ?? "")
@@ -34,9 +43,9 @@ enum TLSContexts {
 
   private static func identity(
     _ chain: String, _ key: String
-  ) throws(RPCError) -> ([NIOSSLCertificateSource], NIOSSLPrivateKeySource) {
+  ) throws(RPCError) -> ([NIOSSLCertificate], NIOSSLPrivateKeySource) {
     (
-      try TLSFile(purpose: "certificate", path: chain).certificates().map { .certificate($0) },
+      try TLSFile(purpose: "certificate", path: chain).certificates(),
       .privateKey(try TLSFile(purpose: "private key", path: key).privateKey())
     )
   }
@@ -49,7 +58,9 @@ enum TLSContexts {
     } catch {
       let text = "\(error)"
       // Both were read without fault, so that they don't belong together is what is left.
-      guard text.contains("_MISMATCH") || text.contains("failedToLoadPrivateKey") else { throw RPCError(.failedPrecondition, "can't set up TLS: \(text)") }
+      guard text.contains("_MISMATCH") || text.contains("failedToLoadPrivateKey") else {
+        throw RPCError(.failedPrecondition, "can't set up TLS: \(text)")
+      }
       throw TLSFile(purpose: "private key", path: key)
         .fault("it is not the key of the certificate in \(chain)")
     }

@@ -4,6 +4,12 @@ internal import NIOPosix
 internal import NIOSSL
 internal import Synchronization
 
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
 /// A gRPC server: listeners, their connections, and the handlers of a ``Router``.
 ///
 /// `start()` binds, `shutdown(gracePeriod:)` ends everything that it started: the listeners, the connections, the
@@ -16,6 +22,7 @@ public final class RPCServer: Sendable {
   }
   private struct State {
     var phase = Phase.idle
+    var certificates: [ServerCertificates] = []
     var waiting: [CheckedContinuation<Void, Never>] = []
   }
 
@@ -65,7 +72,10 @@ public final class RPCServer: Sendable {
     } catch {
       for channel in channels { _ = try? await channel.close() }
       for path in files { SocketFile.remove(path) }
-      state.withLock { $0.phase = .idle }
+      state.withLock { state in
+        state.phase = .idle
+        state.certificates = []
+      }
       throw error
     }
     state.withLock { $0.phase = .running(listeners: channels, socketFiles: files) }
@@ -142,17 +152,33 @@ public final class RPCServer: Sendable {
     return try await ClientConnection.adopt(theirs, configuration: configuration, on: clientGroup)
   }
 
+  // MARK: Certificates
+
+  /// Looks at the files of every TLS listener, and reads them again where they changed, or all with `always`. New
+  /// connections get what was read; those that are open live on. Reads the disk: not for an event loop.
+  public func reloadCertificates(always: Bool = false) -> [(files: ServerTLS, outcome: CertificateReload)] {
+    let now = Int64(time(nil))
+    return state.withLock { $0.certificates }.map { ($0.files, $0.reload(always: always, now: now)) }
+  }
+
+  /// When the certificates in use end to be valid, in seconds since the Unix epoch; by certificate file.
+  public var certificateExpiries: [String: Int64] {
+    Dictionary(
+      state.withLock { $0.certificates }.map { ($0.files.certificateChainFile, $0.expiresAt) }, uniquingKeysWith: min)
+  }
+
   // MARK: Listening
 
   private func bind(_ listener: Listener) async throws(RPCError) -> any Channel {
-    let tls = try listener.tls.map { files throws(RPCError) in try TLSContexts.server(files) }
+    let tls = try listener.tls.map { files throws(RPCError) in try ServerCertificates(files) }
+    if let tls { state.withLock { $0.certificates.append(tls) } }
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelInitializer { [shared] channel in
         channel.eventLoop.makeCompletedFuture {
           let peer = Self.peer(of: channel, at: listener.address)
-          try Self.addHandlers(to: channel, shared, tls, peer: peer)
+          try Self.addHandlers(to: channel, shared, tls?.context, peer: peer)
         }
       }
     do {

@@ -106,6 +106,8 @@ public struct ServerKeepalive: Hashable, Sendable {
 public protocol ServerObserver: AnyObject, Sendable {
   func connectionOpened(_ peer: PeerAddress)
   func connectionClosed(_ peer: PeerAddress, bytesReceived: Int, bytesSent: Int)
+  /// The connection is closed next.
+  func handshakeFailed(_ peer: PeerAddress, _ fault: HandshakeFault)
   /// `ordinal` is the method's place in `Router.methods`: figures by method need no look-up.
   func callStarted(_ method: MethodDescriptor, ordinal: Int)
   /// `nanoseconds` since its headers came. `requestBytes` and `responseBytes` are messages with their prefixes.
@@ -119,6 +121,7 @@ public protocol ServerObserver: AnyObject, Sendable {
 extension ServerObserver {
   public func connectionOpened(_ peer: PeerAddress) {}
   public func connectionClosed(_ peer: PeerAddress, bytesReceived: Int, bytesSent: Int) {}
+  public func handshakeFailed(_ peer: PeerAddress, _ fault: HandshakeFault) {}
   public func callStarted(_ method: MethodDescriptor, ordinal: Int) {}
   public func callFinished(
     _ method: MethodDescriptor, ordinal: Int, _ code: StatusCode, nanoseconds: Int64, requestBytes: Int,

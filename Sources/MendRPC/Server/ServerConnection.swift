@@ -94,6 +94,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    tellHandshakeFault(error, context)
     context.close(promise: nil)
   }
 

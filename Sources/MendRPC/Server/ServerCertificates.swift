@@ -1,0 +1,91 @@
+internal import NIOSSL
+internal import Synchronization
+
+#if canImport(Glibc)
+internal import Glibc
+#else
+internal import Darwin
+#endif
+
+/// What a look at a TLS listener's files came to.
+public enum CertificateReload: Sendable, Hashable {
+  /// The files are those that are in use, or those that were refused before.
+  case unchanged
+  /// New connections get the new certificate, valid until this second since the Unix epoch.
+  case reloaded(expiresAt: Int64)
+  /// The new files can't be used; what was in use before stays so.
+  case refused(RPCError)
+}
+
+/// One TLS listener's certificate, key and authority: in memory, and made anew from their files when those changed.
+final class ServerCertificates: Sendable {
+  let files: ServerTLS
+
+  private struct State {
+    var current: TLSContexts.Server
+    /// Of the files as they were last read, usable or not.
+    var stamps: [Stamp?]
+  }
+  private let state: Mutex<State>
+
+  /// What tells one version of a file from the next. Links are followed: whoever swaps a link swaps the file.
+  fileprivate struct Stamp: Equatable {
+    var seconds: Int
+    var nanoseconds: Int
+    var size: Int
+    var inode: UInt64
+    var device: UInt64
+  }
+
+  init(_ files: ServerTLS) throws(RPCError) {
+    self.files = files
+    // Before the files are read: a change in between is seen by the next look.
+    let stamps = Self.stamps(files)
+    state = Mutex(State(current: try TLSContexts.server(files), stamps: stamps))
+  }
+
+  /// For a new connection. Those that are open keep the one that they began with.
+  var context: NIOSSLContext { state.withLock { $0.current.context } }
+  /// In seconds since the Unix epoch.
+  var expiresAt: Int64 { state.withLock { $0.current.expiresAt } }
+
+  /// Reads the files if they changed since they were last read, or in any case. Reads the disk: not for event loops.
+  func reload(always: Bool, now: Int64) -> CertificateReload {
+    let stamps = Self.stamps(files)
+    guard always || stamps != state.withLock({ $0.stamps }) else { return .unchanged }
+    do throws(RPCError) {
+      let new = try TLSContexts.server(files)
+      return try state.withLock { state throws(RPCError) in
+        state.stamps = stamps
+        guard new.expiresAt > now || state.current.expiresAt <= now else {
+          throw RPCError(
+            .failedPrecondition, "TLS: the certificate chain \(files.certificateChainFile) has expired already")
+        }
+        state.current = new
+        return .reloaded(expiresAt: new.expiresAt)
+      }
+    } catch {
+      state.withLock { $0.stamps = stamps }
+      return .refused(error)
+    }
+  }
+
+  private static func stamps(_ files: ServerTLS) -> [Stamp?] {
+    [files.certificateChainFile, files.privateKeyFile, files.clientAuthorityFile].map { $0.flatMap(Stamp.init(of:)) }
+  }
+}
+
+extension ServerCertificates.Stamp {
+  fileprivate init?(of path: String) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    #if canImport(Glibc)
+    let time = status.st_mtim
+    #else
+    let time = status.st_mtimespec
+    #endif
+    self.init(
+      seconds: time.tv_sec, nanoseconds: time.tv_nsec, size: Int(status.st_size), inode: UInt64(status.st_ino),
+      device: UInt64(status.st_dev))
+  }
+}

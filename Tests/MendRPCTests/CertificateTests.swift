@@ -1,0 +1,227 @@
+import Foundation
+import MendRPC
+import Synchronization
+import Testing
+
+/// What a server's observer was told of handshakes.
+private final class Handshakes: ServerObserver {
+  let faults = Mutex<[HandshakeFault]>([])
+
+  func handshakeFailed(_ peer: PeerAddress, _ fault: HandshakeFault) { faults.withLock { $0.append(fault) } }
+}
+
+@Suite("Certificates", .timeLimit(.minutes(2)))
+struct CertificateTests {
+  /// An authority's own files in a directory, and what it signs.
+  private struct Authority {
+    let directory: String
+    let name: String
+    var certificate: String { "\(directory)/\(name).pem" }
+
+    init(_ name: String, in directory: String) throws {
+      self.directory = directory
+      self.name = name
+      try openssl(
+        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+        "/CN=\(name)", "-keyout", "\(name).key", "-out", "\(name).pem")
+    }
+
+    /// A certificate for localhost and its key. `days` below 0 is one that has expired.
+    func sign(_ leaf: String, days: Int = 2) throws -> (certificate: String, key: String) {
+      try "subjectAltName=DNS:localhost\n".write(toFile: directory + "/names", atomically: true, encoding: .utf8)
+      try openssl(
+        "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=\(leaf)", "-keyout",
+        "\(leaf).key", "-out", "\(leaf).csr")
+      // openssl's `x509` takes no past: `ca` would, with a database around it. A day of -1 ends yesterday.
+      try openssl(
+        "x509", "-req", "-in", "\(leaf).csr", "-CA", "\(name).pem", "-CAkey", "\(name).key", "-CAcreateserial", "-days",
+        "\(days)", "-extfile", "names", "-out", "\(leaf).pem")
+      return ("\(directory)/\(leaf).pem", "\(directory)/\(leaf).key")
+    }
+
+    private func openssl(_ arguments: String...) throws {
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+      process.arguments = ["openssl"] + arguments
+      process.currentDirectoryURL = URL(fileURLWithPath: directory)
+      process.standardError = FileHandle.nullDevice
+      process.standardOutput = FileHandle.nullDevice
+      try process.run()
+      process.waitUntilExit()
+      try #require(process.terminationStatus == 0, "openssl \(arguments)")
+    }
+  }
+
+  private func copy(_ from: (certificate: String, key: String), to: (certificate: String, key: String)) throws {
+    for (from, to) in [(from.certificate, to.certificate), (from.key, to.key)] {
+      try FileManager.default.contents(atPath: from)?.write(to: URL(fileURLWithPath: to), options: .atomic)
+    }
+  }
+
+  private func connect(_ address: PeerAddress?, _ trusted: Authority) async -> RPCError? {
+    var configuration = ClientConfiguration()
+    configuration.tls = ClientTLS(trustRootsFile: trusted.certificate, serverName: "localhost")
+    return await connect(address, configuration)
+  }
+
+  /// Connects, calls and closes; the error, if there was one.
+  private func connect(_ address: PeerAddress?, _ configuration: ClientConfiguration) async -> RPCError? {
+    await status { () async throws(RPCError) -> RawMessage in
+      guard let address = address?.serverAddress else { throw RPCError(.internal, "no address") }
+      let client = try await ClientConnection.connect(to: address, configuration: configuration)
+      do throws(RPCError) {
+        let answer: RawMessage = try await client.unary(
+          Methods.echo, RawMessage([1]), options: CallOptions())
+        await client.close()
+        return answer
+      } catch {
+        await client.close()
+        throw error
+      }
+    }
+  }
+
+  private func serve(
+    _ tls: ServerTLS, observer: Handshakes = Handshakes(), _ body: (RPCServer, PeerAddress?) async throws -> Void
+  ) async throws {
+    var configuration = ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: 0, tls: tls)])
+    configuration.observer = observer
+    let server = RPCServer(router: makeRouter(Witness()), configuration: configuration)
+    let address = try await server.start().first
+    do { try await body(server, address) } catch {
+      await server.shutdown(gracePeriod: .zero)
+      throw error
+    }
+    await server.shutdown(gracePeriod: .zero)
+  }
+
+  @Test("new connections get a new certificate, and open ones live on")
+  func reload() async throws {
+    let directory = try TemporaryDirectory()
+    let (old, new) = (try Authority("old", in: directory.path), try Authority("new", in: directory.path))
+    let used = (certificate: directory.path + "/used.pem", key: directory.path + "/used.key")
+    try copy(try old.sign("first"), to: used)
+    let files = ServerTLS(certificateChainFile: used.certificate, privateKeyFile: used.key)
+    try await serve(files) { server, address in
+      #expect(server.reloadCertificates().map(\.outcome) == [.unchanged])
+      var configuration = ClientConfiguration()
+      configuration.tls = ClientTLS(trustRootsFile: old.certificate, serverName: "localhost")
+      let open = try await ClientConnection.connect(
+        to: try #require(address?.serverAddress), configuration: configuration)
+      #expect(await connect(address, new)?.code == .unavailable)
+
+      try copy(try new.sign("second"), to: used)
+      guard case .reloaded(let expiry)? = server.reloadCertificates().first?.outcome else {
+        Issue.record("not reloaded")
+        return
+      }
+      #expect(server.certificateExpiries == [used.certificate: expiry])
+      #expect(server.reloadCertificates().map(\.outcome) == [.unchanged])
+      #expect(await connect(address, new) == nil)
+      #expect(await connect(address, old)?.code == .unavailable)
+      let answer: RawMessage = try await open.unary(Methods.echo, RawMessage([7]), options: CallOptions())
+      #expect(answer.bytes == [7])
+      await open.close()
+    }
+  }
+
+  @Test("broken, foreign and expired files are refused once each, and what was good stays")
+  func broken() async throws {
+    let directory = try TemporaryDirectory()
+    let authority = try Authority("ca", in: directory.path)
+    let used = (certificate: directory.path + "/used.pem", key: directory.path + "/used.key")
+    let good = try authority.sign("good")
+    try copy(good, to: used)
+    let files = ServerTLS(certificateChainFile: used.certificate, privateKeyFile: used.key)
+    try await serve(files) { server, address in
+      func refusal() -> String? {
+        guard case .refused(let error)? = server.reloadCertificates().first?.outcome else { return nil }
+        return error.message
+      }
+      try "no certificate".write(toFile: used.certificate, atomically: true, encoding: .utf8)
+      #expect(refusal()?.contains(used.certificate) == true)
+      #expect(refusal() == nil, "told of once")
+      try FileManager.default.removeItem(atPath: used.certificate)
+      #expect(refusal()?.contains(used.certificate) == true)
+      // The key is another certificate's: what a look sees that comes between two copies.
+      try copy((try authority.sign("other").certificate, good.key), to: used)
+      #expect(refusal()?.contains("key") == true)
+      try copy(try authority.sign("late", days: -1), to: used)
+      #expect(refusal()?.contains("expired") == true)
+      #expect(await connect(address, authority) == nil)
+      try copy(try authority.sign("better"), to: used)
+      guard case .reloaded = server.reloadCertificates().first?.outcome else {
+        Issue.record("a good file after a broken one is not taken")
+        return
+      }
+      #expect(await connect(address, authority) == nil)
+      // Asked to, it reads what has not changed.
+      guard case .reloaded = server.reloadCertificates(always: true).first?.outcome else {
+        Issue.record("not read again")
+        return
+      }
+    }
+  }
+
+  @Test("a caller's certificate that is missing, foreign or expired is named as that")
+  func callers() async throws {
+    let directory = try TemporaryDirectory()
+    let (ours, theirs) = (try Authority("ours", in: directory.path), try Authority("theirs", in: directory.path))
+    let server = try ours.sign("server")
+    let callers: [(HandshakeFault.Reason?, (certificate: String, key: String)?)] = [
+      (nil, try ours.sign("caller")), (.noCertificate, nil), (.unknownAuthority, try theirs.sign("stranger")),
+      (.expired, try ours.sign("late", days: -1)),
+    ]
+    let files = ServerTLS(
+      certificateChainFile: server.certificate, privateKeyFile: server.key, clientAuthorityFile: ours.certificate)
+    let observer = Handshakes()
+    try await serve(files, observer: observer) { _, address in
+      for (reason, caller) in callers {
+        observer.faults.withLock { $0 = [] }
+        var configuration = ClientConfiguration()
+        configuration.tls = ClientTLS(
+          trustRootsFile: ours.certificate, serverName: "localhost", certificateChainFile: caller?.certificate,
+          privateKeyFile: caller?.key)
+        let error = await connect(address, configuration)
+        if let reason {
+          #expect(error != nil)
+          #expect(await eventually { observer.faults.withLock { !$0.isEmpty } })
+          let fault = observer.faults.withLock { $0.first }
+          #expect(fault?.reason == reason, "\(fault?.message ?? "")")
+        } else {
+          #expect(error == nil)
+        }
+      }
+      // And who speaks no TLS at all.
+      observer.faults.withLock { $0 = [] }
+      _ = await connect(address, ClientConfiguration())
+      #expect(await eventually { observer.faults.withLock { !$0.isEmpty } })
+      #expect(observer.faults.withLock { $0.first?.reason } == .plaintext)
+    }
+  }
+
+  @Test("an authority that changes counts for the next caller")
+  func authority() async throws {
+    let directory = try TemporaryDirectory()
+    let (ours, theirs) = (try Authority("ours", in: directory.path), try Authority("theirs", in: directory.path))
+    let server = try ours.sign("server")
+    let stranger = try theirs.sign("stranger")
+    let roots = directory.path + "/roots.pem"
+    try FileManager.default.copyItem(atPath: ours.certificate, toPath: roots)
+    let files = ServerTLS(
+      certificateChainFile: server.certificate, privateKeyFile: server.key, clientAuthorityFile: roots)
+    try await serve(files) { server, address in
+      var configuration = ClientConfiguration()
+      configuration.tls = ClientTLS(
+        trustRootsFile: ours.certificate, serverName: "localhost", certificateChainFile: stranger.certificate,
+        privateKeyFile: stranger.key)
+      #expect(await connect(address, configuration) != nil)
+      try FileManager.default.contents(atPath: theirs.certificate)?.write(to: URL(fileURLWithPath: roots))
+      guard case .reloaded = server.reloadCertificates().first?.outcome else {
+        Issue.record("not reloaded")
+        return
+      }
+      #expect(await connect(address, configuration) == nil)
+    }
+  }
+}
