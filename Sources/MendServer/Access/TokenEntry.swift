@@ -18,6 +18,9 @@ public struct TokenEntry: Sendable, Hashable {
   /// SHA-256 of the token's text, 64 hex digits.
   public var hash: String
 
+  /// What people call it by where it has no name: the first digits of its hash, which open nothing.
+  public var id: String { String(hash.prefix(12)) }
+
   public static let everyNamespace = "*"
 
   public init(namespace: String, role: Role, name: String, createdAt: Int64, hash: String) {

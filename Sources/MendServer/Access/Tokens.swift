@@ -29,11 +29,12 @@ public final class Tokens: Sendable {
   }
 
   /// What tells one version of the file from the next.
-  fileprivate struct Stamp: Equatable {
+  struct Stamp: Equatable {
     var seconds: Int
     var nanoseconds: Int
     var size: Int
     var inode: UInt64
+    var mode: UInt32
   }
 
   static let checkInterval: Duration = .seconds(1)
@@ -45,7 +46,21 @@ public final class Tokens: Sendable {
     self.path = path
     self.logger = logger
     let (bytes, stamp) = try Self.read(path)
+    try Self.check(stamp, path, logger)
     state = Mutex(State(entries: Self.index(try TokenEntry.parse(bytes)), stamp: stamp, checkedAt: .now))
+  }
+
+  /// Who can write the file can let anybody in; who can read it learns who is let in, and no token.
+  private static func check(_ stamp: Stamp, _ path: String, _ logger: Logger) throws(TokensError) {
+    guard stamp.mode & 0o022 == 0 else {
+      throw TokensError(
+        "\(path) can be written by others than its owner (mode \(String(stamp.mode, radix: 8))); chmod 600 \(path)")
+    }
+    if stamp.mode & 0o077 != 0 {
+      logger.warning(
+        "the tokens file can be read by others than its owner; chmod 600 \(path)",
+        metadata: ["mode": "\(String(stamp.mode, radix: 8))"])
+    }
   }
 
   /// The entry of a token as it was sent, or nil. The table is searched by eight bytes of the token's SHA-256, which
@@ -61,23 +76,22 @@ public final class Tokens: Sendable {
 
   public var count: Int { state.withLock { state in state.entries.values.reduce(0) { $0 + $1.count } } }
 
-  /// Looks at the file now instead of within a second.
+  /// Reads the file now, changed or not, instead of within a second of a change.
   func reload() {
-    state.withLock { state in
-      state.checkedAt -= Self.checkInterval
-      refresh(&state)
-    }
+    state.withLock { refresh(&$0, always: true) }
   }
 
-  private func refresh(_ state: inout State) {
+  private func refresh(_ state: inout State, always: Bool = false) {
     let now = ContinuousClock.now
-    guard now - state.checkedAt >= Self.checkInterval else { return }
+    guard always || now - state.checkedAt >= Self.checkInterval else { return }
     state.checkedAt = now
-    guard Self.stamp(path) != state.stamp else { return }
+    guard always || Self.stamp(path) != state.stamp else { return }
     do throws(TokensError) {
       let (bytes, stamp) = try Self.read(path)
-      state.entries = Self.index(try TokenEntry.parse(bytes))
+      // Told of once: refused or not, this version of the file was seen.
       state.stamp = stamp
+      try Self.check(stamp, path, logger)
+      state.entries = Self.index(try TokenEntry.parse(bytes))
       logger.info("tokens were read again", metadata: ["path": "\(path)"])
     } catch {
       if Self.stamp(path) == nil {
@@ -121,24 +135,12 @@ extension Tokens {
     )
   }
 
-  /// Adds an entry to a file, which is made with mode 0600 where there is none. One write, so that two writers cannot
-  /// mix their lines; it is on the disk when this returns.
+  /// Adds an entry to a file: `TokensFile.append`.
   public static func append(_ entry: TokenEntry, to path: String) throws(TokensError) {
-    let descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard descriptor >= 0 else { throw TokensError(failure("open", path)) }
-    defer { close(descriptor) }
-    // Also where it was there with a wider mode.
-    guard fchmod(descriptor, 0o600) == 0 else { throw TokensError(failure("fchmod", path)) }
-    var line = try entry.line()
-    // A last line without its newline would swallow this one.
-    if let last = try? read(path).bytes.last, last != UInt8(ascii: "\n") { line.insert(UInt8(ascii: "\n"), at: 0) }
-    guard line.withUnsafeBytes({ write(descriptor, $0.baseAddress, $0.count) }) == line.count else {
-      throw TokensError(failure("write", path))
-    }
-    guard fsync(descriptor) == 0 else { throw TokensError(failure("fsync", path)) }
+    try TokensFile(path: path).append(entry)
   }
 
-  private static func failure(_ call: String, _ path: String) -> String {
+  static func failure(_ call: String, _ path: String) -> String {
     let code = errno
     return "\(call) \(path): \(String(cString: strerror(code)))"
   }
@@ -149,7 +151,7 @@ extension Tokens {
     return Stamp(status)
   }
 
-  private static func read(_ path: String) throws(TokensError) -> (bytes: [UInt8], stamp: Stamp) {
+  static func read(_ path: String) throws(TokensError) -> (bytes: [UInt8], stamp: Stamp) {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw TokensError(failure("open", path)) }
     defer { close(descriptor) }
@@ -186,6 +188,7 @@ extension Tokens.Stamp {
     let time = status.st_mtimespec
     #endif
     self.init(
-      seconds: time.tv_sec, nanoseconds: time.tv_nsec, size: Int(status.st_size), inode: UInt64(status.st_ino))
+      seconds: time.tv_sec, nanoseconds: time.tv_nsec, size: Int(status.st_size), inode: UInt64(status.st_ino),
+      mode: UInt32(status.st_mode) & 0o777)
   }
 }

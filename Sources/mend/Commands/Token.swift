@@ -1,4 +1,6 @@
 import ArgumentParser
+import Foundation
+import MendProtobuf
 import MendServer
 
 #if canImport(Glibc)
@@ -13,14 +15,16 @@ struct Token: ParsableCommand {
     discussion: """
       EXAMPLES
         mend token create --tokens tokens.jsonl --namespace reports --role operator
+        mend token list --tokens tokens.jsonl
+        mend token revoke --tokens tokens.jsonl ci
       """,
-    subcommands: [Create.self])
+    subcommands: [Create.self, List.self, Revoke.self])
 
   struct Create: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Makes a token, prints it once, and adds its hash to a file.",
       discussion: """
-        A server that runs with the file takes the token within a second. To take one back, delete its line.
+        A server that runs with the file takes the token within a second. mend token revoke takes it back.
 
         EXAMPLES
           mend token create --tokens tokens.jsonl --namespace reports --role operator
@@ -69,6 +73,91 @@ struct Token: ParsableCommand {
         throw ProgramError(.refused, error.message)
       }
       Standard.output(secret + "\n")
+    }
+  }
+
+  /// Whose file it is that a command changes or shows.
+  struct FileOption: ParsableArguments {
+    @Option(name: .customLong("tokens"), help: ArgumentHelp("Where the hashes are kept.", valueName: "F"))
+    var path: String
+
+    var file: TokensFile { TokensFile(path: path) }
+
+    func run<T>(_ body: (TokensFile) throws(TokensError) -> T) throws -> T {
+      do throws(TokensError) {
+        return try body(file)
+      } catch {
+        throw ProgramError(.refused, error.message)
+      }
+    }
+  }
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Which tokens a file lets in: their ids and what they open, never the tokens.",
+      discussion: """
+        EXAMPLES
+          mend token list --tokens tokens.jsonl
+          mend token list --tokens tokens.jsonl -o jsonl
+        """)
+
+    @OptionGroup var tokens: FileOption
+    @OptionGroup var format: OutputOptions
+
+    func run() throws {
+      let entries = try tokens.run { file throws(TokensError) in try file.entries() }
+      switch format.output {
+      case .table:
+        var table = Table(("ID", .left), ("NAMESPACE", .left), ("ROLE", .left), ("NAME", .left), ("CREATED", .left))
+        for entry in entries {
+          table.add(entry.id, entry.namespace, entry.role.rawValue, entry.name, Self.time(entry.createdAt))
+        }
+        Standard.output((table.isEmpty ? "no tokens\n" : table.text()).printable)
+      case .json:
+        let all: JSONValue = ["tokens": .array(entries.map(Self.json))]
+        Standard.output(all.pretty() + "\n")
+      case .jsonl:
+        for entry in entries { Standard.output(Self.json(entry).compact() + "\n") }
+      }
+    }
+
+    private static func json(_ entry: TokenEntry) -> JSONValue {
+      [
+        "id": .string(entry.id), "namespace": .string(entry.namespace), "role": .string(entry.role.rawValue),
+        "name": .string(entry.name), "created_at": .string(time(entry.createdAt)),
+      ]
+    }
+
+    private static func time(_ seconds: Int64) -> String {
+      Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601)
+    }
+  }
+
+  struct Revoke: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Takes a token back, by its id or its name: a server with the file refuses it within a second.",
+      discussion: """
+        A name takes back every token that has it. Prints what was taken back; mend token list shows what there is.
+
+        EXAMPLES
+          mend token revoke --tokens tokens.jsonl 3f9a0c11d2e4
+          mend token revoke --tokens tokens.jsonl ci
+        """)
+
+    @OptionGroup var tokens: FileOption
+
+    @Argument(help: ArgumentHelp("The token's id or name, as mend token list shows them.", valueName: "token"))
+    var which: String
+
+    func run() throws {
+      let revoked = try tokens.run { file throws(TokensError) in try file.revoke(which) }
+      guard !revoked.isEmpty else {
+        throw ProgramError(
+          .refused,
+          "\(tokens.path) has no token with the id or name \(which.shellQuoted); mend token list --tokens "
+            + "\(tokens.path.shellQuoted) shows what is there")
+      }
+      for entry in revoked { Standard.output("\(entry.id)\n") }
     }
   }
 }
