@@ -24,6 +24,8 @@ public final class MendServer: Sendable {
     public var threadCount = System.coreCount
     /// How long open calls may take to end once the server drains.
     public var drainTimeout: Duration = .seconds(20)
+    /// How often the files of TLS listeners are looked at for a change. `reload()` looks at once.
+    public var certificateInterval: Duration = .seconds(5)
     /// Of Ray's dashboard, for links in Diagnose; empty where there is none.
     public var rayDashboardURL = ""
     /// As /metrics shows it.
@@ -59,10 +61,14 @@ public final class MendServer: Sendable {
   private let configuration: Configuration
   private let runtime: Runtime
   private let logger: Logger
-  private let router: Router
+  let router: Router
   private let metrics: CallMetrics
+  private let tls: TLSFigures
+  private let gate: Gate
   private let drain = Drain()
   private let phase = Mutex(Phase.recovering)
+  /// Whose certificates `reload()` reads.
+  private let listening = Mutex<RPCServer?>(nil)
 
   /// - Parameter tokens: nil lets every call in; whoever starts the server sees to it that only this machine can reach it.
   public init(configuration: Configuration, runtime: Runtime, tokens: Tokens? = nil, logger: Logger) {
@@ -76,14 +82,40 @@ public final class MendServer: Sendable {
     ).install(in: &router)
     router.register(WorkerServer(runtime: runtime, gate: gate, logger: logger))
     router.register(HealthServer(drain: drain, services: [Batches.descriptor, Worker.descriptor]))
-    let services = [Batches.descriptor, Worker.descriptor, GRPCHealth.descriptor, GRPCServerReflection.descriptor]
-    router.register(ReflectionServer(services: services, schema: Schema.files))
+    let services = [
+      Batches.descriptor, Worker.descriptor, GRPCHealth.descriptor, GRPCServerReflection.descriptor,
+      GRPCV1AlphaServerReflection.descriptor,
+    ]
+    ReflectionServer(services: services, schema: Schema.files).install(in: &router)
     self.router = router
-    metrics = CallMetrics(router.methods)
+    self.gate = gate
+    tls = TLSFigures(logger: logger)
+    metrics = CallMetrics(router.methods, tls: tls)
   }
 
   /// Asks for the end; `run` returns when it is reached. May be called at any time, from anywhere, more than once.
   public func shutdown() { drain.begin() }
+
+  /// Reads certificates and tokens again, changed or not: what an administrator means by SIGHUP. What can't be used is
+  /// logged, and what was in use before stays. Reads the disk: not for an event loop.
+  public func reload() {
+    gate.tokens?.reload()
+    if let server = listening.withLock({ $0 }) { lookAtCertificates(of: server, always: true) }
+  }
+
+  private func lookAtCertificates(of server: RPCServer, always: Bool) {
+    let outcomes = server.reloadCertificates(always: always)
+    tls.looked(outcomes, expiries: server.certificateExpiries)
+  }
+
+  /// Until cancelled, off the event loops.
+  @concurrent
+  private func watchCertificates(of server: RPCServer) async {
+    while !Task.isCancelled {
+      lookAtCertificates(of: server, always: false)
+      try? await Task.sleep(for: configuration.certificateInterval)
+    }
+  }
 
   /// Why calls are not being served at present, or nil: what /readyz says.
   public var notReady: String? {
@@ -166,6 +198,7 @@ public final class MendServer: Sendable {
     settings.limits = configuration.limits
     settings.keepalive = configuration.keepalive
     settings.observer = metrics
+    settings.authorize = gate.authorization
     let server = RPCServer(router: router, configuration: settings, on: group)
     do throws(RPCError) {
       addresses.calls = try await server.start()
@@ -173,8 +206,16 @@ public final class MendServer: Sendable {
       throw .cannotListen(error.message)
     }
     phase.withLock { $0 = .serving }
+    listening.withLock { $0 = server }
+    defer { listening.withLock { $0 = nil } }
     await onReady(addresses)
-    await drain.wait()
+    await withTaskGroup(of: Void.self) { group in
+      if configuration.listeners.contains(where: { $0.tls != nil }) {
+        group.addTask { [self] in await watchCertificates(of: server) }
+      }
+      await drain.wait()
+      group.cancelAll()
+    }
     logger.info("draining", metadata: ["timeout": "\(configuration.drainTimeout)"])
     drain.begin()
     await server.shutdown(gracePeriod: configuration.drainTimeout)

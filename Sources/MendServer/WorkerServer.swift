@@ -19,7 +19,7 @@ struct WorkerServer: WorkerService {
   func startAttempt(
     _ request: StartAttemptRequest, context: ServerContext
   ) async throws(RPCError) -> StartAttemptResponse {
-    let call = try gate.admitWorker(context, "start_attempt")
+    let call = try gate.admit(context, "start_attempt")
     guard case .workerStarted(let assignment) = try await ask(call, request.attemptToken, .start) else {
       throw unexpected(call)
     }
@@ -40,7 +40,7 @@ struct WorkerServer: WorkerService {
   func claimDocuments(
     _ request: ClaimDocumentsRequest, context: ServerContext
   ) async throws(RPCError) -> ClaimDocumentsResponse {
-    let call = try gate.admitWorker(context, "claim_documents")
+    let call = try gate.admit(context, "claim_documents")
     let maximum = runtime.limits.documentsPerClaim
     guard (0...maximum).contains(Int(request.maxDocuments)) else {
       throw call.invalid("max_documents", "must be 0 (for 1) to \(maximum), is \(request.maxDocuments)")
@@ -55,7 +55,7 @@ struct WorkerServer: WorkerService {
   }
 
   func report(_ request: ReportRequest, context: ServerContext) async throws(RPCError) -> ReportResponse {
-    let call = try gate.admitWorker(context, "report")
+    let call = try gate.admit(context, "report")
     let report = try call.checked { () throws(FieldViolation) in try WorkerRequest.Report(request) }
     guard
       case .reported(let accepted, let repeated, let stop) = try await ask(

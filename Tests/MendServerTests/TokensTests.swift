@@ -111,8 +111,11 @@ struct GateTests {
     try body(Gate(tokens: try Tokens(path: path, logger: Harness.quiet)))
   }
 
-  private func context(_ metadata: Metadata, peer: PeerAddress = .inet(host: "10.0.0.9", port: 5)) -> ServerContext {
-    ServerContext(method: Batches.Methods.diagnose, metadata: metadata, peer: peer)
+  private func context(
+    _ method: MethodDescriptor = Batches.Methods.diagnose, _ metadata: Metadata = [:],
+    peer: PeerAddress = .inet(host: "10.0.0.9", port: 5)
+  ) -> ServerContext {
+    ServerContext(method: method, metadata: metadata, peer: peer)
   }
 
   private func failure(_ body: () throws -> Call) throws -> ErrorFacts {
@@ -122,27 +125,38 @@ struct GateTests {
   @Test("without tokens everything is allowed, in the namespace that is named")
   func open() throws {
     let gate = Gate()
-    #expect(try gate.admit(context([:]), "diagnose", .viewer).namespace == "default")
-    let call = try gate.admit(context(["mend-namespace": "team-a"]), "cancel_batch", .operator)
+    #expect(gate.authorization == nil)
+    #expect(try gate.admit(context(), "diagnose").namespace == "default")
+    let call = try gate.admit(context(Batches.Methods.cancelBatch, ["mend-namespace": "team-a"]), "cancel_batch")
     #expect(call.namespace == "team-a")
     #expect(call.actor == "caller")
   }
 
-  @Test("a namespace that is no id is refused")
+  @Test("a namespace that is no id is refused, with tokens and without")
   func namespaceRule() throws {
-    let facts = try failure { try Gate().admit(context(["mend-namespace": "a/b"]), "diagnose", .viewer) }
+    let facts = try failure {
+      try Gate().admit(context(Batches.Methods.diagnose, ["mend-namespace": "a/b"]), "diagnose")
+    }
     #expect(facts.code == .invalidArgument)
     #expect(facts.badRequest?.fieldViolations.first?.field == "mend-namespace")
+    let (secret, entry) = Tokens.create(namespace: "*", role: .viewer, at: 0)
+    try gate([entry]) { (gate: Gate) throws in
+      let metadata: Metadata = ["authorization": "Bearer \(secret)", "mend-namespace": "a/b"]
+      #expect(
+        try failure { try gate.admit(context(Batches.Methods.diagnose, metadata), "diagnose") }.code == .invalidArgument
+      )
+    }
   }
 
   @Test("no token, an unknown one and another scheme are unauthenticated")
   func unauthenticated() throws {
-    try gate([Tokens.create(namespace: "a", role: .viewer, at: 0).entry]) { gate in
+    try gate([Tokens.create(namespace: "a", role: .viewer, at: 0).entry]) { (gate: Gate) throws in
       for metadata: Metadata in [
         [:], ["authorization": "Bearer mend_00"], ["authorization": "Basic abc"], ["authorization": "Bearer"],
       ] {
-        let facts = try failure { try gate.admit(context(metadata), "diagnose", .viewer) }
+        let facts = try failure { try gate.admit(context(Batches.Methods.diagnose, metadata), "diagnose") }
         #expect(facts.code == .unauthenticated)
+        #expect(facts.request?.requestID.isEmpty == false)
       }
     }
   }
@@ -150,13 +164,13 @@ struct GateTests {
   @Test("a role that is too low names the one that is needed")
   func roleTooLow() throws {
     let (secret, entry) = Tokens.create(namespace: "a", role: .viewer, at: 0)
-    try gate([entry]) { gate in
+    try gate([entry]) { (gate: Gate) throws in
       let metadata: Metadata = ["authorization": "Bearer \(secret)", "mend-namespace": "a"]
-      #expect(try gate.admit(context(metadata), "diagnose", .viewer).namespace == "a")
-      let facts = try failure { try gate.admit(context(metadata), "cancel_batch", .operator) }
+      #expect(try gate.admit(context(Batches.Methods.diagnose, metadata), "diagnose").namespace == "a")
+      let facts = try failure { try gate.admit(context(Batches.Methods.cancelBatch, metadata), "cancel_batch") }
       #expect(facts.code == .permissionDenied)
       #expect(facts.info?.reason == "ROLE_TOO_LOW")
-      #expect(facts.message.contains("operator"))
+      #expect(facts.message.contains("cancel_batch needs the role operator"))
     }
   }
 
@@ -164,16 +178,17 @@ struct GateTests {
   func namespaces() throws {
     let one = Tokens.create(namespace: "a", role: .operator, name: "ci", at: 0)
     let all = Tokens.create(namespace: "*", role: .admin, at: 0)
-    try gate([one.entry, all.entry]) { gate in
+    try gate([one.entry, all.entry]) { (gate: Gate) throws in
+      let retry = Batches.Methods.retry
       let mine: Metadata = ["authorization": "bearer \(one.secret)", "mend-namespace": "a"]
-      #expect(try gate.admit(context(mine), "retry", .operator).actor == "ci")
+      #expect(try gate.admit(context(retry, mine), "retry").actor == "ci")
       let facts = try failure {
-        try gate.admit(context(["authorization": "Bearer \(one.secret)"]), "retry", .operator)
+        try gate.admit(context(retry, ["authorization": "Bearer \(one.secret)"]), "retry")
       }
       #expect(facts.code == .permissionDenied)
       #expect(facts.info?.reason == "NAMESPACE_CLOSED")
       let any: Metadata = ["authorization": "Bearer \(all.secret)", "mend-namespace": "whatever"]
-      #expect(try gate.admit(context(any), "retry", .operator).namespace == "whatever")
+      #expect(try gate.admit(context(retry, any), "retry").namespace == "whatever")
     }
   }
 
@@ -182,19 +197,119 @@ struct GateTests {
     let worker = Tokens.create(namespace: "a", role: .worker, at: 0)
     let viewer = Tokens.create(namespace: "a", role: .viewer, at: 0)
     try gate([worker.entry, viewer.entry]) { (gate: Gate) throws in
-      #expect(try gate.admitWorker(context([:], peer: .unix(path: "/s")), "report").operation == "report")
-      #expect(try failure { try gate.admitWorker(context([:]), "report") }.code == .unauthenticated)
-      let wrong = context(["authorization": "Bearer \(viewer.secret)"])
-      #expect(try failure { try gate.admitWorker(wrong, "report") }.code == .permissionDenied)
-      let right = context(["authorization": "Bearer \(worker.secret)"])
-      #expect(try gate.admitWorker(right, "report").operation == "report")
+      let report = Worker.Methods.report
+      #expect(try gate.admit(context(report, peer: .unix(path: "/s")), "report").operation == "report")
+      #expect(try failure { try gate.admit(context(report), "report") }.code == .unauthenticated)
+      let wrong = context(report, ["authorization": "Bearer \(viewer.secret)"])
+      #expect(try failure { try gate.admit(wrong, "report") }.code == .permissionDenied)
+      let right = context(report, ["authorization": "Bearer \(worker.secret)"])
+      #expect(try gate.admit(right, "report").operation == "report")
+    }
+  }
+
+  @Test("a method that nobody wrote a rule for is open to no token, not to an administrator's either")
+  func noRule() throws {
+    let (secret, entry) = Tokens.create(namespace: "*", role: .admin, at: 0)
+    try gate([entry]) { (gate: Gate) throws in
+      let method = MethodDescriptor(service: "mend.v1.Batches", method: "DropEverything", shape: .unary)
+      let facts = try failure { try gate.admit(context(method, ["authorization": "Bearer \(secret)"]), "x") }
+      #expect(facts.code == .permissionDenied)
     }
   }
 
   @Test("every call has a request id of its own")
   func requestIDs() throws {
     let gate = Gate()
-    let ids = try (0..<100).map { _ in try gate.admit(context([:]), "diagnose", .viewer).requestID }
+    let ids = try (0..<100).map { _ in try gate.admit(context(), "diagnose").requestID }
     #expect(Set(ids).count == 100)
+  }
+
+  @Test("operations are methods in the seeds' spelling")
+  func operations() {
+    #expect(Batches.Methods.watchProgress.operation == "watch_progress")
+    #expect(Batches.Methods.heal.operation == "heal")
+  }
+}
+
+@Suite("A tokens file, changed")
+struct TokensFileTests {
+  private func withFile(_ body: (TokensFile) throws -> Void) throws {
+    let directory = try TemporaryDirectory()
+    defer { directory.remove() }
+    try body(TokensFile(path: directory.path + "/tokens"))
+  }
+
+  private func mode(_ file: TokensFile) throws -> Int? {
+    try FileManager.default.attributesOfItem(atPath: file.path)[.posixPermissions] as? Int
+  }
+
+  @Test("an entry is taken back by its id or by its name, and the others stay as they were")
+  func revoke() throws {
+    try withFile { (file: TokensFile) throws in
+      let names = ["ci", "ci", "phone", ""]
+      let entries = names.map { Tokens.create(namespace: "a", role: .viewer, name: $0, at: 7).entry }
+      for entry in entries { try file.append(entry) }
+      #expect(try file.revoke("ci") == [entries[0], entries[1]])
+      #expect(try file.entries() == [entries[2], entries[3]])
+      #expect(try file.revoke(entries[3].id) == [entries[3]])
+      #expect(try file.revoke("nobody").isEmpty)
+      // What has no name is not taken back by an empty one.
+      try file.append(entries[3])
+      #expect(try file.revoke("").isEmpty)
+      #expect(try file.entries() == [entries[2], entries[3]])
+      #expect(try mode(file) == 0o600)
+      #expect(
+        try FileManager.default.contentsOfDirectory(atPath: (file.path as NSString).deletingLastPathComponent).count
+          == 1)
+    }
+  }
+
+  @Test("a server refuses a token that was taken back")
+  func revokedWhileServing() throws {
+    try withFile { (file: TokensFile) throws in
+      let (secret, entry) = Tokens.create(namespace: "a", role: .viewer, at: 0)
+      try file.append(entry)
+      let tokens = try Tokens(path: file.path, logger: Harness.quiet)
+      #expect(tokens.entry(for: secret) == entry)
+      _ = try file.revoke(entry.id)
+      tokens.reload()
+      #expect(tokens.entry(for: secret) == nil)
+    }
+  }
+
+  @Test("writers at the same time lose no entry")
+  func writers() async throws {
+    let directory = try TemporaryDirectory()
+    defer { directory.remove() }
+    let file = TokensFile(path: directory.path + "/tokens")
+    try file.append(Tokens.create(namespace: "a", role: .viewer, name: "first", at: 0).entry)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for writer in 0..<4 {
+        group.addTask {
+          for round in 0..<10 {
+            try file.append(Tokens.create(namespace: "a", role: .viewer, name: "\(writer)-\(round)", at: 0).entry)
+            if round % 2 == 1 { _ = try file.revoke("\(writer)-\(round - 1)") }
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(try file.entries().count == 1 + 4 * 5)
+  }
+
+  @Test("a file that others can write is refused, and leaves the tokens that were good")
+  func modes() throws {
+    try withFile { (file: TokensFile) throws in
+      let (secret, entry) = Tokens.create(namespace: "a", role: .viewer, at: 0)
+      try file.append(entry)
+      let tokens = try Tokens(path: file.path, logger: Harness.quiet)
+      try FileManager.default.setAttributes([.posixPermissions: 0o622], ofItemAtPath: file.path)
+      let error = try #require(throws: TokensError.self) { try Tokens(path: file.path, logger: Harness.quiet) }
+      #expect(error.message.contains("chmod 600"))
+      tokens.reload()
+      #expect(tokens.entry(for: secret) == entry)
+      try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: file.path)
+      _ = try Tokens(path: file.path, logger: Harness.quiet)
+    }
   }
 }

@@ -1,7 +1,9 @@
 import MendCore
 import MendRPC
 
-/// Lets calls in: namespace, token, role. Every service asks it first.
+/// Lets calls in: namespace, token, role. The one place where that is decided, for every method by its `AccessRule`.
+///
+/// With tokens a call is decided on when its headers are there: a stranger's request is neither read nor decoded.
 struct Gate: Sendable {
   /// Nil: everything is allowed, and `serve` saw to it that only this machine can call.
   var tokens: Tokens?
@@ -12,51 +14,58 @@ struct Gate: Sendable {
     self.requestIDs = requestIDs
   }
 
-  /// Lets a call of the Batches service in, and says its request id in the answer's metadata.
-  func admit(_ context: ServerContext, _ operation: String, _ needed: Role) throws(RPCError) -> Call {
-    let call = try admitInline(context, operation, needed)
-    context.setInitialMetadata([MetadataName.requestID: call.requestID.description])
-    return call
+  // MARK: A call's headers
+
+  /// What the RPC server asks before it reads a request; nil where there is nothing to ask for.
+  var authorization: (@Sendable (MethodDescriptor, Metadata, PeerAddress) throws(RPCError) -> CallIdentity?)? {
+    guard tokens != nil else { return nil }
+    return { method, metadata, peer throws(RPCError) in try authorize(method, metadata, peer) }
   }
 
-  /// The same without metadata in the answer, for the path on which they cost too much. Errors have the request id
-  /// all the same.
-  func admitInline(_ context: ServerContext, _ operation: String, _ needed: Role) throws(RPCError) -> Call {
-    var call = Call(
-      requestID: requestIDs.make(), operation: operation,
-      namespace: MetadataName.defaultNamespace, actor: "caller")
-    if let namespace = context.metadata(text: MetadataName.namespace) {
-      guard Identifier.isValid(namespace) else {
-        throw call.invalid(
-          "\(MetadataName.namespace)", "Namespace must be alphanumeric with hyphens only, 1 to 64 characters",
-          message: "Invalid namespace in the metadata \(MetadataName.namespace): \(namespace.quotedShort)")
+  /// Whose call it is, and in which namespace. What it throws ends the call.
+  func authorize(
+    _ method: MethodDescriptor, _ metadata: Metadata, _ peer: PeerAddress
+  ) throws(RPCError) -> CallIdentity {
+    guard let tokens else {
+      return CallIdentity(
+        subject: "caller", namespace: try namespace(method, metadata.text(of: MetadataName.namespace)))
+    }
+    switch AccessRule.all[method.path] {
+    case .everybody:
+      return CallIdentity(subject: "", namespace: "", role: "")
+    case .worker:
+      let call = refusal(method)
+      if peer.isNetwork {
+        let entry = try authenticate(metadata, tokens, call)
+        guard entry.role.allows(.worker) else { throw call.roleTooLow(entry.role, needed: .worker) }
       }
-      call.namespace = namespace
+      return CallIdentity(
+        subject: "worker", namespace: MetadataName.defaultNamespace, role: Role.worker.rawValue)
+    case .role(let needed):
+      let namespace = try namespace(method, metadata.text(of: MetadataName.namespace))
+      let call = refusal(method, namespace: namespace)
+      let entry = try authenticate(metadata, tokens, call)
+      guard entry.role.allows(needed) else { throw call.roleTooLow(entry.role, needed: needed) }
+      guard entry.opens(namespace) else { throw call.namespaceClosed(opens: entry.namespace) }
+      return CallIdentity(
+        subject: entry.name.isEmpty ? entry.role.rawValue : entry.name, namespace: namespace, role: entry.role.rawValue)
+    case nil:
+      throw refusal(method).closed(method)
     }
-    guard let tokens else { return call }
-    let entry = try authenticate(context, tokens, call)
-    guard entry.role.allows(needed) else {
-      throw call.roleTooLow(entry.role, needed: needed)
-    }
-    guard entry.opens(call.namespace) else { throw call.namespaceClosed(opens: entry.namespace) }
-    call.actor = entry.name.isEmpty ? entry.role.rawValue : entry.name
-    return call
   }
 
-  /// Lets a call of the Worker service in. What it may do is the attempt token's business, in the message; the bearer
-  /// token only keeps strangers off a network port, so it is not asked for on a Unix socket.
-  func admitWorker(_ context: ServerContext, _ operation: String) throws(RPCError) -> Call {
-    let call = Call(
-      requestID: requestIDs.make(), operation: operation, namespace: MetadataName.defaultNamespace, actor: "worker")
-    context.setInitialMetadata([MetadataName.requestID: call.requestID.description])
-    guard let tokens, context.peer.isNetwork else { return call }
-    let entry = try authenticate(context, tokens, call)
-    guard entry.role.allows(.worker) else { throw call.roleTooLow(entry.role, needed: .worker) }
-    return call
+  private func namespace(_ method: MethodDescriptor, _ named: String?) throws(RPCError) -> String {
+    guard let namespace = named else { return MetadataName.defaultNamespace }
+    guard Identifier.isValid(namespace) else {
+      throw refusal(method).invalid(
+        "\(MetadataName.namespace)", "Namespace must be alphanumeric with hyphens only, 1 to 64 characters",
+        message: "Invalid namespace in the metadata \(MetadataName.namespace): \(namespace.quotedShort)")
+    }
+    return namespace
   }
 
-  private func authenticate(_ context: ServerContext, _ tokens: Tokens, _ call: Call) throws(RPCError) -> TokenEntry {
-    guard let header = context.metadata[MetadataName.authorization] else {
+  private func authenticate(_ metadata: Metadata, _ tokens: Tokens, _ call: Call) throws(RPCError) -> TokenEntry {
+    guard let header = metadata[MetadataName.authorization] else {
       throw call.unauthenticated("No token: send the metadata authorization: Bearer TOKEN")
     }
     let parts = header.split(separator: " ", maxSplits: 1)
@@ -69,6 +78,51 @@ struct Gate: Sendable {
           + "`mend token create` makes one")
     }
     return entry
+  }
+
+  /// What a refused call is called in its error.
+  private func refusal(_ method: MethodDescriptor, namespace: String = MetadataName.defaultNamespace) -> Call {
+    Call(requestID: requestIDs.make(), operation: method.operation, namespace: namespace, actor: "")
+  }
+
+  // MARK: A call's handler
+
+  /// What a handler begins with: the call as it was let in. Says the request id in the answer's metadata.
+  func admit(_ context: ServerContext, _ operation: String) throws(RPCError) -> Call {
+    let call = try admitInline(context, operation)
+    context.setInitialMetadata([MetadataName.requestID: call.requestID.description])
+    return call
+  }
+
+  /// The same without metadata in the answer, for the path on which they cost too much. Errors have the request id
+  /// all the same.
+  func admitInline(_ context: ServerContext, _ operation: String) throws(RPCError) -> Call {
+    guard tokens != nil else {
+      return Call(
+        requestID: requestIDs.make(), operation: operation,
+        namespace: try namespace(context.method, context.metadata(text: MetadataName.namespace)), actor: "caller")
+    }
+    let identity: CallIdentity
+    if let known = context.identity {
+      identity = known
+    } else {
+      // A handler that was called without a server around it.
+      identity = try authorize(context.method, context.metadata, context.peer)
+    }
+    return Call(
+      requestID: requestIDs.make(), operation: operation, namespace: identity.namespace, actor: identity.subject)
+  }
+}
+
+extension MethodDescriptor {
+  /// As the seeds write operations: `get_batch` for `GetBatch`.
+  var operation: String {
+    var text = ""
+    for character in method {
+      if character.isUppercase, !text.isEmpty { text.append("_") }
+      text += character.lowercased()
+    }
+    return text
   }
 }
 

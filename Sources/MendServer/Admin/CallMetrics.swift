@@ -36,11 +36,13 @@ final class CallMetrics: ServerObserver {
   /// By ordinal.
   private let methods: [Method]
   private let connections = Mutex(Connections())
+  private let tls: TLSFigures?
 
   /// - Parameter methods: all that the server answers, as `Router.methods` has them; a call of another one is not
   ///   counted by its name, which anybody could make up.
-  init(_ methods: [MethodDescriptor]) {
+  init(_ methods: [MethodDescriptor], tls: TLSFigures? = nil) {
     self.methods = methods.map(Method.init)
+    self.tls = tls
   }
 
   func connectionOpened(_ peer: PeerAddress) {
@@ -57,6 +59,8 @@ final class CallMetrics: ServerObserver {
       $0.bytesSent += UInt64(clamping: bytesSent)
     }
   }
+
+  func handshakeFailed(_ peer: PeerAddress, _ fault: HandshakeFault) { tls?.handshakeFailed(peer, fault) }
 
   func callStarted(_ method: MethodDescriptor, ordinal: Int) {
     guard ordinal < methods.count else { return }
@@ -117,5 +121,6 @@ final class CallMetrics: ServerObserver {
     text.counter(
       "mend_rpc_received_bytes_total", "Bytes received on connections that ended.", Double(connections.bytesReceived))
     text.counter("mend_rpc_sent_bytes_total", "Bytes sent on connections that ended.", Double(connections.bytesSent))
+    tls?.write(to: &text)
   }
 }

@@ -6,7 +6,7 @@ import MendRuntime
 extension BatchesServer {
   /// The call as a handler that may wait, for transports that have no inline path.
   func diagnose(_ request: DiagnoseRequest, context: ServerContext) async throws(RPCError) -> DiagnoseResponse {
-    let call = try gate.admit(context, "diagnose", .viewer)
+    let call = try gate.admit(context, "diagnose")
     try call.check(batchID: request.batchID)
     guard let view = runtime.view(of: call.key(request.batchID)) else {
       throw call.notFound("batch", request.batchID)
@@ -19,7 +19,7 @@ extension BatchesServer {
   func diagnoseInline(
     _ payload: RawSpan, _ context: ServerContext, into response: inout [UInt8]
   ) throws(RPCError) {
-    let call = try gate.admitInline(context, "diagnose", .viewer)
+    let call = try gate.admitInline(context, "diagnose")
     let request: DiagnoseRequest
     do throws(PayloadError) {
       request = try DiagnoseRequest.decode(payload: payload)

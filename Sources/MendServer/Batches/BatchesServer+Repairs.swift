@@ -10,7 +10,7 @@ extension BatchesServer {
   static let longestGrace = 3600.0
 
   func retry(_ request: RetryRequest, context: ServerContext) async throws(RPCError) -> RetryResponse {
-    let call = try gate.admit(context, "retry", .operator)
+    let call = try gate.admit(context, "retry")
     try call.check(batchID: request.batchID)
     guard let tier = request.tier else {
       throw call.invalid("tier", "is required; tiers are numbered from 0, Diagnose says which one failed")
@@ -44,7 +44,7 @@ extension BatchesServer {
   }
 
   func heal(_ request: HealRequest, context: ServerContext) async throws(RPCError) -> HealResponse {
-    let call = try gate.admit(context, "heal", .operator)
+    let call = try gate.admit(context, "heal")
     try call.check(batchID: request.batchID)
     if let tier = request.tier { try call.check(tier: tier) }
     guard let action = MendCore.HealAction(request.action) else {
@@ -70,7 +70,7 @@ extension BatchesServer {
   }
 
   func cancelJob(_ request: CancelJobRequest, context: ServerContext) async throws(RPCError) -> CancelResponse {
-    let call = try gate.admit(context, "cancel_job", .operator)
+    let call = try gate.admit(context, "cancel_job")
     try call.check(batchID: request.batchID)
     guard !request.jobID.isEmpty else { throw call.invalid("job_id", "is required, e.g. t0-j1") }
     guard let job = try call.jobs([request.jobID], batchID: request.batchID).first else { throw unexpected(call) }
@@ -84,7 +84,7 @@ extension BatchesServer {
   func cancelTier(
     _ request: CancelTierRequest, context: ServerContext
   ) async throws(RPCError) -> CancelResponse {
-    let call = try gate.admit(context, "cancel_tier", .operator)
+    let call = try gate.admit(context, "cancel_tier")
     try call.check(batchID: request.batchID)
     guard let tier = request.tier else { throw call.invalid("tier", "is required; tiers are numbered from 0") }
     try call.check(tier: tier)
@@ -98,7 +98,7 @@ extension BatchesServer {
   func cancelBatch(
     _ request: CancelBatchRequest, context: ServerContext
   ) async throws(RPCError) -> CancelResponse {
-    let call = try gate.admit(context, "cancel_batch", .operator)
+    let call = try gate.admit(context, "cancel_batch")
     try call.check(batchID: request.batchID)
     var plain = request
     plain.idempotencyKey = ""

@@ -13,7 +13,7 @@ extension BatchesServer {
   func watchProgress(
     _ request: WatchProgressRequest, writer: ResponseWriter<WatchProgressResponse>, context: ServerContext
   ) async throws(RPCError) {
-    let call = try gate.admit(context, "watch_progress", .viewer)
+    let call = try gate.admit(context, "watch_progress")
     try await watch(request, call) { message throws(RPCError) in try await writer.write(message) }
   }
 

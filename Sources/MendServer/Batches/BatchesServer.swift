@@ -34,7 +34,7 @@ struct BatchesServer: BatchesService {
   func createBatch(
     _ request: CreateBatchRequest, context: ServerContext
   ) async throws(RPCError) -> CreateBatchResponse {
-    let call = try gate.admit(context, "create_batch", .operator)
+    let call = try gate.admit(context, "create_batch")
     guard request.batchID.isEmpty || Identifier.isValid(request.batchID) else {
       throw call.invalidBatchID(request.batchID)
     }
@@ -63,7 +63,7 @@ struct BatchesServer: BatchesService {
   func addDocuments(
     _ request: AddDocumentsRequest, context: ServerContext
   ) async throws(RPCError) -> AddDocumentsResponse {
-    let call = try gate.admit(context, "add_documents", .operator)
+    let call = try gate.admit(context, "add_documents")
     try call.check(batchID: request.batchID)
     let documents = request.documents.map { MendCore.Document($0) }
     var plain = request
@@ -83,7 +83,7 @@ struct BatchesServer: BatchesService {
   func submitBatch(
     _ request: SubmitBatchRequest, context: ServerContext
   ) async throws(RPCError) -> SubmitBatchResponse {
-    let call = try gate.admit(context, "submit_batch", .operator)
+    let call = try gate.admit(context, "submit_batch")
     try call.check(batchID: request.batchID)
     var plain = request
     plain.idempotencyKey = ""
@@ -102,7 +102,7 @@ struct BatchesServer: BatchesService {
   func pauseBatch(
     _ request: PauseBatchRequest, context: ServerContext
   ) async throws(RPCError) -> PauseBatchResponse {
-    let call = try gate.admit(context, "pause_batch", .operator)
+    let call = try gate.admit(context, "pause_batch")
     try call.check(batchID: request.batchID)
     var plain = request
     plain.idempotencyKey = ""
@@ -121,7 +121,7 @@ struct BatchesServer: BatchesService {
   func resumeBatch(
     _ request: ResumeBatchRequest, context: ServerContext
   ) async throws(RPCError) -> ResumeBatchResponse {
-    let call = try gate.admit(context, "resume_batch", .operator)
+    let call = try gate.admit(context, "resume_batch")
     try call.check(batchID: request.batchID)
     var plain = request
     plain.idempotencyKey = ""

@@ -53,6 +53,13 @@ extension Call {
       reason: .roleTooLow, [], values: ["needed": needed.rawValue, "role": role.rawValue])
   }
 
+  /// A method that nobody wrote an `AccessRule` for.
+  func closed(_ method: MethodDescriptor) -> RPCError {
+    error(
+      .permissionDenied, "\(method.path) is open to no token", reason: .roleTooLow, [],
+      values: ["needed": "none"])
+  }
+
   func namespaceClosed(opens: String) -> RPCError {
     error(
       .permissionDenied,

@@ -4,6 +4,8 @@ struct FileOutline {
   private(set) var imports: [String] = []
   /// Services, methods, messages, fields, enums and their values, extensions.
   private(set) var symbols: [String] = []
+  /// Messages alone, nested ones too.
+  private(set) var messages: [String] = []
 
   init(descriptor: [UInt8]) {
     let file = Fields(descriptor[...])
@@ -19,6 +21,7 @@ struct FileOutline {
     let message = Fields(bytes)
     // Fields, extensions and oneofs.
     let name = add(message, in: scope, children: [2, 6, 8])
+    messages.append(name)
     for nested in message.all(3) { addMessage(nested, in: name) }
     for enumeration in message.all(4) { addEnum(enumeration, in: name) }
   }

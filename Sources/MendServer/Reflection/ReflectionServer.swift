@@ -2,7 +2,8 @@ import MendAPI
 import MendProtobuf
 import MendRPC
 
-/// grpc.reflection.v1.ServerReflection: which services there are, and the schemas that describe them.
+/// grpc.reflection.v1.ServerReflection, and v1alpha of the same wire: which services there are, and the schemas that
+/// describe them.
 ///
 /// Only the services' own schemas are shown, with what they import: the journal's, which the program keeps for itself,
 /// is not. It shows what is public anyway, so it asks for no token.
@@ -15,27 +16,44 @@ struct ReflectionServer: GRPCServerReflectionService {
   private let services: [String]
   private let files: [String: File]
   private let fileOfSymbol: [String: String]
+  /// By their full names.
+  private let messages: Set<String>
 
   init(services: [ServiceDescriptor], schema: [SchemaFile]) {
     self.services = services.map(\.name).sorted()
-    var known: [String: (file: File, symbols: [String])] = [:]
+    var known: [String: (file: File, outline: FileOutline)] = [:]
     for file in schema {
       let descriptor = file.descriptor
       let outline = FileOutline(descriptor: descriptor)
-      known[file.path] = (File(descriptor: descriptor, imports: outline.imports), outline.symbols)
+      known[file.path] = (File(descriptor: descriptor, imports: outline.imports), outline)
     }
     let shown = Set(self.services)
-    var paths = known.filter { !shown.isDisjoint(with: $0.value.symbols) }.map(\.key)
+    var paths = known.filter { !shown.isDisjoint(with: $0.value.outline.symbols) }.map(\.key)
     var files: [String: File] = [:]
     var fileOfSymbol: [String: String] = [:]
+    var messages: Set<String> = []
     while let path = paths.popLast() {
-      guard files[path] == nil, let (file, symbols) = known[path] else { continue }
+      guard files[path] == nil, let (file, outline) = known[path] else { continue }
       files[path] = file
-      for symbol in symbols { fileOfSymbol[symbol] = path }
+      for symbol in outline.symbols { fileOfSymbol[symbol] = path }
+      messages.formUnion(outline.messages)
       paths += file.imports
     }
     self.files = files
     self.fileOfSymbol = fileOfSymbol
+    self.messages = messages
+  }
+
+  /// Under both names: tools of before 2023 ask for v1alpha, whose messages differ from v1's by their package alone.
+  func install(in router: inout Router) {
+    router.register(self)
+    router.bidirectional(GRPCV1AlphaServerReflection.Methods.serverReflectionInfo) {
+      (
+        requests: RequestStream<GRPCServerReflectionRequest>, writer: ResponseWriter<GRPCServerReflectionResponse>,
+        context
+      ) async throws(RPCError) in
+      try await serverReflectionInfo(requests, writer: writer, context: context)
+    }
   }
 
   func serverReflectionInfo(
@@ -66,9 +84,13 @@ struct ReflectionServer: GRPCServerReflectionService {
     case .fileContainingSymbol(let symbol):
       return fileOfSymbol[symbol].flatMap(with) ?? error(.notFound, "no symbol \(symbol.quotedShort) here")
     case .fileContainingExtension(let request):
-      return error(.notFound, "\(request.containingType.quotedShort) has no extensions: the schemas are proto3")
+      let type = request.containingType
+      guard messages.contains(type) else { return error(.notFound, "no message \(type.quotedShort) here") }
+      return error(
+        .notFound,
+        "\(type.quotedShort) has no extension \(request.extensionNumber), and no other: the schemas are proto3")
     case .allExtensionNumbersOfType(let type):
-      guard fileOfSymbol[type] != nil else { return error(.notFound, "no type \(type.quotedShort) here") }
+      guard messages.contains(type) else { return error(.notFound, "no message \(type.quotedShort) here") }
       var numbers = GRPCExtensionNumberResponse()
       numbers.baseTypeName = type
       return .allExtensionNumbersResponse(numbers)

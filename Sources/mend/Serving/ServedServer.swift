@@ -12,6 +12,9 @@ final class ServedServer: Sendable {
 
   func shutdown() { server.shutdown() }
 
+  /// Reads certificates and tokens again.
+  func reload() { server.reload() }
+
   func run(onReady: @escaping @Sendable (MendServer.Addresses) async -> Void) async throws {
     defer { ended.store(true, ordering: .relaxed) }
     try await server.run(onReady: onReady)

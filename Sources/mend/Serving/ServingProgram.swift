@@ -33,6 +33,11 @@ struct ServingProgram {
     let terminations = TerminationSignals()
     let server = try await server(directory: directory, socket: socket, logger: logger)
     let unix = options.unix
+    let hangups = SignalSources([SIGHUP]) { [logger] _ in
+      logger.notice("SIGHUP: certificates and tokens are read again")
+      server.reload()
+    }
+    defer { withExtendedLifetime(hangups) {} }
     do {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask {
