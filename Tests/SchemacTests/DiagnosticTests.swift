@@ -192,6 +192,17 @@ struct DiagnosticTests {
     #expect(faults([:], ["x.proto"]) == ["x.proto:1:1: error: no such file"])
   }
 
+  /// Found by random input: the letter was taken for the start of a word that had no end.
+  @Test("A letter or digit with a mark above it is no letter of a schema", .timeLimit(.minutes(1)))
+  func marks() {
+    #expect(
+      faults("message A { int32 e\u{6DB} = 1; }").first
+        == "a.proto:2:19: error: 'e\u{6DB}' has no meaning in a schema")
+    #expect(faults("message A { int32 a = 1\u{301}; }").first?.hasPrefix("a.proto:2:23: error: ") == true)
+    #expect(faults("\u{E9}").first == "a.proto:2:1: error: '\u{E9}' has no meaning in a schema")
+    #expect(faults("message A { int32 a = .1\u{301}; }").isEmpty == false)
+  }
+
   /// Found by random input: each fault was compared with all before it, for half a minute.
   @Test("A file that is no schema has a fault a character, told of at once", .timeLimit(.minutes(1)))
   func noSchema() {

@@ -83,11 +83,16 @@ struct Lexer {
     let comments = try skipBlanksAndComments()
     let location = here
     guard let character = current else { return Token(kind: .end, location: location, comments: comments) }
+    // Ranges of characters go by Unicode's order: an e with a mark above lies between a and z.
+    guard character.isASCII else {
+      advance()
+      throw Diagnostic(location: location, message: "'\(character)' has no meaning in a schema")
+    }
     let kind: Token.Kind
     switch character {
     case "a"..."z", "A"..."Z", "_": kind = .identifier(takeWord())
     case "0"..."9": kind = try number()
-    case "." where following.map { "0"..."9" ~= $0 } == true: kind = try number()
+    case "." where following.map { $0.isASCII && "0"..."9" ~= $0 } == true: kind = try number()
     case "\"", "'": kind = .string(try string(character))
     case "{", "}", "[", "]", "(", ")", "<", ">", ";", ",", "=", ".", "-", "+", ":", "/":
       advance()
