@@ -42,9 +42,10 @@ let package = Package(
     .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     .target(name: "MendHTTP2", dependencies: ["CNghttp2"], swiftSettings: unsafeSettings),
     .target(name: "MendProtobuf", swiftSettings: unsafeSettings),
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .target(
       name: "MendRPC",
-      dependencies: ["MendHTTP2", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
+      dependencies: ["MendHTTP2", "CZlib", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
       swiftSettings: swiftSettings),
     .executableTarget(name: "schemac", path: "tools/schemac", swiftSettings: swiftSettings),
     .plugin(

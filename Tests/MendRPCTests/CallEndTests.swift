@@ -3,10 +3,10 @@ import Synchronization
 import Testing
 
 @Suite struct CallEndTests {
-  @Test("A deadline ends the call on both sides")
-  func deadline() async throws {
+  @Test("A deadline ends the call on both sides", arguments: Transport.allCases)
+  func deadline(_ transport: Transport) async throws {
     let witness = Witness()
-    try await withServer(witness) { client, _ in
+    try await withServer(witness, over: transport) { client, _ in
       var options = CallOptions()
       options.timeout = .milliseconds(100)
       let start = ContinuousClock.now
@@ -19,10 +19,10 @@ import Testing
     }
   }
 
-  @Test("Cancelling the caller's task cancels the handler's")
-  func cancellation() async throws {
+  @Test("Cancelling the caller's task cancels the handler's", arguments: Transport.allCases)
+  func cancellation(_ transport: Transport) async throws {
     let witness = Witness()
-    try await withServer(witness) { client, _ in
+    try await withServer(witness, over: transport) { client, _ in
       let task = Task {
         await status { () async throws(RPCError) -> RawMessage in
           try await client.unary(Methods.wait, RawMessage([1]), options: CallOptions())
@@ -38,10 +38,10 @@ import Testing
     }
   }
 
-  @Test("A response stream that is dropped ends the handler")
-  func droppedStream() async throws {
+  @Test("A response stream that is dropped ends the handler", arguments: Transport.allCases)
+  func droppedStream(_ transport: Transport) async throws {
     let observer = CountingObserver()
-    try await withServer(server: { $0.observer = observer }) { client, _ in
+    try await withServer(over: transport, server: { $0.observer = observer }) { client, _ in
       do {
         let stream: ResponseStream<RawMessage> = try await client.serverStreaming(
           Methods.count, RawMessage(Array("1000000000".utf8)), options: CallOptions())
@@ -52,9 +52,9 @@ import Testing
     }
   }
 
-  @Test("What the request's closure throws ends the call with it")
-  func failingRequests() async throws {
-    try await withServer { client, _ in
+  @Test("What the request's closure throws ends the call with it", arguments: Transport.allCases)
+  func failingRequests(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
       let error = await status { () async throws(RPCError) -> RawMessage in
         try await client.clientStreaming(Methods.sum, options: CallOptions()) {
           (writer: RequestWriter<RawMessage>) async throws(RPCError) in
@@ -66,10 +66,10 @@ import Testing
     }
   }
 
-  @Test("A shutdown lets open calls end and refuses new ones")
-  func drain() async throws {
+  @Test("A shutdown lets open calls end and refuses new ones", arguments: Transport.allCases)
+  func drain(_ transport: Transport) async throws {
     let witness = Witness()
-    try await withServer(witness) { client, server in
+    try await withServer(witness, over: transport) { client, server in
       let task = Task {
         await status { () async throws(RPCError) -> RawMessage in
           try await client.unary(Methods.wait, RawMessage([1]), options: CallOptions())
@@ -99,10 +99,10 @@ import Testing
     }
   }
 
-  @Test("A lost connection fails its calls with UNAVAILABLE and says where")
-  func connectionLoss() async throws {
+  @Test("A lost connection fails its calls with UNAVAILABLE and says where", arguments: Transport.allCases)
+  func connectionLoss(_ transport: Transport) async throws {
     let witness = Witness()
-    try await withServer(witness) { client, server in
+    try await withServer(witness, over: transport) { client, server in
       let task = Task {
         await status { () async throws(RPCError) -> RawMessage in
           try await client.unary(Methods.wait, RawMessage([1]), options: CallOptions())
@@ -127,18 +127,21 @@ import Testing
     #expect(error?.message.contains("/nonexistent/socket") == true)
   }
 
-  @Test("Authorization runs before the handler and names the caller")
-  func authorization() async throws {
+  @Test("Authorization runs before the handler and names the caller", arguments: Transport.allCases)
+  func authorization(_ transport: Transport) async throws {
     let observer = CountingObserver()
-    try await withServer(server: { configuration in
-      configuration.observer = observer
-      configuration.authorize = { (method, metadata, _) throws(RPCError) -> CallIdentity? in
-        guard metadata["authorization"] == "Bearer good" else {
-          throw RPCError(.unauthenticated, "no token")
+    try await withServer(
+      over: transport,
+      server: { configuration in
+        configuration.observer = observer
+        configuration.authorize = { (method, metadata, _) throws(RPCError) -> CallIdentity? in
+          guard metadata["authorization"] == "Bearer good" else {
+            throw RPCError(.unauthenticated, "no token")
+          }
+          return CallIdentity(subject: "ann", namespace: "research")
         }
-        return CallIdentity(subject: "ann", namespace: "research")
       }
-    }) { client, _ in
+    ) { client, _ in
       let refused = await status { () async throws(RPCError) -> RawMessage in
         try await client.unary(Methods.echo, RawMessage([1]), options: CallOptions())
       }

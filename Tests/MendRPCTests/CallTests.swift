@@ -5,9 +5,9 @@ import Testing
 @Suite struct CallTests {
   let options = CallOptions()
 
-  @Test("A unary call returns what its handler returned, inline or as a task")
-  func unary() async throws {
-    try await withServer { client, _ in
+  @Test("A unary call returns what its handler returned, inline or as a task", arguments: Transport.allCases)
+  func unary(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
       for method in [Methods.echo, Methods.inlineEcho] {
         for size in [0, 1, 600, 100_000, 4 * 1024 * 1024] {
           let request = RawMessage([UInt8](repeating: 5, count: size))
@@ -18,9 +18,9 @@ import Testing
     }
   }
 
-  @Test("Metadata goes both ways, bytes included")
-  func metadata() async throws {
-    try await withServer { client, _ in
+  @Test("Metadata goes both ways, bytes included", arguments: Transport.allCases)
+  func metadata(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
       let seen = Mutex<(Metadata, Metadata)?>(nil)
       var options = CallOptions()
       options.metadata = ["token": "abc"]
@@ -40,9 +40,9 @@ import Testing
     }
   }
 
-  @Test("An error arrives with its message, details and metadata")
-  func errors() async throws {
-    try await withServer { client, _ in
+  @Test("An error arrives with its message, details and metadata", arguments: Transport.allCases)
+  func errors(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
       let error = await status { () async throws(RPCError) -> RawMessage in
         try await client.unary(Methods.fail, RawMessage([1]), options: options)
       }
@@ -54,9 +54,9 @@ import Testing
     }
   }
 
-  @Test("An unknown service and an unknown method are UNIMPLEMENTED, and say which")
-  func unknown() async throws {
-    try await withServer { client, _ in
+  @Test("An unknown service and an unknown method are UNIMPLEMENTED, and say which", arguments: Transport.allCases)
+  func unknown(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
       let cases = [
         (
           MethodDescriptor(service: "test.Service", method: "Nope", shape: .unary),
@@ -74,9 +74,9 @@ import Testing
     }
   }
 
-  @Test("A message above the limit is refused with both sizes, on either side")
-  func tooLarge() async throws {
-    try await withServer { client, _ in
+  @Test("A message above the limit is refused with both sizes, on either side", arguments: Transport.allCases)
+  func tooLarge(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
       let large = RawMessage([UInt8](repeating: 1, count: 5 * 1024 * 1024))
       for method in [Methods.echo, Methods.inlineEcho] {
         let error = await status { () async throws(RPCError) -> RawMessage in
@@ -96,10 +96,10 @@ import Testing
     }
   }
 
-  @Test("A stream of ten thousand messages waits for its reader in bounded memory")
-  func slowReader() async throws {
+  @Test("A stream of ten thousand messages waits for its reader in bounded memory", arguments: Transport.allCases)
+  func slowReader(_ transport: Transport) async throws {
     let witness = Witness()
-    try await withServer(witness) { client, _ in
+    try await withServer(witness, over: transport) { client, _ in
       let stream: ResponseStream<RawMessage> = try await client.serverStreaming(
         Methods.count, RawMessage(Array("10000".utf8)), options: options)
       var iterator = stream.makeAsyncIterator()
@@ -119,9 +119,9 @@ import Testing
     }
   }
 
-  @Test("Requests are streamed and counted, and may be answered before their end")
-  func clientStreaming() async throws {
-    try await withServer { client, _ in
+  @Test("Requests are streamed and counted, and may be answered before their end", arguments: Transport.allCases)
+  func clientStreaming(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
       let sum: RawMessage = try await client.clientStreaming(Methods.sum, options: options) {
         (writer: RequestWriter<RawMessage>) async throws(RPCError) in
         for _ in 0..<1000 { try await writer.write(RawMessage([UInt8](repeating: 1, count: 2000))) }
@@ -135,9 +135,9 @@ import Testing
     }
   }
 
-  @Test("Requests and responses alternate in a bidirectional call")
-  func bidirectional() async throws {
-    try await withServer { client, _ in
+  @Test("Requests and responses alternate in a bidirectional call", arguments: Transport.allCases)
+  func bidirectional(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
       let turn = Mutex(0)
       let stream: ResponseStream<RawMessage> = try await client.bidirectional(Methods.chat, options: options) {
         (writer: RequestWriter<RawMessage>) async throws(RPCError) in
@@ -156,9 +156,9 @@ import Testing
     }
   }
 
-  @Test("A thousand calls at once share one connection")
-  func concurrent() async throws {
-    try await withServer { client, _ in
+  @Test("A thousand calls at once share one connection", arguments: Transport.allCases)
+  func concurrent(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
       let total = try await withThrowingTaskGroup(of: Int.self) { group in
         for index in 0..<1000 {
           group.addTask {
@@ -174,11 +174,12 @@ import Testing
     }
   }
 
-  @Test("Calls above the server's number of streams wait for a free one, in a bounded queue")
-  func queueing() async throws {
+  @Test(
+    "Calls above the server's number of streams wait for a free one, in a bounded queue", arguments: Transport.allCases)
+  func queueing(_ transport: Transport) async throws {
     let witness = Witness()
     try await withServer(
-      witness, server: { $0.limits.maxConcurrentStreams = 2 }, client: { $0.limits.maxQueuedCalls = 3 }
+      witness, over: transport, server: { $0.limits.maxConcurrentStreams = 2 }, client: { $0.limits.maxQueuedCalls = 3 }
     ) { client, _ in
       let ended = EndedCalls()
       await withTaskGroup(of: Void.self) { group in

@@ -25,6 +25,8 @@ final class Witness: Sendable {
   let waiting = Mutex(0)
   let cancelled = Mutex(0)
   let isReleased = Mutex(false)
+  /// Of the calls that waited.
+  let deadlines = Mutex<[ContinuousClock.Instant?]>([])
 
   func waitUntilReleasedOrCancelled() async throws(RPCError) {
     waiting.withLock { $0 += 1 }
@@ -59,7 +61,8 @@ func makeRouter(_ witness: Witness) -> Router {
   router.unary(Methods.fail) { (request: RawMessage, _) async throws(RPCError) -> RawMessage in
     throw RPCError(.failedPrecondition, "50 % grün\n", details: [8, 9, 255], metadata: ["why": "because"])
   }
-  router.unary(Methods.wait) { (request: RawMessage, _) async throws(RPCError) -> RawMessage in
+  router.unary(Methods.wait) { (request: RawMessage, context) async throws(RPCError) -> RawMessage in
+    witness.deadlines.withLock { $0.append(context.deadline) }
     try await witness.waitUntilReleasedOrCancelled()
     return request
   }
@@ -89,21 +92,42 @@ func makeRouter(_ witness: Witness) -> Router {
   return router
 }
 
-/// A server on a free port and a connection to it, both ended after `body`.
+/// What carries a test's calls: the same tests pass on each.
+enum Transport: String, CaseIterable, Sendable {
+  case tcp, tls, unix, inProcess
+}
+
+/// A server and a connection to it, both ended after `body`.
 func withServer(
-  _ witness: Witness = Witness(), server change: (inout ServerConfiguration) -> Void = { _ in },
+  _ witness: Witness = Witness(), over transport: Transport = .tcp, router: Router? = nil,
+  server change: (inout ServerConfiguration) -> Void = { _ in },
   client changeClient: (inout ClientConfiguration) -> Void = { _ in },
   _ body: (ClientConnection, RPCServer) async throws -> Void
 ) async throws {
-  var configuration = ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: 0)])
-  change(&configuration)
-  let server = RPCServer(router: makeRouter(witness), configuration: configuration)
-  let addresses = try await server.start()
+  let directory = try TemporaryDirectory()
+  var configuration = ServerConfiguration()
   var clientConfiguration = ClientConfiguration()
+  switch transport {
+  case .inProcess: break
+  case .tcp: configuration.listeners = [.tcp(host: "127.0.0.1", port: 0)]
+  case .unix: configuration.listeners = [.unix(path: directory.path + "/s")]
+  case .tls:
+    let (certificate, key) = try TestCertificate.files.get()
+    let files = ServerTLS(certificateChainFile: certificate, privateKeyFile: key)
+    configuration.listeners = [.tcp(host: "127.0.0.1", port: 0, tls: files)]
+    clientConfiguration.tls = ClientTLS(trustRootsFile: certificate, serverName: "localhost")
+  }
+  change(&configuration)
   changeClient(&clientConfiguration)
+  let server = RPCServer(router: router ?? makeRouter(witness), configuration: configuration)
+  let addresses = try await server.start()
   do {
-    let client = try await ClientConnection.connect(
-      to: try #require(addresses.first?.serverAddress), configuration: clientConfiguration)
+    let client =
+      if let address = addresses.first?.serverAddress {
+        try await ClientConnection.connect(to: address, configuration: clientConfiguration)
+      } else {
+        try await server.connectInProcess(configuration: clientConfiguration)
+      }
     do {
       try await body(client, server)
     } catch {
@@ -145,6 +169,31 @@ func status<R>(_ body: () async throws(RPCError) -> R) async -> RPCError? {
     return nil
   } catch {
     return error
+  }
+}
+
+/// A self-signed certificate for localhost, made once.
+enum TestCertificate {
+  static let files: Result<(certificate: String, key: String), any Error> = Result {
+    let directory = NSTemporaryDirectory() + "mend-rpc-tls-" + UUID().uuidString.prefix(8)
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    return try make(in: directory)
+  }
+
+  static func make(in directory: String) throws -> (certificate: String, key: String) {
+    let (certificate, key) = (directory + "/cert.pem", directory + "/key.pem")
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = [
+      "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+      "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate,
+    ]
+    process.standardError = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    process.waitUntilExit()
+    try #require(process.terminationStatus == 0)
+    return (certificate, key)
   }
 }
 

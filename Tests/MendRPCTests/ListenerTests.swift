@@ -55,7 +55,7 @@ import Testing
   @Test("Calls go over TLS, and an unknown certificate is refused")
   func tls() async throws {
     let directory = try TemporaryDirectory()
-    let (certificate, key) = try makeCertificate(in: directory.path)
+    let (certificate, key) = try TestCertificate.make(in: directory.path)
     try await withServer(
       server: {
         $0.listeners = [
@@ -77,7 +77,7 @@ import Testing
   @Test("A listener with a client authority refuses callers without a certificate")
   func mutualTLS() async throws {
     let directory = try TemporaryDirectory()
-    let (certificate, key) = try makeCertificate(in: directory.path)
+    let (certificate, key) = try TestCertificate.make(in: directory.path)
     let tls = ServerTLS(certificateChainFile: certificate, privateKeyFile: key, clientAuthorityFile: certificate)
     try await withServer(
       server: { $0.listeners = [.tcp(host: "127.0.0.1", port: 0, tls: tls)] },
@@ -94,22 +94,5 @@ import Testing
       }
       #expect(error?.code == .unavailable)
     }
-  }
-
-  /// A self-signed certificate for localhost.
-  private func makeCertificate(in directory: String) throws -> (certificate: String, key: String) {
-    let (certificate, key) = (directory + "/cert.pem", directory + "/key.pem")
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = [
-      "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-      "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate,
-    ]
-    process.standardError = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    try #require(process.terminationStatus == 0)
-    return (certificate, key)
   }
 }

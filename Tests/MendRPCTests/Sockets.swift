@@ -47,6 +47,7 @@ final class BareCaller {
 
   /// What a response's header list or trailers say.
   struct Answer {
+    var isTrailersOnly = false
     var fields: [String: String] = [:]
     var body: [UInt8] = []
     var code: HTTP2ErrorCode?
@@ -86,6 +87,95 @@ final class BareCaller {
       }
     }
     return answer
+  }
+
+  // MARK: Step by step
+
+  /// Last stream ids of the GOAWAYs that were read.
+  private(set) var goAways: [Int32] = []
+  /// Streams that are over.
+  private(set) var ended: Set<StreamHandle> = []
+  private var answers: [StreamHandle: Answer] = [:]
+
+  /// Sends a request and waits for nothing.
+  func open(_ path: String, body: [UInt8], endStream: Bool = true) throws -> StreamHandle {
+    var block = HeaderBlock()
+    for (name, value) in [
+      (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "x"),
+      ("content-type", "application/grpc"),
+    ] {
+      block.append(name, value)
+    }
+    let handle = try session.request(block, endStream: false)
+    session.write(handle) { $0 += body }
+    if endStream { session.finish(handle) }
+    try flush()
+    return handle
+  }
+
+  /// Reads until a condition on the bytes holds, without telling the session.
+  func bytes(until isEnough: ([UInt8]) -> Bool) throws -> [UInt8] {
+    var all: [UInt8] = []
+    while !isEnough(all) {
+      var buffer = [UInt8](repeating: 0, count: 65536)
+      let count = Glibc.read(descriptor, &buffer, buffer.count)
+      try #require(count > 0)
+      all += buffer[..<count]
+    }
+    return all
+  }
+
+  /// Tells the session what was read earlier, and sends its answers.
+  func understand(_ bytes: [UInt8]) throws {
+    try session.receive(bytes.span.bytes, now: 0)
+    note()
+    try flush()
+  }
+
+  /// Reads until a condition holds, or the connection ends; what is known of the streams by then.
+  func answers(until isEnough: ([StreamHandle: Answer]) -> Bool) throws -> [StreamHandle: Answer] {
+    while !isEnough(answers) {
+      try flush()
+      guard try receive() else { break }
+      note()
+      try flush()
+      note()
+    }
+    return answers
+  }
+
+  private func note() {
+    var events: [HTTP2Event] = []
+    session.exchangeEvents(with: &events)
+    for event in events {
+      switch event {
+      case .headers(let handle, let endStream):
+        var block = HeaderBlock()
+        session.exchangeHeaders(of: handle, with: &block)
+        note(block, of: handle)
+        answers[handle]?.isTrailersOnly = endStream
+      case .trailers(let handle):
+        var block = HeaderBlock()
+        session.exchangeTrailers(of: handle, with: &block)
+        note(block, of: handle)
+      case .closed(let handle, let code):
+        session.withReceived(handle) { bytes in
+          answers[handle, default: Answer()].body = bytes.withUnsafeBytes { Array($0) }
+          return bytes.byteCount
+        }
+        answers[handle, default: Answer()].code = code
+        ended.insert(handle)
+        session.release(handle)
+      case .goAway(let last, _): goAways.append(last)
+      default: break
+      }
+    }
+  }
+
+  private func note(_ block: HeaderBlock, of handle: StreamHandle) {
+    for field in block.fields {
+      answers[handle, default: Answer()].fields[block.text(field.name)] = block.text(field.value)
+    }
   }
 
   func flush() throws {

@@ -45,6 +45,9 @@ public struct RPCError: Error, Sendable, Hashable {
   public var details: [UInt8]
   /// Trailing metadata.
   public var metadata: Metadata
+  /// The limit that a RESOURCE_EXHAUSTED of this library is about, as in `request_bytes`; for ``ServerConfiguration/explain``.
+  /// Local, never on the wire.
+  public var limit: String?
   /// True when the server certainly did not begin to work on the call, whatever the code says: it may be sent again.
   /// Local knowledge of a client, never on the wire.
   public var isSafeToRetry = false
@@ -74,6 +77,15 @@ public struct RPCError: Error, Sendable, Hashable {
     self.message = message
     self.details = details
     self.metadata = metadata
+  }
+}
+
+extension RPCError {
+  /// RESOURCE_EXHAUSTED, naming the limit.
+  static func exhausted(_ limit: String, _ message: String) -> RPCError {
+    var error = RPCError(.resourceExhausted, message)
+    error.limit = limit
+    return error
   }
 }
 

@@ -18,9 +18,12 @@ struct CallTemplate: Sendable {
     fixedHeaders = block
   }
 
-  /// When a call that begins now has to have ended.
+  /// When a call that begins now has to have ended: at the earlier one of its own deadline and that of the call in whose
+  /// handler it is made.
   static func deadline(_ options: CallOptions) -> NIODeadline? {
-    options.timeout.map { .now() + TimeAmount($0) }
+    guard let outer = CallDeadline.current else { return options.timeout.map { .now() + TimeAmount($0) } }
+    let left = outer - .now
+    return .now() + TimeAmount(options.timeout.map { min($0, left) } ?? left)
   }
 
   func call(
@@ -31,6 +34,8 @@ struct CallTemplate: Sendable {
     headers.append(":path", method.path)
     headers.append("te", "trailers")
     headers.append("content-type", "application/grpc")
+    if configuration.acceptsGzip { headers.append("grpc-accept-encoding", MessageEncoding.accepted) }
+    if policy(options).encoding == .gzip { headers.append("grpc-encoding", "gzip") }
     if options.metadata["user-agent"] == nil { headers.append("user-agent", configuration.userAgent) }
     if options.previousAttempts > 0 { headers.append("grpc-previous-rpc-attempts", String(options.previousAttempts)) }
     options.metadata.append(to: &headers)
@@ -39,11 +44,15 @@ struct CallTemplate: Sendable {
   }
 
   /// One message with its prefix.
-  func frame(_ message: some RPCMessage) throws(RPCError) -> [UInt8] {
+  func frame(_ message: some RPCMessage, _ options: CallOptions) throws(RPCError) -> [UInt8] {
     var frame: [UInt8] = []
-    MessageFraming.append(to: &frame) { message.encodePayload(into: &$0) }
+    MessageFraming.append(to: &frame, as: policy(options)) { message.encodePayload(into: &$0) }
     try Self.check(frame, configuration.limits)
     return frame
+  }
+
+  private func policy(_ options: CallOptions) -> CompressionPolicy {
+    options.compression ?? configuration.compression
   }
 
   static func check(_ frame: [UInt8], _ limits: ClientLimits) throws(RPCError) {
@@ -54,9 +63,10 @@ struct CallTemplate: Sendable {
     }
   }
 
-  static func decode<O: RPCMessage>(_ payload: [UInt8]) throws(RPCError) -> O {
+  static func decode<O: RPCMessage>(_ payload: ReceivedPayload) throws(RPCError) -> O {
+    let bytes = try payload.plain("the response")
     do {
-      return try O.decode(payload: payload.span.bytes)
+      return try O.decode(payload: bytes.span.bytes)
     } catch {
       throw RPCError(.internal, "the response is not a \(O.self): \(error.message)")
     }

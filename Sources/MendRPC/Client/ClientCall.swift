@@ -17,6 +17,7 @@ final class ClientCall: @unchecked Sendable {
   let onlyRequest: [UInt8]?
   /// The pool's count of this call on its connection; nil for a connection without a pool.
   private let lease: PoolLease?
+  let requestPolicy: CompressionPolicy
   private let takesOneResponse: Bool
   private let maxResponseBytes: Int
 
@@ -26,14 +27,15 @@ final class ClientCall: @unchecked Sendable {
   private var initial = Metadata()
   private var trailing = Metadata()
   private var sawHeaders = false
+  private var encoding = MessageEncoding.identity
   private var requestEnded = false
 
-  private var completion: CheckedContinuation<Result<[UInt8], RPCError>, Never>?
-  private var payload: [UInt8]?
+  private var completion: CheckedContinuation<Result<ReceivedPayload, RPCError>, Never>?
+  private var payload: ReceivedPayload?
   private var arrivals = 0
   private var arrivalsSeen = 0
   /// Payloads of a stream that ended, kept for its reader after the stream's memory was given back.
-  private var leftOver: [[UInt8]] = []
+  private var leftOver: [ReceivedPayload] = []
   private var reader: CheckedContinuation<Void, Never>?
   private var writers: [CheckedContinuation<Void, Never>] = []
   private var starter: CheckedContinuation<Void, Never>?
@@ -51,6 +53,7 @@ final class ClientCall: @unchecked Sendable {
     loop = connection.loop
     self.deadline = deadline
     self.lease = lease
+    requestPolicy = options.compression ?? connection.configuration.compression
     takesOneResponse = method.shape == .unary || method.shape == .clientStreaming
     maxResponseBytes = options.maxResponseBytes ?? connection.configuration.limits.maxResponseBytes
   }
@@ -58,7 +61,7 @@ final class ClientCall: @unchecked Sendable {
   // MARK: Callers, from any thread
 
   /// Starts the call and waits for its only response's payload.
-  func response() async -> Result<[UInt8], RPCError> {
+  func response() async -> Result<ReceivedPayload, RPCError> {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         onLoop { call in
@@ -116,7 +119,7 @@ final class ClientCall: @unchecked Sendable {
   }
 
   enum Next: Sendable {
-    case payloads([[UInt8]])
+    case payloads([ReceivedPayload])
     case end
     case wait
   }
@@ -215,7 +218,7 @@ final class ClientCall: @unchecked Sendable {
     sawHeaders = true
     guard endStream else {
       do throws(RPCError) {
-        try ResponseHead.check(block)
+        encoding = try ResponseHead.check(block)
         initial = try Metadata(receiving: block)
       } catch {
         fail(error)
@@ -247,7 +250,7 @@ final class ClientCall: @unchecked Sendable {
     // The whole message is wanted: what is too large is refused early, the rest may come.
     do throws(RPCError) {
       try session.withReceived(handle) { bytes throws(RPCError) in
-        _ = try MessageFraming.scan(bytes, limit: maxResponseBytes, who: "the response")
+        _ = try MessageFraming.scan(bytes, limit: maxResponseBytes, encoding: encoding, who: "the response")
         guard bytes.byteCount <= maxResponseBytes + MessageFraming.prefixBytes else {
           throw RPCError(.internal, "the response goes on after its message; this method has one")
         }
@@ -285,17 +288,25 @@ final class ClientCall: @unchecked Sendable {
   }
 
   /// Every complete message that arrived.
-  private func unreadPayloads(_ handle: StreamHandle) throws(RPCError) -> [[UInt8]] {
-    var payloads: [[UInt8]] = []
+  private func unreadPayloads(_ handle: StreamHandle) throws(RPCError) -> [ReceivedPayload] {
+    var payloads: [ReceivedPayload] = []
     try connection.session.withReceived(handle) { bytes throws(RPCError) in
       var taken = 0
       while taken < bytes.byteCount {
         let rest = bytes.extracting(taken..<bytes.byteCount)
-        guard
-          case .payload(let range) = try MessageFraming.scan(rest, limit: maxResponseBytes, who: "a response message")
-        else { break }
-        payloads.append(Array(copying: rest.extracting(range)))
-        taken += range.upperBound
+        let who = "a response message"
+        switch try MessageFraming.scan(rest, limit: maxResponseBytes, encoding: encoding, who: who) {
+        case .incomplete:
+          return taken
+        case .payload(let range):
+          payloads.append(
+            ReceivedPayload(bytes: Array(copying: rest.extracting(range)), isGzip: false, limit: maxResponseBytes))
+          taken += range.upperBound
+        case .gzip(let range):
+          payloads.append(
+            ReceivedPayload(bytes: Array(copying: rest.extracting(range)), isGzip: true, limit: maxResponseBytes))
+          taken += range.upperBound
+        }
       }
       return taken
     }
@@ -371,7 +382,20 @@ final class ClientCall: @unchecked Sendable {
     return RPCError(.resourceExhausted, "the response's metadata has more than the \(limit) bytes that are taken")
   }
 
-  private func onlyPayload() -> Result<[UInt8], RPCError> {
+  private func onlyPayload() -> Result<ReceivedPayload, RPCError> {
     payload.map { .success($0) } ?? .failure(RPCError(.internal, "the server answered OK without a message"))
+  }
+}
+
+/// One message as it arrived. Decompressed only when somebody reads it, in the reader's task: what a server sends ahead
+/// then takes no more memory than the windows allow.
+struct ReceivedPayload: Sendable {
+  var bytes: [UInt8]
+  var isGzip: Bool
+  /// Of a message, decompressed.
+  var limit: Int
+
+  func plain(_ who: String) throws(RPCError) -> [UInt8] {
+    isGzip ? try Gzip.decompress(bytes.span.bytes, limit: limit, who: who) : bytes
   }
 }

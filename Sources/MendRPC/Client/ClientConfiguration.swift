@@ -13,6 +13,12 @@ public struct ClientConfiguration: Hashable, Sendable {
   /// The time for connecting, TLS and the server's first SETTINGS.
   public var connectTimeout = Duration.seconds(10)
   public var userAgent = "mend-swift"
+  /// How requests are sent; a call may choose otherwise (``CallOptions/compression``). A server that doesn't take it
+  /// answers UNIMPLEMENTED.
+  public var compression = CompressionPolicy.none
+  /// Tells the server that responses may be compressed. Off, because the header costs every call and most servers are
+  /// near; compressed responses are read whatever this says.
+  public var acceptsGzip = false
 
   public init() {}
 }

@@ -145,14 +145,14 @@ extension ClientConnection {
   public func unary<I: RPCMessage, O: RPCMessage>(
     _ method: MethodDescriptor, _ request: I, options: CallOptions
   ) async throws(RPCError) -> O {
-    let call = makeCall(method, options, try template.frame(request))
+    let call = makeCall(method, options, try template.frame(request, options))
     return try CallTemplate.decode(try await call.response().get())
   }
 
   public func serverStreaming<I: RPCMessage, O: RPCMessage>(
     _ method: MethodDescriptor, _ request: I, options: CallOptions
   ) async throws(RPCError) -> ResponseStream<O> {
-    let call = makeCall(method, options, try template.frame(request))
+    let call = makeCall(method, options, try template.frame(request, options))
     try await call.started()
     return ResponseStream(call)
   }

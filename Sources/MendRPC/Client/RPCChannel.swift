@@ -4,10 +4,13 @@ internal import Synchronization
 /// What a caller may say about one call.
 public struct CallOptions: Sendable {
   public var metadata: Metadata = [:]
-  /// The call fails with DEADLINE_EXCEEDED after this time; the server is told of it.
+  /// The call fails with DEADLINE_EXCEEDED after this time, or at ``CallDeadline/current`` if that is sooner; the server
+  /// is told of it.
   public var timeout: Duration?
   /// One response message; above the channel's own limit where it is set.
   public var maxResponseBytes: Int?
+  /// How this call's requests are sent; as the channel does it where it is nil.
+  public var compression: CompressionPolicy?
   /// Wait, until the call's timeout, for a server that can't be reached, instead of failing with the reason. For
   /// channels that make connections (``ClientPool``).
   public var waitForReady = false
@@ -68,8 +71,8 @@ public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
   public struct AsyncIterator: AsyncIteratorProtocol {
     let lifetime: ResponseLifetime
     /// Payloads that arrived together: one visit to the connection's loop for all of them.
-    private var arrived: [[UInt8]] = []
     private var mayReopen = true
+    private var arrived: [ReceivedPayload] = []
 
     init(lifetime: ResponseLifetime) {
       self.lifetime = lifetime
@@ -98,13 +101,19 @@ public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
         }
       }
       guard let payload = arrived.popLast() else { return nil }
-      do {
-        return try Message.decode(payload: payload.span.bytes)
+      let failure: RPCError
+      do throws(RPCError) {
+        let bytes = try payload.plain("a response message")
+        do throws(PayloadError) {
+          return try Message.decode(payload: bytes.span.bytes)
+        } catch {
+          failure = RPCError(.internal, "a response is not a \(Message.self): \(error.message)")
+        }
       } catch {
-        let failure = RPCError(.internal, "a response is not a \(Message.self): \(error.message)")
-        lifetime.call.cancel(failure)
-        throw failure
+        failure = error
       }
+      lifetime.call.cancel(failure)
+      throw failure
     }
   }
 }
@@ -133,10 +142,11 @@ public struct RequestWriter<Message: RPCMessage>: Sendable {
   let call: ClientCall
 
   /// Sends one message, after those before it; suspends while too much waits to be sent. Throws how the call ended when
-  /// it has: a server may answer before it has read everything.
-  public func write(_ message: Message) async throws(RPCError) {
+  /// it has: a server may answer before it has read everything. With `compressed` false the message is sent as it is,
+  /// also where the call's others are compressed.
+  public func write(_ message: Message, compressed: Bool = true) async throws(RPCError) {
     var frame: [UInt8] = []
-    MessageFraming.append(to: &frame) { message.encodePayload(into: &$0) }
+    MessageFraming.append(to: &frame, as: compressed ? call.requestPolicy : .none) { message.encodePayload(into: &$0) }
     try CallTemplate.check(frame, call.connection.configuration.limits)
     if try await call.write(frame).get() { return }
     try await call.waitUntilDrained()

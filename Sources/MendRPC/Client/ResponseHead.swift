@@ -2,17 +2,22 @@ internal import MendHTTP2
 
 /// What the protocol's own headers of a response say; the mappings are those of gRPC's HTTP/2 document.
 enum ResponseHead {
-  /// Refuses what is no gRPC response.
-  static func check(_ block: HeaderBlock) throws(RPCError) {
+  /// Refuses what is no gRPC response; answers how its messages are written.
+  static func check(_ block: HeaderBlock) throws(RPCError) -> MessageEncoding {
     if let error = httpError(block) { throw error }
     guard let type = block.first("content-type"),
       block.hasPrefix(type.value, "application/grpc")
     else {
       throw RPCError(.unknown, "the server's answer is no gRPC: its content-type is \(text(block, "content-type"))")
     }
-    if let encoding = block.first("grpc-encoding"), !block.isValue(encoding, "identity") {
-      throw RPCError(.internal, "the server's answer is in grpc-encoding \(text(block, "grpc-encoding"))")
+    guard let field = block.first("grpc-encoding") else { return .identity }
+    guard let encoding = MessageEncoding(block, field) else {
+      throw RPCError(
+        .internal,
+        "the server's answer is in grpc-encoding \(text(block, "grpc-encoding")); \(MessageEncoding.accepted) are known"
+      )
     }
+    return encoding
   }
 
   /// The error that an HTTP status other than 200 stands for.

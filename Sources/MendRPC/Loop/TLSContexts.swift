@@ -1,8 +1,13 @@
+internal import NIOCore
 internal import NIOSSL
 
 /// TLS contexts from PEM files; always TLS 1.2 or later with ALPN `h2`. What can't be used is FAILED_PRECONDITION, with
 /// the file's path and what is wrong with it.
 enum TLSContexts {
+  /// How long a side that has closed waits for the other's close_notify. It need not wait at all (RFC 8446 6.1): HTTP/2
+  /// says itself when it is over. What is still under way gets a moment, but no shutdown waits for a peer that is gone.
+  private static let closeTimeout = TimeAmount.milliseconds(250)
+
   struct Server {
     var context: NIOSSLContext
     /// When the first certificate of the chain ends to be valid, in seconds since the Unix epoch.
@@ -15,6 +20,7 @@ enum TLSContexts {
       certificateChain: chain.map { .certificate($0) }, privateKey: key)
     configuration.minimumTLSVersion = .tlsv12
     configuration.applicationProtocols = ["h2"]
+    configuration.shutdownTimeout = closeTimeout
     if let authority = files.clientAuthorityFile {
       let roots = try TLSFile(purpose: "authority for clients", path: authority).certificates()
       configuration.trustRoots = .certificates(roots)
@@ -29,6 +35,7 @@ enum TLSContexts {
     var configuration = TLSConfiguration.makeClientConfiguration()
     configuration.minimumTLSVersion = .tlsv12
     configuration.applicationProtocols = ["h2"]
+    configuration.shutdownTimeout = closeTimeout
     if let roots = files.trustRootsFile {
       configuration.trustRoots = .certificates(
         try TLSFile(purpose: "trusted authorities", path: roots).certificates())

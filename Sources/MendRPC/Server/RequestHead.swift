@@ -7,7 +7,9 @@ struct RequestHead {
   private(set) var path = 0..<0
   /// Nanoseconds; nil when there is none, or one that is no timeout.
   private(set) var timeout: Int64?
-  private(set) var isIdentityEncoded = true
+  /// Nil for one that is not known.
+  private(set) var encoding: MessageEncoding? = .identity
+  private(set) var acceptsGzip = false
   private(set) var hasBinaryMetadata = false
   private var encodingField: HeaderBlock.Field?
   private var faultyTimeout: HeaderBlock.Field?
@@ -26,8 +28,10 @@ struct RequestHead {
         timeout = TimeoutText.parse(block.bytes[field.value])
         if timeout == nil { faultyTimeout = field }
       case 13 where block.isName(field, "grpc-encoding"):
-        isIdentityEncoded = block.isValue(field, "identity")
+        encoding = MessageEncoding(block, field)
         encodingField = field
+      case 20 where block.isName(field, "grpc-accept-encoding"):
+        acceptsGzip = MessageEncoding.listHasGzip(block.bytes[field.value])
       default:
         // One byte tells nearly all names that are not.
         if block.lastOfName(field) == UInt8(ascii: "n"), block.isBinary(field) { hasBinaryMetadata = true }
@@ -40,7 +44,8 @@ struct RequestHead {
     faultyTimeout.map { RPCError(.internal, "grpc-timeout \(block.text($0.value)) is not a timeout") }
   }
 
-  func encoding(_ block: HeaderBlock) -> String {
+  /// As the request names it.
+  func encodingName(_ block: HeaderBlock) -> String {
     encodingField.map { block.text($0.value) } ?? "identity"
   }
 

@@ -1,5 +1,6 @@
 internal import MendHTTP2
 internal import NIOCore
+internal import Synchronization
 
 /// One call on a server: its stream, its handler and its end.
 ///
@@ -16,6 +17,9 @@ final class ServerCall: @unchecked Sendable {
   private(set) var route: Route?
   var worker: CallWorker?
   var deadline: NIODeadline?
+  /// Of the request's messages.
+  var encoding = MessageEncoding.identity
+  var acceptsGzip = false
   private(set) var startedAt: NIODeadline
 
   /// The caller sent all that it wants to send.
@@ -57,6 +61,8 @@ final class ServerCall: @unchecked Sendable {
     self.handle = handle
     route = nil
     deadline = nil
+    encoding = .identity
+    acceptsGzip = false
     startedAt = now
     requestEnded = false
     failureBox = nil
@@ -88,7 +94,7 @@ final class ServerCall: @unchecked Sendable {
         connection.session.write(handle) { buffer in
           let before = buffer.count
           do throws(RPCError) {
-            try MessageFraming.append(to: &buffer) { (buffer) throws(RPCError) in
+            try MessageFraming.append(to: &buffer, as: responsePolicy) { (buffer) throws(RPCError) in
               try handler(payload, context, &buffer)
             }
           } catch {
@@ -111,10 +117,23 @@ final class ServerCall: @unchecked Sendable {
   func run() async {
     guard failureBox == nil, !isOver, let route, case .task(let run) = route.handler else { return }
     do throws(RPCError) {
-      try await run(self)
+      if let deadline = storage.request.value.deadline {
+        try await CallDeadline.$current.withValue(deadline) { await Self.outcome(of: run, self) }.get()
+      } else {
+        try await run(self)
+      }
       finish()
     } catch {
       finish(error)
+    }
+  }
+
+  /// `withValue` would make any error of a typed one.
+  private static func outcome(of run: Route.Run, _ call: ServerCall) async -> Result<Void, RPCError> {
+    do throws(RPCError) {
+      return .success(try await run(call))
+    } catch {
+      return .failure(error)
     }
   }
 
@@ -142,19 +161,31 @@ final class ServerCall: @unchecked Sendable {
   private func takeOnly(_ body: (RawSpan) throws(RPCError) -> Void) throws(RPCError) {
     var found = false
     var left = 0
+    var compressed: [UInt8]?
     let limit = connection.server.limits.maxRequestBytes
     try connection.session.withReceived(handle) { bytes throws(RPCError) in
       requestBytes = bytes.byteCount
       left = bytes.byteCount
-      guard case .payload(let range) = try MessageFraming.scan(bytes, limit: limit, who: "the request") else {
+      switch try MessageFraming.scan(bytes, limit: limit, encoding: encoding, who: "the request") {
+      case .incomplete:
         return 0
+      case .payload(let range):
+        found = true
+        left = bytes.byteCount - range.upperBound
+        if left == 0 { try body(bytes.extracting(range)) }
+        return range.upperBound
+      case .gzip(let range):
+        found = true
+        left = bytes.byteCount - range.upperBound
+        compressed = Array(copying: bytes.extracting(range))
+        return range.upperBound
       }
-      found = true
-      left = bytes.byteCount - range.upperBound
-      if left == 0 { try body(bytes.extracting(range)) }
-      return range.upperBound
     }
-    if found, left == 0 { return }
+    if found, left == 0 {
+      guard let compressed else { return }
+      let payload = try decompressed(compressed, "the request")
+      return try body(payload.span.bytes)
+    }
     throw RPCError(
       .internal,
       found
@@ -162,6 +193,11 @@ final class ServerCall: @unchecked Sendable {
         : left == 0
           ? "the request ended without a message"
           : "the request was cut short: its stream ended \(left) bytes into a message")
+  }
+
+  private func decompressed(_ payload: [UInt8], _ who: String) throws(RPCError) -> [UInt8] {
+    storage.requestWasCompressed.store(true, ordering: .relaxed)
+    return try Gzip.decompress(payload.span.bytes, limit: connection.server.limits.maxRequestBytes, who: who)
   }
 
   private static func decode<M: RPCMessage>(_ type: M.Type, _ payload: RawSpan) throws(RPCError) -> M {
@@ -181,14 +217,26 @@ final class ServerCall: @unchecked Sendable {
     guard !isOver else { throw RPCError(.cancelled, "the call has ended") }
     let session = connection.session
     var message: M?
+    var compressed: [UInt8]?
     let limit = connection.server.limits.maxRequestBytes
     try session.withReceived(handle) { bytes throws(RPCError) in
-      guard case .payload(let range) = try MessageFraming.scan(bytes, limit: limit, who: "a request message") else {
+      switch try MessageFraming.scan(bytes, limit: limit, encoding: encoding, who: "a request message") {
+      case .incomplete:
         return 0
+      case .payload(let range):
+        if encoding != .identity { storage.requestWasCompressed.store(false, ordering: .relaxed) }
+        message = try Self.decode(M.self, bytes.extracting(range))
+        requestBytes += range.upperBound
+        return range.upperBound
+      case .gzip(let range):
+        compressed = Array(copying: bytes.extracting(range))
+        requestBytes += range.upperBound
+        return range.upperBound
       }
-      message = try Self.decode(M.self, bytes.extracting(range))
-      requestBytes += range.upperBound
-      return range.upperBound
+    }
+    if let compressed {
+      let payload = try decompressed(compressed, "a request message")
+      message = try Self.decode(M.self, payload.span.bytes)
     }
     let unread = session.unreadCount(of: handle)
     if let message {
@@ -243,14 +291,14 @@ final class ServerCall: @unchecked Sendable {
   // MARK: Responses
 
   /// Queues a message; false when the writer should wait.
-  func write(_ message: some RPCMessage) throws(RPCError) -> Bool {
+  func write(_ message: some RPCMessage, compressed: Bool = true) throws(RPCError) -> Bool {
     if let failure { throw failure }
     guard !isOver else { throw RPCError(.cancelled, "the call has ended") }
     let session = connection.session
     if !responseStarted { startResponse() }
     let pending = session.write(handle) { buffer in
       let before = buffer.count
-      MessageFraming.append(to: &buffer) { message.encodePayload(into: &$0) }
+      MessageFraming.append(to: &buffer, as: compressed ? responsePolicy : .none) { message.encodePayload(into: &$0) }
       responseBytes += buffer.count - before
     }
     connection.answered()
@@ -299,13 +347,22 @@ final class ServerCall: @unchecked Sendable {
     }
   }
 
+  /// How responses are sent; settled once the first has been.
+  private var responsePolicy: CompressionPolicy {
+    guard acceptsGzip else { return .none }
+    if storage.hasResponse, let chosen = storage.takeResponse().compression { return chosen }
+    return connection.server.compression
+  }
+
   private func startResponse() {
     responseStarted = true
+    let isGzip = responsePolicy.encoding == .gzip
     guard storage.hasResponse, let metadata = storage.takeResponse().initial, !metadata.isEmpty else {
-      connection.session.respond(handle, WireHeaders.response)
+      connection.session.respond(handle, isGzip ? WireHeaders.gzipResponse : WireHeaders.response)
       return
     }
     var block = WireHeaders.responseBlock()
+    if isGzip { block.append("grpc-encoding", "gzip") }
     metadata.append(to: &block)
     connection.session.respond(handle, block, endStream: false)
   }
@@ -331,6 +388,8 @@ final class ServerCall: @unchecked Sendable {
   /// Sends the status that an error stands for, unless the call ended otherwise before.
   func finish(_ error: RPCError) {
     guard !isOver else { return }
+    var error = error
+    if error.details.isEmpty, let explain = connection.server.explain { error = explain(error, route?.method) }
     var block = responseStarted ? HeaderBlock() : WireHeaders.responseBlock()
     WireHeaders.appendStatus(error, to: &block)
     storage.takeResponse().trailing?.append(to: &block)

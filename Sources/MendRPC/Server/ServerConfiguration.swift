@@ -9,6 +9,13 @@ public struct ServerConfiguration: Sendable {
   /// Decides whether a call may begin, and who makes it: ``ServerContext/identity``. Runs on the connection's loop
   /// before the request's messages are read, so it must be cheap and never wait. What it throws ends the call.
   public var authorize: (@Sendable (MethodDescriptor, Metadata, PeerAddress) throws(RPCError) -> CallIdentity?)?
+  /// Completes an error without details before it is sent, as with a `google.rpc.Status`: those of this library (an
+  /// unknown method, a message over the limit, a deadline) have none. The method is nil where none was found. Runs on the
+  /// connection's loop, for errors only.
+  public var explain: (@Sendable (RPCError, MethodDescriptor?) -> RPCError)?
+  /// How responses are sent to callers that say that they take it; a handler may choose otherwise for its call
+  /// (``ServerContext/setCompression(_:)``). Requests may be compressed whatever this says.
+  public var compression = CompressionPolicy.none
   public var observer: (any ServerObserver)?
 
   public init(listeners: [Listener] = []) {

@@ -202,10 +202,13 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     guard let route = server.routes.route(block.bytes, head.path) else {
       throw server.routes.unknown(block.text(head.path))
     }
-    guard head.isIdentityEncoded else {
+    guard let encoding = head.encoding else {
       throw RPCError(
-        .unimplemented, "grpc-encoding \(head.encoding(block)) is not supported; send messages uncompressed")
+        .unimplemented,
+        "grpc-encoding \(head.encodingName(block)) is not supported; \(MessageEncoding.accepted) are")
     }
+    call.encoding = encoding
+    call.acceptsGzip = head.acceptsGzip
     if let fault = head.fault(block) { throw fault }
     if let timeout = head.timeout {
       guard timeout > 0 else { throw RPCError(.deadlineExceeded, "the call's timeout is 0") }
@@ -215,8 +218,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       earliestDeadline = min(earliestDeadline ?? deadline, deadline)
     }
     guard workers.busyCount < server.limits.maxRunningCalls else {
-      throw RPCError(
-        .resourceExhausted,
+      throw RPCError.exhausted(
+        "running_calls",
         "\(server.limits.maxRunningCalls) calls of this connection are still running; wait for some to end")
     }
     storage.request.value.facts = route
@@ -242,15 +245,15 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     do throws(RPCError) {
       let limit = server.limits.maxRequestBytes
       try session.withReceived(call.handle) { bytes throws(RPCError) in
-        _ = try MessageFraming.scan(bytes, limit: limit, who: "the request")
+        _ = try MessageFraming.scan(bytes, limit: limit, encoding: call.encoding, who: "the request")
         guard bytes.byteCount <= limit + MessageFraming.prefixBytes else {
           throw RPCError(.internal, "the request goes on after its message; this method takes one")
         }
         return 0
       }
       guard session.unreadBytes <= server.limits.maxBufferedRequestBytes else {
-        throw RPCError(
-          .resourceExhausted,
+        throw RPCError.exhausted(
+          "buffered_request_bytes",
           "\(session.unreadBytes) bytes of requests wait on this connection; send fewer large requests at once")
       }
       session.giveCredit(call.handle, keeping: 0)

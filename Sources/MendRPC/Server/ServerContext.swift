@@ -68,6 +68,15 @@ public struct ServerContext: Sendable {
     storage.hasResponseMetadata.store(true, ordering: .releasing)
   }
 
+  /// How this call's responses are sent, if its caller takes it; without effect once one was sent.
+  public func setCompression(_ policy: CompressionPolicy) {
+    storage.response.withLock { $0.compression = policy }
+    storage.hasResponseMetadata.store(true, ordering: .releasing)
+  }
+
+  /// Whether the request message that was read last was compressed on the wire.
+  package var requestWasCompressed: Bool { storage.requestWasCompressed.load(ordering: .relaxed) }
+
   /// Metadata sent with the status.
   public func setTrailingMetadata(_ metadata: Metadata) {
     storage.response.withLock { $0.trailing = metadata }
@@ -115,10 +124,13 @@ final class CallStorage: @unchecked Sendable {
   struct Response {
     var initial: Metadata?
     var trailing: Metadata?
+    var compression: CompressionPolicy?
   }
   let response = Mutex(Response())
   /// Spares calls that set none the lock.
   let hasResponseMetadata = Atomic(false)
+  /// Set in calls whose requests may be compressed, and nowhere else.
+  let requestWasCompressed = Atomic(false)
 
   init(_ connection: ConnectionFacts) {
     self.connection = connection
@@ -140,6 +152,7 @@ final class CallStorage: @unchecked Sendable {
     request.value.metadata.block.removeAll()
     request.value.deadline = nil
     request.value.identity = nil
+    requestWasCompressed.store(false, ordering: .relaxed)
     if hasResponseMetadata.load(ordering: .relaxed) {
       response.withLock { $0 = Response() }
       hasResponseMetadata.store(false, ordering: .relaxed)

@@ -9,6 +9,8 @@ final class ServerShared: Sendable {
   let keepalive: ServerKeepalive
   let sessionLimits: HTTP2Limits
   let authorize: (@Sendable (MethodDescriptor, Metadata, PeerAddress) throws(RPCError) -> CallIdentity?)?
+  let explain: (@Sendable (RPCError, MethodDescriptor?) -> RPCError)?
+  let compression: CompressionPolicy
   let observer: (any ServerObserver)?
   /// Spares calls that nobody watches the look.
   let isObserved: Bool
@@ -25,6 +27,8 @@ final class ServerShared: Sendable {
     limits = configuration.limits
     keepalive = configuration.keepalive
     authorize = configuration.authorize
+    explain = configuration.explain
+    compression = configuration.compression
     observer = configuration.observer
     isObserved = configuration.observer != nil
     var session = HTTP2Limits()

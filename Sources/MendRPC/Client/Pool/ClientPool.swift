@@ -69,7 +69,7 @@ extension ClientPool {
   public func unary<I: RPCMessage, O: RPCMessage>(
     _ method: MethodDescriptor, _ request: I, options: CallOptions
   ) async throws(RPCError) -> O {
-    let frame = try template.frame(request)
+    let frame = try template.frame(request, options)
     let payload = try await send(method, options, frame) { call throws(RPCError) in try await call.response().get() }
     return try CallTemplate.decode(payload)
   }
@@ -77,7 +77,7 @@ extension ClientPool {
   public func serverStreaming<I: RPCMessage, O: RPCMessage>(
     _ method: MethodDescriptor, _ request: I, options: CallOptions
   ) async throws(RPCError) -> ResponseStream<O> {
-    let frame = try template.frame(request)
+    let frame = try template.frame(request, options)
     let deadline = CallTemplate.deadline(options)
     let call = try await opened(method, options, frame, deadline)
     // Not by way of this pool: a stream may outlive what its caller holds.

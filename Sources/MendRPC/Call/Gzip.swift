@@ -1,0 +1,172 @@
+internal import CZlib
+internal import Synchronization
+
+/// gzip (RFC 1952) of whole messages, by the system's zlib: bytes in, bytes out.
+///
+/// The library's states are large (260 KB to compress, 40 KB to decompress), so some are kept and used again.
+enum Gzip {
+  /// Appends the compressed bytes; false, with nothing appended, when they would not be fewer.
+  static func compress(_ bytes: RawSpan, to out: inout [UInt8]) -> Bool {
+    guard let state = deflaters.take() else { return false }
+    let isSmaller = state.run(bytes, &out)
+    deflaters.give(state)
+    return isSmaller
+  }
+
+  /// The decompressed bytes: INTERNAL when they are not gzip, RESOURCE_EXHAUSTED when they are more than `limit`, which
+  /// is found out before more memory than that is taken.
+  static func decompress(_ bytes: RawSpan, limit: Int, who: String) throws(RPCError) -> [UInt8] {
+    guard let state = inflaters.take() else { throw RPCError(.resourceExhausted, "no memory to decompress \(who)") }
+    defer { inflaters.give(state) }
+    return try state.run(bytes, limit, who)
+  }
+
+  private static let deflaters = Pool<Deflater> { Deflater() }
+  private static let inflaters = Pool<Inflater> { Inflater() }
+
+  /// States that nobody uses: one for each core that is busy with them.
+  private final class Pool<State: Sendable>: Sendable {
+    private static var maxIdle: Int { 8 }
+    private let make: @Sendable () -> State?
+    private let idle = Mutex<[State]>([])
+
+    init(_ make: @escaping @Sendable () -> State?) {
+      self.make = make
+    }
+
+    func take() -> State? {
+      idle.withLock { $0.popLast() } ?? make()
+    }
+
+    func give(_ state: State) {
+      idle.withLock { if $0.count < Self.maxIdle { $0.append(state) } }
+    }
+  }
+}
+
+/// zlib knows its state by address: allocated, never moved.
+private class ZlibState: @unchecked Sendable {
+  // Unchecked: whoever took a state out of its pool is the only one to know it, until it is given back.
+  let stream: UnsafeMutablePointer<z_stream>
+
+  init() {
+    unsafe stream = .allocate(capacity: 1)
+    unsafe stream.initialize(to: z_stream())
+  }
+
+  deinit {
+    unsafe stream.deallocate()
+  }
+
+  /// 32 KiB of window, and gzip's header and trailer instead of zlib's.
+  static let windowBits: Int32 = 15 + 16
+}
+
+private final class Deflater: ZlibState, @unchecked Sendable {
+  // Unchecked: as its superclass.
+  init?(level: Int32 = Z_DEFAULT_COMPRESSION) {
+    super.init()
+    let result = unsafe deflateInit2_(
+      stream, level, Z_DEFLATED, Self.windowBits, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
+      Int32(MemoryLayout<z_stream>.size))
+    guard result == Z_OK else { return nil }
+  }
+
+  deinit {
+    unsafe _ = deflateEnd(stream)
+  }
+
+  func run(_ bytes: RawSpan, _ out: inout [UInt8]) -> Bool {
+    let start = out.count
+    guard bytes.byteCount > 0, unsafe deflateReset(stream) == Z_OK else { return false }
+    out.append(contentsOf: repeatElement(0, count: bytes.byteCount))
+    let isDone = unsafe bytes.withUnsafeBytes { input in
+      unsafe out.withUnsafeMutableBufferPointer { output in
+        guard let from = input.baseAddress, let to = output.baseAddress else { return false }
+        unsafe stream.pointee.next_in = UnsafeMutablePointer(mutating: from.assumingMemoryBound(to: UInt8.self))
+        unsafe stream.pointee.avail_in = UInt32(clamping: input.count)
+        unsafe stream.pointee.next_out = to + start
+        // One less than there is: what isn't smaller is no use.
+        unsafe stream.pointee.avail_out = UInt32(clamping: input.count - 1)
+        return unsafe deflate(stream, Z_FINISH) == Z_STREAM_END
+      }
+    }
+    let count = unsafe isDone ? bytes.byteCount - 1 - Int(stream.pointee.avail_out) : 0
+    out.removeLast(out.count - start - count)
+    return isDone
+  }
+}
+
+private final class Inflater: ZlibState, @unchecked Sendable {
+  // Unchecked: as its superclass.
+  override init() {
+    super.init()
+  }
+
+  private var isReady = false
+
+  deinit {
+    if isReady { unsafe _ = inflateEnd(stream) }
+  }
+
+  func run(_ bytes: RawSpan, _ limit: Int, _ who: String) throws(RPCError) -> [UInt8] {
+    if !isReady {
+      isReady =
+        unsafe inflateInit2_(stream, Self.windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+    }
+    guard isReady, unsafe inflateReset(stream) == Z_OK else {
+      throw RPCError(.resourceExhausted, "no memory to decompress \(who)")
+    }
+    var out: [UInt8] = []
+    var produced = 0
+    var taken = 0
+    while true {
+      if produced == out.count {
+        // One more than is allowed tells what is too much.
+        guard produced <= limit else {
+          throw RPCError.exhausted(
+            "message_bytes", "\(who) has more than \(limit) bytes when decompressed; at most \(limit) are taken")
+        }
+        let size = min(limit + 1, max(1024, out.count * 2, min(bytes.byteCount, 64 * 1024) * 4))
+        out.append(contentsOf: repeatElement(0, count: size - out.count))
+      }
+      let result = step(bytes, &taken, &out, &produced)
+      switch result {
+      case Z_STREAM_END:
+        if taken == bytes.byteCount {
+          guard produced <= limit else { continue }
+          out.removeLast(out.count - produced)
+          return out
+        }
+        // RFC 1952 2.2: a file may have several members, one after the other.
+        unsafe _ = inflateReset(stream)
+      case Z_OK: break
+      case Z_BUF_ERROR where produced == out.count: break
+      case Z_BUF_ERROR:
+        throw RPCError(.internal, "\(who) is cut short: its gzip data has no end")
+      default:
+        let why = unsafe stream.pointee.msg.map { unsafe String(cString: $0) } ?? "error \(result)"
+        throw RPCError(.internal, "\(who) is not gzip, which its call names as grpc-encoding: \(why)")
+      }
+    }
+  }
+
+  private func step(_ bytes: RawSpan, _ taken: inout Int, _ out: inout [UInt8], _ produced: inout Int) -> Int32 {
+    unsafe bytes.withUnsafeBytes { input in
+      unsafe out.withUnsafeMutableBufferPointer { output in
+        guard let to = output.baseAddress else { return Z_MEM_ERROR }
+        if let from = input.baseAddress {
+          unsafe stream.pointee.next_in = UnsafeMutablePointer(
+            mutating: from.assumingMemoryBound(to: UInt8.self) + taken)
+        }
+        unsafe stream.pointee.avail_in = UInt32(clamping: input.count - taken)
+        unsafe stream.pointee.next_out = to + produced
+        unsafe stream.pointee.avail_out = UInt32(clamping: output.count - produced)
+        let result = unsafe inflate(stream, Z_NO_FLUSH)
+        taken = unsafe input.count - Int(stream.pointee.avail_in)
+        produced = unsafe output.count - Int(stream.pointee.avail_out)
+        return result
+      }
+    }
+  }
+}
