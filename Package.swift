@@ -95,6 +95,9 @@ let package = Package(
       path: "tools/bench", swiftSettings: swiftSettings),
 
     // Tests mirror Sources; the end-to-end ones are Python, under Tests/EndToEnd.
+    .executableTarget(
+      name: "interop-server", dependencies: ["MendProtobuf", "MendRPC"], path: "Tests/Interop/server",
+      exclude: ["proto"], swiftSettings: swiftSettings, plugins: ["SchemaPlugin"]),
     .testTarget(name: "MendProtobufTests", dependencies: ["MendProtobuf"], swiftSettings: swiftSettings),
     .testTarget(name: "SchemacTests", dependencies: ["schemac"], swiftSettings: swiftSettings),
     .testTarget(
