@@ -4,10 +4,12 @@ import MendRPC
 /// grpc.health.v1.Health: SERVING until the server drains, for the server (the empty name) and for each service.
 struct HealthServer: GRPCHealthService {
   let drain: Drain
+  let requestIDs: RequestIDs
   let services: Set<String>
 
-  init(drain: Drain, services: [ServiceDescriptor]) {
+  init(drain: Drain, requestIDs: RequestIDs, services: [ServiceDescriptor]) {
     self.drain = drain
+    self.requestIDs = requestIDs
     self.services = Set(services.map(\.name)).union([""])
   }
 
@@ -16,9 +18,7 @@ struct HealthServer: GRPCHealthService {
   func check(
     _ request: GRPCHealthCheckRequest, context: ServerContext
   ) async throws(RPCError) -> GRPCHealthCheckResponse {
-    guard services.contains(request.service) else {
-      throw RPCError(.notFound, "no service \(request.service.quotedShort) here; leave service empty for the server")
-    }
+    guard services.contains(request.service) else { throw call.notFound("service", request.service) }
     return response(status)
   }
 
@@ -29,13 +29,25 @@ struct HealthServer: GRPCHealthService {
     guard services.contains(request.service) else {
       try await writer.write(response(.serviceUnknown))
       await drain.wait()
-      throw RPCError(.unavailable, "the server is stopping")
+      throw stopping
     }
     let first = status
     try await writer.write(response(first))
     await drain.wait()
     if first == .serving, drain.hasBegun { try await writer.write(response(.notServing)) }
-    throw RPCError(drain.hasBegun ? .unavailable : .cancelled, "the server is stopping")
+    throw stopping
+  }
+
+  private var call: Call {
+    Call(
+      requestID: requestIDs.make(), operation: "check_health", namespace: MetadataName.defaultNamespace,
+      actor: "caller")
+  }
+
+  private var stopping: RPCError {
+    drain.hasBegun
+      ? call.unavailable("the server is stopping", retryAfter: .seconds(1))
+      : RPCError(.cancelled, "the watch was cancelled")
   }
 
   private func response(_ status: GRPCHealthCheckResponse.ServingStatus) -> GRPCHealthCheckResponse {

@@ -81,7 +81,8 @@ public final class MendServer: Sendable {
       runtime: runtime, gate: gate, drain: drain, dashboard: configuration.rayDashboardURL, logger: logger
     ).install(in: &router)
     router.register(WorkerServer(runtime: runtime, gate: gate, logger: logger))
-    router.register(HealthServer(drain: drain, services: [Batches.descriptor, Worker.descriptor]))
+    router.register(
+      HealthServer(drain: drain, requestIDs: gate.requestIDs, services: [Batches.descriptor, Worker.descriptor]))
     let services = [
       Batches.descriptor, Worker.descriptor, GRPCHealth.descriptor, GRPCServerReflection.descriptor,
       GRPCV1AlphaServerReflection.descriptor,
@@ -199,6 +200,7 @@ public final class MendServer: Sendable {
     settings.keepalive = configuration.keepalive
     settings.observer = metrics
     settings.authorize = gate.authorization
+    settings.explain = CallLayerErrors(requestIDs: gate.requestIDs).explain
     let server = RPCServer(router: router, configuration: settings, on: group)
     do throws(RPCError) {
       addresses.calls = try await server.start()

@@ -30,6 +30,33 @@ struct ErrorMappingTests {
     #expect(!facts.message.isEmpty)
   }
 
+  @Test(
+    "an error of the call layer gets its reason, and says whether waiting helps",
+    arguments: [
+      (StatusCode.unimplemented, nil, "UNIMPLEMENTED", false),
+      (.invalidArgument, nil, "VALIDATION_ERROR", false),
+      (.resourceExhausted, "message_bytes", "LIMIT_EXCEEDED", false),
+      (.resourceExhausted, "running_calls", "LIMIT_EXCEEDED", true),
+      (.resourceExhausted, "buffered_request_bytes", "LIMIT_EXCEEDED", true),
+      (.deadlineExceeded, nil, "DEADLINE_EXCEEDED", false),
+      (.cancelled, nil, "CANCELLED", false),
+      (.internal, nil, "MALFORMED_CALL", false),
+      (.unavailable, nil, "SHUTTING_DOWN", true),
+    ] as [(StatusCode, String?, String, Bool)])
+  func callLayer(code: StatusCode, limit: String?, reason: String, waitingHelps: Bool) throws {
+    var error = RPCError(code, "what was wrong")
+    error.limit = limit
+    let explained = CallLayerErrors(requestIDs: RequestIDs(seed: 1)).explain(error, nil)
+    let facts = try ErrorFacts(explained)
+    #expect(facts.code == code)
+    #expect(facts.message == "what was wrong")
+    #expect(facts.info?.reason == reason)
+    #expect(facts.info?.metadata["limit"] == limit)
+    #expect((facts.retry != nil) == waitingHelps)
+    #expect(facts.request?.requestID == "req-00000001-1")
+    #expect(explained.metadata["mend-request-id"] == "req-00000001-1")
+  }
+
   @Test("the request id is in the trailers too")
   func requestID() {
     #expect(call.refused(.unknownToken).metadata["mend-request-id"] == "req-1")

@@ -130,12 +130,18 @@ extension Call {
     _ code: StatusCode, _ message: String, reason: ErrorReason, _ details: [ErrorDetail],
     values: [String: String] = [:]
   ) -> RPCError {
-    let all =
-      [.errorInfo(reason: reason, values: values)] + details
-      + [.requestInfo(requestID.description)]
-    return RPCError(
-      code, message, details: ErrorDetail.status(code, message, all),
-      metadata: [MetadataName.requestID: requestID.description])
+    completed(RPCError(code, message), reason: reason, details, values: values)
+  }
+
+  /// The same error with its details as google.rpc has them, and the request id.
+  func completed(
+    _ error: RPCError, reason: ErrorReason, _ details: [ErrorDetail], values: [String: String]
+  ) -> RPCError {
+    let all = [.errorInfo(reason: reason, values: values)] + details + [.requestInfo(requestID.description)]
+    var error = error
+    error.details = ErrorDetail.status(error.code, error.message, all)
+    error.metadata.add(requestID.description, for: MetadataName.requestID)
+    return error
   }
 }
 
@@ -154,6 +160,10 @@ enum ErrorReason: String, Sendable, CaseIterable {
   case namespaceClosed = "NAMESPACE_CLOSED"
   case processingError = "PROCESSING_ERROR"
   case shuttingDown = "SHUTTING_DOWN"
+  case unimplemented = "UNIMPLEMENTED"
+  case deadlineExceeded = "DEADLINE_EXCEEDED"
+  case cancelled = "CANCELLED"
+  case malformedCall = "MALFORMED_CALL"
 }
 
 extension String {

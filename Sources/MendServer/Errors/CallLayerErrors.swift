@@ -1,0 +1,48 @@
+import MendCore
+import MendRPC
+
+/// Gives the errors that the call layer makes itself (an unknown method, a message over the limit, a deadline) what every
+/// error of a handler has: a reason for programs, a request id, and what else is known.
+struct CallLayerErrors: Sendable {
+  let requestIDs: RequestIDs
+
+  /// Reached limits that others free again: it helps to wait. A message does not get smaller.
+  private static let passingLimits: Set<String> = ["running_calls", "buffered_request_bytes"]
+  private static let retryDelay: Duration = .seconds(1)
+
+  func explain(_ error: RPCError, _ method: MethodDescriptor?) -> RPCError {
+    let call = Call(
+      requestID: requestIDs.make(), operation: method?.method ?? "", namespace: MetadataName.defaultNamespace,
+      actor: "caller")
+    var values: [String: String] = [:]
+    var details: [ErrorDetail] = []
+    switch error.code {
+    case .invalidArgument:
+      // Bytes that are no message have no field to name; the description says where they go wrong.
+      details = [.badRequest(field: "", description: error.message)]
+    case .resourceExhausted:
+      if let limit = error.limit {
+        values["limit"] = limit
+        if Self.passingLimits.contains(limit) { details = [.retryInfo(Self.retryDelay)] }
+      }
+    case .unavailable:
+      details = [.retryInfo(Self.retryDelay)]
+    default: break
+    }
+    return call.completed(error, reason: Self.reason(error.code), details, values: values)
+  }
+
+  private static func reason(_ code: StatusCode) -> ErrorReason {
+    switch code {
+    case .invalidArgument: .validationError
+    case .resourceExhausted: .limitExceeded
+    case .unavailable: .shuttingDown
+    case .unimplemented: .unimplemented
+    case .deadlineExceeded: .deadlineExceeded
+    case .cancelled: .cancelled
+    case .unauthenticated: .unauthenticated
+    // What remains of the call layer's: framing, base64 or gzip that is none.
+    default: .malformedCall
+    }
+  }
+}
