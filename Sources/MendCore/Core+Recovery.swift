@@ -55,7 +55,11 @@ extension Core {
       .map { (at: $0.submittedAt ?? $0.createdAt, key: $0.key) }
       .sorted { ($0.at, $0.key) < ($1.at, $1.key) }
     for (_, key) in bySubmission { numberSubmission(key) }
-    for attempt in index.live.sorted() {
+    for attempt in index.live.sorted() where planted != .forgottenAdoption {
+      if planted == .doubleLaunch {
+        end(attempt, EndAccount(executorCause: .orphaned, executorMessage: "taken for dead"))
+        continue
+      }
       adopt(attempt)
     }
     for key in batches.keys.sorted() {

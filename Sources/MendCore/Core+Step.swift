@@ -109,7 +109,9 @@ extension Core {
       turn.cancelsAreDue = true
       index.doubtful.remove(attempt)
       index.checks[attempt] = nil
-      if let resources = batches[key]?.tiers[job.tier].jobs[job.index].attempts[number - 1].parameters.resources {
+      if planted != .leakedCapacity,
+        let resources = batches[key]?.tiers[job.tier].jobs[job.index].attempts[number - 1].parameters.resources
+      {
         index.use.remove(resources)
         index.queue.remove(resources, from: key.namespace, capacity)
       }

@@ -6,7 +6,7 @@ extension Core {
       perform(.refuse(call, .unknownToken))
       return
     }
-    guard index.live.contains(attempt) else {
+    guard index.live.contains(attempt) || planted == .droppedFence else {
       noteStaleReport(of: attempt)
       let refusal = Refusal.aborted(
         "attempt \(attempt.job).\(attempt.number) is over; what it says is not applied",
@@ -87,7 +87,9 @@ extension Core {
       let isFinished = claimable.inProcess == 0
       return .claimed([], finished: isFinished, retryAfter: isFinished ? nil : limits.claimRetryBusy)
     }
-    if status(of: key) != .running { return .claimed([], finished: false, retryAfter: limits.claimRetryPaused) }
+    if status(of: key) != .running && planted != .claimWhilePaused {
+      return .claimed([], finished: false, retryAfter: limits.claimRetryPaused)
+    }
     let wanted = min(max(1, maximum), limits.documentsPerClaim, claimable.pending, claimable.room)
     if wanted <= 0 { return .claimed([], finished: false, retryAfter: limits.claimRetryBusy) }
     guard case .documents(let positions)? = batches[key]?.jobState(attempt.job)?.nextClaim(wanted) else {
@@ -101,7 +103,7 @@ extension Core {
   private func claimable(_ job: JobID, of key: BatchKey) -> (pending: Int, inProcess: Int, room: Int) {
     guard let batch = batches[key], let state = batch.jobState(job) else { return (0, 0, 0) }
     let maximum = batch.specification.maxConcurrent
-    if maximum == 0 { return (state.pendingCount, state.processing.count, .max) }
+    if maximum == 0 || planted == .unboundedClaims { return (state.pendingCount, state.processing.count, .max) }
     let inProcess = batch.tiers[job.tier].jobs.reduce(0) { $0 + $1.processing.count }
     return (state.pendingCount, state.processing.count, maximum - inProcess)
   }

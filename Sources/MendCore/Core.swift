@@ -20,6 +20,8 @@ public struct Core {
   var outage: ExecutorOutage?
   /// The step that is being taken.
   var turn = Turn()
+  /// Set by the simulator's own tests alone.
+  package var planted: PlantedBug?
 
   public init(limits: Limits = Limits(), capacity: Capacity, generator: any RandomNumberGenerator & Sendable) {
     self.limits = limits

@@ -27,6 +27,9 @@ final class Alarm: Sendable {
     ticker?.resume()
   }
 
+  /// What was set last.
+  var deadline: Instant { state.withLock { $0.deadline } }
+
   /// Calls `ring` once for each deadline that comes, until the task is cancelled.
   func run(clock: any Clock, ring: () -> Void) async {
     while !Task.isCancelled {

@@ -10,6 +10,20 @@ import Synchronization
 final class Mailbox: Sendable {
   typealias Answer = Result<Reply, Refusal>
 
+  /// Who waits for an answer.
+  enum Caller: Sendable {
+    case task(CheckedContinuation<Answer, Never>)
+    /// Who drives the writer itself cannot wait for it.
+    case function(@Sendable (Answer) -> Void)
+
+    func resume(returning answer: Answer) {
+      switch self {
+      case .task(let continuation): continuation.resume(returning: answer)
+      case .function(let function): function(answer)
+      }
+    }
+  }
+
   fileprivate enum Phase: Sendable {
     case open
     /// Takes no more calls; ends when the writer has taken everything.
@@ -24,7 +38,7 @@ final class Mailbox: Sendable {
     var queuedObservations = 0
     var isTickQueued = false
     var lastCall: UInt64 = 0
-    var answers: [CallID: CheckedContinuation<Answer, Never>] = [:]
+    var answers: [CallID: Caller] = [:]
     var callsRefused: UInt64 = 0
     var answersUnclaimed: UInt64 = 0
     /// The writer waits on its semaphore; who adds an event clears this and signals, once.
@@ -62,7 +76,7 @@ final class Mailbox: Sendable {
     let event = event(call)
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        let refusal = state.withLock { enqueue(event, call, continuation, in: &$0) }
+        let refusal = state.withLock { enqueue(event, call, .task(continuation), in: &$0) }
         switch refusal {
         case .failure(let refusal): continuation.resume(returning: .failure(refusal))
         case .success(let wakes):
@@ -76,8 +90,21 @@ final class Mailbox: Sendable {
     }
   }
 
+  /// The same for who is not a task: `answer` is called on the writer's thread, or at once where the call is refused.
+  func call(_ event: (CallID) -> Event, answer: @escaping @Sendable (Answer) -> Void) {
+    let refusal = state.withLock { state in
+      state.lastCall += 1
+      let call = CallID(state.lastCall)
+      return enqueue(event(call), call, .function(answer), in: &state)
+    }
+    switch refusal {
+    case .failure(let refusal): answer(.failure(refusal))
+    case .success(let wakes): if wakes { writerWakes.signal() }
+    }
+  }
+
   private func enqueue(
-    _ event: Event, _ call: CallID, _ continuation: CheckedContinuation<Answer, Never>, in state: inout State
+    _ event: Event, _ call: CallID, _ caller: Caller, in state: inout State
   ) -> Result<Bool, Refusal> {
     switch state.phase {
     case .open: break
@@ -99,7 +126,7 @@ final class Mailbox: Sendable {
     }
     state.events.append(event)
     state.queuedCalls += 1
-    state.answers[call] = continuation
+    state.answers[call] = caller
     return .success(state.wakesWriter())
   }
 
@@ -192,6 +219,9 @@ final class Mailbox: Sendable {
       writerWakes.wait()
     }
   }
+
+  /// As `next`, without waiting; empty when nothing is there.
+  func takeNow() -> [Event] { state.withLock { $0.take(settings.eventsPerRound) } }
 
   /// Resumes callers, in order. Who is gone is counted.
   func answer(_ answers: [(CallID, Answer)]) {

@@ -1,3 +1,5 @@
+package import MendCore
+
 /// Every bound of the runtime, by name, with its default and its reason.
 public struct RuntimeSettings: Sendable, Hashable {
   /// Calls that wait for the writer. At some 10 µs a step and 1 ms a commit this is well below a second of waiting;
@@ -20,6 +22,9 @@ public struct RuntimeSettings: Sendable, Hashable {
   public var retiredDocumentsLimit = 4_000_000
   /// While batches are live, a tick comes at least this often.
   public var tickInterval: Duration = .seconds(1)
+
+  /// Set by the simulator's own tests alone.
+  package var planted: PlantedBug?
 
   public init() {}
 }

@@ -24,7 +24,7 @@ struct Writer {
     while let events = runtime.mailbox.next() { try round(events) }
   }
 
-  private mutating func recover() throws(StoreError) {
+  mutating func recover() throws(StoreError) {
     let began = ContinuousClock.now
     let recovery = try runtime.store.recover(at: runtime.clock.now())
     for journal in recovery.journals { core.restore(journal) }
@@ -44,7 +44,7 @@ struct Writer {
   }
 
   /// Steps the core with each event, commits what it decided, then lets it out. After an error nothing gets out.
-  private mutating func round(_ events: [Event]) throws(StoreError) {
+  mutating func round(_ events: [Event]) throws(StoreError) {
     let now = runtime.clock.now()
     var round = Round()
     var away = try journalsAway(for: events)
@@ -56,6 +56,8 @@ struct Writer {
       round.add(core.step(event, at: now))
       if case .tick = event { round.ticked = true }
     }
+    if runtime.settings.planted == .effectBeforeCommit { callExecutor(round.executorCalls) }
+    if runtime.settings.planted == .answerBeforeCommit { runtime.mailbox.answer(round.answers) }
     if !round.writes.isEmpty {
       let began = ContinuousClock.now
       try runtime.store.commit(round.writes)
@@ -134,7 +136,7 @@ struct Writer {
     }
     if round.ticked { lastTick = now }
     let regular = core.batches.isEmpty ? .distantFuture : lastTick + runtime.settings.tickInterval
-    runtime.alarm.set(min(wakeAt, regular))
+    runtime.alarm.set(runtime.settings.planted == .lostAlarm ? .distantFuture : min(wakeAt, regular))
   }
 }
 

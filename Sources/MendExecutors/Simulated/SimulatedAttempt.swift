@@ -73,7 +73,7 @@ struct SimulatedAttempt {
 
   mutating func begin(at now: Instant) -> [Action] {
     var actions: [Action] = behaviour.losesAnswer ? [] : [.observe(.taken(key, handle))]
-    if behaviour.launching == .neverStarts { return actions }
+    if launching == .neverStarts { return actions }
     let start = now + behaviour.time(behaviour.start, "\(key)")
     phase = .starting(start)
     wakeAt = start
@@ -199,6 +199,11 @@ struct SimulatedAttempt {
       }
     }
     portion = Portion(documents: count, until: now + each * count, endsInFault: endsInFault)
+  }
+
+  /// As `times` allows it.
+  var launching: SimulatedBehaviour.Launching {
+    key.number <= behaviour.faultAttempts ? behaviour.launching : .works
   }
 
   var hasFault: Bool {

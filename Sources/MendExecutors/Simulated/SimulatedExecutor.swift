@@ -112,7 +112,7 @@ public final class SimulatedExecutor: Executor {
       if attempts.update(key, &actions, { $0.announce() }) { return }
       do throws(SimulatedBehaviour.Mistake) {
         let behaviour = try SimulatedBehaviour(of: launch.parameters)
-        if behaviour.launching == .fails {
+        if behaviour.launching == .fails, key.number <= behaviour.faultAttempts {
           actions.append(
             (key, .observe(.launchFailed(key, .environmentSetup, message: "simulated: it could not be launched"))))
           return

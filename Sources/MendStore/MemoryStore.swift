@@ -1,0 +1,89 @@
+package import MendCore
+package import MendRuntime
+import Synchronization
+
+/// A store that keeps everything in memory, as durable as the process: for the simulator, which runs thousands of lives
+/// of a server, and breaks this one at any write. What it promises is what every store does, and is tested by the same
+/// suite.
+package final class MemoryStore: Store {
+  private struct State {
+    var journals: [BatchKey: [Record]] = [:]
+    /// In the order of their creation.
+    var order: [BatchKey] = []
+    var retired: [BatchKey: BatchListing] = [:]
+    /// In the order of the answers.
+    var idempotency: [IdempotencyEntry] = []
+  }
+
+  private let state = Mutex(State())
+
+  package init() {}
+
+  package func commit(_ writes: [Write]) throws(StoreError) {
+    try state.withLock { state throws(StoreError) in
+      try Self.check(writes, state)
+      for write in writes {
+        switch write {
+        case .record(let record):
+          if state.journals[record.batch] == nil { state.order.append(record.batch) }
+          state.journals[record.batch, default: []].append(record)
+          state.retired[record.batch] = nil
+        case .idempotency(let entry):
+          state.idempotency.removeAll { $0.namespace == entry.namespace && $0.key == entry.key }
+          state.idempotency.append(entry)
+        }
+      }
+    }
+  }
+
+  /// Before anything is written: all of it, or nothing.
+  private static func check(_ writes: [Write], _ state: State) throws(StoreError) {
+    var last: [BatchKey: UInt64] = [:]
+    for case .record(let record) in writes {
+      let before = last[record.batch] ?? UInt64(state.journals[record.batch]?.count ?? 0)
+      guard record.sequence == before + 1 else {
+        throw StoreError(
+          operation: "commit", message: "record \(record.sequence) of \(record.batch.batchID) after \(before)")
+      }
+      last[record.batch] = record.sequence
+    }
+  }
+
+  package func recover(at now: Instant) throws(StoreError) -> Recovery {
+    state.withLock { state in
+      Recovery(
+        journals: state.order.filter { state.retired[$0] == nil }.compactMap { state.journals[$0] },
+        idempotency: state.idempotency.filter { $0.expires > now })
+    }
+  }
+
+  package func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
+    state.withLock { state in
+      guard let journal = state.journals[batch], sequence < UInt64(journal.count) else { return [] }
+      return Array(journal[Int(sequence)...])
+    }
+  }
+
+  package func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError) {
+    try state.withLock { state throws(StoreError) in
+      guard state.journals[batch] != nil else {
+        throw StoreError(operation: "retire", message: "there is no batch \(batch.batchID)")
+      }
+      state.retired[batch] = entry
+    }
+  }
+
+  package func retired(
+    namespace: String, status: BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int
+  ) throws(StoreError) -> [BatchListing] {
+    state.withLock { state in
+      let found = state.retired.values.filter { listing in
+        guard listing.key.namespace == namespace, status == nil || listing.status == status,
+          bucketID == nil || listing.bucketID == bucketID
+        else { return false }
+        return cursor.map { (listing.createdAt, listing.key.batchID) < ($0.createdAt, $0.batchID) } ?? true
+      }
+      return Array(found.sorted { ($0.createdAt, $0.key.batchID) > ($1.createdAt, $1.key.batchID) }.prefix(limit))
+    }
+  }
+}

@@ -1,0 +1,155 @@
+@testable import MendCore
+
+// What a scenario says: the facts that were made durable, then what followed from them.
+
+extension ScenarioWorld {
+  /// Names of another batch than `b` bear it.
+  private func name(_ key: BatchKey) -> String { key.batchID == "b" ? "" : "\(key.batchID)/" }
+  private func name(_ attempt: AttemptKey) -> String { "\(name(attempt.batch))\(attempt.job).\(attempt.number)" }
+
+  func describe(_ record: Record) -> String? {
+    let at = name(record.batch)
+    func documents(_ set: DocumentSet) -> String {
+      set.map { core.batches[record.batch]?.documents[$0].id ?? "?" }.joined(separator: " ")
+    }
+    switch record.fact {
+    case .batchCreated, .documentsAdded, .nextAttemptScheduled:
+      return if case .nextAttemptScheduled(let job, let at) = record.fact {
+        "\(name(record.batch))\(job) waits \((at - now).inSeconds) s"
+      } else { nil }
+    case .batchStatusChanged(let status, let reason): return "batch \(record.batch.batchID) \(status)\(why(reason))"
+    case .tierStarted(let tier, let handed): return "\(at)tier \(tier) running, \(handed.count) documents"
+    case .tierStatusChanged(let tier, let status, let reason): return "\(at)tier \(tier) \(status)\(why(reason))"
+    case .jobStatusChanged(let job, let status, _, let reason): return "\(at)job \(job) \(status)\(why(reason))"
+    case .attemptIntended(let job, let number, _, let parameters):
+      let memory = parameters.resources.memoryBytes > 0 ? ", memory \(parameters.resources.memoryBytes)" : ""
+      return "\(at)\(job).\(number) intended\(memory)"
+    case .attemptTaken(let job, let number, _): return "\(at)\(job).\(number) taken"
+    case .attemptStarted(let job, let number): return "\(at)\(job).\(number) started"
+    case .attemptEnding(let job, let number, let reason): return "\(at)\(job).\(number) ending: \(reason.name)"
+    case .attemptEnded(let job, let number, let end):
+      if case .failed(let cause, let confidence) = end.verdict {
+        return "\(at)\(job).\(number) failed: \(cause.category.rawValue) \(cause.rawValue) (\(confidence.rawValue))"
+      }
+      return "\(at)\(job).\(number) \(end.verdict.name)"
+    case .staleReport(let job, let number): return "\(at)\(job).\(number) reported late"
+    case .documentsClaimed(let job, _, let set): return "\(at)\(job) has \(documents(set))"
+    case .documentsCommitted(let job, _, let set): return "\(at)\(job) committed \(documents(set))"
+    case .documentsFailed(let job, _, let failed):
+      let words = failed.map {
+        "\(core.batches[record.batch]?.documents[$0.position].id ?? "?"):\($0.error.code)"
+      }
+      return "\(at)\(job) failed \(words.joined(separator: " "))"
+    case .documentsReleased(let job, _, let set): return "\(at)\(job) gave back \(documents(set))"
+    case .workRepeated(let job, _, let count): return "\(at)\(job) repeated \(count)"
+    case .stageEntered(let job, let number, let stage): return "\(at)\(job).\(number) stage \(stage)"
+    case .retried(let tier, let jobs, let actor):
+      let reopened = jobs.map { "\($0.job): \($0.reopened.count)" }.joined(separator: ", ")
+      return "\(at)tier \(tier) reopened by \(actor) (\(reopened))"
+    case .healed(let heal): return "\(at)healed: \(heal.steps.count) steps"
+    default: return "\(at)\(record.fact)".prefix(100) + ""
+    }
+  }
+
+  private func why(_ reason: String) -> String { reason.isEmpty ? "" : ": \(reason)" }
+
+  mutating func describe(_ effect: Effect) -> String? {
+    switch effect {
+    case .reply(let call, let reply): "\(waiting.removeValue(forKey: call) ?? "?") -> \(describe(reply))"
+    case .refuse(let call, let refusal): "\(waiting.removeValue(forKey: call) ?? "?") -> refused: \(refusal.sentence)"
+    case .launch(let attempt, _): "=> launch \(name(attempt))"
+    case .adopt(let attempt, _, _): "=> adopt \(name(attempt))"
+    case .end(let attempt, _, let grace): "=> end \(name(attempt)) within \(grace.inSeconds) s"
+    case .endStray(_, let reference): "=> end stray \(reference)"
+    case .retire(let key): "=> retire \(key.batchID)"
+    case .changed, .wakeAt: nil
+    }
+  }
+
+  private mutating func describe(_ reply: Reply) -> String {
+    switch reply {
+    case .created(let id, let status, let total): return "created \(id) \(status), \(total) documents"
+    case .documentsAdded(_, let added, let total): return "added \(added) of \(total)"
+    case .submitted(let id, let status, let position): return "submitted \(id) \(status), position \(position)"
+    case .status(let id, let status): return "\(id) \(status)"
+    case .retried(_, let tier, let jobs, let documents, let status, _):
+      return
+        "tier \(tier) again, jobs \(jobs.map(\.description).joined(separator: " ")), \(documents) documents, \(status)"
+    case .healed(_, let generation, let dryRun, let steps):
+      if dryRun { plannedGeneration = generation }
+      let words = steps.map { step in
+        let what =
+          switch step.operation {
+          case .restartAttempt(let job, let number, let cause): "restart \(job).\(number) for \(cause.rawValue)"
+          case .killDuplicate(_, let reference): "kill \(reference)"
+          case .reclaimOrphan(let job, let number): "reclaim \(job).\(number)"
+          case .retryTier(let tier, _, let memory): "retry tier \(tier)\(memory.map { " with memory \($0)" } ?? "")"
+          }
+        return "\n  \(what) (risk \(step.risk.rawValue)): \(step.outcome)"
+      }
+      return "\(dryRun ? "plan" : "healed"), \(steps.count) steps" + words.joined()
+    case .cancelled(let id, let status, let ended):
+      let receipts = ended.map { "; \($0.job).\($0.attempt): \($0.receipt.processes) by \($0.receipt.how)" }
+      return "\(id) \(status)\(receipts.joined())"
+    case .workerStarted(let assignment): return "\(assignment.documentsLeft) documents left"
+    case .claimed(let documents, let finished, let retryAfter):
+      if documents.isEmpty {
+        return finished ? "nothing left" : "nothing now\(retryAfter.map { ", again in \($0.inSeconds) s" } ?? "")"
+      }
+      return documents.map(\.id).joined(separator: " ")
+    case .reported(let accepted, let repeated, let stop):
+      return "accepted \(accepted)\(repeated > 0 ? ", repeated \(repeated)" : "")\(stop ? ", stop" : "")"
+    }
+  }
+
+  // MARK: Views
+
+  mutating func show(_ key: BatchKey) {
+    guard let batch = core.batches[key] else { return lines.append("no batch \(key.batchID)") }
+    let progress = batch.progress()
+    lines.append(
+      "\(key.batchID) \(batch.status) \(percent(batch.overallProgress)): \(progress.completed) completed, "
+        + "\(progress.failed) failed, \(progress.processing) processing, \(progress.pending) pending of \(progress.total)"
+    )
+    for tier in batch.tiers {
+      lines.append("tier \(tier.number) \(tier.status) \(percent(tier.percentage))")
+      for job in tier.jobs {
+        lines.append(
+          "  job \(job.id) \(job.status): \(job.committed.count) committed, \(job.failed.count) failed, "
+            + "\(job.processing.count) in process, \(job.pendingCount) pending; \(job.attempts.count) attempts"
+            + (job.repeatedWork > 0 ? ", \(job.repeatedWork) repeated" : ""))
+      }
+    }
+  }
+
+  private func percent(_ value: Double) -> String { "\((value * 10).rounded() / 10) %" }
+
+  mutating func diagnose(_ key: BatchKey) {
+    guard let batch = core.batches[key] else { return lines.append("no batch \(key.batchID)") }
+    let diagnosis = batch.diagnosis(at: now, capacity: core.capacity, limits: core.limits)
+    let stuck = diagnosis.stuckFor.map { ", for \($0.inSeconds) s" } ?? ""
+    lines.append("\(batch.status), \(diagnosis.health) (\(diagnosis.healthReason.rawValue))\(stuck)")
+    if let category = diagnosis.failureCategory { lines.append("failure category \(category.rawValue)") }
+    for finding in diagnosis.findings {
+      let category = finding.category.map { "\($0.rawValue) " } ?? ""
+      let whose = finding.job.map { " of \($0)\(finding.attempt.map { ".\($0)" } ?? "")" } ?? ""
+      lines.append(
+        "finding \(category)\(finding.cause) (\(finding.confidence.rawValue))\(whose), \(finding.evidence.count) evidence"
+      )
+      for position in finding.documents.prefix(3) { lines.append("  about \(batch.documents[position].id)") }
+      if let remedy = finding.remedy { lines.append("  remedy: \(describe(remedy.call))") }
+    }
+    for summary in diagnosis.errorSummary { lines.append("errors: \(summary.count) \(summary.errorType)") }
+  }
+
+  private func describe(_ call: Remedy.Call) -> String {
+    switch call {
+    case .retry(let tier, _, let overrides, let scope):
+      let memory = overrides.memoryBytes.map { " memory=\($0)" } ?? ""
+      return "retry tier=\(tier)\(memory) scope=\(scope.rawValue)"
+    case .heal(let action, _): return "heal action=\(action.rawValue)"
+    case .cancel: return "cancel"
+    case .none: return "for a person"
+    }
+  }
+}
