@@ -117,6 +117,9 @@ let package = Package(
       name: "MendRuntimeTests", dependencies: ["MendRuntime", "MendCore", "MendStore", log],
       swiftSettings: swiftSettings),
     .testTarget(
+      name: "SimulationTests", dependencies: ["MendExecutors", "MendStore", "MendRuntime", "MendCore", log],
+      path: "Tests/Simulation", exclude: ["run"], swiftSettings: swiftSettings),
+    .testTarget(
       name: "MendServerTests",
       dependencies: [
         "MendServer", "MendStore", "MendRuntime", "MendCore", "MendAPI", "MendProtobuf", "MendRPC", log,

@@ -48,10 +48,10 @@ struct SimulatedAttemptTests {
     if case .signalled(9) = termination { #expect(exit.memoryLimitExceeded) }
   }
 
-  @Test("gives back what a lost answer may have had in it")
-  func lostAnswer() throws {
+  @Test("gives back what a lost answer may have had in it, the first, one between or the last", arguments: [1, 2, 5])
+  func lostAnswer(_ claim: Int) throws {
     var server = PlayedServer(documents: 20)
-    server.losesClaims = [2]
+    server.losesClaims = [claim]
     let exit = try server.run("claim=5")
     #expect(exit.termination == .exited(0))
     #expect(server.completed.sorted() == (0..<20).map { "d\($0)" }.sorted())

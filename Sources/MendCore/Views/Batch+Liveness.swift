@@ -72,9 +72,11 @@ extension Batch {
   }
 
   /// It has documents left and none in process because max_concurrent is used up by others: their business.
+  ///
+  /// A document that two extractors have in process counts twice, as it does where claims are bounded.
   private func waitsForItsTurn(_ job: Job) -> Bool {
     specification.maxConcurrent > 0 && job.processing.isEmpty && job.pendingCount > 0
-      && processingCounts.count >= specification.maxConcurrent
+      && processingCounts.values.reduce(0, +) >= specification.maxConcurrent
   }
 
   /// When one of the subjects last changed its state, as far as the recent history goes; else when the batch was made.

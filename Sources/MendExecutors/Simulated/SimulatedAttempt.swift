@@ -174,14 +174,24 @@ struct SimulatedAttempt {
       say(.start, now, &actions)
       return true
     }
-    say(lostClaim ? giveBack : .claim(maximum: behaviour.claim), now, &actions)
+    if lostClaim {
+      let lost = lostDocuments
+      if lost.isEmpty {
+        // Nothing is behind what was claimed last, so the answer had nothing in it.
+        lostClaim = false
+        return true
+      }
+      say(.report(WorkerRequest.Report(released: lost)), now, &actions)
+      return true
+    }
+    say(.claim(maximum: behaviour.claim), now, &actions)
     return true
   }
 
   /// What a lost answer may have had in it: in the manifest's order, behind what was claimed last.
-  private var giveBack: WorkerRequest.Operation {
+  private var lostDocuments: [String] {
     let first = lastClaimedID.flatMap { id in manifest.firstIndex { $0.id == id } }.map { $0 + 1 } ?? 0
-    return .report(WorkerRequest.Report(released: manifest[first...].prefix(behaviour.claim).map(\.id)))
+    return manifest[first...].prefix(behaviour.claim).map(\.id)
   }
 
   private mutating func beginPortion(_ now: Instant) {

@@ -1,0 +1,152 @@
+import MendCore
+import MendRuntime
+
+extension World {
+  /// Who made a batch, and repeats itself until it is answered.
+  struct Caller {
+    var plan: Plan.Job
+    /// It was said to be there.
+    var isCreated = false
+    var isSubmitted = false
+    var retriesLeft: Int
+    var hasActed = false
+    var isDone = false
+    var calls = 0
+
+    init(_ plan: Plan.Job) {
+      self.plan = plan
+      retriesLeft = plan.retries
+    }
+  }
+
+  static let namespace = "simulation"
+
+  // MARK: Lines
+
+  func call(worker request: WorkerRequest, then answer: @escaping @Sendable (World, Result<Reply, Refusal>) -> Void) {
+    guard let server else { return answer(self, .failure(.unavailable("no server"))) }
+    server.stepper.worker(request, answer: answering(answer))
+    wakeWriter()
+  }
+
+  /// The answer goes off when the round lets it out, and arrives a little later; a server that dies cuts the line.
+  private func answering(
+    _ answer: @escaping @Sendable (World, Result<Reply, Refusal>) -> Void
+  ) -> @Sendable (Result<Reply, Refusal>) -> Void {
+    lastCall += 1
+    let number = lastCall
+    waiting[number] = { [unowned self] result in after(.zero) { answer($0, result) } }
+    return { [unowned self] result in
+      check(result)
+      guard let waiter = waiting.removeValue(forKey: number) else { return }
+      after(some(.milliseconds(isChaotic ? 100 : 2))) { _ in waiter(result) }
+    }
+  }
+
+  /// Asks until there is an answer; the same key each time.
+  func ask(
+    _ number: Int, _ operation: Command.Operation, key: String? = nil,
+    then: @escaping @Sendable (World, Result<Reply, Refusal>) -> Void
+  ) {
+    callers[number].calls += 1
+    let key = key ?? "\(callers[number].plan.id)-\(callers[number].calls)"
+    let command = Command(namespace: Self.namespace, idempotencyKey: key, fingerprint: 1, operation: operation)
+    let again: @Sendable (World) -> Void = { world in world.ask(number, operation, key: key, then: then) }
+    guard let server else { return after(.milliseconds(500), again) }
+    let isLost = isChaotic && random.chance(plan.losses * 3)
+    if isLost, random.chance(300) { return after(.milliseconds(500), again) }
+    server.stepper.command(
+      command,
+      answer: answering { world, result in
+        switch result {
+        case .failure(.unavailable), .failure(.exhausted): world.after(.milliseconds(500), again)
+        default: if isLost { world.after(.milliseconds(500), again) } else { then(world, result) }
+        }
+      })
+    wakeWriter()
+  }
+
+  // MARK: What they do
+
+  func create(_ number: Int) {
+    let plan = callers[number].plan
+    let documents = (0..<plan.documents).map { Document(id: "d\($0)", uri: "file:///d\($0)") }
+    ask(number, .createBatch(batchID: plan.id, plan.specification, documents: documents)) { world, result in
+      guard case .success = result else { return world.fail("creating \(plan.id) again says \(result)") }
+      world.callers[number].isCreated = true
+      world.submit(number)
+    }
+  }
+
+  private func submit(_ number: Int) {
+    let plan = callers[number].plan
+    ask(number, .submitBatch(batchID: plan.id)) { world, result in
+      guard case .success = result else { return world.fail("submitting \(plan.id) again says \(result)") }
+      world.callers[number].isSubmitted = true
+      world.after(plan.actsAfter) { $0.act(number) }
+      world.watch(number)
+    }
+  }
+
+  private func act(_ number: Int) {
+    let plan = callers[number].plan
+    if plan.pauses {
+      ask(number, .pauseBatch(batchID: plan.id)) { world, _ in
+        world.after(world.some(.seconds(80))) { world in
+          world.ask(number, .resumeBatch(batchID: plan.id)) { world, _ in world.callers[number].hasActed = true }
+        }
+      }
+    } else if let scope = plan.cancels {
+      ask(number, .cancel(batchID: plan.id, scope, grace: .seconds(random.below(10)))) { world, _ in
+        world.callers[number].hasActed = true
+      }
+    } else {
+      callers[number].hasActed = true
+    }
+  }
+
+  /// Looks at the batch now and then: heals what is stuck, retries what failed, until nothing is left to do.
+  private func watch(_ number: Int) {
+    let plan = callers[number].plan
+    let next: @Sendable (World) -> Void = { world in world.after(.seconds(7)) { $0.watch(number) } }
+    let key = BatchKey(namespace: Self.namespace, batchID: plan.id)
+    guard let server, let view = server.runtime.view(of: key) else { return next(self) }
+    let batch = view.batch
+    if batch.status.isFinal {
+      guard callers[number].hasActed else { return next(self) }
+      guard callers[number].retriesLeft > 0, !isChaotic || random.chance(300) else {
+        callers[number].isDone = callers[number].retriesLeft == 0
+        return callers[number].isDone ? () : next(self)
+      }
+      callers[number].retriesLeft -= 1
+      let tier = batch.tiers.firstIndex { $0.status != .completed } ?? random.below(batch.tiers.count)
+      return ask(number, .retry(batchID: plan.id, tier: tier, jobs: [], Job.Overrides(), plan.scope)) { world, _ in
+        next(world)
+      }
+    }
+    let health = batch.health(at: now, capacity: self.plan.capacity, limits: server.runtime.limits)
+    guard health.health == .stuck || (!isChaotic && !batch.duplicates.isEmpty) else { return next(self) }
+    heal(number, next)
+  }
+
+  /// A dry run first, and then its plan, for the generation that it was made for.
+  private func heal(_ number: Int, _ next: @escaping @Sendable (World) -> Void) {
+    let id = callers[number].plan.id
+    ask(number, .heal(batchID: id, tier: nil, .auto, dryRun: true, generation: 0)) { world, result in
+      guard case .success(.healed(_, let generation, _, _)) = result else { return next(world) }
+      world.ask(number, .heal(batchID: id, tier: nil, .auto, dryRun: false, generation: generation)) { world, _ in
+        next(world)
+      }
+    }
+  }
+
+  /// The end of what goes wrong: everything works from now on.
+  func mend() {
+    for number in callers.indices where callers[number].plan.pauses {
+      after(some(.seconds(5))) { world in
+        guard world.callers[number].isSubmitted else { return }
+        world.ask(number, .resumeBatch(batchID: world.callers[number].plan.id)) { _, _ in }
+      }
+    }
+  }
+}
