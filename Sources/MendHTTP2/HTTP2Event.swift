@@ -16,6 +16,9 @@ package enum HTTP2Event: Hashable, Sendable {
   /// A request's or a final response's header list is complete; read it with
   /// ``HTTP2Session/exchangeHeaders(of:with:)``.
   case headers(StreamHandle, endStream: Bool)
+  /// A request's header list is complete and above ``HTTP2Limits/maxHeaderListBytes``; its fields were dropped
+  /// (server).
+  case headersTooLarge(StreamHandle, bytes: Int, endStream: Bool)
   /// Bytes arrived; read them with ``HTTP2Session/withReceived(_:_:)``. Also sent for an empty frame that ends a
   /// stream.
   case data(StreamHandle, endStream: Bool)
@@ -28,6 +31,8 @@ package enum HTTP2Event: Hashable, Sendable {
   case drained(StreamHandle)
   /// The peer's settings changed, among them perhaps how many streams it allows.
   case settings
+  /// The peer acknowledged our settings.
+  case settingsAcknowledged
   /// The peer will answer no stream above this id.
   case goAway(lastStreamID: Int32, HTTP2ErrorCode)
   /// The peer answered ``HTTP2Session/ping(_:)`` with the same eight bytes.

@@ -6,10 +6,17 @@ package struct HTTP2Limits: Hashable, Sendable {
 
   /// Decoded bytes of one header list, as RFC 9113 6.5.2 counts them (name + value + 32 a field); announced and
   /// counted. 16 KiB is what most HTTP servers accept; one 16 KB frame can decode to 48 MB without this.
+  ///
+  /// What a server does not keep it still reads up to four times this, so that the call can be told; above that the
+  /// stream is reset.
   package var maxHeaderListBytes: Int = 16 * 1024
 
-  /// CONTINUATION frames after one HEADERS. The library counts them anew per read, so small reads of a valid request
-  /// look like more; `maxHeaderListBytes` is the bound that counts.
+  /// Bytes on the wire of one header list in several frames, above which the connection ends: as many as a list that
+  /// is answered at all can need without compression.
+  package var maxHeaderBlockBytes: Int = 64 * 1024
+
+  /// CONTINUATION frames after one HEADERS (CVE-2024-28182), however few bytes they carry: 64 frames of 16 KB hold
+  /// more than any header list that is taken. Above it the connection ends.
   package var maxContinuationFrames: Int = 64
 
   /// Bytes that a peer may send on one stream before somebody has read them.
@@ -24,6 +31,10 @@ package struct HTTP2Limits: Hashable, Sendable {
 
   /// Frames that ask for work and carry no call: PING, SETTINGS, PRIORITY, CONTINUATION, empty DATA, unknown types.
   package var controlFrames = RateLimit(burst: 2000, perSecond: 200)
+
+  /// WINDOW_UPDATE frames beyond ten for each DATA frame that was sent and two for each stream: nobody has a use for
+  /// more, and each is a walk through the library.
+  package var maxSpareWindowUpdates: Int = 10_000
 
   /// RST_STREAM frames received (rapid reset, CVE-2023-44487). Honest cancellations count as well.
   package var resetsReceived = RateLimit(burst: 2000, perSecond: 200)
@@ -82,8 +93,12 @@ package struct HTTP2Counters: Hashable, Sendable {
   package var streamsOpened = 0
   /// Frames that carry no call, as in ``HTTP2Limits/controlFrames``.
   package var controlFramesReceived = 0
+  package var windowUpdatesReceived = 0
   package var resetsReceived = 0
+  package var dataFramesSent = 0
+  /// Payload of those; tells whether a peer that owes window still takes anything.
+  package var dataBytesSent = 0
   package var resetsSent = 0
-  /// Frames that broke a rule, and resets that the library sent because of one.
+  /// Frames that broke a rule of their stream and left the connection alone.
   package var faultsReceived = 0
 }

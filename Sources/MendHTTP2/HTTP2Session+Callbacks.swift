@@ -27,11 +27,8 @@ internal import CNghttp2
     unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, user in
       unsafe withSession(user) { unsafe $0.onFrame(frame!) }
     }
-    unsafe nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, _, _, user in
-      unsafe withSession(user) {
-        $0.state.value.counters.faultsReceived += 1
-        return 0
-      }
+    unsafe nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, frame, _, user in
+      unsafe withSession(user) { unsafe $0.onInvalidFrame(frame!.pointee.hd.stream_id) }
     }
     unsafe nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, user in
       unsafe withSession(user) { unsafe $0.onFrameSent(frame!) }
@@ -95,14 +92,16 @@ extension HTTP2Session {
     switch header.type {
     case headersType, dataType:
       if role == .server, header.stream_id <= state.value.highestRemoteID { checkClosedStream(header) }
-    case UInt8(NGHTTP2_WINDOW_UPDATE.rawValue), UInt8(NGHTTP2_RST_STREAM.rawValue),
-      UInt8(NGHTTP2_GOAWAY.rawValue):
-      break
+    case UInt8(NGHTTP2_RST_STREAM.rawValue):
+      // Whatever the peer sends on this stream from now on, it sends after its own reset.
+      if state.value.streams.open(header.stream_id) == nil, state.value.resetByUs.contains(header.stream_id) {
+        state.value.resetByUs.remove(header.stream_id)
+        state.value.endedByPeer.insert(header.stream_id)
+      }
     case UInt8(NGHTTP2_PRIORITY.rawValue):
-      state.value.counters.controlFramesReceived += 1
       if header.stream_id == 0 { terminate(.protocolError) }
     default:
-      state.value.counters.controlFramesReceived += 1
+      break
     }
     return 0
   }
@@ -117,6 +116,12 @@ extension HTTP2Session {
     } else if header.type == headersType {
       terminate(.protocolError)
     }
+  }
+
+  fileprivate func onInvalidFrame(_ id: Int32) -> Int32 {
+    state.value.counters.faultsReceived += 1
+    state.value.streams.open(id)?.value.isFaulty = true
+    return 0
   }
 
   fileprivate func onBeginHeaders(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
@@ -141,6 +146,9 @@ extension HTTP2Session {
   ) -> Int32 {
     unsafe state.value.headers.add(name, nameCount, value, valueCount)
     guard state.value.headers.listBytes <= limits.maxHeaderListBytes else {
+      // Who sends a little too much is told so by the call's end; nothing of it is kept.
+      let mayBeTold = role == .server && state.value.headersTarget?.value.receivesTrailers == false
+      if mayBeTold, state.value.headers.listBytes <= 4 * limits.maxHeaderListBytes { return 0 }
       state.value.headersTarget?.value.headerListTooLarge = true
       return Int32(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
     }
@@ -163,7 +171,10 @@ extension HTTP2Session {
     switch header.type {
     case dataType:
       let ends = header.flags & endStreamFlag != 0
-      if header.length == 0, !ends { state.value.counters.controlFramesReceived += 1 }
+      // Nothing but padding; frames without even that are counted by the meter.
+      if header.length > 0, unsafe header.length == frame.pointee.data.padlen, !ends {
+        state.value.counters.controlFramesReceived += 1
+      }
       guard let stream = state.value.streams.open(header.stream_id) else { break }
       if ends { stream.value.remoteEnded = true }
       if !stream.value.discards, ends || header.length > 0 {
@@ -175,10 +186,9 @@ extension HTTP2Session {
       }
       onHeaderList(stream, endStream: header.flags & endStreamFlag != 0)
     case UInt8(NGHTTP2_RST_STREAM.rawValue):
-      state.value.counters.resetsReceived += 1
       state.value.streams.open(header.stream_id)?.value.resetByPeer = true
-    case UInt8(NGHTTP2_SETTINGS.rawValue) where header.flags & ackFlag == 0:
-      state.value.events.append(.settings)
+    case UInt8(NGHTTP2_SETTINGS.rawValue):
+      state.value.events.append(header.flags & ackFlag == 0 ? .settings : .settingsAcknowledged)
     case UInt8(NGHTTP2_PING.rawValue):
       if header.flags & ackFlag == 0 {
         state.value.events.append(.pingReceived)
@@ -204,6 +214,11 @@ extension HTTP2Session {
     if endStream { stream.value.remoteEnded = true }
     state.value.headersTarget = nil
     guard !stream.value.discards else { return }
+    guard state.value.headers.listBytes <= limits.maxHeaderListBytes else {
+      state.value.events.append(
+        .headersTooLarge(stream.value.handle, bytes: state.value.headers.listBytes, endStream: endStream))
+      return
+    }
     if stream.value.receivesTrailers {
       stream.value.trailers.take(state.value.headers)
     } else {
@@ -245,9 +260,13 @@ extension HTTP2Session {
       state.value.resetByUs.insert(header.stream_id)
       let stream = state.value.streams.open(header.stream_id)
       let code = unsafe HTTP2ErrorCode(rawValue: frame.pointee.rst_stream.error_code)
-      // A reset that nobody here asked for: the peer broke a rule on this
-      if stream?.value.resetByUs != true, code != .noError { state.value.counters.faultsReceived += 1 }
-      stream?.value.resetByUs = true
+      guard let stream else { break }
+      // A reset that nobody here asked for: the peer broke a rule on this stream.
+      if !stream.value.resetByUs, !stream.value.isFaulty, code != .noError { state.value.counters.faultsReceived += 1 }
+      stream.value.resetByUs = true
+    case UInt8(NGHTTP2_GOAWAY.rawValue):
+      // The library found the connection broken, and nothing that still arrives counts.
+      if unsafe frame.pointee.goaway.error_code != HTTP2ErrorCode.noError.rawValue { state.value.isTerminated = true }
     default:
       break
     }
@@ -276,6 +295,8 @@ extension HTTP2Session {
     }
     stream.value.outboundStart &+= count
     state.value.outboundBytes &-= count
+    state.value.counters.dataFramesSent &+= 1
+    state.value.counters.dataBytesSent &+= count
     if stream.value.outboundStart == stream.value.outbound.count {
       stream.value.outbound.removeAll(keepingCapacity: true)
       stream.value.outboundStart = 0

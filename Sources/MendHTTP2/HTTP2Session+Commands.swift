@@ -3,7 +3,7 @@ internal import CNghttp2
 extension HTTP2Session {
   // MARK: Reading a stream
 
-  /// Swaps a stream's header list with `block`, which should be empty: its memory is used for the next
+  /// Swaps a stream's header list with `block`, which should be empty: its memory is used for the next one.
   package func exchangeHeaders(of handle: StreamHandle, with block: inout HeaderBlock) {
     guard let stream = state.value.streams.held(handle) else { return }
     swap(&stream.value.headers, &block)
@@ -171,7 +171,7 @@ extension HTTP2Session {
     state.value.streams.held(handle)?.value.pending ?? 0
   }
 
-  /// Asks for one ``HTTP2Event/drained(_:)`` once `mark` bytes or fewer wait on this
+  /// Asks for one ``HTTP2Event/drained(_:)`` once `mark` bytes or fewer wait on this stream.
   package func notifyWhenDrained(_ handle: StreamHandle, to mark: Int) {
     state.value.streams.held(handle)?.value.drainMark = mark
   }
@@ -233,19 +233,17 @@ extension HTTP2Session {
     unsafe nghttp2_submit_goaway(session, flagNone, last, HTTP2ErrorCode.noError.rawValue, nil, 0)
   }
 
-  /// Says why in a GOAWAY of its own, then ends the connection as ``terminate(_:)`` does. gRPC's clients act upon
-  /// `too_many_pings`.
-  package func terminate(_ code: HTTP2ErrorCode, saying text: String) {
-    let last = unsafe nghttp2_session_get_last_proc_stream_id(session)
-    let bytes = Array(text.utf8)
-    unsafe _ = bytes.withUnsafeBufferPointer {
-      unsafe nghttp2_submit_goaway(session, flagNone, last, code.rawValue, $0.baseAddress, $0.count)
+  /// Ends the connection after a GOAWAY: nothing more is received, streams do not finish. `reason` is for people, and
+  /// for gRPC's clients, which ping less after "too_many_pings".
+  package func terminate(_ code: HTTP2ErrorCode, saying reason: StaticString = "") {
+    guard !state.value.isTerminated else { return }
+    state.value.isTerminated = true
+    if reason.utf8CodeUnitCount > 0 {
+      // The one below can't carry a reason.
+      let last = unsafe nghttp2_session_get_last_proc_stream_id(session)
+      unsafe nghttp2_submit_goaway(
+        session, flagNone, last, code.rawValue, reason.utf8Start, reason.utf8CodeUnitCount)
     }
-    terminate(code)
-  }
-
-  /// Ends the connection after one GOAWAY: nothing more is received, streams do not finish.
-  package func terminate(_ code: HTTP2ErrorCode) {
     unsafe nghttp2_session_terminate_session(session, code.rawValue)
   }
 }

@@ -30,14 +30,15 @@ internal import CNghttp2
     self.role = role
     self.limits = limits
     self.memory = memory
-    state = Pinned(SessionState(limits))
+    state = Pinned(SessionState(limits, role))
 
     var option: OpaquePointer?
     guard unsafe nghttp2_option_new(&option) == 0 else { throw HTTP2Error(.local, "out of memory") }
     defer { unsafe nghttp2_option_del(option) }
     unsafe nghttp2_option_set_no_auto_window_update(option, 1)
-    unsafe nghttp2_option_set_max_continuations(option, limits.maxContinuationFrames)
-    // The library's own limit reads the system's clock; ours is told the time.
+    // The library's own limits are set out of the way: it counts CONTINUATION anew per read, and its limit on resets
+    // reads the system's clock. ``FrameMeter`` counts.
+    unsafe nghttp2_option_set_max_continuations(option, 1 << 40)
     unsafe nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 30)
 
     let callbacks = unsafe SessionCallbacks.shared.pointer
@@ -84,35 +85,76 @@ internal import CNghttp2
   /// connection cannot go on: send what there is to send, then close. Not to be called by `send`'s body.
   package func receive(_ bytes: RawSpan, now: UInt64) throws(HTTP2Error) {
     state.value.counters.bytesReceived += bytes.byteCount
+    guard !state.value.isTerminated else { return }
+    state.value.meter.measure(bytes, &state.value.counters)
+    checkFrames(now)
+    guard !state.value.isTerminated else { return }
     let result = unsafe bytes.withUnsafeBytes { buffer in
       guard let start = buffer.baseAddress else { return 0 }
       return unsafe nghttp2_session_mem_recv(
         session, start.assumingMemoryBound(to: UInt8.self), buffer.count)
     }
-    guard result >= 0 else { throw Self.error(.peer, result) }
-    checkLimits(now)
+    guard result >= 0 else {
+      state.value.isTerminated = true
+      throw Self.error(.peer, result)
+    }
+    checkFaults(now)
   }
 
-  private func checkLimits(_ now: UInt64) {
-    if state.value.counters.controlFramesReceived != state.value.controlFramesSeen {
-      let count = state.value.counters.controlFramesReceived - state.value.controlFramesSeen
-      state.value.controlFramesSeen = state.value.counters.controlFramesReceived
-      if !state.value.controlFrames.take(count, now: now) { terminate(.enhanceYourCalm) }
-    }
+  /// What the frames' headers tell, before the library sees them.
+  private func checkFrames(_ now: UInt64) {
+    if state.value.meter.continuationsPeak > 0 { checkContinuations() }
+    if state.value.counters.controlFramesReceived != state.value.controlFramesSeen { checkControlFrames(now) }
     if state.value.counters.resetsReceived != state.value.resetsSeen {
       let count = state.value.counters.resetsReceived - state.value.resetsSeen
       state.value.resetsSeen = state.value.counters.resetsReceived
-      if !state.value.resets.take(count, now: now) { terminate(.enhanceYourCalm) }
+      if !state.value.resets.take(count, now: now) { terminate(.enhanceYourCalm, saying: "too many resets") }
     }
+    if state.value.counters.windowUpdatesReceived > limits.maxSpareWindowUpdates { checkWindowUpdates() }
+  }
+
+  private func checkControlFrames(_ now: UInt64) {
+    let count = state.value.counters.controlFramesReceived - state.value.controlFramesSeen
+    state.value.controlFramesSeen = state.value.counters.controlFramesReceived
+    if !state.value.controlFrames.take(count, now: now) {
+      terminate(.enhanceYourCalm, saying: "too many control frames")
+    }
+  }
+
+  private func checkContinuations() {
+    if state.value.meter.continuationsPeak > limits.maxContinuationFrames {
+      terminate(.enhanceYourCalm, saying: "too many CONTINUATION frames")
+    } else if state.value.meter.headerBytesPeak > limits.maxHeaderBlockBytes {
+      terminate(.enhanceYourCalm, saying: "too many bytes of headers")
+    }
+    state.value.meter.forgetPeaks()
+  }
+
+  private func checkWindowUpdates() {
+    let counters = state.value.counters
+    let honest = limits.maxSpareWindowUpdates + 10 * counters.dataFramesSent + 2 * counters.streamsOpened
+    if counters.windowUpdatesReceived > honest { terminate(.enhanceYourCalm, saying: "too many WINDOW_UPDATE frames") }
+  }
+
+  /// What the library made of them.
+  private func checkFaults(_ now: UInt64) {
+    // DATA that was nothing but padding.
+    if state.value.counters.controlFramesReceived != state.value.controlFramesSeen { checkControlFrames(now) }
     if state.value.counters.faultsReceived != state.value.faultsSeen {
       let count = state.value.counters.faultsReceived - state.value.faultsSeen
       state.value.faultsSeen = state.value.counters.faultsReceived
-      if !state.value.faults.take(count, now: now) { terminate(.enhanceYourCalm) }
+      if !state.value.faults.take(count, now: now) { terminate(.enhanceYourCalm, saying: "too many broken frames") }
     }
     if unsafe nghttp2_session_get_outbound_queue_size(session) > limits.maxOutboundFrames {
-      terminate(.enhanceYourCalm)
+      terminate(.enhanceYourCalm, saying: "too many frames to answer")
     }
   }
+
+  /// The peer began a header list and has not ended it.
+  package var isReceivingHeaders: Bool { state.value.meter.isInHeaders }
+
+  /// Ended because of what the peer did: there is a GOAWAY that says so, and it should be able to read it.
+  package var isTerminated: Bool { state.value.isTerminated }
 
   /// Swaps the events so far with `list`, which should be empty: its memory is used for the next ones.
   package func exchangeEvents(with list: inout [HTTP2Event]) {

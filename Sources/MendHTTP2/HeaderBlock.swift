@@ -66,6 +66,14 @@ package struct HeaderBlock: Sendable {
     count = 0
   }
 
+  /// As ``removeAll()``, but gives large memory back: one long header list must not be paid for ever.
+  mutating func recycle() {
+    if bytes.count > Self.keptBytes || places.count > Self.keptFields { self = HeaderBlock() } else { clear() }
+  }
+
+  private static let keptBytes = 2048
+  private static let keptFields = 64
+
   @inline(__always)
   private mutating func makeRoom(bytes: Int, fields: Int) {
     if used &+ bytes > self.bytes.count || count &+ fields > places.count { grow(bytes, fields) }

@@ -6,6 +6,7 @@ struct SessionState: ~Copyable {
   var headersTarget: Pinned<StreamState>?
   var events: [HTTP2Event] = []
   var counters = HTTP2Counters()
+  var meter: FrameMeter
   var outboundBytes = 0
   var unreadBytes = 0
 
@@ -17,6 +18,8 @@ struct SessionState: ~Copyable {
   var resetByUs = RecentStreams(capacity: 256)
   /// Streams whose response ended before their request did.
   var endedEarly: [Int32] = []
+  /// A GOAWAY that says what the peer did wrong is queued or was sent; nothing more is received.
+  var isTerminated = false
   /// Window of the whole connection that has to be given back.
   var connectionCredit = 0
   var sendLimit = 0
@@ -30,7 +33,8 @@ struct SessionState: ~Copyable {
   var resetsSeen = 0
   var faultsSeen = 0
 
-  init(_ limits: HTTP2Limits) {
+  init(_ limits: HTTP2Limits, _ role: HTTP2Session.Role) {
+    meter = FrameMeter(role: role)
     headers = HeaderCollector(limit: limits.maxHeaderListBytes)
     controlFrames = TokenBucket(limits.controlFrames)
     resets = TokenBucket(limits.resetsReceived)

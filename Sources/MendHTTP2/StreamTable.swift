@@ -21,6 +21,8 @@ struct StreamState {
   var isClosed = false
   var resetByPeer = false
   var resetByUs = false
+  /// The library told of a broken frame on this stream; the reset that follows is no second fault.
+  var isFaulty = false
 
   var outbound: [UInt8] = []
   var outboundStart = 0
@@ -49,10 +51,15 @@ struct StreamState {
   /// Arrays above this size are given back with their stream: one large message must not be paid for ever.
   private static let keptBytes = 16 * 1024
 
-  mutating func recycle() {
+  /// `keepsMemory` is for the streams that come next; a stream that only a burst needed gives it back.
+  mutating func recycle(keepsMemory: Bool) {
+    guard keepsMemory else {
+      self = StreamState(slot: slot)
+      return
+    }
     id = 0
-    headers.removeAll()
-    trailers.removeAll()
+    headers.recycle()
+    trailers.recycle()
     headerListTooLarge = false
     receivesTrailers = false
     if received.capacity > Self.keptBytes {
@@ -68,6 +75,7 @@ struct StreamState {
     isClosed = false
     resetByPeer = false
     resetByUs = false
+    isFaulty = false
     if outbound.capacity > Self.keptBytes {
       outbound = []
     } else if !outbound.isEmpty {
@@ -172,8 +180,11 @@ struct StreamTable: ~Copyable {
     unsafe entries[hole] = (0, 0)
   }
 
+  /// Streams that are not in use and keep their memory.
+  private static let keptStreams = 64
+
   mutating func release(_ stream: Pinned<StreamState>) {
-    stream.value.recycle()
+    stream.value.recycle(keepsMemory: freeSlots.count < Self.keptStreams)
     freeSlots.append(stream.value.slot)
   }
 
@@ -215,5 +226,10 @@ struct RecentStreams {
 
   func contains(_ id: Int32) -> Bool {
     ids.contains(id)
+  }
+
+  mutating func remove(_ id: Int32) {
+    // No stream has the id 0.
+    if let index = ids.firstIndex(of: id) { ids[index] = 0 }
   }
 }

@@ -300,7 +300,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
         settingsArrived()
       case .goAway(_, let code):
         goAwayArrived(code)
-      case .pingAcknowledged, .pingReceived:
+      case .pingAcknowledged, .pingReceived, .settingsAcknowledged, .headersTooLarge:
         break
       }
     }

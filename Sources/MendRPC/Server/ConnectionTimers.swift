@@ -1,22 +1,32 @@
+internal import MendHTTP2
 internal import NIOCore
 
 /// What time does to a connection: a value, told the time by its owner.
 struct ConnectionTimers {
   enum Action: Hashable {
     case nothing, ping, shutDown, close
+    /// Closed after the peer was told why.
+    case terminate(HTTP2ErrorCode)
   }
 
   private let limits: ServerLimits
   private let keepalive: ServerKeepalive
   private let startedAt: NIODeadline
   private var heardAt: NIODeadline
+  /// Since when the socket took nothing, though there is something for it.
   private var stalledSince: NIODeadline?
+  /// The same for the peer's window, and how much it had taken before.
+  private var windowClosedSince: NIODeadline?
+  private var takenBytes = 0
+  private var headersSince: NIODeadline?
   private var pingedAt: NIODeadline?
   private var lastPing: NIODeadline?
   private var strikes = 0
   private var isRetiring = false
   /// The peer's preface and SETTINGS arrived.
-  var isReady = false
+  var hasSettings = false
+  /// The peer acknowledged ours.
+  var isAcknowledged = false
 
   init(_ limits: ServerLimits, _ keepalive: ServerKeepalive, now: NIODeadline) {
     self.limits = limits
@@ -44,6 +54,30 @@ struct ConnectionTimers {
     stalledSince = isWritable ? nil : now
   }
 
+  /// Bytes wait for the peer's window; `sent` is all that it took so far. True when that begins now.
+  mutating func windowClosed(sent: Int, now: NIODeadline) -> Bool {
+    guard windowClosedSince == nil || sent != takenBytes else { return false }
+    takenBytes = sent
+    defer { windowClosedSince = now }
+    return windowClosedSince == nil
+  }
+
+  /// Nothing waits for the peer's window.
+  mutating func windowOpen() {
+    windowClosedSince = nil
+  }
+
+  /// Headers are being received, or are not. True when that begins now.
+  mutating func receivingHeaders(_ isReceiving: Bool, now: NIODeadline) -> Bool {
+    guard isReceiving else {
+      headersSince = nil
+      return false
+    }
+    guard headersSince == nil else { return false }
+    headersSince = now
+    return true
+  }
+
   /// Counts a ping; true when the peer sends too many of them.
   mutating func pingIsTooMuch(_ now: NIODeadline) -> Bool {
     defer { lastPing = now }
@@ -58,9 +92,11 @@ struct ConnectionTimers {
   }
 
   private func due(_ now: NIODeadline, _ openCalls: Int) -> NIODeadline {
-    guard isReady else { return startedAt + TimeAmount(limits.handshakeTimeout) }
+    guard hasSettings, isAcknowledged else { return startedAt + TimeAmount(limits.handshakeTimeout) }
     var due = NIODeadline.distantFuture
     if let stalledSince { due = min(due, stalledSince + TimeAmount(limits.stallTimeout)) }
+    if let windowClosedSince { due = min(due, windowClosedSince + TimeAmount(limits.stallTimeout)) }
+    if let headersSince { due = min(due, headersSince + TimeAmount(limits.headersTimeout)) }
     if let pingedAt {
       due = min(due, pingedAt + TimeAmount(keepalive.timeout))
     } else if let interval = keepalive.interval {
@@ -74,8 +110,17 @@ struct ConnectionTimers {
   }
 
   mutating func check(now: NIODeadline, openCalls: Int) -> Action {
-    guard isReady else { return now >= startedAt + TimeAmount(limits.handshakeTimeout) ? .close : .nothing }
+    guard hasSettings, isAcknowledged else {
+      guard now >= startedAt + TimeAmount(limits.handshakeTimeout) else { return .nothing }
+      return hasSettings ? .terminate(.settingsTimeout) : .close
+    }
     if let stalledSince, now >= stalledSince + TimeAmount(limits.stallTimeout) { return .close }
+    if let windowClosedSince, now >= windowClosedSince + TimeAmount(limits.stallTimeout) {
+      return .terminate(.enhanceYourCalm)
+    }
+    if let headersSince, now >= headersSince + TimeAmount(limits.headersTimeout) {
+      return .terminate(.enhanceYourCalm)
+    }
     if let pingedAt {
       // Anything that arrived since is as good as the answer.
       if heardAt > pingedAt {

@@ -209,7 +209,7 @@ public final class RPCServer: Sendable {
   private static func addHandlers(
     to channel: any Channel, _ shared: ServerShared, _ tls: NIOSSLContext?, peer: PeerAddress
   ) throws {
-    guard !shared.isFull else {
+    guard shared.admits(peer) else {
       channel.close(promise: nil)
       return
     }

@@ -24,6 +24,8 @@ final class ServerCall: @unchecked Sendable {
 
   /// The caller sent all that it wants to send.
   var requestEnded = false
+  /// Why this is no call at all.
+  var refusal: HTTPRefusal?
   /// Why the call ended before its handler did. Boxed: a large optional costs every call that has none.
   private var failureBox: FailureBox?
   private(set) var isOver = false
@@ -65,6 +67,7 @@ final class ServerCall: @unchecked Sendable {
     acceptsGzip = false
     startedAt = now
     requestEnded = false
+    refusal = nil
     failureBox = nil
     isOver = false
     isStarted = false
@@ -251,6 +254,11 @@ final class ServerCall: @unchecked Sendable {
       return .end
     }
     // A message may be larger than the window: while somebody waits for it, its parts are credited as they come.
+    guard session.unreadBytes <= connection.server.limits.maxBufferedRequestBytes else {
+      throw RPCError(
+        .resourceExhausted,
+        "\(session.unreadBytes) bytes of requests wait on this connection; send fewer large requests at once")
+    }
     session.giveCredit(handle, keeping: 0)
     connection.scheduleFlush()
     arrivalsSeen = arrivals
@@ -403,13 +411,20 @@ final class ServerCall: @unchecked Sendable {
     connection.scheduleFlush()
   }
 
-  /// Answers with an HTTP status: what asked was no gRPC client.
-  func finish(httpStatus: String, _ name: String, _ value: String) {
-    guard !isOver else { return }
-    var block = HeaderBlock()
-    block.append(":status", httpStatus)
-    block.append(name, value)
-    connection.session.respond(handle, block, endStream: true)
+  /// What asked is no gRPC client: it is answered once its request has ended, as HTTP clients expect.
+  func dropRequest() {
+    connection.session.withReceived(handle) { $0.byteCount }
+    connection.session.giveCredit(handle, keeping: 0)
+    if requestEnded { refuse() }
+  }
+
+  /// Answers with an HTTP status.
+  func refuse() {
+    guard !isOver, let refusal else { return }
+    let answer = refusal.answer
+    connection.session.respond(handle, answer.headers, endStream: false)
+    connection.session.write(handle) { $0 += answer.text.utf8 }
+    connection.session.finish(handle)
     end(.unknown)
   }
 

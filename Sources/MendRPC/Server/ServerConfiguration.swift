@@ -57,6 +57,9 @@ public struct ServerTLS: Hashable, Sendable {
 public struct ServerLimits: Hashable, Sendable {
   /// Connections at once; more are closed as they arrive. Each costs about 20 KB when idle.
   public var maxConnections = 10_000
+  /// Connections of one address at once, so that none can take them all; half of them, because everybody behind one
+  /// proxy has one address. Unix sockets are not counted.
+  public var maxConnectionsPerAddress = 5_000
   /// Calls that one connection may have open.
   public var maxConcurrentStreams = 1000
   /// Handlers of one connection that run at once, those included whose call is gone: callers that start and cancel
@@ -64,27 +67,36 @@ public struct ServerLimits: Hashable, Sendable {
   public var maxRunningCalls = 2000
   /// One request message; gRPC's usual limit.
   public var maxRequestBytes = 4 * 1024 * 1024
-  /// A request's metadata, as RFC 9113 6.5.2 counts it.
+  /// A request's metadata, as RFC 9113 6.5.2 counts it. A call with up to four times as much is told so; above that
+  /// its stream is reset.
   public var maxMetadataBytes = 16 * 1024
-  /// Request bytes of one connection that wait for the rest of their message or for their handler.
+  /// Request bytes of one connection that wait for the rest of their message or for their handler. A caller may have
+  /// sent as much again before it learns.
   public var maxBufferedRequestBytes = 16 * 1024 * 1024
   /// Response bytes that wait on one call before its writer suspends; it goes on at half of them.
   public var responseHighWaterBytes = 64 * 1024
   /// Response bytes that wait on all calls of one connection before all of its writers suspend.
   public var maxBufferedResponseBytes = 16 * 1024 * 1024
+  /// Response bytes that wait on one connection before its further calls are refused: answers that are one message
+  /// have no writer to suspend. Sixteen of the largest, so that only who doesn't read meets it.
+  public var maxUnsentResponseBytes = 64 * 1024 * 1024
 
-  /// TLS, preface and first SETTINGS have to be complete by then.
+  /// TLS, preface, first SETTINGS and the acknowledgement of ours have to be complete by then.
   public var handshakeTimeout = Duration.seconds(10)
+  /// A request's headers have to be complete this long after they began: they need a packet or a few.
+  public var headersTimeout = Duration.seconds(10)
   /// A unary request has to be complete by then.
   public var requestTimeout = Duration.seconds(60)
-  /// A connection that accepts no bytes for this long is closed, and its calls with it.
+  /// A connection that takes none of the bytes that wait for it for this long is closed, and its calls with it;
+  /// whether its socket is full or its window used up.
   public var stallTimeout = Duration.seconds(120)
   /// A connection without calls is closed, gracefully, after this time; nil keeps it.
   public var idleTimeout: Duration? = .seconds(1800)
   /// A connection of this age is closed, gracefully, so that callers spread anew; nil keeps it.
   public var maxConnectionAge: Duration?
 
-  /// Frames per second and connection that ask for work and carry no call (PING, SETTINGS, PRIORITY ...), with a burst.
+  /// Frames per second and connection that ask for work and carry no call (PING, SETTINGS, PRIORITY, CONTINUATION,
+  /// empty DATA, unknown types), with a burst: a client that measures its line with a ping per answer stays below.
   public var controlFrameBurst = 2000, controlFramesPerSecond = 200
   /// Calls that callers may cancel. Honest callers do, so the bound is generous.
   public var cancelBurst = 2000, cancelsPerSecond = 200

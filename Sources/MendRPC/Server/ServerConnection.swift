@@ -25,6 +25,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   private var isReading = false
   private var isFlushScheduled = false
   private var isClosed = false
+  /// Said why it ends, and waits for the peer to have read that.
+  private var isLingering = false
   private(set) var isShuttingDown = false
   private var shutdownAnnounced = false
   private var earliestDeadline: NIODeadline?
@@ -67,6 +69,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let buffer = unwrapInboundIn(data)
     let now = NIODeadline.now()
+    guard !isLingering else { return }
     isReading = true
     do throws(HTTP2Error) {
       try session.receive(buffer.readableBytesSpan, now: now.uptimeNanoseconds)
@@ -75,9 +78,10 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       work(now)
       isReading = false
       flush()
-      close()
+      endWithLastWords()
       return
     }
+    if timers.receivingHeaders(session.isReceivingHeaders, now: now) { arm(now: now) }
     workers.kick()
     if openCalls > 0 { arm(at: earliestDeadline, now: now) }
     earliestDeadline = nil
@@ -111,14 +115,32 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     isClosed = true
     channelContext = nil
     timer?.cancel()
+    endCalls()
+    workers.close()
+  }
+
+  private func endCalls() {
     for call in calls.value { call?.streamClosed(RPCError(.cancelled, "the connection to \(peer) is lost")) }
     calls.value.removeAll()
-    workers.close()
   }
 
   func close() {
     channelContext?.close(promise: nil)
   }
+
+  /// Closes a connection whose peer was told what it did wrong. A socket that is closed while bytes wait in it drops
+  /// what the peer has not read yet; so it is only half closed at first, and nothing more is read.
+  private func endWithLastWords() {
+    guard !isLingering, let context = channelContext else { return }
+    isLingering = true
+    endCalls()
+    guard context.channel.isWritable else { return close() }
+    context.channel.setOption(.autoRead, value: false).whenFailure { _ in self.close() }
+    context.close(mode: .output, promise: nil)
+    loop.scheduleTask(in: Self.lingering) { self.close() }
+  }
+
+  private static let lingering = TimeAmount.seconds(1)
 
   // MARK: Events
 
@@ -130,6 +152,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       switch event {
       case .headers(let handle, let endStream):
         opened(handle, endStream, now)
+      case .headersTooLarge(let handle, let bytes, _):
+        refused(handle, bytes, now)
       case .data(let handle, let endStream):
         if let call = call(handle) { arrived(call, endStream) }
       case .trailers(let handle):
@@ -139,7 +163,9 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       case .drained(let handle):
         call(handle)?.drained()
       case .settings:
-        timers.isReady = true
+        timers.hasSettings = true
+      case .settingsAcknowledged:
+        timers.isAcknowledged = true
       case .goAway:
         // The caller opens no more; what is open goes on.
         break
@@ -179,8 +205,11 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     session.exchangeHeaders(of: handle, with: &storage.request.value.metadata.block)
     let block = storage.request.value.metadata.block
     let head = RequestHead(block)
-    guard head.isPost else { return call.finish(httpStatus: "405", "allow", "POST") }
-    guard head.isGRPC else { return call.finish(httpStatus: "415", "accept", "application/grpc") }
+    guard head.isPost, head.isGRPC else {
+      call.refusal = head.isPost ? .contentType : .method
+      if endStream { call.refuse() }
+      return
+    }
     do throws(RPCError) {
       let route = try accept(call, storage, block, head, now)
       call.assign(route)
@@ -193,6 +222,16 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     } catch {
       call.finish(error)
     }
+  }
+
+  /// A call whose headers were too many to keep.
+  private func refused(_ handle: StreamHandle, _ bytes: Int, _ now: NIODeadline) {
+    openCalls += 1
+    obtain(handle, now).finish(
+      RPCError(
+        .resourceExhausted,
+        "the call's headers have \(bytes) bytes (name, value and 32 for each); at most "
+          + "\(server.limits.maxMetadataBytes) are taken"))
   }
 
   /// Everything that may refuse a call before its handler runs.
@@ -222,6 +261,11 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         "running_calls",
         "\(server.limits.maxRunningCalls) calls of this connection are still running; wait for some to end")
     }
+    guard session.outboundBytes <= server.limits.maxUnsentResponseBytes else {
+      throw RPCError(
+        .resourceExhausted,
+        "\(session.outboundBytes) bytes of responses wait on this connection; read them before calling again")
+    }
     storage.request.value.facts = route
     if head.hasBinaryMetadata { storage.request.value.metadata = try Metadata(receiving: block) }
     if let authorize = server.authorize {
@@ -236,6 +280,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       return
     }
     if endStream { call.requestEnded = true }
+    if call.refusal != nil { return call.dropRequest() }
     guard let route = call.route, route.takesOneMessage else { return call.requestArrived() }
     if endStream {
       start(call)
@@ -280,7 +325,12 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       )
     }
     session.release(handle)
+    // A burst of calls is not kept for ever.
+    let slot = Int(handle.slot)
+    if slot >= Self.keptCalls, slot < calls.value.count { calls.value[slot] = nil }
   }
+
+  private static let keptCalls = 64
 
   func callEnded(_ call: ServerCall) {
     openCalls -= 1
@@ -303,7 +353,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   }
 
   private func flush() {
-    while let context = channelContext, context.channel.isWritable {
+    while !isLingering, let context = channelContext, context.channel.isWritable {
       let buffer: ByteBuffer?
       do throws(HTTP2Error) {
         buffer = try outbox.fill(from: session)
@@ -315,7 +365,14 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       guard let buffer else { break }
       context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
     }
-    if session.isFinished { close() }
+    if session.isFinished {
+      if session.isTerminated { endWithLastWords() } else { close() }
+    } else if session.outboundBytes == 0 {
+      timers.windowOpen()
+    } else if channelContext?.channel.isWritable == true {
+      let now = NIODeadline.now()
+      if timers.windowClosed(sent: session.counters.dataBytesSent, now: now) { arm(now: now) }
+    }
   }
 
   // MARK: Shutdown and timers
@@ -357,6 +414,10 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     case .ping: session.ping(0)
     case .shutDown: shutDown()
     case .close: return close()
+    case .terminate(let code):
+      session.terminate(code)
+      flush()
+      return endWithLastWords()
     }
     var next: NIODeadline?
     if openCalls > 0 {

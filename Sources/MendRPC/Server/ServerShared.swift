@@ -17,6 +17,8 @@ final class ServerShared: Sendable {
 
   private struct State {
     var connections: [ObjectIdentifier: ServerConnection] = [:]
+    /// Of `connections`, by host.
+    var countByHost: [String: Int] = [:]
     var waiting: [CheckedContinuation<Void, Never>] = []
     var isShuttingDown = false
   }
@@ -33,7 +35,8 @@ final class ServerShared: Sendable {
     isObserved = configuration.observer != nil
     var session = HTTP2Limits()
     session.maxConcurrentStreams = limits.maxConcurrentStreams
-    session.maxHeaderListBytes = limits.maxMetadataBytes
+    session.maxHeaderListBytes = min(limits.maxMetadataBytes, 1 << 30)
+    session.maxHeaderBlockBytes = max(session.maxHeaderBlockBytes, 4 * session.maxHeaderListBytes)
     session.controlFrames = RateLimit(burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond)
     session.resetsReceived = RateLimit(burst: limits.cancelBurst, perSecond: limits.cancelsPerSecond)
     session.faultsReceived = RateLimit(burst: limits.faultBurst, perSecond: limits.faultsPerSecond)
@@ -41,11 +44,20 @@ final class ServerShared: Sendable {
   }
 
   var connectionCount: Int { state.withLock { $0.connections.count } }
-  var isFull: Bool { connectionCount >= limits.maxConnections }
+
+  /// Whether another connection of this peer may be taken.
+  func admits(_ peer: PeerAddress) -> Bool {
+    state.withLock { state in
+      guard state.connections.count < limits.maxConnections else { return false }
+      guard case .inet(let host, _) = peer else { return true }
+      return state.countByHost[host, default: 0] < limits.maxConnectionsPerAddress
+    }
+  }
 
   func connectionStarted(_ connection: ServerConnection) {
     let isShuttingDown = state.withLock { state in
       state.connections[ObjectIdentifier(connection)] = connection
+      if case .inet(let host, _) = connection.peer { state.countByHost[host, default: 0] += 1 }
       return state.isShuttingDown
     }
     observer?.connectionOpened(connection.peer)
@@ -58,7 +70,12 @@ final class ServerShared: Sendable {
     observer?.connectionClosed(
       connection.peer, bytesReceived: counters.bytesReceived, bytesSent: counters.bytesSent)
     let waiting = state.withLock { state in
-      state.connections[ObjectIdentifier(connection)] = nil
+      if state.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil,
+        case .inet(let host, _) = connection.peer
+      {
+        let left = state.countByHost[host, default: 1] - 1
+        state.countByHost[host] = left > 0 ? left : nil
+      }
       guard state.connections.isEmpty else { return [CheckedContinuation<Void, Never>]() }
       defer { state.waiting = [] }
       return state.waiting
