@@ -31,9 +31,10 @@ let package = Package(
     .target(
       name: "MendHTTP2", dependencies: ["CNghttp2"], path: "mend/Sources/MendHTTP2", swiftSettings: unsafeSettings),
     .target(name: "MendProtobuf", path: "mend/Sources/MendProtobuf", swiftSettings: unsafeSettings),
+    .systemLibrary(name: "CZlib", path: "mend/Sources/CZlib"),
     .target(
       name: "MendRPC",
-      dependencies: ["MendHTTP2", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
+      dependencies: ["MendHTTP2", "CZlib", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
       path: "mend/Sources/MendRPC", swiftSettings: swiftSettings),
     .target(
       name: "MendAPI", dependencies: ["MendProtobuf", "MendRPC"], path: "generated", swiftSettings: swiftSettings),
