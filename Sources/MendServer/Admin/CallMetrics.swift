@@ -112,7 +112,8 @@ final class CallMetrics: ServerObserver {
     text.family("mend_rpc_response_bytes_total", .counter, "Response messages with their prefixes, by method.")
     for method in all { text.sample(["method": method.name], Double(method.responseBytes.load(ordering: .relaxed))) }
     let connections = connections.withLock { $0 }
-    text.family("mend_rpc_rejected_calls_total", .counter, "Calls that reached no method: unknown or malformed.")
+    text.family(
+      "mend_rpc_rejected_calls_total", .counter, "Calls that reached no method: unknown, malformed or refused.")
     for (code, count) in connections.rejected.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
       text.sample(["code": code.description], Double(count))
     }

@@ -41,7 +41,9 @@ final class TLSFigures: Sendable {
     guard let unwritten else { return }
     var metadata: Logger.Metadata = ["peer": "\(peer)", "reason": "\(fault.reason.rawValue)"]
     if unwritten > 0 { metadata["more"] = "\(unwritten)" }
-    logger.notice("TLS handshake failed: \(fault.message)", metadata: metadata)
+    // Probes of a load balancer open a connection and close it, every few seconds.
+    let level: Logger.Level = fault.reason == .closed ? .debug : .notice
+    logger.log(level: level, "TLS handshake failed: \(fault.message)", metadata: metadata)
   }
 
   /// Takes in what a look at the certificates came to.

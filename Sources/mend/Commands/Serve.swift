@@ -8,7 +8,8 @@ struct Serve: AsyncParsableCommand {
     abstract: "Serves batches: keeps them, runs them on this machine or on a Ray cluster, and answers about them.",
     discussion: """
       Prints one line to stdout when it serves, and logs to stderr. SIGTERM or SIGINT ends it; what runs goes on running, \
-      and the next server on the same data finds it again. Without tokens it serves this machine only.
+      and the next server on the same data finds it again. SIGHUP reads certificates and tokens again; changed ones are \
+      found without it, too. Without tokens it serves this machine only.
 
       EXAMPLES
         mend serve --data ./data
