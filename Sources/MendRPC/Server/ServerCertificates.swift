@@ -30,8 +30,8 @@ final class ServerCertificates: Sendable {
 
   /// What tells one version of a file from the next. Links are followed: whoever swaps a link swaps the file.
   fileprivate struct Stamp: Equatable {
-    var seconds: Int
-    var nanoseconds: Int
+    /// A timespec as it lies in memory: whose its fields are, differs with what else a build imports.
+    var modified: [UInt8]
     var size: Int
     var inode: UInt64
     var device: UInt64
@@ -85,7 +85,7 @@ extension ServerCertificates.Stamp {
     let time = status.st_mtimespec
     #endif
     self.init(
-      seconds: time.tv_sec, nanoseconds: time.tv_nsec, size: Int(status.st_size), inode: UInt64(status.st_ino),
+      modified: withUnsafeBytes(of: time) { Array($0) }, size: Int(status.st_size), inode: UInt64(status.st_ino),
       device: UInt64(status.st_dev))
   }
 }
