@@ -21,6 +21,8 @@ final class HandMadePeer: Sendable {
     /// Its place among those that the peer accepted, from 1.
     let number: Int
     private let descriptor: CInt
+    /// Once it is closed, its number may be another socket's.
+    private let isClosed = Mutex(false)
 
     init(_ descriptor: CInt, number: Int) {
       self.descriptor = descriptor
@@ -84,7 +86,20 @@ final class HandMadePeer: Sendable {
     /// Waits until the client hangs up.
     func waitForEnd() { while nextFrame() != nil {} }
 
-    func close() { Glibc.shutdown(descriptor, Int32(SHUT_RDWR)) }
+    /// Hangs up; the script finds the connection's end.
+    func close() {
+      isClosed.withLock { if !$0 { Glibc.shutdown(descriptor, Int32(SHUT_RDWR)) } }
+    }
+
+    /// Gives the socket back, once.
+    fileprivate func end() {
+      isClosed.withLock { isClosed in
+        guard !isClosed else { return }
+        Glibc.shutdown(descriptor, Int32(SHUT_RDWR))
+        Glibc.close(descriptor)
+        isClosed = true
+      }
+    }
 
     private func read(_ count: Int) -> [UInt8]? {
       var bytes = [UInt8](repeating: 0, count: count)
@@ -124,7 +139,11 @@ final class HandMadePeer: Sendable {
     Thread.detachNewThread { [self] in
       while true {
         let descriptor = accept(listener, nil, nil)
-        guard descriptor >= 0 else { return }
+        guard descriptor >= 0 else {
+          // Closed by the thread that uses it: before that its number can't become another listener's.
+          close(listener)
+          return
+        }
         let line = lines.withLock { lines in
           let line = Line(descriptor, number: lines.count + 1)
           lines.append(line)
@@ -132,8 +151,7 @@ final class HandMadePeer: Sendable {
         }
         Thread.detachNewThread {
           script(line)
-          line.close()
-          close(descriptor)
+          line.end()
         }
       }
     }
@@ -144,7 +162,6 @@ final class HandMadePeer: Sendable {
   /// Nobody is accepted any more, and who is there is hung up on.
   func stop() {
     shutdown(listener, Int32(SHUT_RDWR))
-    close(listener)
     for line in lines.withLock({ $0 }) { line.close() }
   }
 }
