@@ -7,8 +7,10 @@ internal import Glibc
 /// Not Sendable: sessions and their memory stay on one thread, so nothing here takes a lock. Recycling saves 1,155
 /// instructions a call over malloc.
 @safe package final class HTTP2Memory {
-  /// Sizes from 64 B in powers of two up to 128 KB; what is larger goes to malloc.
-  private static let classCount = 12
+  /// Sizes are 64, 128, 256 and 512 B and then go up in quarters of a power of two to 128 KB; what is larger goes to
+  /// malloc. The library asks for powers of two, which fit exactly: an idle connection's few kilobytes are not rounded
+  /// up.
+  private static let classCount = slabClassCount + 32
   /// Blocks of the first classes, up to 512 B, are cut from larger ones: a connection's remembered streams are
   /// hundreds of them.
   private static let slabClassCount = 4
@@ -68,11 +70,20 @@ internal import Glibc
 
   @inline(__always)
   private static func sizeClass(_ count: Int) -> Int {
-    count <= 64 ? 0 : Int.bitWidth - (count - 1).leadingZeroBitCount - 6
+    if count <= 512 { return count <= 64 ? 0 : Int.bitWidth - (count - 1).leadingZeroBitCount - 6 }
+    let power = Int.bitWidth - 1 - (count - 1).leadingZeroBitCount
+    return slabClassCount + (power - 9) * 4 + ((count - 1) >> (power - 2)) & 3
+  }
+
+  /// How many bytes a class's blocks hold, besides their header.
+  private static func capacity(_ sizeClass: Int) -> Int {
+    if sizeClass < slabClassCount { return 64 << sizeClass }
+    let power = 9 + (sizeClass - slabClassCount) / 4
+    return (1 << power) + (((sizeClass - slabClassCount) % 4 + 1) << (power - 2))
   }
 
   private func allocate(_ count: Int) -> UnsafeMutableRawPointer? {
-    let sizeClass = Self.sizeClass(count &+ Self.headerBytes)
+    let sizeClass = Self.sizeClass(count)
     let block: UnsafeMutableRawPointer
     if sizeClass >= Self.classCount {
       guard let large = unsafe malloc(count &+ Self.headerBytes) else { return nil }
@@ -94,11 +105,12 @@ internal import Glibc
 
   @inline(never)
   private func newBlock(_ sizeClass: Int) -> UnsafeMutableRawPointer? {
-    guard sizeClass < Self.slabClassCount else { return unsafe malloc(64 << sizeClass) }
+    let blockBytes = Self.capacity(sizeClass) + Self.headerBytes
+    guard sizeClass < Self.slabClassCount else { return unsafe malloc(blockBytes) }
     guard let slab = unsafe malloc(Self.slabBytes) else { return nil }
     unsafe slabs.append(slab)
     // All blocks but the first are free.
-    for offset in stride(from: Self.slabBytes - 64 << sizeClass, to: 0, by: -(64 << sizeClass)) {
+    for offset in stride(from: blockBytes, through: Self.slabBytes - blockBytes, by: blockBytes) {
       let block = unsafe slab + offset
       unsafe block.storeBytes(of: free[sizeClass], toByteOffset: Self.headerBytes, as: UnsafeMutableRawPointer?.self)
       unsafe free[sizeClass] = block
@@ -123,7 +135,7 @@ internal import Glibc
     let block = unsafe pointer - Self.headerBytes
     let sizeClass = unsafe block.load(as: Int.self)
     let old = unsafe block.load(fromByteOffset: 8, as: Int.self)
-    if sizeClass >= 0, count &+ Self.headerBytes <= 64 << sizeClass {
+    if sizeClass >= 0, count <= Self.capacity(sizeClass) {
       unsafe block.storeBytes(of: count, toByteOffset: 8, as: Int.self)
       return unsafe pointer
     }

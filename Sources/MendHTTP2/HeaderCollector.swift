@@ -5,10 +5,10 @@ internal import Glibc
 /// Raw memory instead of arrays, which would ask at every field of every call who else refers to them.
 @safe struct HeaderCollector: ~Copyable {
   private var bytes: UnsafeMutableRawPointer
-  private var byteCapacity = 512
+  private var byteCapacity = 256
   private(set) var used = 0
   private var fields: UnsafeMutablePointer<HeaderBlock.Field>
-  private var fieldCapacity = 16
+  private var fieldCapacity = 12
   private(set) var count = 0
 
   /// What the list costs, as RFC 9113 6.5.2 counts it: name, value and 32 for each field; also beyond the limit.

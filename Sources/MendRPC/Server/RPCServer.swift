@@ -175,6 +175,10 @@ public final class RPCServer: Sendable {
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      // A channel keeps its read buffer. It grows as reads fill it, and begins at what most calls take.
+      .childChannelOption(
+        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 64 * 1024)
+      )
       .childChannelInitializer { [shared] channel in
         channel.eventLoop.makeCompletedFuture {
           let peer = Self.peer(of: channel, at: listener.address)
