@@ -9,7 +9,7 @@ package struct HeaderBlock: Sendable {
     @usableFromInline var nameCount: Int32
     @usableFromInline var valueCount: Int32
 
-    @inlinable package var nameLength: Int { Int(nameCount) }
+    @inlinable @inline(__always) package var nameLength: Int { Int(nameCount) }
 
     @inlinable package var name: Range<Int> {
       unsafe Range(uncheckedBounds: (Int(start), Int(start) &+ Int(nameCount)))
@@ -38,7 +38,7 @@ package struct HeaderBlock: Sendable {
 
   package var fields: ArraySlice<Field> { places[..<count] }
 
-  @inlinable package subscript(index: Int) -> Field { places[index] }
+  @inlinable @inline(__always) package subscript(index: Int) -> Field { places[index] }
 
   package mutating func append(_ name: String, _ value: String) {
     append(name.utf8, value.utf8)
@@ -82,11 +82,11 @@ package struct HeaderBlock: Sendable {
   @inline(never)
   private mutating func grow(_ bytesNeeded: Int, _ fieldsNeeded: Int) {
     if used + bytesNeeded > bytes.count {
-      let size = max(512, bytes.count * 2, used + bytesNeeded)
+      let size = max(256, bytes.count * 2, used + bytesNeeded)
       bytes.append(contentsOf: repeatElement(0, count: size - bytes.count))
     }
     if count + fieldsNeeded > places.count {
-      let size = max(16, places.count * 2, count + fieldsNeeded)
+      let size = max(12, places.count * 2, count + fieldsNeeded)
       let none = Field(start: 0, nameCount: 0, valueCount: 0)
       places.append(contentsOf: repeatElement(none, count: size - places.count))
     }
@@ -104,7 +104,7 @@ package struct HeaderBlock: Sendable {
   }
 
   /// The first field of this name.
-  @inlinable package func first(_ name: StaticString) -> Field? {
+  @inlinable @inline(__always) package func first(_ name: StaticString) -> Field? {
     for index in 0..<count {
       let field = places[index]
       if isName(field, name) { return field }
@@ -112,16 +112,16 @@ package struct HeaderBlock: Sendable {
     return nil
   }
 
-  @inlinable package func isName(_ field: Field, _ name: StaticString) -> Bool {
+  @inlinable @inline(__always) package func isName(_ field: Field, _ name: StaticString) -> Bool {
     Int(field.nameCount) == name.utf8CodeUnitCount && isEqual(Int(field.start), name)
   }
 
-  @inlinable package func isValue(_ field: Field, _ value: StaticString) -> Bool {
+  @inlinable @inline(__always) package func isValue(_ field: Field, _ value: StaticString) -> Bool {
     Int(field.valueCount) == value.utf8CodeUnitCount && isEqual(Int(field.start) &+ Int(field.nameCount), value)
   }
 
   /// The last byte of a name; 0 for an empty one.
-  @inlinable package func lastOfName(_ field: Field) -> UInt8 {
+  @inlinable @inline(__always) package func lastOfName(_ field: Field) -> UInt8 {
     field.nameCount > 0 ? bytes[Int(field.start) &+ Int(field.nameCount) &- 1] : 0
   }
 

@@ -25,11 +25,12 @@ final class CallWorkers: @unchecked Sendable {
     self.executor = executor
   }
 
-  /// Calls that wait or run.
-  var busyCount: Int { queue.count - head + liveCount - idle.count }
+  /// Calls that wait or run. Counted, because every call asks, and a look at the lists is checked for exclusive access.
+  private(set) var busyCount = 0
 
   func submit(_ call: ServerCall) {
     queue.append(call)
+    busyCount += 1
   }
 
   /// Starts what was submitted. A handler that doesn't suspend has finished when this returns.
@@ -51,6 +52,7 @@ final class CallWorkers: @unchecked Sendable {
   /// The connection is gone.
   func close() {
     isClosed = true
+    busyCount -= queue.count - head
     queue.removeAll()
     head = 0
     for worker in idle { worker.wake() }
@@ -72,6 +74,7 @@ final class CallWorkers: @unchecked Sendable {
         worker.call = call
         call.worker = worker
         await call.run()
+        busyCount -= 1
         call.worker = nil
         worker.call = nil
         if worker.isCancelled { break }

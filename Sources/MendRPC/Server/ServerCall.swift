@@ -38,6 +38,8 @@ final class ServerCall: @unchecked Sendable {
   private var arrivalsSeen = 0
   private var reader: CheckedContinuation<Void, Never>?
   private var writers: [CheckedContinuation<Void, Never>] = []
+  /// Somebody waited on this call: spares those on which nobody did the look at both.
+  private var wasWaitedFor = false
 
   var failure: RPCError? { failureBox?.error }
 
@@ -76,6 +78,7 @@ final class ServerCall: @unchecked Sendable {
     responseBytes = 0
     arrivals = 0
     arrivalsSeen = 0
+    wasWaitedFor = false
   }
 
   var context: ServerContext { ServerContext(storage: storage) }
@@ -275,6 +278,7 @@ final class ServerCall: @unchecked Sendable {
           } else {
             call.reader?.resume()
             call.reader = continuation
+            call.wasWaitedFor = true
           }
         }
       }
@@ -331,6 +335,7 @@ final class ServerCall: @unchecked Sendable {
             continuation.resume()
           } else {
             call.writers.append(continuation)
+            call.wasWaitedFor = true
           }
         }
       }
@@ -449,7 +454,7 @@ final class ServerCall: @unchecked Sendable {
       let error = error()
       failureBox = FailureBox(error)
       end(error.code)
-    } else if worker == nil, reader == nil, writers.isEmpty {
+    } else if worker == nil, !wasWaitedFor {
       // Answered, and nobody waits: the ordinary end.
       return
     }
