@@ -5,7 +5,10 @@ extension Core {
   mutating func end(_ attempt: AttemptKey, _ account: EndAccount) {
     guard index.live.contains(attempt), let place = state(of: attempt) else { return }
     var account = account
-    if planted == .unnamedCause { account.exit?.memoryLimitExceeded = false }
+    if planted == .unnamedCause, account.exit?.memoryLimitExceeded == true {
+      account.exit?.memoryLimitExceeded = false
+      account.exit?.termination = .exited(1)
+    }
     if case .ending(let reason, _) = place { account.ending = reason }
     account.executor = capacity.executor
     var end = account.end(at: turn.now)

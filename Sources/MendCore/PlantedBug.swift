@@ -35,7 +35,7 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case unboundedClaims
   /// One look is enough to call an attempt stuck.
   case stuckAtFirstLook
-  /// Out of memory is taken for a signal.
+  /// Out of memory is taken for an exit code.
   case unnamedCause
   /// A cancel is answered before its attempts are gone.
   case earlyCancelAnswer

@@ -39,7 +39,7 @@ struct Plan {
     let isCalm = random.chance(200)
     crashes = isCalm ? 0 : random.below(12)
     losses = isCalm ? 0 : random.below(30)
-    duplicates = isCalm ? 0 : random.below(60)
+    duplicates = isCalm ? 0 : random.below(250)
     hiccups = isCalm ? 60 : 0
     lies = random.chance(150) ? 100 : 0
     outage = random.chance(250) ? (.seconds(random.below(60)), .seconds(random.below(120) + 1)) : nil

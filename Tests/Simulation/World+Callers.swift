@@ -10,6 +10,8 @@ extension World {
     var isSubmitted = false
     var retriesLeft: Int
     var hasActed = false
+    /// What its plan was made for.
+    var plannedGeneration: UInt64 = 0
     var isDone = false
     var calls = 0
 
@@ -134,8 +136,12 @@ extension World {
     let id = callers[number].plan.id
     ask(number, .heal(batchID: id, tier: nil, .auto, dryRun: true, generation: 0)) { world, result in
       guard case .success(.healed(_, let generation, _, _)) = result else { return next(world) }
-      world.ask(number, .heal(batchID: id, tier: nil, .auto, dryRun: false, generation: generation)) { world, _ in
-        next(world)
+      world.callers[number].plannedGeneration = generation
+      // Who reads the plan takes a while, and the batch may move on.
+      world.after(world.some(.seconds(4))) { world in
+        world.ask(number, .heal(batchID: id, tier: nil, .auto, dryRun: false, generation: generation)) { world, _ in
+          next(world)
+        }
       }
     }
   }

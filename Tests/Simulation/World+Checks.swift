@@ -94,6 +94,12 @@ extension World {
 
   /// Each end has its name: what an attempt died of by itself, and what it was ended for.
   func look(at record: Record) {
+    if case .healed(let heal) = record.fact,
+      let caller = callers.first(where: { $0.plan.id == record.batch.batchID }),
+      heal.generation != caller.plannedGeneration
+    {
+      fail("\(record.batch.batchID): a plan for \(caller.plannedGeneration) is applied at \(heal.generation)")
+    }
     guard case .attemptEnded(let job, let number, let end) = record.fact else { return }
     let key = AttemptKey(batch: record.batch, job: job, number: number)
     guard let process = processes[key], !process.isLied else { return }
