@@ -146,6 +146,8 @@ extension Batch {
       }
     }
     keepLedger(of: tier)
+    tiers[tier].curve = ProgressCurve(
+      startedAt: record.at, settled: tiers[tier].done.count + tiers[tier].failed.count, of: handed.count)
     note(.tier(tier), from: before.rawValue, to: TierStatus.running.rawValue, reason: "", record)
   }
 

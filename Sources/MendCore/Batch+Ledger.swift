@@ -40,6 +40,7 @@ extension Batch {
       tiers[job.tier].jobs[job.index].quarantined.remove(position)
       settle(position, in: job.tier, layout)
     }
+    noteProgress(of: job.tier, at: now)
     moveOn(job, at: now)
   }
 
@@ -60,8 +61,13 @@ extension Batch {
       tiers[job.tier].failed.insert(position)
       failedDocuments.insert(position)
     }
+    noteProgress(of: job.tier, at: now)
     // What an attempt's death did to its documents is no sign of life.
     if moved { moveOn(job, at: now) }
+  }
+
+  private mutating func noteProgress(of tier: Int, at now: Instant) {
+    tiers[tier].curve.note(tiers[tier].done.count + tiers[tier].failed.count, at: now)
   }
 
   private mutating func countDeath(of position: Int, _ error: DocumentError, _ job: JobID) {

@@ -51,6 +51,7 @@ extension Core {
   mutating func noteStart(of attempt: AttemptKey) {
     switch state(of: attempt) {
     case .intended, .starting:
+      learnStart(of: attempt)
       record(.attemptStarted(attempt.job, number: attempt.number), on: attempt.batch)
       if batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].status == .starting {
         record(.jobStatusChanged(attempt.job, .running, failure: nil, reason: ""), on: attempt.batch)

@@ -172,7 +172,7 @@ extension Core {
 
   /// Durable intent, then the launch.
   private mutating func launch(_ job: JobID, of key: BatchKey) {
-    guard let parameters = batches[key]?.submissionParameters(of: job),
+    guard let parameters = batches[key].map({ self.parameters(ofNextAttemptOf: job, $0) }),
       let timers = batches[key]?.extractorSpecification(of: job).timers,
       let attempts = batches[key]?.tiers[job.tier].jobs[job.index].attempts.count
     else { return }

@@ -13,6 +13,7 @@ struct CoreIndex {
   var checks: [AttemptKey: Instant] = [:]
   /// Batches with a job that could start.
   var queue = FairQueue()
+  var starts = StartStatistics()
   /// Batches that are not final.
   var liveBatches = 0
   /// Order of submission within one process; after a restart by time.

@@ -11,6 +11,8 @@ public struct Diagnosis: Hashable, Sendable {
   public var overallProgress: Double
   public var currentTier: Int
   public var estimatedCompletion: Instant?
+  /// nil once the batch is over.
+  public var estimate: Estimate?
   public var failureCategory: FailureCategory?
   public var findings: [Finding]
   public var insights: [Insight]
@@ -163,6 +165,10 @@ public struct PerformanceSummary: Hashable, Sendable {
   public var attempts: Int
   public var repeatedWork: Int
   public var peakMemoryBytes: Int64
+  /// What failed attempts took, and documents that were done more than once at the average.
+  public var repeatedTime: Duration = .zero
+  /// Attempts that failed or were ended for a fault.
+  public var failedAttempts = 0
 
   public init(
     total: Duration, queued: Duration, documentsPerSecond: Double, slowestTier: Int, slowestExtractor: String,

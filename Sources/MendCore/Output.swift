@@ -14,6 +14,8 @@ public enum Write: Hashable, Sendable {
   case record(Record)
   /// Remember what was answered to this key, until `expires`.
   case idempotency(IdempotencyEntry)
+  /// Keep what was learnt of starts, in the place of what its slot had before.
+  case start(StartHistory)
 }
 
 public struct IdempotencyEntry: Hashable, Sendable {

@@ -59,9 +59,12 @@ public struct Recovery: Sendable {
   /// Per batch, its whole journal in order.
   public var journals: [[Record]]
   public var idempotency: [IdempotencyEntry]
-  public init(journals: [[Record]], idempotency: [IdempotencyEntry]) {
+  /// What was learnt of starts, the latest of each slot.
+  public var starts: [StartHistory]
+  public init(journals: [[Record]], idempotency: [IdempotencyEntry], starts: [StartHistory] = []) {
     self.journals = journals
     self.idempotency = idempotency
+    self.starts = starts
   }
 }
 

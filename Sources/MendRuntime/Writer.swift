@@ -29,6 +29,7 @@ struct Writer {
     let recovery = try runtime.store.recover(at: runtime.clock.now())
     for journal in recovery.journals { core.restore(journal) }
     for entry in recovery.idempotency { core.restore(entry) }
+    for history in recovery.starts { core.restore(history) }
     statistics.runningAttempts = core.batches.values.reduce(into: 0) { total, batch in
       for tier in batch.tiers { for job in tier.jobs where job.current != nil { total += 1 } }
     }

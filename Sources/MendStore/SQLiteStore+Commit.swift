@@ -21,6 +21,7 @@ extension SQLiteStore {
           var commit = Staged(marks: ledger.marks)
           for row in entries.rows { try append(row, to: database, &commit, ledger.live) }
           try append(entries.idempotency, to: database, &commit.marks)
+          try keep(entries.starts, in: database)
           try clean(database, &commit.marks, entries)
           return commit
         }
@@ -106,6 +107,13 @@ extension SQLiteStore {
     marks.keys += entries.count
   }
 
+  private func keep(_ starts: [Int: StartHistory], in database: Database) throws {
+    for (slot, history) in starts {
+      let keep = try database.cachedStatement(sql: "INSERT OR REPLACE INTO starts (slot, payload) VALUES (?, ?)")
+      try keep.execute(arguments: [slot, Data(JournalStartHistory(history).serialized())])
+    }
+  }
+
   /// Now and then, forgets the oldest keys: expired ones, and those beyond the limit.
   private func clean(_ database: Database, _ marks: inout Ledger.Marks, _ entries: JournalRows) throws {
     marks.commitsSinceCleaning += 1
@@ -172,6 +180,8 @@ struct JournalRows {
 
   var rows: [Row] = []
   var idempotency: [IdempotencyEntry] = []
+  /// The latest of each slot.
+  var starts: [Int: StartHistory] = [:]
   /// The newest record's time.
   var newest: Instant?
 
@@ -184,6 +194,7 @@ struct JournalRows {
     for write in writes {
       switch write {
       case .idempotency(let entry): idempotency.append(entry)
+      case .start(let history): starts[history.slot] = history
       case .record(let record):
         newest = newest.map { max($0, record.at) } ?? record.at
         let isLarge =

@@ -13,7 +13,8 @@ extension SQLiteStore {
       let recovery = try Self.access("recover", path) {
         try pool.read { database in
           Recovery(
-            journals: try liveJournals(database, &live), idempotency: try idempotency(database, at: now))
+            journals: try liveJournals(database, &live), idempotency: try idempotency(database, at: now),
+            starts: try starts(database))
         }
       }
       ledger.live = live
@@ -54,6 +55,18 @@ extension SQLiteStore {
       live[key]?.last = UInt64(journals[place].count)
     }
     return journals
+  }
+
+  private func starts(_ database: Database) throws -> [StartHistory] {
+    let rows = try Row.fetchCursor(database, sql: "SELECT slot, payload FROM starts ORDER BY slot")
+    var histories: [StartHistory] = []
+    while let row = try rows.next() {
+      let payload: Data = row[1]
+      // What cannot be read is learnt again: nothing that was acknowledged rests on it.
+      guard let message = try? JournalStartHistory(serialized: Array(payload)) else { continue }
+      histories.append(message.history(slot: row[0]))
+    }
+    return histories
   }
 
   private func idempotency(_ database: Database, at now: Instant) throws -> [IdempotencyEntry] {

@@ -59,6 +59,16 @@ enum Schema {
       try database.execute(sql: "PRAGMA application_id = \(applicationID)")
       try database.execute(sql: "PRAGMA user_version = \(version)")
     }
+    migrator.registerMigration("starts") { database in
+      try database.execute(
+        sql: """
+          -- What was learnt of starts; payload is a mend.v1.JournalStartHistory.
+          CREATE TABLE starts (
+            slot INTEGER PRIMARY KEY,
+            payload BLOB NOT NULL
+          );
+          """)
+    }
     return migrator
   }
 

@@ -29,6 +29,9 @@ struct SQLiteStoreConformanceTests {
   @Test("a journal can be read from any sequence on") func after() throws { try suite.givesAJournalAfterASequence() }
   @Test("a commit is written whole or not at all") func atomicity() throws { try suite.writesAllOrNothing() }
   @Test("idempotency keys live until they expire") func keys() throws { try suite.remembersKeysUntilTheyExpire() }
+  @Test("what was learnt of starts is there after reopening, the latest of each slot") func starts() throws {
+    try suite.keepsTheLatestStartsOfEachSlot()
+  }
   @Test("a retired batch needs no recovery and stays readable") func retire() throws {
     try suite.retiresWithoutForgetting()
   }

@@ -176,6 +176,18 @@ struct StoreConformance {
     #expect(try pages(.cancelled, nil, limit: 3).isEmpty)
   }
 
+  func keepsTheLatestStartsOfEachSlot() throws {
+    var store = try open()
+    let first = StartHistory(slot: 3, shape: .max, samples: [1, 2_000_000], cursor: 1)
+    let other = StartHistory(slot: 0, shape: 7, samples: [5])
+    let taken = StartHistory(slot: 3, shape: 8, samples: [9, 10], cursor: 0)
+    try store.commit([created("b"), .start(first)])
+    try store.commit([.start(other), .start(first)])
+    try store.commit([.start(taken)])
+    store = try reopen(store)
+    #expect(try store.recover(at: now).starts == [other, taken])
+  }
+
   func takesLargeBatches() throws {
     var store = try open()
     let documents = (0..<50_000).map { Document(id: "d\($0)", uri: "file:///data/\($0).pdf", size: Int64($0)) }

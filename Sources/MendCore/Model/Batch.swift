@@ -83,6 +83,8 @@ public struct Tier: Hashable, Sendable {
   public var done: DocumentSet
   /// Failed by one of its extractors.
   public var failed: DocumentSet
+  /// How fast it went since it was last started.
+  public var curve = ProgressCurve()
   public var startedAt: Instant?
   public var completedAt: Instant?
   public var lastActivityAt: Instant?

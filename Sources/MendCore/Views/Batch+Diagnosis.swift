@@ -20,8 +20,8 @@ extension Batch {
     diagnosis.stuckFor = context.verdict.stuckFor
     diagnosis.overallProgress = overallProgress
     diagnosis.currentTier = currentTier
-    // A batch that is stuck has no rate: its past one would promise what does not come.
-    diagnosis.estimatedCompletion = context.verdict.health == .stuck ? nil : estimatedCompletion(at: now)
+    diagnosis.estimate = estimate(at: now, health: context.verdict.health)
+    diagnosis.estimatedCompletion = diagnosis.estimate?.p50
     diagnosis.failureCategory = context.failureCategory()
     diagnosis.findings = findings
     diagnosis.insights = context.insights(findingsLeftOut: all.count - findings.count)

@@ -78,28 +78,4 @@ extension Batch {
     }
     return nil
   }
-
-  /// When the batch will be done if what is left goes as fast as what was settled in its tiers so far.
-  ///
-  /// nil while it does not run, and before the first document was settled: unknown is not guessed.
-  public func estimatedCompletion(at now: Instant) -> Instant? {
-    guard status == .running else { return nil }
-    var settled = 0
-    var left = 0
-    var spent: Int64 = 0
-    for tier in tiers {
-      let settledHere = tier.done.count + tier.failed.count
-      if let startedAt = tier.startedAt, tier.status != .pending {
-        settled += settledHere
-        spent += max(0, ((tier.completedAt ?? now) - startedAt).milliseconds)
-        if tier.status == .running { left += max(0, tier.handed.count - settledHere) }
-      } else {
-        // Not started: everything that did not fail before will be handed to it.
-        left += max(0, documents.count - failedDocuments.count)
-      }
-    }
-    guard settled > 0, spent > 0 else { return nil }
-    let milliseconds = Double(left) * Double(spent) / Double(settled)
-    return milliseconds < 1e15 ? now + .milliseconds(Int64(milliseconds.rounded())) : nil
-  }
 }

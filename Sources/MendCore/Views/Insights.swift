@@ -213,8 +213,22 @@ extension DiagnosisContext {
     var extractors: [(name: String, seconds: Double)] = []
     var attempts = 0
     var peak: Int64 = 0
+    var failedAttempts = 0
+    var lost = 0.0
+    var worked = 0.0
+    var results = 0
     forEachJob { _, job in
       attempts += job.attempts.count
+      results += job.committed.count + job.repeatedWork
+      for attempt in job.attempts {
+        let ran = spent(attempt.startedAt, attempt.end?.at)
+        if attempt.end?.cause == nil {
+          worked += ran
+        } else {
+          failedAttempts += 1
+          lost += ran
+        }
+      }
       peak = job.attempts.reduce(peak) { max($0, $1.end?.exit?.peakMemoryBytes ?? 0) }
       guard let name = job.specified(in: batch)?.name else { return }
       if let index = extractors.firstIndex(where: { $0.name == name }) {
@@ -224,11 +238,15 @@ extension DiagnosisContext {
       }
     }
     let slowest = batch.tiers.max { spent($0.startedAt, $0.completedAt) < spent($1.startedAt, $1.completedAt) }
-    return PerformanceSummary(
+    if repeatedWork > 0, results > 0 { lost += worked * Double(repeatedWork) / Double(results) }
+    var summary = PerformanceSummary(
       total: total, queued: batch.submittedAt.map { started - $0 } ?? .zero,
       documentsPerSecond: total > .zero ? Double(batch.completedDocuments.count) / total.inSeconds : 0,
       slowestTier: slowest?.number ?? 0,
       slowestExtractor: extractors.max { $0.seconds < $1.seconds }?.name ?? "", stages: stageTotals(),
       attempts: attempts, repeatedWork: repeatedWork, peakMemoryBytes: peak)
+    summary.failedAttempts = failedAttempts
+    summary.repeatedTime = .seconds(lost)
+    return summary
   }
 }

@@ -49,10 +49,13 @@ extension BatchesServer {
   ) {
     response.batchID = batch.key.batchID
     let counts = batch.progress()
+    let health = runtime.health(of: batch, at: now).health
     if fields.contains(.batchName) { response.batchName = batch.specification.batchName }
     if fields.contains(.status) { response.status = MendAPI.BatchStatus(batch.status) }
     if fields.contains(.progress) { response.progress = Progress(counts) }
-    if fields.contains(.timing) { response.timing = Timing(batch, at: now, completed: counts.completed) }
+    if fields.contains(.timing) {
+      response.timing = Timing(batch, at: now, completed: counts.completed, health: health)
+    }
     if fields.contains(.errorSummary), includeErrors, batch.hasFailures {
       response.errorSummary = batch.errorSummary().map { MendAPI.ErrorSummary($0, of: batch) }
     }
@@ -68,7 +71,7 @@ extension BatchesServer {
     }
     if fields.contains(.hasFailures) { response.hasFailures = batch.hasFailures }
     if fields.contains(.health) {
-      response.health = MendAPI.Health(runtime.health(of: batch, at: now).health)
+      response.health = MendAPI.Health(health)
     }
     if fields.contains(.sequence) { response.sequence = batch.sequence }
   }

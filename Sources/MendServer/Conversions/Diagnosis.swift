@@ -40,6 +40,7 @@ extension DiagnoseResponse {
     generation = batch.generation
     sequence = batch.sequence
     repeatedWorkCount = Int64(diagnosis.repeatedWork)
+    estimate = diagnosis.estimate.map { MendAPI.Estimate($0) }
     queue = diagnosis.queue.map { place in
       var message = QueuePlace()
       message.position = Int64(place.position)
@@ -63,6 +64,19 @@ extension MendAPI.PerformanceSummary {
     attempts = Int64(summary.attempts)
     repeatedWorkCount = Int64(summary.repeatedWork)
     peakMemoryBytes = summary.peakMemoryBytes
+    repeatedWorkSeconds = summary.repeatedTime.inSeconds
+    failedAttempts = Int64(summary.failedAttempts)
+  }
+}
+
+extension MendAPI.Estimate {
+  init(_ estimate: MendCore.Estimate) {
+    self.init()
+    p50 = GoogleTimestamp(estimate.p50)
+    p90 = GoogleTimestamp(estimate.p90)
+    basis = estimate.basis
+    pastError = estimate.pastError
+    unknownBecause = estimate.unknownBecause
   }
 }
 

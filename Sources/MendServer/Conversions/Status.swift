@@ -24,13 +24,15 @@ extension Batch {
 }
 
 extension Timing {
-  init(_ batch: Batch, at now: Instant, completed: Int) {
+  init(_ batch: Batch, at now: Instant, completed: Int, health: MendCore.Health) {
     self.init()
     createdAt = GoogleTimestamp(batch.createdAt)
     startedAt = GoogleTimestamp(batch.startedAt)
     updatedAt = GoogleTimestamp(batch.updatedAt)
     completedAt = GoogleTimestamp(batch.completedAt)
-    estimatedCompletion = GoogleTimestamp(batch.estimatedCompletion(at: now))
+    let expected = batch.estimate(at: now, health: health)
+    estimate = expected.map { MendAPI.Estimate($0) }
+    estimatedCompletion = GoogleTimestamp(expected?.p50)
     let elapsed = batch.elapsed(at: now)?.inSeconds ?? 0
     elapsedTime = elapsed
     if completed > 0 { averageItemTime = elapsed / Double(completed) }

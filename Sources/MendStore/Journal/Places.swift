@@ -67,3 +67,17 @@ extension MendAPI.Document {
 extension MendCore.Instant {
   init(_ milliseconds: Int64) { self.init(milliseconds: milliseconds) }
 }
+
+extension JournalStartHistory {
+  init(_ history: StartHistory) {
+    self.init()
+    shape = history.shape
+    samplesMs = history.samples
+    cursor = Int32(clamping: history.cursor)
+  }
+
+  func history(slot: Int) -> StartHistory {
+    StartHistory(
+      slot: slot, shape: shape, samples: Array(samplesMs.suffix(StartHistory.samplesLimit)), cursor: Int(cursor))
+  }
+}

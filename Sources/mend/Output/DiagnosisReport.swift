@@ -27,6 +27,12 @@ enum DiagnosisReport {
     text += "  \(health)\n"
     if let reason = answer.blockedReason { text += "  \(reason)\n" }
     if let stuck = answer.stuckSeconds { text += "  no progress for \(Wording.duration(stuck))\n" }
+    if let queue = answer.queue, answer.blockedReason == nil { text += "  \(queue.waitingFor)\n" }
+    if let estimate = answer.estimate, estimate.p50 != nil {
+      text +=
+        "  done about \(Wording.time(estimate.p50)) UTC, nine times in ten by \(Wording.time(estimate.p90)) UTC: "
+        + "\(estimate.basis)\n"
+    }
     if answer.failureCategory != .unspecified {
       let events = answer.infrastructureEvents.map { Wording.name($0.type) }
       let kinds = unique(events).joined(separator: ", ")

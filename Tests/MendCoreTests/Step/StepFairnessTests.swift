@@ -242,6 +242,7 @@ extension Harness {
     next.core = Core(limits: core.limits, capacity: core.capacity, generator: SplitMix(state: 99))
     for records in journal.values { next.core.restore(records) }
     for key in keys { next.core.restore(key) }
+    for start in starts.values { next.core.restore(start) }
     next.step(.recovered)
     return next
   }

@@ -6,6 +6,7 @@ struct Harness {
   var now = Instant(milliseconds: 1_000_000)
   var journal: [BatchKey: [Record]] = [:]
   var keys: [IdempotencyEntry] = []
+  var starts: [Int: StartHistory] = [:]
   var output = Output()
   private var calls: UInt64 = 0
   /// The number of the latest call.
@@ -26,6 +27,7 @@ struct Harness {
       switch write {
       case .record(let record): journal[record.batch, default: []].append(record)
       case .idempotency(let entry): keys.append(entry)
+      case .start(let history): starts[history.slot] = history
       }
     }
     return output

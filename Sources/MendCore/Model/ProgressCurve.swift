@@ -1,0 +1,38 @@
+/// How many documents of a tier were settled by when: what an estimate is made from, and what it can be checked against.
+///
+/// At most `limit` points however many documents there are: when it is full, every second one goes, and those to come
+/// are twice as far apart.
+public struct ProgressCurve: Hashable, Sendable {
+  public struct Point: Hashable, Sendable {
+    public var at: Instant
+    public var settled: Int
+  }
+
+  public static let limit = 64
+
+  /// The first is the start of the tier.
+  public private(set) var points: [Point] = []
+  private var step = 1
+
+  public init() {}
+
+  init(startedAt: Instant, settled: Int, of total: Int) {
+    points = [Point(at: startedAt, settled: settled)]
+    step = max(1, total / Self.limit)
+  }
+
+  mutating func note(_ settled: Int, at now: Instant) {
+    guard let last = points.last else { return }
+    if settled < last.settled {
+      // A retry opened some again: what was before says nothing of how fast it goes now.
+      points = [Point(at: now, settled: settled)]
+      return
+    }
+    guard settled >= last.settled + step else { return }
+    points.append(Point(at: now, settled: settled))
+    if points.count > Self.limit {
+      points = points.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
+      step *= 2
+    }
+  }
+}

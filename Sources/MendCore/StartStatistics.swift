@@ -1,0 +1,129 @@
+// How long starts took: what the cold-start window is learnt from, by the work and what it asks for.
+
+/// What was seen of the starts of one kind of work. Durable: written with each start, one row a slot.
+public struct StartHistory: Hashable, Sendable {
+  /// Its place among `StartStatistics.slots`; a kind of work that comes later may take it over.
+  public var slot: Int
+  /// Of namespace, executor, work and resources.
+  public var shape: UInt64
+  /// Milliseconds from the intent to the start, the latest `samplesLimit`; in a ring.
+  public var samples: [UInt32]
+  /// Where the next one goes once the ring is full.
+  public var cursor: Int
+
+  public static let samplesLimit = 100
+
+  public init(slot: Int, shape: UInt64, samples: [UInt32] = [], cursor: Int = 0) {
+    self.slot = slot
+    self.shape = shape
+    self.samples = samples
+    self.cursor = cursor
+  }
+
+  mutating func add(_ sample: UInt32) {
+    if samples.count < Self.samplesLimit {
+      samples.append(sample)
+    } else {
+      cursor = samples.indices.contains(cursor) ? cursor : 0
+      samples[cursor] = sample
+      cursor = (cursor + 1) % Self.samplesLimit
+    }
+  }
+}
+
+struct StartStatistics: Sendable {
+  /// Kinds of work that are remembered.
+  static let slots = 1024
+  /// Before so many starts were seen nothing is concluded from them.
+  static let samplesNeeded = 20
+  /// The window is so many times the slowest start that was seen.
+  static let factor: Int64 = 3
+  /// A process starts in milliseconds; a cluster that has scaled to zero has to make machines first, however fast its
+  /// starts were while it was warm.
+  static let shortestLocal: Duration = .seconds(120)
+  static let shortestCluster: Duration = .seconds(10 * 60)
+  static let longest: Duration = .seconds(3600)
+
+  private var histories: [UInt64: StartHistory] = [:]
+  private var owners: [UInt64?] = []
+  private var nextSlot = 0
+
+  /// What is durable again after a restart.
+  mutating func restore(_ history: StartHistory) {
+    guard (0..<Self.slots).contains(history.slot) else { return }
+    while owners.count <= history.slot { owners.append(nil) }
+    if let old = owners[history.slot] { histories[old] = nil }
+    owners[history.slot] = history.shape
+    histories[history.shape] = history
+  }
+
+  /// Takes one start in; what is to be written.
+  mutating func add(_ waited: Duration, of shape: UInt64) -> StartHistory {
+    var history = histories[shape] ?? StartHistory(slot: freeSlot(), shape: shape)
+    history.add(UInt32(clamping: max(0, waited.milliseconds)))
+    restore(history)
+    return history
+  }
+
+  /// The slots in turn, once all are taken: in the long run what is not seen again goes.
+  private mutating func freeSlot() -> Int {
+    if let free = owners.firstIndex(of: nil) { return free }
+    if owners.count < Self.slots { return owners.count }
+    nextSlot = (nextSlot + 1) % Self.slots
+    return nextSlot
+  }
+
+  /// The slowest of the latest hundred, times the factor, within bounds: their 99th percentile, rounded up. nil before
+  /// there is data.
+  func window(of shape: UInt64, on executor: ExecutorKind) -> Duration? {
+    guard let history = histories[shape], history.samples.count >= Self.samplesNeeded,
+      let slowest = history.samples.max()
+    else { return nil }
+    let shortest = executor == .local ? Self.shortestLocal : Self.shortestCluster
+    return min(Self.longest, max(shortest, .milliseconds(Int64(slowest) * Self.factor)))
+  }
+
+  /// FNV-1a: the same in every process, unlike `Hasher`.
+  static func shape(of parameters: SubmissionParameters, in namespace: String) -> UInt64 {
+    let work =
+      switch parameters.work {
+      case .documentCommand(let command): "command \(command)"
+      case .entrypoint(let entrypoint): "entrypoint \(entrypoint)"
+      }
+    let resources = parameters.resources
+    let text =
+      "\(namespace) \(parameters.executor.rawValue) \(resources.cpus) \(resources.memoryBytes) \(resources.requiresGPU) "
+      + work
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    for byte in text.utf8 {
+      hash ^= UInt64(byte)
+      hash &*= 0x100_0000_01B3
+    }
+    return hash
+  }
+}
+
+extension Core {
+  /// Recovery: what was learnt of starts before the restart.
+  public mutating func restore(_ history: StartHistory) { index.starts.restore(history) }
+
+  /// What the next attempt is given, with the window that was learnt for it; a window that the caller set stays.
+  func parameters(ofNextAttemptOf job: JobID, _ batch: Batch) -> SubmissionParameters {
+    var parameters = batch.submissionParameters(of: job)
+    guard batch.extractorSpecification(of: job).timers.start == Timers.defaultStart else { return parameters }
+    let shape = StartStatistics.shape(of: parameters, in: batch.key.namespace)
+    parameters.startWindow = index.starts.window(of: shape, on: parameters.executor)
+    return parameters
+  }
+
+  /// A start that this server saw from its intent on.
+  mutating func learnStart(of attempt: AttemptKey) {
+    guard let batch = batches[attempt.batch], let place = batch.attemptIndex(attempt.job, attempt.number) else {
+      return
+    }
+    let state = batch.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place]
+    guard state.adoptedAt == nil else { return }
+    let shape = StartStatistics.shape(of: state.parameters, in: attempt.batch.namespace)
+    turn.output.writes.append(.start(index.starts.add(turn.now - state.intendedAt, of: shape)))
+  }
+}
