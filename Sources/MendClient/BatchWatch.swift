@@ -89,30 +89,41 @@ public struct BatchWatch: AsyncSequence, Sendable {
     }
 
     private mutating func open() async throws(MendError) {
-      let connection = try await client.connector.connection()
       do throws(RPCError) {
-        stream = try await BatchesClient(connection)
+        stream = try await BatchesClient(client.pool)
           .watchProgress(request, options: client.options(timeout: nil)).makeAsyncIterator()
       } catch {
         throw MendError(error)
       }
     }
 
-    /// Sleeps, or throws `error` when it is no use to go on.
+    /// Waits until there is a server to ask again, or throws `error` when it is no use to go on.
     private mutating func waitBeforeReconnecting(after error: MendError) async throws(MendError) {
       failures += 1
       let now = ContinuousClock.now
       let limits = client.settings.limits
-      guard error.isRetryable, !Task.isCancelled else { throw error }
+      guard error.isRetryable, error.pushback != .never, !Task.isCancelled else { throw error }
+      let end: ContinuousClock.Instant
       if hasSeenMessage {
-        let end = deadline ?? now + limits.watchReconnectTime
+        end = deadline ?? now + limits.watchReconnectTime
         deadline = end
         guard now < end else { throw error }
-      } else if failures >= limits.attemptsPerCall {
+      } else if failures >= limits.attemptsPerCall || (error.fault == .connection && error.isCertainlyNotDone) {
         throw error
+      } else {
+        end = now + limits.reconnectPatience
       }
-      let wait = Swift.max(backoff.next(), error.details.retryAfter ?? .zero)
+      var wait = Swift.max(backoff.next(), error.details.retryAfter ?? .zero)
+      if case .after(let asked)? = error.pushback { wait = asked }
       do { try await Task.sleep(for: wait) } catch { throw MendError(.cancelled, "the watch was cancelled") }
+      do throws(MendError) {
+        try await client.waitUntilReady(within: Swift.max(.zero, end - .now))
+      } catch let failure {
+        guard failure.code == .unavailable else { throw failure }
+        var lasting = error
+        lasting.message += "; since then: \(failure.message)"
+        throw lasting
+      }
     }
   }
 }

@@ -5,17 +5,18 @@ extension MendClient {
   /// Makes a batch in state CREATED. Documents beyond one message's size are added by further calls, in order; an error
   /// among those leaves the batch CREATED with the documents added so far.
   public func createBatch(_ request: CreateBatchRequest) async throws(MendError) -> CreateBatchResponse {
+    let change = Change(request.idempotencyKey)
     var first = request
-    first.idempotencyKey = key(request.idempotencyKey)
+    first.idempotencyKey = change.key
     let chunks = Self.chunks(of: request.documents, settings.limits)
     first.documents = chunks.first.map { Array($0) } ?? []
     let sent = first
-    var response = try await call { channel, options throws(RPCError) in
+    var response = try await call(change.repetition) { channel, options throws(RPCError) in
       try await BatchesClient(channel).createBatch(sent, options: options)
     }
     for (index, chunk) in chunks.enumerated().dropFirst() {
       let added = try await addChunk(
-        chunk, to: response.batchID, key: "\(first.idempotencyKey)-\(index)")
+        chunk, to: response.batchID, change.part(index))
       response.totalObjects = added.totalObjects
     }
     return response
@@ -24,11 +25,11 @@ extension MendClient {
   /// Adds documents to a batch that is still CREATED, in as many calls as their size needs; each call adds all of its
   /// documents or none. With an idempotency key the same documents may be added again after a failure.
   public func addDocuments(_ request: AddDocumentsRequest) async throws(MendError) -> AddDocumentsResponse {
-    let base = key(request.idempotencyKey)
+    let change = Change(request.idempotencyKey)
     var total = AddDocumentsResponse()
     total.batchID = request.batchID
     for (index, chunk) in Self.chunks(of: request.documents, settings.limits).enumerated() {
-      let response = try await addChunk(chunk, to: request.batchID, key: index == 0 ? base : "\(base)-\(index)")
+      let response = try await addChunk(chunk, to: request.batchID, change.part(index))
       total.added += response.added
       total.totalObjects = response.totalObjects
     }
@@ -36,14 +37,14 @@ extension MendClient {
   }
 
   private func addChunk(
-    _ documents: ArraySlice<Document>, to batchID: String, key: String
+    _ documents: ArraySlice<Document>, to batchID: String, _ change: Change
   ) async throws(MendError) -> AddDocumentsResponse {
     var request = AddDocumentsRequest()
     request.batchID = batchID
-    request.idempotencyKey = key
+    request.idempotencyKey = change.key
     request.documents = Array(documents)
     let sent = request
-    return try await call { channel, options throws(RPCError) in
+    return try await call(change.repetition) { channel, options throws(RPCError) in
       try await BatchesClient(channel).addDocuments(sent, options: options)
     }
   }
@@ -53,9 +54,10 @@ extension MendClient {
   {
     var request = SubmitBatchRequest()
     request.batchID = batchID
-    request.idempotencyKey = key(idempotencyKey)
+    let change = Change(idempotencyKey)
+    request.idempotencyKey = change.key
     let sent = request
-    return try await call { channel, options throws(RPCError) in
+    return try await call(change.repetition) { channel, options throws(RPCError) in
       try await BatchesClient(channel).submitBatch(sent, options: options)
     }
   }
@@ -86,20 +88,22 @@ extension MendClient {
 
   /// Starts new attempts of what failed in a tier, with changed resources where asked.
   public func retry(_ request: RetryRequest) async throws(MendError) -> RetryResponse {
+    let change = Change(request.idempotencyKey)
     var keyed = request
-    keyed.idempotencyKey = key(request.idempotencyKey)
+    keyed.idempotencyKey = change.key
     let sent = keyed
-    return try await call { channel, options throws(RPCError) in
+    return try await call(change.repetition) { channel, options throws(RPCError) in
       try await BatchesClient(channel).retry(sent, options: options)
     }
   }
 
   /// Plans, and unless it is a dry run applies, repairs.
   public func heal(_ request: HealRequest) async throws(MendError) -> HealResponse {
+    let change = Change(request.idempotencyKey)
     var keyed = request
-    keyed.idempotencyKey = key(request.idempotencyKey)
+    keyed.idempotencyKey = change.key
     let sent = keyed
-    return try await call { channel, options throws(RPCError) in
+    return try await call(change.repetition) { channel, options throws(RPCError) in
       try await BatchesClient(channel).heal(sent, options: options)
     }
   }
@@ -119,9 +123,10 @@ extension MendClient {
   public func cancel(
     _ batchID: String, _ target: CancelTarget = .batch, grace: Double? = nil, idempotencyKey: String = ""
   ) async throws(MendError) -> CancelResponse {
-    let key = key(idempotencyKey)
+    let change = Change(idempotencyKey)
+    let key = change.key
     let timeout = settings.limits.cancelTimeout + .seconds(max(0, min(grace ?? 10, 86_400)))
-    return try await call(timeout: timeout) { channel, options throws(RPCError) in
+    return try await call(change.repetition, timeout: timeout) { channel, options throws(RPCError) in
       let client = BatchesClient(channel)
       switch target {
       case .batch:
@@ -152,9 +157,10 @@ extension MendClient {
   public func pause(_ batchID: String, idempotencyKey: String = "") async throws(MendError) -> PauseBatchResponse {
     var request = PauseBatchRequest()
     request.batchID = batchID
-    request.idempotencyKey = key(idempotencyKey)
+    let change = Change(idempotencyKey)
+    request.idempotencyKey = change.key
     let sent = request
-    return try await call { channel, options throws(RPCError) in
+    return try await call(change.repetition) { channel, options throws(RPCError) in
       try await BatchesClient(channel).pauseBatch(sent, options: options)
     }
   }
@@ -163,14 +169,13 @@ extension MendClient {
   public func resume(_ batchID: String, idempotencyKey: String = "") async throws(MendError) -> ResumeBatchResponse {
     var request = ResumeBatchRequest()
     request.batchID = batchID
-    request.idempotencyKey = key(idempotencyKey)
+    let change = Change(idempotencyKey)
+    request.idempotencyKey = change.key
     let sent = request
-    return try await call { channel, options throws(RPCError) in
+    return try await call(change.repetition) { channel, options throws(RPCError) in
       try await BatchesClient(channel).resumeBatch(sent, options: options)
     }
   }
-
-  private func key(_ given: String) -> String { given.isEmpty ? Self.randomIdempotencyKey() : given }
 
   /// Documents in runs that each fit one message.
   static func chunks(of documents: [Document], _ limits: MendClient.Limits) -> [ArraySlice<Document>] {
@@ -190,4 +195,24 @@ extension MendClient {
     if start < documents.count { chunks.append(documents[start...]) }
     return chunks
   }
+}
+
+/// The key of one change: the caller's, or where there is none one of the client's own.
+private struct Change {
+  let key: String
+  private let isCallers: Bool
+
+  init(_ given: String) {
+    self.init(key: given.isEmpty ? MendClient.randomIdempotencyKey() : given, isCallers: !given.isEmpty)
+  }
+
+  private init(key: String, isCallers: Bool) {
+    self.key = key
+    self.isCallers = isCallers
+  }
+
+  var repetition: Repetition { .keyed(key, isCallers: isCallers) }
+
+  /// The key of one of the calls that make up a change; the first has the change's.
+  func part(_ index: Int) -> Change { index == 0 ? self : Change(key: "\(key)-\(index)", isCallers: isCallers) }
 }

@@ -1,10 +1,12 @@
 internal import MendRPC
+internal import Synchronization
 
 /// Talks to a Mend server: typed calls that say in their errors what to do.
 ///
-/// The connection is made by the first call, and again after it was lost. What is safe to repeat is repeated while the
-/// server is unavailable: reads, the worker's calls, and changes, which get a random idempotency key where they have
-/// none. Calls may be made from any task; cancelling the task cancels the call. Every failure is a `MendError`.
+/// Connections are made by the first call that needs one, and again after they were lost or fell idle. What is safe to
+/// repeat is repeated while the server is unavailable: reads, the worker's calls, and changes, which get a random
+/// idempotency key where they have none. Calls may be made from any task; cancelling the task ends the call at once and
+/// cancels it at the server. Every failure is a `MendError`.
 public final class MendClient: Sendable {
   /// How a client presents itself.
   public struct Settings: Sendable {
@@ -13,6 +15,8 @@ public final class MendClient: Sendable {
     /// Whose batches: sent as `mend-namespace`; the server takes `default` where it is missing.
     public var namespace: String?
     public var security: Security = .plaintext
+    /// Calls wait, up to their time, for a server that can't be reached, instead of failing at once with the reason.
+    public var waitForReady = false
     public var limits = Limits()
 
     public init(token: String? = nil, namespace: String? = nil, security: Security = .plaintext) {
@@ -24,16 +28,40 @@ public final class MendClient: Sendable {
 
   public let server: Endpoint
   public let settings: Settings
-  let connector: Connector
+  let pool: ClientPool
+  let retries: Retries
 
   public init(_ server: Endpoint, settings: Settings = Settings()) {
     self.server = server
     self.settings = settings
-    self.connector = Connector(server, settings.security, settings.limits)
+    let address: MendRPC.ServerAddress =
+      switch server {
+      case .tcp(let host, let port): .tcp(host: host, port: port)
+      case .unix(let path): .unix(path: path)
+      }
+    pool = ClientPool(address, configuration: settings.limits.pool(settings.security))
+    retries = Retries(settings.limits)
   }
 
-  /// Lets running calls end and closes the connection; a later call would make a new one.
-  public func close() async { await connector.close() }
+  /// Lets running calls end and closes the connections; a later call would make a new one.
+  public func close() async { await pool.close() }
+
+  /// Returns once the server can be reached; connects where nobody has.
+  ///
+  /// - Throws: `MendError` with UNAVAILABLE and the last reason where it can't be within the time.
+  public func waitUntilReady(within time: Duration) async throws(MendError) {
+    do throws(RPCError) {
+      try await pool.waitUntilReady(within: time)
+    } catch {
+      var failure = MendError(error)
+      // The time is the waiting's, not a call's.
+      if failure.code == .deadlineExceeded {
+        failure.code = .unavailable
+        failure.fault = .connection
+      }
+      throw failure
+    }
+  }
 
   /// A key that no other call has: 128 random bits.
   public static func randomIdempotencyKey() -> String {
@@ -46,53 +74,34 @@ public final class MendClient: Sendable {
   }
 }
 
-/// Whether a call may be made twice.
-enum Repetition: Sendable {
-  /// Reads, keyed changes, and the worker's calls, whose second result is counted, not applied.
-  case safe
-  case never
-}
-
 extension MendClient {
-  /// One call, made again while the server is unavailable and repeating it is safe.
-  func call<Response: Sendable>(
-    _ repetition: Repetition = .safe, timeout: Duration? = nil,
-    _ body: @Sendable (any RPCChannel, CallOptions) async throws(RPCError) -> Response
-  ) async throws(MendError) -> Response {
-    var backoff = Backoff(from: settings.limits.backoffMinimum, to: settings.limits.backoffMaximum)
-    var attempt = 1
-    while true {
-      do throws(MendError) {
-        return try await callOnce(timeout: timeout, body)
-      } catch {
-        guard repetition == .safe || error.isCertainlyNotDone, error.isRetryable,
-          attempt < settings.limits.attemptsPerCall, !Task.isCancelled
-        else { throw error }
-        attempt += 1
-        let wait = max(backoff.next(), error.details.retryAfter ?? .zero)
-        do { try await Task.sleep(for: wait) } catch { throw MendError(.cancelled, "the call was cancelled") }
-      }
-    }
+  /// What a client holds now, and what it has done so far.
+  public struct Statistics: Sendable, Hashable {
+    /// Connections that take calls.
+    public var connections = 0
+    public var openCalls = 0
+    /// Calls that wait for a connection or for room on one.
+    public var waitingCalls = 0
+    public var connectionsMade = 0
+    public var connectFailures = 0
+    /// Calls sent again because the server had certainly not begun them.
+    public var transparentRetries = 0
+    /// Calls made again because repeating them is safe.
+    public var retries = 0
+    /// Calls not made again because too many failed of late.
+    public var retriesThrottled = 0
   }
 
-  private func callOnce<Response: Sendable>(
-    timeout: Duration?, _ body: @Sendable (any RPCChannel, CallOptions) async throws(RPCError) -> Response
-  ) async throws(MendError) -> Response {
-    let connection = try await connector.connection()
-    do throws(RPCError) {
-      return try await body(connection, options(timeout: timeout ?? settings.limits.callTimeout))
-    } catch {
-      throw MendError(error)
-    }
-  }
-
-  /// What every call carries. `timeout` nil is none.
-  func options(timeout: Duration?) -> CallOptions {
-    var options = CallOptions()
-    if let token = settings.token { options.metadata["authorization"] = "Bearer \(token)" }
-    if let namespace = settings.namespace { options.metadata["mend-namespace"] = namespace }
-    options.timeout = timeout
-    options.maxResponseBytes = settings.limits.responseBytesMaximum
-    return options
+  public var statistics: Statistics {
+    let pool = pool.statistics
+    var statistics = Statistics()
+    statistics.connections = pool.connections
+    statistics.openCalls = pool.openCalls
+    statistics.waitingCalls = pool.waitingCalls
+    statistics.connectionsMade = pool.connectionsMade
+    statistics.connectFailures = pool.connectFailures
+    statistics.transparentRetries = pool.transparentRetries
+    (statistics.retries, statistics.retriesThrottled) = retries.counts
+    return statistics
   }
 }

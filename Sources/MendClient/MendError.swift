@@ -27,15 +27,46 @@ public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
     public static let unauthenticated = Code(rawValue: "UNAUTHENTICATED")
   }
 
+  /// Whose fault it is. A struct, so that a later version can add to it.
+  public struct Fault: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
+    public var rawValue: String
+    public init(rawValue: String) { self.rawValue = rawValue }
+    public var description: String { rawValue }
+
+    /// The request, or who makes it: the same again fails again.
+    public static let caller = Fault(rawValue: "caller")
+    /// What the client was set up with, such as a TLS file.
+    public static let settings = Fault(rawValue: "settings")
+    /// A bound of the client's own.
+    public static let limit = Fault(rawValue: "limit")
+    /// The server can't be reached, or was lost.
+    public static let connection = Fault(rawValue: "connection")
+    /// The server, or its answer.
+    public static let server = Fault(rawValue: "server")
+    /// Nobody's: the time that the call was given is over.
+    public static let time = Fault(rawValue: "time")
+  }
+
   public var code: Code
+  public var fault: Fault
   /// What was wrong, where, and what to do; the server's own words where it has said something.
   public var message: String
   public var details: ErrorDetails
   /// True when the server certainly did not begin to work on the call.
   public var isCertainlyNotDone = false
+  /// True when making the same call again can't do its work twice: it only reads, it had an idempotency key of the
+  /// caller's, or the server certainly did not begin to work on it. What the client itself may repeat it has repeated.
+  public var isRepeatSafe = false
+  /// How often the call was made.
+  public var attempts = 1
+  /// What a change was made under: the caller's, or one of the client's own. With it the same change may be sent again.
+  public var idempotencyKey: String?
+  /// What the server said about sending the call again.
+  var pushback: RPCError.RetryPushback?
 
   public init(_ code: Code, _ message: String, details: ErrorDetails = ErrorDetails()) {
     self.code = code
+    fault = code.usualFault
     self.message = message
     self.details = details
   }
@@ -50,6 +81,25 @@ public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
   init(_ error: RPCError) {
     self.init(Code(rawValue: error.code.description), error.message, details: ErrorDetails(status: error.details))
     isCertainlyNotDone = error.isSafeToRetry
+    pushback = error.retryPushback
+    switch (error.origin, error.code) {
+    case (.connection, _): fault = .connection
+    case (.local, .failedPrecondition): fault = .settings
+    case (.local, .resourceExhausted): fault = .limit
+    case (.local, .internal), (.local, .unknown): fault = .server
+    default: break
+    }
+  }
+}
+
+extension MendError.Code {
+  /// Whose fault it is where nothing else is known.
+  fileprivate var usualFault: MendError.Fault {
+    switch self {
+    case .deadlineExceeded: .time
+    case .unavailable, .internal, .unknown, .dataLoss, .unimplemented, .resourceExhausted: .server
+    default: .caller
+    }
   }
 }
 

@@ -91,6 +91,7 @@ extension MendClient {
       throw ProgramError.usage("--tls-cert and --tls-key go together")
     }
     var settings = Settings(token: token, namespace: namespace)
+    settings.limits = .program
     if tlsCA != nil || tlsCertificate != nil {
       for file in [tlsCA == "system" ? nil : tlsCA, tlsCertificate, tlsKey].compactMap(\.self) {
         try FileDocuments.checkReadable(file)
@@ -103,10 +104,24 @@ extension MendClient {
   }
 }
 
+extension MendClient.Limits {
+  /// For one program with one connection and somebody who waits for it: it comes back to its server sooner than a
+  /// service that is one of thousands.
+  static var program: Self {
+    var limits = Self()
+    limits.connectBackoffMinimum = .milliseconds(50)
+    limits.connectBackoffMaximum = .seconds(2)
+    limits.reconnectPatience = .seconds(2)
+    return limits
+  }
+}
+
 extension ProgramError {
   /// The server's own words, and what a script goes by.
   init(_ error: MendError, server: Endpoint) {
     switch error.code {
+    case _ where error.fault == .settings:
+      self = .usage(error.message)
     case .unavailable:
       let start =
         switch server {

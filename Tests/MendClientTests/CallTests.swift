@@ -110,7 +110,131 @@ struct CallTests {
     } catch {
       #expect(error.code == .unavailable)
       #expect(error.isRetryable)
+      #expect(error.fault == .connection)
+      #expect(error.isRepeatSafe)
+      #expect(error.message == "can't connect to \(endpoint): Connection refused (errno: 111)")
     }
+    // At once: there was one attempt, and no wait for another.
+    #expect(client.statistics.connectFailures == 1)
+    #expect(client.statistics.retries == 0)
+  }
+
+  @Test("What the server says about sending again is obeyed, and tries are numbered")
+  func pushback() async throws {
+    let seen = Seen<String>()
+    var router = Router()
+    router.unary(Batches.Methods.diagnose) { (request: DiagnoseRequest, context) throws(RPCError) -> DiagnoseResponse in
+      guard seen.add(request.batchID) < 3 else { return DiagnoseResponse() }
+      throw RPCError(.unavailable, "busy", details: Self.retryInfo(nanoseconds: 2_000_000))
+    }
+    let server = try await FakeServer(router)
+    let client = MendClient.impatient(server.endpoint)
+    _ = try await client.diagnose("b")
+    #expect(seen.all == ["b", "b", "b"])
+    #expect(client.statistics.retries == 2)
+    await client.close()
+    await server.stop()
+  }
+
+  @Test("A call that may be repeated survives a restart of its server, and one without a key of the caller's says so")
+  func restart() async throws {
+    let seen = Seen<String>()
+    let (entered, release) = (Seen<Int>(), Seen<Int>())
+    var router = Router()
+    router.unary(Batches.Methods.retry) { (request: RetryRequest, _) async throws(RPCError) -> RetryResponse in
+      seen.add(request.idempotencyKey)
+      if entered.add(1) == 1 {
+        while release.all.isEmpty, !Task.isCancelled { await Task.yield() }
+        throw RPCError(.cancelled, "killed")
+      }
+      return RetryResponse()
+    }
+    let first = try await FakeServer(router)
+    let client = MendClient.impatient(first.endpoint)
+    let port = first.port
+    let call = Task { try await client.retry(RetryRequest()) }
+    #expect(await eventually { !entered.all.isEmpty })
+    // The call is open when the server goes without a goodbye to it.
+    await first.stop()
+    release.add(1)
+    let second = try await FakeServer(router, port: port)
+    _ = try await call.value
+    #expect(Set(seen.all).count == 1)
+    #expect(seen.all.count == 2)
+    #expect(client.statistics.retries >= 1)
+    await client.close()
+    await second.stop()
+  }
+
+  @Test("A client that waits for its server finds it when it comes; one that doesn't is told at once")
+  func waitForReady() async throws {
+    var router = Router()
+    router.unary(Batches.Methods.diagnose) { (_: DiagnoseRequest, _) throws(RPCError) -> DiagnoseResponse in
+      DiagnoseResponse()
+    }
+    let placeholder = try await FakeServer(router)
+    let (endpoint, port) = (placeholder.endpoint, placeholder.port)
+    await placeholder.stop()
+    var settings = MendClient.impatient(endpoint).settings
+    settings.waitForReady = true
+    let client = MendClient(endpoint, settings: settings)
+    let call = Task { try await client.diagnose("b") }
+    #expect(await eventually { client.statistics.connectFailures > 2 })
+    await #expect(throws: MendError.self) { try await MendClient.impatient(endpoint).diagnose("b") }
+    let server = try await FakeServer(router, port: port)
+    _ = try await call.value
+    await client.close()
+    await server.stop()
+  }
+
+  @Test("A TLS file that can't be used is the settings' fault, by its name and what is wrong")
+  func tlsFile() async throws {
+    var settings = MendClient.Settings()
+    settings.security = .tls(.init(trustedAuthorities: "/dev/null"))
+    let client = MendClient(.standard, settings: settings)
+    do throws(MendError) {
+      _ = try await client.diagnose("b")
+      Issue.record("it answered")
+    } catch {
+      #expect(error.fault == .settings)
+      #expect(error.code == .failedPrecondition)
+      #expect(error.message == "can't use /dev/null as TLS trusted authorities: it is empty")
+    }
+  }
+
+  @Test("Cancelling the task ends a call that waits to be made again")
+  func cancelledRetry() async throws {
+    let seen = Seen<Int>()
+    var router = Router()
+    router.unary(Batches.Methods.diagnose) { (_: DiagnoseRequest, _) throws(RPCError) -> DiagnoseResponse in
+      seen.add(1)
+      throw RPCError(.unavailable, "busy", details: Self.retryInfo(nanoseconds: 900_000_000, seconds: 49))
+    }
+    let server = try await FakeServer(router)
+    let client = MendClient.impatient(server.endpoint)
+    let call = Task { try await client.diagnose("b") }
+    #expect(await eventually { client.statistics.retries == 1 })
+    call.cancel()
+    do {
+      _ = try await call.value
+      Issue.record("it answered")
+    } catch {
+      #expect((error as? MendError)?.code == .cancelled)
+    }
+    #expect(seen.all.count == 1)
+    await client.close()
+    await server.stop()
+  }
+
+  private static func retryInfo(nanoseconds: Int32, seconds: Int64 = 0) -> [UInt8] {
+    var delay = GoogleDuration()
+    delay.seconds = seconds
+    delay.nanos = nanoseconds
+    var info = GoogleRetryInfo()
+    info.retryDelay = delay
+    var status = GoogleStatus()
+    status.details = [any(info)]
+    return status.serialized()
   }
 
   private static func status(resource: String) -> [UInt8] {

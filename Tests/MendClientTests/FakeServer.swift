@@ -8,11 +8,15 @@ struct FakeServer: ~Copyable {
   let server: RPCServer
   let endpoint: Endpoint
 
-  init(_ router: Router) async throws {
+  init(_ router: Router, port: Int = 0) async throws {
     server = RPCServer(
-      router: router, configuration: ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: 0)]))
+      router: router, configuration: ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: port)]))
     let addresses = try await server.start()
     endpoint = try Endpoint("\(addresses[0])")
+  }
+
+  var port: Int {
+    if case .tcp(_, let port) = endpoint { port } else { 0 }
   }
 
   func stop() async { await server.shutdown(gracePeriod: .zero) }
@@ -39,6 +43,18 @@ extension MendClient {
     var settings = Settings()
     settings.limits.backoffMinimum = .milliseconds(1)
     settings.limits.backoffMaximum = .milliseconds(2)
+    settings.limits.connectBackoffMinimum = .milliseconds(1)
+    settings.limits.connectBackoffMaximum = .milliseconds(20)
     return MendClient(endpoint, settings: settings)
   }
+}
+
+/// Waits until a condition holds; false when it doesn't within twenty seconds.
+func eventually(_ condition: () -> Bool) async -> Bool {
+  let deadline = ContinuousClock.now + .seconds(20)
+  while !condition() {
+    guard ContinuousClock.now < deadline else { return false }
+    await Task.yield()
+  }
+  return true
 }

@@ -53,9 +53,13 @@ struct Report: AsyncParsableCommand {
     request.written = try written.map(Self.write)
     let attempt = try AttemptEnvironment.read()
     request.attemptToken = attempt.token
-    let client = MendClient(attempt.endpoint)
+    var settings = MendClient.Settings()
+    settings.limits = .program
+    let client = MendClient(attempt.endpoint, settings: settings)
     let answer: ReportResponse
     do {
+      // What an attempt has to say outlives a restart of its server.
+      try await client.waitUntilReady(within: .seconds(10))
       answer = try await client.report(request)
       await client.close()
     } catch {

@@ -24,6 +24,7 @@ struct Worker: AsyncParsableCommand {
     let attempt = try AttemptEnvironment.read()
     let terminations = TerminationSignals()
     var settings = MendClient.Settings()
+    settings.limits = .program
     // The loop has its own patience; a call that fails is to be known soon.
     settings.limits.attemptsPerCall = 1
     let client = MendClient(attempt.endpoint, settings: settings)

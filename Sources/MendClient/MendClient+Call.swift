@@ -1,0 +1,55 @@
+internal import MendRPC
+
+extension MendClient {
+  /// One call, made again while that is safe and helps, and never beyond its time.
+  func call<Response: Sendable>(
+    _ repetition: Repetition = .safe, timeout: Duration? = nil,
+    _ body: @Sendable (any RPCChannel, CallOptions) async throws(RPCError) -> Response
+  ) async throws(MendError) -> Response {
+    let deadline = ContinuousClock.now + (timeout ?? settings.limits.callTimeout)
+    var state = RetryState(repetition, settings.limits, deadline: deadline)
+    while true {
+      do throws(RPCError) {
+        var options = options(timeout: max(.zero, deadline - .now))
+        options.previousAttempts = state.attempts - 1
+        let response = try await body(pool, options)
+        retries.succeeded()
+        return response
+      } catch {
+        let failure = MendError(error)
+        guard case .again(let wait) = retries.decide(&state, failure), !Task.isCancelled else {
+          throw state.described(failure)
+        }
+        try await pause(wait, until: deadline, state, after: failure)
+      }
+    }
+  }
+
+  /// Waits before the next attempt, and then for a connection where there is none.
+  private func pause(
+    _ wait: Duration, until deadline: ContinuousClock.Instant, _ state: RetryState, after failure: MendError
+  ) async throws(MendError) {
+    do { try await Task.sleep(for: wait) } catch {
+      throw state.described(MendError(.cancelled, "the call was cancelled"))
+    }
+    do throws(RPCError) {
+      try await pool.waitUntilReady(within: min(settings.limits.reconnectPatience, max(.zero, deadline - .now)))
+    } catch {
+      guard error.code == .deadlineExceeded else { throw state.described(MendError(error)) }
+      var lasting = failure
+      lasting.message += "; since then: \(error.message)"
+      throw state.described(lasting)
+    }
+  }
+
+  /// What every call carries. `timeout` nil is none.
+  func options(timeout: Duration?) -> CallOptions {
+    var options = CallOptions()
+    if let token = settings.token { options.metadata["authorization"] = "Bearer \(token)" }
+    if let namespace = settings.namespace { options.metadata["mend-namespace"] = namespace }
+    options.timeout = timeout
+    options.waitForReady = settings.waitForReady
+    options.maxResponseBytes = settings.limits.responseBytesMaximum
+    return options
+  }
+}
