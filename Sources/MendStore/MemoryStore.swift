@@ -13,6 +13,8 @@ package final class MemoryStore: Store {
     var retired: [BatchKey: BatchListing] = [:]
     /// In the order of the answers.
     var idempotency: [IdempotencyEntry] = []
+    /// By slot.
+    var starts: [Int: StartHistory] = [:]
   }
 
   private let state = Mutex(State())
@@ -31,6 +33,8 @@ package final class MemoryStore: Store {
         case .idempotency(let entry):
           state.idempotency.removeAll { $0.namespace == entry.namespace && $0.key == entry.key }
           state.idempotency.append(entry)
+        case .start(let history):
+          state.starts[history.slot] = history
         }
       }
     }
@@ -53,7 +57,8 @@ package final class MemoryStore: Store {
     state.withLock { state in
       Recovery(
         journals: state.order.filter { state.retired[$0] == nil }.compactMap { state.journals[$0] },
-        idempotency: state.idempotency.filter { $0.expires > now })
+        idempotency: state.idempotency.filter { $0.expires > now },
+        starts: state.starts.sorted { $0.key < $1.key }.map(\.value))
     }
   }
 

@@ -14,6 +14,9 @@ struct MemoryStoreConformanceTests {
   @Test("a batch's records keep their order") func order() throws { try suite.keepsTheOrderOfInterleavedBatches() }
   @Test("a journal can be read from any sequence on") func after() throws { try suite.givesAJournalAfterASequence() }
   @Test("a commit is written whole or not at all") func atomicity() throws { try suite.writesAllOrNothing() }
+  @Test("what was learnt of starts is there after reopening, the latest of each slot") func starts() throws {
+    try suite.keepsTheLatestStartsOfEachSlot()
+  }
   @Test("idempotency keys live until they expire") func keys() throws { try suite.remembersKeysUntilTheyExpire() }
   @Test("a retired batch needs no recovery and stays readable") func retire() throws {
     try suite.retiresWithoutForgetting()

@@ -6,6 +6,7 @@ struct ScenarioWorld {
   var now = Instant(milliseconds: 1_000_000)
   var journal: [BatchKey: [Record]] = [:]
   var keys: [IdempotencyEntry] = []
+  var starts: [Int: StartHistory] = [:]
   var calls: UInt64 = 0
   /// Calls that wait for their answer.
   var waiting: [CallID: String] = [:]
@@ -56,6 +57,7 @@ struct ScenarioWorld {
         journal[record.batch, default: []].append(record)
         if let line = describe(record) { lines.append(line) }
       case .idempotency(let entry): keys.append(entry)
+      case .start(let history): starts[history.slot] = history
       }
     }
     for effect in output.afterCommit {
@@ -91,6 +93,7 @@ struct ScenarioWorld {
     core = Self.core(core.limits, core.capacity)
     for key in journal.keys.sorted() { core.restore(journal[key] ?? []) }
     for entry in keys { core.restore(entry) }
+    for history in starts.values { core.restore(history) }
     waiting = [:]
     step(.recovered)
   }
