@@ -200,8 +200,11 @@ extension HTTP2Session {
       }
     case UInt8(NGHTTP2_GOAWAY.rawValue):
       let goAway = unsafe frame.pointee.goaway
-      unsafe state.value.goAwayText = Array(
-        UnsafeBufferPointer(start: goAway.opaque_data, count: min(goAway.opaque_data_len, Self.maxGoAwayTextBytes)))
+      // Who says why often sends another without a word in the same packet.
+      if unsafe goAway.opaque_data_len > 0 {
+        unsafe state.value.goAwayText = Array(
+          UnsafeBufferPointer(start: goAway.opaque_data, count: min(goAway.opaque_data_len, Self.maxGoAwayTextBytes)))
+      }
       unsafe state.value.events.append(
         .goAway(lastStreamID: goAway.last_stream_id, HTTP2ErrorCode(rawValue: goAway.error_code)))
     default:

@@ -202,7 +202,7 @@ extension HTTP2Session {
     Int(unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE))
   }
 
-  /// The additional debug data of the peer's last GOAWAY (RFC 9113 6.8), cut to `maxGoAwayTextBytes`.
+  /// The additional debug data of the peer's last GOAWAY that had any (RFC 9113 6.8), cut to `maxGoAwayTextBytes`.
   package var goAwayText: [UInt8] { state.value.goAwayText }
   static let maxGoAwayTextBytes = 256
 

@@ -33,6 +33,65 @@ struct WatchTests {
     await server.stop()
   }
 
+  @Test("A watch survives its server: lost amid the stream, away for a while, and back at the same address")
+  func restart() async throws {
+    let asked = Seen<UInt64>()
+    let sent = Seen<UInt64>()
+    var router = Router()
+    router.serverStreaming(Batches.Methods.watchProgress) {
+      (request: WatchProgressRequest, writer: ResponseWriter<WatchProgressResponse>, _) async throws(RPCError) in
+      let call = asked.add(request.afterSequence)
+      for sequence in (request.afterSequence + 1)...min(7, request.afterSequence + 4) {
+        try await writer.write(Self.message(sequence))
+        sent.add(sequence)
+      }
+      // The first server says nothing more until it is killed.
+      while call == 1, !Task.isCancelled { await Task.yield() }
+    }
+    let first = try await FakeServer(router)
+    let port = first.port
+    let client = MendClient.impatient(first.endpoint)
+    let watch = Task {
+      var sequences: [UInt64] = []
+      for try await message in client.watch("b") { sequences.append(message.sequence) }
+      return sequences
+    }
+    #expect(await eventually { sent.all.count == 4 })
+    await first.stop()
+    #expect(await eventually { client.statistics.connectFailures > 2 })
+    let second = try await FakeServer(router, port: port)
+    #expect(try await watch.value == [1, 2, 3, 4, 5, 6, 7])
+    #expect(asked.all.count >= 2)
+    await client.close()
+    await second.stop()
+  }
+
+  @Test("Cancelling the task ends a watch that waits for its server")
+  func cancelled() async throws {
+    var router = Router()
+    router.serverStreaming(Batches.Methods.watchProgress) {
+      (_: WatchProgressRequest, writer: ResponseWriter<WatchProgressResponse>, _) async throws(RPCError) in
+      try await writer.write(Self.message(1))
+      while !Task.isCancelled { await Task.yield() }
+    }
+    let server = try await FakeServer(router)
+    let client = MendClient.impatient(server.endpoint)
+    let seen = Seen<UInt64>()
+    let watch = Task {
+      for try await message in client.watch("b") { seen.add(message.sequence) }
+    }
+    #expect(await eventually { seen.all == [1] })
+    await server.stop()
+    #expect(await eventually { client.statistics.connectFailures > 0 })
+    watch.cancel()
+    do {
+      try await watch.value
+      Issue.record("it ended well")
+    } catch {
+      #expect((error as? MendError)?.code == .cancelled)
+    }
+  }
+
   @Test("A stream that ends well without the terminal message is no end")
   func endsEarly() async throws {
     let asked = Seen<UInt64>()

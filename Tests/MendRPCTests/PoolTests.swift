@@ -140,6 +140,38 @@ import Testing
     }
   }
 
+  @Test("A reader that stands still holds its server back at the stream's window, and nobody else")
+  func slowReader() async throws {
+    let witness = Witness()
+    try await Self.withPool(witness, pool: { $0.connection.limits.streamWindowBytes = 32 * 1024 }) { pool, _ in
+      let stream: ResponseStream<RawMessage> = try await pool.serverStreaming(
+        Methods.count, RawMessage(Array("5000".utf8)), options: CallOptions())
+      var iterator = stream.makeAsyncIterator()
+      _ = try await iterator.next()
+      var before = -1
+      while witness.written.withLock({ $0 }) != before {
+        before = witness.written.withLock { $0 }
+        for _ in 0..<20 { #expect(await Self.echo(pool) == nil) }
+      }
+      // Messages of 1,005 bytes: a window taken, one under way, and the 64 KiB that the server holds for a call.
+      #expect(before < 32 + 32 + 66 + 10)
+      var count = 1
+      while try await iterator.next() != nil { count += 1 }
+      #expect(count == 5000)
+    }
+  }
+
+  @Test("A server that has too many pings ends the connection and says so; the next is pinged half as often")
+  func pings() async throws {
+    try await Self.withPool(pool: { $0.connection.keepaliveInterval = .milliseconds(20) }) { pool, _ in
+      let error = await Self.wait(pool)
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains("ENHANCE_YOUR_CALM (too_many_pings)") == true)
+      #expect(pool.statistics.keepaliveInterval == .milliseconds(40))
+      #expect(await Self.echo(pool) == nil)
+    }
+  }
+
   @Test("A connection that the server closed for being idle is no loss")
   func serverIdle() async throws {
     try await Self.withPool(

@@ -56,6 +56,9 @@ struct Bench: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Watches of the batch beside the calls.", valueName: "N"))
   var watchers = 0
 
+  @Flag(help: "Call by way of a pool for each connection, as MendClient does, instead of the bare connection.")
+  var pooled = false
+
   @Option(name: [.short, .long], help: "table or json.")
   var output: OutputFormat = .table
 

@@ -33,7 +33,7 @@ struct BenchRun {
   }
 
   func measure() async throws -> BenchResult {
-    var connections: [ClientConnection] = []
+    var connections: [BenchConnection] = []
     for _ in 0..<options.connections { connections.append(try await connect()) }
     let watching = WatchCounter()
     let state = RunState(limit: options.count)
@@ -49,7 +49,7 @@ struct BenchRun {
       await withTaskGroup(of: CallerResult.self) { callers in
         for connection in connections {
           for _ in 0..<options.streams {
-            callers.addTask { await callInLoop(connection, state, until: deadline) }
+            callers.addTask { await callInLoop(connection.channel, state, until: deadline) }
           }
         }
         // Cancelled and awaited where this scope ends.
@@ -71,9 +71,18 @@ struct BenchRun {
       watchFailures: watching.failures.load(ordering: .relaxed))
   }
 
-  private func connect() async throws -> ClientConnection {
+  private func connect() async throws -> BenchConnection {
     do {
-      return try await ClientConnection.connect(to: address)
+      if options.pooled {
+        let pool = ClientPool(address)
+        // Connects, and knows at once where nobody listens.
+        let _: RawMessage = try await pool.unary(
+          MethodDescriptor(service: "grpc.health.v1.Health", method: "Check", shape: .unary), RawMessage([]),
+          options: CallOptions())
+        return BenchConnection(channel: pool) { await pool.close() }
+      }
+      let connection = try await ClientConnection.connect(to: address)
+      return BenchConnection(channel: connection) { await connection.close() }
     } catch {
       throw ValidationError("\(error.message); is a server running there? mend serve --data DIR")
     }
@@ -86,12 +95,12 @@ struct BenchRun {
     return call
   }
 
-  private func warmUp(_ connections: [ClientConnection]) async throws {
+  private func warmUp(_ connections: [BenchConnection]) async throws {
     let call = callOptions
     for connection in connections {
       for _ in 0..<options.warmup {
         do {
-          let _: RawMessage = try await connection.unary(method, next(), options: call)
+          let _: RawMessage = try await connection.channel.unary(method, next(), options: call)
         } catch  where error.code == .unavailable {
           throw ValidationError(error.message)
         } catch {
@@ -103,7 +112,7 @@ struct BenchRun {
   }
 
   private func callInLoop(
-    _ connection: ClientConnection, _ state: RunState, until deadline: ContinuousClock.Instant?
+    _ channel: any RPCChannel, _ state: RunState, until deadline: ContinuousClock.Instant?
   ) async -> CallerResult {
     var result = CallerResult()
     let call = callOptions
@@ -112,7 +121,7 @@ struct BenchRun {
       let start = clock.now
       if let deadline, start >= deadline { break }
       do throws(RPCError) {
-        let _: RawMessage = try await connection.unary(method, next(), options: call)
+        let _: RawMessage = try await channel.unary(method, next(), options: call)
       } catch {
         result.errors[error.code.description, default: 0] += 1
         // A connection that is gone answers at once and for ever.
@@ -131,16 +140,16 @@ struct BenchRun {
 
   private func watch(
     _ counter: WatchCounter, in group: inout ThrowingTaskGroup<Void, any Error>
-  ) async throws -> [ClientConnection] {
+  ) async throws -> [BenchConnection] {
     guard options.watchers > 0, let batch = options.batch else { return [] }
     // As many watches on a connection as there are callers on one.
-    var connections: [ClientConnection] = []
+    var connections: [BenchConnection] = []
     for _ in 0..<((options.watchers + options.streams - 1) / options.streams) {
       connections.append(try await connect())
     }
     let call = callOptions
     for index in 0..<options.watchers {
-      let client = BatchesClient(connections[index / options.streams])
+      let client = BatchesClient(connections[index / options.streams].channel)
       group.addTask {
         var request = WatchProgressRequest()
         request.batchID = batch
@@ -155,6 +164,12 @@ struct BenchRun {
     }
     return connections
   }
+}
+
+/// What callers share, and how it ends.
+struct BenchConnection: Sendable {
+  let channel: any RPCChannel
+  let close: @Sendable () async -> Void
 }
 
 struct CallerResult: Sendable {

@@ -22,32 +22,47 @@ public final class ClientConnection: RPCChannel {
   private struct State {
     var phase = Phase.connecting
     var observers: [@Sendable (RPCError) -> Void] = []
-    var starting: CheckedContinuation<Void, Never>?
+    /// Who waits for the connection to be ready; nobody once it was, or once it is decided that it won't be.
+    var starting: CheckedContinuation<Result<ClientHandler, RPCError>, Never>?
   }
 
   private final class Shared: Sendable {
     let state = Mutex(State())
 
-    func received(_ event: ConnectionEvent) {
+    func received(_ event: ConnectionEvent, of handler: ClientHandler) {
       switch event {
-      case .ready: enter(.ready)
+      case .ready:
+        enter(.ready)
+        // Nobody waits for it any more, so nobody will use it.
+        if !decide(.success(handler)) { handler.close() }
       case .maxCalls: break
       case .draining(let error, _): enter(.draining(error))
-      case .closed(let error): enter(.closed(error))
+      case .closed(let error):
+        decide(.failure(error))
+        for observer in enter(.closed(error)) { observer(error) }
       }
     }
 
-    private func enter(_ phase: Phase) {
-      let (starting, observers) = state.withLock { state in
-        state.phase = phase
-        defer {
-          state.starting = nil
-          if case .closed = phase { state.observers = [] }
-        }
-        return (state.starting, state.observers)
+    /// Answers whether somebody waited for it.
+    @discardableResult
+    func decide(_ result: Result<ClientHandler, RPCError>) -> Bool {
+      let starting = state.withLock { state in
+        defer { state.starting = nil }
+        return state.starting
       }
-      starting?.resume()
-      if case .closed(let error) = phase { for observer in observers { observer(error) } }
+      starting?.resume(returning: result)
+      return starting != nil
+    }
+
+    var isAwaited: Bool { state.withLock { $0.starting != nil } }
+
+    @discardableResult
+    private func enter(_ phase: Phase) -> [@Sendable (RPCError) -> Void] {
+      state.withLock { state in
+        state.phase = phase
+        defer { if case .closed = phase { state.observers = [] } }
+        return state.observers
+      }
     }
   }
 
@@ -98,7 +113,7 @@ public final class ClientConnection: RPCChannel {
     on group: (any EventLoopGroup)? = nil
   ) async throws(RPCError) -> ClientConnection {
     let loop = (group ?? MultiThreadedEventLoopGroup.singleton).next()
-    return try await open(loop, Dialer(address: address, configuration: configuration).dial(on: loop))
+    return try await open(Dialer(address: address, configuration: configuration).dial(on: loop))
   }
 
   /// Over a socket that is connected already and becomes the connection's.
@@ -107,35 +122,33 @@ public final class ClientConnection: RPCChannel {
   {
     let loop = (group ?? MultiThreadedEventLoopGroup.singleton).next()
     let dialer = Dialer(address: .unix(path: "in-process"), configuration: configuration)
-    return try await open(loop, dialer.dial(on: loop, over: descriptor))
+    return try await open(dialer.dial(on: loop, over: descriptor))
   }
 
   private static func open(
-    _ loop: any EventLoop, _ dialled: EventLoopFuture<ClientHandler>
+    _ dialled: EventLoopFuture<ClientHandler>
   ) async throws(RPCError) -> ClientConnection {
     let shared = Shared()
-    let handler: ClientHandler
-    do {
-      handler = try await dialled.get()
-    } catch let error as RPCError {
-      throw error
-    } catch {
-      throw RPCError(.internal, "\(error)")
-    }
-    let connection = ClientConnection(handler, shared)
-    await withTaskCancellationHandler {
+    let cancelled = RPCError(.cancelled, "connecting was cancelled")
+    let result = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         shared.state.withLock { $0.starting = continuation }
-        loop.execute { handler.attach { shared.received($0) } }
+        // A cancellation that came before found nobody waiting.
+        if Task.isCancelled { shared.decide(.failure(cancelled)) }
+        dialled.whenComplete { result in
+          switch result {
+          case .success(let handler):
+            guard shared.isAwaited else { return handler.close() }
+            handler.attach { shared.received($0, of: handler) }
+          case .failure(let error):
+            shared.decide(.failure(error as? RPCError ?? RPCError(.internal, "\(error)")))
+          }
+        }
       }
     } onCancel: {
-      loop.execute { handler.close() }
+      shared.decide(.failure(cancelled))
     }
-    if Task.isCancelled { throw RPCError(.cancelled, "connecting to \(handler.address) was cancelled") }
-    switch connection.phase {
-    case .closed(let error), .draining(let error): throw error
-    case .connecting, .ready: return connection
-    }
+    return ClientConnection(try result.get(), shared)
   }
 }
 
