@@ -106,7 +106,7 @@ let package = Package(
       name: "MendClientTests", dependencies: ["MendClient", "MendAPI", "MendProtobuf", "MendRPC"],
       swiftSettings: swiftSettings),
     .testTarget(
-      name: "ProgramTests", dependencies: ["mend", "MendAPI", "MendProtobuf"], swiftSettings: swiftSettings),
+      name: "ProgramTests", dependencies: ["mend", "MendAPI", "MendProtobuf", "MendRPC"], swiftSettings: swiftSettings),
     .testTarget(name: "MendHTTP2Tests", dependencies: ["MendHTTP2"], swiftSettings: swiftSettings),
     .testTarget(
       name: "MendRPCTests",

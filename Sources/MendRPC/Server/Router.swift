@@ -152,8 +152,10 @@ struct RouteTable: Sendable {
     return nil
   }
 
-  /// Says what is unknown about a path: its shape, its service or its method.
+  /// Says what is unknown about a path: its shape, its service or its method. An answer quotes no more of it than
+  /// tells it from others.
   func unknown(_ path: String) -> RPCError {
+    let path = path.count > 200 ? path.prefix(200) + "..." : path[...]
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 3, parts[0].isEmpty, !parts[1].isEmpty, !parts[2].isEmpty else {
       return RPCError(.unimplemented, "path \(path) is not of the form /service/method")

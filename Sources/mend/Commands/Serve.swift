@@ -98,6 +98,14 @@ struct Serve: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Callers need a token of this file; see mend token create.", valueName: "F"))
   var tokens: String?
 
+  @Option(
+    name: .customLong("limit"),
+    help: ArgumentHelp(
+      "What a connection may cost, such as stall-time=30 or connections-per-address=100; a wrong name lists them all. "
+        + "May be repeated. proto/PROTOCOL.md has the defaults.", valueName: "NAME=VALUE"),
+    transform: CallLimit.option)
+  var limits: [CallLimit] = []
+
   @Option(help: "How much is logged.")
   var logLevel: LogLevel = .info
 

@@ -84,6 +84,7 @@ struct ServingProgram {
     }
     var configuration = MendServer.Configuration(listeners: listeners(socket: socket), admin: adminAddress)
     configuration.version = Mend.version
+    for limit in options.limits { limit.apply(to: &configuration.limits, &configuration.keepalive) }
     configuration.rayDashboardURL = options.ray ?? ""
     return ServedServer(MendServer(configuration: configuration, runtime: runtime, tokens: tokens, logger: logger))
   }

@@ -1,0 +1,70 @@
+import ArgumentParser
+import MendRPC
+
+/// One `--limit NAME=VALUE`: a bound of ``ServerLimits`` or ``ServerKeepalive``, where the reasons of the defaults are.
+struct CallLimit: Sendable {
+  enum Field: Sendable {
+    case count(any WritableKeyPath<ServerLimits, Int> & Sendable)
+    case bytes(any WritableKeyPath<ServerLimits, Int> & Sendable)
+    case time(any WritableKeyPath<ServerLimits, Duration> & Sendable)
+    case optionalTime(any WritableKeyPath<ServerLimits, Duration?> & Sendable)
+    case pingInterval
+  }
+
+  static let fields: [(name: String, field: Field)] = [
+    ("connections", .count(\.maxConnections)),
+    ("connections-per-address", .count(\.maxConnectionsPerAddress)),
+    ("streams", .count(\.maxConcurrentStreams)),
+    ("running-calls", .count(\.maxRunningCalls)),
+    ("request-bytes", .bytes(\.maxRequestBytes)),
+    ("metadata-bytes", .bytes(\.maxMetadataBytes)),
+    ("buffered-request-bytes", .bytes(\.maxBufferedRequestBytes)),
+    ("unsent-response-bytes", .bytes(\.maxUnsentResponseBytes)),
+    ("handshake-time", .time(\.handshakeTimeout)),
+    ("headers-time", .time(\.headersTimeout)),
+    ("request-time", .time(\.requestTimeout)),
+    ("stall-time", .time(\.stallTimeout)),
+    ("idle-time", .optionalTime(\.idleTimeout)),
+    ("connection-age", .optionalTime(\.maxConnectionAge)),
+    ("control-frame-burst", .count(\.controlFrameBurst)),
+    ("cancel-burst", .count(\.cancelBurst)),
+    ("fault-burst", .count(\.faultBurst)),
+    ("ping-interval", .pingInterval),
+  ]
+
+  let name: String
+  private let field: Field
+  private let value: Int
+
+  /// Seconds, or a number with K, M, G for bytes; `none` where a time may be missing.
+  static func option(_ text: String) throws -> CallLimit {
+    let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2, let (name, field) = fields.first(where: { $0.name == parts[0] }) else {
+      throw ValidationError(
+        "'\(text)' is no NAME=VALUE; names are \(fields.map(\.name).joined(separator: ", ")).")
+    }
+    switch field {
+    case .optionalTime where parts[1] == "none":
+      return CallLimit(name: name, field: field, value: -1)
+    case .bytes:
+      guard let bytes = Size.parse(parts[1]) else { throw ValidationError("\(name): \(Size.accepted).") }
+      return CallLimit(name: name, field: field, value: Int(bytes))
+    case .count, .time, .optionalTime, .pingInterval:
+      // Within what a counter on the wire and a timer take.
+      guard let number = Int(parts[1]), (1...1_000_000_000).contains(number) else {
+        throw ValidationError(
+          "\(name): '\(parts[1])' is no whole number from 1 to 1000000000; times are in seconds.")
+      }
+      return CallLimit(name: name, field: field, value: number)
+    }
+  }
+
+  func apply(to limits: inout ServerLimits, _ keepalive: inout ServerKeepalive) {
+    switch field {
+    case .count(let path), .bytes(let path): limits[keyPath: path] = value
+    case .time(let path): limits[keyPath: path] = .seconds(value)
+    case .optionalTime(let path): limits[keyPath: path] = value < 0 ? nil : .seconds(value)
+    case .pingInterval: keepalive.minPingInterval = .seconds(value)
+    }
+  }
+}
