@@ -24,6 +24,13 @@ extension Batch {
     return batch
   }
 
+  /// The fold of a whole journal, in order; nil when it doesn't begin with the batch's creation.
+  public static func folding(_ records: [Record]) -> Batch? {
+    guard let first = records.first, var batch = Batch.creating(first) else { return nil }
+    for record in records.dropFirst() { batch.apply(record) }
+    return batch
+  }
+
   /// Takes one fact in. Costs what the fact names, not what the batch holds.
   ///
   /// Records come in the order of their sequence. What names a tier, job or attempt that is not there changes nothing
@@ -70,6 +77,12 @@ extension Batch {
       .stageSpent:
       applyToAttempt(record)
     }
+  }
+
+  /// Takes a record's place in the journal in, and leaves its fact to who has done it otherwise.
+  public mutating func pass(_ record: Record) {
+    sequence = record.sequence
+    updatedAt = record.at
   }
 
   func contains(_ job: JobID) -> Bool {

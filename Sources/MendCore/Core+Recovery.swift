@@ -4,9 +4,13 @@ extension Core {
   /// Folds one batch's whole journal, in order, into a batch; nothing where it is in memory already, or the journal
   /// does not begin with its creation. No output: the `recovered` event, or the next command, goes on from here.
   public mutating func restore(_ records: [Record]) {
-    guard let first = records.first, batches[first.batch] == nil, var batch = Batch.creating(first) else { return }
-    for record in records.dropFirst() { batch.apply(record) }
+    if let batch = Batch.folding(records) { restore(batch) }
+  }
+
+  /// As `restore(_:)` for a journal, with what it was folded to.
+  public mutating func restore(_ batch: Batch) {
     let key = batch.key
+    guard batches[key] == nil else { return }
     batches[key] = batch
     if !batch.status.isFinal { index.liveBatches += 1 }
     if batch.isStarted { index.queue.countStarted(1, in: key.namespace, capacity) }

@@ -78,7 +78,7 @@ public struct Record: Hashable, Sendable {
 }
 
 /// A plan that Heal carried out, or tried to.
-public struct HealRecord: Hashable, Sendable {
+public struct HealRecord: Hashable, Codable, Sendable {
   public var action: HealAction
   public var generation: UInt64
   public var steps: [HealStep]
@@ -98,7 +98,7 @@ public struct HealRecord: Hashable, Sendable {
   }
 }
 
-public enum HealAction: String, Hashable, Sendable, CaseIterable {
+public enum HealAction: String, Hashable, Codable, Sendable, CaseIterable {
   case detectStuck = "detect_stuck"
   case killDuplicates = "kill_duplicates"
   case reclaimOrphans = "reclaim_orphans"
@@ -106,8 +106,8 @@ public enum HealAction: String, Hashable, Sendable, CaseIterable {
 }
 
 /// One step of a heal plan.
-public struct HealStep: Hashable, Sendable {
-  public enum Operation: Hashable, Sendable {
+public struct HealStep: Hashable, Codable, Sendable {
+  public enum Operation: Hashable, Codable, Sendable {
     /// Fence, end, start again without the documents that were in process.
     case restartAttempt(JobID, number: Int, FailureCause)
     /// End a launch that is not the job's current attempt; by its launch id or the executor's reference.

@@ -34,13 +34,6 @@ public final class BatchView: Sendable {
 
   public init(batch: Batch) { self.batch = batch }
 
-  /// The fold of a whole journal, in order; nil when it doesn't begin with the batch's creation.
-  convenience init?(folding records: [Record]) {
-    guard let first = records.first, var batch = Batch.creating(first) else { return nil }
-    for record in records.dropFirst() { batch.apply(record) }
-    self.init(batch: batch)
-  }
-
   /// What is left to do for one job: assigned, neither committed nor failed. In the documents' order.
   public func documentsLeft(for job: JobID) -> [Document] {
     guard batch.tiers.indices.contains(job.tier), batch.tiers[job.tier].jobs.indices.contains(job.index) else {

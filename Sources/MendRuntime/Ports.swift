@@ -9,14 +9,22 @@ public protocol Store: Sendable {
   /// Returning means: they survive a power cut. An error means: the writer must stop, for what is durable is unknown.
   func commit(_ writes: [Write]) throws(StoreError)
 
-  /// What is needed to carry on: the journals of all batches that are not retired, and the keys still remembered.
+  /// What is needed to carry on: all batches that are not retired, and the keys still remembered.
   func recover(at now: Instant) throws(StoreError) -> Recovery
+
+  /// One batch as its whole journal makes it; nil for an unknown batch.
+  func batch(_ key: BatchKey) throws(StoreError) -> Batch?
+
+  /// The same for many batches, in the order of `keys`; the writer asks for all that a round needs.
+  func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?]
+
+  /// Keeps what a batch's journal comes to, so that recovery need not fold all of it. A store may do nothing.
+  ///
+  /// Called from a thread of its own, beside commits. `documents` are the batch's, who has been submitted.
+  func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError)
 
   /// One batch's journal in order, after `sequence`; empty for an unknown batch.
   func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record]
-
-  /// The same for many batches, whole, in the order of `batches`; the writer asks for all that a round needs.
-  func journals(of batches: [BatchKey]) throws(StoreError) -> [[Record]]
 
   /// Says that a batch is final and needs no recovery; its journal stays readable. May be said again.
   ///
@@ -33,11 +41,17 @@ public protocol Store: Sendable {
 }
 
 extension Store {
-  public func journals(of batches: [BatchKey]) throws(StoreError) -> [[Record]] {
-    var journals: [[Record]] = []
-    for batch in batches { journals.append(try journal(of: batch, after: 0)) }
-    return journals
+  public func batch(_ key: BatchKey) throws(StoreError) -> Batch? {
+    Batch.folding(try journal(of: key, after: 0))
   }
+
+  public func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?] {
+    var batches: [Batch?] = []
+    for key in keys { batches.append(try batch(key)) }
+    return batches
+  }
+
+  public func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {}
 
   public func retire(_ entries: [BatchListing]) throws(StoreError) {
     for entry in entries { try retire(entry.key, entry: entry) }
@@ -56,15 +70,20 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
 }
 
 public struct Recovery: Sendable {
-  /// Per batch, its whole journal in order.
-  public var journals: [[Record]]
+  /// As their journals make them.
+  public var batches: [Batch]
   public var idempotency: [IdempotencyEntry]
   /// What was learnt of starts, the latest of each slot.
   public var starts: [StartHistory]
-  public init(journals: [[Record]], idempotency: [IdempotencyEntry], starts: [StartHistory] = []) {
-    self.journals = journals
+  public init(batches: [Batch], idempotency: [IdempotencyEntry], starts: [StartHistory] = []) {
+    self.batches = batches
     self.idempotency = idempotency
     self.starts = starts
+  }
+
+  /// - Parameter journals: per batch, its whole journal in order.
+  public init(journals: [[Record]], idempotency: [IdempotencyEntry], starts: [StartHistory] = []) {
+    self.init(batches: journals.compactMap { Batch.folding($0) }, idempotency: idempotency, starts: starts)
   }
 }
 

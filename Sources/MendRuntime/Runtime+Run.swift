@@ -8,6 +8,7 @@ extension Runtime {
     case writer(Result<Void, RuntimeError>)
     case executor
     case ticker
+    case snapshotter
   }
 
   /// Recovers, then drives the core until the task is cancelled; then answers what is in the mailbox, and returns.
@@ -30,6 +31,10 @@ extension Runtime {
         await self.alarm.run(clock: self.clock) { self.mailbox.tick() }
         return .ticker
       }
+      group.addTask {
+        await self.snapshotter.run()
+        return .snapshotter
+      }
       var result: Result<Void, RuntimeError> = .success(())
       for await finished in group {
         switch finished {
@@ -38,7 +43,7 @@ extension Runtime {
           group.cancelAll()
         case .executor where !Task.isCancelled && self.mailbox.isOpen:
           self.logger.warning("the executor ended before the runtime", metadata: ["executor": "\(self.executor.kind)"])
-        case .executor, .ticker: break
+        case .executor, .ticker, .snapshotter: break
         }
       }
       return result

@@ -19,6 +19,8 @@ public final class Runtime: Sendable {
   let mailbox: Mailbox
   let views: PublishedViews
   let alarm = Alarm()
+  let reader: JournalReader
+  let snapshotter: Snapshotter
   /// The writer's counters, set once a round.
   let counters = Mutex(RuntimeStatistics())
   /// Nil once it was run. The writer holds the lock for its whole life: it says whose the core is, nobody waits for it.
@@ -41,6 +43,8 @@ public final class Runtime: Sendable {
     self.logger = logger
     mailbox = Mailbox(settings: settings)
     views = PublishedViews(settings: settings)
+    reader = JournalReader(settings: settings)
+    snapshotter = Snapshotter(limit: settings.snapshotsLimit, store: store, logger: logger)
     self.core = Mutex(core)
   }
 
@@ -62,21 +66,25 @@ public final class Runtime: Sendable {
 
   // MARK: - Views
 
-  /// The newest published view; never waits for the writer.
+  /// The newest published view of a live batch, or a kept one of a retired batch; never waits, reads no disk.
   ///
-  /// A retired batch that is not in the cache is folded from its journal, which reads the disk. Nil for an unknown
-  /// batch, and where the store cannot be read (which is logged).
-  public func view(of key: BatchKey) -> BatchView? {
+  /// Nil says nothing: `loadedView(of:)` tells an unknown batch from one that is not in memory.
+  public func view(of key: BatchKey) -> BatchView? { views.view(of: key) }
+
+  /// The newest view, folded from the journal where a retired batch is not in memory; nil for an unknown batch.
+  ///
+  /// The disk is read by `settings.readersLimit` threads, never by the caller's. Throws `exhausted` when
+  /// `settings.readsLimit` others wait for them.
+  public func loadedView(of key: BatchKey) async throws(ReadError) -> BatchView? {
     if let view = views.view(of: key) { return view }
-    do throws(StoreError) {
-      guard let view = BatchView(folding: try store.journal(of: key, after: 0)) else { return nil }
+    return try await reader.read { [store, views] () throws(StoreError) in
+      // Whoever asked before for the same may have brought it.
+      if let view = views.view(of: key) { return view }
+      // It may have come back to life between the two looks.
+      guard let batch = try store.batch(key) else { return views.view(of: key) }
+      let view = BatchView(batch: batch)
       views.keepRetired(view)
       return view
-    } catch {
-      logger.error(
-        "a journal cannot be read",
-        metadata: ["namespace": "\(key.namespace)", "batch": "\(key.batchID)", "error": "\(error)"])
-      return nil
     }
   }
 
@@ -84,11 +92,13 @@ public final class Runtime: Sendable {
   ///
   /// Woken at most once a commit. Nil at once for an unknown batch. The end of the runtime wakes nobody: no batch
   /// changes after it.
-  public func view(of key: BatchKey, after sequence: UInt64, until deadline: Instant) async -> BatchView? {
-    guard var view = view(of: key) else { return nil }
+  public func view(
+    of key: BatchKey, after sequence: UInt64, until deadline: Instant
+  ) async throws(ReadError) -> BatchView? {
+    guard var view = try await loadedView(of: key) else { return nil }
     while view.batch.sequence <= sequence, clock.now() < deadline, !Task.isCancelled {
       await change(of: key, after: sequence, until: deadline)
-      view = self.view(of: key) ?? view
+      view = try await loadedView(of: key) ?? view
     }
     return view
   }
@@ -107,15 +117,16 @@ public final class Runtime: Sendable {
   }
 
   /// A namespace's batches, live and retired, newest first (by creation, then id), strictly before `cursor`, at most
-  /// `limit`.
+  /// `limit`. Reads the disk as `loadedView(of:)` does.
   public func list(
     namespace: String, status: BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int
-  ) throws(StoreError) -> [BatchListing] {
+  ) async throws(ReadError) -> [BatchListing] {
     let now = clock.now()
     // Live first: who retires in between is then seen twice, not never.
     let live = views.list(namespace: namespace, status: status, bucketID: bucketID, before: cursor, limit: limit)
-    let retired = try store.retired(
-      namespace: namespace, status: status, bucketID: bucketID, before: cursor, limit: limit)
+    let retired = try await reader.read { [store] () throws(StoreError) in
+      try store.retired(namespace: namespace, status: status, bucketID: bucketID, before: cursor, limit: limit)
+    }
     let seen = Set(live.map(\.batch.key))
     let all =
       live.map { $0.listing(at: now, capacity: capacity, limits: limits) }
@@ -134,9 +145,10 @@ public final class Runtime: Sendable {
     batch.health(at: now, capacity: capacity, limits: limits, surroundings: views.surroundings(of: batch))
   }
 
-  /// One batch's durable history after `sequence`, in order; empty for an unknown batch. Reads the disk.
-  public func journal(of key: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
-    try store.journal(of: key, after: sequence)
+  /// One batch's durable history after `sequence`, in order; empty for an unknown batch. Reads the disk as
+  /// `loadedView(of:)` does.
+  public func journal(of key: BatchKey, after sequence: UInt64) async throws(ReadError) -> [Record] {
+    try await reader.read { [store] () throws(StoreError) in try store.journal(of: key, after: sequence) }
   }
 
   public func now() -> Instant { clock.now() }
@@ -146,6 +158,7 @@ public final class Runtime: Sendable {
     var statistics = counters.withLock { $0 }
     mailbox.report(in: &statistics)
     views.report(in: &statistics)
+    reader.report(in: &statistics)
     return statistics
   }
 }

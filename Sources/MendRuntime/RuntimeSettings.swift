@@ -20,6 +20,17 @@ public struct RuntimeSettings: Sendable, Hashable {
   /// Retired batches whose views are kept, the latest used ones, and the documents of all of them together.
   public var retiredViewsLimit = 256
   public var retiredDocumentsLimit = 4_000_000
+  /// Threads that read the journal for callers, and reads that may wait for them; one more is refused with
+  /// `exhausted`.
+  public var readersLimit = 4
+  public var readsLimit = 1024
+  /// A batch's snapshot is made anew after so many facts, or a sixteenth of its documents where that is more: what
+  /// recovery folds of one batch at most, some 20 ms a 10,000.
+  public var factsPerSnapshot = 10_000
+  /// Snapshots that wait to be made; one more is left out, and made after the batch's next fact.
+  public var snapshotsLimit = 64
+  /// Final batches that stay in memory; beyond it the oldest leaves before its time.
+  public var finalBatchesLimit = 2000
   /// While batches are live, a tick comes at least this often.
   public var tickInterval: Duration = .seconds(1)
 

@@ -19,6 +19,9 @@ public struct RuntimeStatistics: Sendable, Hashable {
   public var attemptsFailed: UInt64 = 0
   public var batchesCreated: UInt64 = 0
   public var batchesRetired: UInt64 = 0
+  /// Reads of the journal for callers, and those refused because too many waited.
+  public var reads: UInt64 = 0
+  public var readsRefused: UInt64 = 0
 
   // Gauges.
   /// Events that wait for the writer.
@@ -29,6 +32,8 @@ public struct RuntimeStatistics: Sendable, Hashable {
   /// Attempts that were intended and have not ended.
   public var runningAttempts = 0
   public var watchers = 0
+  /// Reads of the journal that wait for a thread.
+  public var readsWaiting = 0
 
   public init() {}
 }

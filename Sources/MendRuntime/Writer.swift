@@ -11,12 +11,16 @@ struct Writer {
   /// What the core asked to be woken at; the newest one holds.
   private var wakeAt = Instant.distantFuture
   private var lastTick: Instant
+  private var snapshots: SnapshotPlan
+  /// Final batches in memory, the oldest first; some may have left, or run again.
+  private var finals: [BatchKey] = []
 
   init(runtime: Runtime, core: Core) {
     self.runtime = runtime
     self.core = core
     log = FactLog(logger: runtime.logger)
     lastTick = runtime.clock.now()
+    snapshots = SnapshotPlan(factsPerSnapshot: runtime.settings.factsPerSnapshot)
   }
 
   mutating func drive() throws(StoreError) {
@@ -27,18 +31,21 @@ struct Writer {
   mutating func recover() throws(StoreError) {
     let began = ContinuousClock.now
     let recovery = try runtime.store.recover(at: runtime.clock.now())
-    for journal in recovery.journals { core.restore(journal) }
+    for batch in recovery.batches { core.restore(batch) }
     for entry in recovery.idempotency { core.restore(entry) }
     for history in recovery.starts { core.restore(history) }
     statistics.runningAttempts = core.batches.values.reduce(into: 0) { total, batch in
       for tier in batch.tiers { for job in tier.jobs where job.current != nil { total += 1 } }
     }
     runtime.views.publish(Array(core.batches.values))
+    finals = core.batches.values.filter(\.status.isFinal)
+      .sorted { ($0.completedAt ?? $0.updatedAt, $0.key) < ($1.completedAt ?? $1.updatedAt, $1.key) }.map(\.key)
+    for batch in core.batches.values { snapshots.recovered(batch) }
+    Memory.giveBack()
     runtime.logger.info(
       "recovered",
       metadata: [
         "batches": "\(core.batches.count)", "attempts": "\(statistics.runningAttempts)",
-        "records": "\(recovery.journals.reduce(0) { $0 + $1.count })",
         "idempotency_keys": "\(recovery.idempotency.count)", "took": "\(ContinuousClock.now - began)",
       ])
     try round([.recovered])
@@ -48,10 +55,10 @@ struct Writer {
   mutating func round(_ events: [Event]) throws(StoreError) {
     let now = runtime.clock.now()
     var round = Round()
-    var away = try journalsAway(for: events)
+    var away = try batchesAway(for: events)
     for event in events {
-      if let key = event.batchNamed, let records = away.removeValue(forKey: key) {
-        core.restore(records)
+      if let key = event.batchNamed, let batch = away.removeValue(forKey: key) {
+        core.restore(batch)
         round.borrowed.insert(key)
       }
       round.add(core.step(event, at: now))
@@ -78,18 +85,23 @@ struct Writer {
     log.write(round.writes)
     runtime.mailbox.answer(round.answers)
     if runtime.mailbox.isOpen { callExecutor(round.executorCalls) }
-    try retire(round.retired.filter { !round.borrowed.contains($0) })
+    for key in snapshots.due(after: round.writes, core.batches) {
+      if let batch = core.batches[key], runtime.snapshotter.order(batch) { snapshots.ordered(key) }
+    }
+    finals += round.ended
+    let surplus = finals.prefix(max(0, finals.count - runtime.settings.finalBatchesLimit))
+    finals.removeFirst(surplus.count)
+    try retire(round.retired.filter { !round.borrowed.contains($0) } + surplus)
     setAlarm(after: round, at: now)
   }
 
-  /// The journals of retired batches that commands of this round are about: they find them in memory, as if they had
-  /// never left.
-  private func journalsAway(for events: [Event]) throws(StoreError) -> [BatchKey: [Record]] {
+  /// The retired batches that commands of this round are about: they find them in memory, as if they had never left.
+  private func batchesAway(for events: [Event]) throws(StoreError) -> [BatchKey: Batch] {
     let keys = Set(events.compactMap(\.batchNamed)).filter { core.batches.index(forKey: $0) == nil }
     guard !keys.isEmpty else { return [:] }
-    let ordered = Array(keys)
-    let journals = try runtime.store.journals(of: ordered)
-    return Dictionary(uniqueKeysWithValues: zip(ordered, journals).filter { !$1.isEmpty })
+    var found: [BatchKey: Batch] = [:]
+    for case let batch? in try runtime.store.batches(Array(keys)) { found[batch.key] = batch }
+    return found
   }
 
   private func callExecutor(_ calls: [Effect]) {
@@ -122,7 +134,10 @@ struct Writer {
     }
     guard !entries.isEmpty else { return }
     try runtime.store.retire(entries)
-    for entry in entries { runtime.views.retire(entry.key) }
+    for entry in entries {
+      runtime.views.retire(entry.key)
+      snapshots.forget(entry.key)
+    }
     statistics.batchesRetired += UInt64(entries.count)
     statistics.liveBatches = core.batches.count
     runtime.counters.withLock { $0 = statistics }
@@ -149,6 +164,8 @@ private struct Round {
   /// Batches whose views are to be published.
   var touched: Set<BatchKey> = []
   var retired: [BatchKey] = []
+  /// Became final.
+  var ended: [BatchKey] = []
   /// Retired batches that were read back for a command.
   var borrowed: Set<BatchKey> = []
   var wakeAt: Instant?
@@ -156,7 +173,10 @@ private struct Round {
 
   mutating func add(_ output: Output) {
     for write in output.writes {
-      if case .record(let record) = write { touched.insert(record.batch) }
+      if case .record(let record) = write {
+        touched.insert(record.batch)
+        if case .batchStatusChanged(let status, _) = record.fact, status.isFinal { ended.append(record.batch) }
+      }
       writes.append(write)
     }
     for effect in output.afterCommit {

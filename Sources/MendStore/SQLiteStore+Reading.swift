@@ -13,7 +13,7 @@ extension SQLiteStore {
       let recovery = try Self.access("recover", path) {
         try pool.read { database in
           Recovery(
-            journals: try liveJournals(database, &live), idempotency: try idempotency(database, at: now),
+            batches: try liveBatches(database, &live), idempotency: try idempotency(database, at: now),
             starts: try starts(database))
         }
       }
@@ -22,39 +22,54 @@ extension SQLiteStore {
     }
   }
 
-  /// The journals of all live batches in one pass over the segments that they are in, in the order of the batches'
-  /// creation.
-  private func liveJournals(
-    _ database: Database, _ live: inout [BatchKey: Ledger.LiveBatch]
-  ) throws -> [[MendCore.Record]] {
+  /// All live batches: their snapshots, and one pass over the segments that what came after is in. In the order of the
+  /// batches' creation.
+  private func liveBatches(_ database: Database, _ live: inout [BatchKey: Ledger.LiveBatch]) throws -> [Batch] {
     let keys = live.sorted { $0.value.id < $1.value.id }.map(\.key)
     var places: [Int64: Int] = [:]
-    for (place, key) in keys.enumerated() { places[live[key]?.id ?? 0] = place }
-    var journals = [[MendCore.Record]](repeating: [], count: keys.count)
-    let segments = try Int64.fetchAll(
-      database,
-      sql: """
-        SELECT segment FROM batches WHERE retired = 0
-        UNION SELECT segment FROM presence WHERE batch IN (SELECT id FROM batches WHERE retired = 0) ORDER BY segment
-        """)
+    var folds = keys.map { Fold(key: $0) }
+    for (place, key) in keys.enumerated() {
+      guard let id = live[key]?.id else { continue }
+      places[id] = place
+      if let kept = try snapshot(of: id, in: database) { folds[place].go(on: kept) }
+    }
     let select = try database.cachedStatement(
-      sql: "SELECT batch, payload FROM journal WHERE id >= ? AND id < ? ORDER BY id")
-    for segment in segments {
+      sql: "SELECT id, batch, payload FROM journal WHERE id >= ? AND id < ? ORDER BY id")
+    for segment in try segments(of: places, beyond: folds, in: database) {
       let range = Schema.rows(of: segment)
       let rows = try Row.fetchCursor(select, arguments: [range.lowerBound, range.upperBound])
       while let row = try rows.next() {
-        guard let place = places[row[0]] else { continue }
-        try row.withUnsafeData(atIndex: 1) { payload in
-          try decode(payload ?? Data(), of: keys[place], operation: "recover", into: &journals[place])
-        }
+        guard let place = places[row[1]] else { continue }
         live[keys[place]]?.segment = segment
+        let number: Int64 = row[0]
+        guard number > folds[place].row else { continue }
+        var records: [MendCore.Record] = []
+        try row.withUnsafeData(atIndex: 2) { payload in
+          try decode(payload ?? Data(), of: keys[place], operation: "recover", into: &records)
+        }
+        try folds[place].add(records, row: number, operation: "recover")
       }
     }
-    for (place, key) in keys.enumerated() {
-      try checkOrder(journals[place], of: key, from: 1, operation: "recover")
-      live[key]?.last = UInt64(journals[place].count)
+    for (place, key) in keys.enumerated() { live[key]?.last = folds[place].batch?.sequence ?? 0 }
+    return folds.compactMap(\.batch)
+  }
+
+  /// The segments, in order, that live batches have rows in beyond what is folded already; with a batch's newest one in
+  /// any case, where its next rows go.
+  private func segments(of places: [Int64: Int], beyond folds: [Fold], in database: Database) throws -> [Int64] {
+    var wanted: Set<Int64> = []
+    let rows = try Row.fetchCursor(
+      database,
+      sql: """
+        SELECT id, segment FROM batches WHERE retired = 0
+        UNION ALL SELECT batch, segment FROM presence WHERE batch IN (SELECT id FROM batches WHERE retired = 0)
+        """)
+    while let row = try rows.next() {
+      guard let place = places[row[0]] else { continue }
+      let segment: Int64 = row[1]
+      if Schema.rows(of: segment).upperBound > folds[place].row { wanted.insert(segment) }
     }
-    return journals
+    return wanted.sorted()
   }
 
   private func starts(_ database: Database) throws -> [StartHistory] {
@@ -84,12 +99,6 @@ extension SQLiteStore {
     guard let after = Int64(exactly: sequence), after < .max else { return [] }
     return try Self.access("journal", path) {
       try pool.read { try journal(of: batch, after: after, in: $0) }
-    }
-  }
-
-  public func journals(of batches: [BatchKey]) throws(StoreError) -> [[MendCore.Record]] {
-    try Self.access("journal", path) {
-      try pool.read { database in try batches.map { try journal(of: $0, after: 0, in: database) } }
     }
   }
 
@@ -175,7 +184,7 @@ extension SQLiteStore {
       arguments: [batch])
   }
 
-  private func anyID(of key: BatchKey, in database: Database) throws -> Int64? {
+  func anyID(of key: BatchKey, in database: Database) throws -> Int64? {
     if let id = liveIDs.withLock({ $0[key] }) { return id }
     if let id = try retiredID(of: key, in: database) { return id }
     // It came back to life between the two looks.

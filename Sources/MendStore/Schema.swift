@@ -10,7 +10,7 @@ import MendRuntime
 enum Schema {
   /// "MEND" in ASCII, where SQLite has a place for it.
   static let applicationID: Int32 = 0x4D45_4E44
-  static let version = 1
+  static let version = 2
 
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
@@ -57,7 +57,7 @@ enum Schema {
           );
           """)
       try database.execute(sql: "PRAGMA application_id = \(applicationID)")
-      try database.execute(sql: "PRAGMA user_version = \(version)")
+      try database.execute(sql: "PRAGMA user_version = 1")
     }
     migrator.registerMigration("starts") { database in
       try database.execute(
@@ -68,6 +68,23 @@ enum Schema {
             payload BLOB NOT NULL
           );
           """)
+    }
+    migrator.registerMigration("2 snapshots") { database in
+      try database.execute(
+        sql: """
+          -- A cache of the journal. `row` is the last row of it that is in; `program` the build that can read it.
+          CREATE TABLE snapshots (
+            batch INTEGER NOT NULL,
+            part INTEGER NOT NULL,
+            sequence INTEGER NOT NULL,
+            row INTEGER NOT NULL,
+            program INTEGER NOT NULL,
+            checksum INTEGER NOT NULL,
+            payload BLOB NOT NULL,
+            PRIMARY KEY (batch, part)
+          );
+          """)
+      try database.execute(sql: "PRAGMA user_version = 2")
     }
     return migrator
   }

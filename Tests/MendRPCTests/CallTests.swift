@@ -74,6 +74,20 @@ import Testing
     }
   }
 
+  @Test("What an inline handler declines is answered by the one that may wait, and nothing of the first is sent",
+    arguments: Transport.allCases)
+  func declined(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
+      let short: RawMessage = try await client.unary(Methods.inlineOrNot, RawMessage([9]), options: options)
+      #expect(short == RawMessage([1, 2, 3]))
+      for size in [3, 600, 100_000] {
+        let request = RawMessage((0..<size).map { UInt8(truncatingIfNeeded: $0) })
+        let response: RawMessage = try await client.unary(Methods.inlineOrNot, request, options: options)
+        #expect(response == RawMessage(Array(request.bytes.reversed())))
+      }
+    }
+  }
+
   @Test("A message above the limit is refused with both sizes, on either side", arguments: Transport.allCases)
   func tooLarge(_ transport: Transport) async throws {
     try await withServer(over: transport) { client, _ in

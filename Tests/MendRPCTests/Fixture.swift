@@ -11,6 +11,7 @@ enum Methods {
 
   static let echo = method("Echo", .unary)
   static let inlineEcho = method("InlineEcho", .unary)
+  static let inlineOrNot = method("InlineOrNot", .unary)
   static let fail = method("Fail", .unary)
   static let wait = method("Wait", .unary)
   static let count = method("Count", .serverStreaming)
@@ -45,6 +46,17 @@ func makeRouter(_ witness: Witness) -> Router {
   router.inlineUnary(Methods.inlineEcho) { (payload, _, out) throws(RPCError) in
     out += payload.withUnsafeBytes { Array($0) }
   }
+  router.inlineUnary(
+    Methods.inlineOrNot,
+    { payload, _, out throws(RPCError) in
+      out += [1, 2, 3]
+      guard payload.byteCount < 3 else { return .declined }
+      return .answered
+    },
+    otherwise: { (request: RawMessage, _) async throws(RPCError) -> RawMessage in
+      await Task.yield()
+      return RawMessage(Array(request.bytes.reversed()))
+    })
   router.unary(Methods.echo) { (request: RawMessage, context) async throws(RPCError) -> RawMessage in
     context.setInitialMetadata(["initial": "yes"])
     var trailing = Metadata()

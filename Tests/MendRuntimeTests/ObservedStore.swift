@@ -12,12 +12,16 @@ final class ObservedStore: Store {
     var isCommitting = false
     var failsCommit: Int?
     var failsRecovery = false
+    var failsReads = false
+    var holdsReads = false
+    var heldReads = 0
   }
 
   private let base: any Store
   private let journal: Trace
   private let state = Mutex(State())
   private let gate = DispatchSemaphore(value: 0)
+  private let readGate = DispatchSemaphore(value: 0)
 
   init(_ base: any Store, _ journal: Trace) {
     self.base = base
@@ -44,6 +48,23 @@ final class ObservedStore: Store {
   func fail(commit number: Int) { state.withLock { $0.failsCommit = number } }
   func failRecovery() { state.withLock { $0.failsRecovery = true } }
 
+  func failReads() { state.withLock { $0.failsReads = true } }
+
+  /// From now on reads of journals wait, until `releaseReads()`.
+  func holdReads() { state.withLock { $0.holdsReads = true } }
+
+  func releaseReads() {
+    let held = state.withLock { state in
+      state.holdsReads = false
+      defer { state.heldReads = 0 }
+      return state.heldReads
+    }
+    for _ in 0..<held { readGate.signal() }
+  }
+
+  /// Reads that wait at the gate.
+  var heldReads: Int { state.withLock { $0.heldReads } }
+
   func commit(_ writes: [Write]) throws(StoreError) {
     let (waits, fails) = state.withLock { state in
       state.isCommitting = state.isHeld
@@ -65,7 +86,13 @@ final class ObservedStore: Store {
   }
 
   func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
-    try base.journal(of: batch, after: sequence)
+    let (waits, fails) = state.withLock { state in
+      if state.holdsReads { state.heldReads += 1 }
+      return (state.holdsReads, state.failsReads)
+    }
+    if waits { readGate.wait() }
+    if fails { throw StoreError(operation: "journal", message: "the disk is gone") }
+    return try base.journal(of: batch, after: sequence)
   }
 
   func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError) { try retire([entry]) }

@@ -188,7 +188,7 @@ struct Harness: Sendable {
     while !condition(view.batch) {
       try Task.checkCancellation()
       view = try #require(
-        await runtime.view(of: key, after: view.batch.sequence, until: runtime.now() + .seconds(1)))
+        try await runtime.view(of: key, after: view.batch.sequence, until: runtime.now() + .seconds(1)))
     }
     return view.batch
   }

@@ -33,7 +33,10 @@ struct StoreConformance {
     for write in writes { try store.commit([write]) }
     store = try reopen(store)
     #expect(try store.journal(of: key("b"), after: 0) == records(writes, of: "b"))
-    #expect(try store.recover(at: now).journals == [records(writes, of: "b")])
+    let batch = try #require(Batch.folding(records(writes, of: "b")))
+    #expect(try store.recover(at: now).batches == [batch])
+    #expect(try store.batch(key("b")) == batch)
+    #expect(try store.batches([key("x"), key("b")]) == [nil, batch])
     // And goes on where it was.
     try store.commit([record("b", UInt64(writes.count) + 1)])
     #expect(try store.journal(of: key("b"), after: 0).count == writes.count + 1)
@@ -55,8 +58,8 @@ struct StoreConformance {
     }
     store = try reopen(store)
     for id in ["a", "b", "c"] { #expect(try store.journal(of: key(id), after: 0) == records(all, of: id)) }
-    let recovered = try store.recover(at: now).journals
-    #expect(Set(recovered) == Set(["a", "b", "c"].map { records(all, of: $0) }))
+    let recovered = try store.recover(at: now).batches
+    #expect(Set(recovered) == Set(["a", "b", "c"].compactMap { Batch.folding(records(all, of: $0)) }))
   }
 
   func givesAJournalAfterASequence() throws {
@@ -89,7 +92,7 @@ struct StoreConformance {
     try store.commit([record("a", 2), created("b")])
     store = try reopen(store)
     let recovery = try store.recover(at: now)
-    #expect(recovery.journals.map(\.count).sorted() == [1, 2])
+    #expect(recovery.batches.map(\.sequence).sorted() == [1, 2])
     #expect(recovery.idempotency.isEmpty)
   }
 
@@ -114,11 +117,11 @@ struct StoreConformance {
     try store.commit([created("a"), created("b"), record("b", 2)])
     try store.retire(key("b"), entry: Samples.listing("b"))
     store = try reopen(store)
-    #expect(try store.recover(at: now).journals.map { $0.map(\.batch) } == [[key("a")]])
+    #expect(try store.recover(at: now).batches.map(\.key) == [key("a")])
     #expect(try store.journal(of: key("b"), after: 0).count == 2)
     // May be said again.
     try store.retire([Samples.listing("b", status: .failed), Samples.listing("a")])
-    #expect(try store.recover(at: now).journals.isEmpty)
+    #expect(try store.recover(at: now).batches.isEmpty)
     let listed = try store.retired(namespace: "n", status: nil, bucketID: nil, before: nil, limit: 10)
     #expect(listed == [Samples.listing("b", status: .failed), Samples.listing("a")])
     #expect(throws: StoreError.self) { try store.retire(key("unknown"), entry: Samples.listing("unknown")) }
@@ -133,7 +136,7 @@ struct StoreConformance {
     try store.commit([record("b", 3)])
     #expect(try store.retired(namespace: "n", status: nil, bucketID: nil, before: nil, limit: 10).isEmpty)
     store = try reopen(store)
-    #expect(try store.recover(at: now).journals.map { $0.map(\.sequence) } == [[1, 2, 3]])
+    #expect(try store.recover(at: now).batches.map(\.sequence) == [3])
     try store.retire(key("b"), entry: Samples.listing("b", status: .cancelled))
     let listed = try store.retired(namespace: "n", status: nil, bucketID: nil, before: nil, limit: 10)
     #expect(listed.map(\.status) == [.cancelled])

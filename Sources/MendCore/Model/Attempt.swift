@@ -1,6 +1,6 @@
 /// One run of a job on an executor. A job has at most one current attempt: the last of its list, until it has ended.
-public struct Attempt: Hashable, Sendable {
-  public enum State: Hashable, Sendable {
+public struct Attempt: Hashable, Codable, Sendable {
+  public enum State: Hashable, Codable, Sendable {
     /// Launch intent is durable; whether the executor has it is not known yet.
     case intended
     /// The executor has taken it; it has not been seen to run.
@@ -36,7 +36,7 @@ public struct Attempt: Hashable, Sendable {
   /// True once its worker has called: an entrypoint that never does is opaque.
   public var hasReported: Bool
 
-  public struct Stage: Hashable, Sendable {
+  public struct Stage: Hashable, Codable, Sendable {
     public var name: String
     public var since: Instant
     public init(name: String, since: Instant) {
@@ -63,7 +63,7 @@ public struct Attempt: Hashable, Sendable {
 }
 
 /// The resources and settings that one attempt was submitted with (the guide's submission_params).
-public struct SubmissionParameters: Hashable, Sendable {
+public struct SubmissionParameters: Hashable, Codable, Sendable {
   public var extractorName: String
   public var work: ExtractorSpecification.Work
   public var executor: ExecutorKind
@@ -90,7 +90,7 @@ public struct SubmissionParameters: Hashable, Sendable {
 }
 
 /// Where an executor has an attempt.
-public struct ExecutorHandle: Hashable, Sendable {
+public struct ExecutorHandle: Hashable, Codable, Sendable {
   /// Host name or Ray node id.
   public var node: String
   /// Of the supervisor; 0 where there is none.
@@ -106,7 +106,7 @@ public struct ExecutorHandle: Hashable, Sendable {
 }
 
 /// Why an attempt is being ended on purpose.
-public enum EndReason: Hashable, Sendable {
+public enum EndReason: Hashable, Codable, Sendable {
   case cancelled
   case runTimeout
   case batchTimeout
@@ -117,8 +117,8 @@ public enum EndReason: Hashable, Sendable {
 }
 
 /// How an attempt ended.
-public struct AttemptEnd: Hashable, Sendable {
-  public enum Verdict: Hashable, Sendable {
+public struct AttemptEnd: Hashable, Codable, Sendable {
+  public enum Verdict: Hashable, Codable, Sendable {
     /// Exit 0.
     case succeeded
     case cancelled
@@ -150,8 +150,8 @@ public struct AttemptEnd: Hashable, Sendable {
 
 /// What who supervised an attempt wrote down about its end. For the local executor this is the supervisor's durable
 /// record, of the kernel's rank as evidence.
-public struct ExitRecord: Hashable, Sendable {
-  public enum Termination: Hashable, Sendable {
+public struct ExitRecord: Hashable, Codable, Sendable {
+  public enum Termination: Hashable, Codable, Sendable {
     case exited(Int32)
     case signalled(Int32)
     /// The entrypoint could not be started: errno's text.
@@ -174,7 +174,7 @@ public struct ExitRecord: Hashable, Sendable {
   public var finding: Finding?
 
   /// A cause that comes from an executor's structured field or from a text of its own.
-  public struct Finding: Hashable, Sendable {
+  public struct Finding: Hashable, Codable, Sendable {
     public var cause: FailureCause
     public var confidence: Confidence
     /// The field or the words that it was read from.
@@ -203,7 +203,7 @@ public struct ExitRecord: Hashable, Sendable {
 }
 
 /// Proof that an attempt is gone: how many processes were ended, and how.
-public struct EndReceipt: Hashable, Sendable {
+public struct EndReceipt: Hashable, Codable, Sendable {
   public var processes: Int
   /// For people: "SIGTERM", "SIGKILL after 10 s", "was not running".
   public var how: String
@@ -215,7 +215,7 @@ public struct EndReceipt: Hashable, Sendable {
 }
 
 /// What was observed, by whom, when.
-public struct Evidence: Hashable, Sendable {
+public struct Evidence: Hashable, Codable, Sendable {
   /// One sentence or figure.
   public var observed: String
   public var observer: Observer
@@ -223,7 +223,7 @@ public struct Evidence: Hashable, Sendable {
   /// Figures by name, for machines.
   public var values: [String: String]
 
-  public enum Observer: String, Hashable, Sendable, CaseIterable {
+  public enum Observer: String, Hashable, Codable, Sendable, CaseIterable {
     case kernel, supervisor, executor, worker, ledger, scheduler, clock, caller
   }
 

@@ -1,7 +1,7 @@
 /// Everything that is known of one batch. A value: the core owns the live one, readers hold copies that share storage.
 ///
 /// It changes only by `apply(_:)` (facts, journaled) and by the few marks that are documented as not journaled.
-public struct Batch: Hashable, Sendable {
+public struct Batch: Hashable, Codable, Sendable {
   public var key: BatchKey
   public var specification: BatchSpecification
   public var documents: DocumentTable
@@ -57,7 +57,7 @@ public struct Batch: Hashable, Sendable {
 }
 
 /// Something that an executor runs under a job's name, and that is not the job's current attempt.
-public struct DuplicateLaunch: Hashable, Sendable {
+public struct DuplicateLaunch: Hashable, Codable, Sendable {
   public var job: JobID
   /// The attempt that it claims to be.
   public var number: Int
@@ -73,7 +73,7 @@ public struct DuplicateLaunch: Hashable, Sendable {
   }
 }
 
-public struct Tier: Hashable, Sendable {
+public struct Tier: Hashable, Codable, Sendable {
   public var number: Int
   public var status: TierStatus
   public var jobs: [Job]
@@ -112,8 +112,8 @@ public struct Tier: Hashable, Sendable {
 }
 
 /// A change that a watcher is told of.
-public struct StateChange: Hashable, Sendable {
-  public enum Subject: Hashable, Sendable {
+public struct StateChange: Hashable, Codable, Sendable {
+  public enum Subject: Hashable, Codable, Sendable {
     case batch
     case tier(Int)
     case job(JobID)
@@ -140,7 +140,7 @@ public struct StateChange: Hashable, Sendable {
 /// First claim and last settlement of documents, as milliseconds since the batch was created; 0 is never.
 ///
 /// In chunks: while a reader holds a copy, a change costs one chunk, not the batch.
-public struct DocumentTimes: Hashable, Sendable {
+public struct DocumentTimes: Hashable, Codable, Sendable {
   private var started = Chunks()
   private var settled = Chunks()
 
@@ -158,7 +158,7 @@ public struct DocumentTimes: Hashable, Sendable {
   private static func clamp(_ offset: Int64) -> UInt32 { UInt32(clamping: max(1, offset)) }
   private static func value(_ stored: UInt32) -> Int64? { stored == 0 ? nil : Int64(stored) }
 
-  private struct Chunks: Hashable {
+  private struct Chunks: Hashable, Codable {
     private static let size = 1024
     private var chunks: [[UInt32]] = []
 

@@ -2,7 +2,7 @@
 ///
 /// A million documents are 125 KB, and ten neighbours anywhere among them are one or two words: only the span between
 /// the first and the last word in use is stored. Copies share storage until one of them changes.
-public struct DocumentSet: Hashable, Sendable {
+public struct DocumentSet: Hashable, Codable, Sendable {
   private var words: [UInt64] = []
   /// The word index that `words[0]` stands for.
   private var base = 0

@@ -2,7 +2,7 @@
 ///
 /// The core never asks what time it is: every `Instant` arrives as an argument. The runtime derives them from a wall
 /// clock read once and a monotonic clock since, so within one process they never run backwards.
-public struct Instant: Hashable, Comparable, Sendable {
+public struct Instant: Hashable, Comparable, Codable, Sendable {
   public var milliseconds: Int64
 
   public init(milliseconds: Int64) { self.milliseconds = milliseconds }

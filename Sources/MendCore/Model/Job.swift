@@ -1,5 +1,5 @@
 /// One extractor of a tier, or one shard of it, with its ledger: which of its documents are committed, failed, in process.
-public struct Job: Hashable, Sendable {
+public struct Job: Hashable, Codable, Sendable {
   public var id: JobID
   /// Position in the tier's extractors.
   public var extractor: Int
@@ -66,7 +66,7 @@ public struct Job: Hashable, Sendable {
   /// Assigned, neither done nor in process.
   public var pendingCount: Int { assigned.count - committed.count - failed.count - processing.count }
 
-  public struct Overrides: Hashable, Sendable {
+  public struct Overrides: Hashable, Codable, Sendable {
     public var cpus: Double?
     public var memoryBytes: Int64?
     public var requiresGPU: Bool?
@@ -88,7 +88,7 @@ public struct Job: Hashable, Sendable {
     }
   }
 
-  public struct Failure: Hashable, Sendable {
+  public struct Failure: Hashable, Codable, Sendable {
     public var cause: FailureCause
     public var confidence: Confidence
     /// One sentence.
@@ -101,7 +101,7 @@ public struct Job: Hashable, Sendable {
     }
   }
 
-  public struct StageTotal: Hashable, Sendable {
+  public struct StageTotal: Hashable, Codable, Sendable {
     public var name: String
     public var duration: Duration
 
@@ -113,7 +113,7 @@ public struct Job: Hashable, Sendable {
 }
 
 /// Why one document failed.
-public struct DocumentError: Hashable, Sendable {
+public struct DocumentError: Hashable, Codable, Sendable {
   /// `exit_code`, an attempt's cause such as `oom`, or the worker's own word such as `format_error`.
   public var code: String
   public var message: String

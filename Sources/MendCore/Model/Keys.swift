@@ -1,5 +1,5 @@
 /// Names one batch. Ids are unique within a namespace only.
-public struct BatchKey: Hashable, Sendable, Comparable {
+public struct BatchKey: Hashable, Codable, Sendable, Comparable {
   public var namespace: String
   public var batchID: String
 
@@ -17,7 +17,7 @@ public struct BatchKey: Hashable, Sendable, Comparable {
 }
 
 /// Names one job of a batch by its place: tier, then position among the tier's jobs. Written `t0-j1`.
-public struct JobID: Hashable, Sendable, Comparable, CustomStringConvertible {
+public struct JobID: Hashable, Codable, Sendable, Comparable, CustomStringConvertible {
   public var tier: Int
   public var index: Int
 

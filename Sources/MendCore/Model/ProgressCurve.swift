@@ -2,8 +2,8 @@
 ///
 /// At most `limit` points however many documents there are: when it is full, every second one goes, and those to come
 /// are twice as far apart.
-public struct ProgressCurve: Hashable, Sendable {
-  public struct Point: Hashable, Sendable {
+public struct ProgressCurve: Hashable, Codable, Sendable {
+  public struct Point: Hashable, Codable, Sendable {
     public var at: Instant
     public var settled: Int
   }

@@ -1,6 +1,6 @@
 /// What a caller asked for: a batch before anything happened to it. Immutable after CreateBatch; Retry adds overrides
 /// to jobs, never edits this.
-public struct BatchSpecification: Hashable, Sendable {
+public struct BatchSpecification: Hashable, Codable, Sendable {
   public var bucketID: String
   public var batchName: String
   /// 0-100, higher runs first.
@@ -50,14 +50,14 @@ public struct AutoHeal: Hashable, Sendable {
   }
 }
 
-public struct TierSpecification: Hashable, Sendable {
+public struct TierSpecification: Hashable, Codable, Sendable {
   public var extractors: [ExtractorSpecification]
   public init(extractors: [ExtractorSpecification]) { self.extractors = extractors }
 }
 
-public struct ExtractorSpecification: Hashable, Sendable {
+public struct ExtractorSpecification: Hashable, Codable, Sendable {
   /// How the work is done: once a document by the built-in worker, or once a job by a program that reports itself.
-  public enum Work: Hashable, Sendable {
+  public enum Work: Hashable, Codable, Sendable {
     case documentCommand(String)
     case entrypoint(String)
   }
@@ -89,7 +89,7 @@ public struct ExtractorSpecification: Hashable, Sendable {
 }
 
 /// What one attempt of a job is given.
-public struct Resources: Hashable, Sendable {
+public struct Resources: Hashable, Codable, Sendable {
   public var cpus: Double
   /// Bytes; 0 is no limit, and then none is accounted for.
   public var memoryBytes: Int64
@@ -103,7 +103,7 @@ public struct Resources: Hashable, Sendable {
 }
 
 /// domain.md, "Timers": each settable, a missing one has a default.
-public struct Timers: Hashable, Sendable {
+public struct Timers: Hashable, Codable, Sendable {
   /// Queued at the executor to running: the cold-start window.
   public var start: Duration
   public var heartbeat: Duration
@@ -128,8 +128,8 @@ public struct Timers: Hashable, Sendable {
 }
 
 /// One line of a retry policy; the first whose filters all match decides.
-public struct RetryRule: Hashable, Sendable {
-  public enum Action: String, Hashable, Sendable { case retry, fail, ignore }
+public struct RetryRule: Hashable, Codable, Sendable {
+  public enum Action: String, Hashable, Codable, Sendable { case retry, fail, ignore }
 
   /// nil matches any.
   public var category: FailureCategory?

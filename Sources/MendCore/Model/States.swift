@@ -1,34 +1,34 @@
 // The states of domain.md, each machine on its own. A final state changes by Retry alone.
 
-public enum BatchStatus: String, Sendable, Hashable, CaseIterable {
+public enum BatchStatus: String, Sendable, Hashable, Codable, CaseIterable {
   case created, queued, running, paused, completed, failed, cancelled
 
   public var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
 }
 
-public enum TierStatus: String, Sendable, Hashable, CaseIterable {
+public enum TierStatus: String, Sendable, Hashable, Codable, CaseIterable {
   case pending, running, completed, failed, cancelled
 
   public var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
 }
 
-public enum JobStatus: String, Sendable, Hashable, CaseIterable {
+public enum JobStatus: String, Sendable, Hashable, Codable, CaseIterable {
   case pending, starting, running, cancelling, succeeded, failed, cancelled
 
   public var isFinal: Bool { self == .succeeded || self == .failed || self == .cancelled }
 }
 
-public enum DocumentStatus: String, Sendable, Hashable, CaseIterable {
+public enum DocumentStatus: String, Sendable, Hashable, Codable, CaseIterable {
   case pending, processing, completed, failed
 }
 
 /// What Diagnose says of a batch at a glance (domain.md, "Health").
-public enum Health: String, Sendable, Hashable, CaseIterable {
+public enum Health: String, Sendable, Hashable, Codable, CaseIterable {
   case ok, scaling, stuck, degraded
 }
 
 /// Why the health is what it is; the order is the order in which reasons win.
-public enum HealthReason: String, Sendable, Hashable, CaseIterable {
+public enum HealthReason: String, Sendable, Hashable, Codable, CaseIterable {
   case none
   case misconfigured
   case neverSchedulable = "never_schedulable"
@@ -44,12 +44,12 @@ public enum HealthReason: String, Sendable, Hashable, CaseIterable {
 }
 
 /// The seeds' programmatic failure classes.
-public enum FailureCategory: String, Sendable, Hashable, CaseIterable {
+public enum FailureCategory: String, Sendable, Hashable, Codable, CaseIterable {
   case infrastructure, timeout, orphaned, pipeline
 }
 
 /// Why an attempt failed; each belongs to one category (domain.md, "Why an attempt failed").
-public enum FailureCause: String, Sendable, Hashable, CaseIterable {
+public enum FailureCause: String, Sendable, Hashable, Codable, CaseIterable {
   case oom, preemption
   case nodeFailure = "node_failure"
   case engineFault = "engine_fault"
@@ -90,8 +90,8 @@ extension FailureCause {
 }
 
 /// How sure a finding is: the kernel's own account is high, an executor's field medium, a matched text or exit 137 alone low.
-public enum Confidence: String, Sendable, Hashable, CaseIterable { case low, medium, high }
+public enum Confidence: String, Sendable, Hashable, Codable, CaseIterable { case low, medium, high }
 
-public enum Risk: String, Sendable, Hashable, CaseIterable { case low, medium, high }
+public enum Risk: String, Sendable, Hashable, Codable, CaseIterable { case low, medium, high }
 
-public enum ExecutorKind: String, Sendable, Hashable, CaseIterable { case local, ray, simulated }
+public enum ExecutorKind: String, Sendable, Hashable, Codable, CaseIterable { case local, ray, simulated }

@@ -39,7 +39,7 @@ public struct StuckAttempt: Hashable, Sendable {
 }
 
 /// An executor that cannot be asked at present (domain.md, "Unreachable is not failed").
-public struct ExecutorOutage: Hashable, Sendable {
+public struct ExecutorOutage: Hashable, Codable, Sendable {
   public var executor: ExecutorKind
   public var since: Instant
   public var message: String

@@ -21,10 +21,7 @@ public struct Router: Sendable {
     _ method: MethodDescriptor,
     _ handler: @escaping @Sendable (I, ServerContext) async throws(RPCError) -> O
   ) {
-    add(method) { call async throws(RPCError) in
-      let request = try call.takeOnlyMessage(I.self)
-      try call.writeOnly(try await handler(request, call.context))
-    }
+    add(method, Self.run(handler))
   }
 
   /// Answers inline on the connection's loop: for handlers that never wait. Request payload in, response payload
@@ -33,7 +30,31 @@ public struct Router: Sendable {
     _ method: MethodDescriptor,
     _ handler: @escaping @Sendable (RawSpan, ServerContext, inout [UInt8]) throws(RPCError) -> Void
   ) {
-    routes[method.path] = Route(method, .inline(handler))
+    routes[method.path] = Route(
+      method,
+      .inline { payload, context, response throws(RPCError) in
+        try handler(payload, context, &response)
+        return .answered
+      })
+  }
+
+  /// As `inlineUnary`, for methods that nearly always can be answered without waiting: `otherwise` answers, as a
+  /// handler that may wait, what the inline one declines. What a declined call appended is dropped.
+  public mutating func inlineUnary<I: RPCMessage, O: RPCMessage>(
+    _ method: MethodDescriptor,
+    _ handler: @escaping @Sendable (RawSpan, ServerContext, inout [UInt8]) throws(RPCError) -> InlineOutcome,
+    otherwise: @escaping @Sendable (I, ServerContext) async throws(RPCError) -> O
+  ) {
+    routes[method.path] = Route(method, .inline(handler), waiting: Self.run(otherwise))
+  }
+
+  private static func run<I: RPCMessage, O: RPCMessage>(
+    _ handler: @escaping @Sendable (I, ServerContext) async throws(RPCError) -> O
+  ) -> Route.Run {
+    { call async throws(RPCError) in
+      let request = try call.takeOnlyMessage(I.self)
+      try call.writeOnly(try await handler(request, call.context))
+    }
   }
 
   /// Answers each request with a stream of responses, which ends when the handler returns or throws.
@@ -72,12 +93,18 @@ public struct Router: Sendable {
   }
 
   func table() -> RouteTable {
-    let handlers = routes.mapValues(\.handler)
     return RouteTable(
       methods.enumerated().compactMap { ordinal, method in
-        handlers[method.path].map { Route(method, $0, ordinal: ordinal) }
+        routes[method.path].map { Route(method, $0.handler, waiting: $0.waiting, ordinal: ordinal) }
       })
   }
+}
+
+/// What an inline handler did with a call.
+public enum InlineOutcome: Sendable, Hashable {
+  case answered
+  /// The answer needs waiting: nothing is sent, and the handler that may wait is asked.
+  case declined
 }
 
 /// A service's implementation.
@@ -88,7 +115,7 @@ public protocol RPCService: Sendable {
 
 final class Route: MethodFacts, @unchecked Sendable {
   // Unchecked: as its superclass, it has only constants.
-  typealias Inline = @Sendable (RawSpan, ServerContext, inout [UInt8]) throws(RPCError) -> Void
+  typealias Inline = @Sendable (RawSpan, ServerContext, inout [UInt8]) throws(RPCError) -> InlineOutcome
   typealias Run = @Sendable (ServerCall) async throws(RPCError) -> Void
 
   enum Handler: Sendable {
@@ -97,6 +124,16 @@ final class Route: MethodFacts, @unchecked Sendable {
   }
 
   let handler: Handler
+  /// What answers the calls that an inline handler declines.
+  let waiting: Run?
+  /// What runs as a task.
+  var run: Run? {
+    switch handler {
+    case .task(let run): run
+    case .inline: waiting
+    }
+  }
+
   /// The request is one message: the handler starts when it is complete.
   let takesOneMessage: Bool
 
@@ -104,9 +141,10 @@ final class Route: MethodFacts, @unchecked Sendable {
   let ordinal: Int
   let pathCount: Int
 
-  init(_ method: MethodDescriptor, _ handler: Handler, ordinal: Int = 0) {
+  init(_ method: MethodDescriptor, _ handler: Handler, waiting: Run? = nil, ordinal: Int = 0) {
     pathCount = method.path.utf8.count
     self.handler = handler
+    self.waiting = waiting
     self.ordinal = ordinal
     takesOneMessage = method.shape == .unary || method.shape == .serverStreaming
     super.init(method)

@@ -90,19 +90,21 @@ final class ServerCall: @unchecked Sendable {
 
   // MARK: The handler
 
-  /// Runs an inline handler on the complete request.
-  func runInline(_ handler: Route.Inline) {
+  /// Runs an inline handler on the complete request. One that was declined is as it was before.
+  func runInline(_ handler: Route.Inline) -> InlineOutcome {
     isStarted = true
+    var outcome = InlineOutcome.answered
     var thrown: FailureBox?
     do throws(RPCError) {
       let context = context
-      try takeOnly { payload throws(RPCError) in
+      try takeOnly(consumes: { outcome == .answered }) { payload throws(RPCError) in
         connection.session.write(handle) { buffer in
           let before = buffer.count
           do throws(RPCError) {
             try MessageFraming.append(to: &buffer, as: responsePolicy) { (buffer) throws(RPCError) in
-              try handler(payload, context, &buffer)
+              outcome = try handler(payload, context, &buffer)
             }
+            if outcome == .declined { buffer.removeLast(buffer.count - before) }
           } catch {
             thrown = FailureBox(error)
           }
@@ -114,14 +116,15 @@ final class ServerCall: @unchecked Sendable {
     }
     if let thrown {
       finish(thrown.error)
-    } else {
-      finish()
+      return .answered
     }
+    if outcome == .answered { finish() }
+    return outcome
   }
 
   /// Runs a handler that may suspend, within a worker's task.
   func run() async {
-    guard failureBox == nil, !isOver, let route, case .task(let run) = route.handler else { return }
+    guard failureBox == nil, !isOver, let route, let run = route.run else { return }
     do throws(RPCError) {
       if let deadline = storage.request.value.deadline {
         try await CallDeadline.$current.withValue(deadline) { await Self.outcome(of: run, self) }.get()
@@ -164,7 +167,9 @@ final class ServerCall: @unchecked Sendable {
     return message
   }
 
-  private func takeOnly(_ body: (RawSpan) throws(RPCError) -> Void) throws(RPCError) {
+  private func takeOnly(
+    consumes: () -> Bool = { true }, _ body: (RawSpan) throws(RPCError) -> Void
+  ) throws(RPCError) {
     var found = false
     var left = 0
     var compressed: [UInt8]?
@@ -179,18 +184,20 @@ final class ServerCall: @unchecked Sendable {
         found = true
         left = bytes.byteCount - range.upperBound
         if left == 0 { try body(bytes.extracting(range)) }
-        return range.upperBound
+        return consumes() ? range.upperBound : 0
       case .gzip(let range):
         found = true
         left = bytes.byteCount - range.upperBound
         compressed = Array(copying: bytes.extracting(range))
-        return range.upperBound
+        return 0
       }
     }
     if found, left == 0 {
       guard let compressed else { return }
       let payload = try decompressed(compressed, "the request")
-      return try body(payload.span.bytes)
+      try body(payload.span.bytes)
+      if consumes() { try connection.session.withReceived(handle) { bytes throws(RPCError) in bytes.byteCount } }
+      return
     }
     throw RPCError(
       .internal,

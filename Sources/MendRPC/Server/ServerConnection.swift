@@ -311,7 +311,9 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     guard !call.isStarted, let route = call.route else { return }
     switch route.handler {
     case .inline(let handler):
-      call.runInline(handler)
+      guard call.runInline(handler) == .declined else { return }
+      call.markStarted()
+      workers.submit(call)
     case .task:
       call.markStarted()
       workers.submit(call)

@@ -4,21 +4,21 @@ import MendRPC
 import MendRuntime
 
 extension BatchesServer {
-  /// The call as a handler that may wait, for transports that have no inline path.
+  /// The call as a handler that may wait: for batches that are not in memory, and transports without an inline path.
   func diagnose(_ request: DiagnoseRequest, context: ServerContext) async throws(RPCError) -> DiagnoseResponse {
     let call = try gate.admit(context, "diagnose")
     try call.check(batchID: request.batchID)
-    guard let view = runtime.view(of: call.key(request.batchID)) else {
-      throw call.notFound("batch", request.batchID)
-    }
+    let view = try await view(of: request.batchID, call)
     return answer(view.batch, at: runtime.now())
   }
 
   /// The call as it is served: on the connection's loop, from bytes that were made for this batch in this second where
   /// there are any. The request id stands in errors only; as metadata it would cost as much as the rest.
+  ///
+  /// Declines what is not in memory: that may be on the disk.
   func diagnoseInline(
     _ payload: RawSpan, _ context: ServerContext, into response: inout [UInt8]
-  ) throws(RPCError) {
+  ) throws(RPCError) -> InlineOutcome {
     let call = try gate.admitInline(context, "diagnose")
     let request: DiagnoseRequest
     do throws(PayloadError) {
@@ -26,17 +26,15 @@ extension BatchesServer {
     } catch {
       throw call.invalid("request", error.message)
     }
-    guard let view = runtime.view(of: call.key(request.batchID)) else {
-      // No batch is named by an id that breaks the rule, so the rule need not be asked before.
-      try call.check(batchID: request.batchID)
-      throw call.notFound("batch", request.batchID)
-    }
+    // No batch is named by an id that breaks the rule, so the rule need not be asked before.
+    guard let view = runtime.view(of: call.key(request.batchID)) else { return .declined }
     let now = runtime.now()
     let second = now.milliseconds / 1000
-    if view.appendKeptAnswer(of: second, to: &response) { return }
+    if view.appendKeptAnswer(of: second, to: &response) { return .answered }
     let start = response.count
     answer(view.batch, at: now).encodePayload(into: &response)
     view.keepAnswer(Array(response[start...]), of: second)
+    return .answered
   }
 
   private func answer(_ batch: Batch, at now: Instant) -> DiagnoseResponse {

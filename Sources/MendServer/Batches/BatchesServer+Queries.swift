@@ -28,9 +28,7 @@ extension BatchesServer {
       }
       start = position
     }
-    guard let view = runtime.view(of: call.key(request.batchID)) else {
-      throw call.notFound("batch", request.batchID)
-    }
+    let view = try await view(of: request.batchID, call)
     let now = runtime.now()
     var response = GetBatchResponse()
     fill(&response, view.batch, fields, includeErrors: request.includeErrors ?? true, call, at: now)
@@ -114,13 +112,13 @@ extension BatchesServer {
       cursor = place
     }
     var listings: [BatchListing]
-    do throws(StoreError) {
+    do throws(ReadError) {
       // One more than asked for tells whether there is another page.
-      listings = try runtime.list(
+      listings = try await runtime.list(
         namespace: call.namespace, status: status, bucketID: request.bucketID.isEmpty ? nil : request.bucketID,
         before: cursor, limit: pageSize + 1)
     } catch {
-      throw failed(call, error)
+      throw unreadable(call, error)
     }
     var response = ListBatchesResponse()
     if listings.count > pageSize {

@@ -23,7 +23,7 @@ extension BatchesServer {
   /// nothing is queued meanwhile, the next message is made from the newest view.
   func watch(_ request: WatchProgressRequest, _ call: Call, send: @escaping SendProgress) async throws(RPCError) {
     try call.check(batchID: request.batchID)
-    let state = try begin(request, call)
+    let state = try await begin(request, call)
     let drain = drain
     let result = await withTaskGroup(of: Result<Void, RPCError>?.self) { group in
       group.addTask { await self.follow(request.batchID, state, call, send) }
@@ -41,15 +41,13 @@ extension BatchesServer {
     try result.get()
   }
 
-  private func begin(_ request: WatchProgressRequest, _ call: Call) throws(RPCError) -> WatchState {
+  private func begin(_ request: WatchProgressRequest, _ call: Call) async throws(RPCError) -> WatchState {
     let seconds = request.minIntervalSeconds ?? Self.defaultWatchInterval
     guard (0...Self.longestWatchInterval).contains(seconds) else {
       throw call.invalid("min_interval_seconds", "must be 0 to 3600 seconds, is \(seconds)")
     }
     let interval: Duration = .seconds(max(seconds, Self.shortestWatchInterval))
-    guard let batch = runtime.view(of: call.key(request.batchID))?.batch else {
-      throw call.notFound("batch", request.batchID)
-    }
+    let batch = try await view(of: request.batchID, call).batch
     guard request.afterSequence > 0 else { return WatchState(minInterval: interval) }
     guard request.afterSequence <= batch.sequence else {
       throw call.outOfRange(
@@ -71,29 +69,42 @@ extension BatchesServer {
     var state = initial
     // What the reader has for certain: where it is told to resume.
     var delivered = initial.told
-    let key = call.key(batchID)
-    var view = runtime.view(of: key)
-    while !Task.isCancelled {
-      guard let batch = view?.batch else { return .failure(call.notFound("batch", batchID)) }
-      let now = runtime.now()
-      switch state.next(batch, health(batch, at: now), at: now) {
-      case .send(let message):
-        do throws(RPCError) {
-          try await send(message)
-        } catch {
-          return .failure(drain.hasBegun ? stopped(after: delivered, call) : error)
+    do throws(RPCError) {
+      var view = try await view(of: batchID, call)
+      while !Task.isCancelled {
+        let now = runtime.now()
+        switch state.next(view.batch, health(view.batch, at: now), at: now) {
+        case .send(let message):
+          do throws(RPCError) {
+            try await send(message)
+          } catch {
+            return .failure(drain.hasBegun ? stopped(after: delivered, call) : error)
+          }
+          delivered = message.sequence
+          if message.terminal { return .success(()) }
+          view = try await self.view(of: batchID, call)
+        case .wait(let sequence, let deadline):
+          view = try await change(of: view, after: sequence, until: deadline, call)
         }
-        delivered = message.sequence
-        if message.terminal { return .success(()) }
-        view = runtime.view(of: key)
-      case .wait(let sequence, let deadline):
-        view = await runtime.view(of: key, after: sequence, until: deadline)
       }
+    } catch {
+      return .failure(error)
     }
     return .failure(
       drain.hasBegun
         ? stopped(after: delivered, call)
         : RPCError(.cancelled, "the watch was cancelled after sequence \(delivered)"))
+  }
+
+  /// The newest view, once there is news or the time has come.
+  private func change(
+    of view: BatchView, after sequence: UInt64, until deadline: MendCore.Instant, _ call: Call
+  ) async throws(RPCError) -> BatchView {
+    do throws(ReadError) {
+      return try await runtime.view(of: view.batch.key, after: sequence, until: deadline) ?? view
+    } catch {
+      throw unreadable(call, error)
+    }
   }
 
   private func stopped(after sequence: UInt64, _ call: Call) -> RPCError {

@@ -23,11 +23,33 @@ struct BatchesServer: BatchesService {
     self.logger = logger
   }
 
-  /// Registers every method, and Diagnose on the path that never waits.
+  /// Registers every method, and Diagnose on the path that never waits, as far as the batch is in memory.
   func install(in router: inout Router) {
     router.register(self)
-    router.inlineUnary(Batches.Methods.diagnose) { payload, context, response throws(RPCError) in
-      try self.diagnoseInline(payload, context, into: &response)
+    router.inlineUnary(
+      Batches.Methods.diagnose,
+      { payload, context, response throws(RPCError) in try self.diagnoseInline(payload, context, into: &response) },
+      otherwise: { request, context async throws(RPCError) in try await self.diagnose(request, context: context) })
+  }
+
+  /// The newest view, read from the disk where it must be. A foreign batch goes the way of an unknown one.
+  func view(of batchID: String, _ call: Call) async throws(RPCError) -> BatchView {
+    let found: BatchView?
+    do throws(ReadError) {
+      found = try await runtime.loadedView(of: call.key(batchID))
+    } catch {
+      throw unreadable(call, error)
+    }
+    guard let found else { throw call.notFound("batch", batchID) }
+    return found
+  }
+
+  /// What could not be read: busy, or the store's fault, which is logged in full and told in part.
+  func unreadable(_ call: Call, _ error: ReadError) -> RPCError {
+    switch error {
+    case .store(let error): failed(call, error)
+    case .exhausted:
+      call.refused(.exhausted(limit: "reads", error.description, retryAfter: .seconds(1)))
     }
   }
 

@@ -1,0 +1,114 @@
+import Dispatch
+import Logging
+import MendCore
+import Synchronization
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// Has snapshots of large batches made, one after the other, on a thread of its own beside the writer.
+final class Snapshotter: Sendable {
+  private struct Order: Sendable {
+    var key: BatchKey
+    var documents: DocumentTable
+  }
+
+  private struct State {
+    /// At most one a batch.
+    var waiting: [Order] = []
+    var maker: CheckedContinuation<Void, Never>?
+
+    mutating func takeMaker() -> CheckedContinuation<Void, Never>? {
+      defer { maker = nil }
+      return maker
+    }
+  }
+
+  private let limit: Int
+  private let store: any Store
+  private let logger: Logger
+  private let state = Mutex(State())
+  private let queue = DispatchQueue(label: "mend.snapshotter")
+
+  init(limit: Int, store: any Store, logger: Logger) {
+    self.limit = limit
+    self.store = store
+    self.logger = logger
+  }
+
+  /// False where too many wait already.
+  func order(_ batch: Batch) -> Bool {
+    let (isTaken, maker) = state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
+      if state.waiting.contains(where: { $0.key == batch.key }) { return (true, nil) }
+      guard state.waiting.count < limit else { return (false, nil) }
+      state.waiting.append(Order(key: batch.key, documents: batch.documents))
+      return (true, state.takeMaker())
+    }
+    maker?.resume()
+    return isTaken
+  }
+
+  /// Makes what is ordered until the task is cancelled; what waits then is left out.
+  func run() async {
+    while !Task.isCancelled {
+      guard let order = state.withLock({ $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }) else {
+        await ordered()
+        continue
+      }
+      await withCheckedContinuation { continuation in
+        queue.async {
+          self.make(order)
+          continuation.resume()
+        }
+      }
+    }
+  }
+
+  private func ordered() async {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let returnsNow = state.withLock { state in
+          if Task.isCancelled || !state.waiting.isEmpty { return true }
+          state.maker = continuation
+          return false
+        }
+        if returnsNow { continuation.resume() }
+      }
+    } onCancel: {
+      state.withLock { $0.takeMaker() }?.resume()
+    }
+  }
+
+  private func make(_ order: Order) {
+    let began = ContinuousClock.now
+    let metadata: Logger.Metadata = ["namespace": "\(order.key.namespace)", "batch": "\(order.key.batchID)"]
+    do throws(StoreError) {
+      try store.keepSnapshot(of: order.key, documents: order.documents)
+      logger.debug("snapshot made", metadata: metadata.merging(["took": "\(ContinuousClock.now - began)"]) { $1 })
+    } catch {
+      // The journal has everything all the same; recovery takes longer.
+      logger.warning("no snapshot was made", metadata: metadata.merging(["error": "\(error)"]) { $1 })
+    }
+    Memory.giveBack()
+  }
+}
+
+/// The process's own memory.
+enum Memory {
+  #if canImport(Glibc)
+  /// `malloc_trim`, which Swift's module of the C library leaves out; nil in another C library.
+  private static let trim: (@convention(c) (Int) -> Int32)? = {
+    guard let symbol = dlsym(nil, "malloc_trim") else { return nil }
+    return unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)
+  }()
+  #endif
+
+  /// Gives pages that were freed back to the system: after work on many documents they would count as the server's for
+  /// good.
+  static func giveBack() {
+    #if canImport(Glibc)
+    _ = trim?(0)
+    #endif
+  }
+}
