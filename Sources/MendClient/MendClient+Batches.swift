@@ -86,6 +86,13 @@ extension MendClient {
     }
   }
 
+  /// One page of what happened to a batch, in order.
+  public func listEvents(_ request: ListEventsRequest) async throws(MendError) -> ListEventsResponse {
+    try await call { channel, options throws(RPCError) in
+      try await BatchesClient(channel).listEvents(request, options: options)
+    }
+  }
+
   /// Starts new attempts of what failed in a tier, with changed resources where asked.
   public func retry(_ request: RetryRequest) async throws(MendError) -> RetryResponse {
     let change = Change(request.idempotencyKey)

@@ -18,7 +18,7 @@ extension Batch {
       statusBeforePause: nil, tiers: tiers, failedDocuments: DocumentSet(), completedDocuments: DocumentSet(),
       processingCounts: [:], documentTimes: DocumentTimes(), createdAt: record.at, submittedAt: nil, timeoutFrom: nil,
       startedAt: nil, updatedAt: record.at, completedAt: nil, lastActivityAt: record.at, sequence: record.sequence,
-      generation: 0, recentChanges: [], changesDroppedThrough: 0, healHistory: [], outage: nil,
+      generation: 0, recentChanges: [], changesDroppedThrough: 0, healHistory: [], verdict: nil, outage: nil,
       duplicates: [])
     batch.note(.batch, from: "", to: BatchStatus.created.rawValue, reason: "", record)
     return batch
@@ -37,7 +37,7 @@ extension Batch {
   /// but the sequence.
   public mutating func apply(_ record: Record) {
     sequence = record.sequence
-    updatedAt = record.at
+    if record.fact.changesBatch { updatedAt = record.at }
     switch record.fact {
     case .batchCreated:
       break
@@ -57,6 +57,10 @@ extension Batch {
       healHistory.append(heal)
       if heal.actor == HealRecord.autoHeal { autoHeals += 1 }
       if healHistory.count > Self.healHistoryLimit { healHistory.removeFirst() }
+    case .verdictChanged(let verdict):
+      self.verdict = verdict
+    case .notificationSettled:
+      break
     case .jobStatusChanged(let job, let status, let failure, let reason):
       if contains(job) { change(job: job, to: status, failure: failure, reason: reason, record) }
     case .nextAttemptScheduled(let job, let at):
@@ -176,5 +180,25 @@ extension Batch {
       tiers[job.tier].jobs[job.index].startedAt = record.at
     }
     note(.job(job), from: before.rawValue, to: status.rawValue, reason: reason, record)
+  }
+}
+
+extension Fact {
+  /// False for what was only said of the batch, or to others.
+  var changesBatch: Bool {
+    switch self {
+    case .verdictChanged, .notificationSettled: false
+    default: true
+    }
+  }
+
+  /// False for what is reported while all goes on: it turns no verdict that was good.
+  var movesVerdict: Bool {
+    switch self {
+    case .batchCreated, .documentsAdded, .documentsClaimed, .documentsCommitted, .documentsReleased, .workRepeated,
+      .stageEntered, .stageSpent, .collectionWritten, .staleReport, .verdictChanged, .notificationSettled:
+      false
+    default: true
+    }
   }
 }

@@ -162,4 +162,46 @@ enum Cause {
   static let executor = "executor"
   static let clock = "clock"
   static let recovery = "recovery"
+  /// The rules, which look at the batch between events.
+  static let diagnosis = "diagnosis"
+  /// Who tells others.
+  static let notifier = "notifier"
+}
+
+extension Record {
+  /// Who did it: a caller by name, `worker t0-j0.1`, `executor`, `timer`, `server`, `diagnosis`, `notifier`, or another
+  /// cause by its own word.
+  public var who: String {
+    guard actor.isEmpty else { return actor }
+    switch cause {
+    case Cause.worker: return fact.attempt.map { "worker \($0.0).\($0.1)" } ?? "worker"
+    case Cause.clock: return "timer"
+    case Cause.recovery: return "server"
+    default: return cause
+    }
+  }
+}
+
+extension Fact {
+  /// The attempt that it is about.
+  public var attempt: (JobID, Int)? {
+    switch self {
+    case .attemptIntended(let job, let number, _, _), .attemptTaken(let job, let number, _),
+      .attemptStarted(let job, let number), .attemptEnding(let job, let number, _),
+      .attemptEnded(let job, let number, _), .staleReport(let job, let number),
+      .documentsClaimed(let job, let number, _), .documentsCommitted(let job, let number, _),
+      .documentsFailed(let job, let number, _), .documentsReleased(let job, let number, _),
+      .workRepeated(let job, let number, _), .stageEntered(let job, let number, _),
+      .stageSpent(let job, let number, _, _):
+      (job, number)
+    default: nil
+    }
+  }
+}
+
+extension HealRecord {
+  /// `auto: 2 steps` and what came of them.
+  var line: String {
+    "\(action.rawValue): " + steps.map(\.outcome).joined(separator: "; ")
+  }
 }

@@ -26,6 +26,9 @@ extension Core {
     var steps = plan.filter { policy.allows($0) }
     guard !steps.isEmpty else { return }
     let generation = batch.generation
+    let actor = turn.actor
+    turn.actor = HealRecord.autoHeal
+    defer { turn.actor = actor }
     for index in steps.indices {
       steps[index].outcome = apply(steps[index].operation, to: key, actor: HealRecord.autoHeal)
     }

@@ -50,6 +50,9 @@ extension Core {
     batches[key] = nil
     index.submissions[key] = nil
     index.queue.remove(key, capacity)
+    index.reviewsDue.remove(key)
+    index.reviewsPutOff.remove(key)
+    index.reviewedAt[key] = nil
     return true
   }
 

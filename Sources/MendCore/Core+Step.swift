@@ -2,6 +2,8 @@
 struct Turn {
   var now = Instant(milliseconds: 0)
   var cause = Cause.clock
+  /// Who asked, where the cause does not say it.
+  var actor = ""
   var output = Output()
   /// In the order in which they were first touched.
   var touched: [BatchKey] = []
@@ -21,12 +23,14 @@ extension Core {
   /// driver that cannot commit `writes` must stop: the core is ahead of what is durable.
   public mutating func step(_ event: Event, at now: Instant) -> Output {
     turn.now = now
+    turn.actor = ""
     turn.output = Output()
     turn.touched.removeAll(keepingCapacity: true)
     turn.touchedSet.removeAll(keepingCapacity: turn.touchedSet.count < 64)
     switch event {
     case .command(let call, let command):
       turn.cause = Cause.caller
+      turn.actor = command.actor
       take(command, from: call)
     case .worker(let call, let request):
       turn.cause = Cause.worker
@@ -34,6 +38,9 @@ extension Core {
     case .observation(let observation):
       turn.cause = Cause.executor
       take(observation)
+    case .notified(let key, let outcome):
+      turn.cause = Cause.notifier
+      settle(outcome, of: key)
     case .tick:
       turn.cause = Cause.clock
     case .recovered:
@@ -52,10 +59,10 @@ extension Core {
 
   /// Timers that are due, the scheduler, and what every step ends with.
   private mutating func finishTurn() {
-    let cause = turn.cause
-    turn.cause = Cause.clock
+    let (cause, actor) = (turn.cause, turn.actor)
+    (turn.cause, turn.actor) = (Cause.clock, "")
     fireDeadlines()
-    turn.cause = cause
+    (turn.cause, turn.actor) = (cause, actor)
     if turn.schedulingIsDue { schedule() }
     if turn.cancelsAreDue { answerCancels() }
     for key in turn.touched { turn.output.afterCommit.append(.changed(key)) }
@@ -70,11 +77,19 @@ extension Core {
   mutating func record(_ fact: Fact, on key: BatchKey) {
     guard let before = batches[key]?.status, let sequence = batches[key]?.sequence else { return }
     let wasStarted = batches[key]?.isStarted == true
-    let record = Record(batch: key, sequence: sequence + 1, at: turn.now, cause: turn.cause, fact: fact)
+    let record = Record(
+      batch: key, sequence: sequence + 1, at: turn.now, cause: turn.cause, actor: turn.actor, fact: fact)
     batches[key]?.apply(record)
     turn.output.writes.append(.record(record))
     touch(key)
     follow(fact, on: key, before: before)
+    if fact.movesVerdict || batches[key]?.verdict != nil { askForReview(key) }
+    switch fact {
+    case .batchStatusChanged(let status, let reason) where status.isFinal && !before.isFinal:
+      notify(.final, of: key, message: reason)
+    case .healed(let heal): notify(.healed, of: key, message: heal.line)
+    default: break
+    }
     considerHealing(key, after: fact)
     if case .batchStatusChanged = fact, let isStarted = batches[key]?.isStarted, isStarted != wasStarted {
       index.queue.countStarted(isStarted ? 1 : -1, in: key.namespace, capacity)

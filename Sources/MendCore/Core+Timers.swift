@@ -101,6 +101,7 @@ extension Core {
     if let mark { considerHealing(attempt.batch, at: max(turn.now, mark + limits.stuckConfirmation)) }
     batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].suspectedSince = mark
     touch(attempt.batch)
+    askForReview(attempt.batch)
   }
 
   /// The batch is past its own time: all of it ends, as failed.

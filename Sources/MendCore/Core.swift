@@ -90,6 +90,10 @@ public struct Limits: Hashable, Sendable {
   public var claimRetryBusy: Duration = .milliseconds(200)
   /// Late reports of one attempt that are recorded; more are refused all the same.
   public var staleReportsPerAttempt = 1000
+  /// How often a batch's verdict is looked at for its history, at most.
+  public var verdictInterval: Duration = .seconds(1)
+  /// Somebody is to be told of batches with `notificationEnabled`; else nothing is put into the outbox.
+  public var notifies = false
   /// Cancels that wait for their attempts at once, and calls that wait for one of them.
   public var waitingCancels = 1000
   public var callsPerCancel = 1000

@@ -19,6 +19,12 @@ struct CoreIndex {
   /// Order of submission within one process; after a restart by time.
   var submissions: [BatchKey: Int] = [:]
   var lastSubmission = 0
+  /// Batches whose verdict is to be looked at: in the next review, and in one that comes later.
+  var reviewsDue: Set<BatchKey> = []
+  var reviewsPutOff: Set<BatchKey> = []
+  var putOffReviewedAt = Instant(milliseconds: 0)
+  /// When the verdicts of batches that run were looked at last.
+  var reviewedAt: [BatchKey: Instant] = [:]
 }
 
 /// Something that is due at a time. What it was set for may be over by then: whoever takes it looks again.

@@ -6,6 +6,8 @@ public enum Event: Hashable, Sendable {
   case worker(CallID, WorkerRequest)
   /// An executor saw something.
   case observation(Observation)
+  /// A notification about a batch was delivered, or given up.
+  case notified(BatchKey, NotificationOutcome)
   /// Time passed: timers are due. Sent when `Output.wakeAt` comes, and at least once a second while batches live.
   case tick
   /// Sent once after recovery, before anything else: live attempts are handed to the executor for adoption.

@@ -35,6 +35,10 @@ public enum Fact: Hashable, Sendable {
   /// Retry: these jobs run again over `documents` (by job: what left its failed, and with scope all its committed, set).
   case retried(tier: Int, jobs: [RetriedJob], actor: String)
   case healed(HealRecord)
+  /// What is said of the batch turned: better, worse, or otherwise wrong.
+  case verdictChanged(VerdictRecord)
+  /// A notification was delivered, or given up.
+  case notificationSettled(NotificationOutcome)
 
   public struct FailedDocument: Hashable, Sendable {
     public var position: Int
@@ -64,15 +68,18 @@ public struct Record: Hashable, Sendable {
   /// Counts from 1 within the batch, no gaps.
   public var sequence: UInt64
   public var at: Instant
-  /// Who or what caused it: "caller", "worker", "executor", "clock", "recovery".
+  /// What kind of event caused it: "caller", "worker", "executor", "clock", "recovery", "diagnosis", "notifier".
   public var cause: String
+  /// Who asked for it, where somebody did; empty where it follows from the cause and the fact, as `who` has it.
+  public var actor: String
   public var fact: Fact
 
-  public init(batch: BatchKey, sequence: UInt64, at: Instant, cause: String, fact: Fact) {
+  public init(batch: BatchKey, sequence: UInt64, at: Instant, cause: String, actor: String = "", fact: Fact) {
     self.batch = batch
     self.sequence = sequence
     self.at = at
     self.cause = cause
+    self.actor = actor
     self.fact = fact
   }
 }

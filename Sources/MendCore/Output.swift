@@ -16,6 +16,8 @@ public enum Write: Hashable, Sendable {
   case idempotency(IdempotencyEntry)
   /// Keep what was learnt of starts, in the place of what its slot had before.
   case start(StartHistory)
+  /// Into the outbox, until a `notificationSettled` with its event id.
+  case notification(Notification)
 }
 
 public struct IdempotencyEntry: Hashable, Sendable {

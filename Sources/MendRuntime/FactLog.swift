@@ -97,6 +97,14 @@ struct FactLog {
         self.init(info: "tier retried", ["tier": "\(tier)", "jobs": "\(jobs.count)", "actor": "\(actor)"])
       case .healed(let record):
         self.init(info: "healed", ["action": "\(record.action.rawValue)", "steps": "\(record.steps.count)"])
+      case .verdictChanged(let verdict):
+        self.init(
+          info: "verdict", ["health": "\(verdict.health.rawValue)", "reason": "\(verdict.reason.rawValue)"])
+        if let cause = verdict.causes.first { metadata["finding"] = "\(cause.cause)" }
+      case .notificationSettled(let outcome):
+        self.init(
+          info: outcome.delivered ? "notification delivered" : "notification given up",
+          ["event": "\(outcome.eventID)", "attempts": "\(outcome.attempts)", "detail": "\(outcome.detail)"])
       }
     }
   }

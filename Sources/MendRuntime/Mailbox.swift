@@ -142,7 +142,12 @@ final class Mailbox: Sendable {
   /// Blocks while `observationReserve` observations wait, except on the writer's own thread (an executor that answers
   /// at once), where the round's effects bound them. After the writer's end it does nothing: recovery asks the executor
   /// again.
-  func post(_ observation: Observation) {
+  func post(_ observation: Observation) { post(.observation(observation)) }
+
+  /// What became of a notification, as an observation.
+  func post(_ outcome: NotificationOutcome, of batch: BatchKey) { post(.notified(batch, outcome)) }
+
+  private func post(_ event: Event) {
     enum Outcome {
       case added(wakes: Bool)
       case full(DispatchSemaphore)
@@ -156,7 +161,7 @@ final class Mailbox: Sendable {
           state.blockedSenders.append(room)
           return .full(room)
         }
-        state.events.append(.observation(observation))
+        state.events.append(event)
         state.queuedObservations += 1
         return .added(wakes: state.wakesWriter())
       }
@@ -277,7 +282,7 @@ extension Mailbox.State {
       for event in taken {
         switch event {
         case .command, .worker: queuedCalls -= 1
-        case .observation: queuedObservations -= 1
+        case .observation, .notified: queuedObservations -= 1
         case .tick: isTickQueued = false
         case .recovered: break
         }

@@ -26,6 +26,25 @@ public protocol Store: Sendable {
   /// One batch's journal in order, after `sequence`; empty for an unknown batch.
   func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record]
 
+  /// The same, at most `limit` records.
+  func journal(of batch: BatchKey, after sequence: UInt64, limit: Int) throws(StoreError) -> [Record]
+
+  /// A record in the store's durable form; empty where there is none.
+  func encoded(_ record: Record) -> [UInt8]
+
+  /// Notifications whose time has come, the oldest first.
+  func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification]
+
+  /// How many notifications wait, and when the next is due.
+  func outboxState() throws(StoreError) -> OutboxState
+
+  /// Notes that a notification was sent in vain, so many times in all, and when it is due again.
+  func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError)
+
+  /// Forgets retired batches that were final before, at most `limit`, the oldest first: journal, listing and all. Gives
+  /// who they were.
+  func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey]
+
   /// Says that a batch is final and needs no recovery; its journal stays readable. May be said again.
   ///
   /// A record committed later makes the batch live again: Retry works on what was retired.
@@ -53,8 +72,44 @@ extension Store {
 
   public func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {}
 
+  public func journal(of batch: BatchKey, after sequence: UInt64, limit: Int) throws(StoreError) -> [Record] {
+    Array(try journal(of: batch, after: sequence).prefix(limit))
+  }
+
+  public func encoded(_ record: Record) -> [UInt8] { [] }
+
+  public func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] { [] }
+
+  public func outboxState() throws(StoreError) -> OutboxState { OutboxState(count: 0, next: nil) }
+
+  public func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError) {}
+
+  public func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey] { [] }
+
   public func retire(_ entries: [BatchListing]) throws(StoreError) {
     for entry in entries { try retire(entry.key, entry: entry) }
+  }
+}
+
+/// A notification in the outbox, and how many times it was sent in vain.
+public struct PendingNotification: Sendable, Hashable {
+  public var notification: MendCore.Notification
+  public var attempts: Int
+
+  public init(notification: MendCore.Notification, attempts: Int) {
+    self.notification = notification
+    self.attempts = attempts
+  }
+}
+
+public struct OutboxState: Sendable, Hashable {
+  public var count: Int
+  /// When the next one is due; nil when there is none.
+  public var next: Instant?
+
+  public init(count: Int, next: Instant?) {
+    self.count = count
+    self.next = next
   }
 }
 

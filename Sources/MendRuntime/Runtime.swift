@@ -151,6 +151,18 @@ public final class Runtime: Sendable {
     try await reader.read { [store] () throws(StoreError) in try store.journal(of: key, after: sequence) }
   }
 
+  /// At most `limit` records of it.
+  public func journal(
+    of key: BatchKey, after sequence: UInt64, limit: Int
+  ) async throws(ReadError) -> [Record] {
+    try await reader.read { [store] () throws(StoreError) in
+      try store.journal(of: key, after: sequence, limit: limit)
+    }
+  }
+
+  /// A record as the store writes it, for histories that leave the server.
+  public func encoded(_ record: Record) -> [UInt8] { store.encoded(record) }
+
   public func now() -> Instant { clock.now() }
 
   /// Figures for metrics, as of the last round; gauges as of now.

@@ -64,6 +64,7 @@ struct Writer {
       round.add(core.step(event, at: now))
       if case .tick = event { round.ticked = true }
     }
+    round.add(core.review(at: now))
     if runtime.settings.planted == .effectBeforeCommit { callExecutor(round.executorCalls) }
     if runtime.settings.planted == .answerBeforeCommit { runtime.mailbox.answer(round.answers) }
     if !round.writes.isEmpty {
@@ -193,8 +194,9 @@ private struct Round {
 }
 
 extension Event {
-  /// The batch that a command is about; nil for other events, and where the core is to pick an id.
+  /// The batch that a command or a notification's end is about; nil for other events, and where the core is to pick an id.
   fileprivate var batchNamed: BatchKey? {
+    if case .notified(let key, _) = self { return key }
     guard case .command(_, let command) = self, !command.operation.batchID.isEmpty else { return nil }
     return BatchKey(namespace: command.namespace, batchID: command.operation.batchID)
   }

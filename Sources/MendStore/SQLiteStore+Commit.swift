@@ -22,6 +22,7 @@ extension SQLiteStore {
           for row in entries.rows { try append(row, to: database, &commit, ledger.live) }
           try append(entries.idempotency, to: database, &commit.marks)
           try keep(entries.starts, in: database)
+          try append(entries.notifications, settled: entries.settled, to: database)
           try clean(database, &commit.marks, entries)
           return commit
         }
@@ -151,7 +152,9 @@ extension SQLiteStore {
       try Self.access("retire", path) {
         try pool.write { database in
           let update = try database.cachedStatement(
-            sql: "UPDATE batches SET retired = 1, created_at = ?, status = ?, bucket_id = ?, listing = ? WHERE id = ?")
+            sql:
+              "UPDATE batches SET retired = 1, created_at = ?, completed_at = ?, status = ?, bucket_id = ?, listing = ? WHERE id = ?"
+          )
           for entry in entries {
             guard let id = try ledger.live[entry.key]?.id ?? retiredID(of: entry.key, in: database) else {
               throw StoreError(
@@ -159,7 +162,8 @@ extension SQLiteStore {
             }
             try update.execute(
               arguments: [
-                entry.createdAt.milliseconds, Int64(entry.status.wire.rawValue), entry.bucketID,
+                entry.createdAt.milliseconds, (entry.completedAt ?? entry.createdAt).milliseconds,
+                Int64(entry.status.wire.rawValue), entry.bucketID,
                 Data(JournalListing(entry, writtenBy: version).serialized()), id,
               ])
           }
@@ -182,6 +186,9 @@ struct JournalRows {
   var idempotency: [IdempotencyEntry] = []
   /// The latest of each slot.
   var starts: [Int: StartHistory] = [:]
+  var notifications: [MendCore.Notification] = []
+  /// Event ids that are to leave the outbox.
+  var settled: [String] = []
   /// The newest record's time.
   var newest: Instant?
 
@@ -195,8 +202,10 @@ struct JournalRows {
       switch write {
       case .idempotency(let entry): idempotency.append(entry)
       case .start(let history): starts[history.slot] = history
+      case .notification(let notification): notifications.append(notification)
       case .record(let record):
         newest = newest.map { max($0, record.at) } ?? record.at
+        if case .notificationSettled(let outcome) = record.fact { settled.append(outcome.eventID) }
         let isLarge =
           if case .documentsAdded(let documents) = record.fact {
             documents.count >= Self.documentsOfLargeFact

@@ -55,6 +55,22 @@ extension SQLiteStore {
     }
   }
 
+  func decodeNotification(_ payload: Data, of key: BatchKey) throws(StoreError) -> MendCore.Notification {
+    let name = "a notification about \(key.namespace)/\(key.batchID)"
+    let message: JournalNotification
+    do throws(DecodingError) {
+      message = try JournalNotification(serialized: payload.bytes, limits: Self.limits)
+    } catch {
+      throw StoreError(
+        operation: "outbox", message: "\(path): \(name) is damaged (\(error)); bring the file back from a copy")
+    }
+    do throws(JournalFault) {
+      return try message.notification(of: key)
+    } catch {
+      throw unreadable(name, error, by: message.writtenBy, "outbox")
+    }
+  }
+
   func decodeListing(_ payload: Data, of key: BatchKey) throws(StoreError) -> BatchListing {
     let name = "the listing of \(key.namespace)/\(key.batchID)"
     let message: JournalListing

@@ -102,6 +102,59 @@ extension SQLiteStore {
     }
   }
 
+  public func encoded(_ record: MendCore.Record) -> [UInt8] { JournalFormat.encode(record) }
+
+  public func journal(
+    of batch: BatchKey, after sequence: UInt64, limit: Int
+  ) throws(StoreError) -> [MendCore.Record] {
+    guard let after = Int64(exactly: sequence), after < .max, limit > 0 else { return [] }
+    return try Self.access("journal", path) {
+      try pool.read { try journal(of: batch, after: after, limit: limit, in: $0) }
+    }
+  }
+
+  /// Forwards from where `after` is, so that a page costs what it is long.
+  private func journal(
+    of batch: BatchKey, after: Int64, limit: Int, in database: Database
+  ) throws -> [MendCore.Record] {
+    guard let id = try anyID(of: batch, in: database) else { return [] }
+    let segments = try Array(segments(of: id, in: database).reversed())
+    let select = try database.cachedStatement(
+      sql: """
+        SELECT payload FROM journal WHERE id >= ? AND id < ? AND batch = ? AND first + count - 1 > ? ORDER BY id
+        """)
+    var records: [MendCore.Record] = []
+    for segment in segments[try firstSegment(of: id, beyond: after, segments, in: database)...] {
+      let range = Schema.rows(of: segment)
+      let rows = try Row.fetchCursor(select, arguments: [range.lowerBound, range.upperBound, id, after])
+      while records.count < limit, let row = try rows.next() {
+        var part: [MendCore.Record] = []
+        try row.withUnsafeData(atIndex: 0) { try decode($0 ?? Data(), of: batch, operation: "journal", into: &part) }
+        records += part.drop { $0.sequence <= UInt64(after) }
+      }
+      if records.count >= limit { break }
+    }
+    try checkOrder(records, of: batch, from: UInt64(after) + 1, operation: "journal")
+    return Array(records.prefix(limit))
+  }
+
+  /// The place among a batch's segments, in order, of the first with a record beyond `after`.
+  private func firstSegment(
+    of id: Int64, beyond after: Int64, _ segments: [Int64], in database: Database
+  ) throws -> Int {
+    let select = try database.cachedStatement(
+      sql: "SELECT max(first + count - 1) FROM journal WHERE id >= ? AND id < ? AND batch = ?")
+    var low = 0
+    var high = segments.count
+    while low < high {
+      let middle = (low + high) / 2
+      let range = Schema.rows(of: segments[middle])
+      let last = try Int64.fetchOne(select, arguments: [range.lowerBound, range.upperBound, id])
+      if let last, last > after { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+
   private func journal(of batch: BatchKey, after: Int64, in database: Database) throws -> [MendCore.Record] {
     guard let id = try anyID(of: batch, in: database) else { return [] }
     let segments = try segments(of: id, in: database)

@@ -10,7 +10,7 @@ import MendRuntime
 enum Schema {
   /// "MEND" in ASCII, where SQLite has a place for it.
   static let applicationID: Int32 = 0x4D45_4E44
-  static let version = 2
+  static let version = 3
 
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
@@ -85,6 +85,28 @@ enum Schema {
           );
           """)
       try database.execute(sql: "PRAGMA user_version = 2")
+    }
+    migrator.registerMigration("3 outbox and retention") { database in
+      try database.execute(
+        sql: """
+          -- What somebody outside is to be told; payload is a mend.v1.JournalNotification.
+          CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY,
+            event_id TEXT NOT NULL UNIQUE,
+            namespace TEXT NOT NULL,
+            batch_id TEXT NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            next_at INTEGER NOT NULL,
+            payload BLOB NOT NULL
+          );
+          CREATE INDEX outbox_due ON outbox (next_at, id);
+
+          -- Set by each retirement; what retention goes by.
+          ALTER TABLE batches ADD COLUMN completed_at INTEGER;
+          UPDATE batches SET completed_at = created_at WHERE retired = 1;
+          CREATE INDEX retired_oldest ON batches (completed_at) WHERE retired = 1;
+          """)
+      try database.execute(sql: "PRAGMA user_version = 3")
     }
     return migrator
   }

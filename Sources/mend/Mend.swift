@@ -24,7 +24,9 @@ struct Mend: AsyncParsableCommand {
       CommandGroup(name: "Running batches", subcommands: [Submit.self, Status.self, List.self, Watch.self]),
       CommandGroup(
         name: "Mending them",
-        subcommands: [Diagnose.self, Retry.self, Heal.self, Cancel.self, Pause.self, Resume.self]),
+        subcommands: [
+          Diagnose.self, History.self, Replay.self, Retry.self, Heal.self, Cancel.self, Pause.self, Resume.self,
+        ]),
       CommandGroup(name: "Serving", subcommands: [Serve.self, Token.self]),
       CommandGroup(name: "Inside of a job", subcommands: [Worker.self, Report.self]),
       CommandGroup(name: "Other", subcommands: [Version.self, Supervise.self]),

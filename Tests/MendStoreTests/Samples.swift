@@ -53,7 +53,20 @@ enum Samples {
     case .stageSpent: return .collectionWritten(job, collectionID: "pages", count: 1 << 40)
     case .collectionWritten: return .retried(tier: 1, jobs: retriedJobs, actor: "caller")
     case .retried: return .healed(HealRecord(action: .auto, generation: 12, steps: steps, at: at, actor: "auto_heal"))
-    case .healed: return nil
+    case .healed:
+      return .verdictChanged(
+        VerdictRecord(
+          health: .stuck, reason: .noProgress, blockedReason: "it does not move",
+          causes: [
+            VerdictCause(
+              category: .timeout, cause: "progress_timeout", confidence: .high, job: job, attempt: 3,
+              remedy: "mend heal b --action detect-stuck"),
+            VerdictCause(category: nil, cause: "quota", confidence: .low, remedy: ""),
+          ]))
+    case .verdictChanged:
+      return .notificationSettled(
+        NotificationOutcome(eventID: "n.b.7", delivered: false, attempts: 9, detail: "503"))
+    case .notificationSettled: return nil
     }
   }
 

@@ -38,6 +38,8 @@ public struct Batch: Hashable, Codable, Sendable {
   public var changesDroppedThrough: UInt64
   /// The latest plans that Heal applied, at most `healHistoryLimit`.
   public var healHistory: [HealRecord]
+  /// What was said of it last; nil as long as it was always well.
+  public var verdict: VerdictRecord?
 
   /// Plans that `AutoHeal` applied so far.
   public var autoHeals = 0

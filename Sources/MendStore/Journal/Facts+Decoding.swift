@@ -5,7 +5,8 @@ extension JournalRecord {
   /// Throws for a fact, or a value in it, that this version doesn't know.
   func record(of batch: BatchKey) throws(JournalFault) -> Record {
     guard let fact else { throw JournalFault("an unknown fact") }
-    return Record(batch: batch, sequence: sequence, at: Instant(atMs), cause: cause, fact: try fact.fact())
+    return Record(
+      batch: batch, sequence: sequence, at: Instant(atMs), cause: cause, actor: actor, fact: try fact.fact())
   }
 }
 
@@ -79,6 +80,8 @@ extension JournalRecord.Fact {
     case .retried(let retried):
       return .retried(tier: Int(retried.tier), jobs: try retried.retriedJobs(), actor: retried.actor)
     case .healed(let record): return .healed(try record.record())
+    case .verdictChanged(let verdict): return .verdictChanged(try verdict.verdict())
+    case .notificationSettled(let outcome): return .notificationSettled(outcome.outcome)
     }
   }
 }

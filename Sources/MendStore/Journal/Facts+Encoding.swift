@@ -7,6 +7,7 @@ extension JournalRecord {
     sequence = record.sequence
     atMs = record.at.milliseconds
     cause = record.cause
+    actor = record.actor
     fact = JournalRecord.Fact(record.fact)
   }
 }
@@ -105,6 +106,8 @@ extension JournalRecord.Fact {
       self = .collectionWritten(written)
     case .retried(let tier, let jobs, let actor): self = .retried(JournalRetried(tier: tier, jobs: jobs, actor: actor))
     case .healed(let record): self = .healed(JournalHealRecord(record))
+    case .verdictChanged(let verdict): self = .verdictChanged(JournalVerdictRecord(verdict))
+    case .notificationSettled(let outcome): self = .notificationSettled(JournalNotificationOutcome(outcome))
     }
   }
 }

@@ -1,0 +1,75 @@
+/// Something that somebody outside is to be told of a batch. It goes into the outbox with the fact that it is about.
+public struct Notification: Hashable, Sendable {
+  public enum Kind: String, Hashable, Sendable, CaseIterable {
+    case final, stuck, healed
+  }
+
+  public var batch: BatchKey
+  /// Of the fact that it is about.
+  public var sequence: UInt64
+  public var kind: Kind
+  public var at: Instant
+  public var batchName: String
+  public var status: BatchStatus
+  public var health: Health
+  public var reason: HealthReason
+  /// One sentence; may be empty.
+  public var message: String
+  public var progress: ProgressCounts
+
+  public init(
+    batch: BatchKey, sequence: UInt64, kind: Kind, at: Instant, batchName: String, status: BatchStatus,
+    health: Health, reason: HealthReason, message: String, progress: ProgressCounts
+  ) {
+    self.batch = batch
+    self.sequence = sequence
+    self.kind = kind
+    self.at = at
+    self.batchName = batchName
+    self.status = status
+    self.health = health
+    self.reason = reason
+    self.message = message
+    self.progress = progress
+  }
+
+  /// `NAMESPACE.BATCH.SEQUENCE`: the same however often it is sent, for receivers that were told before.
+  public var eventID: String { "\(batch.namespace).\(batch.batchID).\(sequence)" }
+}
+
+/// What became of a notification.
+public struct NotificationOutcome: Hashable, Codable, Sendable {
+  public var eventID: String
+  public var delivered: Bool
+  /// Times that it was sent.
+  public var attempts: Int
+  /// The last answer, or what went wrong; never the address or the secret.
+  public var detail: String
+
+  public init(eventID: String, delivered: Bool, attempts: Int, detail: String) {
+    self.eventID = eventID
+    self.delivered = delivered
+    self.attempts = attempts
+    self.detail = detail
+  }
+}
+
+extension Core {
+  /// Puts a notification about the batch's newest fact into the outbox, where somebody is to be told.
+  mutating func notify(_ kind: Notification.Kind, of key: BatchKey, message: String? = nil) {
+    guard limits.notifies, let batch = batches[key], batch.specification.notificationEnabled else { return }
+    let health = batch.health(at: turn.now, capacity: capacity, limits: limits)
+    turn.output.writes.append(
+      .notification(
+        Notification(
+          batch: key, sequence: batch.sequence, kind: kind, at: turn.now, batchName: batch.specification.batchName,
+          status: batch.status, health: health.health, reason: health.reason,
+          message: message ?? health.blockedReason ?? "", progress: batch.progress())))
+  }
+
+  /// What the notifier says became of a notification; unknown batches have no history to keep it in.
+  mutating func settle(_ outcome: NotificationOutcome, of key: BatchKey) {
+    guard batches[key] != nil else { return }
+    record(.notificationSettled(outcome), on: key)
+  }
+}

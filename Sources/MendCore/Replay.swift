@@ -1,0 +1,89 @@
+/// Runs a recorded history through the present rules, and sets what they say beside what was said then.
+///
+/// Signs of life are not in a journal. They are taken as they were understood then: an attempt that was said to be
+/// stuck is suspected, every other one that runs had just been heard of.
+public struct Replay {
+  /// One moment at which a verdict was given, or would be given now.
+  public struct Point: Hashable, Sendable {
+    public var sequence: UInt64
+    public var at: Instant
+    /// What led to it, a state change or a verdict of its own.
+    public var isRecordedVerdict: Bool
+    public var then: VerdictRecord
+    public var now: VerdictRecord
+
+    public var differs: Bool { !then.isSame(as: now) }
+  }
+
+  private let capacity: Capacity
+  private let limits: Limits
+  private var batch: Batch
+  private var said = VerdictRecord.well
+
+  /// In the order of time. Nil when the records don't begin with the batch's creation.
+  ///
+  /// - Parameter records: a batch's whole journal, in order.
+  public static func points(of records: [Record], capacity: Capacity, limits: Limits = Limits()) -> [Point]? {
+    guard let first = records.first, let batch = Batch.creating(first) else { return nil }
+    var replay = Replay(capacity: capacity, limits: limits, batch: batch)
+    var points: [Point] = []
+    for (place, record) in records.enumerated().dropFirst() {
+      if case .verdictChanged(let verdict) = record.fact {
+        points.append(replay.point(record, then: verdict, isRecordedVerdict: true))
+        replay.said = verdict
+        replay.batch.apply(record)
+        continue
+      }
+      replay.batch.apply(record)
+      let next = records.indices.contains(place + 1) ? records[place + 1] : nil
+      // A verdict is given once for what happens at one instant.
+      guard record.fact.movesVerdict, next?.at != record.at, replay.batch.status != .created else { continue }
+      let point = replay.point(record, then: replay.said, isRecordedVerdict: false)
+      if point.differs, !replay.wasSaidSoon(point.now, after: place, records) { points.append(point) }
+    }
+    return points
+  }
+
+  /// Verdicts are given at intervals: what was said within the next one or two was said of this.
+  private func wasSaidSoon(_ verdict: VerdictRecord, after place: Int, _ records: [Record]) -> Bool {
+    let until = records[place].at + limits.verdictInterval * 2 + .milliseconds(500)
+    for record in records[(place + 1)...] {
+      guard record.at <= until else { return false }
+      // More happened before anybody looked.
+      if record.fact.movesVerdict, record.at > records[place].at { return true }
+      if case .verdictChanged(let said) = record.fact, said.isSame(as: verdict) { return true }
+    }
+    return false
+  }
+
+  private func point(_ record: Record, then: VerdictRecord, isRecordedVerdict: Bool) -> Point {
+    var batch = batch
+    batch.assumeLife(at: record.at, but: then, confirmation: limits.stuckConfirmation)
+    return Point(
+      sequence: record.sequence, at: record.at, isRecordedVerdict: isRecordedVerdict, then: then,
+      now: batch.verdict(at: record.at, capacity: capacity, limits: limits))
+  }
+}
+
+extension Batch {
+  /// Every attempt that runs was heard of, but those that were said not to be, or not to move.
+  fileprivate mutating func assumeLife(at now: Instant, but said: VerdictRecord, confirmation: Duration) {
+    var suspects: [JobID: String] = [:]
+    if said.health == .stuck {
+      for cause in said.causes { if let job = cause.job { suspects[job] = cause.cause } }
+    }
+    for tier in tiers.indices {
+      for job in tiers[tier].jobs.indices {
+        guard let last = tiers[tier].jobs[job].attempts.indices.last, tiers[tier].jobs[job].attempts[last].isCurrent
+        else { continue }
+        let suspect = suspects[tiers[tier].jobs[job].id]
+        if suspect != nil {
+          tiers[tier].jobs[job].attempts[last].suspectedSince = Instant(
+            milliseconds: now.milliseconds - confirmation.milliseconds - 1)
+        }
+        let isSilent = suspect == FailureCause.heartbeatTimeout.rawValue || suspect == HealthReason.noHeartbeat.rawValue
+        if !isSilent { tiers[tier].jobs[job].attempts[last].lastHeartbeatAt = now }
+      }
+    }
+  }
+}

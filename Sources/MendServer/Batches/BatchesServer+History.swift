@@ -1,0 +1,47 @@
+import MendAPI
+import MendCore
+import MendRPC
+import MendRuntime
+
+extension BatchesServer {
+  static let eventsPerPage = (standard: 100, maximum: 1000)
+  /// A page ends before an event with which it would be larger: a client takes 4 MiB.
+  static let eventBytesPerPage = 1 << 20
+
+  func listEvents(
+    _ request: ListEventsRequest, context: ServerContext
+  ) async throws(RPCError) -> ListEventsResponse {
+    let call = try gate.admit(context, "list_events", .viewer)
+    try call.check(batchID: request.batchID)
+    let pageSize = try call.checked { () throws(FieldViolation) in
+      try FieldRule.pageSize(
+        request.pageSize, standard: Self.eventsPerPage.standard, maximum: Self.eventsPerPage.maximum)
+    }
+    let view = try await view(of: request.batchID, call)
+    guard request.afterSequence <= view.batch.sequence else {
+      throw call.outOfRange(
+        "after_sequence", "\(request.afterSequence) is beyond the batch's sequence \(view.batch.sequence)",
+        todo: "go on after the sequence of the last event that was received, or with 0 from the beginning")
+    }
+    let records: [Record]
+    do throws(ReadError) {
+      records = try await runtime.journal(of: view.batch.key, after: request.afterSequence, limit: pageSize)
+    } catch {
+      throw unreadable(call, error)
+    }
+    var response = ListEventsResponse()
+    response.batchID = request.batchID
+    response.sequence = max(view.batch.sequence, records.last?.sequence ?? 0)
+    if request.includeRecords { response.capacity = ExecutorCapacity(runtime.capacity) }
+    var bytes = 0
+    for record in records {
+      var event = BatchEvent(record, of: view.batch)
+      if request.includeRecords { event.record = runtime.encoded(record.withoutSecrets) }
+      bytes += event.record.count + event.summary.utf8.count + 64
+      // The first one goes whatever its size.
+      if bytes > Self.eventBytesPerPage, !response.events.isEmpty { break }
+      response.events.append(event)
+    }
+    return response
+  }
+}

@@ -1,0 +1,114 @@
+import ArgumentParser
+import MendCore
+import MendProtobuf
+
+struct Replay: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract:
+      "Runs an exported history through this version's rules, and shows where they say otherwise. No server needed.",
+    discussion: """
+      Each line is a moment at which a verdict was given, with what was said then and what is said now; with --all also \
+      those where both are the same. Exit status 1 with --check when there is a difference.
+
+      EXAMPLES
+        mend history BATCH --export incident.jsonl
+        mend replay incident.jsonl
+        mend replay incident.jsonl --all -o json
+      """)
+
+  @OptionGroup var format: OutputOptions
+
+  @Argument(help: ArgumentHelp("What mend history --export wrote; - is stdin.", valueName: "FILE"))
+  var file: String
+
+  @Flag(help: "Show the moments without a difference, too.")
+  var all = false
+
+  @Flag(help: "End with status 1 when there is a difference.")
+  var check = false
+
+  func run() async throws {
+    let history = try HistoryFile(path: file)
+    guard let points = MendCore.Replay.points(of: history.records, capacity: history.capacity) else {
+      throw ProgramError.usage("\(file) does not begin with the batch's creation; export it anew")
+    }
+    let differences = points.count { $0.differs }
+    let shown = points.filter { all || $0.differs }
+    switch format.output {
+    case .table: Standard.output(Self.table(shown, history, points.count, differences).printable)
+    case .json:
+      var document = JSONObject()
+      document["batch_id"] = .string(history.key.batchID)
+      document["written_by"] = .string(history.writtenBy)
+      document["replayed_by"] = .string(Mend.version)
+      document["records"] = .integer(Int64(history.records.count))
+      document["verdicts"] = .integer(Int64(points.count))
+      document["differences"] = .integer(Int64(differences))
+      document["points"] = .array(shown.map(Self.json))
+      Standard.output(JSONValue.object(document).pretty() + "\n")
+    case .jsonl: for point in shown { Standard.output(Self.json(point).compact() + "\n") }
+    }
+    if check, differences > 0 { throw ExitCode(ExitStatus.refused.rawValue) }
+  }
+
+  private static func table(
+    _ points: [MendCore.Replay.Point], _ history: HistoryFile, _ verdicts: Int, _ differences: Int
+  ) -> String {
+    var text =
+      "\(history.key.batchID): \(history.records.count) records written by \(history.writtenBy), "
+      + "\(verdicts) verdicts looked at, \(differences) differ\n"
+    guard !points.isEmpty else { return text }
+    var table = Table(
+      ("SEQ", .right), ("AT (UTC)", .left), ("", .left), ("HEALTH", .left), ("CAUSES AND REMEDIES", .left))
+    for point in points {
+      let time = RFC3339.text(seconds: point.at.milliseconds / 1000, nanos: 0) ?? ""
+      let now = point.differs ? "now" : "both"
+      if point.differs { table.add(String(point.sequence), time, "then", health(point.then), causes(point.then)) }
+      table.add(
+        point.differs ? "" : String(point.sequence), point.differs ? "" : time, now, health(point.now),
+        causes(point.now))
+    }
+    text += "\n" + table.text()
+    return text
+  }
+
+  private static func health(_ verdict: VerdictRecord) -> String {
+    verdict.reason == .none ? verdict.health.rawValue : "\(verdict.health.rawValue) (\(verdict.reason.rawValue))"
+  }
+
+  private static func causes(_ verdict: VerdictRecord) -> String {
+    verdict.causes.map { cause in
+      let place = cause.job.map { "\($0): " } ?? ""
+      return "\(place)\(cause.cause) (\(cause.confidence.rawValue))\(cause.remedy.isEmpty ? "" : " -> \(cause.remedy)")"
+    }.joined(separator: "; ")
+  }
+
+  private static func json(_ point: MendCore.Replay.Point) -> JSONValue {
+    var object = JSONObject()
+    object["sequence"] = .integer(Int64(clamping: point.sequence))
+    object["at"] = .string(
+      RFC3339.text(
+        seconds: point.at.milliseconds / 1000, nanos: point.at.milliseconds % 1000 * 1_000_000) ?? "")
+    object["differs"] = .bool(point.differs)
+    object["then"] = json(point.then)
+    object["now"] = json(point.now)
+    return .object(object)
+  }
+
+  private static func json(_ verdict: VerdictRecord) -> JSONValue {
+    var object = JSONObject()
+    object["health"] = .string(verdict.health.rawValue)
+    object["health_reason"] = .string(verdict.reason.rawValue)
+    object["causes"] = .array(
+      verdict.causes.map { cause in
+        var entry = JSONObject()
+        if let category = cause.category { entry["category"] = .string(category.rawValue) }
+        entry["cause"] = .string(cause.cause)
+        entry["confidence"] = .string(cause.confidence.rawValue)
+        if let job = cause.job { entry["job_id"] = .string(job.description) }
+        entry["remedy"] = .string(cause.remedy)
+        return .object(entry)
+      })
+    return .object(object)
+  }
+}

@@ -1,0 +1,121 @@
+import MendAPI
+import MendCore
+import MendProtobuf
+import MendStore
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// An exported history: JSON lines, the first a header with the form's version, then one record a line.
+struct HistoryFile {
+  static let format = "mend-history"
+  /// Moves when a reader of the last one would misread; new facts don't.
+  static let version: Int64 = 1
+  /// A million facts or so.
+  static let bytesLimit = 1 << 30
+
+  var key: BatchKey
+  var writtenBy: String
+  var capacity: Capacity
+  var records: [Record]
+
+  // MARK: - Writing
+
+  static func header(_ page: ListEventsResponse, namespace: String) -> String {
+    var capacity = JSONObject()
+    capacity["executor"] = .string(page.capacity.map { Wording.name($0.executor) } ?? "local")
+    capacity["cpus"] = .number(page.capacity?.cpus ?? 0)
+    capacity["memory_bytes"] = .integer(page.capacity?.memoryBytes ?? 0)
+    capacity["gpus"] = .integer(Int64(page.capacity?.gpus ?? 0))
+    var header = JSONObject()
+    header["format"] = .string(format)
+    header["version"] = .integer(version)
+    header["written_by"] = .string(Mend.version)
+    header["namespace"] = .string(namespace)
+    header["batch_id"] = .string(page.batchID)
+    header["sequence"] = .integer(Int64(clamping: page.sequence))
+    header["capacity"] = .object(capacity)
+    return JSONValue.object(header).compact()
+  }
+
+  static func line(_ event: BatchEvent) throws -> String {
+    do {
+      let record = try JournalRecord(serialized: event.record)
+      var options = JSONEncodingOptions()
+      options.includeNulls = false
+      return try record.jsonValue(options).compact()
+    } catch {
+      throw ProgramError(.refused, "event \(event.sequence) has no record that this version can write: \(error)")
+    }
+  }
+
+  static func write(_ text: String, to path: String) throws {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw ProgramError.usage("\(path) cannot be written: \(Standard.systemError())") }
+    defer { close(descriptor) }
+    guard Standard.write(text, to: descriptor) else {
+      throw ProgramError(.refused, "\(path) cannot be written: \(Standard.systemError())")
+    }
+  }
+
+  // MARK: - Reading
+
+  init(path: String) throws {
+    let text: String
+    if path == "-" {
+      text = try Standard.input(limit: Self.bytesLimit)
+    } else {
+      let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+      guard descriptor >= 0 else { throw ProgramError.usage("\(path) cannot be read: \(Standard.systemError())") }
+      defer { close(descriptor) }
+      text = try Standard.readText(descriptor, name: path, limit: Self.bytesLimit)
+    }
+    let lines = text.split(separator: "\n")
+    guard let first = lines.first, case .object(let header)? = try? JSONValue(parsing: String(first)),
+      header["format"] == .string(Self.format)
+    else {
+      throw ProgramError.usage("\(path) is no exported history; mend history BATCH --export FILE writes one")
+    }
+    guard case .integer(let version)? = header["version"], version == Self.version else {
+      throw ProgramError.usage(
+        "\(path) has a form of another version of Mend (\(header["written_by"]?.text ?? "unknown")); replay it with that"
+      )
+    }
+    key = BatchKey(namespace: header["namespace"]?.text ?? "", batchID: header["batch_id"]?.text ?? "")
+    writtenBy = header["written_by"]?.text ?? ""
+    let given = header["capacity"]
+    capacity = Capacity(
+      executor: ExecutorKind(rawValue: given?["executor"]?.text ?? "") ?? .local, cpus: given?["cpus"]?.double ?? 0,
+      memoryBytes: Int64(given?["memory_bytes"]?.double ?? 0), gpus: Int(given?["gpus"]?.double ?? 0))
+    records = []
+    for (index, line) in lines.dropFirst().enumerated() {
+      do {
+        let message = try JournalRecord(jsonText: String(line))
+        records.append(try JournalFormat.decode(message.serialized(), of: key))
+      } catch {
+        throw ProgramError.usage("\(path):\(index + 2): no record: \(error)")
+      }
+      guard records[index].sequence == UInt64(index) + 1 else {
+        throw ProgramError.usage(
+          "\(path):\(index + 2): record \(records[index].sequence) stands where \(index + 1) is expected; export it anew"
+        )
+      }
+    }
+    guard !records.isEmpty else { throw ProgramError.usage("\(path) has no records; export it anew") }
+  }
+}
+
+extension JSONValue {
+  fileprivate var text: String? { if case .string(let text) = self { text } else { nil } }
+
+  fileprivate var double: Double? {
+    switch self {
+    case .integer(let number): Double(number)
+    case .number(let number): number
+    default: nil
+    }
+  }
+}
