@@ -123,6 +123,7 @@ let package = Package(
       name: "MendServerTests",
       dependencies: [
         "MendServer", "MendStore", "MendRuntime", "MendCore", "MendAPI", "MendProtobuf", "MendRPC", log,
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ] + nio, swiftSettings: swiftSettings),

@@ -26,7 +26,7 @@ extension Capacity {
 }
 
 /// What live attempts hold of the capacity.
-public struct ResourceUse: Hashable, Sendable {
+public struct ResourceUse: Hashable, Codable, Sendable {
   public private(set) var cpus = 0.0
   public private(set) var memoryBytes: Int64 = 0
   public private(set) var gpus = 0

@@ -70,7 +70,7 @@ extension Core {
     let key = batchID.isEmpty ? freshKey(namespace) : BatchKey(namespace: namespace, batchID: batchID)
     if batches[key] != nil { throw .alreadyExists(resourceType: "batch", resourceID: batchID) }
     let record = Record(
-      batch: key, sequence: 1, at: turn.now, cause: turn.cause, fact: .batchCreated(specification))
+      batch: key, sequence: 1, at: turn.now, cause: turn.cause, actor: turn.actor, fact: .batchCreated(specification))
     batches[key] = Batch.creating(record)
     index.liveBatches += 1
     turn.output.writes.append(.record(record))

@@ -4,6 +4,8 @@ struct Turn {
   var cause = Cause.clock
   /// Who asked, where the cause does not say it.
   var actor = ""
+  /// Whose worker spoke.
+  var worker: AttemptKey?
   var output = Output()
   /// In the order in which they were first touched.
   var touched: [BatchKey] = []
@@ -24,6 +26,7 @@ extension Core {
   public mutating func step(_ event: Event, at now: Instant) -> Output {
     turn.now = now
     turn.actor = ""
+    turn.worker = nil
     turn.output = Output()
     turn.touched.removeAll(keepingCapacity: true)
     turn.touchedSet.removeAll(keepingCapacity: turn.touchedSet.count < 64)
@@ -78,7 +81,7 @@ extension Core {
     guard let before = batches[key]?.status, let sequence = batches[key]?.sequence else { return }
     let wasStarted = batches[key]?.isStarted == true
     let record = Record(
-      batch: key, sequence: sequence + 1, at: turn.now, cause: turn.cause, actor: turn.actor, fact: fact)
+      batch: key, sequence: sequence + 1, at: turn.now, cause: turn.cause, actor: actor(of: fact), fact: fact)
     batches[key]?.apply(record)
     turn.output.writes.append(.record(record))
     touch(key)
@@ -94,6 +97,12 @@ extension Core {
     if case .batchStatusChanged = fact, let isStarted = batches[key]?.isStarted, isStarted != wasStarted {
       index.queue.countStarted(isStarted ? 1 : -1, in: key.namespace, capacity)
     }
+  }
+
+  /// What a worker says of its own attempt needs no name: the fact has it.
+  private func actor(of fact: Fact) -> String {
+    guard turn.cause == Cause.worker, fact.attempt == nil, let worker = turn.worker else { return turn.actor }
+    return "worker \(worker.job).\(worker.number)"
   }
 
   mutating func touch(_ key: BatchKey) {

@@ -6,6 +6,7 @@ extension Core {
       perform(.refuse(call, .unknownToken))
       return
     }
+    turn.worker = attempt
     guard index.live.contains(attempt) || planted == .droppedFence else {
       noteStaleReport(of: attempt)
       let refusal = Refusal.aborted(

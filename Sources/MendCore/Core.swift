@@ -28,6 +28,10 @@ public struct Core {
     self.capacity = capacity
     self.generator = generator
   }
+
+  /// A core without batches that goes on with this one's settings and generator: for a driver whose store could not
+  /// take what was decided, and who recovers what it has.
+  public func emptied() -> Core { Core(limits: limits, capacity: capacity, generator: generator) }
 }
 
 /// What an executor has to give.

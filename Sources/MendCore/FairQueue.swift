@@ -4,7 +4,7 @@
 ///
 /// Its rank is the time it was submitted at, moved back by `Limits.agingStep` for each point of priority: who waits
 /// overtakes who comes later, however high, after a bounded time, and no rank ever has to be worked out again.
-public struct QueueEntry: Comparable, Hashable, Sendable {
+public struct QueueEntry: Comparable, Hashable, Codable, Sendable {
   /// Milliseconds; smaller is first.
   public var rank: Int64
   /// In the order of submission, among equal ranks.

@@ -241,6 +241,18 @@ final class Mailbox: Sendable {
     for (continuation, answer) in zip(waiting, answers) { continuation?.resume(returning: answer.1) }
   }
 
+  /// Refuses everyone whose call was taken and is not answered yet; what still waits for the writer is not touched.
+  func refuseTaken(_ refusal: Refusal) {
+    let taken = state.withLock { state in
+      var queued: Set<CallID> = []
+      for event in state.events { if let call = event.call { queued.insert(call) } }
+      let taken = state.answers.filter { !queued.contains($0.key) }
+      for call in taken.keys { state.answers[call] = nil }
+      return Array(taken.values)
+    }
+    for continuation in taken { continuation.resume(returning: .failure(refusal)) }
+  }
+
   /// The writer has ended: everyone who still waits is told so, and whoever comes later.
   func end(_ refusal: Refusal) {
     let (answers, senders) = state.withLock { state in
@@ -289,5 +301,15 @@ extension Mailbox.State {
       }
     }
     return taken
+  }
+}
+
+extension Event {
+  /// Who waits for its answer.
+  var call: CallID? {
+    switch self {
+    case .command(let call, _), .worker(let call, _): call
+    case .observation, .notified, .tick, .recovered: nil
+    }
   }
 }

@@ -6,7 +6,8 @@ public import MendCore
 public protocol Store: Sendable {
   /// Makes all writes durable in one transaction, in order, or none of them.
   ///
-  /// Returning means: they survive a power cut. An error means: the writer must stop, for what is durable is unknown.
+  /// Returning means: they survive a power cut. An error means: the writer must stop, for what is durable is unknown;
+  /// unless it `isFull`, then nothing was written.
   func commit(_ writes: [Write]) throws(StoreError)
 
   /// What is needed to carry on: all batches that are not retired, and the keys still remembered.
@@ -45,6 +46,9 @@ public protocol Store: Sendable {
   /// who they were.
   func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey]
 
+  /// Throws as long as a commit of ordinary size would find no room.
+  func probe() throws(StoreError)
+
   /// Says that a batch is final and needs no recovery; its journal stays readable. May be said again.
   ///
   /// A record committed later makes the batch live again: Retry works on what was retired.
@@ -82,6 +86,8 @@ extension Store {
 
   public func outboxState() throws(StoreError) -> OutboxState { OutboxState(count: 0, next: nil) }
 
+  public func probe() throws(StoreError) {}
+
   public func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError) {}
 
   public func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey] { [] }
@@ -117,9 +123,13 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
   /// What was being done: "commit", "recover" ...
   public var operation: String
   public var message: String
-  public init(operation: String, message: String) {
+  /// There was no room for what was to be written, and nothing of it was: what is durable is known, and it may be tried
+  /// again once there is room.
+  public var isFull: Bool
+  public init(operation: String, message: String, isFull: Bool = false) {
     self.operation = operation
     self.message = message
+    self.isFull = isFull
   }
   public var description: String { "\(operation): \(message)" }
 }
@@ -204,6 +214,13 @@ public protocol Executor: Sendable {
   func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch)
   func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration)
   func endStray(_ attempt: AttemptKey, reference: String)
+
+  /// The batch is forgotten: what its attempts left behind may go.
+  func forget(_ batch: BatchKey)
+}
+
+extension Executor {
+  public func forget(_ batch: BatchKey) {}
 }
 
 /// Where the time comes from.

@@ -97,6 +97,12 @@ final class PublishedViews: Sendable {
     _ = consume evicted
   }
 
+  /// A retired batch is gone for good.
+  func forget(_ key: BatchKey) {
+    let gone = state.withLock { $0.retired.remove(key) }
+    _ = consume gone
+  }
+
   // MARK: - Readers
 
   /// The newest view of a live batch, or a kept one of a retired batch.

@@ -21,6 +21,8 @@ public final class Runtime: Sendable {
   let alarm = Alarm()
   let reader: JournalReader
   let snapshotter: Snapshotter
+  /// Set when notifications were put into the outbox.
+  let outbox = Wakeup()
   /// The writer's counters, set once a round.
   let counters = Mutex(RuntimeStatistics())
   /// Nil once it was run. The writer holds the lock for its whole life: it says whose the core is, nobody waits for it.

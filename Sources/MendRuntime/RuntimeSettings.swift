@@ -31,6 +31,13 @@ public struct RuntimeSettings: Sendable, Hashable {
   public var snapshotsLimit = 64
   /// Final batches that stay in memory; beyond it the oldest leaves before its time.
   public var finalBatchesLimit = 2000
+  /// Finished batches are forgotten after this, journals and attempts' files and all; nil keeps them for good.
+  public var keepFinished: Duration?
+  /// How often that is looked at, and how many are forgotten in one go.
+  public var pruneInterval: Duration = .seconds(10)
+  public var pruneLimit = 100
+  /// How often a store without room is asked whether it has some.
+  public var fullInterval: Duration = .seconds(1)
   /// While batches are live, a tick comes at least this often.
   public var tickInterval: Duration = .seconds(1)
 

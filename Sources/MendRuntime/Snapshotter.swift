@@ -65,6 +65,9 @@ final class Snapshotter: Sendable {
     }
   }
 
+  /// Gives freed memory back, beside the writer.
+  func giveMemoryBack() { queue.async { Memory.giveBack() } }
+
   private func ordered() async {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in

@@ -11,7 +11,12 @@ struct Writer {
   /// What the core asked to be woken at; the newest one holds.
   private var wakeAt = Instant.distantFuture
   private var lastTick: Instant
+  private var lastPruning: Instant
   private var snapshots: SnapshotPlan
+  /// When what many documents left behind on their way is to be given back to the system.
+  private var tidyAt: Instant?
+  /// Since when the store has no room.
+  private var fullSince: Instant?
   /// Final batches in memory, the oldest first; some may have left, or run again.
   private var finals: [BatchKey] = []
 
@@ -20,13 +25,64 @@ struct Writer {
     self.core = core
     log = FactLog(logger: runtime.logger)
     lastTick = runtime.clock.now()
+    lastPruning = lastTick
     snapshots = SnapshotPlan(factsPerSnapshot: runtime.settings.factsPerSnapshot)
   }
 
   mutating func drive() throws(StoreError) {
-    try recover()
-    while let events = runtime.mailbox.next() { try round(events) }
+    try whileThereIsRoom { writer throws(StoreError) in try writer.recover() }
+    while let events = runtime.mailbox.next() {
+      if let fullSince {
+        try wait(forRoomSince: fullSince)
+      } else {
+        try whileThereIsRoom { writer throws(StoreError) in try writer.round(events) }
+      }
+    }
   }
+
+  // MARK: - A full disk
+
+  /// What finds no room ends the round: the core is ahead of what is durable, so what it decided is dropped.
+  private mutating func whileThereIsRoom(
+    _ body: (inout Writer) throws(StoreError) -> Void
+  ) throws(StoreError) {
+    do throws(StoreError) {
+      try body(&self)
+    } catch {
+      guard error.isFull else { throw error }
+      runtime.logger.error(
+        "the store has no room; changes are refused until it has", metadata: ["error": "\(error)"])
+      fullSince = runtime.clock.now()
+      refuseAll()
+    }
+  }
+
+  /// Without a step: calls are refused, and what executors say is asked for again later.
+  private mutating func wait(forRoomSince since: Instant) throws(StoreError) {
+    do throws(StoreError) {
+      try runtime.store.probe()
+    } catch {
+      guard error.isFull else { throw error }
+      refuseAll()
+      return
+    }
+    runtime.mailbox.refuseTaken(Self.noRoom)
+    runtime.logger.notice(
+      "the store has room again", metadata: ["after": "\(runtime.clock.now() - since)"])
+    fullSince = nil
+    core = core.emptied()
+    snapshots = SnapshotPlan(factsPerSnapshot: runtime.settings.factsPerSnapshot)
+    wakeAt = .distantFuture
+    try whileThereIsRoom { writer throws(StoreError) in try writer.recover() }
+  }
+
+  private func refuseAll() {
+    runtime.mailbox.refuseTaken(Self.noRoom)
+    runtime.alarm.set(runtime.clock.now() + runtime.settings.fullInterval)
+  }
+
+  private static let noRoom = Refusal.exhausted(
+    limit: "disk", "the server's disk is full; nothing was changed", retryAfter: .seconds(5))
 
   mutating func recover() throws(StoreError) {
     let began = ContinuousClock.now
@@ -85,6 +141,7 @@ struct Writer {
     runtime.views.publish(round.touched.compactMap { core.batches[$0] })
     log.write(round.writes)
     runtime.mailbox.answer(round.answers)
+    if round.notifies { runtime.outbox.set() }
     if runtime.mailbox.isOpen { callExecutor(round.executorCalls) }
     for key in snapshots.due(after: round.writes, core.batches) {
       if let batch = core.batches[key], runtime.snapshotter.order(batch) { snapshots.ordered(key) }
@@ -93,7 +150,41 @@ struct Writer {
     let surplus = finals.prefix(max(0, finals.count - runtime.settings.finalBatchesLimit))
     finals.removeFirst(surplus.count)
     try retire(round.retired.filter { !round.borrowed.contains($0) } + surplus)
+    prune(at: now)
+    tidy(after: round, at: now)
     setAlarm(after: round, at: now)
+  }
+
+  /// Documents come in large messages, and go out as manifests of all that is left: some seconds after either, what
+  /// they took is free.
+  private mutating func tidy(after round: Round, at now: Instant) {
+    let isLarge = round.touched.contains { key in
+      (core.batches[key]?.documents.count ?? 0) >= Self.documentsOfLargeBatch
+    }
+    if isLarge, round.movesDocuments { tidyAt = now + .seconds(2) }
+    guard let at = tidyAt, at <= now else { return }
+    tidyAt = nil
+    runtime.snapshotter.giveMemoryBack()
+  }
+
+  private static let documentsOfLargeBatch = 10_000
+
+  /// Forgets finished batches once their time is over, a few at a time: here, where no command can be about them.
+  private mutating func prune(at now: Instant) {
+    guard let keep = runtime.settings.keepFinished, now - lastPruning >= runtime.settings.pruneInterval else { return }
+    lastPruning = now
+    do throws(StoreError) {
+      let before = Instant(milliseconds: now.milliseconds - keep.milliseconds)
+      let forgotten = try runtime.store.prune(finishedBefore: before, limit: runtime.settings.pruneLimit)
+      for key in forgotten {
+        runtime.views.forget(key)
+        runtime.executor.forget(key)
+      }
+      guard !forgotten.isEmpty else { return }
+      runtime.logger.info("finished batches forgotten", metadata: ["batches": "\(forgotten.count)"])
+    } catch {
+      runtime.logger.warning("finished batches cannot be forgotten", metadata: ["error": "\(error)"])
+    }
   }
 
   /// The retired batches that commands of this round are about: they find them in memory, as if they had never left.
@@ -153,7 +244,9 @@ struct Writer {
     }
     if round.ticked { lastTick = now }
     let regular = core.batches.isEmpty ? .distantFuture : lastTick + runtime.settings.tickInterval
-    runtime.alarm.set(runtime.settings.planted == .lostAlarm ? .distantFuture : min(wakeAt, regular))
+    let pruning = runtime.settings.keepFinished == nil ? .distantFuture : lastPruning + runtime.settings.pruneInterval
+    runtime.alarm.set(
+      runtime.settings.planted == .lostAlarm ? .distantFuture : min(wakeAt, regular, pruning))
   }
 }
 
@@ -171,12 +264,21 @@ private struct Round {
   var borrowed: Set<BatchKey> = []
   var wakeAt: Instant?
   var ticked = false
+  /// Documents were added, or handed to an attempt.
+  var movesDocuments = false
+  /// The outbox has something new.
+  var notifies = false
 
   mutating func add(_ output: Output) {
     for write in output.writes {
+      if case .notification = write { notifies = true }
       if case .record(let record) = write {
         touched.insert(record.batch)
-        if case .batchStatusChanged(let status, _) = record.fact, status.isFinal { ended.append(record.batch) }
+        switch record.fact {
+        case .batchStatusChanged(let status, _) where status.isFinal: ended.append(record.batch)
+        case .documentsAdded, .attemptIntended: movesDocuments = true
+        default: break
+        }
       }
       writes.append(write)
     }

@@ -13,6 +13,7 @@ package final class MemoryStore: Store {
     var retired: [BatchKey: BatchListing] = [:]
     /// In the order of the answers.
     var idempotency: [IdempotencyEntry] = []
+    var outbox: [PendingNotification] = []
     /// By slot.
     var starts: [Int: StartHistory] = [:]
   }
@@ -30,6 +31,11 @@ package final class MemoryStore: Store {
           if state.journals[record.batch] == nil { state.order.append(record.batch) }
           state.journals[record.batch, default: []].append(record)
           state.retired[record.batch] = nil
+          if case .notificationSettled(let outcome) = record.fact {
+            state.outbox.removeAll { $0.notification.eventID == outcome.eventID }
+          }
+        case .notification(let notification):
+          state.outbox.append(PendingNotification(notification: notification, attempts: 0))
         case .idempotency(let entry):
           state.idempotency.removeAll { $0.namespace == entry.namespace && $0.key == entry.key }
           state.idempotency.append(entry)
@@ -67,6 +73,14 @@ package final class MemoryStore: Store {
       guard let journal = state.journals[batch], sequence < UInt64(journal.count) else { return [] }
       return Array(journal[Int(sequence)...])
     }
+  }
+
+  package func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] {
+    state.withLock { Array($0.outbox.filter { $0.notification.at <= now }.prefix(limit)) }
+  }
+
+  package func outboxState() throws(StoreError) -> OutboxState {
+    state.withLock { OutboxState(count: $0.outbox.count, next: $0.outbox.first?.notification.at) }
   }
 
   package func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError) {

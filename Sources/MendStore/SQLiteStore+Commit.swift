@@ -33,6 +33,22 @@ extension SQLiteStore {
     }
   }
 
+  /// Writes and takes away again what a large commit has, as a row that nothing reads.
+  public func probe() throws(StoreError) {
+    try Self.access("probe", path) {
+      try pool.write { database in
+        try database.execute(
+          sql: """
+            INSERT OR REPLACE INTO snapshots (batch, part, sequence, row, program, checksum, payload)
+            VALUES (-1, 0, 0, 0, 0, 0, randomblob(\(Self.probeBytes)))
+            """)
+      }
+      try pool.write { try $0.execute(sql: "DELETE FROM snapshots WHERE batch = -1") }
+    }
+  }
+
+  static let probeBytes = 256 << 10
+
   /// What a commit changes in the ledger once it is durable.
   private struct Staged {
     var marks: Ledger.Marks

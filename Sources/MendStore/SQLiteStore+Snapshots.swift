@@ -139,8 +139,8 @@ extension SQLiteStore {
         guard record.sequence == last + 1 else {
           throw StoreError(
             operation: operation,
-            message: "the journal of \(key.namespace)/\(key.batchID) has record \(record.sequence) after \(last); "
-              + "the file is damaged: bring it back from a copy")
+            message: "record \(last + 1) of \(key.namespace)/\(key.batchID) is missing (\(record.sequence) stands "
+              + "there); the journal is damaged: bring it back from a copy")
         }
         if batch == nil {
           batch = Batch.creating(record)

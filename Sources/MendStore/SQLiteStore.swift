@@ -149,10 +149,16 @@ public final class SQLiteStore: Store {
     } catch let error as StoreError {
       throw error
     } catch let error as DatabaseError {
-      throw StoreError(operation: operation, message: advice(on: error, path))
+      throw StoreError(operation: operation, message: advice(on: error, path), isFull: isFull(error))
     } catch {
       throw StoreError(operation: operation, message: "\(path): \(error)")
     }
+  }
+
+  /// A write that found no room is rolled back; one that the disk lost, or whose sync failed, may have been made.
+  private static func isFull(_ error: DatabaseError) -> Bool {
+    // A file-size limit or a quota is said by the second.
+    error.resultCode == .SQLITE_FULL || error.extendedResultCode == .SQLITE_IOERR_WRITE
   }
 
   private static func advice(on error: DatabaseError, _ path: String) -> String {
@@ -160,7 +166,7 @@ public final class SQLiteStore: Store {
     return switch error.resultCode {
     case .SQLITE_CORRUPT, .SQLITE_NOTADB:
       "\(what); the file is damaged: bring it back from a copy, or move it away and start with an empty journal"
-    case .SQLITE_FULL: "\(what); the disk is full: make room, then start again"
+    case .SQLITE_FULL: "\(what); the disk is full: make room"
     case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_AUTH:
       "\(what); the directory and the files in it must be writable for the server"
     case .SQLITE_IOERR: "\(what); the disk failed: look at the system's log before starting again"

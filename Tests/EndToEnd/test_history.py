@@ -63,8 +63,11 @@ class History(EndToEndCase):
         self.assertEqual(replay["differences"], 0)
         self.assertGreater(replay["verdicts"], 0)
         # As if the rules of then had named another cause.
-        self.assertIn('"cause":"exit_code"', text)
-        (self.directory / "other.jsonl").write_text(text.replace('"cause":"exit_code"', '"cause":"signal"'))
+        lines = text.splitlines()
+        place = next(n for n, line in enumerate(lines) if '"verdict_changed"' in line)
+        self.assertIn('"cause":"exit_code"', lines[place])
+        lines[place] = lines[place].replace('"cause":"exit_code"', '"cause":"signal"')
+        (self.directory / "other.jsonl").write_text("\n".join(lines))
         answer = self.mend("replay", self.directory / "other.jsonl", "--check", "-o", "json")
         self.assertEqual(answer.status, 1, answer.err)
         point = [p for p in answer.json["points"] if p["differs"]][0]
@@ -85,6 +88,7 @@ class History(EndToEndCase):
                 "extractor_name": "wait", "entrypoint": f"{MEND} report --stage load; exec sleep 1000",
                 "timers": {"progress_seconds": 1}}]}]})
         wait_for(lambda: self.diagnose(batch)["health"] == "stuck", "stuck")
+        wait_for(lambda: any(e["kind"] == "verdict_changed" for e in self.events(batch)), "the verdict in the history")
         self.ok("heal", batch, "--action", "detect-stuck")
         healed = [e for e in self.events(batch) if e["kind"] == "healed"]
         self.assertEqual(len(healed), 1)

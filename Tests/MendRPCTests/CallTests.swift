@@ -74,7 +74,8 @@ import Testing
     }
   }
 
-  @Test("What an inline handler declines is answered by the one that may wait, and nothing of the first is sent",
+  @Test(
+    "What an inline handler declines is answered by the one that may wait, and nothing of the first is sent",
     arguments: Transport.allCases)
   func declined(_ transport: Transport) async throws {
     try await withServer(over: transport) { client, _ in

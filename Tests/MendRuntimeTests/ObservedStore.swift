@@ -13,6 +13,8 @@ final class ObservedStore: Store {
     var failsCommit: Int?
     var failsRecovery = false
     var failsReads = false
+    var isFull = false
+    var probes = 0
     var holdsReads = false
     var heldReads = 0
   }
@@ -48,6 +50,20 @@ final class ObservedStore: Store {
   func fail(commit number: Int) { state.withLock { $0.failsCommit = number } }
   func failRecovery() { state.withLock { $0.failsRecovery = true } }
 
+  /// Whether commits find no room.
+  func setFull(_ isFull: Bool) { state.withLock { $0.isFull = isFull } }
+  var probes: Int { state.withLock { $0.probes } }
+
+  func probe() throws(StoreError) {
+    let isFull = state.withLock { state in
+      state.probes += 1
+      return state.isFull
+    }
+    if isFull { throw Self.full }
+  }
+
+  private static let full = StoreError(operation: "commit", message: "no room", isFull: true)
+
   func failReads() { state.withLock { $0.failsReads = true } }
 
   /// From now on reads of journals wait, until `releaseReads()`.
@@ -72,6 +88,7 @@ final class ObservedStore: Store {
     }
     if waits { gate.wait() }
     if fails { throw StoreError(operation: "commit", message: "the disk is gone") }
+    if state.withLock({ $0.isFull }) { throw Self.full }
     try base.commit(writes)
     state.withLock { state in
       state.isCommitting = false
@@ -93,6 +110,10 @@ final class ObservedStore: Store {
     if waits { readGate.wait() }
     if fails { throw StoreError(operation: "journal", message: "the disk is gone") }
     return try base.journal(of: batch, after: sequence)
+  }
+
+  func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey] {
+    try base.prune(finishedBefore: finishedBefore, limit: limit)
   }
 
   func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError) { try retire([entry]) }

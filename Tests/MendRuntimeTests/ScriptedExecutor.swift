@@ -61,5 +61,7 @@ final class ScriptedExecutor: Executor {
     state.withLock { $0.ended.append(attempt) }
   }
 
+  func forget(_ batch: BatchKey) { trace.add("forgot \(batch.batchID)") }
+
   func endStray(_ attempt: AttemptKey, reference: String) { trace.add("ended stray \(reference)") }
 }

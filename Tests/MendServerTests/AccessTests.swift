@@ -124,9 +124,13 @@ struct AccessTests {
       reads.withLock { $0 += 1 }
       return try store.journal(of: batch, after: sequence)
     }
-    func journals(of batches: [BatchKey]) throws(StoreError) -> [[Record]] {
-      reads.withLock { $0 += batches.count }
-      return try store.journals(of: batches)
+    func batch(_ key: BatchKey) throws(StoreError) -> Batch? {
+      reads.withLock { $0 += 1 }
+      return try store.batch(key)
+    }
+    func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?] {
+      reads.withLock { $0 += keys.count }
+      return try store.batches(keys)
     }
     func retired(
       namespace: String, status: MendCore.BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int

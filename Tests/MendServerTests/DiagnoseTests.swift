@@ -55,12 +55,30 @@ struct DiagnoseTests {
       var request = DiagnoseRequest()
       request.batchID = "b1"
       var first: [UInt8] = [9]
-      try harness.batches.diagnoseInline(
+      let outcome = try harness.batches.diagnoseInline(
         request.payload.span.bytes, harness.context(Batches.Methods.diagnose), into: &first)
+      #expect(outcome == .answered)
       #expect(first.first == 9)
       let response = try DiagnoseResponse(serialized: Array(first.dropFirst()))
       #expect(response.batchID == "b1")
       #expect(response.sequence == view.batch.sequence)
+    }
+  }
+
+  @Test("what is not in memory is left to the handler that may read the disk, which says what is not there")
+  func declined() async throws {
+    try await Harness.run { harness in
+      try await harness.create("b1", documents: 3)
+      for id in ["unknown", "not an id"] {
+        var request = DiagnoseRequest()
+        request.batchID = id
+        var response: [UInt8] = [9]
+        let outcome = try harness.batches.diagnoseInline(
+          request.payload.span.bytes, harness.context(Batches.Methods.diagnose), into: &response)
+        #expect(outcome == .declined && response == [9])
+      }
+      let error = await #expect(throws: RPCError.self) { try await harness.diagnose("unknown") }
+      #expect(error?.code == .notFound)
     }
   }
 

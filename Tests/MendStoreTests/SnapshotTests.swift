@@ -70,8 +70,9 @@ import Testing
     let records = records()
     let whole = try #require(Batch.folding(records))
     for cut in [3, records.count / 2, records.count] {
-      try? FileManager.default.removeItem(atPath: directory.path + "/journal.sqlite")
-      try? FileManager.default.removeItem(atPath: directory.path + "/lock")
+      for name in try FileManager.default.contentsOfDirectory(atPath: directory.path) {
+        try FileManager.default.removeItem(atPath: directory.path + "/" + name)
+      }
       let store = try open()
       for record in records.prefix(cut) { try store.commit([.record(record)]) }
       try store.keepSnapshot(of: key, documents: whole.documents)

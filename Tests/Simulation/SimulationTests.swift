@@ -54,7 +54,7 @@ struct SimulationTests {
     let same = World(seed: seed, store: .inMemory())
     _ = same.run()
     #expect(world.store.journals == same.store.journals)
-    #expect(try world.store.base.recover(at: world.now).journals.count <= world.store.journals.count)
+    #expect(try world.store.base.recover(at: world.now).batches.count <= world.store.journals.count)
     try (world.store.base as? SQLiteStore)?.close()
   }
 

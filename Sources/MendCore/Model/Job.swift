@@ -138,3 +138,36 @@ public struct DocumentError: Hashable, Codable, Sendable {
     self.quarantined = quarantined
   }
 }
+
+// By hand: what is synthesized takes a limit that was taken away (`.some(nil)`) for one that was not touched.
+extension Job.Overrides {
+  private enum CodingKeys: CodingKey {
+    case cpus, memoryBytes, requiresGPU, priority, runTimeout, withoutRunTimeout, environment
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encodeIfPresent(cpus, forKey: .cpus)
+    try container.encodeIfPresent(memoryBytes, forKey: .memoryBytes)
+    try container.encodeIfPresent(requiresGPU, forKey: .requiresGPU)
+    try container.encodeIfPresent(priority, forKey: .priority)
+    if let runTimeout {
+      try container.encode(runTimeout == nil, forKey: .withoutRunTimeout)
+      try container.encodeIfPresent(runTimeout, forKey: .runTimeout)
+    }
+    try container.encode(environment, forKey: .environment)
+  }
+
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    self.init(
+      cpus: try container.decodeIfPresent(Double.self, forKey: .cpus),
+      memoryBytes: try container.decodeIfPresent(Int64.self, forKey: .memoryBytes),
+      requiresGPU: try container.decodeIfPresent(Bool.self, forKey: .requiresGPU),
+      priority: try container.decodeIfPresent(Int.self, forKey: .priority),
+      environment: try container.decode([String: String].self, forKey: .environment))
+    if container.contains(.withoutRunTimeout) {
+      runTimeout = .some(try container.decodeIfPresent(Duration.self, forKey: .runTimeout))
+    }
+  }
+}

@@ -33,7 +33,7 @@ public struct BatchSpecification: Hashable, Codable, Sendable {
 }
 
 /// The budgets within which the core applies by itself what Heal's `auto` would do.
-public struct AutoHeal: Hashable, Sendable {
+public struct AutoHeal: Hashable, Codable, Sendable {
   public static let defaultHeals = 5
 
   /// Plans over the batch's life.

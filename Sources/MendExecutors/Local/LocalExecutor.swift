@@ -163,6 +163,8 @@ public final class LocalExecutor: Executor {
   }
 
   /// Removes logs and records of a batch's attempts that do not run any more. Returns at once.
+  public func forget(_ batch: BatchKey) { removeAttempts(of: batch) }
+
   public func removeAttempts(of batch: BatchKey) {
     enqueue(on: 0) { self.removeNow(of: batch) }
   }

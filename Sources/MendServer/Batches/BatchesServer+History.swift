@@ -11,7 +11,7 @@ extension BatchesServer {
   func listEvents(
     _ request: ListEventsRequest, context: ServerContext
   ) async throws(RPCError) -> ListEventsResponse {
-    let call = try gate.admit(context, "list_events", .viewer)
+    let call = try gate.admit(context, "list_events")
     try call.check(batchID: request.batchID)
     let pageSize = try call.checked { () throws(FieldViolation) in
       try FieldRule.pageSize(

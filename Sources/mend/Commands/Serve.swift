@@ -106,6 +106,25 @@ struct Serve: AsyncParsableCommand {
     transform: CallLimit.option)
   var limits: [CallLimit] = []
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Where batches with notification_enabled are reported: a POST per final state, STUCK and heal, signed with \
+      --notify-secret-file; proto/PROTOCOL.md says how. http or https.
+      """, valueName: "URL"))
+  var notifyURL: String?
+
+  @Option(
+    help: ArgumentHelp("The secret that notifications are signed with, 16 bytes or more.", valueName: "F"))
+  var notifySecretFile: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "How long finished batches are kept, with their histories and their attempts' files: such as 12h or 30d.",
+      valueName: "TIME"),
+    transform: Retention.option)
+  var keepFinished = Retention.standard
+
   @Option(help: "How much is logged.")
   var logLevel: LogLevel = .info
 
@@ -130,6 +149,9 @@ struct Serve: AsyncParsableCommand {
     }
     guard tlsClientAuthority == nil || tlsCertificate != nil else {
       throw ValidationError("--tls-client-ca needs --tls-cert and --tls-key.")
+    }
+    guard (notifyURL == nil) == (notifySecretFile == nil) else {
+      throw ValidationError("--notify-url and --notify-secret-file go together.")
     }
     if let cpus, !(cpus > 0 && cpus.isFinite) { throw ValidationError("--cpus is a number above 0.") }
     if let gpus, gpus < 0 { throw ValidationError("--gpus is 0 or more.") }

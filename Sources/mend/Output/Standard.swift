@@ -12,6 +12,9 @@ enum Standard {
   /// Makes a closed pipe an error of the write instead of the program's end by a signal.
   static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
+  /// Makes a file that must not grow an error of the write instead of the program's end by a signal.
+  static func ignoreFileSizeLimits() { signal(SIGXFSZ, SIG_IGN) }
+
   static func output(_ text: String) {
     // Whoever read our output has gone (`mend list | head`): there is nothing left to say to anybody.
     if !write(text, to: STDOUT_FILENO) { exit(0) }

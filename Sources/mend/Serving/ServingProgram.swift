@@ -26,12 +26,13 @@ struct ServingProgram {
     if let path = options.unix { try Self.check(socketPath: path, todo: "give a shorter --unix") }
     try Self.makeDirectory(directory)
     Self.raiseDescriptorLimit()
+    Standard.ignoreFileSizeLimits()
 
     var logger = Logger(label: "mend") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = options.logLevel.level
     // From here on a signal drains instead of ending the program half way.
     let terminations = TerminationSignals()
-    let server = try await server(directory: directory, socket: socket, logger: logger)
+    let (server, notifier) = try await server(directory: directory, socket: socket, logger: logger)
     let unix = options.unix
     let hangups = SignalSources([SIGHUP]) { [logger] _ in
       logger.notice("SIGHUP: certificates and tokens are read again")
@@ -45,6 +46,7 @@ struct ServingProgram {
           server.shutdown()
         }
         group.addTask { try await server.run { addresses in ready(addresses) } }
+        if let notifier { group.addTask { await notifier.run() } }
         // The server's end, whoever asked for it; the waiting for a signal ends with it.
         var isServing = true
         while isServing, try await group.next() != nil { isServing = !server.hasEnded }
@@ -55,7 +57,10 @@ struct ServingProgram {
     }
   }
 
-  private func server(directory: String, socket: String, logger: Logger) async throws -> ServedServer {
+  private func server(
+    directory: String, socket: String, logger: Logger
+  ) async throws -> (ServedServer, Notifier?) {
+    let webhook = try webhookSettings()
     let store: SQLiteStore
     do throws(StoreError) {
       store = try SQLiteStore(directory: directory, version: Mend.version)
@@ -72,10 +77,12 @@ struct ServingProgram {
     let (executor, capacity) = try await executor(directory: directory, socket: socket, logger: logger)
     var limits = Limits()
     limits.quotas = try QuotaOption.quotas(options.quotas)
+    limits.notifies = webhook != nil
+    var settings = RuntimeSettings()
+    settings.keepFinished = options.keepFinished.duration
     let runtime = Runtime(
       core: Core(limits: limits, capacity: capacity, generator: SystemRandomNumberGenerator()), store: store,
-      executor: executor,
-      clock: SystemClock(), logger: logger)
+      executor: executor, clock: SystemClock(), settings: settings, logger: logger)
     if let simulated = executor as? SimulatedExecutor {
       // Its workers call as others do, without a socket between.
       simulated.connect { [weak runtime] request in
@@ -86,7 +93,28 @@ struct ServingProgram {
     configuration.version = Mend.version
     for limit in options.limits { limit.apply(to: &configuration.limits, &configuration.keepalive) }
     configuration.rayDashboardURL = options.ray ?? ""
-    return ServedServer(MendServer(configuration: configuration, runtime: runtime, tokens: tokens, logger: logger))
+    let server = MendServer(configuration: configuration, runtime: runtime, tokens: tokens, logger: logger)
+    let notifier = webhook.map { Notifier(runtime: runtime, settings: $0, logger: logger) }
+    return (ServedServer(server), notifier)
+  }
+
+  /// Nil where nobody is to be told.
+  private func webhookSettings() throws -> WebhookSettings? {
+    guard let url = options.notifyURL, let file = options.notifySecretFile else { return nil }
+    let descriptor = open(file, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      throw ProgramError.usage("--notify-secret-file: \(file) cannot be read: \(Standard.systemError())")
+    }
+    defer { close(descriptor) }
+    let secret = try Standard.readText(descriptor, name: "--notify-secret-file", limit: 4096)
+    do throws(WebhookError) {
+      // An editor ends the file with a line feed that is no part of the secret.
+      var settings = try WebhookSettings(url: url, secret: Array(secret.trimmingLineFeeds.utf8))
+      settings.userAgent = "mend/\(Mend.version)"
+      return settings
+    } catch {
+      throw ProgramError.usage("--notify-url, --notify-secret-file: \(error)")
+    }
   }
 
   private func listeners(socket: String) -> [Listener] {
@@ -161,5 +189,13 @@ struct ServingProgram {
     guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
     limit.rlim_cur = limit.rlim_max
     setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  }
+}
+
+extension String {
+  fileprivate var trimmingLineFeeds: Substring {
+    var text = self[...]
+    while text.last?.isNewline == true { text.removeLast() }
+    return text
   }
 }

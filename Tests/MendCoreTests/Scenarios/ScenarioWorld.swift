@@ -58,6 +58,7 @@ struct ScenarioWorld {
         if let line = describe(record) { lines.append(line) }
       case .idempotency(let entry): keys.append(entry)
       case .start(let history): starts[history.slot] = history
+      case .notification: break
       }
     }
     for effect in output.afterCommit {

@@ -28,6 +28,7 @@ struct Harness {
       case .record(let record): journal[record.batch, default: []].append(record)
       case .idempotency(let entry): keys.append(entry)
       case .start(let history): starts[history.slot] = history
+      case .notification: break
       }
     }
     return output

@@ -19,7 +19,7 @@ import Testing
         switch write {
         case .record(let record): records.append(record)
         case .notification(let notification): notifications.append(notification)
-        case .idempotency: break
+        case .idempotency, .start: break
         }
       }
     }

@@ -1,0 +1,41 @@
+public import MendCore
+
+// The outbox as a notifier has it.
+
+extension Runtime {
+  /// Notifications that are due, the oldest first. Reads the disk as `loadedView(of:)` does.
+  public func notifications(limit: Int) async throws(ReadError) -> [PendingNotification] {
+    let now = clock.now()
+    return try await reader.read { [store] () throws(StoreError) in
+      try store.notifications(dueAt: now, limit: limit)
+    }
+  }
+
+  /// All that wait, due or not, the next first.
+  public func waitingNotifications(limit: Int) async throws(ReadError) -> [PendingNotification] {
+    try await reader.read { [store] () throws(StoreError) in
+      try store.notifications(dueAt: .distantFuture, limit: limit)
+    }
+  }
+
+  public func outboxState() async throws(ReadError) -> OutboxState {
+    try await reader.read { [store] () throws(StoreError) in try store.outboxState() }
+  }
+
+  /// Notes an attempt in vain, and when the notification is due again.
+  public func putOff(_ eventID: String, attempts: Int, until: Instant) async throws(ReadError) {
+    try await reader.read { [store] () throws(StoreError) in
+      try store.putOff(eventID, attempts: attempts, until: until)
+    }
+  }
+
+  /// Puts what became of a notification into its batch's history, and takes it out of the outbox, in one transaction
+  /// that comes soon.
+  public func settle(_ outcome: NotificationOutcome, of batch: BatchKey) async {
+    // Posting may block while the mailbox is full.
+    try? await reader.read { [mailbox] () throws(StoreError) in mailbox.post(outcome, of: batch) }
+  }
+
+  /// Returns when notifications were put into the outbox, at `deadline`, or at cancellation. For one notifier.
+  public func newNotifications(until deadline: Instant) async { await outbox.wait(until: deadline, clock: clock) }
+}

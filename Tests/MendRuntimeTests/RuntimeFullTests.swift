@@ -1,0 +1,47 @@
+import MendCore
+import MendRuntime
+import Testing
+
+/// A disk without room: changes are refused, what is durable stays, and all goes on once there is room.
+@Suite struct RuntimeFullTests {
+  private func isRefused(_ answer: Result<Reply, Refusal>) -> Bool {
+    if case .failure(.exhausted(limit: "disk", _, let retryAfter)) = answer { retryAfter != nil } else { false }
+  }
+
+  @Test("without room changes are refused and nothing of them is done; with room all goes on")
+  func full() async throws {
+    let harness = try Harness()
+    defer { harness.remove() }
+    let outcome = try await harness.run { harness in
+      _ = await harness.create("b")
+      _ = await harness.send(.submitBatch(batchID: "b"))
+      let before = try #require(harness.runtime.view(of: harness.key("b")))
+      harness.store.setFull(true)
+      #expect(isRefused(await harness.create("c", key: "k")))
+      #expect(isRefused(await harness.send(.pauseBatch(batchID: "b"))))
+      // What is there can be read all the same.
+      #expect(harness.runtime.view(of: harness.key("b"))?.batch == before.batch)
+      let unknown = try await harness.runtime.loadedView(of: harness.key("c"))
+      #expect(unknown == nil)
+      // Asked at intervals, and still full.
+      let probes = harness.store.probes
+      harness.clock.advance(by: harness.runtime.settings.fullInterval)
+      try await eventually("it is probed") { harness.store.probes > probes }
+      #expect(isRefused(await harness.create("c", key: "k")))
+
+      harness.store.setFull(false)
+      harness.clock.advance(by: harness.runtime.settings.fullInterval)
+      try await eventually("there is room") {
+        if case .success = await harness.create("c", key: "k") { true } else { false }
+      }
+      #expect(harness.runtime.view(of: harness.key("b"))?.batch.status == .running)
+      // The attempts are asked after again: what was said of them meanwhile was dropped.
+      #expect(harness.trace.all.contains { $0.hasPrefix("adopt") })
+      guard case .success = await harness.send(.pauseBatch(batchID: "b")) else {
+        Issue.record("the batch that was there takes no command")
+        return
+      }
+    }
+    #expect(outcome == nil)
+  }
+}

@@ -1,0 +1,116 @@
+import Foundation
+import MendCore
+import MendRuntime
+import Testing
+
+@testable import MendStore
+
+/// The outbox, retention, and histories in pages.
+@Suite struct OutboxTests {
+  let directory: TemporaryDirectory
+  let key = BatchKey(namespace: "n", batchID: "b")
+  let now = Instant(milliseconds: 1000)
+
+  init() throws { directory = try TemporaryDirectory() }
+
+  func open() throws -> SQLiteStore { try SQLiteStore(directory: directory.path) }
+
+  func created(_ id: String) -> Write {
+    .record(
+      Record(
+        batch: BatchKey(namespace: "n", batchID: id), sequence: 1, at: now, cause: "caller", actor: "ann",
+        fact: .batchCreated(Samples.specification)))
+  }
+
+  func notification(_ sequence: UInt64, at: Int64) -> MendCore.Notification {
+    MendCore.Notification(
+      batch: key, sequence: sequence, kind: .stuck, at: Instant(milliseconds: at), batchName: "x", status: .running,
+      health: .stuck, reason: .noProgress, message: "it does not move",
+      progress: ProgressCounts(completed: 1, failed: 2, pending: 3, processing: 4, total: 10))
+  }
+
+  @Test("a notification stays in the outbox until the fact that it was settled, over a restart too")
+  func outbox() throws {
+    var store = try open()
+    let (first, second) = (notification(1, at: 1000), notification(2, at: 2000))
+    try store.commit([created("b"), .notification(second), .notification(first)])
+    try store.close()
+    store = try open()
+    #expect(try store.outboxState() == OutboxState(count: 2, next: first.at))
+    #expect(try store.notifications(dueAt: Instant(milliseconds: 1500), limit: 9).map(\.notification) == [first])
+    #expect(try store.notifications(dueAt: .distantFuture, limit: 9).map(\.notification) == [first, second])
+    #expect(try store.notifications(dueAt: .distantFuture, limit: 1).count == 1)
+    try store.putOff(first.eventID, attempts: 3, until: Instant(milliseconds: 5000))
+    let waiting = try store.notifications(dueAt: .distantFuture, limit: 9)
+    #expect(waiting.map(\.notification) == [second, first] && waiting.map(\.attempts) == [0, 3])
+    let outcome = NotificationOutcome(eventID: second.eventID, delivered: true, attempts: 1, detail: "status 200")
+    try store.commit([
+      .record(Record(batch: key, sequence: 2, at: now, cause: "notifier", fact: .notificationSettled(outcome)))
+    ])
+    #expect(try store.notifications(dueAt: .distantFuture, limit: 9).map(\.notification) == [first])
+    #expect(try store.journal(of: key, after: 0).first?.actor == "ann")
+    try store.close()
+  }
+
+  @Test("a commit that fails leaves nothing in the outbox")
+  func atomic() throws {
+    let store = try open()
+    let gap = Write.record(Record(batch: key, sequence: 9, at: now, cause: "clock", fact: Samples.facts[2]))
+    #expect(throws: StoreError.self) { try store.commit([.notification(notification(1, at: 1)), gap]) }
+    #expect(try store.outboxState() == OutboxState(count: 0, next: nil))
+    try store.close()
+  }
+
+  @Test("finished batches are forgotten when their time is over, the oldest first, and nothing else is")
+  func retention() throws {
+    var store = try open()
+    let ids = ["a", "b", "c", "d"]
+    try store.commit(ids.map { created($0) } + [.notification(notification(1, at: 1))])
+    for (index, id) in ids.dropLast().enumerated() {
+      var listing = Samples.listing(id)
+      listing.completedAt = Instant(milliseconds: Int64(index + 1) * 1000)
+      try store.retire([listing])
+    }
+    #expect(try store.prune(finishedBefore: Instant(milliseconds: 1000), limit: 9).isEmpty)
+    #expect(try store.prune(finishedBefore: Instant(milliseconds: 3000), limit: 1).map(\.batchID) == ["a"])
+    #expect(try store.prune(finishedBefore: Instant(milliseconds: 3000), limit: 9).map(\.batchID) == ["b"])
+    #expect(try store.outboxState().count == 0)
+    #expect(try store.journal(of: key, after: 0).isEmpty)
+    #expect(try store.batch(key) == nil)
+    try store.close()
+    store = try open()
+    #expect(try store.recover(at: now).batches.map(\.key.batchID) == ["d"])
+    #expect(
+      try store.retired(namespace: "n", status: nil, bucketID: nil, before: nil, limit: 9).map(\.key.batchID) == ["c"])
+    // The name is free again.
+    try store.commit([created("b")])
+    #expect(try store.journal(of: key, after: 0).count == 1)
+    try store.close()
+  }
+
+  @Test("a journal is read in pages from anywhere")
+  func pages() throws {
+    let store = try open()
+    try store.commit([created("b")])
+    for start in stride(from: UInt64(2), to: 50, by: 4) {
+      try store.commit(
+        (start..<start + 4).map {
+          .record(
+            Record(
+              batch: key, sequence: $0, at: now, cause: "clock", fact: .batchStatusChanged(.paused, reason: "\($0)")))
+        })
+    }
+    let all = try store.journal(of: key, after: 0)
+    #expect(all.count == 49)
+    for after in [0, 1, 2, 7, 47, 48, 49] {
+      for limit in [1, 3, 100] {
+        let page = try store.journal(of: key, after: UInt64(after), limit: limit)
+        #expect(page == Array(all.dropFirst(after).prefix(limit)))
+      }
+    }
+    #expect(try store.journal(of: BatchKey(namespace: "m", batchID: "b"), after: 0, limit: 5).isEmpty)
+    #expect(try JournalFormat.decode(store.encoded(all[3]), of: key) == all[3])
+    #expect(throws: JournalFormatError.self) { try JournalFormat.decode([255, 1], of: key) }
+    try store.close()
+  }
+}
