@@ -217,6 +217,13 @@ public protocol Executor: Sendable {
 
   /// The batch is forgotten: what its attempts left behind may go.
   func forget(_ batch: BatchKey)
+
+  /// At most `limit` bytes of what the attempt wrote, from `offset` on; of ended attempts, too, while they are kept.
+  ///
+  /// Asked again, it goes on behind what it gave. Never blocks the caller's thread.
+  func log(
+    of attempt: AttemptKey, _ handle: ExecutorHandle?, _ stream: LogStream, from offset: Int64, limit: Int
+  ) async -> Result<LogPiece, LogError>
 }
 
 extension Executor {

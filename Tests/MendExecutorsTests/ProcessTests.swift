@@ -1,4 +1,5 @@
 import Glibc
+import MendRuntime
 import Testing
 
 @testable import MendExecutors
@@ -48,26 +49,58 @@ import Testing
 
 @Suite struct BoundedLogTests {
   let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let path: String
+  init() throws {
+    data = try DataDirectory()
+    path = "\(data.path)/log"
+  }
 
-  func kept(of writes: [String], limit: Int) throws -> String {
-    let path = "\(data.path)/log"
-    var log = try BoundedLog(path: path, limit: limit)
+  /// What a reader finds who asks for so many bytes at a time: each gap as its length, in brackets.
+  func kept(limit: Int = 7) -> String {
+    var text = ""
+    var offset: Int64 = 0
+    while let piece = AttemptLog(path: path).piece(from: offset, limit: limit), !piece.bytes.isEmpty {
+      if piece.offset > offset { text += "[\(piece.offset - offset)]" }
+      text += String(decoding: piece.bytes, as: UTF8.self)
+      offset = piece.offset + Int64(piece.bytes.count)
+    }
+    return text
+  }
+
+  @Test(arguments: [["abc", "def"], ["0123456789abcdef"], []]) func `what fits is kept as it is`(
+    writes: [String]
+  ) throws {
+    var log = try BoundedLog(path: path, limit: 16)
     for write in writes { log.append(Array(write.utf8)[...]) }
-    log.finish()
-    #expect(FileSystem.names(in: data.path) == ["log"])
-    return String(decoding: FileSystem.read(path) ?? [], as: UTF8.self)
+    #expect(kept() == writes.joined())
   }
 
-  @Test func `what fits is kept as it is`() throws {
-    #expect(try kept(of: ["abc", "def"], limit: 16) == "abcdef")
-    #expect(try kept(of: ["0123456789abcdef"], limit: 16) == "0123456789abcdef")
-    #expect(try kept(of: [], limit: 16) == "")
+  @Test func `of what does not fit the head and the tail are kept, each byte at its place`() throws {
+    var log = try BoundedLog(path: path, limit: 16)
+    for write in ["HEADHEAD", String(repeating: "x", count: 40), "TAIL"] { log.append(Array(write.utf8)[...]) }
+    #expect(kept() == "HEADHEAD[36]xxxxTAIL")
+    #expect(FileSystem.names(in: data.path).count == 3)
+    #expect(AttemptLog(path: path).piece(from: 50, limit: 100) == LogPiece(offset: 50, bytes: Array("IL".utf8)))
+    #expect(AttemptLog(path: path).piece(from: 52, limit: 100) == LogPiece(offset: 52, bytes: []))
   }
 
-  @Test func `of what does not fit the head and the tail are kept, and the gap is named`() throws {
-    let text = try kept(of: ["HEADHEAD", String(repeating: "x", count: 40), "TAIL"], limit: 16)
-    #expect(text == "HEADHEAD\n[mend: 36 bytes left out here]\nxxxxTAIL")
+  @Test func `a reader follows while it is written, whatever the pieces are`() throws {
+    var log = try BoundedLog(path: path, limit: 64)
+    var text = ""
+    var offset: Int64 = 0
+    for number in 0..<40 {
+      log.append(Array("line \(number)\n".utf8)[...])
+      while let piece = AttemptLog(path: path).piece(from: offset, limit: 5), !piece.bytes.isEmpty {
+        #expect(piece.offset == offset)
+        text += String(decoding: piece.bytes, as: UTF8.self)
+        offset += Int64(piece.bytes.count)
+      }
+    }
+    #expect(text == (0..<40).map { "line \($0)\n" }.joined())
+  }
+
+  @Test func `there is no log where none was begun`() {
+    #expect(AttemptLog(path: path).piece(from: 0, limit: 1) == nil)
   }
 }
 

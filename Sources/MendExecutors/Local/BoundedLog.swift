@@ -1,80 +1,69 @@
 internal import Glibc
 
-/// Keeps the head and the tail of an endless stream in a file of bounded size.
+/// Keeps the head and the tail of an endless stream in files of bounded size.
 ///
-/// The first half of the limit goes to PATH at once. What follows goes to two segments of a quarter each, of which the
-/// older makes room; at the end they are appended to PATH after a line that says how much is missing. A supervisor that
-/// is killed leaves the segments as they are. A full disk loses the log, never the attempt.
+/// The first half of the limit goes to PATH. What follows goes to segments of a quarter each, PATH.START, where START is
+/// the place in the stream of a segment's first byte; the two newest stay. So every byte that is kept is where the
+/// stream had it, and a reader (`AttemptLog`) can follow while it is written. A full disk loses the log, never the
+/// attempt.
 struct BoundedLog: ~Copyable {
   private let path: String
-  private let headLimit: Int
-  private let segmentLimit: Int
+  private let headLimit: Int64
+  private let segmentLimit: Int64
   private let head: Descriptor
-  private var headBytes = 0
+  /// Bytes of the stream so far.
+  private var length: Int64 = 0
   private var segment: Segment?
-  /// Bytes in the older segment; 0 if there is none.
-  private var olderBytes = 0
-  private(set) var droppedBytes = 0
+  /// Where the segment before that one begins.
+  private var olderStart: Int64?
 
   private struct Segment: ~Copyable {
     let file: Descriptor
-    var bytes = 0
-    init(file: consuming Descriptor) { self.file = file }
+    let start: Int64
+    init(file: consuming Descriptor, start: Int64) {
+      self.file = file
+      self.start = start
+    }
   }
-
-  private var newerPath: String { "\(path).tail" }
-  private var olderPath: String { "\(path).tail.1" }
 
   init(path: String, limit: Int) throws(SystemError) {
     self.path = path
-    headLimit = max(limit / 2, 1)
-    segmentLimit = max(limit / 4, 1)
-    head = try FileSystem.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND)
+    headLimit = Int64(max(limit / 2, 1))
+    segmentLimit = Int64(max(limit / 4, 1))
+    head = try FileSystem.open(path, O_WRONLY | O_CREAT | O_TRUNC)
   }
 
   mutating func append(_ bytes: ArraySlice<UInt8>) {
     var rest = bytes
-    let toHead = rest.prefix(max(0, headLimit - headBytes))
-    if !toHead.isEmpty {
-      headBytes += toHead.count
-      if !head.write(toHead) { droppedBytes += toHead.count }
-      rest = rest.dropFirst(toHead.count)
-    }
     while !rest.isEmpty {
-      let count = appendToSegment(rest)
-      rest = rest.dropFirst(count)
-    }
-  }
-
-  private mutating func appendToSegment(_ bytes: ArraySlice<UInt8>) -> Int {
-    if var current = segment.take() {
-      if current.bytes < segmentLimit {
-        let part = bytes.prefix(segmentLimit - current.bytes)
-        current.bytes += part.count
-        if !current.file.write(part) { droppedBytes += part.count }
+      let part = rest.prefix(Int(length < headLimit ? headLimit - length : roomInSegment()))
+      // What a full disk does not take is missing from the log; the stream goes on behind it.
+      if length < headLimit {
+        _ = head.write(part, at: length)
+      } else if let current = segment.take() {
+        _ = current.file.write(part, at: length - current.start)
         segment = consume current
-        return part.count
       }
-      droppedBytes += olderBytes
-      olderBytes = current.bytes
-      try? FileSystem.rename(newerPath, to: olderPath)
+      length += Int64(part.count)
+      rest = rest.dropFirst(part.count)
     }
-    guard let file = try? FileSystem.open(newerPath, O_WRONLY | O_CREAT | O_TRUNC) else {
-      droppedBytes += bytes.count
-      return bytes.count
-    }
-    segment = Segment(file: file)
-    return 0
   }
 
-  /// Joins the parts. Nothing may be appended after it.
-  mutating func finish() {
-    guard segment.take() != nil else { return }
-    if droppedBytes > 0 { _ = head.write(Array("\n[mend: \(droppedBytes) bytes left out here]\n".utf8)[...]) }
-    for part in [olderPath, newerPath] {
-      if let bytes = FileSystem.read(part) { _ = head.write(bytes[...]) }
-      FileSystem.remove(part)
+  /// What the newest segment still takes; there is a new one where the last is full.
+  private mutating func roomInSegment() -> Int64 {
+    if let current = segment.take() {
+      let start = current.start
+      if length - start < segmentLimit {
+        segment = consume current
+        return segmentLimit - (length - start)
+      }
+      if let olderStart { FileSystem.remove("\(path).\(olderStart)") }
+      olderStart = start
     }
+    if let file = try? FileSystem.open("\(path).\(length)", O_WRONLY | O_CREAT | O_TRUNC) {
+      segment = Segment(file: file, start: length)
+    }
+    return segmentLimit
   }
 }
 

@@ -62,6 +62,7 @@ public final class LocalExecutor: Executor {
   let state = Mutex(State())
   /// Blocking work, in order for each attempt; how many bounds the threads.
   private let lanes = (0..<4).map { DispatchQueue(label: "mend.executor.local.\($0)") }
+  let logQueue = DispatchQueue(label: "mend.executor.local.logs")
   private let watcherQueue = DispatchQueue(label: "mend.executor.local.watcher")
   private let work = DispatchGroup()
 

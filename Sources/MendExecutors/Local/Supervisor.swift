@@ -171,9 +171,8 @@ struct LogPump: ~Copyable {
     }
   }
 
-  /// After the last process is gone: what is still in the pipe (a megabyte at most), then the log is closed.
+  /// After the last process is gone: what is still in the pipe (a megabyte at most).
   mutating func finish() {
     for _ in 0..<8 where isOpen { pump() }
-    log.finish()
   }
 }

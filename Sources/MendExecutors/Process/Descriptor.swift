@@ -47,6 +47,29 @@ struct Descriptor: ~Copyable, Sendable {
     }
   }
 
+  /// The same at a place of its own in a file; what lies before it may be missing.
+  borrowing func write(_ bytes: ArraySlice<UInt8>, at offset: Int64) -> Bool {
+    unsafe bytes.withUnsafeBytes { buffer in
+      var done = 0
+      while done < buffer.count {
+        let count = Self.retrying {
+          unsafe pwrite(rawValue, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done, off_t(offset) + done)
+        }
+        guard count > 0 else { return false }
+        done += count
+      }
+      return true
+    }
+  }
+
+  /// At most `limit` bytes from `offset` on; none at the end of the file and where it cannot be read.
+  borrowing func read(at offset: Int64, limit: Int) -> [UInt8] {
+    unsafe [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
+      let base = buffer.baseAddress
+      count = max(0, Self.retrying { unsafe pread(rawValue, base, limit, off_t(offset)) })
+    }
+  }
+
   borrowing func synchronize() -> Bool { fsync(rawValue) == 0 }
 
   /// Takes the whole-file lock; it belongs to this open file and all its duplicates, across exec too.
