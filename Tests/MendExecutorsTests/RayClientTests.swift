@@ -34,6 +34,12 @@ import Testing
     #expect(try await client("stop_unknown").stop("none") == false)
   }
 
+  @Test func `a job's log is read`() async throws {
+    let text = try #require(try await client("logs_ok-1").logs("ok-1"))
+    #expect(text.contains("\nhello bar\n"))
+    #expect(try await client("logs_unknown").logs("none") == nil)
+  }
+
   @Test func `a 404 that does not name the job is not Ray's word on it`() async throws {
     await #expect(throws: RayError.self) { _ = try await client("get_unknown").job("mend_a_b_t0-j0_1") }
   }

@@ -54,6 +54,10 @@ final class FakeRay: RayJobs {
     }
   }
 
+  func logs(_ id: String) async throws(RayError) -> String? {
+    try answer { state throws(RayError) in state.jobs[id] == nil ? nil : "log of \(id)\n" }
+  }
+
   func version() async throws(RayError) -> RayVersion {
     try answer { _ throws(RayError) in RayVersion(sessionName: "s", rayVersion: "2") }
   }
@@ -183,6 +187,27 @@ final class FakeRay: RayJobs {
       executor.end(key, handle, grace: .seconds(1))
       guard case .ended(key, _, let receipt?) = try await observations.next() else { return #expect(Bool(false)) }
       #expect(receipt.how.contains("STOPPED"))
+    }
+  }
+
+  @Test func `a log goes on behind what was read, and is gone with its job`() async throws {
+    let key = makeKey()
+    try await withExecutor { executor, observations in
+      #expect(await executor.log(of: key, nil, .standardOutput, from: 0, limit: 100) == .failure(.gone))
+      executor.launch(key, makeLaunch("x")) { [] }
+      guard case .taken(key, let handle) = try await observations.next() else { return #expect(Bool(false)) }
+      let text = Array("log of \(RaySubmissionID.make(key))\n".utf8)
+      let first = await executor.log(of: key, handle, .standardOutput, from: 0, limit: 6)
+      #expect(first == .success(LogPiece(offset: 0, bytes: Array(text.prefix(6)))))
+      let rest = await executor.log(of: key, handle, .standardOutput, from: 6, limit: 1000)
+      #expect(rest == .success(LogPiece(offset: 6, bytes: Array(text.dropFirst(6)))))
+      let end = await executor.log(of: key, handle, .standardOutput, from: 1000, limit: 1000)
+      #expect(end == .success(LogPiece(offset: Int64(text.count), bytes: [])))
+      #expect(await executor.log(of: key, handle, .standardError, from: 0, limit: 1) == .failure(.notKept))
+      ray.state.withLock { $0.isAway = true }
+      guard case .failure(.unreachable) = await executor.log(of: key, handle, .standardOutput, from: 0, limit: 1) else {
+        return #expect(Bool(false))
+      }
     }
   }
 

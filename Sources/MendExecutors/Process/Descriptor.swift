@@ -52,8 +52,9 @@ struct Descriptor: ~Copyable, Sendable {
     unsafe bytes.withUnsafeBytes { buffer in
       var done = 0
       while done < buffer.count {
+        let place = off_t(offset) + done
         let count = Self.retrying {
-          unsafe pwrite(rawValue, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done, off_t(offset) + done)
+          unsafe pwrite(rawValue, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done, place)
         }
         guard count > 0 else { return false }
         done += count

@@ -9,6 +9,8 @@ protocol RayJobs: Sendable {
   func jobs() async throws(RayError) -> [RayJob]
   /// Asks it to end; false where it had ended, or is not known. True is no proof of its end.
   func stop(_ id: String) async throws(RayError) -> Bool
+  /// All that the driver has written so far, its two streams in one. Nil: Ray answered, and knows no such job.
+  func logs(_ id: String) async throws(RayError) -> String?
   func version() async throws(RayError) -> RayVersion
   func nodes() async throws(RayError) -> [RayNode]
 }
@@ -45,6 +47,12 @@ struct RayClient: RayJobs {
     return try Self.decode(Stopped.self, try Self.check(response)).stopped
   }
 
+  func logs(_ id: String) async throws(RayError) -> String? {
+    let response = try await send(RayRequest(method: "GET", path: "/api/jobs/\(id)/logs"))
+    if Self.saysUnknown(response, id) { return nil }
+    return try Self.decode(Logs.self, try Self.check(response)).logs
+  }
+
   func version() async throws(RayError) -> RayVersion {
     try Self.decode(RayVersion.self, try await ask(RayRequest(method: "GET", path: "/api/version")))
   }
@@ -54,6 +62,7 @@ struct RayClient: RayJobs {
   }
 
   private struct Stopped: Decodable { var stopped: Bool }
+  private struct Logs: Decodable { var logs: String }
 
   private func send(_ request: RayRequest) async throws(RayError) -> RayResponse { try await transport.send(request) }
 

@@ -50,7 +50,7 @@ public final class RayExecutor: Executor {
 
   public let kind = ExecutorKind.ray
   let settings: Settings
-  private let jobs: any RayJobs
+  let jobs: any RayJobs
   private let record: RayRecord
   private let bell = RayBell()
   private let clock = ContinuousClock()
