@@ -33,18 +33,14 @@ public struct BatchWatch: AsyncSequence, Sendable {
     private let client: MendClient
     private var request: WatchProgressRequest
     private var stream: ResponseStream<WatchProgressResponse>.AsyncIterator?
-    private var backoff: Backoff
+    private var reconnection: Reconnection
     private var hasSeenMessage = false
     private var isFinished = false
-    /// Tries since the last message, and when to stop them.
-    private var failures = 0
-    private var deadline: ContinuousClock.Instant?
 
     init(client: MendClient, request: WatchProgressRequest) {
       self.client = client
       self.request = request
-      self.backoff = Backoff(
-        from: client.settings.limits.backoffMinimum, to: client.settings.limits.backoffMaximum)
+      self.reconnection = Reconnection(client.settings.limits)
     }
 
     public mutating func next() async throws(MendError) -> WatchProgressResponse? {
@@ -58,7 +54,7 @@ public struct BatchWatch: AsyncSequence, Sendable {
           if let message = try await receive() { return message }
         } catch {
           stream = nil
-          try await waitBeforeReconnecting(after: error)
+          try await reconnection.wait(after: error, for: client)
         }
       }
       return nil
@@ -76,9 +72,7 @@ public struct BatchWatch: AsyncSequence, Sendable {
       guard let message = received else {
         throw MendError(.unavailable, "the watch ended before the batch did")
       }
-      failures = 0
-      deadline = nil
-      backoff.reset()
+      reconnection.succeeded()
       // A server resumes behind after_sequence; should one repeat itself, its message is not handed on twice.
       if hasSeenMessage, message.sequence <= request.afterSequence, !message.terminal { return nil }
       hasSeenMessage = true
@@ -94,35 +88,6 @@ public struct BatchWatch: AsyncSequence, Sendable {
           .watchProgress(request, options: client.options(timeout: nil)).makeAsyncIterator()
       } catch {
         throw MendError(error)
-      }
-    }
-
-    /// Waits until there is a server to ask again, or throws `error` when it is no use to go on.
-    private mutating func waitBeforeReconnecting(after error: MendError) async throws(MendError) {
-      failures += 1
-      let now = ContinuousClock.now
-      let limits = client.settings.limits
-      guard error.isRetryable, error.pushback != .never, !Task.isCancelled else { throw error }
-      let end: ContinuousClock.Instant
-      if hasSeenMessage {
-        end = deadline ?? now + limits.watchReconnectTime
-        deadline = end
-        guard now < end else { throw error }
-      } else if failures >= limits.attemptsPerCall || (error.fault == .connection && error.isCertainlyNotDone) {
-        throw error
-      } else {
-        end = now + limits.reconnectPatience
-      }
-      var wait = Swift.max(backoff.next(), error.details.retryAfter ?? .zero)
-      if case .after(let asked)? = error.pushback { wait = asked }
-      do { try await Task.sleep(for: wait) } catch { throw MendError(.cancelled, "the watch was cancelled") }
-      do throws(MendError) {
-        try await client.waitUntilReady(within: Swift.max(.zero, end - .now))
-      } catch let failure {
-        guard failure.code == .unavailable else { throw failure }
-        var lasting = error
-        lasting.message += "; since then: \(failure.message)"
-        throw lasting
       }
     }
   }

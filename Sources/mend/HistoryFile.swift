@@ -56,7 +56,7 @@ struct HistoryFile {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw ProgramError.usage("\(path) cannot be written: \(Standard.systemError())") }
     defer { close(descriptor) }
-    guard Standard.write(text, to: descriptor) else {
+    guard Standard.write(Array(text.utf8), to: descriptor) else {
       throw ProgramError(.refused, "\(path) cannot be written: \(Standard.systemError())")
     }
   }

@@ -21,7 +21,7 @@ struct Mend: AsyncParsableCommand {
       """,
     version: "mend \(version)",
     groupedSubcommands: [
-      CommandGroup(name: "Running batches", subcommands: [Submit.self, Status.self, List.self, Watch.self]),
+      CommandGroup(name: "Running batches", subcommands: [Submit.self, Status.self, List.self, Watch.self, Logs.self]),
       CommandGroup(
         name: "Mending them",
         subcommands: [

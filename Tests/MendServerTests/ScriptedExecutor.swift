@@ -8,6 +8,7 @@ final class ScriptedExecutor: Executor {
     var sink: (@Sendable (Observation) -> Void)?
     var held: [Observation] = []
     var launches: [AttemptKey: Launch] = [:]
+    var logs: [AttemptKey: [LogStream: [UInt8]]] = [:]
     var waiting: [AttemptKey: [CheckedContinuation<Launch, Never>]] = [:]
   }
 
@@ -49,6 +50,21 @@ final class ScriptedExecutor: Executor {
   }
 
   func endStray(_ attempt: AttemptKey, reference: String) {}
+
+  /// What the attempt's process writes.
+  func write(_ attempt: AttemptKey, _ stream: LogStream, _ text: String) {
+    state.withLock { $0.logs[attempt, default: [:]][stream, default: []] += Array(text.utf8) }
+  }
+
+  func log(
+    of attempt: AttemptKey, _ handle: ExecutorHandle?, _ stream: LogStream, from offset: Int64, limit: Int
+  ) async -> Result<LogPiece, LogError> {
+    state.withLock { state in
+      guard state.launches[attempt] != nil else { return .failure(.gone) }
+      let rest = (state.logs[attempt]?[stream] ?? []).dropFirst(Int(offset))
+      return .success(LogPiece(offset: offset, bytes: Array(rest.prefix(limit))))
+    }
+  }
 
   /// What the attempt was launched with, once it was.
   func launched(_ attempt: AttemptKey) async -> Launch {

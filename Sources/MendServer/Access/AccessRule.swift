@@ -21,7 +21,7 @@ enum AccessRule: Hashable, Sendable {
     for method in Worker.descriptor.methods { rules[method.path] = .worker }
     for method in [
       Batches.Methods.getBatch, Batches.Methods.listBatches, Batches.Methods.diagnose, Batches.Methods.watchProgress,
-      Batches.Methods.listEvents,
+      Batches.Methods.listEvents, Batches.Methods.readLogs,
     ] { rules[method.path] = .role(.viewer) }
     for method in [
       Batches.Methods.createBatch, Batches.Methods.addDocuments, Batches.Methods.submitBatch, Batches.Methods.retry,

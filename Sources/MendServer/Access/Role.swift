@@ -1,6 +1,6 @@
 /// What a token may do. Worker stands beside the others: who runs documents need not be able to read batches.
 public enum Role: String, Sendable, Hashable, CaseIterable {
-  /// Reads: GetBatch, ListBatches, Diagnose, WatchProgress.
+  /// Reads: GetBatch, ListBatches, Diagnose, WatchProgress, ReadLogs.
   case viewer
   /// Viewer's, and every call of the Batches service that changes something.
   case `operator`

@@ -97,7 +97,7 @@ extension BatchesServer {
   }
 
   /// The newest view, once there is news or the time has come.
-  private func change(
+  func change(
     of view: BatchView, after sequence: UInt64, until deadline: MendCore.Instant, _ call: Call
   ) async throws(RPCError) -> BatchView {
     do throws(ReadError) {

@@ -15,15 +15,17 @@ enum Standard {
   /// Makes a file that must not grow an error of the write instead of the program's end by a signal.
   static func ignoreFileSizeLimits() { signal(SIGXFSZ, SIG_IGN) }
 
-  static func output(_ text: String) {
+  static func output(_ text: String) { output(Array(text.utf8)) }
+
+  static func output(_ bytes: [UInt8]) {
     // Whoever read our output has gone (`mend list | head`): there is nothing left to say to anybody.
-    if !write(text, to: STDOUT_FILENO) { exit(0) }
+    if !write(bytes, to: STDOUT_FILENO) { exit(0) }
   }
 
-  static func error(_ text: String) { _ = write(text, to: STDERR_FILENO) }
+  static func error(_ text: String) { _ = write(Array(text.utf8), to: STDERR_FILENO) }
 
-  static func write(_ text: String, to descriptor: Int32) -> Bool {
-    var rest = Array(text.utf8)[...]
+  static func write(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+    var rest = bytes[...]
     while !rest.isEmpty {
       let written = rest.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
       if written < 0 {

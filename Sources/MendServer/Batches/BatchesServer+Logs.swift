@@ -1,0 +1,184 @@
+import MendAPI
+import MendCore
+import MendRPC
+import MendRuntime
+
+// ReadLogs: what attempts wrote, from where the executor keeps it.
+
+extension BatchesServer {
+  /// Of one message.
+  static let logPieceBytes = 64 * 1024
+  /// Between two looks at logs that are followed.
+  static let logInterval: Duration = .milliseconds(250)
+
+  typealias SendLog = @Sendable (ReadLogsResponse) async throws(RPCError) -> Void
+
+  func readLogs(
+    _ request: ReadLogsRequest, writer: ResponseWriter<ReadLogsResponse>, context: ServerContext
+  ) async throws(RPCError) {
+    let call = try gate.admit(context, "read_logs")
+    try await readLogs(request, call) { piece throws(RPCError) in try await writer.write(piece) }
+  }
+
+  /// Sends what there is, and with `follow` what comes. Nothing is kept between two pieces: a slow reader holds up its
+  /// own stream.
+  func readLogs(_ request: ReadLogsRequest, _ call: Call, send: SendLog) async throws(RPCError) {
+    var logs = try LogSelection(request, call)
+    var isFirst = true
+    while !Task.isCancelled {
+      // Looked at before the logs: what an ended attempt wrote is all there.
+      let view = try await view(of: request.batchID, call)
+      let batch = view.batch
+      let places = try logs.places(in: batch, call)
+      for place in places { try await pass(place, &logs, call, isFirst: isFirst, send) }
+      isFirst = false
+      if !request.follow || logs.isOver(in: batch) { return }
+      if drain.hasBegun {
+        throw call.unavailable("the server is stopping; ask again with positions", retryAfter: .seconds(1))
+      }
+      // No sequence is beyond this one: it is the time that is waited for.
+      _ = try await change(of: view, after: .max, until: runtime.now() + Self.logInterval, call)
+    }
+  }
+
+  /// Sends a log to its present end.
+  private func pass(
+    _ place: LogSelection.Place, _ logs: inout LogSelection, _ call: Call, isFirst: Bool, _ send: SendLog
+  ) async throws(RPCError) {
+    while !Task.isCancelled {
+      let offset = logs.offset(of: place)
+      let result = await runtime.log(
+        of: place.attempt, place.handle, place.stream, from: offset, limit: Self.logPieceBytes)
+      switch result {
+      case .success(let piece):
+        if piece.bytes.isEmpty { return }
+        var response = ReadLogsResponse()
+        response.jobID = place.attempt.job.description
+        response.attempt = Int32(clamping: place.attempt.number)
+        response.stream = MendAPI.LogStream(place.stream)
+        response.offset = piece.offset
+        response.data = piece.bytes
+        response.leftOutBytes = piece.offset - offset
+        try await send(response)
+        logs.advance(place, to: piece.offset + Int64(piece.bytes.count))
+      case .failure(.gone), .failure(.notKept):
+        return
+      case .failure(.unreachable(let reason)):
+        // Followed, it is asked again; a caller who wants what there is now has to know that it is not all.
+        if isFirst { throw call.unavailable("the executor cannot be asked: \(reason)", retryAfter: .seconds(5)) }
+        return
+      }
+    }
+  }
+}
+
+/// Which logs a call asks for, and how far each has been sent.
+struct LogSelection {
+  struct Place: Hashable {
+    var attempt: AttemptKey
+    var stream: MendRuntime.LogStream
+    var handle: ExecutorHandle?
+  }
+
+  private struct Name: Hashable {
+    var job: JobID
+    var attempt: Int
+    var stream: MendRuntime.LogStream
+  }
+
+  /// Nil: every job's.
+  private let job: JobID?
+  /// Nil: the latest.
+  private let attempt: Int?
+  private let streams: [MendRuntime.LogStream]
+  private var offsets: [Name: Int64] = [:]
+
+  /// Of a call's `positions`.
+  static let positionsMaximum = 1000
+
+  init(_ request: ReadLogsRequest, _ call: Call) throws(RPCError) {
+    try call.check(batchID: request.batchID)
+    job = request.jobID.isEmpty ? nil : try call.jobs([request.jobID], batchID: request.batchID).first
+    guard request.attempt >= 0 else {
+      throw call.invalid("attempt", "must be 1 or more, or 0 for the latest, is \(request.attempt)")
+    }
+    attempt = request.attempt == 0 ? nil : Int(request.attempt)
+    guard let streams = MendRuntime.LogStream.named(request.stream) else {
+      throw call.invalid("stream", "is not a stream that this server knows")
+    }
+    self.streams = streams
+    guard request.positions.count <= Self.positionsMaximum else {
+      throw call.invalid("positions", "must be \(Self.positionsMaximum) at most, are \(request.positions.count)")
+    }
+    for (index, position) in request.positions.enumerated() {
+      guard let job = JobID(position.jobID), position.attempt > 0, position.offset >= 0,
+        let stream = MendRuntime.LogStream.named(position.stream), stream.count == 1
+      else {
+        throw call.invalid("positions[\(index)]", "must name a job, an attempt, a stream, and an offset of 0 or more")
+      }
+      offsets[Name(job: job, attempt: Int(position.attempt), stream: stream[0])] = position.offset
+    }
+  }
+
+  /// The logs to read now: the attempts asked for that have begun, in the order of tiers and jobs.
+  func places(in batch: Batch, _ call: Call) throws(RPCError) -> [Place] {
+    let jobs = batch.tiers.flatMap(\.jobs).filter { job == nil || $0.id == job }
+    if let job, jobs.isEmpty { throw call.notFound("job", job.description, in: batch.key.batchID) }
+    var places: [Place] = []
+    for job in jobs {
+      for attempt in wanted(of: job) {
+        let key = AttemptKey(batch: batch.key, job: job.id, number: attempt.number)
+        places += streams.map { Place(attempt: key, stream: $0, handle: attempt.handle) }
+      }
+    }
+    if let attempt, places.isEmpty {
+      let name = job.map { "\($0).\(attempt)" } ?? "\(attempt)"
+      throw call.notFound("attempt", name, in: batch.key.batchID)
+    }
+    return places
+  }
+
+  /// One that was begun to be sent is sent to its end, also when there is a newer one.
+  private func wanted(of job: Job) -> [Attempt] {
+    if let attempt { return job.attempts.filter { $0.number == attempt } }
+    let latest = job.attempts.last?.number
+    return job.attempts.filter { attempt in
+      attempt.number == latest || offsets.keys.contains { $0.job == job.id && $0.attempt == attempt.number }
+    }
+  }
+
+  /// Nothing more will come: the jobs asked for are over, or the attempt is.
+  func isOver(in batch: Batch) -> Bool {
+    if batch.status.isFinal { return true }
+    return batch.tiers.flatMap(\.jobs).filter { job == nil || $0.id == job }.allSatisfy { job in
+      if let attempt { return job.attempts.first { $0.number == attempt }?.isCurrent != true }
+      return job.status.isFinal
+    }
+  }
+
+  func offset(of place: Place) -> Int64 { offsets[name(place)] ?? 0 }
+
+  mutating func advance(_ place: Place, to offset: Int64) { offsets[name(place)] = offset }
+
+  private func name(_ place: Place) -> Name {
+    Name(job: place.attempt.job, attempt: place.attempt.number, stream: place.stream)
+  }
+}
+
+extension MendRuntime.LogStream {
+  /// Nil for one that this server does not know.
+  fileprivate static func named(_ stream: MendAPI.LogStream) -> [Self]? {
+    switch stream {
+    case .unspecified: allCases
+    case .stdout: [.standardOutput]
+    case .stderr: [.standardError]
+    default: nil
+    }
+  }
+}
+
+extension MendAPI.LogStream {
+  fileprivate init(_ stream: MendRuntime.LogStream) {
+    self = stream == .standardOutput ? .stdout : .stderr
+  }
+}

@@ -1,0 +1,92 @@
+import ArgumentParser
+import MendAPI
+import MendClient
+
+struct Logs: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Prints what a batch's attempts wrote.",
+    discussion: """
+      The latest attempt of every job, or of those asked for, each begun by a line that names it. A log is kept to a \
+      bound, its beginning and its end; a line says how much is left out between them. With -o jsonl a \
+      line is a piece of a log.
+
+      EXAMPLES
+        mend logs BATCH
+        mend logs BATCH --job t0-j1 --attempt 2 --stream stderr
+        mend logs BATCH --follow
+      """)
+
+  @OptionGroup var client: ClientOptions
+  @OptionGroup var format: OutputOptions
+
+  @Argument(help: ArgumentHelp("The batch's id.", valueName: "BATCH"))
+  var batch: String
+
+  @Option(help: ArgumentHelp("Of this job only, such as t0-j1.", valueName: "job"))
+  var job: String?
+
+  @Option(help: ArgumentHelp("This attempt of each job; the latest where none is named.", valueName: "N"))
+  var attempt: Int32?
+
+  @Option(help: ArgumentHelp("stdout or stderr; both where neither is named.", valueName: "name"))
+  var stream: Stream?
+
+  @Flag(help: "Go on with what comes, until the jobs are over.")
+  var follow = false
+
+  enum Stream: String, ExpressibleByArgument, CaseIterable { case stdout, stderr }
+
+  func run() async throws {
+    if let attempt, attempt < 1 { throw ProgramError.usage("--attempt is a number from 1 on") }
+    var request = ReadLogsRequest()
+    request.batchID = batch
+    request.jobID = job ?? ""
+    request.attempt = attempt ?? 0
+    request.stream =
+      switch stream {
+      case .stdout: .stdout
+      case .stderr: .stderr
+      case nil: .unspecified
+      }
+    request.follow = follow
+    let asked = request
+    try await client.withClient { client in
+      var view = LogView()
+      for try await piece in client.logs(asked) {
+        switch format.output {
+        case .table: view.show(piece)
+        case .json, .jsonl: try Format.jsonl.print(piece) { _ in "" }
+        }
+      }
+      if format.output == .table { view.end() }
+    }
+  }
+}
+
+/// Logs as a terminal shows them: bytes as they are, with a line wherever another log goes on.
+struct LogView {
+  private var shown: String?
+  private var isAtLineStart = true
+
+  mutating func show(_ piece: ReadLogsResponse) {
+    let name = "\(piece.jobID).\(piece.attempt) \(piece.stream == .stderr ? "stderr" : "stdout")"
+    if shown != name {
+      finishLine()
+      Standard.output("==> \(name) <==\n")
+      shown = name
+    }
+    if piece.leftOutBytes > 0 {
+      finishLine()
+      Standard.output("[mend: \(piece.leftOutBytes) bytes left out here]\n")
+    }
+    Standard.output(piece.data)
+    isAtLineStart = piece.data.last == UInt8(ascii: "\n")
+  }
+
+  mutating func end() { finishLine() }
+
+  private mutating func finishLine() {
+    if !isAtLineStart { Standard.output("\n") }
+    isAtLineStart = true
+  }
+}
