@@ -143,8 +143,8 @@ class StockCalls(ContractCase):
                  dict(all_extension_numbers_of_type="mend.v1.Progress"), {}]
         answers = list(call(iter([reflection.ServerReflectionRequest(**a) for a in asked])))
         services = [s.name for s in answers[0].list_services_response.service]
-        self.assertEqual(services, ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "mend.v1.Batches",
-                                    "mend.v1.Worker"])
+        self.assertEqual(services, ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+                                    "grpc.reflection.v1alpha.ServerReflection", "mend.v1.Batches", "mend.v1.Worker"])
         files = {}
         for answer in (answers[1], answers[2]):
             for data in answer.file_descriptor_response.file_descriptor_proto:

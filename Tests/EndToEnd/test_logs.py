@@ -49,7 +49,7 @@ class Logs(EndToEndCase):
 
     def test_a_log_is_followed_over_a_restart_of_the_server(self):
         gate = self.directory / "gate"
-        batch = self.run_entrypoint(f"echo before; while [ ! -e {gate} ]; do read -t 0.05 x < /dev/zero; done; echo after")
+        batch = self.run_entrypoint(f"echo before; while [ ! -e {gate} ]; do sleep 0.05; done; echo after")
         reader = subprocess.Popen(
             [MEND, "logs", batch, "--follow", "--server", self.server.address], stdout=subprocess.PIPE, text=True)
         self.addCleanup(reader.kill)
