@@ -20,7 +20,7 @@ struct AccessTests {
     return [
       "/mend.v1.Batches/GetBatch": readers, "/mend.v1.Batches/ListBatches": readers,
       "/mend.v1.Batches/Diagnose": readers, "/mend.v1.Batches/WatchProgress": readers,
-      "/mend.v1.Batches/ReadLogs": readers,
+      "/mend.v1.Batches/ReadLogs": readers, "/mend.v1.Batches/ListEvents": readers,
       "/mend.v1.Batches/CreateBatch": writers, "/mend.v1.Batches/AddDocuments": writers,
       "/mend.v1.Batches/SubmitBatch": writers, "/mend.v1.Batches/Retry": writers, "/mend.v1.Batches/Heal": writers,
       "/mend.v1.Batches/CancelJob": writers, "/mend.v1.Batches/CancelTier": writers,

@@ -18,6 +18,8 @@ final class CheckedStore: Store, @unchecked Sendable {
   /// Everything durable, and what it folds to.
   private(set) var journals: [BatchKey: [Record]] = [:]
   private(set) var batches: [BatchKey: Batch] = [:]
+  /// Said to need no recovery, and not written to since.
+  private(set) var retiredBatches: Set<BatchKey> = []
   private(set) var writes = 0
 
   init(_ base: any Store, reopened: @escaping (any Store) throws -> any Store) {
@@ -38,6 +40,7 @@ final class CheckedStore: Store, @unchecked Sendable {
   }
 
   private func take(_ record: Record) {
+    retiredBatches.remove(record.batch)
     journals[record.batch, default: []].append(record)
     if batches[record.batch] == nil {
       batches[record.batch] = Batch.creating(record)
@@ -102,6 +105,11 @@ final class CheckedStore: Store, @unchecked Sendable {
   // MARK: The rest is the base's
 
   func recover(at now: Instant) throws(StoreError) -> Recovery { try base.recover(at: now) }
+  func batch(_ key: BatchKey) throws(StoreError) -> Batch? { try base.batch(key) }
+  func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?] { try base.batches(keys) }
+  func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {
+    try base.keepSnapshot(of: key, documents: documents)
+  }
   func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
     try base.journal(of: batch, after: sequence)
   }
@@ -110,6 +118,7 @@ final class CheckedStore: Store, @unchecked Sendable {
     let death = death()
     if death == .before { throw StoreError(operation: "retire", message: "the disk was gone before it") }
     try base.retire(entries)
+    retiredBatches.formUnion(entries.map(\.key))
     if death == .after { throw StoreError(operation: "retire", message: "the disk was gone after it") }
   }
   func retired(

@@ -112,8 +112,7 @@ extension World {
     let plan = callers[number].plan
     let next: @Sendable (World) -> Void = { world in world.after(.seconds(7)) { $0.watch(number) } }
     let key = BatchKey(namespace: Self.namespace, batchID: plan.id)
-    guard let server, let view = server.runtime.view(of: key) else { return next(self) }
-    let batch = view.batch
+    guard let server, let batch = batch(of: key, at: server.runtime) else { return next(self) }
     if batch.status.isFinal {
       guard callers[number].hasActed else { return next(self) }
       guard callers[number].retriesLeft > 0, !isChaotic || random.chance(300) else {

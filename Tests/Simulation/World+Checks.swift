@@ -75,11 +75,17 @@ extension World {
     return nil
   }
 
+  /// As a reader finds it: in memory, or from the store where it needs no place in memory any more.
+  func batch(of key: BatchKey, at runtime: Runtime) -> Batch? {
+    if let view = runtime.view(of: key) { return view.batch }
+    return store.retiredBatches.contains(key) ? try? store.batch(key) : nil
+  }
+
   /// What was durable is what is there again.
   func checkRecovery() {
     guard let server else { return }
     for (key, durable) in store.batches {
-      guard let batch = server.runtime.view(of: key)?.batch else {
+      guard let batch = batch(of: key, at: server.runtime) else {
         fail("\(key.batchID) is gone after a restart")
         continue
       }
