@@ -276,7 +276,7 @@ private struct Round {
         touched.insert(record.batch)
         switch record.fact {
         case .batchStatusChanged(let status, _) where status.isFinal: ended.append(record.batch)
-        case .documentsAdded, .attemptIntended: movesDocuments = true
+        case .documentsAdded, .attemptIntended, .attemptTaken, .attemptStarted: movesDocuments = true
         default: break
         }
       }
