@@ -1,8 +1,8 @@
-import MendCore
+package import MendCore
 import Synchronization
 
-/// Wakes one waiter, who may come before or after it is told to.
-final class Wakeup: Sendable {
+/// Wakes one waiter, who may come before or after it is told to: what a loop waits at, for news or for a time.
+package final class Wakeup: Sendable {
   private struct State {
     var isSet = false
     var waiter: CheckedContinuation<Void, Never>?
@@ -15,7 +15,9 @@ final class Wakeup: Sendable {
 
   private let state = Mutex(State())
 
-  func set() {
+  package init() {}
+
+  package func set() {
     let waiter = state.withLock { state in
       state.isSet = state.waiter == nil
       return state.takeWaiter()
@@ -24,9 +26,19 @@ final class Wakeup: Sendable {
   }
 
   /// Returns once it was set since the last wait, at `deadline`, or at cancellation.
-  func wait(until deadline: Instant, clock: any Clock) async {
+  package func wait(until deadline: Instant, clock: any Clock) async {
+    if deadline == .distantFuture { return await wait() }
+    await wait { await clock.sleep(until: deadline) }
+  }
+
+  /// The same by the machine's own clock.
+  package func wait(until deadline: ContinuousClock.Instant) async {
+    await wait { try? await ContinuousClock().sleep(until: deadline) }
+  }
+
+  private func wait(or pause: @escaping @Sendable () async -> Void) async {
     await withTaskGroup(of: Void.self) { group in
-      if deadline < .distantFuture { group.addTask { await clock.sleep(until: deadline) } }
+      group.addTask { await pause() }
       group.addTask { await self.wait() }
       await group.next()
       group.cancelAll()

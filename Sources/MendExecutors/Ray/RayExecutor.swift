@@ -52,7 +52,7 @@ public final class RayExecutor: Executor {
   let settings: Settings
   let jobs: any RayJobs
   private let record: RayRecord
-  private let bell = RayBell()
+  private let wakeup = Wakeup()
   private let clock = ContinuousClock()
   private let state: Mutex<State>
 
@@ -143,7 +143,7 @@ public final class RayExecutor: Executor {
         let turn = takeTurn()
         for observation in turn.observations { sink(observation) }
         for call in turn.calls { group.addTask { await self.make(call) } }
-        await bell.wait(until: turn.wakeAt)
+        await wakeup.wait(until: turn.wakeAt)
       }
       group.cancelAll()
     }
@@ -157,7 +157,7 @@ public final class RayExecutor: Executor {
     guard let submission = submission(attempt, launch) else {
       let message = "\(Self.runtimeName) in its environment is no JSON object such as {\"pip\": [\"pypdf\"]}"
       state.withLock { $0.news.append(.launchFailed(attempt, .environmentSetup, message: message)) }
-      return bell.ring()
+      return wakeup.set()
     }
     change { $0.launch(attempt, submission, fence: RayMetadata.mark(of: launch.token), at: $1) }
   }
@@ -187,7 +187,7 @@ public final class RayExecutor: Executor {
     state.withLock { state in
       if state.phase != .stopped { body(&state.attempts, now) }
     }
-    bell.ring()
+    wakeup.set()
   }
 
   private func takeTurn() -> (
@@ -212,7 +212,7 @@ public final class RayExecutor: Executor {
       state.underWay -= 1
       state.answers.append(answer)
     }
-    bell.ring()
+    wakeup.set()
   }
 
   private func answer(to call: RayAttempts.Call) async -> RayAttempts.Answer {

@@ -20,7 +20,7 @@ public final class SimulatedExecutor: Executor {
   private let clock: any Clock
   private let state: Mutex<State>
   /// Wakes the loop for what is new in the inbox.
-  private let bell = SimulatedBell()
+  private let wakeup = Wakeup()
 
   private struct State {
     var workers: Workers?
@@ -59,7 +59,7 @@ public final class SimulatedExecutor: Executor {
   /// The inbox holds what the runtime's own bounds let through: a call for each attempt, and one answer for each.
   private func add(_ input: Input) {
     state.withLock { if !$0.isOver { $0.inbox.append(input) } }
-    bell.ring()
+    wakeup.set()
   }
 
   // MARK: The loop
@@ -84,7 +84,7 @@ public final class SimulatedExecutor: Executor {
             group.addTask { await self.call(key, WorkerRequest(token: token, operation: operation)) }
           }
         }
-        if actions.isEmpty { await bell.wait(until: attempts.nextWake, clock: clock) }
+        if actions.isEmpty { await wakeup.wait(until: attempts.nextWake, clock: clock) }
       }
       group.cancelAll()
     }

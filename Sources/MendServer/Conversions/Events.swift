@@ -58,13 +58,18 @@ extension BatchEvent {
 
   private mutating func about(documents count: Int, _ kind: String, _ verb: String) {
     documents = Int64(count)
-    say(kind, "\(count) documents \(verb)")
+    say(kind, "\(Self.counted(count, "document")) \(verb)")
   }
+
+  /// `1 document`, `2 documents`.
+  private static func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
 
   private mutating func describe(_ fact: Fact, at now: MendCore.Instant) {
     switch fact {
     case .batchCreated(let specification):
-      say("batch_created", "created with \(specification.tiers.count) tiers, priority \(specification.priority)")
+      say(
+        "batch_created",
+        "created with \(Self.counted(specification.tiers.count, "tier")), priority \(specification.priority)")
     case .documentsAdded(let added): about(documents: added.count, "documents_added", "added")
     case .batchStatusChanged(let status, let reason):
       say("batch_status_changed", Self.sentence("batch \(status.rawValue)", reason))
@@ -88,7 +93,9 @@ extension BatchEvent {
       self.tier = Int32(clamping: tier)
       let count = jobs.reduce(0) { $0 + $1.reopened.count }
       documents = Int64(count)
-      say("retried", "tier \(tier): \(jobs.count) jobs run again, \(count) documents are to do again")
+      say(
+        "retried",
+        "tier \(tier): to run again: \(Self.counted(jobs.count, "job")), \(Self.counted(count, "document"))")
     case .healed(let heal):
       steps = heal.steps.map { MendAPI.HealStep($0) }
       say("healed", "\(heal.action.rawValue): \(heal.steps.map(\.outcome).joined(separator: "; "))")
