@@ -16,11 +16,15 @@ extension MendClient {
 
   /// Takes documents that nobody has, at most `maximum`.
   ///
-  /// A claim is made once: a repeated one would take further documents while the first answer's are lost to sight.
-  public func claimDocuments(token: String, maximum: Int32) async throws(MendError) -> ClaimDocumentsResponse {
+  /// `claimID` is the caller's own word for this claim: said again with it, it is answered the same documents. Without one
+  /// a claim is made once: a repeated one would take further documents while the first answer's are lost to sight.
+  public func claimDocuments(
+    token: String, maximum: Int32, claimID: String = ""
+  ) async throws(MendError) -> ClaimDocumentsResponse {
     var request = ClaimDocumentsRequest()
     request.attemptToken = token
     request.maxDocuments = maximum
+    request.claimID = claimID
     let sent = request
     return try await call(.never) { channel, options throws(RPCError) in
       try await WorkerClient(channel).claimDocuments(sent, options: options)

@@ -65,8 +65,12 @@ extension Batch {
       if contains(job) { change(job: job, to: status, failure: failure, reason: reason, record) }
     case .nextAttemptScheduled(let job, let at):
       if contains(job) { tiers[job.tier].jobs[job.index].nextAttemptAt = at }
-    case .documentsClaimed(let job, _, let set):
-      if contains(job) { claim(set, by: job, at: record.at) }
+    case .documentsClaimed(let job, let number, let set, let id):
+      guard contains(job) else { return }
+      claim(set, by: job, at: record.at)
+      if !id.isEmpty, let index = attemptIndex(job, number) {
+        tiers[job.tier].jobs[job.index].attempts[index].remember(Attempt.Claim(id: id, documents: set))
+      }
     case .documentsCommitted(let job, _, let set):
       if contains(job) { commit(set, by: job, at: record.at) }
     case .documentsFailed(let job, _, let failed):

@@ -33,6 +33,7 @@ extension Batch {
       closeStage(of: job, index, at: end.at)
       tiers[job.tier].jobs[job.index].attempts[index].state = .ended(end)
       tiers[job.tier].jobs[job.index].attempts[index].suspectedSince = nil
+      tiers[job.tier].jobs[job.index].attempts[index].forgetClaims()
       note(.attempt(job, number), from: before.name, to: "ended", reason: end.verdict.name, record)
     case .staleReport(let job, let number):
       guard let index = attemptIndex(job, number) else { return }
@@ -189,7 +190,7 @@ extension Fact {
     case .attemptIntended(let job, let number, _, _), .attemptTaken(let job, let number, _),
       .attemptStarted(let job, let number), .attemptEnding(let job, let number, _),
       .attemptEnded(let job, let number, _), .staleReport(let job, let number),
-      .documentsClaimed(let job, let number, _), .documentsCommitted(let job, let number, _),
+      .documentsClaimed(let job, let number, _, _), .documentsCommitted(let job, let number, _),
       .documentsFailed(let job, let number, _), .documentsReleased(let job, let number, _),
       .workRepeated(let job, let number, _), .stageEntered(let job, let number, _),
       .stageSpent(let job, let number, _, _):

@@ -57,10 +57,13 @@ extension Core {
       return next(state, [state.startDeadline(timers)])
     case .running:
       let started = state.startedAt ?? state.intendedAt
-      var due = [max(state.lastActivityAt, started, state.adoptedAt ?? started) + timers.progress]
+      var due: [Instant] = []
+      if let progress = batch.progressTimer(of: state, timers) {
+        due.append(state.idleFrom + progress)
+      }
       if batch.expectsHeartbeats(state) { due.append(max(state.lastHeartbeatAt, started) + timers.heartbeat) }
       if let run = state.parameters.runTimeout { due.append(started + run) }
-      return next(state, due)
+      return due.isEmpty ? nil : next(state, due)
     }
   }
 
@@ -84,8 +87,12 @@ extension Core {
       askToEnd(attempt, .runTimeout, grace: limits.defaultGrace)
       return
     }
-    let stalled =
-      if case .stalled = batch.look(at: state, of: job, at: turn.now) { batch.status == .running } else { false }
+    let look = batch.look(at: state, of: job, at: turn.now, limits: limits)
+    let stalled = if case .stalled = look { batch.status == .running } else { false }
+    if stalled, state.suspectedSince == nil, case .stalled(.startTimeout, _) = look, let launch = launch(of: attempt) {
+      // That it was taken, or runs, may have been said and lost; an entrypoint that never reports is not heard of otherwise.
+      perform(.adopt(attempt, state.handle, launch))
+    }
     mark(attempt, place, stalled: stalled, since: state.suspectedSince)
     watch(attempt)
   }

@@ -30,9 +30,12 @@ extension Core {
     case .start:
       noteLife(of: attempt)
       return try assignment(of: attempt)
-    case .claim(let maximum):
+    case .claim(let maximum, let id):
+      if id.utf8.count > Attempt.claimIDLength {
+        throw .invalid(field: "claim_id", rule: "must be at most \(Attempt.claimIDLength) bytes")
+      }
       noteLife(of: attempt)
-      return claim(maximum, for: attempt)
+      return claimed(again: id, by: attempt) ?? claim(maximum, id: id, for: attempt)
     case .report(let report):
       // Looked at as a whole first: a refused report changes nothing.
       let results = try sort(report, of: attempt)
@@ -78,8 +81,18 @@ extension Core {
         documentsLeft: job.pendingCount + job.processing.count))
   }
 
+  /// The answer to a claim whose answer did not arrive: what of it is still in process.
+  private func claimed(again id: String, by attempt: AttemptKey) -> Reply? {
+    guard !id.isEmpty, let batch = batches[attempt.batch], let job = batch.jobState(attempt.job),
+      let place = batch.attemptIndex(attempt.job, attempt.number), !job.attempts[place].state.isEnding,
+      let claim = job.attempts[place].claims.last(where: { $0.id == id })
+    else { return nil }
+    let documents = claim.documents.intersection(job.processing)
+    return documents.isEmpty ? nil : .claimed(documents.map { batch.documents[$0] }, finished: false, retryAfter: nil)
+  }
+
   /// Documents that nobody has, in order, as many as asked and as max_concurrent leaves room for.
-  private mutating func claim(_ maximum: Int, for attempt: AttemptKey) -> Reply {
+  private mutating func claim(_ maximum: Int, id: String, for attempt: AttemptKey) -> Reply {
     guard state(of: attempt)?.isEnding == false else { return .claimed([], finished: true, retryAfter: nil) }
     let key = attempt.batch
     let claimable = claimable(attempt.job, of: key)
@@ -89,16 +102,26 @@ extension Core {
       return .claimed([], finished: isFinished, retryAfter: isFinished ? nil : limits.claimRetryBusy)
     }
     if status(of: key) != .running && planted != .claimWhilePaused {
+      noteHeldBack(attempt, claimable.inProcess)
       return .claimed([], finished: false, retryAfter: limits.claimRetryPaused)
     }
     let wanted = min(max(1, maximum), limits.documentsPerClaim, claimable.pending, claimable.room)
-    if wanted <= 0 { return .claimed([], finished: false, retryAfter: limits.claimRetryBusy) }
+    if wanted <= 0 {
+      noteHeldBack(attempt, claimable.inProcess)
+      return .claimed([], finished: false, retryAfter: limits.claimRetryBusy)
+    }
     guard case .documents(let positions)? = batches[key]?.jobState(attempt.job)?.nextClaim(wanted) else {
       return .claimed([], finished: false, retryAfter: limits.claimRetryBusy)
     }
-    record(.documentsClaimed(attempt.job, number: attempt.number, DocumentSet(positions)), on: key)
+    record(.documentsClaimed(attempt.job, number: attempt.number, DocumentSet(positions), id: id), on: key)
     guard let table = batches[key]?.documents else { return .claimed([], finished: true, retryAfter: nil) }
     return .claimed(positions.map { table[$0] }, finished: false, retryAfter: nil)
+  }
+
+  /// Only where it has nothing in process: what it has is its own to move on.
+  private mutating func noteHeldBack(_ attempt: AttemptKey, _ inProcess: Int) {
+    guard inProcess == 0, let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return }
+    batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].heldBackAt = turn.now
   }
 
   private func claimable(_ job: JobID, of key: BatchKey) -> (pending: Int, inProcess: Int, room: Int) {

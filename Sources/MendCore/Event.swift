@@ -70,7 +70,9 @@ public struct WorkerRequest: Hashable, Sendable {
 
   public enum Operation: Hashable, Sendable {
     case start
-    case claim(maximum: Int)
+    /// `id` is the worker's own word for this claim, at most `Attempt.claimIDLength` bytes: said again, it is answered the
+    /// same documents. Empty: it cannot be said again.
+    case claim(maximum: Int, id: String = "")
     case report(Report)
   }
 

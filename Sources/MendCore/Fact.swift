@@ -21,7 +21,7 @@ public enum Fact: Hashable, Sendable {
   case staleReport(JobID, number: Int)
   case nextAttemptScheduled(JobID, at: Instant)
 
-  case documentsClaimed(JobID, number: Int, DocumentSet)
+  case documentsClaimed(JobID, number: Int, DocumentSet, id: String = "")
   case documentsCommitted(JobID, number: Int, DocumentSet)
   case documentsFailed(JobID, number: Int, [FailedDocument])
   /// Back to pending, unprocessed.

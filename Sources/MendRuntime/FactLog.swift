@@ -75,7 +75,7 @@ struct FactLog {
       case .staleReport(let job, let number): self.init(attempt: "stale report refused", job, number)
       case .nextAttemptScheduled(let job, let at):
         self.init(info: "next attempt scheduled", ["job": "\(job)", "at_ms": "\(at.milliseconds)"])
-      case .documentsClaimed(let job, let number, let documents):
+      case .documentsClaimed(let job, let number, let documents, _):
         self.init(debug: "documents claimed", job, number, ["documents": "\(documents.count)"])
       case .documentsCommitted(let job, let number, let documents):
         self.init(debug: "documents committed", job, number, ["documents": "\(documents.count)"])

@@ -45,7 +45,8 @@ struct WorkerServer: WorkerService {
     guard (0...maximum).contains(Int(request.maxDocuments)) else {
       throw call.invalid("max_documents", "must be 0 (for 1) to \(maximum), is \(request.maxDocuments)")
     }
-    let reply = try await ask(call, request.attemptToken, .claim(maximum: max(1, Int(request.maxDocuments))))
+    let reply = try await ask(
+      call, request.attemptToken, .claim(maximum: max(1, Int(request.maxDocuments)), id: request.claimID))
     guard case .claimed(let documents, let finished, let retryAfter) = reply else { throw unexpected(call) }
     var response = ClaimDocumentsResponse()
     response.documents = documents.map { MendAPI.Document($0) }

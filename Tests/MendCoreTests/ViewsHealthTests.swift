@@ -125,9 +125,10 @@ struct ViewsHealthTests {
     #expect(patient.batch.suspicions(at: patient.now, limits: patient.limits).isEmpty)
   }
 
-  @Test("An opaque entrypoint owes no heartbeats; its progress timer counts from its start")
+  @Test("An opaque entrypoint owes no heartbeats; a progress timer that was set for it counts from its start")
   func opaque() {
-    var patient = Patient(Patient.specification(work: .entrypoint("python3 -m index")))
+    let timers = Timers(progress: .seconds(300))
+    var patient = Patient(Patient.specification(work: .entrypoint("python3 -m index"), timers: timers))
     patient.submit()
     patient.launch(first)
     patient.wait(100)

@@ -48,7 +48,7 @@ struct SimulatedAttemptTests {
     if case .signalled(9) = termination { #expect(exit.memoryLimitExceeded) }
   }
 
-  @Test("gives back what a lost answer may have had in it, the first, one between or the last", arguments: [1, 2, 5])
+  @Test("asks again for what a lost answer had in it, the first, one between or the last", arguments: [1, 2, 5])
   func lostAnswer(_ claim: Int) throws {
     var server = PlayedServer(documents: 20)
     server.losesClaims = [claim]
@@ -127,6 +127,7 @@ private struct PlayedServer {
   private(set) var beats = 0
   private let documents: [Document]
   private var pending: [Document]
+  private var lastClaim: (id: String, documents: [Document]) = ("", [])
 
   init(documents count: Int) {
     documents = (0..<count).map { Document(id: "d\($0)", uri: "file:///d\($0)") }
@@ -181,21 +182,17 @@ private struct PlayedServer {
           Reply.WorkerAssignment(
             attempt: Self.key, parameters: Self.parameters("", memoryBytes: 0), collectionID: "text",
             heartbeat: .seconds(10), documentsLeft: pending.count)))
-    case .claim(let maximum):
+    case .claim(let maximum, let id):
       claims += 1
-      let claimed = Array(pending.prefix(maximum))
-      pending.removeFirst(claimed.count)
+      let claimed = lastClaim.id == id ? lastClaim.documents : Array(pending.prefix(maximum))
+      if lastClaim.id != id { pending.removeFirst(claimed.count) }
+      lastClaim = (id, claimed)
       if losesClaims.contains(claims) { return .failure(.unavailable("lost")) }
       return .success(.claimed(claimed, finished: claimed.isEmpty, retryAfter: nil))
     case .report(let report):
       completed += report.completed
       failed += report.failed.map(\.documentID)
       if report == WorkerRequest.Report() { beats += 1 }
-      let done = Set(completed + failed)
-      let held = Set(pending.map(\.id))
-      pending = documents.filter {
-        held.contains($0.id) || (report.released.contains($0.id) && !done.contains($0.id))
-      }
       return .success(.reported(accepted: 1, repeated: 0, stop: false))
     }
   }

@@ -34,7 +34,7 @@ enum Samples {
     case .attemptEnding: return .attemptEnded(job, number: 3, ends[0])
     case .attemptEnded: return .staleReport(job, number: 2)
     case .staleReport: return .nextAttemptScheduled(job, at: at)
-    case .nextAttemptScheduled: return .documentsClaimed(job, number: 3, DocumentSet(all: 100))
+    case .nextAttemptScheduled: return .documentsClaimed(job, number: 3, DocumentSet(all: 100), id: "w-1")
     case .documentsClaimed: return .documentsCommitted(job, number: 3, DocumentSet([5]))
     case .documentsCommitted:
       return .documentsFailed(

@@ -85,7 +85,7 @@ struct WorkerStateTests {
     #expect(state.step(.ended(two[1], quick), at: now).texts.allSatisfy { !$0.hasPrefix("finish") })
   }
 
-  @Test("A claim whose answer was lost is given back before the next one")
+  @Test("A claim whose answer was lost is made again under its number, and then the next one")
   func lostClaim() {
     var state = WorkerState(limits: limits, at: 0)
     _ = state.step(.tick, at: 0)
@@ -93,8 +93,14 @@ struct WorkerStateTests {
     _ = state.step(.claimed(one, finished: false, retryAfter: 0), at: 0)
     _ = state.step(.claimFailed(.away(isUncertain: true, retryAfter: 0)), at: 0.1)
     let due = state.nextTick(at: 0.1)
-    #expect(state.step(.tick, at: due).texts == ["release 1 after a"])
-    #expect(state.step(.released, at: due).texts == ["claim 1"])
+    #expect(state.step(.tick, at: due).claimNumbers == [1])
+    let away = WorkerState.WorkerFault.away(isUncertain: false, retryAfter: 0)
+    #expect(state.step(.claimFailed(away), at: due).texts == [])
+    let again = state.nextTick(at: due)
+    #expect(state.step(.tick, at: again).claimNumbers == [1])
+    let lost = documents("b")
+    #expect(state.step(.claimed(lost, finished: false, retryAfter: 0), at: again).texts == ["run b"])
+    #expect(state.step(.ended(lost[0], quick), at: again).claimNumbers == [2])
   }
 
   @Test("A fenced attempt ends its commands, by force after the grace, and then itself")
@@ -158,15 +164,16 @@ struct WorkerStateTests {
 }
 
 extension [WorkerState.Action] {
+  fileprivate var claimNumbers: [Int] { compactMap { if case .claim(_, let number) = $0 { number } else { nil } } }
+
   /// As words, to be compared.
   fileprivate var texts: [String] {
     map { action in
       switch action {
-      case .claim(let maximum): "claim \(maximum)"
+      case .claim(let maximum, _): "claim \(maximum)"
       case .run(let document): "run \(document.documentID)"
       case .report(let request):
         "report " + (request.completed + request.failed.map(\.documentID)).joined(separator: ",")
-      case .release(let after, let count): "release \(count) after \(after ?? "-")"
       case .signal(let number): "signal \(number)"
       case .finish(.fenced(let message)): "finish fenced \(message)"
       case .finish(let ending): "finish \(ending)"

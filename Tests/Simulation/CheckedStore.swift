@@ -62,7 +62,7 @@ final class CheckedStore: Store, @unchecked Sendable {
         broken("\(name) \(id): a document is committed twice")
       }
       if before.status.isFinal { broken("\(name): a commit after \(before.status)") }
-    case .documentsClaimed(let id, let number, let documents):
+    case .documentsClaimed(let id, let number, let documents, _):
       if before.status != .running { broken("\(name) \(id): a claim while \(before.status)") }
       if job(id).current?.number != number { broken("\(name) \(id).\(number) claims, and is not the current attempt") }
       let maximum = before.specification.maxConcurrent

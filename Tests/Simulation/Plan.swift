@@ -69,8 +69,11 @@ struct Plan {
   }
 
   private static func extractor(_ name: String, _ random: inout Random) -> ExtractorSpecification {
-    let words = words(&random)
+    var words = words(&random)
     let isOpaque = words.contains("opaque")
+    // An opaque entrypoint shows no progress: what its author allows it is as long as it takes, or it is not limited.
+    let hasProgressTimer = !isOpaque || random.chance(500)
+    if isOpaque && hasProgressTimer { words += " document_seconds=1" }
     var rules: [RetryRule] = []
     if random.chance(300) {
       rules = [
@@ -84,7 +87,7 @@ struct Plan {
       shards: random.below(3) + 1,
       resources: Resources(cpus: 0.5, memoryBytes: random.chance(500) ? Int64(random.below(900) + 100) : 0),
       timers: Timers(
-        start: .seconds(60), heartbeat: .seconds(15), progress: .seconds(40),
+        start: .seconds(60), heartbeat: .seconds(15), progress: hasProgressTimer ? .seconds(40) : nil,
         run: random.chance(100) ? .seconds(random.below(60) + 5) : nil),
       retryRules: rules)
   }

@@ -98,8 +98,11 @@ extension World {
     }
   }
 
-  /// Each end has its name: what an attempt died of by itself, and what it was ended for.
+  /// Each end has its name: what an attempt died of by itself, and what it was ended for. And who is called stuck is.
   func look(at record: Record) {
+    if case .verdictChanged(let verdict) = record.fact, verdict.health == .stuck {
+      after(.zero) { $0.probe(record.batch) }
+    }
     if case .healed(let heal) = record.fact,
       let caller = callers.first(where: { $0.plan.id == record.batch.batchID }),
       heal.generation != caller.plannedGeneration
@@ -125,17 +128,18 @@ extension World {
   /// Now and then: is anything called stuck that is not?
   func probe() {
     after(.seconds(3)) { $0.probe() }
-    guard let server else { return }
-    for key in store.batches.keys.sorted() {
-      guard let batch = server.runtime.view(of: key)?.batch, batch.status == .running else { continue }
-      let health = batch.health(at: now, capacity: plan.capacity, limits: server.runtime.limits)
-      for stuck in health.stuckAttempts {
-        check(stuck, AttemptKey(batch: key, job: stuck.job, number: stuck.number))
-      }
-      let jobs = batch.tiers.flatMap(\.jobs)
-      for job in jobs where job.status == .failed && job.failure == nil {
-        fail("\(key.batchID) \(job.id) failed of nothing")
-      }
+    for key in store.batches.keys.sorted() { probe(key) }
+  }
+
+  private func probe(_ key: BatchKey) {
+    guard let server, let batch = server.runtime.view(of: key)?.batch, batch.status == .running else { return }
+    let health = batch.health(at: now, capacity: plan.capacity, limits: server.runtime.limits)
+    for stuck in health.stuckAttempts {
+      check(stuck, AttemptKey(batch: key, job: stuck.job, number: stuck.number))
+    }
+    let jobs = batch.tiers.flatMap(\.jobs)
+    for job in jobs where job.status == .failed && job.failure == nil {
+      fail("\(key.batchID) \(job.id) failed of nothing")
     }
   }
 

@@ -46,6 +46,8 @@ final class World: @unchecked Sendable {
   private(set) var life = 0
   /// What the runtime asked of the executor in this round; carried out after it, unless the server dies first.
   var calls: [@Sendable (World) -> Void] = []
+  /// When the executor has carried out what it was asked so far.
+  private var callsBusyUntil = Instant(milliseconds: 0)
 
   var processes: [AttemptKey: Process] = [:]
   var outageUntil: Instant?
@@ -187,6 +189,7 @@ final class World: @unchecked Sendable {
     guard server != nil else { return }
     server = nil
     calls = []
+    callsBusyUntil = now
     let cut = waiting.sorted { $0.key < $1.key }.map(\.value)
     waiting = [:]
     for answer in cut { answer(.failure(.unavailable("the line was cut"))) }
@@ -223,11 +226,10 @@ final class World: @unchecked Sendable {
     let asked = calls
     calls = []
     let slow: Duration = isChaotic ? .milliseconds(800) : .milliseconds(5)
-    var delay: Duration = .zero
     for call in asked {
-      // In their order, as every executor carries them out.
-      delay += some(slow)
-      after(delay) { [life] world in if world.life == life { call(world) } }
+      // In their order, as every executor carries them out: none overtakes one of an earlier round.
+      callsBusyUntil = max(callsBusyUntil, now) + some(slow)
+      after(callsBusyUntil - now) { [life] world in if world.life == life { call(world) } }
     }
     let alarm = server.stepper.alarm
     if alarm != server.tickAt, alarm < .distantFuture {

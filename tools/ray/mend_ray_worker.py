@@ -20,6 +20,7 @@ reached. The attempt ends itself by SIGTERM when the server says that it is no l
 
 import argparse
 import collections
+import itertools
 import os
 import random
 import signal
@@ -28,6 +29,7 @@ import tempfile
 import threading
 import time
 import urllib.parse
+import uuid
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -148,11 +150,13 @@ class Worker:
 
     def documents(self):
         """The job's documents, until none is left for this attempt or it is to end. Report on each that you were given."""
-        while True:
+        worker = uuid.uuid4().hex
+        for number in itertools.count():
             self._check()
             if self._stopping:
                 return
-            answer = self._patiently("ClaimDocuments", max_documents=self._claim)
+            # Named, so that a repeated claim is answered the same documents.
+            answer = self._patiently("ClaimDocuments", max_documents=self._claim, claim_id=f"{worker}-{number}")
             for place, document in enumerate(answer.documents):
                 if self._stopping:
                     self._hold("released", [left.document_id for left in answer.documents[place:]])

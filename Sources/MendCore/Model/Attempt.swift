@@ -27,6 +27,9 @@ public struct Attempt: Hashable, Codable, Sendable {
   /// When this server took it over from an earlier one, or its executor came back after it could not be asked: what
   /// nobody watched is not held against it. Not journaled.
   public var adoptedAt: Instant?
+  /// When it last asked for documents, had none, and was given none because of others or a pause: it is not its doing that
+  /// nothing moves. Not journaled.
+  public var heldBackAt: Instant?
   /// First of the two looks: since when it looks stuck. Not journaled.
   public var suspectedSince: Instant?
   /// Reports refused because the attempt was no longer current.
@@ -35,6 +38,24 @@ public struct Attempt: Hashable, Codable, Sendable {
   public var stage: Stage?
   /// True once its worker has called: an entrypoint that never does is opaque.
   public var hasReported: Bool
+  /// What its workers claimed last and may ask for again, oldest first, at most `claimsLimit`; none once it has ended.
+  public private(set) var claims: [Claim] = []
+
+  /// Documents that were handed out under a worker's own word, for when the answer does not arrive.
+  public struct Claim: Hashable, Codable, Sendable {
+    public var id: String
+    public var documents: DocumentSet
+
+    public init(id: String, documents: DocumentSet) {
+      self.id = id
+      self.documents = documents
+    }
+  }
+
+  /// A worker has one claim unanswered at a time; so many workers of one attempt can repeat theirs.
+  public static let claimsLimit = 16
+  /// Bytes.
+  public static let claimIDLength = 64
 
   public struct Stage: Hashable, Codable, Sendable {
     public var name: String
@@ -56,6 +77,19 @@ public struct Attempt: Hashable, Codable, Sendable {
     self.staleReports = 0
     self.hasReported = false
   }
+
+  /// Since when nothing has moved that it could have moved.
+  var idleFrom: Instant {
+    [lastActivityAt, startedAt ?? intendedAt, adoptedAt, heldBackAt].compactMap(\.self).max() ?? lastActivityAt
+  }
+
+  mutating func remember(_ claim: Claim) {
+    claims.removeAll { $0.id == claim.id }
+    if claims.count >= Self.claimsLimit { claims.removeFirst() }
+    claims.append(claim)
+  }
+
+  mutating func forgetClaims() { claims = [] }
 
   public var isCurrent: Bool { if case .ended = state { false } else { true } }
 

@@ -108,7 +108,15 @@ public struct Timers: Hashable, Codable, Sendable {
   public var start: Duration
   public var heartbeat: Duration
   /// Beats without a document or a stage moving on.
-  public var progress: Duration
+  ///
+  /// An entrypoint that never reports cannot show any, so only one that was set holds for it: its author's own word for
+  /// how long it may take.
+  public var progress: Duration {
+    get { setProgress ?? Self.defaultProgress }
+    set { setProgress = newValue }
+  }
+  /// What the caller set; nil is the default.
+  public private(set) var setProgress: Duration?
   /// One attempt; nil is none.
   public var run: Duration?
 
@@ -117,12 +125,12 @@ public struct Timers: Hashable, Codable, Sendable {
   public static let defaultProgress: Duration = .seconds(5 * 60)
 
   public init(
-    start: Duration = defaultStart, heartbeat: Duration = defaultHeartbeat, progress: Duration = defaultProgress,
+    start: Duration = defaultStart, heartbeat: Duration = defaultHeartbeat, progress: Duration? = nil,
     run: Duration? = nil
   ) {
     self.start = start
     self.heartbeat = heartbeat
-    self.progress = progress
+    self.setProgress = progress
     self.run = run
   }
 }

@@ -159,7 +159,7 @@ extension Batch {
   private func surveyAttempt(
     _ attempt: Attempt, of job: Job, at now: Instant, limits: Limits, into survey: inout Survey
   ) {
-    switch look(at: attempt, of: job, at: now) {
+    switch look(at: attempt, of: job, at: now, limits: limits) {
     case .ending(let since) where now - since >= limits.endTimeout:
       // Not for detect_stuck, which would only ask it again to end: reclaim_orphans is its remedy.
       survey.stuck.append(

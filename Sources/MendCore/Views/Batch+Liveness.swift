@@ -23,7 +23,7 @@ extension Batch {
     for tier in tiers where tier.status == .running {
       for job in tier.jobs where !job.status.isFinal {
         guard let attempt = job.current else { continue }
-        if case .stalled(let cause, _) = look(at: attempt, of: job, at: now) {
+        if case .stalled(let cause, _) = look(at: attempt, of: job, at: now, limits: limits) {
           found.append((job.id, number: attempt.number, cause))
         }
       }
@@ -32,7 +32,10 @@ extension Batch {
   }
 
   /// One look at one attempt. Slow is not stuck: any document or stage within the progress timer clears it.
-  func look(at attempt: Attempt, of job: Job, at now: Instant) -> AttemptLook {
+  ///
+  /// What is past its progress timer is called silent only once the silence is past its own by the time of a second look:
+  /// one late beat does not change what it is stuck for.
+  func look(at attempt: Attempt, of job: Job, at now: Instant, limits: Limits) -> AttemptLook {
     let timers = job.specified(in: self)?.timers ?? Timers()
     switch attempt.state {
     case .intended, .starting:
@@ -45,16 +48,31 @@ extension Batch {
       return .working
     case .running:
       let start = attempt.startedAt ?? attempt.intendedAt
-      let progress = max(attempt.lastActivityAt, start, attempt.adoptedAt ?? start)
-      if expectsHeartbeats(attempt), now - max(attempt.lastHeartbeatAt, start) >= timers.heartbeat {
-        return .stalled(.heartbeatTimeout, since: progress)
+      let idle = idleSince(attempt, of: job, timers, at: now)
+      if expectsHeartbeats(attempt) {
+        let silence = now - max(attempt.lastHeartbeatAt, start)
+        if silence >= timers.heartbeat + (idle == nil ? .zero : limits.stuckConfirmation) {
+          return .stalled(.heartbeatTimeout, since: attempt.idleFrom)
+        }
       }
-      guard now - progress >= timers.progress, !waitsForItsTurn(job) else { return .working }
-      // Only now, because it looks through the history: the time of a pause does not count.
-      let resumed = lastChange(of: [.batch])
-      return now - max(progress, resumed) >= timers.progress
-        ? .stalled(.progressTimeout, since: max(progress, resumed)) : .working
+      return idle.map { .stalled(.progressTimeout, since: $0) } ?? .working
     }
+  }
+
+  /// Since when it has moved nothing, where that is longer than its progress timer; else nil.
+  private func idleSince(_ attempt: Attempt, of job: Job, _ timers: Timers, at now: Instant) -> Instant? {
+    let progress = attempt.idleFrom
+    guard let allowed = progressTimer(of: attempt, timers), now - progress >= allowed, !waitsForItsTurn(job) else {
+      return nil
+    }
+    // Only now, because it looks through the history: the time of a pause does not count.
+    let since = max(progress, lastChange(of: [.batch]))
+    return now - since >= allowed ? since : nil
+  }
+
+  /// How long it may go without a document or a stage; nil for an opaque entrypoint whose author set no time.
+  func progressTimer(of attempt: Attempt, _ timers: Timers) -> Duration? {
+    expectsHeartbeats(attempt) ? timers.progress : timers.setProgress
   }
 
   /// True when a stalled attempt was stalled at the first look too, long enough ago.
@@ -62,7 +80,7 @@ extension Batch {
     attempt.suspectedSince.map { now - $0 >= limits.stuckConfirmation } ?? false
   }
 
-  /// An entrypoint that never called is opaque: it owes no heartbeats, only its end.
+  /// An entrypoint that never called is opaque: it owes no heartbeats and no progress, only its end.
   func expectsHeartbeats(_ attempt: Attempt) -> Bool {
     if attempt.hasReported { return true }
     return switch attempt.parameters.work {

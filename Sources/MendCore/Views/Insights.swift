@@ -5,7 +5,7 @@ extension DiagnosisContext {
   func insights(findingsLeftOut: Int) -> [Insight] {
     var insights =
       stageInsights() + tierInsights() + memoryInsights() + oversizeInsights() + shardInsights()
-      + repeatedWorkInsights()
+      + repeatedWorkInsights() + opaqueInsights()
     if let policy = batch.specification.autoHeal, batch.autoHeals > 0 {
       let isSpent = batch.autoHeals >= policy.maxHeals
       insights.append(
@@ -171,6 +171,28 @@ extension DiagnosisContext {
               recommendation: "Use more shards, so that large documents spread"))
         }
       }
+    }
+    return insights
+  }
+
+  /// An entrypoint that never reports and has no time set is not called stuck, however long it runs: that it cannot be
+  /// told is said instead, once it is past the time that others have.
+  private func opaqueInsights() -> [Insight] {
+    var insights: [Insight] = []
+    forEachJob { _, job in
+      guard let attempt = job.current, case .running = attempt.state, let started = attempt.startedAt,
+        let specified = job.specified(in: batch), attempt.parameters.runTimeout == nil,
+        batch.progressTimer(of: attempt, specified.timers) == nil, now - started >= Timers.defaultProgress
+      else { return }
+      insights.append(
+        Insight(
+          type: "opaque_entrypoint", severity: .info,
+          message:
+            "\(job.title(in: batch)) has run for \(Figures.seconds(now - started)) and never reported: whether it "
+            + "moves on cannot be told",
+          stage: "tier \(job.id.tier)", metric: (now - started).inSeconds,
+          recommendation: "Report from the entrypoint (mend report), or set progress_seconds or run_seconds in its "
+            + "timers to the longest that it may take"))
     }
     return insights
   }

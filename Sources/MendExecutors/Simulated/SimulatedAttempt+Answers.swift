@@ -13,16 +13,12 @@ extension SimulatedAttempt {
       heartbeat = assignment.heartbeat
     case .claimed(let documents, let finished, let retryAfter):
       inHand += documents
-      lastClaimedID = documents.last?.id ?? lastClaimedID
+      answeredClaims += 1
       isFinished = finished
       if documents.isEmpty, !finished { notBefore = now + (retryAfter ?? Self.retryInterval) }
     case .reported(_, _, let stop):
       guard case .report(let report) = said else { return }
-      if !report.released.isEmpty {
-        lostClaim = false
-      } else if report == results {
-        results = nil
-      }
+      if report == results { results = nil }
       if stop { stopWorking() }
     default: return
     }
@@ -33,8 +29,7 @@ extension SimulatedAttempt {
   ) {
     switch refusal {
     case .unavailable:
-      // Whether it was taken is not known.
-      if case .claim = said { lostClaim = true }
+      // Whether it was taken is not known: it is said again as it was.
       notBefore = now + Self.retryInterval
     case .exhausted(_, _, let retryAfter):
       notBefore = now + (retryAfter ?? Self.retryInterval)
@@ -55,6 +50,5 @@ extension SimulatedAttempt {
     portion = nil
     isAnnounced = true
     isFinished = true
-    lostClaim = false
   }
 }

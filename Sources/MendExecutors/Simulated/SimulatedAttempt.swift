@@ -31,7 +31,7 @@ struct SimulatedAttempt {
   var lastWord: Observation?
 
   // The worker.
-  /// What is left to do, in order: to give back what a lost answer had in it.
+  /// What an opaque one has to do; the others claim.
   var manifest: [Document]
   var said: WorkerRequest.Operation?
   var hasStarted = false
@@ -45,9 +45,8 @@ struct SimulatedAttempt {
   /// Done by this attempt, well or not.
   var handled = 0
   var isFinished = false
-  /// A claim's answer was lost: as many documents as it asked for are to be given back.
-  var lostClaim = false
-  var lastClaimedID: String?
+  /// Claims that were answered; the next one has this number, and keeps it until its answer comes.
+  var answeredClaims = 0
   var heartbeat: Duration = .seconds(20)
   var lastSaidAt: Instant
   var notBefore: Instant
@@ -63,7 +62,7 @@ struct SimulatedAttempt {
     self.key = key
     self.launch = launch
     self.behaviour = behaviour
-    manifest = documents
+    manifest = behaviour.isOpaque ? documents : []
     handle = ExecutorHandle(node: "simulated", reference: "simulated:\(key)")
     lastSaidAt = now
     notBefore = now
@@ -165,7 +164,7 @@ struct SimulatedAttempt {
       beginPortion(now)
       return true
     }
-    if isFinished && !lostClaim && (isAnnounced || behaviour.isOpaque) {
+    if isFinished && (isAnnounced || behaviour.isOpaque) {
       leave(now, &actions)
       return true
     }
@@ -174,24 +173,8 @@ struct SimulatedAttempt {
       say(.start, now, &actions)
       return true
     }
-    if lostClaim {
-      let lost = lostDocuments
-      if lost.isEmpty {
-        // Nothing is behind what was claimed last, so the answer had nothing in it.
-        lostClaim = false
-        return true
-      }
-      say(.report(WorkerRequest.Report(released: lost)), now, &actions)
-      return true
-    }
-    say(.claim(maximum: behaviour.claim), now, &actions)
+    say(.claim(maximum: behaviour.claim, id: "\(answeredClaims)"), now, &actions)
     return true
-  }
-
-  /// What a lost answer may have had in it: in the manifest's order, behind what was claimed last.
-  private var lostDocuments: [String] {
-    let first = lastClaimedID.flatMap { id in manifest.firstIndex { $0.id == id } }.map { $0 + 1 } ?? 0
-    return manifest[first...].prefix(behaviour.claim).map(\.id)
   }
 
   private mutating func beginPortion(_ now: Instant) {

@@ -122,7 +122,7 @@ extension BatchEvent {
     case .attemptEnding(_, _, let reason): say("attempt_ending", "being ended: \(Self.text(of: reason))")
     case .attemptEnded(_, _, let end): say("attempt_ended", Self.text(of: end))
     case .staleReport: say("stale_report", "a late report was refused")
-    case .documentsClaimed(_, _, let set): about(documents: set.count, "documents_claimed", "claimed")
+    case .documentsClaimed(_, _, let set, _): about(documents: set.count, "documents_claimed", "claimed")
     case .documentsCommitted(_, _, let set): about(documents: set.count, "documents_committed", "committed")
     case .documentsFailed(_, _, let failed):
       about(documents: failed.count, "documents_failed", "failed")

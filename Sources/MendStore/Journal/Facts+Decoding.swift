@@ -48,7 +48,7 @@ extension JournalRecord.Fact {
       return .nextAttemptScheduled(try required(next.job, "job").job, at: Instant(next.atMs))
     case .documentsClaimed(let entry):
       let (job, number, documents) = try entry.parts()
-      return .documentsClaimed(job, number: number, documents)
+      return .documentsClaimed(job, number: number, documents, id: entry.claimID)
     case .documentsCommitted(let entry):
       let (job, number, documents) = try entry.parts()
       return .documentsCommitted(job, number: number, documents)

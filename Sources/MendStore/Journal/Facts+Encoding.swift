@@ -67,7 +67,10 @@ extension JournalRecord.Fact {
       next.job = JournalJob(job)
       next.atMs = at.milliseconds
       self = .nextAttemptScheduled(next)
-    case .documentsClaimed(let job, let number, let set): self = .documentsClaimed(JournalDocuments(job, number, set))
+    case .documentsClaimed(let job, let number, let set, let id):
+      var claimed = JournalDocuments(job, number, set)
+      claimed.claimID = id
+      self = .documentsClaimed(claimed)
     case .documentsCommitted(let job, let number, let set):
       self = .documentsCommitted(JournalDocuments(job, number, set))
     case .documentsReleased(let job, let number, let set):

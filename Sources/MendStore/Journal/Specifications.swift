@@ -110,12 +110,15 @@ extension JournalTimers {
     startMs = timers.start.milliseconds
     heartbeatMs = timers.heartbeat.milliseconds
     progressMs = timers.progress.milliseconds
+    progressIsSet = timers.setProgress != nil
     runMs = timers.run?.milliseconds
   }
 
   var timers: Timers {
-    Timers(
-      start: .milliseconds(startMs), heartbeat: .milliseconds(heartbeatMs), progress: .milliseconds(progressMs),
+    let progress: Duration = .milliseconds(progressMs)
+    return Timers(
+      start: .milliseconds(startMs), heartbeat: .milliseconds(heartbeatMs),
+      progress: progressIsSet || progress != Timers.defaultProgress ? progress : nil,
       run: runMs.map { .milliseconds($0) })
   }
 }

@@ -14,6 +14,8 @@ struct WorkerLoop {
   let token: String
   let assignment: StartAttemptResponse
   let commands = DocumentCommands()
+  /// Tells its claims from those of another worker of the same attempt.
+  private let worker = String(UInt64.random(in: 0...UInt64.max), radix: 36)
   private let clock = ContinuousClock()
   private let start = ContinuousClock.now
 
@@ -62,10 +64,8 @@ struct WorkerLoop {
             return ending
           case .signal(let signal):
             commands.signalAll(signal)
-          case .claim(let maximum):
-            group.addTask { await claim(maximum) }
-          case .release(let after, let count):
-            group.addTask { await release(after: after, count: count) }
+          case .claim(let maximum, let number):
+            group.addTask { await claim(maximum, number) }
           case .report(let request):
             group.addTask { await report(request) }
           case .run(let document):
@@ -96,26 +96,14 @@ struct WorkerLoop {
     return .tick
   }
 
-  private func claim(_ maximum: Int32) async -> WorkerState.Event {
+  private func claim(_ maximum: Int32, _ number: Int) async -> WorkerState.Event {
     do throws(MendError) {
-      let answer = try await client.claimDocuments(token: token, maximum: maximum)
+      let answer = try await client.claimDocuments(
+        token: token, maximum: maximum, claimID: "\(worker)-\(number)")
       return .claimed(
         answer.documents, finished: answer.finished, retryAfter: answer.retryAfterSeconds)
     } catch {
       return .claimFailed(fault(error))
-    }
-  }
-
-  private func release(after last: String?, count: Int) async -> WorkerState.Event {
-    var request = ReportRequest()
-    request.attemptToken = token
-    request.released = ManifestFile.documentIDs(after: last, count: count)
-    guard !request.released.isEmpty else { return .released }
-    do throws(MendError) {
-      _ = try await client.report(request)
-      return .released
-    } catch {
-      return .releaseFailed(fault(error))
     }
   }
 

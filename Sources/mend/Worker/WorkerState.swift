@@ -19,9 +19,6 @@ struct WorkerState {
     case ended(Document, CommandResult)
     case reported(stop: Bool)
     case reportFailed(WorkerFault)
-    /// Documents of a claim whose answer was lost are free again.
-    case released
-    case releaseFailed(WorkerFault)
     case tick
     case terminated
   }
@@ -37,12 +34,10 @@ struct WorkerState {
   }
 
   enum Action: Sendable {
-    case claim(maximum: Int32)
+    /// One whose answer was lost is made again under its number.
+    case claim(maximum: Int32, number: Int)
     case run(Document)
     case report(ReportRequest)
-    /// Gives back, unprocessed, the documents that the manifest has behind this one (nil: from its beginning): an answer
-    /// with them may have been lost. What was not handed out stays as it is.
-    case release(after: String?, count: Int)
     case signal(Int32)
     case finish(Ending)
   }
@@ -87,11 +82,11 @@ struct WorkerState {
   private var isFinished = false
   private var claimNotBefore = 0.0
   private var claimBackoff: Double
-  /// The claim whose answer was lost, if one was: so many documents may be in process that nobody knows of.
+  /// What the claim asked for whose answer was lost, if one was: so many documents may be in process that nobody knows of.
   private var lostClaim: Int?
   private var lastClaim = 0
-  /// Claims come in the manifest's order.
-  private var lastClaimedID: String?
+  /// Claims that were answered: the number of the next one.
+  private var answeredClaims = 0
 
   private var results = ReportRequest()
   private var resultCount = 0
@@ -132,21 +127,14 @@ struct WorkerState {
     case .claimed(let documents, let finished, let retryAfter):
       isCallingForWork = false
       claimBackoff = limits.backoffMinimumSeconds
+      answeredClaims += 1
+      lostClaim = nil
       queue += documents
-      lastClaimedID = documents.last?.documentID ?? lastClaimedID
       isFinished = finished
       if documents.isEmpty, !finished { claimNotBefore = now + (retryAfter > 0 ? retryAfter : 1) }
     case .claimFailed(let fault):
       isCallingForWork = false
       if case .away(isUncertain: true, _) = fault { lostClaim = lastClaim }
-      if let wait = note(fault, \.claimBackoff, now, &actions) { claimNotBefore = now + wait }
-    case .released:
-      isCallingForWork = false
-      lostClaim = nil
-      claimBackoff = limits.backoffMinimumSeconds
-      claimNotBefore = now
-    case .releaseFailed(let fault):
-      isCallingForWork = false
       if let wait = note(fault, \.claimBackoff, now, &actions) { claimNotBefore = now + wait }
     case .ended(let document, let result):
       running -= 1
@@ -190,13 +178,10 @@ struct WorkerState {
       actions.append(.run(queue.removeFirst()))
     }
     if !isCallingForWork, now >= claimNotBefore {
-      if let lostClaim {
-        isCallingForWork = true
-        actions.append(.release(after: lastClaimedID, count: lostClaim))
-      } else if !isFinished, let maximum = claimSize {
+      if let maximum = lostClaim ?? (isFinished ? nil : claimSize) {
         isCallingForWork = true
         lastClaim = maximum
-        actions.append(.claim(maximum: Int32(maximum)))
+        actions.append(.claim(maximum: Int32(maximum), number: answeredClaims))
       }
     }
     if !isReporting, now >= reportNotBefore, now >= reportDue { report(now, &actions) }

@@ -28,7 +28,7 @@ extension ScenarioWorld {
     let timers = Timers(
       start: try words.duration("start") ?? Timers.defaultStart,
       heartbeat: try words.duration("heartbeat") ?? Timers.defaultHeartbeat,
-      progress: try words.duration("progress") ?? Timers.defaultProgress, run: try words.duration("run"))
+      progress: try words.duration("progress"), run: try words.duration("run"))
     return ExtractorSpecification(
       name: try words.argument(0), work: words.has("entrypoint") ? .entrypoint("run") : .documentCommand("true"),
       shards: try words.integer("shards", 1),
@@ -106,7 +106,7 @@ extension ScenarioWorld {
   mutating func work(_ words: ScenarioWords) throws -> Bool {
     switch words.name {
     case "start": try say(words, .start)
-    case "claim": try say(words, .claim(maximum: Int(try words.argument(1)) ?? 1))
+    case "claim": try say(words, .claim(maximum: Int(try words.argument(1)) ?? 1, id: words.settings["id"] ?? ""))
     case "beat": try say(words, .report(WorkerRequest.Report()))
     case "report":
       let failed = words.list("failed").map { text in

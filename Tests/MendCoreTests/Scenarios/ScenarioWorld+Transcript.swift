@@ -33,7 +33,7 @@ extension ScenarioWorld {
       }
       return "\(at)\(job).\(number) \(end.verdict.name)"
     case .staleReport(let job, let number): return "\(at)\(job).\(number) reported late"
-    case .documentsClaimed(let job, _, let set): return "\(at)\(job) has \(documents(set))"
+    case .documentsClaimed(let job, _, let set, _): return "\(at)\(job) has \(documents(set))"
     case .documentsCommitted(let job, _, let set): return "\(at)\(job) committed \(documents(set))"
     case .documentsFailed(let job, _, let failed):
       let words = failed.map {

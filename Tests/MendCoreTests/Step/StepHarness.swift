@@ -117,9 +117,11 @@ struct Harness {
     _ = say(token(tier, index, batch: id), .start)
   }
 
-  mutating func claim(_ maximum: Int, _ tier: Int = 0, _ index: Int = 0, batch id: String = "b") -> [String] {
-    guard case .success(.claimed(let documents, _, _)) = say(token(tier, index, batch: id), .claim(maximum: maximum))
-    else { return [] }
+  mutating func claim(
+    _ maximum: Int, id claim: String = "", _ tier: Int = 0, _ index: Int = 0, batch id: String = "b"
+  ) -> [String] {
+    let answer = say(token(tier, index, batch: id), .claim(maximum: maximum, id: claim))
+    guard case .success(.claimed(let documents, _, _)) = answer else { return [] }
     return documents.map(\.id)
   }
 
@@ -200,6 +202,7 @@ extension Batch {
           copy.tiers[tier].jobs[job].attempts[attempt].lastHeartbeatAt = intendedAt
           copy.tiers[tier].jobs[job].attempts[attempt].suspectedSince = nil
           copy.tiers[tier].jobs[job].attempts[attempt].adoptedAt = nil
+          copy.tiers[tier].jobs[job].attempts[attempt].heldBackAt = nil
         }
       }
     }

@@ -50,6 +50,26 @@ struct StepIsolationTests {
     #expect(finding?.remedy?.call == .retry(tier: 0, jobs: [], .init(), .failed))
   }
 
+  @Test("A claim whose answer was lost does not hold suspects back for ever: it is made again")
+  func lostClaimBesideSuspects() {
+    var harness = Harness()
+    harness.submit([tier(extractor(retry: [Self.rule]))], documents: 6)
+    for _ in 0..<2 {
+      harness.run()
+      _ = harness.claim(1)
+      harness.end(.signalled(11))
+      harness.tick(after: 1)
+    }
+    harness.run()
+    // d0 is held back; the answer with the next ones is lost, and asked for again.
+    #expect(harness.claim(2, id: "w-0") == ["d1", "d2"])
+    #expect(harness.claim(2, id: "w-0") == ["d1", "d2"])
+    harness.report(["d1", "d2"])
+    #expect(harness.claim(10, id: "w-1") == ["d3", "d4", "d5"])
+    harness.report(["d3", "d4", "d5"])
+    #expect(harness.claim(10, id: "w-2") == ["d0"])
+  }
+
   @Test("Several are found one after the other, beyond the rule's budget, which other deaths still have")
   func several() {
     var harness = Harness()

@@ -67,6 +67,91 @@ struct StepTimerTests {
     #expect(harness.job().attempts[0].suspectedSince == nil)
   }
 
+  @Test("What hangs and beats is not called silent for one late beat, and is for a silence that is looked at twice")
+  func lateBeat() {
+    var harness = Harness()
+    harness.submit([tier(extractor(timers: timers))])
+    harness.run()
+    for _ in 0..<12 {
+      harness.tick(after: 5)
+      _ = harness.say(harness.token(), .report(.init()))
+    }
+    func causes() -> [FailureCause] {
+      harness.batch.health(at: harness.now, capacity: harness.core.capacity, limits: harness.core.limits)
+        .stuckAttempts.map(\.cause)
+    }
+    harness.tick(after: 2)
+    #expect(causes() == [.progressTimeout])
+    harness.tick(after: 9)
+    #expect(causes() == [.progressTimeout], "a second beyond the heartbeat timer")
+    harness.tick(after: 1)
+    #expect(causes() == [.heartbeatTimeout])
+  }
+
+  @Test("Before an attempt counts as never started the executor is asked once, for what it said may have been lost")
+  func askedAgain() {
+    var harness = Harness()
+    harness.submit([tier(extractor(opaque: true, timers: timers))])
+    let attempt = harness.attempt()
+    harness.tick(after: 30)
+    let asked = harness.output.afterCommit.contains { if case .adopt(attempt, nil, _) = $0 { true } else { false } }
+    #expect(asked && harness.job().attempts[0].suspectedSince != nil)
+    harness.tick(after: 2)
+    let again = harness.output.afterCommit.contains { if case .adopt = $0 { true } else { false } }
+    #expect(!again)
+    harness.see(.taken(attempt, ExecutorHandle(node: "n", pid: 7, reference: "r")))
+    harness.see(.started(attempt))
+    harness.tick(after: 2)
+    #expect(harness.job().status == .running && harness.job().attempts[0].suspectedSince == nil)
+  }
+
+  @Test("Who waited for its turn is not stuck once it is there: its idleness counts from when it was held back last")
+  func heldBack() {
+    var harness = Harness()
+    harness.submit([tier(extractor("a", timers: timers), extractor("b", timers: timers))], maxConcurrent: 2)
+    harness.run(0, 0)
+    harness.run(0, 1)
+    #expect(harness.claim(2, 0, 0) == ["d0", "d1"])
+    for _ in 0..<20 {
+      harness.tick(after: 5)
+      _ = harness.say(harness.token(0, 0), .report(.init(stage: "s\(harness.now.milliseconds)")))
+      #expect(harness.claim(1, 0, 1) == [])
+    }
+    harness.report(["d0"], 0, 0)
+    for _ in 0..<3 { harness.tick(after: 3) }
+    #expect(harness.job(0, 1).attempts[0].suspectedSince == nil)
+    // It never comes for what it could have now.
+    for _ in 0..<6 {
+      harness.tick(after: 9)
+      _ = harness.say(harness.token(0, 0), .report(.init(stage: "s\(harness.now.milliseconds)")))
+      _ = harness.say(harness.token(0, 1), .report(.init()))
+    }
+    #expect(harness.job(0, 1).attempts[0].suspectedSince != nil)
+  }
+
+  @Test("An opaque entrypoint is not stuck however long it runs, unless its author set a progress timer")
+  func opaque() {
+    var harness = Harness()
+    harness.submit([
+      tier(extractor("free", opaque: true), extractor("bound", opaque: true, timers: Timers(progress: .seconds(60))))
+    ])
+    for index in 0...1 { harness.see(.started(harness.attempt(0, index))) }
+    for _ in 0..<120 { harness.tick(after: 60) }
+    let verdict = harness.batch.health(at: harness.now, capacity: harness.core.capacity, limits: harness.core.limits)
+    #expect(verdict.stuckAttempts.map(\.job) == [harness.job(0, 1).id])
+    #expect(verdict.stuckAttempts.map(\.cause) == [.progressTimeout])
+    #expect(harness.job(0, 0).attempts[0].suspectedSince == nil)
+    let insight = harness.diagnosis(of: "b").insights.first { $0.type == "opaque_entrypoint" }
+    #expect(insight?.message.contains("free") == true && insight?.metric == 7200)
+    // From its first report on it is held to the timers that all have.
+    _ = harness.say(harness.token(0, 0), .report(.init(completed: ["d0"])))
+    for _ in 0..<16 {
+      harness.tick(after: 20)
+      _ = harness.say(harness.token(0, 0), .report(.init()))
+    }
+    #expect(harness.job(0, 0).attempts[0].suspectedSince != nil)
+  }
+
   @Test("Beats without progress raise a suspicion too; documents and stages do not")
   func beatsWithoutProgress() {
     var harness = Harness()

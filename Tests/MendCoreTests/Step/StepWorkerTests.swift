@@ -97,6 +97,43 @@ struct StepWorkerTests {
     #expect(harness.claim(3) == ["d2"])
   }
 
+  @Test("A claim that is made again under its name is answered the same documents, what is settled left out")
+  func repeatedClaim() {
+    var harness = Harness()
+    harness.submit([tier(extractor())], documents: 6)
+    harness.run()
+    #expect(harness.claim(2, id: "a-0") == ["d0", "d1"])
+    #expect(harness.claim(2, id: "b-0") == ["d2", "d3"])
+    #expect(harness.claim(2, id: "a-0") == ["d0", "d1"] && harness.output.writes.isEmpty)
+    harness.report(["d2"])
+    #expect(harness.claim(5, id: "b-0") == ["d3"])
+    harness = harness.afterRestart()
+    #expect(harness.claim(2, id: "a-0") == ["d0", "d1"], "the journal has the name")
+    harness.report(["d0", "d1", "d3"])
+    #expect(harness.claim(2, id: "a-0") == ["d4", "d5"], "nothing of the first is left")
+    harness.report(["d4", "d5"])
+    harness.end(.exited(0))
+    #expect(harness.job().status == .succeeded && harness.job().attempts[0].claims.isEmpty)
+  }
+
+  @Test("A claim's name is bounded, and so is how many are remembered")
+  func claimBounds() {
+    var harness = Harness()
+    harness.submit([tier(extractor())], documents: 40)
+    harness.run()
+    let long = String(repeating: "x", count: Attempt.claimIDLength + 1)
+    let refused = harness.say(harness.token(), .claim(maximum: 1, id: long))
+    guard case .failure(.invalid(let field, _)) = refused else {
+      Issue.record("\(String(describing: refused))")
+      return
+    }
+    #expect(field == "claim_id")
+    for number in 0..<20 { #expect(harness.claim(1, id: "w\(number)") == ["d\(number)"]) }
+    #expect(harness.job().attempts[0].claims.count == Attempt.claimsLimit)
+    #expect(harness.claim(1, id: "w19") == ["d19"])
+    #expect(harness.claim(1, id: "w0") == ["d20"], "too old to be remembered")
+  }
+
   @Test("Assigned documents may be reported without a claim")
   func unclaimed() {
     var harness = Harness()
