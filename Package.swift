@@ -61,8 +61,9 @@ let package = Package(
       name: "MendStore",
       dependencies: [
         "MendCore", "MendRuntime", "MendAPI", "MendProtobuf", .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ],
-      swiftSettings: swiftSettings),
+      swiftSettings: unsafeSettings),
     .target(name: "CProcess", swiftSettings: swiftSettings),
     .target(
       name: "MendExecutors", dependencies: ["CProcess", "MendCore", "MendRuntime", log],

@@ -16,16 +16,16 @@ final class DirectoryLock: Sendable {
   init(directory: String) throws(StoreError) {
     let path = directory + "/lock"
     // Close-on-exec: an attempt that outlives the server must not hold its lock.
-    descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
-      throw StoreError(operation: "open", message: "\(path) cannot be made: \(String(cString: strerror(errno)))")
+      throw StoreError(operation: "open", message: "\(path) cannot be made: \(Self.reason(errno))")
     }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       let code = errno
       let holder = Self.holder(path)
       close(descriptor)
       guard code == EWOULDBLOCK else {
-        throw StoreError(operation: "open", message: "\(path) cannot be locked: \(String(cString: strerror(code)))")
+        throw StoreError(operation: "open", message: "\(path) cannot be locked: \(Self.reason(code))")
       }
       throw StoreError(
         operation: "open",
@@ -46,10 +46,13 @@ final class DirectoryLock: Sendable {
     if !journalWasMade { try write(directory + "/lock", journalIsMade: true) }
   }
 
+  private static func reason(_ code: CInt) -> String { unsafe String(cString: strerror(code)) }
+
   private func write(_ path: String, journalIsMade: Bool) throws(StoreError) {
     let text = Array("\(getpid())\n\(journalIsMade ? Self.journalMade + "\n" : "")".utf8)
-    guard pwrite(descriptor, text, text.count, 0) == text.count, ftruncate(descriptor, off_t(text.count)) == 0 else {
-      throw StoreError(operation: "open", message: "\(path) cannot be written: \(String(cString: strerror(errno)))")
+    guard unsafe pwrite(descriptor, text, text.count, 0) == text.count, ftruncate(descriptor, off_t(text.count)) == 0
+    else {
+      throw StoreError(operation: "open", message: "\(path) cannot be written: \(Self.reason(errno))")
     }
   }
 

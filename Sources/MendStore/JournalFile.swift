@@ -52,7 +52,7 @@ struct JournalFile {
   /// Which file it is: another one in its place, or none, holds nothing of what is written from now on.
   func identity() -> Identity? {
     var status = stat()
-    guard stat(path, &status) == 0 else { return nil }
+    guard unsafe stat(path, &status) == 0 else { return nil }
     return Identity(device: UInt64(status.st_dev), number: UInt64(status.st_ino))
   }
 
@@ -112,10 +112,10 @@ private struct Log {
 
   private func checksum(_ range: Range<Int>, from start: (UInt32, UInt32)) -> (UInt32, UInt32) {
     var (first, second) = start
-    bytes.withUnsafeBytes { raw in
+    unsafe bytes.withUnsafeBytes { raw in
       for offset in stride(from: range.lowerBound, to: range.upperBound, by: 8) {
-        let one = raw.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-        let two = raw.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self)
+        let one = unsafe raw.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+        let two = unsafe raw.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self)
         first &+= (isBigEndian ? UInt32(bigEndian: one) : UInt32(littleEndian: one)) &+ second
         second &+= (isBigEndian ? UInt32(bigEndian: two) : UInt32(littleEndian: two)) &+ first
       }

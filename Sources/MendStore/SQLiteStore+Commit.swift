@@ -72,10 +72,14 @@ extension SQLiteStore {
     entry.writtenBy = version
     entry.records = row.records.map { JournalRecord($0) }
     commit.marks.lastRow += 1
-    let insert = try database.cachedStatement(
-      sql: "INSERT INTO journal (id, batch, first, count, payload) VALUES (?, ?, ?, ?, ?)")
-    try insert.execute(
-      arguments: [commit.marks.lastRow, batch.id, Int64(last + 1), row.records.count, Data(entry.serialized())])
+    var insert = try BoundStatement(
+      "INSERT INTO journal (id, batch, first, count, payload) VALUES (?, ?, ?, ?, ?)", in: database)
+    try insert.bind(commit.marks.lastRow)
+    try insert.bind(batch.id)
+    try insert.bind(Int64(last + 1))
+    try insert.bind(Int64(row.records.count))
+    try insert.bind(entry.serialized())
+    try insert.run()
     let segment = Schema.segment(of: commit.marks.lastRow)
     if batch.segment != segment {
       let mark = try database.cachedStatement(sql: "INSERT OR IGNORE INTO presence (batch, segment) VALUES (?, ?)")
@@ -88,16 +92,23 @@ extension SQLiteStore {
 
   /// A batch that is not live: retired, and live again with this commit, or new; its row comes next.
   private func admit(_ key: BatchKey, to database: Database, _ commit: inout Staged) throws -> Ledger.LiveBatch {
-    if let id = try retiredID(of: key, in: database) {
+    var look = try BoundStatement(Self.retiredIDQuery, in: database)
+    try look.bind(key.namespace)
+    try look.bind(key.batchID)
+    if let id = try look.firstInteger() {
       try database.cachedStatement(sql: "UPDATE batches SET retired = 0 WHERE id = ?").execute(arguments: [id])
       commit.admitted[key] = id
       return Ledger.LiveBatch(id: id, last: nil, segment: -1)
     }
     commit.marks.lastBatch += 1
     let segment = Schema.segment(of: commit.marks.lastRow + 1)
-    let insert = try database.cachedStatement(
-      sql: "INSERT INTO batches (id, namespace, batch_id, segment) VALUES (?, ?, ?, ?)")
-    try insert.execute(arguments: [commit.marks.lastBatch, key.namespace, key.batchID, segment])
+    var insert = try BoundStatement(
+      "INSERT INTO batches (id, namespace, batch_id, segment) VALUES (?, ?, ?, ?)", in: database)
+    try insert.bind(commit.marks.lastBatch)
+    try insert.bind(key.namespace)
+    try insert.bind(key.batchID)
+    try insert.bind(segment)
+    try insert.run()
     commit.admitted[key] = commit.marks.lastBatch
     return Ledger.LiveBatch(id: commit.marks.lastBatch, last: 0, segment: segment)
   }

@@ -221,10 +221,10 @@ extension SQLiteStore {
   // MARK: - Finding a batch
 
   func retiredID(of key: BatchKey, in database: Database) throws -> Int64? {
-    try Int64.fetchOne(
-      database.cachedStatement(sql: "SELECT id FROM batches WHERE namespace = ? AND batch_id = ? AND retired = 1"),
-      arguments: [key.namespace, key.batchID])
+    try Int64.fetchOne(database.cachedStatement(sql: Self.retiredIDQuery), arguments: [key.namespace, key.batchID])
   }
+
+  static let retiredIDQuery = "SELECT id FROM batches WHERE namespace = ? AND batch_id = ? AND retired = 1"
 
   /// The segments that a batch has rows in, the newest first.
   func segments(of batch: Int64, in database: Database) throws -> [Int64] {

@@ -62,7 +62,7 @@ extension SQLiteStore {
   ) throws {
     // SQLite takes no larger value; such a batch is recovered from its journal.
     guard payload.count < 900_000_000 else { return }
-    let sum = payload.withUnsafeBytes { ProgramFingerprint.checksum($0) }
+    let sum = unsafe payload.withUnsafeBytes { unsafe ProgramFingerprint.checksum($0) }
     try database.execute(
       sql: """
         INSERT OR REPLACE INTO snapshots (batch, part, sequence, row, program, checksum, payload)
@@ -104,7 +104,7 @@ extension SQLiteStore {
       (found[1] as Int64) == Int64(bitPattern: fingerprint)
     else { return nil }
     let bytes = try found.withUnsafeData(atIndex: 3) { [UInt8]($0 ?? Data()) }
-    let sum = bytes.withUnsafeBytes { ProgramFingerprint.checksum($0) }
+    let sum = unsafe bytes.withUnsafeBytes { unsafe ProgramFingerprint.checksum($0) }
     guard (found[2] as Int64) == Int64(bitPattern: sum) else { return nil }
     return (bytes, found[0])
   }

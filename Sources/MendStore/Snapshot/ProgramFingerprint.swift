@@ -11,7 +11,7 @@ enum ProgramFingerprint {
     guard let path, let data = try? Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped) else {
       return nil
     }
-    return data.withUnsafeBytes { checksum($0) }
+    return unsafe data.withUnsafeBytes { unsafe checksum($0) }
   }()
 
   /// Differs, for all that chance can do, when the bytes do.
@@ -19,11 +19,13 @@ enum ProgramFingerprint {
     var sum = UInt64(bytes.count) &* 0x9E37_79B9_7F4A_7C15
     let words = bytes.count / 8
     for word in 0..<words {
-      let value = bytes.loadUnaligned(fromByteOffset: word * 8, as: UInt64.self)
+      let value = unsafe bytes.loadUnaligned(fromByteOffset: word * 8, as: UInt64.self)
       sum = (sum ^ value) &* 0x9FB2_1C65_1E98_DF25
       sum ^= sum >> 32
     }
-    for byte in bytes[(words * 8)...] { sum = (sum ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+    for offset in (words * 8)..<bytes.count {
+      sum = (sum ^ UInt64(unsafe bytes[offset])) &* 0x0000_0100_0000_01B3
+    }
     return sum ^ sum >> 29
   }
 }

@@ -63,9 +63,9 @@ final class SnapshotReader {
     guard try tag(at: offset) == wanted else { throw Self.damage("no array of numbers at \(offset)") }
     var place = offset + 1
     let count = try count(&place, of: MemoryLayout<Word>.size)
-    return [Word](unsafeUninitializedCapacity: count) { buffer, used in
-      bytes[place..<place + count * MemoryLayout<Word>.size].withUnsafeBytes {
-        UnsafeMutableRawBufferPointer(buffer).copyMemory(from: $0)
+    return unsafe [Word](unsafeUninitializedCapacity: count) { buffer, used in
+      unsafe bytes[place..<place + count * MemoryLayout<Word>.size].withUnsafeBytes {
+        unsafe UnsafeMutableRawBufferPointer(buffer).copyMemory(from: $0)
       }
       used = count
     }

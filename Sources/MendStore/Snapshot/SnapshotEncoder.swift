@@ -72,7 +72,7 @@ final class SnapshotWriter {
   private func write<Word: FixedWidthInteger>(raw array: [Word], _ tag: SnapshotTag) {
     write(tag)
     append(UInt64(array.count))
-    array.withUnsafeBytes { bytes.append(contentsOf: $0) }
+    unsafe array.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
   }
 
   /// Whole numbers stand as they are, texts by their place in the table of keys.
