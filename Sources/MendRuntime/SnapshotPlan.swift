@@ -29,9 +29,7 @@ struct SnapshotPlan {
       case .batchStatusChanged: pending.insert(record.batch)
       default: break
       }
-      let sum = (facts[record.batch] ?? 0) + weight
-      facts[record.batch] = sum
-      if sum >= factsPerSnapshot { pending.insert(record.batch) }
+      if Self.add(weight, to: &facts[record.batch, default: 0]) >= factsPerSnapshot { pending.insert(record.batch) }
     }
     guard !pending.isEmpty else { return [] }
     let due = pending.filter { key in
@@ -40,6 +38,11 @@ struct SnapshotPlan {
     }
     pending = due
     return due.sorted()
+  }
+
+  private static func add(_ weight: Int, to sum: inout Int) -> Int {
+    sum += weight
+    return sum
   }
 
   mutating func ordered(_ key: BatchKey) {

@@ -273,15 +273,15 @@ private struct Round {
     for write in output.writes {
       if case .notification = write { notifies = true }
       if case .record(let record) = write {
-        touched.insert(record.batch)
+        // Its batch comes as changed, too.
         switch record.fact {
         case .batchStatusChanged(let status, _) where status.isFinal: ended.append(record.batch)
         case .documentsAdded, .attemptIntended, .attemptTaken, .attemptStarted: movesDocuments = true
         default: break
         }
       }
-      writes.append(write)
     }
+    writes += output.writes
     for effect in output.afterCommit {
       switch effect {
       case .reply(let call, let reply): answers.append((call, .success(reply)))
