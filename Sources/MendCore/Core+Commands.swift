@@ -172,8 +172,23 @@ extension Core {
 
 extension RandomNumberGenerator {
   /// The alphabet's size is a power of two, so that every character is as likely as any other.
+  ///
+  /// Each word of the generator is used up, for the system's asks the kernel for it.
   fileprivate mutating func text(_ length: Int, of alphabet: [UInt8]) -> String {
-    let bytes = (0..<length).map { _ in alphabet[Int(next() % UInt64(alphabet.count))] }
+    let bitsPerCharacter = alphabet.count.trailingZeroBitCount
+    var word: UInt64 = 0
+    var bitsLeft = 0
+    let bytes = (0..<length).map { _ in
+      if bitsLeft < bitsPerCharacter {
+        word = next()
+        bitsLeft = UInt64.bitWidth
+      }
+      defer {
+        word >>= UInt64(bitsPerCharacter)
+        bitsLeft -= bitsPerCharacter
+      }
+      return alphabet[Int(word & UInt64(alphabet.count - 1))]
+    }
     return String(decoding: bytes, as: UTF8.self)
   }
 }

@@ -78,15 +78,13 @@ extension Core {
 
   /// Makes one thing so: gives it its place in the batch's journal, applies it, and keeps the indices in step.
   mutating func record(_ fact: Fact, on key: BatchKey) {
-    guard let before = batches[key]?.status, let sequence = batches[key]?.sequence else { return }
-    let wasStarted = batches[key]?.isStarted == true
-    let record = Record(
-      batch: key, sequence: sequence + 1, at: turn.now, cause: turn.cause, actor: actor(of: fact), fact: fact)
-    batches[key]?.apply(record)
-    turn.output.writes.append(.record(record))
+    let actor = actor(of: fact)
+    guard let change = batches[key]?.apply(fact, at: turn.now, cause: turn.cause, actor: actor) else { return }
+    let before = change.statusBefore
+    turn.output.writes.append(.record(change.record))
     touch(key)
     follow(fact, on: key, before: before)
-    if fact.movesVerdict || batches[key]?.verdict != nil { askForReview(key) }
+    if fact.movesVerdict || change.hasVerdict { askForReview(key) }
     switch fact {
     case .batchStatusChanged(let status, let reason) where status.isFinal && !before.isFinal:
       notify(.final, of: key, message: reason)
@@ -94,8 +92,8 @@ extension Core {
     default: break
     }
     considerHealing(key, after: fact)
-    if case .batchStatusChanged = fact, let isStarted = batches[key]?.isStarted, isStarted != wasStarted {
-      index.queue.countStarted(isStarted ? 1 : -1, in: key.namespace, capacity)
+    if change.wasStarted != change.isStarted {
+      index.queue.countStarted(change.isStarted ? 1 : -1, in: key.namespace, capacity)
     }
   }
 
@@ -167,5 +165,27 @@ extension Core {
       let from = batch.timeoutFrom
     else { return }
     index.deadlines.insert(Deadline(at: from + timeout, kind: .batchTimeout, batch: key))
+  }
+}
+
+/// What a fact made of its batch, as far as the core's indices follow it.
+private struct Change {
+  var record: Record
+  var statusBefore: BatchStatus
+  var wasStarted: Bool
+  var isStarted: Bool
+  var hasVerdict: Bool
+}
+
+extension Batch {
+  /// Gives the fact its place in the journal and applies it, in one access to the batch: reading a batch out of its
+  /// dictionary copies all of it.
+  fileprivate mutating func apply(_ fact: Fact, at now: Instant, cause: String, actor: String) -> Change {
+    let (statusBefore, wasStarted) = (status, isStarted)
+    let record = Record(batch: key, sequence: sequence + 1, at: now, cause: cause, actor: actor, fact: fact)
+    apply(record)
+    return Change(
+      record: record, statusBefore: statusBefore, wasStarted: wasStarted, isStarted: isStarted,
+      hasVerdict: verdict != nil)
   }
 }

@@ -1,4 +1,5 @@
-// Every field of what a caller sends, with the rule that it breaks. Paths are the schema's.
+// Every field of what a caller sends, with the rule that it breaks. Paths are the schema's; they are put together only
+// for a rule that is broken.
 
 /// Bounds of single values. A value beyond one is refused with the field's name.
 enum ValueLimit {
@@ -38,74 +39,74 @@ extension BatchSpecification {
       throw .invalid(field: "tiers", rule: "must be at most \(limits.tiersPerBatch)")
     }
     for (number, tier) in tiers.enumerated() {
-      try tier.validate("tiers[\(number)]", limits: limits)
+      try tier.validate({ "tiers[\(number)]" }, limits: limits)
     }
   }
 }
 
 extension TierSpecification {
-  fileprivate func validate(_ path: String, limits: Limits) throws(Refusal) {
+  fileprivate func validate(_ path: () -> String, limits: Limits) throws(Refusal) {
     if extractors.isEmpty || extractors.count > limits.extractorsPerTier {
-      throw .invalid(field: "\(path).extractors", rule: "must be 1 to \(limits.extractorsPerTier)")
+      throw .invalid(field: "\(path()).extractors", rule: "must be 1 to \(limits.extractorsPerTier)")
     }
     var names: Set<String> = []
     for (number, extractor) in extractors.enumerated() {
-      let path = "\(path).extractors[\(number)]"
-      try extractor.validate(path, limits: limits)
+      func extractorPath() -> String { "\(path()).extractors[\(number)]" }
+      try extractor.validate(extractorPath, limits: limits)
       if !names.insert(extractor.name).inserted {
         throw .invalid(
-          field: "\(path).extractor_name", rule: "is a duplicate of another in its tier: \(extractor.name)")
+          field: "\(extractorPath()).extractor_name", rule: "is a duplicate of another in its tier: \(extractor.name)")
       }
     }
   }
 }
 
 extension ExtractorSpecification {
-  fileprivate func validate(_ path: String, limits: Limits) throws(Refusal) {
-    try Rule.name(name, "\(path).extractor_name")
-    try Rule.name(collectionID, "\(path).collection_id")
+  fileprivate func validate(_ path: () -> String, limits: Limits) throws(Refusal) {
+    try Rule.name(name, "\(path()).extractor_name")
+    try Rule.name(collectionID, "\(path()).collection_id")
     let (command, field) =
       switch work {
       case .documentCommand(let command): (command, "document_command")
       case .entrypoint(let command): (command, "entrypoint")
       }
     if command.isEmpty || command.utf8.count > ValueLimit.commandBytes || command.utf8.contains(0) {
-      throw .invalid(field: "\(path).\(field)", rule: "must be 1 to \(ValueLimit.commandBytes) bytes without NUL")
+      throw .invalid(field: "\(path()).\(field)", rule: "must be 1 to \(ValueLimit.commandBytes) bytes without NUL")
     }
     if !(1...limits.shardsPerExtractor).contains(shards) {
-      throw .invalid(field: "\(path).shards", rule: "must be 1 to \(limits.shardsPerExtractor)")
+      throw .invalid(field: "\(path()).shards", rule: "must be 1 to \(limits.shardsPerExtractor)")
     }
-    try Rule.cpus(resources.cpus, "\(path).num_cpus")
-    try Rule.memory(resources.memoryBytes, "\(path).memory_bytes")
-    try Rule.environment(environment, "\(path).env")
-    try Rule.timer(timers.start, "\(path).timers.start_seconds")
-    try Rule.timer(timers.heartbeat, "\(path).timers.heartbeat_seconds")
-    try Rule.timer(timers.progress, "\(path).timers.progress_seconds")
-    if let run = timers.run { try Rule.timer(run, "\(path).timers.run_seconds") }
+    try Rule.cpus(resources.cpus, "\(path()).num_cpus")
+    try Rule.memory(resources.memoryBytes, "\(path()).memory_bytes")
+    try Rule.environment(environment, "\(path()).env")
+    try Rule.timer(timers.start, "\(path()).timers.start_seconds")
+    try Rule.timer(timers.heartbeat, "\(path()).timers.heartbeat_seconds")
+    try Rule.timer(timers.progress, "\(path()).timers.progress_seconds")
+    if let run = timers.run { try Rule.timer(run, "\(path()).timers.run_seconds") }
     if retryRules.count > ValueLimit.retryRules {
-      throw .invalid(field: "\(path).retry", rule: "must be at most \(ValueLimit.retryRules)")
+      throw .invalid(field: "\(path()).retry", rule: "must be at most \(ValueLimit.retryRules)")
     }
-    for (number, rule) in retryRules.enumerated() { try rule.validate("\(path).retry[\(number)]") }
+    for (number, rule) in retryRules.enumerated() { try rule.validate { "\(path()).retry[\(number)]" } }
   }
 }
 
 extension RetryRule {
-  fileprivate func validate(_ path: String) throws(Refusal) {
+  fileprivate func validate(_ path: () -> String) throws(Refusal) {
     if let category, let cause, cause.category != category {
       throw .invalid(
-        field: "\(path).cause",
+        field: "\(path()).cause",
         rule: "\(cause.rawValue) is of category \(cause.category.rawValue), not \(category.rawValue)"
       )
     }
     if !(0...ValueLimit.retryAttempts).contains(maxAttempts) {
-      throw .invalid(field: "\(path).max_attempts", rule: "must be 0 to \(ValueLimit.retryAttempts)")
+      throw .invalid(field: "\(path()).max_attempts", rule: "must be 0 to \(ValueLimit.retryAttempts)")
     }
     if !(1...ValueLimit.memoryFactor).contains(memoryFactor) {
-      throw .invalid(field: "\(path).memory_factor", rule: "must be 1 to \(Int(ValueLimit.memoryFactor))")
+      throw .invalid(field: "\(path()).memory_factor", rule: "must be 1 to \(Int(ValueLimit.memoryFactor))")
     }
-    try Rule.memory(memoryCeilingBytes, "\(path).memory_ceiling_bytes")
-    if backoff < .zero { throw .invalid(field: "\(path).backoff_seconds", rule: "must be 0 or more") }
-    if backoffMaximum < .zero { throw .invalid(field: "\(path).backoff_max_seconds", rule: "must be 0 or more") }
+    try Rule.memory(memoryCeilingBytes, "\(path()).memory_ceiling_bytes")
+    if backoff < .zero { throw .invalid(field: "\(path()).backoff_seconds", rule: "must be 0 or more") }
+    if backoffMaximum < .zero { throw .invalid(field: "\(path()).backoff_max_seconds", rule: "must be 0 or more") }
   }
 }
 
@@ -163,38 +164,39 @@ extension Core {
 }
 
 private enum Rule {
-  static func priority(_ priority: Int, _ field: String) throws(Refusal) {
-    if !(0...100).contains(priority) { throw .invalid(field: field, rule: "must be 0 to 100") }
+  static func priority(_ priority: Int, _ field: @autoclosure () -> String) throws(Refusal) {
+    if !(0...100).contains(priority) { throw .invalid(field: field(), rule: "must be 0 to 100") }
   }
 
-  static func cpus(_ cpus: Double, _ field: String) throws(Refusal) {
-    if !(0...ValueLimit.cpus).contains(cpus) { throw .invalid(field: field, rule: "must be 0 or more") }
+  static func cpus(_ cpus: Double, _ field: @autoclosure () -> String) throws(Refusal) {
+    if !(0...ValueLimit.cpus).contains(cpus) { throw .invalid(field: field(), rule: "must be 0 or more") }
   }
 
-  static func memory(_ bytes: Int64, _ field: String) throws(Refusal) {
-    if !(0...ValueLimit.memoryBytes).contains(bytes) { throw .invalid(field: field, rule: "must be 0 or more") }
+  static func memory(_ bytes: Int64, _ field: @autoclosure () -> String) throws(Refusal) {
+    if !(0...ValueLimit.memoryBytes).contains(bytes) { throw .invalid(field: field(), rule: "must be 0 or more") }
   }
 
-  static func timer(_ duration: Duration, _ field: String) throws(Refusal) {
-    if duration <= .zero { throw .invalid(field: field, rule: "must be more than 0") }
+  static func timer(_ duration: Duration, _ field: @autoclosure () -> String) throws(Refusal) {
+    if duration <= .zero { throw .invalid(field: field(), rule: "must be more than 0") }
   }
 
   /// Names of extractors and collections: an id's characters, and `_` and `.`.
-  static func name(_ name: String, _ field: String) throws(Refusal) {
-    let isValid = Identifier.isValid(String(name.map { $0 == "_" || $0 == "." ? "-" : $0 }))
-    if !isValid { throw .invalid(field: field, rule: "must be 1 to 64 letters, digits, hyphens, underscores or dots") }
+  static func name(_ name: String, _ field: @autoclosure () -> String) throws(Refusal) {
+    if !Identifier.isName(name) {
+      throw .invalid(field: field(), rule: "must be 1 to 64 letters, digits, hyphens, underscores or dots")
+    }
   }
 
-  static func environment(_ environment: [String: String], _ field: String) throws(Refusal) {
+  static func environment(_ environment: [String: String], _ field: @autoclosure () -> String) throws(Refusal) {
     var bytes = 0
     for (name, value) in environment {
       if name.isEmpty || name.utf8.contains(0x3D) || name.utf8.contains(0) || value.utf8.contains(0) {
-        throw .invalid(field: field, rule: "must have names without `=`, and no NUL in names and values")
+        throw .invalid(field: field(), rule: "must have names without `=`, and no NUL in names and values")
       }
       bytes += name.utf8.count + value.utf8.count + 2
     }
     if bytes > ValueLimit.environmentBytes {
-      throw .invalid(field: field, rule: "must be at most \(ValueLimit.environmentBytes) bytes together")
+      throw .invalid(field: field(), rule: "must be at most \(ValueLimit.environmentBytes) bytes together")
     }
   }
 }
