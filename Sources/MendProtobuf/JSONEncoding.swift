@@ -33,7 +33,8 @@ public struct JSONEncodingOptions: Sendable {
 extension Message {
   /// The message as JSON; the well-known types of `google.protobuf` in their own forms.
   ///
-  /// - Throws: `JSONEncodingError` when a time or duration is outside of the range that its JSON form has.
+  /// - Throws: `JSONEncodingError` when a time or duration is outside of the range that its JSON form has, or a path of a
+  ///   FieldMask would be read as another.
   public func jsonValue(_ options: JSONEncodingOptions = JSONEncodingOptions()) throws(JSONEncodingError) -> JSONValue {
     if let wellKnown = WellKnownType(rawValue: Self.protobufName) { return try wellKnown.json(of: self, options) }
     return .object(try jsonObject(options))

@@ -44,7 +44,7 @@ enum WellKnownType: String {
       guard case .array(let paths)? = plain["paths"] else { return .string("") }
       var names: [String] = []
       for case .string(let path) in paths {
-        names.append(options.fieldNames == .schema ? path : try FieldMaskPath.camelCase(path))
+        names.append(try FieldMaskPath.text(path, options.fieldNames))
       }
       return .string(names.joined(separator: ","))
     case .any: return try Self.anyJSON(plain, options)
@@ -176,6 +176,15 @@ extension JSONObject {
 
 /// The names in a FieldMask: the schema's inside of the message, lowerCamelCase in ProtoJSON.
 enum FieldMaskPath {
+  /// What stands for a path in JSON: only what is read back as the same path.
+  static func text(_ path: String, _ names: JSONEncodingOptions.FieldNames) throws(JSONEncodingError) -> String {
+    let text = names == .schema ? path : try camelCase(path)
+    guard !path.isEmpty, !path.contains(","), snakeCase(text) == path else {
+      throw JSONEncodingError("the path '\(path)' of a FieldMask has no form in JSON")
+    }
+    return text
+  }
+
   static func camelCase(_ path: String) throws(JSONEncodingError) -> String {
     var result = ""
     var raise = false

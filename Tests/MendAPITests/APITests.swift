@@ -106,6 +106,24 @@ struct APITests {
     #expect(try GoogleStatus(json: json, options: decoding) == status)
   }
 
+  /// Found by random input: `C\ud800` was written as it is, and read back as `_c\ud800`.
+  @Test(
+    "A FieldMask's path that JSON could not give back is refused",
+    arguments: ["\u{4}C\\ud800", "Status", "a,b", "", "a_b,"])
+  func fieldMaskPaths(_ path: String) throws {
+    let mask = GoogleFieldMask { $0.paths = ["status", path] }
+    #expect(throws: JSONEncodingError.self) { try mask.jsonValue() }
+    #expect(throws: JSONEncodingError.self) { try mask.jsonValue(.canonical) }
+    let others = GoogleFieldMask { $0.paths = ["status", "batch_id", "tiers.extractor_name"] }
+    for options in [JSONEncodingOptions(), .canonical] {
+      #expect(try GoogleFieldMask(json: others.jsonValue(options), options: JSONDecodingOptions()) == others)
+    }
+    // Only where names are written in camel case would these become others.
+    for path in ["a__b", "a_", "a_1"] {
+      #expect(throws: JSONEncodingError.self) { try GoogleFieldMask { $0.paths = [path] }.jsonValue(.canonical) }
+    }
+  }
+
   @Test("Every schema is listed with its descriptor")
   func files() {
     #expect(Schema.files.map(\.path).contains("mend/v1/batches.proto"))
