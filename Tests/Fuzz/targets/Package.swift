@@ -1,11 +1,14 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Tests/Fuzz/run puts this into a scratch folder, beside a link to the sources of Mend, and builds it with
-// `-sanitize=address,fuzzer`: flags that a package others depend on must not have. generated/ is what the schema compiler
-// makes there of Mend's schemas; the journal's conversions are built without the database around them.
+// Tests/Fuzz/run puts this into a scratch folder, beside a link to the sources of Mend: a package that others depend on
+// must not have the flags below. Only Mend's own targets have them, so that what is learned of coverage is about them, and
+// the libraries build in half the time. generated/ is what the schema compiler makes there of Mend's schemas; the journal's
+// conversions are built without the database around them.
 
+let sanitizers = "-sanitize=address,fuzzer"
 let swiftSettings: [SwiftSetting] = [
+  .unsafeFlags(["-enable-testing", sanitizers]),
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
@@ -53,5 +56,7 @@ let package = Package(
         "MendHTTP2", "MendProtobuf", "MendRPC", "MendAPI", "MendCore", "MendRuntime", "MendStore", "SchemaCompiler",
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ] + nio,
-      path: "sources/Fuzz", swiftSettings: swiftSettings),
+      path: "sources/Fuzz", swiftSettings: swiftSettings,
+      // gold, the default linker, can't read what the sanitizers bring.
+      linkerSettings: [.unsafeFlags([sanitizers, "-use-ld=lld"])]),
   ])
