@@ -203,7 +203,7 @@ struct DiagnosticTests {
     #expect(faults("message A { int32 a = .1\u{301}; }").isEmpty == false)
   }
 
-  /// Found by random input: each fault was compared with all before it, for half a minute.
+  /// After 16 KB of random input that took 24 s: each fault was compared with all before it.
   @Test("A file that is no schema has a fault a character, told of at once", .timeLimit(.minutes(1)))
   func noSchema() {
     let count = 40_000
@@ -213,7 +213,7 @@ struct DiagnosticTests {
     #expect(all.last == "a.proto:2:\(count): error: '?' has no meaning in a schema")
   }
 
-  /// Found by random input: each name of an enum was looked for in all others.
+  /// After a random enum that took seconds: each name was looked for in all others.
   @Test("An enum of thousands of values compiles, and its names are short", .timeLimit(.minutes(1)))
   func largeEnum() {
     let values = (0..<5000).map { "KIND_V\($0) = \($0);" }.joined()
