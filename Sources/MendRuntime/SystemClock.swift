@@ -8,15 +8,12 @@ import Glibc
 /// The machine's time: the wall clock read once, and a monotonic clock since. Setting the wall clock moves nothing.
 public struct SystemClock: Clock {
   private let origin: Instant
-  private let start: ContinuousClock.Instant
   private let startNanoseconds: UInt64
-
-  /// The longest single sleep; a later deadline is slept for in pieces, so that no deadline overflows.
-  private static let longestSleep: Duration = .seconds(24 * 3600)
+  private let sleepers: Sleepers
 
   public init() {
-    start = ContinuousClock.now
     startNanoseconds = Self.monotonicNanoseconds()
+    sleepers = Sleepers(now: Self.monotonicNanoseconds)
     origin = Instant(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
   }
 
@@ -25,20 +22,18 @@ public struct SystemClock: Clock {
     Instant(milliseconds: origin.milliseconds + Int64((Self.monotonicNanoseconds() - startNanoseconds) / 1_000_000))
   }
 
-  /// The same clock that `ContinuousClock` reads.
-  private static func monotonicNanoseconds() -> UInt64 {
+  /// Also while the machine is suspended, as `ContinuousClock` has it.
+  @Sendable private static func monotonicNanoseconds() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_BOOTTIME, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 
   public func sleep(until deadline: Instant) async {
-    while !Task.isCancelled {
-      let elapsed = ContinuousClock.now - start
-      let left = deadline - (origin + elapsed)
-      guard left > .zero else { return }
-      // A cancelled sleep ends the loop by its condition.
-      try? await Task.sleep(until: start + elapsed + min(left, Self.longestSleep), clock: .continuous)
-    }
+    guard deadline > origin else { return }
+    // What does not fit is later than any machine runs.
+    let (left, overflows) = deadline.milliseconds.subtractingReportingOverflow(origin.milliseconds)
+    let (nanoseconds, isEndless) = UInt64(overflows ? .max : left).multipliedReportingOverflow(by: 1_000_000)
+    await sleepers.sleep(until: startNanoseconds + (isEndless ? .max / 2 : min(nanoseconds, .max / 2)))
   }
 }
