@@ -24,6 +24,8 @@ internal import CNghttp2
   package var outboundBytes: Int { state.value.outboundBytes }
   /// Bytes that arrived on all streams together and were not taken yet.
   package var unreadBytes: Int { state.value.unreadBytes }
+  /// Both.
+  package var heldBytes: Int { state.value.outboundBytes &+ state.value.unreadBytes }
 
   /// Queues the preface and the first SETTINGS. `memory` is shared by all sessions of one thread.
   package init(role: Role, limits: HTTP2Limits, memory: HTTP2Memory) throws(HTTP2Error) {

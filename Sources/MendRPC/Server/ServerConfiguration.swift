@@ -80,6 +80,10 @@ public struct ServerLimits: Hashable, Sendable {
   /// Response bytes that wait on one connection before its further calls are refused: answers that are one message
   /// have no writer to suspend. Sixteen of the largest, so that only who doesn't read meets it.
   public var maxUnsentResponseBytes = 64 * 1024 * 1024
+  /// Bytes of requests and responses that wait on all connections together: the bounds of one connection times the
+  /// connections that there may be is more than machines have. Beyond it the calls of connections that hold more than
+  /// 64 KiB of them are refused, those still being received ended, and their writers suspended; others are served.
+  public var maxHeldBytes = 512 * 1024 * 1024
 
   /// TLS, preface, first SETTINGS and the acknowledgement of ours have to be complete by then.
   public var handshakeTimeout = Duration.seconds(10)
@@ -102,6 +106,14 @@ public struct ServerLimits: Hashable, Sendable {
   public var cancelBurst = 2000, cancelsPerSecond = 200
   /// Broken frames that cost only their stream (CVE-2025-8671).
   public var faultBurst = 200, faultsPerSecond = 10
+  /// CONTINUATION frames of one header list (CVE-2024-28182), however few bytes they carry: 64 of 16 KB hold more than
+  /// any list that is taken.
+  public var maxContinuationFrames = 64
+  /// WINDOW_UPDATE frames beyond ten for each DATA frame that was sent and two for each call: nobody has a use for more.
+  public var maxSpareWindowUpdates = 10_000
+  /// Frames (acknowledgements, resets) that wait for a caller that doesn't read: more than any of the rates above allows
+  /// for, so that it holds whatever they are set to.
+  public var maxUnsentFrames = 10_000
 
   public init() {}
 }

@@ -1,5 +1,6 @@
 internal import MendHTTP2
 internal import NIOCore
+internal import Synchronization
 
 /// One connection of a server: a session, its calls and their workers, in one channel handler.
 ///
@@ -18,21 +19,23 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   let facts: ConnectionFacts
   var timers: ConnectionTimers
 
-  private var channelContext: ChannelHandlerContext?
-  private let calls = Pinned<[ServerCall?]>([])
-  private(set) var openCalls = 0
+  private(set) var channelContext: ChannelHandlerContext?
+  let calls = Pinned<[ServerCall?]>([])
+  var openCalls = 0
   private var events: [HTTP2Event] = []
   private var isReading = false
   private var isFlushScheduled = false
-  private var isClosed = false
+  /// Of the bytes that the session holds, those that the server knows of.
+  private var reportedBytes = 0
+  private(set) var isClosed = false
   /// Said why it ends, and waits for the peer to have read that.
   private var isLingering = false
-  private(set) var isShuttingDown = false
-  private var shutdownAnnounced = false
-  private var earliestDeadline: NIODeadline?
-  private var timer: Scheduled<Void>?
-  private var timerAt = NIODeadline.distantFuture
-  private static let shutdownPing: UInt64 = 0x6d65_6e64_2e67_6f21
+  var isShuttingDown = false
+  var shutdownAnnounced = false
+  var earliestDeadline: NIODeadline?
+  var timer: Scheduled<Void>?
+  var timerAt = NIODeadline.distantFuture
+  static let shutdownPing: UInt64 = 0x6d65_6e64_2e67_6f21
 
   init(_ server: ServerShared, _ channel: any Channel, peer: PeerAddress, isSecure: Bool) throws {
     self.server = server
@@ -117,6 +120,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     timer?.cancel()
     endCalls()
     workers.close()
+    reportBytes()
   }
 
   private func endCalls() {
@@ -130,7 +134,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
   /// Closes a connection whose peer was told what it did wrong. A socket that is closed while bytes wait in it drops
   /// what the peer has not read yet; so it is only half closed at first, and nothing more is read.
-  private func endWithLastWords() {
+  func endWithLastWords() {
     guard !isLingering, let context = channelContext else { return }
     isLingering = true
     endCalls()
@@ -179,169 +183,6 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     events.removeAll(keepingCapacity: true)
   }
 
-  private func call(_ handle: StreamHandle) -> ServerCall? {
-    guard Int(handle.slot) < calls.value.count, let call = calls.value[Int(handle.slot)], call.handle == handle else {
-      return nil
-    }
-    return call
-  }
-
-  private func obtain(_ handle: StreamHandle, _ now: NIODeadline) -> ServerCall {
-    let slot = Int(handle.slot)
-    while calls.value.count <= slot { calls.value.append(nil) }
-    if calls.value[slot] != nil, isKnownUniquelyReferenced(&calls.value[slot]), let call = calls.value[slot] {
-      call.reuse(handle, now: now)
-      return call
-    }
-    let call = ServerCall(self, handle, now: now)
-    calls.value[slot] = call
-    return call
-  }
-
-  private func opened(_ handle: StreamHandle, _ endStream: Bool, _ now: NIODeadline) {
-    let call = obtain(handle, now)
-    openCalls += 1
-    let storage = call.storage
-    session.exchangeHeaders(of: handle, with: &storage.request.value.metadata.block)
-    let block = storage.request.value.metadata.block
-    let head = RequestHead(block)
-    guard head.isPost, head.isGRPC else {
-      call.refusal = head.isPost ? .contentType : .method
-      if endStream { call.refuse() }
-      return
-    }
-    do throws(RPCError) {
-      let route = try accept(call, storage, block, head, now)
-      call.assign(route)
-      if route.takesOneMessage {
-        if endStream { arrived(call, true) }
-      } else {
-        call.requestEnded = endStream
-        start(call)
-      }
-    } catch {
-      call.finish(error)
-    }
-  }
-
-  /// A call whose headers were too many to keep.
-  private func refused(_ handle: StreamHandle, _ bytes: Int, _ now: NIODeadline) {
-    openCalls += 1
-    obtain(handle, now).finish(
-      RPCError(
-        .resourceExhausted,
-        "the call's headers have \(bytes) bytes (name, value and 32 for each); at most "
-          + "\(server.limits.maxMetadataBytes) are taken"))
-  }
-
-  /// Everything that may refuse a call before its handler runs.
-  private func accept(
-    _ call: ServerCall, _ storage: CallStorage, _ block: HeaderBlock, _ head: RequestHead, _ now: NIODeadline
-  ) throws(RPCError) -> Route {
-    guard let route = server.routes.route(block.bytes, head.path) else {
-      throw server.routes.unknown(block.text(head.path))
-    }
-    guard let encoding = head.encoding else {
-      throw RPCError(
-        .unimplemented,
-        "grpc-encoding \(head.encodingName(block)) is not supported; \(MessageEncoding.accepted) are")
-    }
-    call.encoding = encoding
-    call.acceptsGzip = head.acceptsGzip
-    if let fault = head.fault(block) { throw fault }
-    if let timeout = head.timeout {
-      guard timeout > 0 else { throw RPCError(.deadlineExceeded, "the call's timeout is 0") }
-      let deadline = now + .nanoseconds(timeout)
-      call.deadline = deadline
-      storage.request.value.deadline = .now + .nanoseconds(timeout)
-      earliestDeadline = min(earliestDeadline ?? deadline, deadline)
-    }
-    guard workers.busyCount < server.limits.maxRunningCalls else {
-      throw RPCError.exhausted(
-        "running_calls",
-        "\(server.limits.maxRunningCalls) calls of this connection are still running; wait for some to end")
-    }
-    guard session.outboundBytes <= server.limits.maxUnsentResponseBytes else {
-      throw RPCError(
-        .resourceExhausted,
-        "\(session.outboundBytes) bytes of responses wait on this connection; read them before calling again")
-    }
-    storage.request.value.facts = route
-    if head.hasBinaryMetadata { storage.request.value.metadata = try Metadata(receiving: block) }
-    if let authorize = server.authorize {
-      storage.request.value.identity = try authorize(route.method, storage.request.value.metadata, peer)
-    }
-    return route
-  }
-
-  private func arrived(_ call: ServerCall, _ endStream: Bool) {
-    guard !call.isOver else {
-      session.giveCredit(call.handle, keeping: 0)
-      return
-    }
-    if endStream { call.requestEnded = true }
-    if call.refusal != nil { return call.dropRequest() }
-    guard let route = call.route, route.takesOneMessage else { return call.requestArrived() }
-    if endStream {
-      start(call)
-      return
-    }
-    // The handler needs the whole message: what is refused is refused early, the rest may come.
-    do throws(RPCError) {
-      let limit = server.limits.maxRequestBytes
-      try session.withReceived(call.handle) { bytes throws(RPCError) in
-        _ = try MessageFraming.scan(bytes, limit: limit, encoding: call.encoding, who: "the request")
-        guard bytes.byteCount <= limit + MessageFraming.prefixBytes else {
-          throw RPCError(.internal, "the request goes on after its message; this method takes one")
-        }
-        return 0
-      }
-      guard session.unreadBytes <= server.limits.maxBufferedRequestBytes else {
-        throw RPCError.exhausted(
-          "buffered_request_bytes",
-          "\(session.unreadBytes) bytes of requests wait on this connection; send fewer large requests at once")
-      }
-      session.giveCredit(call.handle, keeping: 0)
-    } catch {
-      call.abort(error)
-    }
-  }
-
-  private func start(_ call: ServerCall) {
-    guard !call.isStarted, let route = call.route else { return }
-    switch route.handler {
-    case .inline(let handler):
-      guard call.runInline(handler) == .declined else { return }
-      call.markStarted()
-      workers.submit(call)
-    case .task:
-      call.markStarted()
-      workers.submit(call)
-    }
-  }
-
-  private func closed(_ handle: StreamHandle, _ code: HTTP2ErrorCode) {
-    if let call = call(handle) {
-      call.streamClosed(
-        RPCError(.cancelled, code == .cancel ? "the caller cancelled the call" : "the caller ended the stream: \(code)")
-      )
-    }
-    session.release(handle)
-    // A burst of calls is not kept for ever.
-    let slot = Int(handle.slot)
-    if slot >= Self.keptCalls, slot < calls.value.count { calls.value[slot] = nil }
-  }
-
-  private static let keptCalls = 64
-
-  func callEnded(_ call: ServerCall) {
-    openCalls -= 1
-    answered()
-  }
-
-  /// Part of a response is on its way: the caller may ping for it (gRPC's clients do, to measure the connection).
-  func answered() { timers.answered() }
-
   // MARK: Sending
 
   /// Writes soon what a handler produced outside of a read.
@@ -354,7 +195,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     }
   }
 
-  private func flush() {
+  func flush() {
     while !isLingering, let context = channelContext, context.channel.isWritable {
       let buffer: ByteBuffer?
       do throws(HTTP2Error) {
@@ -375,75 +216,32 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       let now = NIODeadline.now()
       if timers.windowClosed(sent: session.counters.dataBytesSent, now: now) { arm(now: now) }
     }
+    reportBytes()
   }
 
-  // MARK: Shutdown and timers
-
-  /// Takes no new calls; the connection closes when the open ones have ended.
-  func shutDown() {
-    guard !isClosed, !isShuttingDown else { return }
-    isShuttingDown = true
-    session.beginShutdown()
-    session.ping(Self.shutdownPing)
-    flush()
-    // A caller that doesn't answer the ping is told all the same.
-    loop.scheduleTask(in: .seconds(1)) { self.announceShutdown() }
+  /// Tells the server what this connection holds, where that changed by something.
+  private func reportBytes() {
+    let held = isClosed ? 0 : session.heldBytes
+    let change = held &- reportedBytes
+    guard change != 0, held == 0 || change.magnitude >= Self.reportedChange else { return }
+    reportedBytes = held
+    server.heldBytes.wrappingAdd(change, ordering: .relaxed)
   }
 
-  private func announceShutdown() {
-    guard isShuttingDown, !shutdownAnnounced, !isClosed else { return }
-    shutdownAnnounced = true
-    session.finishShutdown()
-    scheduleFlush()
+  private static let reportedChange = 4096
+
+  /// The server holds more than it may, and this connection has its part in that.
+  var isOverBudget: Bool {
+    session.heldBytes > Self.heldShare && server.heldBytes.load(ordering: .relaxed) > server.limits.maxHeldBytes
   }
 
-  /// Wakes this connection when something may be due.
-  private func arm(at deadline: NIODeadline? = nil, now: NIODeadline = .now()) {
-    guard !isClosed else { return }
-    let due = min(deadline ?? .distantFuture, timers.nextDue(now: now, openCalls: openCalls))
-    guard due < timerAt else { return }
-    timer?.cancel()
-    timerAt = due
-    timer = loop.scheduleTask(deadline: due) { self.tick() }
-  }
+  /// A connection with less than this is served whatever others hold.
+  private static let heldShare = 64 * 1024
 
-  private func tick() {
-    guard !isClosed else { return }
-    timerAt = .distantFuture
-    let now = NIODeadline.now()
-    switch timers.check(now: now, openCalls: openCalls) {
-    case .nothing: break
-    case .ping: session.ping(0)
-    case .shutDown: shutDown()
-    case .close: return close()
-    case .terminate(let code):
-      session.terminate(code)
-      flush()
-      return endWithLastWords()
-    }
-    var next: NIODeadline?
-    if openCalls > 0 {
-      for call in calls.value {
-        guard let call, !call.isOver else { continue }
-        if let deadline = call.deadline {
-          if deadline <= now {
-            call.abort(RPCError(.deadlineExceeded, "the call's deadline passed"))
-            continue
-          }
-          next = min(next ?? deadline, deadline)
-        }
-        if !call.isStarted {
-          let due = call.startedAt + .init(server.limits.requestTimeout)
-          if due <= now {
-            call.abort(
-              RPCError(.cancelled, "the request was not complete after \(server.limits.requestTimeout)"))
-          } else {
-            next = min(next ?? due, due)
-          }
-        }
-      }
-    }
-    flush()
-    arm(at: next)
+  var overBudget: RPCError {
+    .exhausted(
+      "held_bytes",
+      "the server holds \(server.limits.maxHeldBytes) bytes of requests and responses that wait, \(session.heldBytes) of "
+        + "them of this connection; read its responses, end its requests, and call again")
   }
 }

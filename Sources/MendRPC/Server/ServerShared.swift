@@ -23,6 +23,8 @@ final class ServerShared: Sendable {
     var isShuttingDown = false
   }
   private let state = Mutex(State())
+  /// Bytes of requests and responses that wait on all connections, to some kilobytes for each.
+  let heldBytes = Atomic(0)
 
   init(_ router: Router, _ configuration: ServerConfiguration) {
     routes = router.table()
@@ -40,6 +42,9 @@ final class ServerShared: Sendable {
     session.controlFrames = RateLimit(burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond)
     session.resetsReceived = RateLimit(burst: limits.cancelBurst, perSecond: limits.cancelsPerSecond)
     session.faultsReceived = RateLimit(burst: limits.faultBurst, perSecond: limits.faultsPerSecond)
+    session.maxContinuationFrames = limits.maxContinuationFrames
+    session.maxSpareWindowUpdates = limits.maxSpareWindowUpdates
+    session.maxOutboundFrames = limits.maxUnsentFrames
     sessionLimits = session
   }
 

@@ -8,7 +8,7 @@ struct CallLimit: Sendable {
     case bytes(any WritableKeyPath<ServerLimits, Int> & Sendable)
     case time(any WritableKeyPath<ServerLimits, Duration> & Sendable)
     case optionalTime(any WritableKeyPath<ServerLimits, Duration?> & Sendable)
-    case pingInterval
+    case pingInterval, pingStrikes
   }
 
   static let fields: [(name: String, field: Field)] = [
@@ -20,6 +20,7 @@ struct CallLimit: Sendable {
     ("metadata-bytes", .bytes(\.maxMetadataBytes)),
     ("buffered-request-bytes", .bytes(\.maxBufferedRequestBytes)),
     ("unsent-response-bytes", .bytes(\.maxUnsentResponseBytes)),
+    ("held-bytes", .bytes(\.maxHeldBytes)),
     ("handshake-time", .time(\.handshakeTimeout)),
     ("headers-time", .time(\.headersTimeout)),
     ("request-time", .time(\.requestTimeout)),
@@ -29,7 +30,11 @@ struct CallLimit: Sendable {
     ("control-frame-burst", .count(\.controlFrameBurst)),
     ("cancel-burst", .count(\.cancelBurst)),
     ("fault-burst", .count(\.faultBurst)),
+    ("continuation-frames", .count(\.maxContinuationFrames)),
+    ("spare-window-updates", .count(\.maxSpareWindowUpdates)),
+    ("unsent-frames", .count(\.maxUnsentFrames)),
     ("ping-interval", .pingInterval),
+    ("ping-strikes", .pingStrikes),
   ]
 
   let name: String
@@ -49,7 +54,7 @@ struct CallLimit: Sendable {
     case .bytes:
       guard let bytes = Size.parse(parts[1]) else { throw ValidationError("\(name): \(Size.accepted).") }
       return CallLimit(name: name, field: field, value: Int(bytes))
-    case .count, .time, .optionalTime, .pingInterval:
+    case .count, .time, .optionalTime, .pingInterval, .pingStrikes:
       // Within what a counter on the wire and a timer take.
       guard let number = Int(parts[1]), (1...1_000_000_000).contains(number) else {
         throw ValidationError(
@@ -65,6 +70,7 @@ struct CallLimit: Sendable {
     case .time(let path): limits[keyPath: path] = .seconds(value)
     case .optionalTime(let path): limits[keyPath: path] = value < 0 ? nil : .seconds(value)
     case .pingInterval: keepalive.minPingInterval = .seconds(value)
+    case .pingStrikes: keepalive.maxPingStrikes = value
     }
   }
 }

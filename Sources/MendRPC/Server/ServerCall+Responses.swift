@@ -1,0 +1,76 @@
+internal import MendHTTP2
+internal import NIOCore
+
+/// What a call's handler writes.
+extension ServerCall {
+  /// Queues a message; false when the writer should wait.
+  func write(_ message: some RPCMessage, compressed: Bool = true) throws(RPCError) -> Bool {
+    if let failure { throw failure }
+    guard !isOver else { throw RPCError(.cancelled, "the call has ended") }
+    let session = connection.session
+    if !responseStarted { startResponse() }
+    let pending = session.write(handle) { buffer in
+      let before = buffer.count
+      MessageFraming.append(to: &buffer, as: compressed ? responsePolicy : .none) { message.encodePayload(into: &$0) }
+      responseBytes += buffer.count - before
+    }
+    connection.answered()
+    connection.scheduleFlush()
+    let limits = connection.server.limits
+    let mayWrite = pending < limits.responseHighWaterBytes && session.outboundBytes < limits.maxBufferedResponseBytes
+    if mayWrite, !connection.isOverBudget { return true }
+    session.notifyWhenDrained(handle, to: limits.responseHighWaterBytes / 2)
+    return false
+  }
+
+  /// The one response of a call that has one.
+  func writeOnly(_ message: some RPCMessage) throws(RPCError) {
+    _ = try write(message)
+  }
+
+  func waitUntilDrained() async throws(RPCError) {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        onLoop { call in
+          let low = call.connection.server.limits.responseHighWaterBytes / 2
+          if call.failureBox != nil || call.isOver || call.connection.session.pendingCount(of: call.handle) <= low {
+            continuation.resume()
+          } else {
+            call.writers.append(continuation)
+            call.wasWaitedFor = true
+          }
+        }
+      }
+    } onCancel: {
+      loop.execute { self.drained() }
+    }
+    if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
+  }
+
+  func drained() {
+    let waiting = writers
+    guard !waiting.isEmpty else { return }
+    writers = []
+    for continuation in waiting { continuation.resume() }
+  }
+
+  /// How responses are sent; settled once the first has been.
+  var responsePolicy: CompressionPolicy {
+    guard acceptsGzip else { return .none }
+    if storage.hasResponse, let chosen = storage.takeResponse().compression { return chosen }
+    return connection.server.compression
+  }
+
+  func startResponse() {
+    responseStarted = true
+    let isGzip = responsePolicy.encoding == .gzip
+    guard storage.hasResponse, let metadata = storage.takeResponse().initial, !metadata.isEmpty else {
+      connection.session.respond(handle, isGzip ? WireHeaders.gzipResponse : WireHeaders.response)
+      return
+    }
+    var block = WireHeaders.responseBlock()
+    if isGzip { block.append("grpc-encoding", "gzip") }
+    metadata.append(to: &block)
+    connection.session.respond(handle, block, endStream: false)
+  }
+}

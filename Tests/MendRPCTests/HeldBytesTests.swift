@@ -1,0 +1,51 @@
+import MendRPC
+import Synchronization
+import Testing
+
+/// What all connections of a server may hold together.
+@Suite struct HeldBytesTests {
+  private static let hold = Methods.method("Hold", .clientStreaming)
+
+  private static func router(_ witness: Witness) -> Router {
+    var router = makeRouter(witness)
+    router.clientStreaming(hold) { (requests: RequestStream<RawMessage>, _) async throws(RPCError) -> RawMessage in
+      // Reads nothing before it may.
+      try await witness.waitUntilReleasedOrCancelled()
+      var count = 0
+      for try await request in requests { count += request.bytes.count }
+      return RawMessage(Array(String(count).utf8))
+    }
+    return router
+  }
+
+  @Test("maxHeldBytes: who holds much is refused, others are served, and what was taken is forgotten")
+  func refused() async throws {
+    let witness = Witness()
+    try await withServer(
+      witness, over: .inProcess, router: Self.router(witness), server: { $0.limits.maxHeldBytes = 100_000 }
+    ) { client, server in
+      let other = try await server.connectInProcess()
+      let held = Task {
+        try await client.clientStreaming(Self.hold, options: CallOptions()) {
+          (writer: RequestWriter<RawMessage>) async throws(RPCError) in
+          for _ in 0..<3 { try await writer.write(RawMessage([UInt8](repeating: 1, count: 60_000))) }
+        } as RawMessage
+      }
+      func echo(_ connection: ClientConnection) async -> RPCError? {
+        await status { () async throws(RPCError) in
+          _ = try await connection.unary(Methods.echo, RawMessage([1]), options: CallOptions()) as RawMessage
+        }
+      }
+      var refusal: RPCError?
+      let deadline = ContinuousClock.now + .seconds(10)
+      while refusal == nil, ContinuousClock.now < deadline { refusal = await echo(client) }
+      #expect(refusal?.code == .resourceExhausted)
+      #expect(refusal?.message.hasPrefix("the server holds 100000 bytes of requests and responses that wait") == true)
+      #expect(await echo(other) == nil)
+      witness.isReleased.withLock { $0 = true }
+      #expect(try await held.value.bytes == Array("180000".utf8))
+      #expect(await echo(client) == nil)
+      await other.close()
+    }
+  }
+}
