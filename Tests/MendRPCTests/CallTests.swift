@@ -154,20 +154,41 @@ import Testing
   func bidirectional(_ transport: Transport) async throws {
     try await withServer(over: transport) { client, _ in
       let turn = Mutex(0)
-      let stream: ResponseStream<RawMessage> = try await client.bidirectional(Methods.chat, options: options) {
+      let count = try await client.bidirectional(Methods.chat, options: options) {
         (writer: RequestWriter<RawMessage>) async throws(RPCError) in
         for index in 0..<100 {
           while turn.withLock({ $0 }) < index { await Task.yield() }
           try await writer.write(RawMessage([UInt8(index)]))
         }
-      }
-      var count = 0
-      for try await message in stream {
-        #expect(message.bytes == [UInt8(count)])
-        count += 1
-        turn.withLock { $0 = count }
+      } responses: { (stream: ResponseStream<RawMessage>) async throws(RPCError) in
+        var count = 0
+        for try await message in stream {
+          #expect(message.bytes == [UInt8(count)])
+          count += 1
+          turn.withLock { $0 = count }
+        }
+        return count
       }
       #expect(count == 100)
+    }
+  }
+
+  @Test(
+    "Who writes requests is cancelled, and has returned, once nobody reads responses", arguments: Transport.allCases)
+  func bidirectionalLeft(_ transport: Transport) async throws {
+    try await withServer(over: transport) { client, _ in
+      let returned = Mutex(false)
+      let first = try await client.bidirectional(Methods.chat, options: options) {
+        (writer: RequestWriter<RawMessage>) async throws(RPCError) in
+        try await writer.write(RawMessage([5]))
+        while !Task.isCancelled { await Task.yield() }
+        returned.withLock { $0 = true }
+      } responses: { (stream: ResponseStream<RawMessage>) async throws(RPCError) -> RawMessage? in
+        var iterator = stream.makeAsyncIterator()
+        return try await iterator.next()
+      }
+      #expect(first == RawMessage([5]))
+      #expect(returned.withLock { $0 })
     }
   }
 

@@ -130,14 +130,16 @@ import Testing
         try await writer.write(text, compressed: false)
       }
       #expect(sum == RawMessage(Array("200000".utf8)))
-      let stream: ResponseStream<RawMessage> = try await client.bidirectional(Methods.chat, options: CallOptions()) {
+      let count = try await client.bidirectional(Methods.chat, options: CallOptions()) {
         (writer: RequestWriter<RawMessage>) async throws(RPCError) in
         for _ in 0..<3 { try await writer.write(text) }
-      }
-      var count = 0
-      for try await message in stream {
-        #expect(message == text)
-        count += 1
+      } responses: { (stream: ResponseStream<RawMessage>) async throws(RPCError) in
+        var count = 0
+        for try await message in stream {
+          #expect(message == text)
+          count += 1
+        }
+        return count
       }
       #expect(count == 3)
       // Echo and chat: four messages each way of some hundred bytes; sum: one plain message.
@@ -166,12 +168,15 @@ import Testing
       #expect(error?.code == .resourceExhausted)
       #expect(
         error?.message == "the response has more than 99999 bytes when decompressed; at most 99999 are taken")
-      let stream: ResponseStream<RawMessage> = try await client.bidirectional(Methods.chat, options: options) {
-        (writer: RequestWriter<RawMessage>) async throws(RPCError) in
-        try await writer.write(text)
+      let streamed = await status { () async throws(RPCError) -> RawMessage? in
+        try await client.bidirectional(Methods.chat, options: options) {
+          (writer: RequestWriter<RawMessage>) async throws(RPCError) in
+          try await writer.write(text)
+        } responses: { (stream: ResponseStream<RawMessage>) async throws(RPCError) in
+          var iterator = stream.makeAsyncIterator()
+          return try await iterator.next()
+        }
       }
-      var iterator = stream.makeAsyncIterator()
-      let streamed = await status { () async throws(RPCError) -> RawMessage? in try await iterator.next() }
       #expect(streamed?.code == .resourceExhausted)
     }
   }

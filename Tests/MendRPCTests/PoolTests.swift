@@ -57,12 +57,14 @@ import Testing
           for _ in 0..<10 { try await writer.write(RawMessage([1, 2, 3])) }
         }
         #expect(sum == RawMessage(Array("30".utf8)))
-        let chat: ResponseStream<RawMessage> = try await pool.bidirectional(Methods.chat, options: CallOptions()) {
+        let answers = try await pool.bidirectional(Methods.chat, options: CallOptions()) {
           (writer: RequestWriter<RawMessage>) async throws(RPCError) in
           try await writer.write(RawMessage([9]))
+        } responses: { (chat: ResponseStream<RawMessage>) async throws(RPCError) in
+          var answers: [RawMessage] = []
+          for try await answer in chat { answers.append(answer) }
+          return answers
         }
-        var answers: [RawMessage] = []
-        for try await answer in chat { answers.append(answer) }
         #expect(answers == [RawMessage([9])])
         #expect(pool.statistics.connectionsMade == 1)
         #expect(await eventually { pool.statistics.openCalls == 0 })

@@ -47,10 +47,12 @@ struct AccessTests {
           method, RawMessage([]), options: options)
         for try await _ in stream { break }
       case .clientStreaming, .bidirectional:
-        let stream: ResponseStream<RawMessage> = try await channel.bidirectional(method, options: options) {
-          (requests: RequestWriter<RawMessage>) async throws(RPCError) in try await requests.write(RawMessage([]))
+        try await channel.bidirectional(method, options: options) {
+          (requests: RequestWriter<RawMessage>) async throws(RPCError) in
+          try await requests.write(RawMessage([]))
+        } responses: { (stream: ResponseStream<RawMessage>) async throws(RPCError) in
+          for try await _ in stream { break }
         }
-        for try await _ in stream { break }
       }
       return nil
     } catch {
@@ -97,12 +99,12 @@ struct AccessTests {
     try await ServedOverSockets.run(tokens: try Tokens(path: path, logger: Harness.quiet)) { _, channel in
       // It never sends its message, and still has its answer.
       let error = await #expect(throws: RPCError.self) {
-        let stream: ResponseStream<RawMessage> = try await channel.bidirectional(
-          Batches.Methods.createBatch, options: CallOptions()
-        ) { (_: RequestWriter<RawMessage>) async throws(RPCError) in
+        try await channel.bidirectional(Batches.Methods.createBatch, options: CallOptions()) {
+          (_: RequestWriter<RawMessage>) async throws(RPCError) in
           while !Task.isCancelled { await Task.yield() }
+        } responses: { (stream: ResponseStream<RawMessage>) async throws(RPCError) in
+          for try await _ in stream {}
         }
-        for try await _ in stream {}
       }
       #expect(error?.code == .unauthenticated)
     }

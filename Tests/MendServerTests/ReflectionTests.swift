@@ -24,12 +24,12 @@ struct ReflectionTests {
     }
     let answers = AsyncStream.makeStream(of: GRPCServerReflectionResponse.self)
     try await ServedOverSockets.run { _, channel in
-      let stream: ResponseStream<GRPCServerReflectionResponse> = try await channel.bidirectional(
-        method, options: CallOptions()
-      ) { (requests: RequestWriter<GRPCServerReflectionRequest>) async throws(RPCError) in
+      try await channel.bidirectional(method, options: CallOptions()) {
+        (requests: RequestWriter<GRPCServerReflectionRequest>) async throws(RPCError) in
         for request in asked { try await requests.write(request) }
+      } responses: { (stream: ResponseStream<GRPCServerReflectionResponse>) async throws(RPCError) in
+        for try await answer in stream { answers.continuation.yield(answer) }
       }
-      for try await answer in stream { answers.continuation.yield(answer) }
       answers.continuation.finish()
     }
     var all: [Response] = []

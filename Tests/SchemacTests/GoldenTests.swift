@@ -71,6 +71,8 @@ struct GoldenTests {
       "router.bidirectional(Shapes.Methods.both) {",
       "requests: @escaping @Sendable (RequestWriter<A>) async throws(RPCError) -> Void",
       ") async throws(RPCError) -> ResponseStream<B> {",
+      "public func both<ResponsesResult>(",
+      "responses: (ResponseStream<B>) async throws(RPCError) -> ResponsesResult",
       #"service: "t.Shapes", method: "Down", shape: .serverStreaming)"#,
       "/// Deprecated in the schema.",
     ] {

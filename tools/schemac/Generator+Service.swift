@@ -76,21 +76,28 @@ extension Generator {
       for method in service.methods {
         let function = SwiftNames.method(method.name.text)
         let (input, output) = (valueType(method.input), valueType(method.output))
-        let result = method.streamsOutput ? "\(rpc("ResponseStream"))<\(output)>" : output
+        let responses = "\(rpc("ResponseStream"))<\(output)>"
         out.line()
         out.doc(method.doc, isDeprecated: method.isDeprecated)
         if method.streamsInput {
-          out.line("public func \(function)(")
+          let reads = method.streamsOutput
+          // No schema's message is called that: it would hide it.
+          let result = reads ? "ResponsesResult" : output
+          out.line("public func \(function)\(reads ? "<\(result)>" : "")(")
           out.line("  \(options),")
-          out.line("  requests: @escaping @Sendable (\(rpc("RequestWriter"))<\(input)>) \(fails) -> Void")
+          let requests = "requests: @escaping @Sendable (\(rpc("RequestWriter"))<\(input)>) \(fails) -> Void"
+          out.line("  \(requests)\(reads ? "," : "")")
+          if reads { out.line("  responses: (\(responses)) \(fails) -> \(result)") }
           out.block(") \(fails) -> \(result)") { out in
+            let more = reads ? ", responses: responses" : ""
             out.line(
-              "try await channel.\(shape(method))(\(name).Methods.\(function), options: options, requests: requests)")
+              "try await channel.\(shape(method))("
+                + "\(name).Methods.\(function), options: options, requests: requests\(more))")
           }
         } else {
           out.line("public func \(function)(")
           out.line("  _ request: \(input), \(options)")
-          out.block(") \(fails) -> \(result)") { out in
+          out.block(") \(fails) -> \(method.streamsOutput ? responses : output)") { out in
             out.line("try await channel.\(shape(method))(\(name).Methods.\(function), request, options: options)")
           }
         }

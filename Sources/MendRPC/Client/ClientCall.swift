@@ -39,7 +39,6 @@ final class ClientCall: @unchecked Sendable {
   private var reader: CheckedContinuation<Void, Never>?
   private var writers: [CheckedContinuation<Void, Never>] = []
   private var starter: CheckedContinuation<Void, Never>?
-  private var requestTask: Task<Void, Never>?
 
   init(
     _ connection: ClientHandler, _ method: MethodDescriptor, _ options: CallOptions, headers: HeaderBlock,
@@ -98,19 +97,42 @@ final class ClientCall: @unchecked Sendable {
     if let failure { throw failure }
   }
 
-  /// Runs the closure that writes the requests in a task of this call, which ends with the call.
-  func startRequests<I: RPCMessage>(_ requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void) {
-    let task = Task { [self] in
-      do throws(RPCError) {
-        try await requests(RequestWriter(call: self))
-        onLoop { $0.finishRequests() }
-      } catch {
-        cancel(error)
+  /// Runs `body` with the closure that writes the requests beside it, in a child task that is cancelled when `body` is
+  /// done.
+  func withRequests<I: RPCMessage, R>(
+    _ requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void, _ body: () async -> R
+  ) async -> R {
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { [self] in
+        do throws(RPCError) {
+          try await requests(RequestWriter(call: self))
+          onLoop { $0.finishRequests() }
+        } catch {
+          cancel(error)
+        }
       }
+      let result = await body()
+      group.cancelAll()
+      return result
     }
-    onLoop { call in
-      if call.outcome == nil { call.requestTask = task } else { task.cancel() }
+  }
+
+  /// The only response's payload of a call that is open, its requests written meanwhile.
+  func response<I: RPCMessage>(
+    to requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void
+  ) async throws(RPCError) -> ReceivedPayload {
+    try await withRequests(requests) { await response() }.get()
+  }
+
+  /// What `body` makes of the responses of a call that is open, its requests written meanwhile.
+  func responses<I: RPCMessage, O: RPCMessage, R>(
+    to requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void,
+    _ body: (ResponseStream<O>) async throws(RPCError) -> R
+  ) async throws(RPCError) -> R {
+    let result: Result<R, RPCError> = await withRequests(requests) {
+      do throws(RPCError) { return .success(try await body(ResponseStream(self))) } catch { return .failure(error) }
     }
+    return try result.get()
   }
 
   /// Ends the call with this error unless it has ended.
@@ -371,8 +393,6 @@ final class ClientCall: @unchecked Sendable {
     opened()
     wakeReader()
     drained()
-    requestTask?.cancel()
-    requestTask = nil
     completion?.resume(returning: status.flatMap { onlyPayload() })
     completion = nil
   }

@@ -176,18 +176,17 @@ extension ClientConnection {
   ) async throws(RPCError) -> O {
     let call = makeCall(method, options, nil)
     try await call.started()
-    call.startRequests(requests)
-    return try CallTemplate.decode(try await call.response().get())
+    return try CallTemplate.decode(try await call.response(to: requests))
   }
 
-  public func bidirectional<I: RPCMessage, O: RPCMessage>(
+  public func bidirectional<I: RPCMessage, O: RPCMessage, R>(
     _ method: MethodDescriptor, options: CallOptions,
-    requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void
-  ) async throws(RPCError) -> ResponseStream<O> {
+    requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void,
+    responses: (ResponseStream<O>) async throws(RPCError) -> R
+  ) async throws(RPCError) -> R {
     let call = makeCall(method, options, nil)
     try await call.started()
-    call.startRequests(requests)
-    return ResponseStream(call)
+    return try await call.responses(to: requests, responses)
   }
 
   private func makeCall(_ method: MethodDescriptor, _ options: CallOptions, _ onlyRequest: [UInt8]?) -> ClientCall {

@@ -37,17 +37,20 @@ public protocol RPCChannel: Sendable {
     _ method: MethodDescriptor, _ request: I, options: CallOptions
   ) async throws(RPCError) -> ResponseStream<O>
 
-  /// The request stream ends when `requests` returns. What it throws cancels the call and is thrown.
+  /// The request stream ends when `requests` returns. What it throws cancels the call and is thrown. It runs in a child
+  /// task, which is cancelled when the call has ended, and waited for.
   func clientStreaming<I: RPCMessage, O: RPCMessage>(
     _ method: MethodDescriptor, options: CallOptions,
     requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void
   ) async throws(RPCError) -> O
 
-  /// `requests` runs in a task of the call, which is cancelled when the call ends.
-  func bidirectional<I: RPCMessage, O: RPCMessage>(
+  /// As ``clientStreaming(_:options:requests:)``, with as many responses; `requests` is cancelled when `responses` has
+  /// returned, and so is a call that has not ended then.
+  func bidirectional<I: RPCMessage, O: RPCMessage, R>(
     _ method: MethodDescriptor, options: CallOptions,
-    requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void
-  ) async throws(RPCError) -> ResponseStream<O>
+    requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void,
+    responses: (ResponseStream<O>) async throws(RPCError) -> R
+  ) async throws(RPCError) -> R
 }
 
 /// The responses of a call that streams them: one consumer, once.

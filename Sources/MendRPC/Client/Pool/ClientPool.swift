@@ -95,17 +95,16 @@ extension ClientPool {
     requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void
   ) async throws(RPCError) -> O {
     let call = try await opened(method, options, nil, CallTemplate.deadline(options))
-    call.startRequests(requests)
-    return try CallTemplate.decode(try await call.response().get())
+    return try CallTemplate.decode(try await call.response(to: requests))
   }
 
-  public func bidirectional<I: RPCMessage, O: RPCMessage>(
+  public func bidirectional<I: RPCMessage, O: RPCMessage, R>(
     _ method: MethodDescriptor, options: CallOptions,
-    requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void
-  ) async throws(RPCError) -> ResponseStream<O> {
+    requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void,
+    responses: (ResponseStream<O>) async throws(RPCError) -> R
+  ) async throws(RPCError) -> R {
     let call = try await opened(method, options, nil, CallTemplate.deadline(options))
-    call.startRequests(requests)
-    return ResponseStream(call)
+    return try await call.responses(to: requests, responses)
   }
 
   private func opened(
