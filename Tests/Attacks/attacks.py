@@ -2,30 +2,91 @@
 
 A row passes when the attacker was limited or cut off as the row says, the server's resident memory stayed within its bound,
 and the other client was answered all the while.
+
+    attacks.py SUMMARY [NAME ...]                       the rows, or those named
+    attacks.py SUMMARY --without-defences [NAME ...]    each against a server whose limits against it are switched off: a row
+                                                        that passes there shows nothing, and fails
 """
 
 import os
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "EndToEnd"))
 
-from frames import *  # noqa: E402,F403
+import floods  # noqa: E402
+import hoards  # noqa: E402
+import occupants  # noqa: E402
+from bystander import Bystander, p99  # noqa: E402
 from harness import PATIENCE_SECONDS, Server, wait_for  # noqa: E402
 
-CALM = 11
 MIB = 1 << 20
 # Short enough for a test, long enough for a loaded machine.
-LIMITS = ["handshake-time=3", "headers-time=3", "request-time=4", "stall-time=4", "connections-per-address=300"]
-REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
-# file_containing_symbol "mend.v1.Batches": an answer of many kilobytes for a request of a few bytes.
-LARGE_ANSWER = message(b"\x22\x0fmend.v1.Batches")
+LIMITS = ["handshake-time=3", "headers-time=3", "request-time=4", "stall-time=4", "connections-per-address=300",
+          "running-calls=100", "held-bytes=64M"]
+# What switches a counter or a time limit off.
+NONE = 1_000_000_000
+
+
+class Row(NamedTuple):
+    name: str
+    attack: object
+    # What switches off every defence that stands in the attack's way; nothing where that is no limit but how it is done.
+    without: list = []
+    # MiB that it may make the server take.
+    memory: int = 64
+
+
+CONTROL = [f"control-frame-burst={NONE}"]
+RESETS = [f"cancel-burst={NONE}"]
+FAULTS = [f"fault-burst={NONE}"]
+PINGS = [f"ping-strikes={NONE}"]
+CONTINUATIONS = CONTROL + [f"continuation-frames={NONE}", f"headers-time={NONE}"]
+
+ROWS = [
+    Row("rapid reset", floods.rapid_reset, RESETS),
+    Row("rapid reset of whole calls", floods.rapid_reset_of_calls, RESETS),
+    Row("MadeYouReset by a window", floods.made_you_reset_by_window, FAULTS),
+    Row("MadeYouReset by a length", floods.made_you_reset_by_length, FAULTS),
+    Row("MadeYouReset by trailers", floods.made_you_reset_by_trailers, FAULTS),
+    Row("CONTINUATION without end", floods.continuation_flood, CONTINUATIONS),
+    Row("CONTINUATION with fields", floods.continuation_bytes, CONTINUATIONS + ["metadata-bytes=1G"]),
+    Row("a request byte by byte", floods.byte_by_byte),
+    Row("PING flood", floods.ping_flood, PINGS + CONTROL),
+    Row("PING flood between calls", floods.ping_flood_between_calls, CONTROL),
+    Row("keepalive abuse", floods.keepalive_abuse, PINGS),
+    Row("SETTINGS flood", floods.settings_flood, CONTROL),
+    Row("PRIORITY flood", floods.priority_flood, CONTROL),
+    Row("unknown frames", floods.unknown_flood, CONTROL),
+    Row("empty DATA", floods.empty_data_flood, CONTROL),
+    Row("DATA of padding", floods.padding_flood, CONTROL),
+    Row("WINDOW_UPDATE flood", floods.window_update_flood, [f"spare-window-updates={NONE}"]),
+    Row("answers nobody reads", floods.unread_answers, PINGS + CONTROL + [f"unsent-frames={NONE}"]),
+    Row("HPACK bomb", hoards.hpack_bomb, ["metadata-bytes=1G"]),
+    Row("a large header list", hoards.large_header_list, ["metadata-bytes=1G"]),
+    Row("a long path", hoards.long_path),
+    Row("zero window", hoards.zero_window, [f"stall-time={NONE}"], 128),
+    Row("slow read", hoards.slow_read, [f"stall-time={NONE}"], 128),
+    Row("length-prefix bombs", hoards.length_prefix_bomb, ["request-bytes=8G"]),
+    Row("gzip bomb", hoards.gzip_bomb, ["request-bytes=1G"]),
+    Row("nested groups", hoards.nested_groups),
+    Row("unknown fields", hoards.unknown_fields),
+    Row("halves of requests", hoards.half_requests, ["buffered-request-bytes=1G"], 96),
+    Row("halves of requests on many connections", hoards.half_requests_everywhere, ["held-bytes=100G"], 160),
+    Row("slowloris", occupants.slowloris,
+        [f"{name}-time={NONE}" for name in ("handshake", "headers", "request", "stall")]),
+    Row("connections of one address", occupants.too_many_connections, [f"connections-per-address={NONE}"]),
+    Row("streams above the limit", occupants.too_many_streams, ["streams=1000000"]),
+    Row("calls that run on", occupants.running_calls, [f"running-calls={NONE}"]),
+    Row("bad -bin metadata", occupants.bad_binary_metadata),
+    Row("no HTTP/2", occupants.not_http2),
+]
 
 
 def resident(pid):
@@ -55,390 +116,9 @@ class Memory:
         self.thread.join()
         self.peak = max(self.peak, resident(self.pid))
 
-
-class Bystander:
-    """A stock grpcio client in a process of its own, which calls one call after another."""
-
-    def __init__(self, address, log):
-        self.log = Path(log)
-        self.log.touch()
-        self.process = subprocess.Popen([sys.executable, __file__, "--bystander", address, str(self.log)])
-
-    def calls(self, since, until):
-        found = []
-        for line in self.log.read_text().splitlines():
-            parts = line.split()
-            if len(parts) == 3 and since <= float(parts[0]) <= until:
-                found.append((float(parts[1]), parts[2]))
-        return found
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
-def bystander(address, log):
-    import grpc
-    channel = grpc.insecure_channel(address)
-    check = channel.unary_unary("/grpc.health.v1.Health/Check", lambda item: item, lambda item: item)
-    pause = threading.Event()
-    with open(log, "a", buffering=1) as out:
-        while os.getppid() != 1:
-            begin = time.monotonic()
-            try:
-                check(b"", timeout=20)
-                status = "OK"
-            except grpc.RpcError as error:
-                status = error.code().name
-            end = time.monotonic()
-            out.write(f"{end:.6f} {end - begin:.6f} {status}\n")
-            pause.wait(0.003)
-
-
-def p99(calls):
-    times = sorted(took for took, _ in calls)
-    return times[min(len(times) - 1, len(times) * 99 // 100)] * 1000 if times else float("nan")
-
-
-# The rows. Each takes the server and says what the attacker got; what it asserts is the row's claim.
-
-
-def cut_off(peer, frames, most, batch=50, code=CALM, seconds=60):
-    """Sends `frames(number)` until the server ends the connection, reading all the while; how many were sent."""
-    sent, deadline = 0, time.monotonic() + seconds
-    while sent < most and not peer.ended and not peer.goaway and time.monotonic() < deadline:
-        peer.send(b"".join(frames(number) for number in range(sent, sent + batch)))
-        sent += batch
-        peer.read()
-    peer.until(lambda: peer.goaway is not None or peer.ended, 20)
-    assert peer.goaway or peer.ended, f"{sent} were taken and nothing happened"
-    if peer.goaway:
-        assert peer.goaway[0] == code, f"GOAWAY {peer.goaway}"
-    assert peer.until_ended(20), "the connection stayed open after its GOAWAY"
-    why = peer.goaway[1] if peer.goaway else "closed"
-    peer.close()
-    return f"cut off after {sent}: {why}"
-
-
-def rapid_reset(server):
-    return cut_off(Peer(server.address), lambda n: headers(2 * n + 1) + frame(RST_STREAM, 0, 2 * n + 1, b"\0\0\0\x08"), 50_000)
-
-
-def rapid_reset_of_calls(server):
-    return cut_off(Peer(server.address), lambda n: call(2 * n + 1) + frame(RST_STREAM, 0, 2 * n + 1, b"\0\0\0\x08"), 50_000)
-
-
-def made_you_reset_by_window(server):
-    return cut_off(
-        Peer(server.address),
-        lambda n: headers(2 * n + 1) + frame(WINDOW_UPDATE, 0, 2 * n + 1, b"\x7f\xff\xff\xff"), 5_000)
-
-
-def made_you_reset_by_length(server):
-    return cut_off(
-        Peer(server.address),
-        lambda n: headers(2 * n + 1, fields(extra=[("content-length", "1")])) + frame(DATA, 0, 2 * n + 1, b"1234"), 5_000)
-
-
-def made_you_reset_by_trailers(server):
-    return cut_off(
-        Peer(server.address),
-        lambda n: headers(2 * n + 1) + headers(2 * n + 1, literal(":path", "/"), end_stream=True), 5_000)
-
-
-def continuation_flood(server):
-    peer = Peer(server.address)
-    peer.send(headers(1, end_headers=False))
-    return cut_off(peer, lambda n: frame(CONTINUATION, 0, 1), 100_000)
-
-
-def continuation_bytes(server):
-    peer = Peer(server.address)
-    peer.send(headers(1, end_headers=False))
-    field = literal("x", b"a" * 8000)
-    return cut_off(peer, lambda n: frame(CONTINUATION, 0, 1, field), 10_000, batch=1)
-
-
-def byte_by_byte(server):
-    peer = Peer(server.address)
-    block = fields()
-    step = len(block) // 20 + 1
-    parts = [block[at:at + step] for at in range(0, len(block), step)]
-    whole = frame(HEADERS, 0, 1)
-    for index, part in enumerate(parts):
-        whole += frame(CONTINUATION, END_HEADERS if index == len(parts) - 1 else 0, 1, part)
-    whole += frame(DATA, END_STREAM, 1, message())
-    for index in range(len(whole)):
-        peer.send(whole[index:index + 1])
-    assert peer.until(lambda: 1 in peer.statuses, 20), f"no answer: {peer.goaway} {peer.resets}"
-    assert peer.statuses[1] == 5, peer.statuses
-    peer.close()
-    return f"a valid request in {len(whole)} reads and {len(parts)} CONTINUATION frames is answered"
-
-
-def ping_flood(server):
-    return cut_off(Peer(server.address), lambda n: frame(PING, 0, 0, n.to_bytes(8, "big")), 200_000)
-
-
-def settings_flood(server):
-    return cut_off(Peer(server.address), lambda n: frame(SETTINGS), 200_000)
-
-
-def priority_flood(server):
-    return cut_off(Peer(server.address), lambda n: frame(PRIORITY, 0, 2 * n + 1, b"\0\0\0\0\x10"), 200_000)
-
-
-def unknown_flood(server):
-    return cut_off(Peer(server.address), lambda n: frame(0xEE, 0, 0, b"what"), 200_000)
-
-
-def empty_data_flood(server):
-    peer = Peer(server.address)
-    peer.send(headers(1))
-    return cut_off(peer, lambda n: frame(DATA, 0, 1), 200_000)
-
-
-def padding_flood(server):
-    peer = Peer(server.address)
-    peer.send(headers(1))
-    return cut_off(peer, lambda n: frame(DATA, PADDED, 1, b"\3\0\0\0"), 200_000)
-
-
-def window_update_flood(server):
-    return cut_off(Peer(server.address), lambda n: frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1"), 200_000)
-
-
-def unread_answers(server):
-    peer = Peer(server.address, timeout=5)
-    sent = 0
-    while sent < 400_000 and peer.send(b"".join(frame(PING, 0, 0, b"unread!!") for _ in range(500))):
-        sent += 500
-    assert peer.ended, f"{sent} pings were taken from a peer that reads nothing"
-    peer.close()
-    return f"cut off after {sent} pings whose answers nobody read"
-
-
-def hpack_bomb(server):
-    peer = Peer(server.address)
-    entry = b"\x40" + literal("x", b"a" * 4000)[1:]
-    first = headers(1, fields() + entry + b"\xbe" * 10_000, end_stream=True)
-    peer.send(first)
-    assert peer.until(lambda: 1 in peer.resets or peer.ended, 20) and not peer.ended, "the first was not reset"
-    return cut_off(peer, lambda n: headers(2 * n + 3, fields() + b"\xbe" * 12_000, end_stream=True), 20_000, batch=1)
-
-
-def large_header_list(server):
-    peer = Peer(server.address)
-    block = fields(extra=[(f"x-{n}", "a" * 3000) for n in range(10)])
-    peer.send(frame(HEADERS, 0, 1, block[:16000]) + frame(CONTINUATION, END_HEADERS, 1, block[16000:]))
-    assert peer.until(lambda: 1 in peer.statuses, 20), f"no answer: {peer.goaway} {peer.resets}"
-    assert peer.statuses[1] == 8, peer.statuses
-    peer.send(call(3))
-    assert peer.until(lambda: 3 in peer.statuses, 20), "the connection is of no more use"
-    peer.close()
-    return f"told: {peer.messages[1]}"
-
-
-def long_path(server):
-    peer = Peer(server.address)
-    peer.send(call(1, "/" + "%" * 12_000))
-    assert peer.until(lambda: 1 in peer.statuses, 20), f"no answer: {peer.goaway} {peer.resets}"
-    assert peer.statuses[1] == 12 and len(peer.messages[1]) < 1_000, len(peer.messages[1])
-    peer.close()
-    return f"12,000 bytes of path are quoted in {len(peer.messages[1])}"
-
-
-def zero_window(server):
-    peer = Peer(server.address, settings=b"\0\4\0\0\0\0")
-    for number in range(900):
-        peer.send(call(2 * number + 1, REFLECTION, body=LARGE_ANSWER))
-        peer.read()
-    begin = time.monotonic()
-    # What else it says doesn't make it one that reads.
-    while not peer.ended and time.monotonic() - begin < 40:
-        peer.send(frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1"))
-        peer.read(0.5)
-    assert peer.ended, "held for 40 s without any window"
-    assert peer.goaway and peer.goaway[0] == CALM, peer.goaway
-    peer.close()
-    return f"900 answers without a window: ended after {time.monotonic() - begin:.0f} s"
-
-
-def slow_read(server):
-    peer = Peer(server.address, settings=b"\0\4\x7f\xff\xff\xff")
-    peer.send(frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\0\0"))
-    begin = time.monotonic()
-    number = 0
-    while time.monotonic() - begin < 60 and number < 20_000:
-        if not peer.send(b"".join(call(2 * (number + n) + 1, REFLECTION, body=LARGE_ANSWER) for n in range(20))):
-            break
-        number += 20
-        if number >= 900:
-            break
-    # Nothing is read from here on; the server's socket fills.
-    try:
-        wait_for(lambda: not peer.send(frame(PING, 0, 0, b"unread!!")), "the end of a connection that reads nothing", 40, 0.25)
-    finally:
-        peer.close()
-    return f"{number} answers that nobody reads: ended after {time.monotonic() - begin:.0f} s"
-
-
-def slowloris(server):
-    peers = {
-        "nothing": Peer(server.address, greet=False),
-        "half a preface": Peer(server.address, greet=False),
-        "no SETTINGS": Peer(server.address, greet=False),
-        "no acknowledgement": Peer(server.address, greet=False),
-        "headers": Peer(server.address),
-        "headers frame": Peer(server.address),
-        "request": Peer(server.address),
-    }
-    if server.tls:
-        peers["TLS"] = Peer(server.tls.address, greet=False)
-    peers["half a preface"].send(PREFACE[:10])
-    peers["no SETTINGS"].send(PREFACE)
-    peers["no acknowledgement"].send(PREFACE + frame(SETTINGS))
-    peers["headers"].send(headers(1, end_headers=False))
-    peers["headers frame"].send(headers(1)[:40])
-    peers["request"].send(headers(1) + frame(DATA, 0, 1, b"\0"))
-    begin = time.monotonic()
-    waiting = dict(peers)
-    while waiting and time.monotonic() - begin < 40:
-        for name, peer in list(waiting.items()):
-            # Says something now and then, as the attack does, but never enough.
-            if name == "headers frame" and time.monotonic() - begin < 8:
-                peer.send(b"a")
-            peer.read(0.05)
-            if peer.ended or (name == "request" and 1 in peer.statuses):
-                del waiting[name]
-    assert not waiting, f"still open after 40 s: {', '.join(waiting)}"
-    assert peers["no acknowledgement"].goaway == (4, ""), peers["no acknowledgement"].goaway
-    assert peers["request"].statuses[1] == 1, peers["request"].statuses
-    for peer in peers.values():
-        peer.close()
-    return f"{len(peers)} kinds of slow callers ended after {time.monotonic() - begin:.0f} s"
-
-
-def too_many_connections(server):
-    host, port = server.address.rsplit(":", 1)
-    # From another address of this machine, so that the other client's is not the one that is used up.
-    open_ones = []
-    refused = 0
-    try:
-        for _ in range(400):
-            one = socket.create_connection((host, int(port)), timeout=20, source_address=("127.0.0.2", 0))
-            open_ones.append(one)
-            one.sendall(PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK))
-        for one in open_ones:
-            try:
-                if not one.recv(100):
-                    refused += 1
-            except OSError:
-                refused += 1
-    finally:
-        for one in open_ones:
-            one.close()
-    assert refused == 100, f"{400 - refused} of 400 connections of one address were taken"
-    def again():
-        try:
-            with socket.create_connection((host, int(port)), timeout=20, source_address=("127.0.0.2", 0)) as one:
-                return bool(one.recv(100))
-        except OSError:
-            return False
-    wait_for(again, "room for a connection after all were closed", 20)
-    return "300 of 400 connections of one address were taken"
-
-
-def too_many_streams(server):
-    peer = Peer(server.address)
-    peer.until(lambda: SETTINGS in peer.counts, 20)
-    peer.send(b"".join(headers(2 * n + 1) for n in range(1_001)))
-    assert peer.until_ended(20), "more streams than were announced"
-    peer.close()
-    return f"the 1,001st stream ends the connection: {peer.goaway}"
-
-
-def length_prefix_bomb(server):
-    peer = Peer(server.address)
-    for stream, body, status in (
-        (1, b"\0\xff\xff\xff\xff", 8), (3, b"\0\x7f\xff\xff\xff" + b"a" * 100, 8), (5, b"\x09\0\0\0\1a", 13),
-        (7, b"\0\0\0\0\x09a", 13), (9, b"", 13),
-    ):
-        peer.send(call(stream, body=body))
-        assert peer.until(lambda: stream in peer.statuses, 20), f"no answer to {body[:8]!r}: {peer.goaway}"
-        assert peer.statuses[stream] == status, (body[:8], peer.statuses)
-    peer.close()
-    return "lengths of 4 GiB, 2 GiB, an unknown flag, a cut message, none: each fails its call"
-
-
-def half_requests(server):
-    peer = Peer(server.address)
-    streams = [2 * n + 1 for n in range(60)]
-    for stream in streams:
-        peer.send(headers(stream) + frame(DATA, 0, stream, b"\0\0\x3f\xff\xff"))
-    sent = 0
-    # Each gets a million bytes of its four, unless it is told before: sixty million in all, against a bound of sixteen.
-    for _ in range(60):
-        for stream in streams:
-            if stream not in peer.statuses and peer.send(frame(DATA, 0, stream, b"a" * 16_000)):
-                sent += 16_000
-        peer.read(0.01)
-    peer.until(lambda: len(peer.statuses) == len(streams), 40)
-    assert not peer.ended, f"the connection ended: {peer.goaway}"
-    held = len(streams) - len(peer.statuses)
-    assert not held, f"{held} half requests are held"
-    told = list(peer.statuses.values())
-    assert 8 in told, f"{sent // MIB} MiB of halves were taken: {told}"
-    peer.close()
-    return f"{sent // MIB} MiB of halves of requests: {told.count(8)} were told at once, {told.count(1)} after their time"
-
-
-def keepalive_abuse(server):
-    peer = Peer(server.address)
-    pings = 0
-    while not peer.goaway and pings < 50:
-        peer.send(frame(PING, 0, 0, b"hello???"))
-        pings += 1
-        peer.until(lambda: peer.counts.get(PING, 0) >= pings or peer.goaway is not None, 20)
-    assert peer.goaway == (CALM, "too_many_pings"), peer.goaway
-    assert peer.until_ended(20)
-    peer.close()
-    return f"GOAWAY at ping {pings}: {peer.goaway[1]}"
-
-
-def bad_binary_metadata(server):
-    peer = Peer(server.address)
-    peer.send(call(1, extra=[("a-bin", "%%%")]))
-    assert peer.until(lambda: 1 in peer.statuses, 20) and peer.statuses[1] == 13, (peer.statuses, peer.goaway)
-    peer.send(call(3))
-    assert peer.until(lambda: 3 in peer.statuses, 20) and peer.statuses[3] == 5, (peer.statuses, peer.goaway)
-    peer.close()
-    return f"fails its call: {peer.messages[1]}"
-
-
-def not_http2(server):
-    peer = Peer(server.address, greet=False)
-    peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert peer.until_ended(20), "HTTP/1.1 is still being waited for"
-    peer.close()
-    return "HTTP/1.1 is closed at once"
-
-
-# Name, attack, and how much memory it may make the server take.
-ROWS = [
-    ("rapid reset", rapid_reset, 64), ("rapid reset of whole calls", rapid_reset_of_calls, 64),
-    ("MadeYouReset by a window", made_you_reset_by_window, 64), ("MadeYouReset by a length", made_you_reset_by_length, 64),
-    ("MadeYouReset by trailers", made_you_reset_by_trailers, 64), ("CONTINUATION without end", continuation_flood, 64),
-    ("CONTINUATION with fields", continuation_bytes, 64), ("a request byte by byte", byte_by_byte, 64),
-    ("PING flood", ping_flood, 64), ("SETTINGS flood", settings_flood, 64), ("PRIORITY flood", priority_flood, 64),
-    ("unknown frames", unknown_flood, 64), ("empty DATA", empty_data_flood, 64), ("DATA of padding", padding_flood, 64),
-    ("WINDOW_UPDATE flood", window_update_flood, 64), ("answers nobody reads", unread_answers, 64),
-    ("HPACK bomb", hpack_bomb, 64), ("a large header list", large_header_list, 64), ("a long path", long_path, 64),
-    ("zero window", zero_window, 128), ("slow read", slow_read, 128), ("slowloris", slowloris, 64),
-    ("connections of one address", too_many_connections, 64), ("streams above the limit", too_many_streams, 64),
-    ("length-prefix bombs", length_prefix_bomb, 64), ("halves of requests", half_requests, 96),
-    ("keepalive abuse", keepalive_abuse, 64), ("bad -bin metadata", bad_binary_metadata, 64), ("no HTTP/2", not_http2, 64),
-]
+    @property
+    def grown(self):
+        return max(0, self.peak - self.before) / MIB
 
 
 def with_tls(directory, flags):
@@ -455,58 +135,99 @@ def with_tls(directory, flags):
     return Server(directory / "second" / "data", *flags, "--tls-cert", str(certificate), "--tls-key", str(key)).start()
 
 
-def main(summary, chosen):
-    directory = Path(tempfile.mkdtemp(prefix="mend-attacks-"))
-    limits = LIMITS + os.environ.get("MEND_LIMITS", "").split()
-    flags = [part for limit in limits for part in ("--limit", limit)]
-    passed = failed = 0
-    begin = time.monotonic()
-    server = other = None
-    try:
-        server = Server(directory / "data", *flags).start()
-        server.tls = with_tls(directory, flags)
-        other = Bystander(server.address, directory / "bystander")
-        wait_for(lambda: len(other.calls(0, time.monotonic())) > 50, "the other client's first calls", PATIENCE_SECONDS)
-        quiet_since = time.monotonic()
-        wait_for(lambda: time.monotonic() - quiet_since > 2, "a while without an attack")
-        quiet = p99(other.calls(quiet_since, time.monotonic()))
-        print(f"the other client's p99 without an attack: {quiet:.1f} ms")
-        for name, attack, bound in ROWS:
-            if chosen and name not in chosen:
-                continue
-            since = time.monotonic()
+class Bench:
+    """A server that is attacked, one with TLS where that can be had, and the client beside."""
+
+    def __init__(self, limits=()):
+        self.directory = Path(tempfile.mkdtemp(prefix="mend-attacks-"))
+        self.limits = [*LIMITS, *limits, *os.environ.get("MEND_LIMITS", "").split()]
+        self.server = self.other = None
+
+    def __enter__(self):
+        try:
+            flags = [part for limit in self.limits for part in ("--limit", limit)]
+            self.server = Server(self.directory / "data", *flags).start()
+            self.server.tls = with_tls(self.directory, flags)
+            self.other = Bystander(self.server.address, self.directory / "bystander")
+            wait_for(lambda: len(self.other.calls(0, time.monotonic())) > 50, "the other client's first calls", PATIENCE_SECONDS)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.other:
+            self.other.stop()
+        if self.server:
+            if getattr(self.server, "tls", None):
+                self.server.tls.kill()
+            self.server.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def quiet(self):
+        since = time.monotonic()
+        wait_for(lambda: time.monotonic() - since > 2, "a while without an attack")
+        return p99(self.other.calls(since, time.monotonic()))
+
+    def run(self, row):
+        """What the row says of itself; asserts what it claims."""
+        since = time.monotonic()
+        with Memory(self.server.process.pid) as memory:
+            said = row.attack(self.server)
+        # Whoever was served before is served now.
+        now = time.monotonic()
+        wait_for(lambda: self.other.calls(now, time.monotonic()), "an answer for the other client", 30)
+        calls = self.other.calls(since, time.monotonic())
+        bad = [status for _, status in calls if status != "OK"]
+        assert not bad, f"the other client got {bad[:3]}"
+        assert memory.grown <= row.memory, f"the server took {memory.grown:.0f} MiB more; {row.memory} were to be enough"
+        assert self.server.process.poll() is None, "the server has ended"
+        return f"{said}; +{memory.grown:.0f} MiB, p99 {p99(calls):.1f} ms of {len(calls)} calls"
+
+
+def with_defences(rows, report):
+    with Bench() as bench:
+        print(f"the other client's p99 without an attack: {bench.quiet():.1f} ms")
+        for row in rows:
             try:
-                with Memory(server.process.pid) as memory:
-                    said = attack(server)
-                # Whoever was served before is served now.
-                now = time.monotonic()
-                wait_for(lambda: other.calls(now, time.monotonic()), "an answer for the other client", 30)
-                calls = other.calls(since, time.monotonic())
-                bad = [status for _, status in calls if status != "OK"]
-                assert not bad, f"the other client got {bad[:3]}"
-                grown = (memory.peak - memory.before) / MIB
-                assert grown <= bound, f"the server took {grown:.0f} MiB more; {bound} were to be enough"
-                assert server.process.poll() is None, "the server has ended"
-                print(f"ok   {name}: {said}; +{max(0, grown):.0f} MiB, p99 {p99(calls):.1f} ms of {len(calls)} calls", flush=True)
-                passed += 1
+                report(True, f"{row.name}: {bench.run(row)}")
             except Exception as error:
-                print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
-                failed += 1
-    finally:
-        if other:
-            other.stop()
-        if server:
-            if getattr(server, "tls", None):
-                server.tls.kill()
-            server.kill()
-        shutil.rmtree(directory, ignore_errors=True)
-    print(f"attacks: {passed} passed, {failed} failed ({time.monotonic() - begin:.0f} s)")
-    Path(summary).write_text(f"{passed} {failed} 0\n")
-    return failed == 0
+                report(False, f"{row.name}: {type(error).__name__}: {error}")
+
+
+def without_defences(rows, report):
+    for row in rows:
+        if not row.without:
+            continue
+        limits = " ".join(row.without)
+        with Bench(row.without) as bench:
+            try:
+                said = bench.run(row)
+            except Exception as error:
+                report(True, f"{row.name} fails without {limits}: {type(error).__name__}: {error}")
+            else:
+                report(False, f"{row.name} passes without {limits}: {said}")
+
+
+def main(summary, chosen):
+    tally = {True: 0, False: 0}
+    begin = time.monotonic()
+
+    def report(holds, line):
+        print(f"{'ok  ' if holds else 'FAIL'} {line}", flush=True)
+        tally[holds] += 1
+
+    check = with_defences
+    if chosen[:1] == ["--without-defences"]:
+        check, chosen = without_defences, chosen[1:]
+    unknown = set(chosen) - {row.name for row in ROWS}
+    for name in sorted(unknown):
+        report(False, f"there is no attack '{name}'")
+    check([row for row in ROWS if not chosen or row.name in chosen], report)
+    print(f"attacks: {tally[True]} passed, {tally[False]} failed ({time.monotonic() - begin:.0f} s)")
+    Path(summary).write_text(f"{tally[True]} {tally[False]} 0\n")
+    return not tally[False]
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--bystander":
-        bystander(sys.argv[2], sys.argv[3])
-    else:
-        sys.exit(0 if main(sys.argv[1], sys.argv[2:]) else 1)
+    sys.exit(0 if main(sys.argv[1], sys.argv[2:]) else 1)
