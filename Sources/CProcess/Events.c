@@ -36,6 +36,36 @@ int cprocess_next_signal(int descriptor) {
              : 0;
 }
 
+static void end_signals(sigset_t *set) {
+  sigemptyset(set);
+  sigaddset(set, SIGTERM);
+  sigaddset(set, SIGINT);
+}
+
+int cprocess_end_signal_descriptor(void) {
+  sigset_t set;
+  end_signals(&set);
+  int error = pthread_sigmask(SIG_BLOCK, &set, NULL);
+  if (error) return -error;
+  int descriptor = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+int cprocess_end_signal_next(int descriptor, pid_t *sender) {
+  struct signalfd_siginfo information;
+  if (read(descriptor, &information, sizeof information) != (ssize_t)sizeof information) return 0;
+  *sender = (pid_t)information.ssi_pid;
+  return (int)information.ssi_signo;
+}
+
+void cprocess_end_by_sigterm(void) {
+  sigset_t set;
+  end_signals(&set);
+  signal(SIGTERM, SIG_DFL);
+  raise(SIGTERM);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int cprocess_poll_create(void) {
   int descriptor = epoll_create1(EPOLL_CLOEXEC);
   return descriptor < 0 ? -errno : descriptor;

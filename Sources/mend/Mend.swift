@@ -48,12 +48,19 @@ struct Mend: AsyncParsableCommand {
   }
 
   static func main() async {
-    let arguments = CommandLine.arguments
-    if arguments.count > 1, arguments[1] == Supervise.name { Supervisor.main(Array(arguments.dropFirst(2))) }
+    let arguments = connectingOptionsLast(Array(CommandLine.arguments.dropFirst()))
+    if arguments.first == Supervise.name { Supervisor.main(Array(arguments.dropFirst())) }
     Standard.ignoreBrokenPipes()
+    if arguments.first == Worker.name { EndRequest.receive { await run(arguments, until: $0) } }
+    await run(arguments, until: nil)
+  }
+
+  private static func run(_ arguments: [String], until endRequest: EndRequest?) async {
     do {
-      var command = try await asyncParseAsRoot(connectingOptionsLast(Array(arguments.dropFirst())))
-      if var asynchronous = command as? any AsyncParsableCommand {
+      var command = try await asyncParseAsRoot(arguments)
+      if let worker = command as? Worker, let endRequest {
+        try await worker.run(until: endRequest)
+      } else if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {
         try command.run()

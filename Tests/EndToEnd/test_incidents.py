@@ -108,6 +108,24 @@ class Commands(Incident):
         self.assertEqual(self.adds_up(batch)["completed"], 2)
 
 
+class Preemptions(Incident):
+    serve_flags = ("--cpus", "32")
+
+    def test_what_an_attempts_end_does_to_its_commands_is_not_their_documents_failure(self):
+        flag = self.directory / "flag"
+        batch = self.one(f"[ -e {flag} ] || exec sleep 1012", documents=32, num_cpus=32)
+        wait_for(lambda: len(self.running("1012")) == 32, "the commands to run")
+        flag.write_text("")
+        # The worker sees the ends of its commands and its own signal at once, whichever comes first.
+        for pid in self.running("worker"):
+            os.kill(pid, signal.SIGSTOP)
+        for pid in self.running("supervise"):
+            os.kill(pid, signal.SIGTERM)
+        diagnosis = self.final(batch)
+        self.assertEqual(self.adds_up(batch)["completed"], 32, json.dumps(diagnosis["findings"]))
+        self.assertEqual([a.get("failure_cause") for a in self.attempts(diagnosis)], ["preemption", None])
+
+
 class Cancels(Incident):
     def test_a_command_gets_all_of_the_grace_and_a_second_cancel_shortens_it(self):
         done = self.directory / "done"

@@ -48,6 +48,15 @@ int cprocess_signal_descriptor(void);
 // The next signal that arrived, 0 if none.
 int cprocess_next_signal(int descriptor);
 
+// Blocks SIGTERM and SIGINT in this thread and in those that it starts from now on, and gives a non-blocking descriptor
+// that reads them (or the negative errno).
+int cprocess_end_signal_descriptor(void);
+// The next one that arrived and who sent it, 0 if none: certain from the moment of its sending, where every thread
+// blocks them.
+int cprocess_end_signal_next(int descriptor, pid_t *sender);
+// Lets SIGTERM, with its default action, end this process.
+void cprocess_end_by_sigterm(void);
+
 // epoll, reduced to "is readable": a descriptor or the negative errno.
 int cprocess_poll_create(void);
 int cprocess_poll_add(int poll, int descriptor, uint64_t token);

@@ -2,14 +2,10 @@ import ArgumentParser
 import MendAPI
 import MendClient
 
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
-
 struct Worker: AsyncParsableCommand {
+  static let name = "worker"
   static let configuration = CommandConfiguration(
+    commandName: name,
     abstract: "The built-in worker: runs a job's command once a document. Started by the server, not by people.",
     discussion: """
       Reads MEND_ENDPOINT and MEND_ATTEMPT_TOKEN, claims documents, runs the job's command for each by /bin/sh with \
@@ -21,8 +17,11 @@ struct Worker: AsyncParsableCommand {
       """)
 
   func run() async throws {
+    throw ProgramError.usage("mend worker is given alone, without options before it")
+  }
+
+  func run(until endRequest: EndRequest) async throws {
     let attempt = try AttemptEnvironment.read()
-    let terminations = TerminationSignals()
     var settings = MendClient.Settings()
     settings.limits = .program
     // The loop has its own patience; a call that fails is to be known soon.
@@ -30,13 +29,13 @@ struct Worker: AsyncParsableCommand {
     let client = MendClient(attempt.endpoint, settings: settings)
     let ending: WorkerState.Ending
     do throws(MendError) {
-      let assignment = try await WorkerLoop.begin(client, token: attempt.token, terminations: terminations)
+      let assignment = try await WorkerLoop.begin(client, token: attempt.token, endRequest: endRequest)
       guard !assignment.documentCommand.isEmpty else {
         throw MendError(
           .failedPrecondition, "job \(assignment.jobID) has no document_command; its entrypoint works itself")
       }
       ending = await WorkerLoop(client: client, token: attempt.token, assignment: assignment)
-        .run(terminations: terminations)
+        .run(endRequest: endRequest)
     } catch {
       await client.close()
       throw ProgramError(error, server: client.server)
@@ -46,10 +45,7 @@ struct Worker: AsyncParsableCommand {
     case .done, .stopped: return
     case .fenced(let message): throw ProgramError(.refused, "this attempt is no longer the current one: \(message)")
     case .refused(let message): throw ProgramError(.refused, message)
-    case .terminated:
-      // Ends by the signal itself, so that whoever watches sees what happened.
-      signal(SIGTERM, SIG_DFL)
-      kill(getpid(), SIGTERM)
+    case .terminated: EndRequest.obey()
     }
   }
 }

@@ -1,6 +1,5 @@
 import MendAPI
 import MendClient
-import Synchronization
 
 #if canImport(Glibc)
 import Glibc
@@ -27,7 +26,7 @@ struct WorkerLoop {
 
   /// Says that the attempt runs, however long the server is away.
   static func begin(
-    _ client: MendClient, token: String, terminations: TerminationSignals
+    _ client: MendClient, token: String, endRequest: EndRequest
   ) async throws(MendError) -> StartAttemptResponse {
     var backoff = Backoff(from: .milliseconds(50), to: .seconds(2))
     while true {
@@ -35,7 +34,7 @@ struct WorkerLoop {
         return try await client.startAttempt(token: token)
       } catch {
         guard error.isRetryable || error.code == .deadlineExceeded else { throw error }
-        guard !terminations.isRaised else { throw MendError(.cancelled, "the worker was told to end") }
+        guard !endRequest.hasCome else { throw MendError(.cancelled, "the worker was told to end") }
         let wait = max(backoff.next(), error.details.retryAfter ?? .zero)
         do { try await Task.sleep(for: wait) } catch { throw MendError(.cancelled, "the worker was told to end") }
       }
@@ -43,27 +42,34 @@ struct WorkerLoop {
   }
 
   /// Works until nothing is left, or the attempt is over.
-  func run(terminations: TerminationSignals) async -> WorkerState.Ending {
+  func run(endRequest: EndRequest) async -> WorkerState.Ending {
     let limits = WorkerState.Limits(
       slots: max(1, Int(min(1024, assignment.numCpus))),
       heartbeatSeconds: assignment.heartbeatSeconds > 0 ? assignment.heartbeatSeconds : 60)
     var state = WorkerState(limits: limits, at: now)
     return await withTaskGroup(of: WorkerState.Event.self) { group in
       group.addTask {
-        await terminations.wait()
+        await endRequest.wait()
         return .terminated
       }
       var ticks: [Double] = []
       var event = WorkerState.Event.tick
+      var isToldToEnd = false
       while true {
-        let actions = state.step(event, at: now)
+        var actions: [WorkerState.Action] = []
+        // What a command did after the attempt was told to end is not its document's doing.
+        if !isToldToEnd, endRequest.hasCome {
+          isToldToEnd = true
+          actions += state.step(.terminated, at: now)
+        }
+        actions += state.step(event, at: now)
         for action in actions {
           switch action {
           case .finish(let ending):
             group.cancelAll()
             return ending
           case .signal(let signal):
-            commands.signalAll(signal)
+            if signal != SIGTERM || !endRequest.isFromParent { commands.signalAll(signal) }
           case .claim(let maximum, let number):
             group.addTask { await claim(maximum, number) }
           case .report(let request):
@@ -134,34 +140,5 @@ struct WorkerLoop {
     default:
       .refused(error.description)
     }
-  }
-}
-
-/// SIGTERM and SIGINT as something to wait for.
-final class TerminationSignals: Sendable {
-  private let stream: AsyncStream<Int32>
-  private let sources: SignalSources
-  private let raised: Raised
-
-  private final class Raised: Sendable {
-    let value = Atomic<Bool>(false)
-  }
-
-  init() {
-    let (stream, continuation) = AsyncStream.makeStream(of: Int32.self, bufferingPolicy: .bufferingNewest(1))
-    let raised = Raised()
-    self.stream = stream
-    self.raised = raised
-    sources = SignalSources([SIGTERM, SIGINT]) { signal in
-      raised.value.store(true, ordering: .relaxed)
-      continuation.yield(signal)
-    }
-  }
-
-  var isRaised: Bool { raised.value.load(ordering: .relaxed) }
-
-  /// Returns at the first signal, or when the task is cancelled. To be called once.
-  func wait() async {
-    for await _ in stream { return }
   }
 }
