@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -97,18 +98,30 @@ static void become(const cprocess_child *child, char **arguments, char **environ
   sigprocmask(SIG_SETMASK, &mask, NULL);
 
   if (setsid() < 0) goto failed;
-  if (child->death_signal) {
-    prctl(PR_SET_PDEATHSIG, child->death_signal);
-    if (getppid() != parent) _exit(127);  // it ended before the line above
-  }
   if (child->oom_score > 0) write_oom_score(child->oom_score);
   set_limit(RLIMIT_CORE, child->limit_core);
   set_limit(RLIMIT_AS, child->limit_address_space);
   if (child->directory && chdir(child->directory) < 0) goto failed;
+  if (child->group >= 0) {
+    gid_t group = (gid_t)child->group;
+    if (syscall(SYS_setgroups, 1, &group) < 0 || syscall(SYS_setresgid, group, group, group) < 0) goto failed;
+  }
+  if (child->user >= 0) {
+    umask(022);
+    uid_t user = (uid_t)child->user;
+    if (syscall(SYS_setresuid, user, user, user) < 0) goto failed;
+  }
+  // After the change of user, which forgets it.
+  if (child->death_signal) {
+    prctl(PR_SET_PDEATHSIG, child->death_signal);
+    if (getppid() != parent) _exit(127);  // it ended before the line above
+  }
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   int source[4] = {child->input < 0 ? null : child->input, child->output < 0 ? null : child->output,
                    child->error < 0 ? null : child->error, child->extra};
   if (place_descriptors(source, child->extra < 0 ? 3 : 4, &report) < 0) goto failed;
+  // Last: it may be less than the numbers used above.
+  set_limit(RLIMIT_NOFILE, child->limit_open_files);
   execve(arguments[0], arguments, environment);
 failed:;
   int error = errno;

@@ -98,7 +98,7 @@ extension Batch {
       resources: Resources(
         cpus: overrides.cpus ?? extractor.resources.cpus,
         memoryBytes: overrides.memoryBytes ?? extractor.resources.memoryBytes,
-        requiresGPU: overrides.requiresGPU ?? extractor.resources.requiresGPU),
+        requiresGPU: overrides.requiresGPU ?? extractor.resources.requiresGPU, limits: extractor.resources.limits),
       priority: overrides.priority ?? specification.priority,
       environment: extractor.environment.merging(overrides.environment) { _, new in new },
       runTimeout: runTimeout)

@@ -14,6 +14,10 @@ enum ValueLimit {
   static let memoryFactor = 64.0
   static let retryAttempts = 1000
   static let autoHeals = 100
+  static let cpuSeconds = 1e9
+  static let openFilesMinimum = 64
+  static let openFiles = 1 << 20
+  static let logBytes: Int64 = 1 << 40
 }
 
 extension BatchSpecification {
@@ -40,6 +44,11 @@ extension BatchSpecification {
     }
     for (number, tier) in tiers.enumerated() {
       try tier.validate({ "tiers[\(number)]" }, limits: limits)
+      // What is not held must not be promised.
+      if executor == .ray, let index = tier.extractors.firstIndex(where: { $0.resources.limits != AttemptLimits() }) {
+        throw .invalid(
+          field: "tiers[\(number)].extractors[\(index)].limits", rule: "must be unset: Ray holds no such limits")
+      }
     }
   }
 }
@@ -78,6 +87,7 @@ extension ExtractorSpecification {
     }
     try Rule.cpus(resources.cpus, "\(path()).num_cpus")
     try Rule.memory(resources.memoryBytes, "\(path()).memory_bytes")
+    try resources.limits.validate { "\(path()).limits" }
     try Rule.environment(environment, "\(path()).env")
     try Rule.timer(timers.start, "\(path()).timers.start_seconds")
     try Rule.timer(timers.heartbeat, "\(path()).timers.heartbeat_seconds")
@@ -87,6 +97,25 @@ extension ExtractorSpecification {
       throw .invalid(field: "\(path()).retry", rule: "must be at most \(ValueLimit.retryRules)")
     }
     for (number, rule) in retryRules.enumerated() { try rule.validate { "\(path()).retry[\(number)]" } }
+  }
+}
+
+extension AttemptLimits {
+  fileprivate func validate(_ path: () -> String) throws(Refusal) {
+    if !(0...ValueLimit.cpuSeconds).contains(cpuSeconds) {
+      throw .invalid(field: "\(path()).cpu_seconds", rule: "must be 0 (no limit) or more")
+    }
+    // A worker with fewer cannot reach its server.
+    if openFiles != 0, !(ValueLimit.openFilesMinimum...ValueLimit.openFiles).contains(openFiles) {
+      throw .invalid(
+        field: "\(path()).open_files",
+        rule: "must be 0 (no limit), or \(ValueLimit.openFilesMinimum) to \(ValueLimit.openFiles)")
+    }
+    if processes < 0 { throw .invalid(field: "\(path()).processes", rule: "must be 0 (no limit) or more") }
+    if !(0...ValueLimit.logBytes).contains(logBytes) {
+      throw .invalid(
+        field: "\(path()).log_bytes", rule: "must be 0 (the server's own limit) to \(ValueLimit.logBytes)")
+    }
   }
 }
 

@@ -83,14 +83,15 @@ func makeKey(_ number: Int = 1, batch: String = "b\(UInt32.random(in: 0 ... .max
 
 func makeLaunch(
   _ entrypoint: String, memory: Int64 = 0, environment: [String: String] = [:],
-  work: ExtractorSpecification.Work? = nil
+  work: ExtractorSpecification.Work? = nil, limits: AttemptLimits = AttemptLimits()
 ) -> Launch {
   let token = (0..<4).map { _ in String(UInt32.random(in: (1 << 28)...(.max)), radix: 16) }.joined()
   return Launch(
     token: token,
     parameters: SubmissionParameters(
       extractorName: "extract", work: work ?? .entrypoint(entrypoint), executor: .local,
-      resources: Resources(cpus: 1, memoryBytes: memory), priority: 50, environment: environment, runTimeout: nil),
+      resources: Resources(cpus: 1, memoryBytes: memory, limits: limits), priority: 50, environment: environment,
+      runTimeout: nil),
     timers: Timers())
 }
 

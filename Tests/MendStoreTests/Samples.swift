@@ -109,7 +109,10 @@ enum Samples {
       TierSpecification(extractors: [
         ExtractorSpecification(
           name: "text", work: .documentCommand("wc \"$1\""), collectionID: "pages", shards: 3,
-          resources: Resources(cpus: 0.5, memoryBytes: 1 << 31, requiresGPU: true), environment: ["A": "1", "B": ""],
+          resources: Resources(
+            cpus: 0.5, memoryBytes: 1 << 31, requiresGPU: true,
+            limits: AttemptLimits(cpuSeconds: 1.5, openFiles: 64, processes: 3, logBytes: 1 << 20)),
+          environment: ["A": "1", "B": ""],
           timers: Timers(start: .seconds(1), heartbeat: .seconds(2), progress: .seconds(3), run: .seconds(4)),
           retryRules: [
             RetryRule(

@@ -15,6 +15,8 @@ typedef struct {
   // -1: /dev/null. `extra` becomes descriptor 3; -1: none. Every other descriptor is closed by exec.
   int input, output, error, extra;
   uint64_t limit_core, limit_address_space;  // bytes; UINT64_MAX: leave
+  uint64_t limit_open_files;                 // UINT64_MAX: leave
+  int64_t user, group;                       // whom it runs as, with no other groups; negative: as the caller
   int death_signal;                          // what the child gets when the calling thread ends; 0: nothing
   int signals_blocked;                       // not 0: start with the signals of cprocess_signal_descriptor blocked
   int oom_score;                             // of /proc/self/oom_score_adj; 0: leave

@@ -94,11 +94,34 @@ public struct Resources: Hashable, Codable, Sendable {
   /// Bytes; 0 is no limit, and then none is accounted for.
   public var memoryBytes: Int64
   public var requiresGPU: Bool
+  public var limits: AttemptLimits
 
-  public init(cpus: Double = 1, memoryBytes: Int64 = 0, requiresGPU: Bool = false) {
+  public init(
+    cpus: Double = 1, memoryBytes: Int64 = 0, requiresGPU: Bool = false, limits: AttemptLimits = AttemptLimits()
+  ) {
     self.cpus = cpus
     self.memoryBytes = memoryBytes
     self.requiresGPU = requiresGPU
+    self.limits = limits
+  }
+}
+
+/// What an attempt's whole process tree may use beside memory; 0 is no limit. Nothing is reserved for it.
+public struct AttemptLimits: Hashable, Codable, Sendable {
+  /// Processor seconds.
+  public var cpuSeconds: Double
+  /// Of each process. The system refuses more; nothing is ended for it.
+  public var openFiles: Int
+  /// At once; the built-in worker does not count.
+  public var processes: Int
+  /// Kept of stdout and of stderr, each; 0 is the executor's own.
+  public var logBytes: Int64
+
+  public init(cpuSeconds: Double = 0, openFiles: Int = 0, processes: Int = 0, logBytes: Int64 = 0) {
+    self.cpuSeconds = cpuSeconds
+    self.openFiles = openFiles
+    self.processes = processes
+    self.logBytes = logBytes
   }
 }
 

@@ -65,13 +65,14 @@ public enum FailureCause: String, Sendable, Hashable, Codable, CaseIterable {
   case documentErrors = "document_errors"
   case entrypointNotFound = "entrypoint_not_found"
   case badInput = "bad_input"
+  case resourceLimit = "resource_limit"
 
   public var category: FailureCategory {
     switch self {
     case .oom, .preemption, .nodeFailure, .engineFault, .environmentSetup: .infrastructure
     case .startTimeout, .heartbeatTimeout, .progressTimeout, .runTimeout, .batchTimeout: .timeout
     case .orphaned: .orphaned
-    case .exitCode, .signal, .documentErrors, .entrypointNotFound, .badInput: .pipeline
+    case .exitCode, .signal, .documentErrors, .entrypointNotFound, .badInput, .resourceLimit: .pipeline
     }
   }
 }
@@ -81,7 +82,7 @@ extension FailureCause {
   /// away, or an attempt that was lost sight of says nothing of them.
   public var mayComeFromADocument: Bool {
     switch self {
-    case .oom, .engineFault, .exitCode, .signal, .heartbeatTimeout, .progressTimeout, .runTimeout: true
+    case .oom, .engineFault, .exitCode, .signal, .heartbeatTimeout, .progressTimeout, .runTimeout, .resourceLimit: true
     case .preemption, .nodeFailure, .orphaned, .environmentSetup, .startTimeout, .batchTimeout, .documentErrors,
       .entrypointNotFound, .badInput:
       false

@@ -36,6 +36,7 @@ extension DiagnosisContext {
     case "timeout", "run_timeout": "The time limit ended it; give it a longer one, or split the file, and retry"
     case "batch_timeout": "The batch's timeout ended it; retry what is left, or use a longer timeout"
     case "preemption", "node_failure", "engine_fault", "orphaned": "Not the file's fault: retry"
+    case "resource_limit": "A limit on processor time, processes or open files ended it; correct it or raise the limit"
     case "environment_setup": "Correct the job's environment, and retry"
     default: "Read the message and the details, correct the cause, and retry"
     }

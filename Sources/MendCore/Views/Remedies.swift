@@ -105,6 +105,9 @@ extension DiagnosisContext {
       return retry(
         "Install the command where attempts run or correct its PATH, then retry tier \(tier); a command that is "
           + "written wrong needs a new batch")
+    case .resourceLimit:
+      return retry(
+        "See whether it needs so much: correct it and retry tier \(tier), or submit it again with a higher limit")
     case .exitCode, .signal, .documentErrors, .badInput:
       return retry("Correct the cause first: the same input gives the same error; then retry tier \(tier)")
     }

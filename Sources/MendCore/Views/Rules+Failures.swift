@@ -91,6 +91,7 @@ extension DiagnosisContext {
     case .orphaned: return "was lost: its executor does not know it any more"
     case .documentErrors: return "left documents that it never reported"
     case .badInput: return "refused its input\(last)"
+    case .resourceLimit: return "was ended at one of its limits: \(exit?.finding?.text ?? heard ?? "")"
     }
   }
 

@@ -13,9 +13,20 @@ struct LaunchRecord: Codable, Hashable, Sendable {
   var logLimitBytes: Int
   /// Between SIGTERM and SIGKILL where the request to end names none.
   var graceMilliseconds: Int64
+  /// Of the whole tree; nil and 0 are no limit, as in what follows.
+  var cpuLimitSeconds: Double?
+  /// Of each process.
+  var openFilesLimit: Int?
+  /// Of the whole tree at once, the built-in worker counted.
+  var processesLimit: Int?
+  /// nil: the supervisor's own.
+  var account: AttemptAccount?
 
   enum CodingKeys: String, CodingKey {
-    case arguments, environment
+    case arguments, environment, account
+    case cpuLimitSeconds = "cpu_limit_seconds"
+    case openFilesLimit = "open_files_limit"
+    case processesLimit = "processes_limit"
     case workDirectory = "work_directory"
     case memoryLimitBytes = "memory_limit_bytes"
     case logLimitBytes = "log_limit_bytes"
@@ -45,6 +56,19 @@ struct ExitFile: Codable, Hashable, Sendable {
   var receipt: Receipt
   /// SIGTERM came to the supervisor. The server asks in this way, and knows when it did; others do too.
   var wasAskedToEnd: Bool?
+  /// Of the limits but memory's.
+  var limitExceeded: LimitExceeded?
+
+  /// What was used, and what was allowed, in words with figures.
+  struct LimitExceeded: Codable, Hashable, Sendable {
+    var text: String
+    /// It was measured and ended; else what the entrypoint itself said last is all there is.
+    var isMeasured: Bool
+    enum CodingKeys: String, CodingKey {
+      case text
+      case isMeasured = "is_measured"
+    }
+  }
 
   struct Termination: Codable, Hashable, Sendable {
     var kind: Kind
@@ -70,6 +94,7 @@ struct ExitFile: Codable, Hashable, Sendable {
     case cpuSeconds = "cpu_seconds"
     case receipt
     case wasAskedToEnd = "was_asked_to_end"
+    case limitExceeded = "limit_exceeded"
   }
 }
 
@@ -86,14 +111,19 @@ extension ExitFile {
     ExitRecord(
       termination: termination.value, at: Instant(milliseconds: atMilliseconds), peakMemoryBytes: peakMemoryBytes,
       memoryLimitBytes: memoryLimitBytes, memoryLimitExceeded: memoryLimitExceeded, lastStderrLine: lastStderrLine,
-      cpuSeconds: cpuSeconds,
-      // Counts only where the server had not asked for the end itself.
-      finding: wasAskedToEnd == true
-        ? ExitRecord.Finding(
-          cause: .preemption, confidence: .medium,
-          text: "its supervisor was told to end (SIGTERM), and not by the server: by hand, or as the machine shuts down"
-        )
-        : nil)
+      cpuSeconds: cpuSeconds, finding: finding)
+  }
+
+  private var finding: ExitRecord.Finding? {
+    if let limit = limitExceeded {
+      return ExitRecord.Finding(
+        cause: .resourceLimit, confidence: limit.isMeasured ? .high : .medium, text: limit.text)
+    }
+    // Counts only where the server had not asked for the end itself.
+    guard wasAskedToEnd == true else { return nil }
+    return ExitRecord.Finding(
+      cause: .preemption, confidence: .medium,
+      text: "its supervisor was told to end (SIGTERM), and not by the server: by hand, or as the machine shuts down")
   }
 }
 

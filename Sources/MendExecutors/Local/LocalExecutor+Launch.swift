@@ -36,6 +36,7 @@ extension LocalExecutor {
     _ = try FileSystem.createDirectory(directory.work)
     _ = try FileSystem.createDirectory(directory.temporary)
     try Manifest.write(documents, to: directory.manifest)
+    if let account = settings.account { try hand(directory, to: account) }
     try directory.write(launchRecord(key, launch, in: directory), as: AttemptDirectory.launch)
     // The supervisor's own record is durable only below a directory that is.
     try FileSystem.synchronizeDirectory(attemptsDirectory)
@@ -55,11 +56,19 @@ extension LocalExecutor {
       case .entrypoint(let command): ["/bin/sh", "-c", command]
       case .documentCommand: [mendBinary, "worker"]
       }
+    let resources = launch.parameters.resources
+    let isWorker = if case .documentCommand = launch.parameters.work { true } else { false }
+    var base = baseEnvironment
+    if let account = settings.account { base["HOME"] = account.home }
     return LaunchRecord(
       arguments: arguments,
       environment: AttemptEnvironment.variables(
-        base: baseEnvironment, key: key, launch: launch, endpoint: settings.endpoint, directory: directory),
-      workDirectory: directory.work, memoryLimitBytes: launch.parameters.resources.memoryBytes,
-      logLimitBytes: settings.logLimitBytes, graceMilliseconds: settings.grace.milliseconds)
+        base: base, key: key, launch: launch, endpoint: settings.endpoint, directory: directory),
+      workDirectory: directory.work, memoryLimitBytes: resources.memoryBytes,
+      logLimitBytes: resources.limits.logBytes > 0 ? Int(resources.limits.logBytes) : settings.logLimitBytes,
+      graceMilliseconds: settings.grace.milliseconds, cpuLimitSeconds: resources.limits.cpuSeconds,
+      openFilesLimit: resources.limits.openFiles,
+      processesLimit: resources.limits.processes > 0 ? resources.limits.processes + (isWorker ? 1 : 0) : 0,
+      account: settings.account)
   }
 }

@@ -25,6 +25,8 @@ public final class LocalExecutor: Executor {
     public var endMargin: Duration = .seconds(2)
     /// Kept of stdout and of stderr of an attempt, each.
     public var logLimitBytes = 8 << 20
+    /// Whom entrypoints run as; nil is the server's own user.
+    public var account: AttemptAccount?
     /// After the start: when running attempts that nobody asked for are reported as strays.
     public var strayScanDelay: Duration = .seconds(10)
     /// From one look for strays to the next.
@@ -109,6 +111,7 @@ public final class LocalExecutor: Executor {
       _ = try FileSystem.createDirectory(data)
       _ = try FileSystem.createDirectory(attemptsDirectory)
       try FileSystem.synchronizeDirectory(data)
+      if settings.account != nil { try Self.open(data, attemptsDirectory) }
       watcher = try Watcher()
     } catch {
       throw SetupError(description: "the local executor cannot be set up: \(error)")

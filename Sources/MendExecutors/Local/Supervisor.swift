@@ -104,11 +104,17 @@ public enum Supervisor {
     let error = try FileSystem.pipe()
     let outputPump = try LogPump(output.reading, path: directory.standardOutput, limit: launch.logLimitBytes)
     let errorPump = try LogPump(error.reading, path: directory.standardError, limit: launch.logLimitBytes)
+    // Its own, so that it may open /dev/stdout and /dev/stderr again.
+    if let account = launch.account {
+      _ = fchown(output.writing.rawValue, account.user, account.group)
+      _ = fchown(error.writing.rawValue, account.user, account.group)
+    }
     // The writing ends are closed here on return: only the child and what it starts keep them, so that the last one's
     // exit is the end of the file.
     let entrypoint = try ProcessReference.Child(
       arguments: launch.arguments, environment: launch.environment, directory: launch.workDirectory,
-      deathSignal: SIGKILL, outOfMemoryScore: outOfMemoryScore
+      deathSignal: SIGKILL, outOfMemoryScore: outOfMemoryScore, openFilesLimit: launch.openFilesLimit ?? 0,
+      account: launch.account
     ).start(output: output.writing.rawValue, error: error.writing.rawValue)
     return SupervisorLoop(
       launch: launch, directory: directory, entrypoint: entrypoint.identity, output: outputPump, error: errorPump)

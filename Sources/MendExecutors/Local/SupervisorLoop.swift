@@ -14,6 +14,7 @@ struct SupervisorLoop: ~Copyable {
   private var termination: ExitFile.Termination?
   private var peakBytes: Int64 = 0
   private var limitPassedAt: Int64?
+  private var limitExceeded: ExitFile.LimitExceeded?
   /// Everything that got a signal, once: what the receipt counts.
   private var signalled: Set<ProcessIdentity> = []
   private var nextSample: ContinuousClock.Instant
@@ -26,7 +27,7 @@ struct SupervisorLoop: ~Copyable {
     case killing(Reason, since: ContinuousClock.Instant)
   }
 
-  private enum Reason { case requested, memoryLimit, leftBehind }
+  private enum Reason { case requested, memoryLimit, limit, leftBehind }
 
   /// Short lives are measured too: samples start close together and grow apart.
   private static let firstSample: Duration = .milliseconds(5)
@@ -36,6 +37,8 @@ struct SupervisorLoop: ~Copyable {
   /// What an entrypoint left running when it ended gets to end by itself.
   private static let leftBehindGrace: Duration = .milliseconds(500)
   private static let killInterval: Duration = .milliseconds(2)
+  private static let shortestSample: Duration = .milliseconds(10)
+  private static let freezingPasses = 50
 
   private enum Token { static let signal: UInt64 = 0, output: UInt64 = 1, error: UInt64 = 2 }
 
@@ -105,7 +108,7 @@ struct SupervisorLoop: ~Copyable {
     }
   }
 
-  // MARK: memory
+  // MARK: limits
 
   private mutating func sampleIfDue() {
     guard clock.now >= nextSample else { return }
@@ -119,9 +122,32 @@ struct SupervisorLoop: ~Copyable {
       if case .killing = phase {} else { phase = .killing(.memoryLimit, since: clock.now) }
       kill()
     }
-    let slowest = limit > 0 && bytes > limit / 2 ? Self.watchfulSample : Self.slowestSample
+    if limitExceeded == nil, let text = excess(tree) {
+      limitExceeded = ExitFile.LimitExceeded(text: text, isMeasured: true)
+      if case .killing = phase {} else { phase = .killing(.limit, since: clock.now) }
+      kill()
+    }
+    var slowest = limit > 0 && bytes > limit / 2 ? Self.watchfulSample : Self.slowestSample
+    // Processes double in less time than it takes to write this.
+    if (launch.processesLimit ?? 0) > 0 { slowest = Self.shortestSample }
     sampleInterval = min(sampleInterval * 2, slowest)
     nextSample = clock.now + sampleInterval
+  }
+
+  /// What the tree takes beyond a limit of its own, as a sentence.
+  private func excess(_ tree: [ProcessTable.Status]) -> String? {
+    if let allowed = launch.processesLimit, allowed > 0, tree.count > allowed {
+      return "\(tree.count) processes ran at once, \(allowed) is its limit; it was ended"
+    }
+    if let allowed = launch.cpuLimitSeconds, allowed > 0 {
+      let living = tree.reduce(0) { $0 + $1.processorTicks }
+      let used = OwnChildren.cpuSeconds + Double(living) / ProcessTable.ticksPerSecond
+      if used > allowed {
+        let figures = "\((used * 100).rounded() / 100) s of processor time were used, \(allowed) s is its limit"
+        return figures + "; it was ended"
+      }
+    }
+    return nil
   }
 
   private func tree() -> [ProcessTable.Status] { ProcessTable.descendants(of: ProcessTable.ownPID) }
@@ -168,8 +194,18 @@ struct SupervisorLoop: ~Copyable {
     }
   }
 
-  /// Once a pass; passes follow until nothing is left, for what is killed may have just forked.
-  private mutating func kill() { signalTree(SIGKILL) }
+  /// Once a pass; passes follow until nothing is left, for what is killed may have just forked. What multiplies is
+  /// stopped first: nothing that is stopped forks, and nothing stopped is missed.
+  private mutating func kill() {
+    if case .killing(.limit, _) = phase {
+      for _ in 0..<Self.freezingPasses {
+        let moving = tree().filter { $0.state != UInt8(ascii: "T") }
+        if moving.isEmpty { break }
+        for process in moving { signal(process, SIGSTOP) }
+      }
+    }
+    signalTree(SIGKILL)
+  }
 
   private mutating func signalTree(_ signal: Int32) {
     for process in tree() { self.signal(process, signal) }
@@ -193,7 +229,18 @@ struct SupervisorLoop: ~Copyable {
       memoryLimitBytes: launch.memoryLimitBytes, memoryLimitExceeded: limitPassedAt != nil,
       memoryLimitExceededAtMilliseconds: limitPassedAt, lastStderrLine: error.tail.line,
       cpuSeconds: OwnChildren.cpuSeconds,
-      receipt: ExitFile.Receipt(processes: signalled.count, how: how), wasAskedToEnd: wasAskedToEnd ? true : nil)
+      receipt: ExitFile.Receipt(processes: signalled.count, how: how), wasAskedToEnd: wasAskedToEnd ? true : nil,
+      limitExceeded: limitExceeded ?? saidLimit)
+  }
+
+  /// The system refuses open files by itself; what came of it is only in the entrypoint's own words.
+  private var saidLimit: ExitFile.LimitExceeded? {
+    guard let allowed = launch.openFilesLimit, allowed > 0, termination?.kind == .exited, termination?.number != 0,
+      error.tail.line.contains("Too many open files")
+    else { return nil }
+    return ExitFile.LimitExceeded(
+      text: "it was refused more than its limit of \(allowed) open files a process, by its last line: "
+        + error.tail.line, isMeasured: false)
   }
 
   private var wasAskedToEnd: Bool {
@@ -210,6 +257,7 @@ struct SupervisorLoop: ~Copyable {
     case .killing(.leftBehind, _): "left running by the entrypoint: SIGTERM, then SIGKILL"
     case .terminating: "SIGTERM"
     case .killing(.memoryLimit, _): "SIGKILL over the memory limit"
+    case .killing(.limit, _): "SIGKILL over a limit"
     case .killing(.requested, let since): killedAfter(since)
     }
   }

@@ -75,6 +75,10 @@ final class ProcessReference: Sendable {
     var signalsBlocked = false
     /// How much rather than others the kernel's out-of-memory killer takes it, 0-1000.
     var outOfMemoryScore: Int32 = 0
+    /// 0 leaves what is inherited.
+    var openFilesLimit = 0
+    /// Whom it runs as; nil is whoever starts it.
+    var account: AttemptAccount?
 
     /// Starts it in a session of its own; returns once it has called exec.
     ///
@@ -101,6 +105,9 @@ final class ProcessReference: Sendable {
             unsafe child.extra = extra ?? -1
             unsafe child.limit_core = 0
             unsafe child.limit_address_space = .max
+            unsafe child.limit_open_files = openFilesLimit > 0 ? UInt64(openFilesLimit) : .max
+            unsafe child.user = account.map { Int64($0.user) } ?? -1
+            unsafe child.group = account.map { Int64($0.group) } ?? -1
             unsafe child.death_signal = deathSignal
             unsafe child.signals_blocked = signalsBlocked ? 1 : 0
             unsafe child.oom_score = outOfMemoryScore

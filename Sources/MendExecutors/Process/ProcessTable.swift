@@ -10,6 +10,8 @@ enum ProcessTable {
     var threads: Int
     /// Clock ticks from boot to its start.
     var startTicks: UInt64
+    /// Processor time of it and of the ended children that it has collected, in clock ticks.
+    var processorTicks: Int64
 
     /// Ended; at most waiting to be collected.
     var isDead: Bool { state == UInt8(ascii: "Z") || state == UInt8(ascii: "X") }
@@ -21,6 +23,8 @@ enum ProcessTable {
     .map { String(decoding: $0.filter { $0 > 0x20 }, as: UTF8.self) } ?? ""
 
   static let pageBytes = Int64(sysconf(Int32(_SC_PAGESIZE)))
+
+  static let ticksPerSecond = Double(sysconf(Int32(_SC_CLK_TCK)))
 
   static var ownPID: Int32 { getpid() }
 
@@ -39,7 +43,8 @@ enum ProcessTable {
     else { return nil }
     return Status(
       pid: pid, state: state, parent: Int32(truncatingIfNeeded: parent),
-      session: Int32(truncatingIfNeeded: session), threads: Int(threads), startTicks: UInt64(start))
+      session: Int32(truncatingIfNeeded: session), threads: Int(threads), startTicks: UInt64(start),
+      processorTicks: fields[11...14].reduce(0) { $0 + (decimal($1) ?? 0) })
   }
 
   /// Resident minus shared: what ending it would give back, but for shared memory. 0 if it is gone.
@@ -76,11 +81,12 @@ enum ProcessTable {
     return found
   }
 
-  /// Every process of this user but this one; ended ones left out.
+  /// Every process of this user but this one, and root's of every user: attempts may run as another. Ended ones are left
+  /// out.
   static func ownedProcesses() -> [Status] {
     let user = geteuid()
     return FileSystem.names(in: "/proc").compactMap { name in
-      guard let pid = Int32(name), pid != ownPID, FileSystem.owner(of: "/proc/\(pid)") == user,
+      guard let pid = Int32(name), pid != ownPID, user == 0 || FileSystem.owner(of: "/proc/\(pid)") == user,
         let status = status(of: pid), !status.isDead
       else { return nil }
       return status

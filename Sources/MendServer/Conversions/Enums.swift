@@ -150,6 +150,7 @@ extension MendAPI.FailureCause {
       case .documentErrors: .documentErrors
       case .entrypointNotFound: .entrypointNotFound
       case .badInput: .badInput
+      case .resourceLimit: .resourceLimit
       }
   }
 }

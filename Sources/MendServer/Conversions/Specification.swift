@@ -78,8 +78,31 @@ extension MendCore.ExtractorSpecification {
       shards: message.shards == 0 ? 1 : Int(message.shards),
       resources: Resources(
         cpus: message.numCpus == 0 ? 1 : message.numCpus, memoryBytes: message.memoryBytes,
-        requiresGPU: message.requiresGpu),
+        requiresGPU: message.requiresGpu, limits: MendCore.AttemptLimits(message.limits)),
       environment: message.env, timers: try Timers(message.timers, at: "\(path).timers"), retryRules: rules)
+  }
+}
+
+extension MendCore.AttemptLimits {
+  init(_ message: MendAPI.AttemptLimits?) {
+    self.init()
+    guard let message else { return }
+    cpuSeconds = message.cpuSeconds
+    openFiles = Int(message.openFiles)
+    processes = Int(message.processes)
+    logBytes = message.logBytes
+  }
+}
+
+extension MendAPI.AttemptLimits {
+  /// nil: there are none.
+  init?(_ limits: MendCore.AttemptLimits) {
+    guard limits != MendCore.AttemptLimits() else { return nil }
+    self.init()
+    cpuSeconds = limits.cpuSeconds
+    openFiles = Int32(clamping: limits.openFiles)
+    processes = Int32(clamping: limits.processes)
+    logBytes = limits.logBytes
   }
 }
 

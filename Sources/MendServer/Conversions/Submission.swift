@@ -48,6 +48,7 @@ extension SubmissionParams {
     envNames = parameters.environment.keys.sorted()
     runTimeoutSeconds = parameters.runTimeout?.inSeconds ?? 0
     startWindowSeconds = parameters.startWindow?.inSeconds ?? 0
+    limits = MendAPI.AttemptLimits(parameters.resources.limits)
   }
 }
 

@@ -106,6 +106,7 @@ extension MendCore.FailureCause: Journaled {
     case .documentErrors: .documentErrors
     case .entrypointNotFound: .entrypointNotFound
     case .badInput: .badInput
+    case .resourceLimit: .resourceLimit
     }
   }
 }

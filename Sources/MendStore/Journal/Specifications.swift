@@ -99,9 +99,32 @@ extension JournalResources {
     cpus = resources.cpus
     memoryBytes = resources.memoryBytes
     requiresGpu = resources.requiresGPU
+    if resources.limits != MendCore.AttemptLimits() { limits = MendAPI.AttemptLimits(resources.limits) }
   }
 
-  var resources: Resources { Resources(cpus: cpus, memoryBytes: memoryBytes, requiresGPU: requiresGpu) }
+  var resources: Resources {
+    Resources(
+      cpus: cpus, memoryBytes: memoryBytes, requiresGPU: requiresGpu,
+      limits: limits.map { MendCore.AttemptLimits($0) } ?? MendCore.AttemptLimits())
+  }
+}
+
+extension MendAPI.AttemptLimits {
+  fileprivate init(_ limits: MendCore.AttemptLimits) {
+    self.init()
+    cpuSeconds = limits.cpuSeconds
+    openFiles = Int32(clamping: limits.openFiles)
+    processes = Int32(clamping: limits.processes)
+    logBytes = limits.logBytes
+  }
+}
+
+extension MendCore.AttemptLimits {
+  fileprivate init(_ limits: MendAPI.AttemptLimits) {
+    self.init(
+      cpuSeconds: limits.cpuSeconds, openFiles: Int(limits.openFiles), processes: Int(limits.processes),
+      logBytes: limits.logBytes)
+  }
 }
 
 extension JournalTimers {

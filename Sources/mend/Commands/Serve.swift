@@ -76,6 +76,11 @@ struct Serve: AsyncParsableCommand {
   var gpus: Int?
 
   @Option(
+    help: ArgumentHelp(
+      "Whom entrypoints and commands run as, and not as the server's own user; needs root.", valueName: "USER"))
+  var attemptUser: String?
+
+  @Option(
     name: .customLong("quota"),
     help: ArgumentHelp(
       """
@@ -140,6 +145,9 @@ struct Serve: AsyncParsableCommand {
     _ = try QuotaOption.quotas(quotas)
     guard (executor == .ray) == (ray != nil) else {
       throw ValidationError("--executor ray and --ray URL go together.")
+    }
+    guard executor == .local || attemptUser == nil else {
+      throw ValidationError("--attempt-user is for --executor local.")
     }
     guard executor == .ray || workerEndpoint == nil else {
       throw ValidationError("--worker-endpoint is for --executor ray; local workers use a socket below --data.")

@@ -23,9 +23,12 @@ extension ServingProgram {
       executor: .local, cpus: options.cpus ?? Double(Machine.cpus),
       memoryBytes: options.memory?.bytes ?? Machine.memoryBytes, gpus: options.gpus ?? Machine.gpus)
     do throws(LocalExecutor.SetupError) {
-      let executor = try LocalExecutor(
-        LocalExecutor.Settings(
-          dataDirectory: directory, mendBinary: Machine.programPath, endpoint: "unix:\(socket)", logger: logger))
+      var settings = LocalExecutor.Settings(
+        dataDirectory: directory, mendBinary: Machine.programPath, endpoint: "unix:\(socket)", logger: logger)
+      settings.account = try options.attemptUser.map { name throws(LocalExecutor.SetupError) in
+        try AttemptAccount(name: name)
+      }
+      let executor = try LocalExecutor(settings)
       return (executor, capacity)
     } catch {
       throw ProgramError(.refused, error.description)

@@ -25,6 +25,8 @@ struct ServingProgram {
     try Self.check(socketPath: socket, todo: "serve with a shorter --data")
     if let path = options.unix { try Self.check(socketPath: path, todo: "give a shorter --unix") }
     try Self.makeDirectory(directory)
+    // Attempts' user is let through this directory, and nothing else of it is that user's business.
+    if options.attemptUser != nil { umask(0o077) }
     Self.raiseDescriptorLimit()
     Standard.ignoreFileSizeLimits()
 

@@ -1,0 +1,148 @@
+import Glibc
+import MendCore
+import Testing
+
+@testable import MendExecutors
+
+@Suite(
+  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .timeLimit(.minutes(1)))
+struct LimitTests {
+  let data: DataDirectory
+  init() throws { data = try DataDirectory() }
+
+  /// Runs it to its end.
+  private func end(_ entrypoint: String, _ limits: AttemptLimits, _ key: AttemptKey = makeKey()) async throws
+    -> (exit: ExitRecord, receipt: EndReceipt?)
+  {
+    var result: (exit: ExitRecord, receipt: EndReceipt?)?
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(entrypoint, limits: limits)) { [] }
+      result = try await observations.ended(key)
+    }
+    return try #require(result)
+  }
+
+  @Test func `a tree that multiplies beyond its limit of processes is ended wholly`() async throws {
+    let key = makeKey()
+    // Without the limit there would be two thousand of them.
+    let bomb = "b() { [ $1 -gt 9 ] && exec sleep 100; b $(($1 + 1)) & b $(($1 + 1)) & wait; }; b 0"
+    let ended = try await end(bomb, AttemptLimits(processes: 20), key)
+    #expect(ended.exit.finding?.cause == .resourceLimit)
+    #expect(ended.exit.finding?.confidence == .high)
+    #expect(ended.exit.finding?.text.contains("20 is its limit") == true)
+    #expect(ended.receipt?.how == "SIGKILL over a limit")
+    #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+  }
+
+  @Test func `as many processes as are allowed are let be`() async throws {
+    let ended = try await end("sleep 0.3 & sleep 0.3 & wait", AttemptLimits(processes: 3))
+    #expect(ended.exit.termination == .exited(0))
+    #expect(ended.exit.finding == nil)
+  }
+
+  @Test func `processor time of one and of many that come and go is held to its limit`() async throws {
+    for entrypoint in [
+      "while :; do :; done", "while :; do sh -c 'i=0; while [ $i -lt 9999 ]; do i=$((i+1)); done'; done",
+    ] {
+      let ended = try await end(entrypoint, AttemptLimits(cpuSeconds: 0.4))
+      #expect(ended.exit.finding?.cause == .resourceLimit)
+      #expect(ended.exit.finding?.text.contains("0.4 s is its limit") == true)
+      #expect(ended.exit.cpuSeconds >= 0.3)
+    }
+  }
+
+  @Test func `waiting takes no processor time`() async throws {
+    let ended = try await end("sleep 0.6", AttemptLimits(cpuSeconds: 0.4))
+    #expect(ended.exit.termination == .exited(0))
+    #expect(ended.exit.finding == nil)
+  }
+
+  @Test func `open files beyond the limit are refused, and what was said of it is the finding`() async throws {
+    let opens = "perl -e 'my @f; while (1) { open(my $h, q(<), q(/dev/null)) or die $!; push @f, $h }'"
+    let ended = try await end("ulimit -n; ulimit -H -n; \(opens)", AttemptLimits(openFiles: 64))
+    #expect(ended.exit.finding?.cause == .resourceLimit)
+    #expect(ended.exit.finding?.confidence == .medium)
+    #expect(ended.exit.finding?.text.contains("limit of 64 open files") == true)
+    let other = try await end("echo 'Too many open files' >&2; exit 1", AttemptLimits())
+    #expect(other.exit.finding == nil)
+  }
+
+  @Test func `logs are kept within the job's own limit`() async throws {
+    let key = makeKey()
+    _ = try await end("head -c 1000000 /dev/zero", AttemptLimits(logBytes: 65_536), key)
+    let directory = data.attempt(key)
+    let sizes = FileSystem.names(in: directory.path).filter { $0.hasPrefix("stdout.log") }
+      .map { FileSystem.read("\(directory.path)/\($0)")?.count ?? 0 }
+    #expect(sizes.reduce(0, +) <= 65_536)
+    #expect(sizes.reduce(0, +) >= 32_768)
+  }
+
+  @Test func `limits survive in what a supervisor is told`() throws {
+    let directory = AttemptDirectory(path: data.path)
+    let launch = LaunchRecord(
+      arguments: ["/bin/true"], environment: [:], workDirectory: "/", memoryLimitBytes: 1, logLimitBytes: 2,
+      graceMilliseconds: 3, cpuLimitSeconds: 0.5, openFilesLimit: 4, processesLimit: 5,
+      account: AttemptAccount(user: 6, group: 7, home: "/home"))
+    try directory.write(launch, as: AttemptDirectory.launch)
+    #expect(directory.read(AttemptDirectory.launch) == launch)
+  }
+}
+
+@Suite(
+  .enabled(if: Program.mend != nil && geteuid() == 0, "needs root and the program `mend`"), .serialized,
+  .timeLimit(.minutes(1)))
+struct AttemptAccountTests {
+  let data: DataDirectory
+  init() throws { data = try DataDirectory() }
+
+  @Test func `an entrypoint runs as its user, in its own directory, and reads nothing of the server's`() async throws {
+    let key = makeKey()
+    let nobody = try AttemptAccount(name: "nobody")
+    try FileSystem.write([0x78], to: "secret", in: data.path, durable: false)
+    _ = chmod("\(data.path)/secret", 0o644)
+    try await withExecutor(in: data) {
+      $0.account = nobody
+    } _: { executor, observations in
+      executor.launch(
+        key,
+        makeLaunch(
+          """
+          id -u > who; id -G >> who; pwd >> who; echo "$HOME" >> who
+          echo x > "$TMPDIR/x" && cat "$MEND_MANIFEST" > /dev/null && echo fine > /dev/stderr || exit 1
+          cat ../launch.json && exit 2
+          cat '\(data.path)/secret' && exit 3
+          ls '\(data.path)' && exit 4
+          exit 0
+          """)
+      ) { [] }
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.termination == .exited(0), "\(ended.exit.lastStderrLine)")
+    }
+    let work = data.attempt(key).work
+    #expect(
+      lines(of: "\(work)/who").map(String.init) == ["\(nobody.user)", "\(nobody.group)", work, nobody.home])
+  }
+
+  @Test func `another user's processes end with their killed supervisor`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) {
+      $0.account = try? AttemptAccount(name: "nobody")
+    } _: { executor, observations in
+      executor.launch(key, makeLaunch("echo $$ > pid; setsid sleep 100 & sleep 100")) { [] }
+      let handle = try await observations.taken(key)
+      let file = "\(data.attempt(key).work)/pid"
+      #expect(await eventually { !lines(of: file).isEmpty })
+      let entrypoint = try #require(Int32(lines(of: file)[0]))
+      kill(pid_t(handle.pid), SIGKILL)
+      _ = try await observations.ended(key)
+      #expect(!isAlive(entrypoint))
+      #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+    }
+  }
+
+  @Test func `a user that is not there, and root, are refused`() {
+    #expect(throws: LocalExecutor.SetupError.self) { try AttemptAccount(name: "no-such-user") }
+    #expect(throws: LocalExecutor.SetupError.self) { try AttemptAccount(name: "root") }
+  }
+}
