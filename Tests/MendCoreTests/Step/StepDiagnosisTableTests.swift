@@ -51,6 +51,11 @@ struct StepDiagnosisTableTests {
     case .badInput:
       harness.report(failed: ["d0"])
       harness.finish()
+    case .resourceLimit:
+      let finding = ExitRecord.Finding(
+        cause: cause, confidence: .high, text: "21 processes ran at once, 20 is its limit")
+      harness.see(
+        .ended(harness.attempt(), ExitRecord(termination: .signalled(9), at: harness.now, finding: finding), nil))
     case .startTimeout: break
     }
   }
