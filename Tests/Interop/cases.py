@@ -1,13 +1,16 @@
 """gRPC's interop cases against interop-server: by gRPC's own Python and C++ clients, each case in a process of its own, in
-plain text and over TLS; and by grpcio's API for what must not depend on the C++ client being there."""
+plain text and over TLS; and by grpcio's API for what must not depend on the C++ client being there. The other way around, this
+library's client runs the cases against gRPC's Python server."""
 
 import argparse
 import concurrent.futures
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -103,6 +106,59 @@ def jobs(arguments, server):
                 yield (f"Python {security} {case}", command, {"PYTHONPATH": arguments.python_client})
 
 
+class PythonServer:
+    """gRPC's own interop server, from the same modules as its client."""
+
+    def __init__(self, modules, tls):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.interop.server", f"--port={self.port}", f"--use_tls={tls}"],
+            env={**os.environ, "PYTHONPATH": modules}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                threading.Event().wait(0.1)
+        self.stop()
+        raise RuntimeError("gRPC's Python interop server does not listen")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def own_client(arguments, credentials, results):
+    """This library's client against gRPC's interop server, each case a line of its own."""
+    for security in ("plain", "TLS"):
+        begin = time.monotonic()
+        try:
+            server = PythonServer(arguments.python_client, str(security == "TLS").lower())
+        except RuntimeError as error:
+            results.add(f"own client {security}", str(error), time.monotonic() - begin)
+            continue
+        try:
+            tls = [str(credentials / "ca.pem"), "foo.test.google.fr"] if security == "TLS" else []
+            done = subprocess.run(
+                [arguments.server, "client", str(server.port), *tls], capture_output=True, text=True,
+                timeout=PATIENCE_SECONDS)
+            lines = done.stdout.splitlines()
+            for line in lines:
+                verdict, name, *why = line.split(" ", 2)
+                results.add(
+                    f"own client {security} {name}", None if verdict == "ok" else " ".join(why), time.monotonic() - begin)
+                begin = time.monotonic()
+            if not lines or done.returncode not in (0, 1):
+                results.add(f"own client {security}", f"status {done.returncode}: {done.stderr[-500:]}", 0)
+        except subprocess.TimeoutExpired as error:
+            results.add(f"own client {security}", f"no end: {error.stdout}", time.monotonic() - begin)
+        finally:
+            server.stop()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--server", required=True)
@@ -132,6 +188,9 @@ def main():
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             for name, error, seconds in pool.map(timed, wanted):
                 results.add(name, error, seconds)
+
+        if arguments.python_client and arguments.only in "own client":
+            own_client(arguments, credentials, results)
 
         import grpcio_cases
         for name, case in grpcio_cases.cases():
