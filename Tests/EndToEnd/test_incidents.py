@@ -166,6 +166,30 @@ class Cancels(Incident):
         self.assertEqual(self.running("1006") + self.running("supervise") + self.running("worker"), [])
 
 
+class Restarts(Incident):
+    def test_a_restart_of_the_machine_is_no_crash_and_the_job_goes_on(self):
+        flag = self.directory / "flag"
+        batch = self.one(f"[ -e {flag} ] || exec sleep 1013", documents=2)
+        self.up("1013")
+        flag.write_text("")
+        self.server.kill()
+        for pid in self.running("supervise") + self.running("worker") + self.running("1013"):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        wait_for(lambda: not self.running("supervise") + self.running("worker"), "all to be gone")
+        directory = next(p for p in (self.server.data / "attempts").iterdir() if batch in p.name)
+        record = json.loads((directory / "supervisor.json").read_text())
+        record["boot_id"] = "00000000-0000-0000-0000-000000000000"
+        (directory / "supervisor.json").write_text(json.dumps(record))
+        (directory / "exit.json").unlink(missing_ok=True)
+        self.server.start()
+        diagnosis = self.final(batch)
+        self.assertEqual([a.get("failure_cause") for a in self.attempts(diagnosis)], ["node_failure", None])
+        self.assertEqual(self.adds_up(batch)["completed"], 2)
+
+
 class Workers(Incident):
     def test_a_second_worker_shares_the_work_and_a_stale_one_is_fenced_and_counted(self):
         log = self.directory / "runs"
@@ -316,6 +340,24 @@ class Endurance(Incident):
 
         first = burst()
         self.assertLessEqual(burst(), first + 4)
+
+    def test_a_thousand_attempts_leave_no_process_and_no_descriptor(self):
+        server = self.server.process.pid
+        before = len(os.listdir(f"/proc/{server}/fd"))
+        jobs = 250
+        batches = [self.submit_spec({
+            "documents": [{"document_id": f"d{n}", "uri": f"file:///d{n}"} for n in range(jobs)],
+            "tiers": [{"extractors": [{"extractor_name": "work", "entrypoint": "true", "shards": jobs}]}]})
+            for _ in range(4)]
+        for batch in batches:
+            self.assertEqual(self.final(batch, seconds=600)["status"], "completed")
+        children = Path(f"/proc/{server}/task").glob("*/children")
+        wait_for(lambda: not "".join(c.read_text() for c in children).strip(), "no child to be left")
+        self.assertEqual(processes_with(f"{self.server.data}/attempts"), [])
+        self.assertLessEqual(len(os.listdir(f"/proc/{server}/fd")), before + 8)
+        ended = list((self.server.data / "attempts").iterdir())
+        self.assertEqual(len(ended), 1000)
+        self.assertEqual([d for d in ended if not (d / "exit.json").exists()], [])
 
 
 if __name__ == "__main__":

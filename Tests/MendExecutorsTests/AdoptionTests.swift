@@ -174,6 +174,8 @@ struct AdoptionTests {
       executor.adopt(key, nil, makeLaunch("exit 0"))
       let ended = try await observations.ended(key)
       #expect(ended.exit.termination == .unknown("the machine was restarted"))
+      #expect(ended.exit.finding?.cause == .nodeFailure)
+      #expect(ended.exit.finding?.confidence == .high)
     }
   }
 

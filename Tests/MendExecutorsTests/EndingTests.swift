@@ -137,6 +137,29 @@ struct EndingTests {
     }
   }
 
+  @Test func `the last words of a long log are kept when the supervisor is killed`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) {
+      $0.logLimitBytes = 65_536
+    } _: { executor, observations in
+      executor.launch(
+        key,
+        makeLaunch(
+          "i=0; while [ $i -lt 9999 ]; do echo filler $i; i=$((i+1)); done >&2; echo last words >&2; sleep 100")
+      ) { [] }
+      let handle = try await observations.taken(key)
+      let directory = data.attempt(key)
+      #expect(
+        await eventually {
+          FileSystem.names(in: directory.path).filter { $0.hasPrefix("stderr.log") }
+            .contains { lines(of: "\(directory.path)/\($0)").last == "last words" }
+        })
+      kill(pid_t(handle.pid), SIGKILL)
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.lastStderrLine == "last words")
+    }
+  }
+
   @Test func `a supervisor that does not answer is overruled`() async throws {
     let key = makeKey()
     try await withExecutor(in: data) {

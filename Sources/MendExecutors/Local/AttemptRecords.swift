@@ -58,6 +58,8 @@ struct ExitFile: Codable, Hashable, Sendable {
   var wasAskedToEnd: Bool?
   /// Of the limits but memory's.
   var limitExceeded: LimitExceeded?
+  /// The machine went down under it: another boot than the one that it was started in.
+  var machineRestarted: Bool?
 
   /// What was used, and what was allowed, in words with figures.
   struct LimitExceeded: Codable, Hashable, Sendable {
@@ -95,6 +97,7 @@ struct ExitFile: Codable, Hashable, Sendable {
     case receipt
     case wasAskedToEnd = "was_asked_to_end"
     case limitExceeded = "limit_exceeded"
+    case machineRestarted = "machine_restarted"
   }
 }
 
@@ -115,6 +118,11 @@ extension ExitFile {
   }
 
   private var finding: ExitRecord.Finding? {
+    if machineRestarted == true {
+      return ExitRecord.Finding(
+        cause: .nodeFailure, confidence: .high,
+        text: "the machine was restarted while it ran: the boot id is another than the one that it was started under")
+    }
     if let limit = limitExceeded {
       return ExitRecord.Finding(
         cause: .resourceLimit, confidence: limit.isMeasured ? .high : .medium, text: limit.text)

@@ -33,6 +33,7 @@ struct Leftovers: Sendable {
     return killed
   }
 
+  /// Parents before their children: a worker must not live to see its commands killed.
   func find() -> [ProcessTable.Status] {
     let processes = ProcessTable.ownedProcesses()
     let byPID = Dictionary(processes.map { ($0.pid, $0) }, uniquingKeysWith: { first, _ in first })
@@ -50,6 +51,7 @@ struct Leftovers: Sendable {
       return result
     }
     return processes.filter { $0.pid != spared && decide($0) }
+      .sorted { ($0.startTicks, $0.pid) < ($1.startTicks, $1.pid) }
   }
 
   private func isMarked(_ process: ProcessTable.Status, _ byPID: [Int32: ProcessTable.Status]) -> Bool {

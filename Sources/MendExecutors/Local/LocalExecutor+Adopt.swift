@@ -2,6 +2,7 @@ internal import FoundationEssentials
 internal import Glibc
 internal import Logging
 internal import MendCore
+internal import MendRuntime
 internal import Synchronization
 
 extension LocalExecutor {
@@ -209,8 +210,10 @@ extension LocalExecutor {
     let limit = directory.read(AttemptDirectory.launch)?.memoryLimitBytes ?? 0
     guard identity.bootID == ProcessTable.bootID else {
       let how = "the machine was restarted"
-      return conclude(
-        key, .unknown(how, receipt: .init(processes: 0, how: how), memoryLimitBytes: limit), in: directory)
+      var exit = ExitFile.unknown(how, receipt: .init(processes: 0, how: how), memoryLimitBytes: limit)
+      exit.machineRestarted = true
+      exit.lastStderrLine = lastLine(of: directory.standardError)
+      return conclude(key, exit, in: directory)
     }
     let leftovers = Leftovers(directory: directory, token: token)
     cleaningPass(key, leftovers, killed: forced?.forced ?? [], interval: Self.cleaningInterval) { killed in
@@ -257,7 +260,12 @@ extension LocalExecutor {
 
   private func lastLine(of path: String) -> String {
     var tail = StandardErrorTail()
-    for part in [path, "\(path).tail"] { tail.append((FileSystem.read(part) ?? []).suffix(64 * 1024)) }
+    let log = AttemptLog(path: path)
+    var offset: Int64 = 0
+    while let piece = log.piece(from: offset, limit: 64 * 1024), !piece.bytes.isEmpty {
+      tail.append(piece.bytes[...])
+      offset = piece.offset + Int64(piece.bytes.count)
+    }
     return tail.line
   }
 }
