@@ -1,0 +1,252 @@
+import Glibc
+import Logging
+import MendCore
+import MendRuntime
+import Synchronization
+import Testing
+
+@testable import MendExecutors
+
+/// An executor that the suite is run against, and what makes its attempts do what a test wants.
+enum Subject: String, CaseIterable, Sendable, CustomTestStringConvertible {
+  case local, ray, simulated
+
+  static var available: [Subject] { allCases.filter { $0 != .local || Program.mend != nil } }
+  var testDescription: String { rawValue }
+  /// What a new executor finds again; simulated attempts are in the process that ended.
+  var outlivesItsExecutor: Bool { self != .simulated }
+}
+
+/// What every executor owes the runtime, written once: local with real processes, Ray against a Ray in memory (a real
+/// head is `tools/test ray`), simulated with workers that this suite answers.
+@Suite("What every executor owes", .serialized, .timeLimit(.minutes(1)))
+struct ExecutorConformance {
+  enum Work: Sendable {
+    case waits
+    case exits(Int32)
+  }
+
+  let data: DataDirectory
+  let ray = FakeRay()
+  init() throws { data = try DataDirectory() }
+
+  @Test("A launch is taken, started and ended, in this order", arguments: Subject.available, [0, 3] as [Int32])
+  func wholeLife(_ subject: Subject, _ code: Int32) async throws {
+    let key = makeKey()
+    try await with(subject) { executor, observations in
+      try await launch(.exits(code), key, subject, executor)
+      let said = try await until(&observations) { if case .ended(key, _, _) = $0 { true } else { false } }
+      #expect(said.map(name) == ["taken", "started", "ended"])
+      #expect(exit(said)?.termination == .exited(code))
+    }
+  }
+
+  @Test("A launch that is asked for again is not carried out again", arguments: Subject.available)
+  func launchedOnce(_ subject: Subject) async throws {
+    let key = makeKey()
+    try await with(subject) { executor, observations in
+      let launched = try await launch(.waits, key, subject, executor)
+      _ = try await until(&observations) { $0 == .started(key) }
+      executor.launch(key, launched) { [] }
+      _ = try await until(&observations) { if case .taken(key, _) = $0 { true } else { $0 == .started(key) } }
+      executor.end(key, nil, grace: .zero)
+      _ = try await until(&observations) { if case .ended(key, _, _) = $0 { true } else { false } }
+    }
+    #expect(starts(of: key, subject) <= 1)
+  }
+
+  @Test("A cancel ends it with a receipt, and an end is said again to who asks again", arguments: Subject.available)
+  func cancel(_ subject: Subject) async throws {
+    let key = makeKey()
+    try await with(subject) { executor, observations in
+      try await launch(.waits, key, subject, executor)
+      _ = try await until(&observations) { $0 == .started(key) }
+      executor.end(key, nil, grace: .seconds(30))
+      let said = try await until(&observations) { if case .ended(key, _, _) = $0 { true } else { false } }
+      guard case .ended(_, let first, let receipt?)? = said.last else { return #expect(Bool(false), "\(said)") }
+      #expect(!receipt.how.isEmpty)
+      executor.end(key, nil, grace: .seconds(30))
+      let again = try await until(&observations) { name($0) == "ended" || name($0) == "lost" }
+      if let second = exit(again) { #expect(second.termination == first.termination) }
+    }
+  }
+
+  @Test("What it never heard of is lost, whether it is adopted or ended", arguments: Subject.available)
+  func unknown(_ subject: Subject) async throws {
+    let (adopted, ended) = (makeKey(), makeKey())
+    try await with(subject) { executor, observations in
+      executor.adopt(adopted, nil, makeLaunch("true"))
+      _ = try await until(&observations) { if case .lost(adopted, _) = $0 { true } else { false } }
+      executor.end(ended, nil, grace: .seconds(1))
+      _ = try await until(&observations) { if case .lost(ended, _) = $0 { true } else { false } }
+    }
+  }
+
+  @Test("The next executor finds what runs, or says that it is lost", arguments: Subject.available)
+  func adoption(_ subject: Subject) async throws {
+    let key = makeKey()
+    var launched: Launch?
+    try await with(subject) { executor, observations in
+      launched = try await self.launch(.waits, key, subject, executor)
+      _ = try await until(&observations) { $0 == .started(key) }
+    }
+    let known = try #require(launched)
+    try await with(subject) { executor, observations in
+      executor.adopt(key, nil, known)
+      guard subject.outlivesItsExecutor else {
+        _ = try await until(&observations) { if case .lost(key, _) = $0 { true } else { false } }
+        return
+      }
+      let said = try await until(&observations) { $0 == .started(key) }
+      #expect(said.map(name) == ["taken", "started"])
+      executor.end(key, nil, grace: .seconds(30))
+      _ = try await until(&observations) { if case .ended(key, _, _?) = $0 { true } else { false } }
+    }
+    #expect(starts(of: key, subject) <= 1)
+  }
+
+  @Test("What vanishes is lost, or ended in a way that nobody saw, never failed", arguments: [Subject.local, .ray])
+  func loss(_ subject: Subject) async throws {
+    guard Subject.available.contains(subject) else { return }
+    let key = makeKey()
+    try await with(subject) { executor, observations in
+      try await launch(.waits, key, subject, executor)
+      let said = try await until(&observations) { $0 == .started(key) }
+      if subject == .ray {
+        ray.state.withLock { $0.jobs[RaySubmissionID.make(key)] = nil }
+      } else if case .taken(_, let handle)? = said.first {
+        kill(pid_t(handle.pid), SIGKILL)
+      }
+      let end = try await until(&observations) { ["ended", "lost"].contains(name($0)) }
+      if let exit = exit(end) {
+        guard case .unknown = exit.termination else { return #expect(Bool(false), "\(exit)") }
+      }
+    }
+  }
+
+  @Test("The log of what it never heard of is an error, at once", arguments: Subject.available)
+  func log(_ subject: Subject) async throws {
+    try await with(subject) { executor, _ in
+      guard case .failure = await executor.log(of: makeKey(), nil, .standardOutput, from: 0, limit: 10) else {
+        return #expect(Bool(false))
+      }
+    }
+  }
+}
+
+extension ExecutorConformance {
+  private func with(
+    _ subject: Subject, _ body: (any Executor, inout AsyncStream<Observation>.Iterator) async throws -> Void
+  ) async throws {
+    let executor = try executor(subject)
+    let (stream, continuation) = AsyncStream<Observation>.makeStream(bufferingPolicy: .bufferingOldest(10_000))
+    var iterator = stream.makeAsyncIterator()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await executor.run { continuation.yield($0) } }
+      defer { group.cancelAll() }
+      try await body(executor, &iterator)
+    }
+  }
+
+  private func executor(_ subject: Subject) throws -> any Executor {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    switch subject {
+    case .local:
+      return try LocalExecutor(
+        LocalExecutor.Settings(
+          dataDirectory: data.path, mendBinary: Program.mend, endpoint: "unix:\(data.path)/mend.sock",
+          logger: logger))
+    case .ray:
+      var settings = RayExecutor.Settings(
+        url: "http://127.0.0.1:1", dataDirectory: data.path, workerEndpoint: "10.0.0.1:7443", workerToken: "bearer",
+        logger: logger)
+      settings.attempts.pollInterval = .milliseconds(1)
+      settings.attempts.confirmation = .milliseconds(2)
+      return try RayExecutor(settings, ray)
+    case .simulated:
+      let executor = SimulatedExecutor(clock: SystemClock())
+      executor.connect { request in
+        switch request.operation {
+        case .start:
+          .success(
+            .workerStarted(
+              Reply.WorkerAssignment(
+                attempt: makeKey(), parameters: makeLaunch("true").parameters, collectionID: "c",
+                heartbeat: .seconds(60), documentsLeft: 1)))
+        case .claim: .success(.claimed([Document(id: "d", uri: "file:///d")], finished: false, retryAfter: nil))
+        case .report: .success(.reported(accepted: 1, repeated: 0, stop: false))
+        }
+      }
+      return executor
+    }
+  }
+
+  /// Launches it, and plays the cluster's part where there is none.
+  @discardableResult
+  private func launch(_ work: Work, _ key: AttemptKey, _ subject: Subject, _ executor: any Executor) async throws
+    -> Launch
+  {
+    let entrypoint =
+      switch (subject, work) {
+      case (.local, .waits): "echo run >> runs; sleep 100"
+      case (.local, .exits(let code)): "exit \(code)"
+      case (.ray, _): "python3 -m engine"
+      case (.simulated, .waits): "simulate document_seconds=3600"
+      case (.simulated, .exits(let code)): "simulate exit_at=1:\(code)"
+      }
+    let launch = makeLaunch(entrypoint)
+    executor.launch(key, launch) { [Document(id: "d", uri: "file:///d")] }
+    guard subject == .ray else { return launch }
+    let id = RaySubmissionID.make(key)
+    #expect(await eventually { ray.state.withLock { $0.jobs[id] != nil } })
+    ray.set(.running, of: id)
+    guard case .exits(let code) = work else { return launch }
+    // Seen running first: a poll may be between the two.
+    let calls = ray.state.withLock { $0.calls }
+    #expect(await eventually { ray.state.withLock { $0.calls } > calls + 3 })
+    ray.state.withLock { state in
+      state.jobs[id]?.status = code == 0 ? .succeeded : .failed
+      state.jobs[id]?.driverExitCode = code
+    }
+    return launch
+  }
+
+  /// How often its entrypoint was really started.
+  private func starts(of key: AttemptKey, _ subject: Subject) -> Int {
+    switch subject {
+    case .local: lines(of: "\(data.attempt(key).work)/runs").count
+    case .ray: ray.state.withLock { $0.submissions.filter { $0.submissionID == RaySubmissionID.make(key) }.count }
+    case .simulated: 1
+    }
+  }
+
+  /// All that is said up to the one that matches. The test's time limit is the deadline.
+  private func until(
+    _ iterator: inout AsyncStream<Observation>.Iterator, _ matches: (Observation) -> Bool
+  ) async throws -> [Observation] {
+    var said: [Observation] = []
+    while let observation = await iterator.next(isolation: #isolation) {
+      said.append(observation)
+      if matches(observation) { return said }
+    }
+    throw Observations.Ended()
+  }
+
+  private func name(_ observation: Observation) -> String {
+    switch observation {
+    case .taken: "taken"
+    case .started: "started"
+    case .launchFailed: "launchFailed"
+    case .ended: "ended"
+    case .lost: "lost"
+    case .unreachable: "unreachable"
+    case .reachable: "reachable"
+    case .duplicate: "duplicate"
+    }
+  }
+
+  private func exit(_ said: [Observation]) -> ExitRecord? {
+    if case .ended(_, let exit, _)? = said.last { exit } else { nil }
+  }
+}
