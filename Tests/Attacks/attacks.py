@@ -67,8 +67,8 @@ ROWS = [
     Row("empty DATA", floods.empty_data_flood, CONTROL),
     Row("DATA of padding", floods.padding_flood, CONTROL),
     Row("WINDOW_UPDATE flood", floods.window_update_flood, [f"spare-window-updates={NONE}"]),
-    Row("answers nobody reads", floods.unread_answers,
-        PINGS + CONTROL + [f"unsent-frames={NONE}", f"stall-time={NONE}"]),
+    # Behind our limits stands the library's own, of 1,000 acknowledgements that wait; it has no switch.
+    Row("answers nobody reads", floods.unread_answers),
     Row("HPACK bomb", hoards.hpack_bomb, ["metadata-bytes=1G"]),
     Row("a large header list", hoards.large_header_list, ["metadata-bytes=1G"]),
     Row("a long path", hoards.long_path),
