@@ -162,6 +162,8 @@ enum Cause {
   static let worker = "worker"
   static let executor = "executor"
   static let clock = "clock"
+  /// A place came free, or an order was to be kept: by an event of another batch.
+  static let scheduler = "scheduler"
   static let recovery = "recovery"
   /// The rules, which look at the batch between events.
   static let diagnosis = "diagnosis"
@@ -170,7 +172,7 @@ enum Cause {
 }
 
 extension Record {
-  /// Who did it: a caller by name, `worker t0-j0.1`, `executor`, `timer`, `server`, `diagnosis`, `notifier`, or another
+  /// Who did it: a caller by name, `worker t0-j0.1`, `executor`, `scheduler`, `timer`, `server`, `diagnosis`, `notifier`, or another
   /// cause by its own word.
   public var who: String {
     guard actor.isEmpty else { return actor }

@@ -19,7 +19,8 @@ extension Core {
 
   /// Applies the plan that Diagnose recommends, as far as the batch's budgets go.
   mutating func healByItself(_ key: BatchKey) {
-    guard let batch = batches[key], let policy = batch.specification.autoHeal, batch.autoHeals < policy.maxHeals,
+    guard let batch = batches[key], let policy = batch.specification.autoHeal,
+      batch.autoHeals < policy.maxHeals || planted == .unboundedHeals,
       batch.status == .running || batch.status == .failed
     else { return }
     let plan = batch.healPlan(.auto, tier: nil, at: turn.now, capacity: capacity, limits: limits)
@@ -41,7 +42,7 @@ extension Core {
 }
 
 extension AutoHeal {
-  func allows(_ step: HealStep) -> Bool {
+  package func allows(_ step: HealStep) -> Bool {
     if case .retryTier(_, _, let memoryBytes?) = step.operation, memoryCeilingBytes > 0,
       memoryBytes > memoryCeilingBytes
     {

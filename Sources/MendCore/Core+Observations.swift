@@ -11,6 +11,7 @@ extension Core {
     case .launchFailed(let attempt, let cause, let message):
       end(attempt, EndAccount(executorCause: cause, executorMessage: message))
     case .ended(var attempt, let exit, let receipt):
+      if planted == .unseenEndIgnored, case .unknown = exit.termination { return }
       if planted == .lateEndApplied {
         attempt.number = batches[attempt.batch]?.jobState(attempt.job)?.attempts.count ?? attempt.number
       }

@@ -2,7 +2,11 @@
 
 extension Core {
   /// Starts what can start. Costs what it starts and what it looks past, not what waits.
-  mutating func schedule() {
+  ///
+  /// - Parameter subjects: how many of the touched batches the event was about; all of them where that is not said.
+  mutating func schedule(beside subjects: Int? = nil) {
+    if turn.cause != Cause.clock, turn.cause != Cause.recovery { turn.subjects = subjects ?? turn.touched.count }
+    defer { turn.subjects = nil }
     repeat {
       turn.schedulingIsDue = false
       for key in turn.touched { enqueue(key) }
@@ -95,7 +99,7 @@ extension Core {
 
   /// Starts the batch's jobs as far as there is room. What it waits for, or nil when it waits for none.
   private mutating func startJobs(of key: BatchKey, beside reserved: Resources?) -> Wait? {
-    let quota = limits.quota(of: key.namespace)
+    let quota = planted == .unboundedQuota ? nil : limits.quota(of: key.namespace)
     if status(of: key) == .queued {
       guard let needs = firstNeeds(of: key) else { return nil }
       let since = batches[key]?.submittedAt ?? turn.now

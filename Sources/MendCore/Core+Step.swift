@@ -7,6 +7,9 @@ struct Turn {
   /// Whose worker spoke.
   var worker: AttemptKey?
   var output = Output()
+  /// While the scheduler has its turn: how many of `touched` the event itself was about. What else it starts is nobody's
+  /// doing.
+  var subjects: Int?
   /// In the order in which they were first touched.
   var touched: [BatchKey] = []
   var touchedSet: Set<BatchKey> = []
@@ -63,11 +66,13 @@ extension Core {
   /// Timers that are due, the scheduler, and what every step ends with.
   private mutating func finishTurn() {
     let (cause, actor) = (turn.cause, turn.actor)
+    let subjects = turn.touched.count
     (turn.cause, turn.actor) = (Cause.clock, "")
     fireDeadlines()
     (turn.cause, turn.actor) = (cause, actor)
-    if turn.schedulingIsDue { schedule() }
+    if turn.schedulingIsDue { schedule(beside: subjects) }
     if turn.cancelsAreDue { answerCancels() }
+    trimDeadlines()
     for key in turn.touched { turn.output.afterCommit.append(.changed(key)) }
     let wake = nextDeadline
     if wake != turn.announcedWake {
@@ -78,8 +83,11 @@ extension Core {
 
   /// Makes one thing so: gives it its place in the batch's journal, applies it, and keeps the indices in step.
   mutating func record(_ fact: Fact, on key: BatchKey) {
-    let actor = actor(of: fact)
-    guard let change = batches[key]?.apply(fact, at: turn.now, cause: turn.cause, actor: actor) else { return }
+    // Another batch has a place because of this event: whose it was is not for its history, which others may read.
+    let isBeside = turn.subjects.map { !turn.touched.prefix($0).contains(key) } == true
+    let cause = isBeside ? Cause.scheduler : turn.cause
+    let actor = isBeside ? "" : actor(of: fact)
+    guard let change = batches[key]?.apply(fact, at: turn.now, cause: cause, actor: actor) else { return }
     let before = change.statusBefore
     turn.output.writes.append(.record(change.record))
     touch(key)

@@ -29,6 +29,42 @@ extension Core {
     }
   }
 
+  /// Deadlines of what is over are taken out once they are as many as the others: what was set for twenty minutes, and
+  /// over in one second, would stay for the rest otherwise.
+  mutating func trimDeadlines() {
+    guard index.deadlines.count > index.deadlinesLimit else { return }
+    var seen: Set<Deadline> = []
+    var deadlines = index.deadlines
+    deadlines.keep { holds($0) && seen.insert($0).inserted }
+    index.deadlines = deadlines
+    index.deadlinesLimit = max(CoreIndex.deadlinesLimitLeast, index.deadlines.count * 2)
+  }
+
+  private func holds(_ deadline: Deadline) -> Bool {
+    let batch = batches[deadline.batch]
+    switch deadline.kind {
+    case .attemptCheck:
+      let attempt = AttemptKey(batch: deadline.batch, job: deadline.job, number: deadline.number)
+      return index.checks[attempt] == deadline.at
+    case .backoff:
+      return batch?.jobState(deadline.job)?.nextAttemptAt == deadline.at
+    case .batchTimeout:
+      guard let batch, !batch.status.isFinal, let timeout = batch.specification.timeout, let from = batch.timeoutFrom
+      else { return false }
+      return from + timeout == deadline.at
+    case .cancelTimeout:
+      return cancels.contains { $0.deadline == deadline.at && $0.batch == deadline.batch }
+    case .outage:
+      return outage.map { $0.since + limits.unreachableGrace == deadline.at } ?? false
+    case .autoHeal:
+      guard let batch, let policy = batch.specification.autoHeal else { return false }
+      return batch.autoHeals < policy.maxHeals && batch.status != .completed && batch.status != .cancelled
+    case .retire:
+      guard let batch, batch.status.isFinal else { return false }
+      return (batch.completedAt ?? batch.updatedAt) + limits.retireAfter == deadline.at
+    }
+  }
+
   /// Sets the attempt's next check, in the place of an earlier one.
   mutating func watch(_ attempt: AttemptKey) {
     guard let due = nextCheck(of: attempt) else {

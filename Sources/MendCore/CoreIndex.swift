@@ -9,6 +9,9 @@ struct CoreIndex {
   var doubtful: Set<AttemptKey> = []
   var use = ResourceUse()
   var deadlines = Heap<Deadline>()
+  /// How many `deadlines` may hold before those that are over are taken out.
+  var deadlinesLimit = Self.deadlinesLimitLeast
+  static let deadlinesLimitLeast = 1024
   /// The one check of each live attempt that counts; others in `deadlines` are old.
   var checks: [AttemptKey: Instant] = [:]
   /// Batches with a job that could start.
@@ -64,6 +67,12 @@ package struct Heap<Element: Comparable & Sendable>: Sendable {
       elements.swapAt(child, parent)
       child = parent
     }
+  }
+
+  /// Takes out what does not hold; costs a sort of what is left.
+  package mutating func keep(where holds: (Element) -> Bool) {
+    // In order is a heap as well.
+    elements = elements.filter(holds).sorted()
   }
 
   package mutating func popFirst() -> Element? {

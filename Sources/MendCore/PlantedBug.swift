@@ -39,4 +39,16 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case unnamedCause
   /// A cancel is answered before its attempts are gone.
   case earlyCancelAnswer
+  /// A batch of one namespace is found by who asks for one of another that has its id.
+  case foreignBatch
+  /// A namespace has more than its quota.
+  case unboundedQuota
+  /// `auto_heal` goes on when its budget is spent.
+  case unboundedHeals
+  /// An end that nobody saw, as those of a machine that went down, is not believed.
+  case unseenEndIgnored
+  /// What came after a snapshot is left out.
+  case snapshotTailLost
+  /// A snapshot is taken for the whole, and what it holds is applied again.
+  case snapshotAppliedTwice
 }

@@ -63,10 +63,12 @@ def processes_with(text):
 class Server:
     """One `mend serve` on a data directory; may be killed and started again."""
 
-    def __init__(self, data, *flags, environment=None):
+    def __init__(self, data, *flags, environment=None, prefix=(), user=None, program=MEND):
         self.data = Path(data)
         self.flags = flags
         self.environment = environment or {}
+        # What it is started by (unshare ...), and as whom.
+        self.prefix, self.user, self.program = prefix, user, program
         self.process = None
         self.address = None
         self.admin = None
@@ -74,10 +76,11 @@ class Server:
 
     def start(self):
         listen = self.address or "127.0.0.1:0"
-        arguments = [MEND, "serve", "--data", str(self.data), "--listen", listen, "--admin", "127.0.0.1:0", *self.flags]
+        arguments = [*self.prefix, self.program, "serve", "--data", str(self.data), "--listen", listen, "--admin", "127.0.0.1:0", *self.flags]
         log = open(self.log, "ab")
         self.process = subprocess.Popen(
-            arguments, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self.environment})
+            arguments, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self.environment},
+            user=self.user, group=self.user, extra_groups=[] if self.user else None)
         log.close()
         line = self.process.stdout.readline()
         match = re.match(r"mend: ready listen=(\S+) admin=(\S+) data=(\S+) executor=(\S+)", line)

@@ -192,12 +192,16 @@ class Restarts(Incident):
 
 class Workers(Incident):
     def test_a_second_worker_shares_the_work_and_a_stale_one_is_fenced_and_counted(self):
-        log = self.directory / "runs"
-        batch = self.one(f'echo "$MEND_DOCUMENT_ID $PPID" >> {log}; sleep 0.2', documents=16)
+        log, gate = self.directory / "runs", self.directory / "gate"
+        batch = self.one(
+            f'echo "$MEND_DOCUMENT_ID $PPID" >> {log}; until [ -e {gate} ]; do sleep 0.05; done', documents=16)
         worker = self.up("worker")[0]
         environment = dict(
             entry.split("=", 1) for entry in Path(f"/proc/{worker}/environ").read_text().split("\0") if "=" in entry)
         second = self.started_by_hand("worker", env=environment)
+        # Nothing is done before both have some of it.
+        wait_for(lambda: log.exists() and len({line.split()[1] for line in log.read_text().splitlines()}) == 2, "both to work")
+        gate.write_text("")
         self.assertEqual(self.final(batch)["status"], "completed")
         self.assertEqual(second.wait(PATIENCE_SECONDS), 0)
         runs = [line.split() for line in log.read_text().splitlines()]

@@ -104,7 +104,13 @@ final class CheckedStore: Store, @unchecked Sendable {
 
   // MARK: The rest is the base's
 
-  func recover(at now: Instant) throws(StoreError) -> Recovery { try base.recover(at: now) }
+  func recover(at now: Instant) throws(StoreError) -> Recovery {
+    let recovery = try base.recover(at: now)
+    for batch in recovery.batches where batches[batch.key].map({ $0 != batch }) ?? true {
+      broken("\(batch.key.batchID): what is recovered at \(batch.sequence) is not what its journal folds to")
+    }
+    return recovery
+  }
   func batch(_ key: BatchKey) throws(StoreError) -> Batch? { try base.batch(key) }
   func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?] { try base.batches(keys) }
   func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {

@@ -3,6 +3,8 @@ import MendCore
 /// What a seed stands for: the batches, how their attempts go, and what goes wrong around them.
 struct Plan {
   struct Job {
+    var namespace: String
+    /// Two namespaces may have the same.
     var id: String
     var specification: BatchSpecification
     var documents: Int
@@ -29,6 +31,12 @@ struct Plan {
   var lies: Int
   /// The server's deaths without any write being involved.
   var kills: [Duration]
+  /// When the whole machine goes down: with the server all that runs.
+  var reboot: Duration?
+  /// What one of the namespaces may have at once.
+  var quota: Quota?
+  /// Of a thousand: how often a snapshot is made after a commit.
+  var snapshots: Int
   var eventsPerRound: Int
   var chaosEnds: Duration = .seconds(120)
 
@@ -46,7 +54,21 @@ struct Plan {
     kills = isCalm ? [] : (0..<random.below(3)).map { _ in .milliseconds(random.below(90_000)) }
     eventsPerRound = random.chance(300) ? 2 : 1024
     for number in 0..<(random.below(3) + 1) { batches.append(Self.batch(number, &random)) }
+    reboot = !isCalm && random.chance(150) ? .milliseconds(random.below(90_000)) : nil
+    quota = random.chance(300) ? Quota(cpus: Double(random.below(2) + 1), batches: random.chance(500) ? 1 : nil) : nil
+    snapshots = random.chance(500) ? random.below(100) : 0
+    for number in batches.indices.dropFirst() where random.chance(400) {
+      batches[number].namespace = Self.namespaces[1]
+      if number == 1, random.chance(500) { batches[number].id = batches[0].id }
+    }
+    for number in batches.indices where random.chance(200) {
+      batches[number].specification.autoHeal = AutoHeal(
+        maxHeals: random.below(3) + 1, memoryCeilingBytes: random.chance(500) ? 2000 : 0,
+        maxRisk: Risk.allCases[random.below(Risk.allCases.count)])
+    }
   }
+
+  static let namespaces = ["simulation", "other"]
 
   private static func batch(_ number: Int, _ random: inout Random) -> Job {
     var tiers: [TierSpecification] = []
@@ -62,7 +84,7 @@ struct Plan {
       random.chance(150)
       ? [.batch, .tier(random.below(tiers.count)), .job(JobID(tier: 0, index: 0))][random.below(3)] : nil
     return Job(
-      id: "b\(number)", specification: specification, documents: random.below(25) + 1,
+      namespace: namespaces[0], id: "b\(number)", specification: specification, documents: random.below(25) + 1,
       submittedAfter: .milliseconds(random.below(20_000)), cancels: cancels, pauses: random.chance(250),
       retries: random.below(3), scope: random.chance(300) ? .all : .failed,
       actsAfter: .milliseconds(random.below(60_000)))

@@ -62,7 +62,7 @@ struct SimulationTests {
   @Test("Each mistake that is made on purpose is found", arguments: PlantedBug.allCases)
   func findsPlanted(_ bug: PlantedBug) {
     for seed in 1...Self.seedsForPlanted {
-      let world = World(seed: seed, planted: bug, store: .inMemory())
+      let world = World(seed: seed, planted: bug, store: .inMemory(bug))
       guard let broken = world.run() else { continue }
       print("planted \(bug.rawValue): seed \(seed), \(broken)")
       return
@@ -102,7 +102,9 @@ private struct Totals: Sendable {
 }
 
 extension CheckedStore {
-  static func inMemory() -> CheckedStore { CheckedStore(MemoryStore()) { $0 } }
+  static func inMemory(_ planted: PlantedBug? = nil) -> CheckedStore {
+    CheckedStore(MemoryStore(planted: planted)) { $0 }
+  }
 
   static func onDisk(_ directory: String) throws -> CheckedStore {
     CheckedStore(try SQLiteStore(directory: directory)) { store in

@@ -15,31 +15,33 @@ extension World {
     var isDone = false
     var calls = 0
 
+    var key: BatchKey { BatchKey(namespace: plan.namespace, batchID: plan.id) }
+    /// As the histories have it.
+    var actor: String { "caller of \(plan.namespace)" }
+
     init(_ plan: Plan.Job) {
       self.plan = plan
       retriesLeft = plan.retries
     }
   }
 
-  static let namespace = "simulation"
-
   // MARK: Lines
 
   func call(worker request: WorkerRequest, then answer: @escaping @Sendable (World, Result<Reply, Refusal>) -> Void) {
     guard let server else { return answer(self, .failure(.unavailable("no server"))) }
-    server.stepper.worker(request, answer: answering(answer))
+    server.stepper.worker(request, answer: answering(in: nil, answer))
     wakeWriter()
   }
 
   /// The answer goes off when the round lets it out, and arrives a little later; a server that dies cuts the line.
   private func answering(
-    _ answer: @escaping @Sendable (World, Result<Reply, Refusal>) -> Void
+    in namespace: String?, _ answer: @escaping @Sendable (World, Result<Reply, Refusal>) -> Void
   ) -> @Sendable (Result<Reply, Refusal>) -> Void {
     lastCall += 1
     let number = lastCall
     waiting[number] = { [unowned self] result in after(.zero) { answer($0, result) } }
     return { [unowned self] result in
-      check(result)
+      check(result, in: namespace)
       guard let waiter = waiting.removeValue(forKey: number) else { return }
       after(some(.milliseconds(isChaotic ? 100 : 2))) { _ in waiter(result) }
     }
@@ -52,14 +54,16 @@ extension World {
   ) {
     callers[number].calls += 1
     let key = key ?? "\(callers[number].plan.id)-\(callers[number].calls)"
-    let command = Command(namespace: Self.namespace, idempotencyKey: key, fingerprint: 1, operation: operation)
+    let caller = callers[number]
+    let command = Command(
+      namespace: caller.plan.namespace, idempotencyKey: key, fingerprint: 1, actor: caller.actor, operation: operation)
     let again: @Sendable (World) -> Void = { world in world.ask(number, operation, key: key, then: then) }
     guard let server else { return after(.milliseconds(500), again) }
     let isLost = isChaotic && random.chance(plan.losses * 3)
     if isLost, random.chance(300) { return after(.milliseconds(500), again) }
     server.stepper.command(
       command,
-      answer: answering { world, result in
+      answer: answering(in: caller.plan.namespace) { world, result in
         switch result {
         case .failure(.unavailable), .failure(.exhausted): world.after(.milliseconds(500), again)
         default: if isLost { world.after(.milliseconds(500), again) } else { then(world, result) }
@@ -111,8 +115,7 @@ extension World {
   private func watch(_ number: Int) {
     let plan = callers[number].plan
     let next: @Sendable (World) -> Void = { world in world.after(.seconds(7)) { $0.watch(number) } }
-    let key = BatchKey(namespace: Self.namespace, batchID: plan.id)
-    guard let server, let batch = batch(of: key, at: server.runtime) else { return next(self) }
+    guard let server, let batch = batch(of: callers[number].key, at: server.runtime) else { return next(self) }
     if batch.status.isFinal {
       guard callers[number].hasActed else { return next(self) }
       guard callers[number].retriesLeft > 0, !isChaotic || random.chance(300) else {

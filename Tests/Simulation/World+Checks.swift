@@ -13,9 +13,10 @@ extension World {
   }
 
   /// What an answer says is durable.
-  func check(_ result: Result<Reply, Refusal>) {
+  func check(_ result: Result<Reply, Refusal>, in namespace: String?) {
     guard case .success(let reply) = result else { return }
-    func batch(_ id: String) -> Batch? { store.batches[BatchKey(namespace: Self.namespace, batchID: id)] }
+    func key(_ id: String) -> BatchKey { BatchKey(namespace: namespace ?? "", batchID: id) }
+    func batch(_ id: String) -> Batch? { store.batches[key(id)] }
     switch reply {
     case .created(let id, _, let total):
       if batch(id)?.documents.count != total { fail("\(id) was said to be created, and is not durable") }
@@ -26,8 +27,7 @@ extension World {
       if !known { fail("documents were handed out, and no claim is durable") }
     case .cancelled(let id, _, let ended):
       for receipt in ended {
-        let key = AttemptKey(
-          batch: BatchKey(namespace: Self.namespace, batchID: id), job: receipt.job, number: receipt.attempt)
+        let key = AttemptKey(batch: key(id), job: receipt.job, number: receipt.attempt)
         if let process = processes[key], process.attempt.phase != .over, !process.isLied {
           fail("the cancel of \(id) was answered, and \(key) still runs")
         }
@@ -92,7 +92,7 @@ extension World {
       if batch.sequence < durable.sequence { fail("\(key.batchID) lost history in a restart") }
     }
     for caller in callers where caller.isCreated {
-      if store.batches[BatchKey(namespace: Self.namespace, batchID: caller.plan.id)] == nil {
+      if store.batches[caller.key] == nil {
         fail("\(caller.plan.id) was acknowledged, and is lost")
       }
     }
@@ -103,12 +103,9 @@ extension World {
     if case .verdictChanged(let verdict) = record.fact, verdict.health == .stuck {
       after(.zero) { $0.probe(record.batch) }
     }
-    if case .healed(let heal) = record.fact,
-      let caller = callers.first(where: { $0.plan.id == record.batch.batchID }),
-      heal.generation != caller.plannedGeneration
-    {
-      fail("\(record.batch.batchID): a plan for \(caller.plannedGeneration) is applied at \(heal.generation)")
-    }
+    checkWho(record)
+    if case .healed(let heal) = record.fact { check(heal, of: record.batch) }
+    if case .attemptIntended = record.fact { checkQuota() }
     guard case .attemptEnded(let job, let number, let end) = record.fact else { return }
     let key = AttemptKey(batch: record.batch, job: job, number: number)
     guard let process = processes[key], !process.isLied else { return }
@@ -123,6 +120,46 @@ extension World {
       return
     }
     if case .healed(let cause) = reason, end.cause != cause { fail("\(key) was healed of \(cause): \(end.verdict)") }
+  }
+
+  /// Nothing of another namespace is changed, and nobody of it is named.
+  private func checkWho(_ record: Record) {
+    for caller in callers where record.actor == caller.actor && record.batch.namespace != caller.plan.namespace {
+      fail("\(record.batch): \(record.fact) by the \(record.actor)")
+    }
+    if record.cause == "caller", record.actor.isEmpty {
+      fail("\(record.batch): \(record.fact) by a caller without a name")
+    }
+  }
+
+  private func check(_ heal: HealRecord, of key: BatchKey) {
+    guard let batch = store.batches[key] else { return fail("\(key) is healed, and is not there") }
+    if heal.actor == HealRecord.autoHeal {
+      guard let policy = batch.specification.autoHeal else {
+        return fail("\(key) heals itself, and did not ask for it")
+      }
+      if batch.autoHeals > policy.maxHeals {
+        fail("\(key) healed itself \(batch.autoHeals) times of \(policy.maxHeals)")
+      }
+      for step in heal.steps where !policy.allows(step) { fail("\(key) healed itself by \(step.operation)") }
+    } else if let caller = callers.first(where: { $0.key == key }), heal.generation != caller.plannedGeneration {
+      fail("\(key.batchID): a plan for \(caller.plannedGeneration) is applied at \(heal.generation)")
+    }
+  }
+
+  /// What the attempts of the bounded namespace hold together.
+  private func checkQuota() {
+    guard let quota = plan.quota else { return }
+    var use = ResourceUse()
+    var started = 0
+    for batch in store.batches.values where batch.key.namespace == Plan.namespaces[1] {
+      if batch.startedAt != nil, !batch.status.isFinal { started += 1 }
+      for job in batch.tiers.flatMap(\.jobs) { if let attempt = job.current { use.add(attempt.parameters.resources) } }
+    }
+    if let cpus = quota.cpus, use.cpus > cpus { fail("\(Plan.namespaces[1]) has \(use.cpus) of \(cpus) CPUs") }
+    if let batches = quota.batches, started > batches {
+      fail("\(Plan.namespaces[1]) has \(started) batches of \(batches)")
+    }
   }
 
   /// Now and then: is anything called stuck that is not?

@@ -96,6 +96,7 @@ final class World: @unchecked Sendable {
       after(batch.submittedAfter) { $0.create(number) }
     }
     for kill in plan.kills { after(kill) { $0.die("killed") } }
+    if let reboot = plan.reboot { after(reboot) { $0.reboot() } }
     if let outage = plan.outage {
       after(outage.at) { $0.beginOutage(outage.length) }
     }
@@ -119,7 +120,7 @@ final class World: @unchecked Sendable {
   var account: String {
     var lines: [String] = []
     for (key, records) in store.journals.sorted(by: { $0.key < $1.key }) {
-      lines.append("\(key.batchID):")
+      lines.append("\(key.namespace) \(key.batchID):")
       for record in records.suffix(120) {
         lines.append("  \((record.at - began).inSeconds) \(record.cause) \("\(record.fact)".prefix(200))")
       }
@@ -167,6 +168,7 @@ final class World: @unchecked Sendable {
     limits.retireAfter = .seconds(30)
     limits.unreachableGrace = .seconds(60)
     limits.endTimeout = .seconds(40)
+    if let quota = plan.quota { limits.quotas[Plan.namespaces[1]] = quota }
     if planted == .stuckAtFirstLook { limits.stuckConfirmation = .zero }
     var core = Core(limits: limits, capacity: plan.capacity, generator: Random(seed: UInt64(life) &+ random.next()))
     core.planted = planted
@@ -196,6 +198,17 @@ final class World: @unchecked Sendable {
     after(.milliseconds(100) + some(.seconds(4))) { $0.start() }
   }
 
+  /// The machine goes down: what ran is gone, and its end is found by who looks for it afterwards.
+  private func reboot() {
+    die("the machine went down")
+    for key in processes.keys.sorted() {
+      guard var process = processes[key], process.attempt.phase != .over else { continue }
+      process.attempt.vanish(.unknown("the machine was restarted"), at: now)
+      if !process.isEnded { process.diedOf = process.attempt.cause }
+      processes[key] = process
+    }
+  }
+
   private func death() -> CheckedStore.Death {
     guard isChaotic, random.chance(plan.crashes) else { return .none }
     return random.chance(500) ? .before : .after
@@ -219,6 +232,16 @@ final class World: @unchecked Sendable {
       return die("\(error)")
     }
     afterRound()
+    // As the snapshotter does, beside the writer.
+    guard plan.snapshots > 0, random.chance(plan.snapshots) else { return }
+    for key in store.batches.keys.sorted() {
+      guard let batch = server.runtime.view(of: key)?.batch, batch.status != .created else { continue }
+      do throws(StoreError) {
+        try store.keepSnapshot(of: key, documents: batch.documents)
+      } catch {
+        fail("no snapshot of \(key): \(error)")
+      }
+    }
   }
 
   private func afterRound() {

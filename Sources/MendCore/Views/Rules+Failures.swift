@@ -46,7 +46,7 @@ extension DiagnosisContext {
     let documents = tallies[job.id]?.codes.first { $0.causedByAttempt && $0.code == cause.rawValue }?.first.positions
     return Finding(
       category: cause.category, cause: cause.rawValue, confidence: confidence, message: message + ".",
-      evidence: evidence(of: latest, job: job, died: died),
+      evidence: evidence(of: latest, job: job, died: died) + sizeEvidence(of: documents ?? [], in: job),
       remedy: isPast ? nil : remedy(for: cause, attempt: latest, job: job),
       tier: job.id.tier, job: job.id, attempt: latest.number, documents: documents ?? [])
   }
@@ -220,63 +220,5 @@ extension DiagnosisContext {
       }
     }
     return findings
-  }
-
-  private func documentFinding(_ code: FailureTally.Code, job: Job) -> Finding {
-    let cause = Self.cause(ofCode: code.code)
-    let example = code.first.positions.first.flatMap { position in
-      job.errors[position].map { (documentID(position) ?? "document \(position)", $0) }
-    }
-    var message =
-      "\(Figures.count(code.count, "document")) of \(job.assigned.count) failed in "
-      + "\(job.title(in: batch)) with \(code.code)"
-    if let example, !example.1.message.isEmpty { message += "; \(example.0): \(example.1.message)" }
-    var evidence = [
-      Evidence(
-        "\(Figures.count(code.count, "document")) failed with \(code.code), first "
-          + names(code.first.positions),
-        by: .ledger, at: code.at,
-        values: ["code": code.code, "count": "\(code.count)", "documents_in_job": "\(job.assigned.count)"])
-    ]
-    if let example {
-      var values = example.1.details
-      values["code"] = example.1.code
-      values["document_id"] = example.0
-      evidence.append(
-        Evidence(
-          example.1.message.isEmpty ? example.1.code : example.1.message,
-          by: cause == .documentErrors && code.code == cause.rawValue ? .scheduler : .worker, at: example.1.at,
-          values: values)
-      )
-    }
-    // Nobody saw who sent it; the kernel does when the machine has no memory left.
-    let wasKilled = example.map { Self.saysKilled($0.1) } ?? false
-    if wasKilled, let example {
-      evidence.append(
-        Evidence("SIGKILL from outside: perhaps the kernel, out of memory", by: .scheduler, at: example.1.at))
-    }
-    return Finding(
-      category: cause.category, cause: cause.rawValue, confidence: wasKilled ? .medium : .high,
-      message: sentence(message), evidence: evidence,
-      remedy: job.status.isFinal
-        ? Remedy(
-          "\(Self.resolution(for: code.code)) (tier \(job.id.tier))",
-          .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed)) : nil,
-      tier: job.id.tier, job: job.id, attempt: code.attempt, documents: code.first.positions)
-  }
-
-  /// 137 is a shell's word for it.
-  private static func saysKilled(_ error: DocumentError) -> Bool {
-    error.details["signal"] == "9" || error.details["exit_code"] == "137"
-  }
-
-  /// A document error's code as a cause: its own where it is one, bad_input for the usual words about files.
-  static func cause(ofCode code: String) -> FailureCause {
-    if let cause = FailureCause(rawValue: code) { return cause }
-    return switch code {
-    case "format_error", "unsupported_format", "corrupted_file", "not_found", "file_not_found", "permission_denied":
-      .badInput
-    default: .documentErrors
-    }
   }
 }

@@ -124,6 +124,14 @@ struct SimulatedAttempt {
     return actions
   }
 
+  /// It is gone with its machine, and nothing is said: whoever asks finds its last word.
+  mutating func vanish(_ termination: ExitRecord.Termination, at now: Instant) {
+    var nobody: [Action] = []
+    over(termination, now, &nobody)
+    said = nil
+    wakeAt = .distantFuture
+  }
+
   // MARK: Its course
 
   private mutating func goOn(_ now: Instant, _ actions: inout [Action]) {

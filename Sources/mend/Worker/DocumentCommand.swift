@@ -17,6 +17,8 @@ struct CommandResult: Sendable, Hashable {
   var seconds: Double
   /// Why the document's file could not be read before the command began: errno; 0 where it could, or is no file.
   var inputFailure: Int32 = 0
+  /// The file's size before the command began; nil where it could not be seen, or is no file.
+  var inputBytes: Int64?
 }
 
 /// Runs documents' commands, each by `/bin/sh -c` in a process group of its own, and can end those that run.
@@ -50,12 +52,13 @@ final class DocumentCommands: Sendable {
   private func runAndWait(_ command: String, _ document: CommandDocument) -> CommandResult {
     let clock = ContinuousClock()
     let start = clock.now
-    let inputFailure = document.inputFailure
+    let (inputFailure, inputBytes) = document.look()
     func result(_ termination: CommandResult.Termination, _ line: String) -> CommandResult {
       let elapsed = (clock.now - start).components
       return CommandResult(
         termination: termination, lastErrorLine: line,
-        seconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18, inputFailure: inputFailure)
+        seconds: Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18, inputFailure: inputFailure,
+        inputBytes: inputBytes)
     }
     var reader: Int32 = -1
     var writer: Int32 = -1
@@ -208,11 +211,18 @@ struct CommandDocument: Sendable, Hashable {
     ]
   }
 
-  /// errno of a look at the file; 0 where it can be read, or there is none to look at.
-  var inputFailure: Int32 {
-    guard !path.isEmpty else { return 0 }
+  /// A look at the file: errno, 0 where it can be read or there is none to look at, and how many bytes it has.
+  func look() -> (failure: Int32, bytes: Int64?) {
+    guard !path.isEmpty else { return (0, nil) }
     let name = path.map { CChar(bitPattern: $0) } + [0]
-    return access(name, R_OK) == 0 ? 0 : errno
+    guard access(name, R_OK) == 0 else { return (errno, nil) }
+    var status = stat()
+    guard stat(name, &status) == 0 else { return (errno, nil) }
+    switch status.st_mode & S_IFMT {
+    case S_IFDIR: return (EISDIR, nil)
+    case S_IFREG: return (0, Int64(status.st_size))
+    default: return (0, nil)
+    }
   }
 }
 

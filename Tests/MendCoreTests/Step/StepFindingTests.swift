@@ -29,6 +29,31 @@ import Testing
   }
 
   @Test(
+    "An exit code that comes with words, or with an empty file, is read with them",
+    arguments: [
+      ("Out of memory!", "12", "oom", "more memory"), ("MemoryError", "12", "oom", "more memory"),
+      ("cp: error writing x: No space left on device", "12", "exit_code", "Make room"),
+      ("bad page", "0", "bad_input", "written to its end"), ("bad page", "12", "exit_code", "Read the message"),
+    ])
+  func exitCodesRead(_ message: String, _ size: String, _ cause: String, _ advice: String) {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    _ = harness.claim(3)
+    let failure = WorkerRequest.Failure(
+      documentID: "d1", code: "exit_code", message: message, details: ["exit_code": "1", "size_bytes": size])
+    _ = harness.say(harness.token(), .report(.init(completed: ["d0", "d2"], failed: [failure])))
+    harness.end(.exited(0))
+    let finding = harness.diagnosis(of: "b").findings.first { $0.documents == [1] }
+    #expect(finding?.cause == cause)
+    #expect(finding?.confidence == (cause == "exit_code" ? .high : .medium))
+    #expect(finding?.remedy?.description.contains(advice) == true)
+    #expect(finding?.message.contains(message) == true)
+    let isEmpty = finding?.evidence.contains { $0.observed == "d1 is empty: 0 bytes" }
+    #expect(isEmpty == (size == "0"))
+  }
+
+  @Test(
     "a wait status is the kernel's word here, and told elsewhere",
     arguments: [
       (ExecutorKind.local, Evidence.Observer.kernel, Evidence.Observer.supervisor), (.ray, .executor, .executor),

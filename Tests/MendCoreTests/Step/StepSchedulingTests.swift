@@ -3,6 +3,24 @@ import Testing
 
 @Suite("Scheduling")
 struct StepSchedulingTests {
+  @Test("Whose event let another batch go on is not in that batch's history, which others may read")
+  func beside() {
+    var harness = Harness()
+    harness.submit([tier(extractor(retry: [RetryRule(action: .retry, backoff: .seconds(2))]))])
+    harness.run()
+    harness.end(.exited(1))
+    harness.advance(5)
+    // The backoff is over, and the first to come by is a caller of another namespace.
+    let specification = BatchSpecification(executor: .simulated, tiers: [tier(extractor())])
+    _ = harness.ask(
+      .createBatch(batchID: "theirs", specification, documents: Harness.documents(1)), namespace: "others")
+    let theirs = BatchKey(namespace: "others", batchID: "theirs")
+    #expect(harness.journal[theirs]?.map(\.who) == ["tester", "tester"])
+    let started = harness.journal[harness.key]?.last { if case .attemptIntended = $0.fact { true } else { false } }
+    #expect(started?.at == harness.now && started?.cause == "scheduler" && started?.who == "scheduler")
+    #expect(harness.batch.tiers[0].jobs[0].attempts.count == 2)
+  }
+
   @Test("Batches start by priority, then in the order of submission, and say how many stand before them")
   func order() {
     var harness = Harness(cpus: 1)

@@ -1,5 +1,6 @@
-import MendCore
 import Testing
+
+@testable import MendCore
 
 @Suite("Timers and heal")
 struct StepTimerTests {
@@ -103,6 +104,22 @@ struct StepTimerTests {
     harness.see(.started(attempt))
     harness.tick(after: 2)
     #expect(harness.job().status == .running && harness.job().attempts[0].suspectedSince == nil)
+  }
+
+  @Test("Deadlines of what is over do not pile up, and those that are to come stay")
+  func deadlinesAreBounded() {
+    var harness = Harness()
+    harness.submit([tier(extractor(timers: Timers(run: .seconds(100_000))))], timeout: .seconds(90_000), id: "long")
+    harness.run(batch: "long")
+    for number in 0..<3000 {
+      harness.submit([tier(extractor())], documents: 1, timeout: .seconds(50_000), id: "b\(number)")
+      harness.finish(batch: "b\(number)")
+      harness.core.retire(BatchKey(namespace: "default", batchID: "b\(number)"))
+    }
+    #expect(harness.core.index.deadlines.count <= CoreIndex.deadlinesLimitLeast + 8)
+    harness.tick(after: 90_000)
+    let long = harness.core.batches[BatchKey(namespace: "default", batchID: "long")]
+    #expect(long?.tiers[0].jobs[0].attempts[0].state == .ending(.batchTimeout, since: harness.now))
   }
 
   @Test("Who waited for its turn is not stuck once it is there: its idleness counts from when it was held back last")

@@ -1,0 +1,45 @@
+// What a document's size says about its failure: an empty one, or one that is far larger than the others.
+
+extension DiagnosisContext {
+  /// What a worker found when it looked at the file, else what the caller said; nil where neither is known.
+  private func size(of position: Int, in job: Job) -> Int64? {
+    if let measured = job.errors[position]?.details["size_bytes"].flatMap({ Int64($0) }) { return measured }
+    guard (0..<batch.documents.count).contains(position) else { return nil }
+    let said = batch.documents[position].size
+    return said >= 0 ? said : nil
+  }
+
+  /// The median of a sample over the whole batch; nil where fewer than two sizes are known.
+  private var typicalSize: Int64? {
+    let count = batch.documents.count
+    let step = max(1, count / Self.sizeSamples)
+    let sizes = stride(from: 0, to: count, by: step).map { batch.documents[$0].size }.filter { $0 >= 0 }.sorted()
+    return sizes.count > 1 ? sizes[sizes.count / 2] : nil
+  }
+
+  private static let sizeSamples = 64
+  /// So much larger than the others, and so large at all, is worth a word.
+  private static let outsizeFactor: Int64 = 16
+  private static let outsizeBytes: Int64 = 64 << 20
+
+  /// Failed documents that are empty, or far larger than the others of the batch.
+  func sizeEvidence(of positions: [Int], in job: Job) -> [Evidence] {
+    let typical = typicalSize
+    return positions.compactMap { position in
+      guard let size = size(of: position, in: job), let id = documentID(position) else { return nil }
+      let values = ["document_id": id, "size_bytes": "\(size)"]
+      let at = job.errors[position]?.at ?? batch.updatedAt
+      if size == 0 { return Evidence("\(id) is empty: 0 bytes", by: .worker, at: at, values: values) }
+      guard size >= Self.outsizeBytes, typical.map({ size / max(1, $0) >= Self.outsizeFactor }) ?? true else {
+        return nil
+      }
+      let others = typical.map { ", the others \(Figures.bytes($0)) or so" } ?? ""
+      return Evidence("\(id) is \(Figures.bytes(size)) large\(others)", by: .worker, at: at, values: values)
+    }
+  }
+
+  /// All that are known to have failed so are empty, and others went well: the input, not the command.
+  func areRefusedForEmptiness(_ positions: [Int], of job: Job) -> Bool {
+    !job.committed.isEmpty && !positions.isEmpty && positions.allSatisfy { size(of: $0, in: job) == 0 }
+  }
+}
