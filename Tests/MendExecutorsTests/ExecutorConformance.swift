@@ -24,7 +24,11 @@ struct ExecutorConformance {
   enum Work: Sendable {
     case waits
     case exits(Int32)
+    /// Beyond `memoryLimit`.
+    case takesMemory
   }
+
+  private static let memoryLimit: Int64 = 64 << 20
 
   let data: DataDirectory
   let ray = FakeRay()
@@ -124,6 +128,37 @@ struct ExecutorConformance {
     }
   }
 
+  @Test("What runs and nobody asked for is a duplicate, and ended by its reference", arguments: [Subject.local, .ray])
+  func duplicate(_ subject: Subject) async throws {
+    guard Subject.available.contains(subject) else { return }
+    let key = makeKey()
+    try await with(subject) { executor, observations in
+      try await launch(.waits, key, subject, executor)
+      _ = try await until(&observations) { $0 == .started(key) }
+    }
+    try await with(subject) { executor, observations in
+      let said = try await until(&observations) { if case .duplicate(key, _) = $0 { true } else { false } }
+      guard case .duplicate(_, let reference)? = said.last else { return }
+      executor.endStray(key, reference: reference)
+      if subject == .ray {
+        #expect(await eventually { ray.state.withLock { $0.jobs.values.allSatisfy(\.status.isFinal) } })
+      } else {
+        _ = try await until(&observations) { if case .ended(key, _, _?) = $0 { true } else { false } }
+      }
+    }
+  }
+
+  @Test("A limit of memory that is passed is told as oom", arguments: Subject.available)
+  func memory(_ subject: Subject) async throws {
+    let key = makeKey()
+    try await with(subject) { executor, observations in
+      try await launch(.takesMemory, key, subject, executor)
+      let said = try await until(&observations) { if case .ended(key, _, _) = $0 { true } else { false } }
+      let account = try #require(self.exit(said))
+      #expect(account.memoryLimitExceeded || account.finding?.cause == .oom)
+    }
+  }
+
   @Test("The log of what it never heard of is an error, at once", arguments: Subject.available)
   func log(_ subject: Subject) async throws {
     try await with(subject) { executor, _ in
@@ -153,16 +188,19 @@ extension ExecutorConformance {
     logger.logLevel = .critical
     switch subject {
     case .local:
-      return try LocalExecutor(
-        LocalExecutor.Settings(
-          dataDirectory: data.path, mendBinary: Program.mend, endpoint: "unix:\(data.path)/mend.sock",
-          logger: logger))
+      var settings = LocalExecutor.Settings(
+        dataDirectory: data.path, mendBinary: Program.mend, endpoint: "unix:\(data.path)/mend.sock", logger: logger)
+      settings.strayScanDelay = .milliseconds(200)
+      settings.strayScanInterval = .milliseconds(200)
+      return try LocalExecutor(settings)
     case .ray:
       var settings = RayExecutor.Settings(
         url: "http://127.0.0.1:1", dataDirectory: data.path, workerEndpoint: "10.0.0.1:7443", workerToken: "bearer",
         logger: logger)
       settings.attempts.pollInterval = .milliseconds(1)
       settings.attempts.confirmation = .milliseconds(2)
+      settings.attempts.strayInterval = .milliseconds(50)
+      settings.attempts.firstStrayScan = .milliseconds(50)
       return try RayExecutor(settings, ray)
     case .simulated:
       let executor = SimulatedExecutor(clock: SystemClock())
@@ -191,23 +229,34 @@ extension ExecutorConformance {
       switch (subject, work) {
       case (.local, .waits): "echo run >> runs; sleep 100"
       case (.local, .exits(let code)): "exit \(code)"
+      case (.local, .takesMemory):
+        "exec perl -e 'my @x; while (1) { push @x, q(a) x (4 << 20); select(undef, undef, undef, 0.02) }'"
+      case (.simulated, .takesMemory): "simulate oom_at=1"
       case (.ray, _): "python3 -m engine"
       case (.simulated, .waits): "simulate document_seconds=3600"
       case (.simulated, .exits(let code)): "simulate exit_at=1:\(code)"
       }
-    let launch = makeLaunch(entrypoint)
+    let launch = makeLaunch(entrypoint, memory: Self.memoryLimit)
     executor.launch(key, launch) { [Document(id: "d", uri: "file:///d")] }
     guard subject == .ray else { return launch }
     let id = RaySubmissionID.make(key)
     #expect(await eventually { ray.state.withLock { $0.jobs[id] != nil } })
     ray.set(.running, of: id)
-    guard case .exits(let code) = work else { return launch }
+    if case .waits = work { return launch }
     // Seen running first: a poll may be between the two.
     let calls = ray.state.withLock { $0.calls }
     #expect(await eventually { ray.state.withLock { $0.calls } > calls + 3 })
     ray.state.withLock { state in
-      state.jobs[id]?.status = code == 0 ? .succeeded : .failed
-      state.jobs[id]?.driverExitCode = code
+      switch work {
+      case .waits: break
+      case .exits(let code):
+        state.jobs[id]?.status = code == 0 ? .succeeded : .failed
+        state.jobs[id]?.driverExitCode = code
+      case .takesMemory:
+        state.jobs[id]?.status = .failed
+        state.jobs[id]?.message =
+          "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory."
+      }
     }
     return launch
   }
