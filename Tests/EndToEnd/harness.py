@@ -63,12 +63,12 @@ def processes_with(text):
 class Server:
     """One `mend serve` on a data directory; may be killed and started again."""
 
-    def __init__(self, data, *flags, environment=None, prefix=(), user=None, program=MEND):
+    def __init__(self, data, *flags, environment=None, prefix=(), user=None, program=None):
         self.data = Path(data)
         self.flags = flags
         self.environment = environment or {}
         # What it is started by (unshare ...), and as whom.
-        self.prefix, self.user, self.program = prefix, user, program
+        self.prefix, self.user, self.program = prefix, user, program or MEND
         self.process = None
         self.address = None
         self.admin = None
