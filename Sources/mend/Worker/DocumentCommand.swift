@@ -19,6 +19,9 @@ struct CommandResult: Sendable, Hashable {
   var inputFailure: Int32 = 0
   /// The file's size before the command began; nil where it could not be seen, or is no file.
   var inputBytes: Int64?
+
+  /// The size where it may be the reason of a failure: nothing, or very much.
+  var notableInputBytes: Int64? { inputBytes.flatMap { $0 == 0 || $0 >= 64 << 20 ? $0 : nil } }
 }
 
 /// Runs documents' commands, each by `/bin/sh -c` in a process group of its own, and can end those that run.

@@ -273,7 +273,7 @@ struct WorkerState {
       failure.code = code == 126 || code == 127 ? "entrypoint_not_found" : "exit_code"
       failure.message = line.isEmpty ? "exit code \(code)" : line
       failure.details = ["exit_code": String(code)]
-      if let bytes = result.inputBytes { failure.details["size_bytes"] = String(bytes) }
+      failure.details["size_bytes"] = result.notableInputBytes.map { String($0) }
       // The command said no to a file that it never had.
       if let input = Self.code(ofInputFailure: result.inputFailure) {
         failure.code = input
@@ -283,7 +283,7 @@ struct WorkerState {
       failure.code = "signal"
       failure.message = line.isEmpty ? "ended by signal \(signal)" : line
       failure.details = ["signal": String(signal)]
-      if let bytes = result.inputBytes { failure.details["size_bytes"] = String(bytes) }
+      failure.details["size_bytes"] = result.notableInputBytes.map { String($0) }
     case .notStarted(let number):
       failure.code = "entrypoint_not_found"
       failure.message = "/bin/sh could not be started: \(Standard.systemError(number))"
