@@ -106,6 +106,8 @@ final class ClientCall: @unchecked Sendable {
       group.addTask { [self] in
         do throws(RPCError) {
           try await requests(RequestWriter(call: self))
+          // Who was cancelled has not said all there was to say; an end of the requests would say so, and be answered.
+          if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
           onLoop { $0.finishRequests() }
         } catch {
           cancel(error)
