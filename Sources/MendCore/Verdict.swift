@@ -72,8 +72,10 @@ extension EndAccount {
       evidence.append(
         Evidence("exit code 137 is a shell's word for SIGKILL: perhaps out of memory", by: .scheduler, at: exit.at))
       return .failed(.oom, .low)
-    case .exited:
-      return .failed(.exitCode, .high)
+    case .exited(let code):
+      guard let crash = Figures.crash(exitCode: code) else { return .failed(.exitCode, .high) }
+      evidence.append(Evidence("exit code \(code) is a shell's word for \(crash)", by: .scheduler, at: exit.at))
+      return .failed(.signal, .medium)
     case .signalled(9):
       return killed(exit, &evidence)
     case .signalled:

@@ -106,4 +106,18 @@ enum Figures {
     default: "signal \(number)"
     }
   }
+
+  /// The signal that a shell's exit code stands for, where it is one that programs crash with: 139 is SIGSEGV. Nil for
+  /// any other; 137 has a rule of its own, and what 130 and 143 stand for is an end that somebody asked for.
+  static func crash(exitCode: Int32) -> String? {
+    let number = exitCode - 128
+    return [4, 6, 7, 8, 11].contains(number) ? signal(number) : nil
+  }
+
+  /// As much of a text as a sentence bears; evidence has all of it.
+  static func excerpt(_ text: String) -> String {
+    text.count <= excerptLength ? text : text.prefix(excerptLength - 1) + "…"
+  }
+
+  private static let excerptLength = 240
 }

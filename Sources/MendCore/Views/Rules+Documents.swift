@@ -20,7 +20,7 @@ extension DiagnosisContext {
     var message =
       "\(Figures.count(code.count, "document")) of \(job.assigned.count) failed in "
       + "\(job.title(in: batch)) with \(code.code)"
-    if let example, !example.1.message.isEmpty { message += "; \(example.0): \(example.1.message)" }
+    if let example, !example.1.message.isEmpty { message += "; \(example.0): \(Figures.excerpt(example.1.message))" }
     var evidence = [
       Evidence(
         "\(Figures.count(code.count, "document")) failed with \(code.code), first "
@@ -60,6 +60,14 @@ extension DiagnosisContext {
         Evidence("SIGKILL from outside: perhaps the kernel, out of memory", by: .scheduler, at: example.at))
     }
     guard code.code == FailureCause.exitCode.rawValue else { return reading }
+    if let crash = Self.crash(example) {
+      reading.cause = .signal
+      reading.confidence = .medium
+      reading.resolution = FailureCause.signal.rawValue
+      reading.evidence.append(
+        Evidence("its exit code is a shell's word for \(crash)", by: .scheduler, at: example.at))
+      return reading
+    }
     if Self.says(example.message, Self.memoryWords) {
       reading.cause = .oom
       reading.confidence = .medium
@@ -92,6 +100,10 @@ extension DiagnosisContext {
   /// 137 is a shell's word for it.
   private static func saysKilled(_ error: DocumentError) -> Bool {
     error.details["signal"] == "9" || error.details["exit_code"] == "137"
+  }
+
+  private static func crash(_ error: DocumentError) -> String? {
+    error.details["exit_code"].flatMap { Int32($0) }.flatMap { Figures.crash(exitCode: $0) }
   }
 
   /// A document error's code as a cause: its own where it is one, bad_input for the usual words about files.

@@ -56,7 +56,7 @@ extension DiagnosisContext {
     let exit = attempt.end?.exit
     let heard = attempt.end?.evidence.first { $0.observer == .executor && !$0.observed.isEmpty }?.observed
     let said = exit.flatMap { $0.lastStderrLine.isEmpty ? nil : $0.lastStderrLine } ?? heard
-    let last = said.map { ": \($0)" } ?? ""
+    let last = said.map { ": \(Figures.excerpt($0))" } ?? ""
     let timers = job.specified(in: batch)?.timers ?? Timers()
     switch cause {
     case .oom:
@@ -71,6 +71,9 @@ extension DiagnosisContext {
       return "ended with an exit code that says failure\(last)"
     case .signal:
       if case .signalled(let number)? = exit?.termination { return "was ended by \(Figures.signal(number))\(last)" }
+      if case .exited(let code)? = exit?.termination, let crash = Figures.crash(exitCode: code) {
+        return "crashed: exit code \(code) stands for \(crash)\(last)"
+      }
       return "was ended by a signal\(last)"
     case .entrypointNotFound:
       if case .notStarted(let why)? = exit?.termination { return "could not be started: \(why)" }

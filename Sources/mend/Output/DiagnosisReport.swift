@@ -100,13 +100,17 @@ enum DiagnosisReport {
     return text
   }
 
+  /// A command's last line may have thousands of characters; JSON has them all.
+  private static let evidenceWidth = 240
+
   /// One line, and its figures where the sentence does not have them.
   static func evidence(_ evidence: Evidence, indent: String) -> String {
     let figures = evidence.values.sorted { $0.key < $1.key }.map { name, value in
       if name.hasSuffix("_bytes"), let bytes = Int64(value), bytes > 0 { return "\(name)=\(value) (\(Size(bytes)))" }
-      return "\(name)=\(value)"
+      return "\(name)=\(value.clipped(to: evidenceWidth))"
     }
-    var text = "\(indent)\(evidence.observed)  [\(evidence.observer), \(Wording.time(evidence.at)) UTC]\n"
+    var text =
+      "\(indent)\(evidence.observed.clipped(to: evidenceWidth))  [\(evidence.observer), \(Wording.time(evidence.at)) UTC]\n"
     if !figures.isEmpty { text += "\(indent)  \(figures.joined(separator: ", "))\n" }
     return text
   }

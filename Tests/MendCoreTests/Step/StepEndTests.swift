@@ -117,7 +117,8 @@ struct StepEndTests {
     arguments: [
       (ExitRecord.Termination.exited(1), FailureCause.exitCode, Confidence.high),
       (.exited(127), .entrypointNotFound, .medium), (.exited(126), .entrypointNotFound, .medium),
-      (.exited(137), .oom, .low), (.signalled(11), .signal, .high), (.signalled(9), .signal, .low),
+      (.exited(137), .oom, .low), (.exited(139), .signal, .medium), (.signalled(11), .signal, .high),
+      (.signalled(9), .signal, .low),
       (.notStarted("ENOENT: No such file or directory"), .entrypointNotFound, .high),
       (.notStarted("ENOMEM: out of memory"), .environmentSetup, .high),
       (.unknown("the supervisor was killed"), .orphaned, .medium),

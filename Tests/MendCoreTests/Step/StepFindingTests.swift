@@ -53,6 +53,24 @@ import Testing
     #expect(isEmpty == (size == "0"))
   }
 
+  @Test func `a shell's word for a crash is a signal, and a long line stands in the evidence alone`() {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    _ = harness.claim(3)
+    let line = String(repeating: "x", count: 5000)
+    let failure = WorkerRequest.Failure(
+      documentID: "d1", code: "exit_code", message: line, details: ["exit_code": "139", "size_bytes": "12"])
+    _ = harness.say(harness.token(), .report(.init(completed: ["d0", "d2"], failed: [failure])))
+    harness.end(.exited(0))
+    let finding = harness.diagnosis(of: "b").findings.first { $0.documents == [1] }
+    #expect(finding?.cause == "signal")
+    #expect(finding?.confidence == .medium)
+    #expect(finding?.evidence.contains { $0.observed.contains("SIGSEGV") } == true)
+    #expect((finding?.message.count ?? 5000) < 400)
+    #expect(finding?.evidence.contains { $0.observed.hasPrefix(line.prefix(1000)) } == true)
+  }
+
   @Test(
     "a wait status is the kernel's word here, and told elsewhere",
     arguments: [
