@@ -113,15 +113,19 @@ class Documents(Incident):
     def test_a_document_that_kills_its_attempts_is_found_in_halves_and_the_rest_completes(self):
         log = self.directory / "runs"
         files = self.files(12)
-        poisoned = files[5].stem
+        poisoned = files[1].stem
+        marks = self.directory / "marks"
+        marks.mkdir()
         batch = self.submit_spec({
             "documents": [{"document_id": f.stem, "uri": f.as_uri()} for f in files],
             "tiers": [{"extractors": [{
                 "extractor_name": "work", "num_cpus": 4,
-                # It takes its worker with it, while others are in process.
+                # It takes its worker with it, while three others are in process: they wait for that.
                 "document_command":
-                    f"if [ $MEND_DOCUMENT_ID = {poisoned} ]; then sleep 0.3; kill -9 $PPID; fi; sleep 1; "
-                    f"echo $MEND_DOCUMENT_ID >> {log}",
+                    f"cd {marks} && touch started.$MEND_DOCUMENT_ID; "
+                    f"if [ $MEND_DOCUMENT_ID = {poisoned} ]; then "
+                    "until [ $(ls | grep -c started) -ge 4 ]; do sleep 0.02; done; touch killed; kill -9 $PPID; exit; fi; "
+                    f"until [ -e killed ]; do sleep 0.02; done; echo $MEND_DOCUMENT_ID >> {log}",
                 "retry": [{"cause": "signal", "action": "retry", "max_attempts": 3, "backoff_seconds": 0.05}]}]}]})
         diagnosis = self.final(batch)
         self.assertEqual(diagnosis["status"], "completed", json.dumps(diagnosis["findings"]))
@@ -133,7 +137,8 @@ class Documents(Incident):
         self.assertIn(poisoned, finding["message"])
         self.assertEqual((finding["cause"], finding["confidence"]), ("signal", "high"))
         self.assertIn("alone", json.dumps(finding["evidence"]))
-        self.assertGreaterEqual(len(self.attempts(diagnosis)), 4)
+        # All that were in process, a half of them, and what is left when it is found.
+        self.assertGreaterEqual(len(self.attempts(diagnosis)), 3)
         counts = collections.Counter(log.read_text().split())
         self.assertEqual(set(counts), {f.stem for f in files} - {poisoned}, "all others were done")
 
