@@ -125,7 +125,11 @@ extension Core {
     }
     let look = batch.look(at: state, of: job, at: turn.now, limits: limits)
     let stalled = if case .stalled = look { batch.status == .running } else { false }
-    if stalled, state.suspectedSince == nil, case .stalled(.startTimeout, _) = look, let launch = launch(of: attempt) {
+    // Who was asked already, and has not answered, is not asked again: two times "I do not have it" would be a launch, and
+    // then the loss of what was launched.
+    if stalled, state.suspectedSince == nil, case .stalled(.startTimeout, _) = look,
+      !index.doubtful.contains(attempt), let launch = launch(of: attempt)
+    {
       // That it was taken, or runs, may have been said and lost; an entrypoint that never reports is not heard of otherwise.
       perform(.adopt(attempt, state.handle, launch))
     }

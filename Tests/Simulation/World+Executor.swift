@@ -43,7 +43,7 @@ extension World {
 
   // MARK: The executor
 
-  private var isAway: Bool { outageUntil.map { $0 > now } ?? false }
+  private var isAway: Bool { outageUntil != nil }
 
   func beginOutage(_ length: Duration) {
     outageUntil = now + length
@@ -51,15 +51,16 @@ extension World {
     after(length) { world in
       world.outageUntil = nil
       world.observe(.reachable(.simulated))
+      let calls = world.putOff
+      world.putOff = []
+      for call in calls where call.life == world.life { call.carryOut(world) }
     }
   }
 
-  /// Calls wait while the executor cannot be asked.
+  /// Calls wait while the executor cannot be asked, in their order: none overtakes another.
   private func whenReachable(_ call: @escaping @Sendable (World) -> Void) -> Bool {
-    guard isAway, let until = outageUntil else { return true }
-    // Nothing overtakes: the calls for an attempt stay in their order.
-    after(until - now) { [life] world in if world.life == life { call(world) } }
-    return false
+    if isAway { putOff.append((life: life, carryOut: call)) }
+    return !isAway
   }
 
   func launch(_ key: AttemptKey, _ launch: Launch, _ documents: @escaping @Sendable () -> [Document]) {

@@ -51,6 +51,8 @@ final class World: @unchecked Sendable {
 
   var processes: [AttemptKey: Process] = [:]
   var outageUntil: Instant?
+  /// What the executor was asked while it could not be, by which life of the server; its order is kept.
+  var putOff: [(life: Int, carryOut: @Sendable (World) -> Void)] = []
   /// Calls without an answer, by number.
   var waiting: [UInt64: @Sendable (Result<Reply, Refusal>) -> Void] = [:]
   var lastCall: UInt64 = 0
