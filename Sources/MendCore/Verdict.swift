@@ -1,7 +1,8 @@
 // Why an attempt ended the way it did: evidence, ranked (domain.md, "Why an attempt failed").
 //
 // First the reason it was ended for on purpose, then the supervisor's account of its memory limit, then what the executor
-// itself found, then the wait status, then what an exit code conventionally means.
+// itself found, then the wait status, then what an exit code conventionally means, then what the program's own last words
+// are known to mean (KnownMessage).
 
 /// What is known when an attempt is over.
 struct EndAccount {
@@ -66,25 +67,53 @@ extension EndAccount {
     switch exit.termination {
     case .exited(0):
       return .succeeded
-    case .exited(126), .exited(127):
-      return .failed(.entrypointNotFound, .medium)
     case .exited(137):
       evidence.append(
         Evidence("exit code 137 is a shell's word for SIGKILL: perhaps out of memory", by: .scheduler, at: exit.at))
       return .failed(.oom, .low)
     case .exited(let code):
-      guard let crash = Figures.crash(exitCode: code) else { return .failed(.exitCode, .high) }
-      evidence.append(Evidence("exit code \(code) is a shell's word for \(crash)", by: .scheduler, at: exit.at))
-      return .failed(.signal, .medium)
+      return ended(exit, code, &evidence)
     case .signalled(9):
       return killed(exit, &evidence)
-    case .signalled:
-      return .failed(.signal, .high)
+    case .signalled(let number):
+      let signal = KnownSignal.named(number)
+      if let signal { evidence.append(signal.evidence(at: exit.at)) }
+      if signal?.isOwn == true, let said = lastWords(of: exit, &evidence) { return said }
+      let cause = signal?.cause ?? .signal
+      noteLastWords(of: exit, cause, &evidence)
+      return .failed(cause, signal?.confidence ?? .high)
     case .notStarted(let text):
       return .failed(saysNotFound(text) ? .entrypointNotFound : .environmentSetup, .high)
     case .unknown:
       return .failed(.orphaned, .medium)
     }
+  }
+
+  /// An exit code that says failure: a shell's word for something, or what the program itself says.
+  private static func ended(_ exit: ExitRecord, _ code: Int32, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
+    let signal = KnownSignal.shellsWord(code)
+    if let signal {
+      evidence.append(Evidence("exit code \(code) is a shell's word for \(signal.name)", by: .scheduler, at: exit.at))
+      evidence.append(signal.evidence(at: exit.at))
+    }
+    if signal?.isOwn ?? true, let said = lastWords(of: exit, &evidence) { return said }
+    if code == 126 || code == 127 { return .failed(.entrypointNotFound, .medium) }
+    let cause = signal?.cause ?? .exitCode
+    noteLastWords(of: exit, cause, &evidence)
+    return .failed(cause, signal == nil ? .high : .medium)
+  }
+
+  /// The cause that a program's last words are known to mean, where they mean one.
+  private static func lastWords(of exit: ExitRecord, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict? {
+    guard let known = KnownMessage.matching(exit.lastStderrLine), let cause = known.cause else { return nil }
+    evidence.append(known.evidence(exit.lastStderrLine, at: exit.at))
+    return .failed(cause, known.confidence)
+  }
+
+  /// What the words say beside a cause that stands without them.
+  private static func noteLastWords(of exit: ExitRecord, _ cause: FailureCause, _ evidence: inout [Evidence]) {
+    guard let known = KnownMessage.matching(exit.lastStderrLine, of: cause) else { return }
+    evidence.append(known.evidence(exit.lastStderrLine, at: exit.at))
   }
 
   /// Somebody else's SIGKILL. Near the limit it was the kernel's, most likely.
@@ -147,8 +176,11 @@ extension AttemptEnd {
       let peak = exit?.peakMemoryBytes ?? 0
       return "out of memory: \(peak) bytes, beyond its limit of \(exit?.memoryLimitBytes ?? 0)"
     case .oom:
-      return "perhaps out of memory"
-    case .exitCode, .entrypointNotFound, .environmentSetup, .signal:
+      guard let said = evidence.last(where: { $0.values["known_message"] != nil }) else {
+        return "perhaps out of memory"
+      }
+      return "out of memory, \(said.observed)"
+    case .exitCode, .entrypointNotFound, .environmentSetup, .signal, .resourceLimit:
       let tail = exit.map { $0.lastStderrLine.isEmpty ? "" : ": \($0.lastStderrLine)" } ?? ""
       return (evidence.first?.observed ?? cause.rawValue) + tail
     default:

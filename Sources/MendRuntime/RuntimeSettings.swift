@@ -29,8 +29,10 @@ public struct RuntimeSettings: Sendable, Hashable {
   public var factsPerSnapshot = 10_000
   /// Snapshots that wait to be made; one more is left out, and made after the batch's next fact.
   public var snapshotsLimit = 64
-  /// Final batches that stay in memory; beyond it the oldest leaves before its time.
+  /// Final batches that stay in memory (`Limits.retireAfter`), and the documents of all of them together; beyond either the
+  /// oldest leaves before its time.
   public var finalBatchesLimit = 2000
+  public var finalDocumentsLimit = 4_000_000
   /// Finished batches are forgotten after this, journals and attempts' files and all; nil keeps them for good.
   public var keepFinished: Duration?
   /// How often that is looked at, and how many are forgotten in one go.

@@ -17,8 +17,7 @@ struct Writer {
   private var tidyAt: Instant?
   /// Since when the store has no room.
   private var fullSince: Instant?
-  /// Final batches in memory, the oldest first; some may have left, or run again.
-  private var finals: [BatchKey] = []
+  private var finals: FinalBatches
 
   init(runtime: Runtime, core: Core) {
     self.runtime = runtime
@@ -26,6 +25,7 @@ struct Writer {
     log = FactLog(logger: runtime.logger)
     lastTick = runtime.clock.now()
     lastPruning = lastTick
+    finals = FinalBatches(runtime.settings)
     snapshots = SnapshotPlan(factsPerSnapshot: runtime.settings.factsPerSnapshot)
   }
 
@@ -94,8 +94,10 @@ struct Writer {
       for tier in batch.tiers { for job in tier.jobs where job.current != nil { total += 1 } }
     }
     runtime.views.publish(Array(core.batches.values))
-    finals = core.batches.values.filter(\.status.isFinal)
-      .sorted { ($0.completedAt ?? $0.updatedAt, $0.key) < ($1.completedAt ?? $1.updatedAt, $1.key) }.map(\.key)
+    let ended = core.batches.values.filter(\.status.isFinal)
+      .sorted { ($0.completedAt ?? $0.updatedAt, $0.key) < ($1.completedAt ?? $1.updatedAt, $1.key) }
+    finals = FinalBatches(runtime.settings)
+    for batch in ended { finals.add(batch.key, documents: batch.documents.count) }
     for batch in core.batches.values { snapshots.recovered(batch) }
     Memory.giveBack()
     runtime.logger.info(
@@ -146,9 +148,8 @@ struct Writer {
     for key in snapshots.due(after: round.writes, core.batches) {
       if let batch = core.batches[key], runtime.snapshotter.order(batch) { snapshots.ordered(key) }
     }
-    finals += round.ended
-    let surplus = finals.prefix(max(0, finals.count - runtime.settings.finalBatchesLimit))
-    finals.removeFirst(surplus.count)
+    for key in round.ended { finals.add(key, documents: core.batches[key]?.documents.count ?? 0) }
+    let surplus = finals.surplus { core.batches[$0]?.status.isFinal == true }
     try retire(round.retired.filter { !round.borrowed.contains($0) } + surplus)
     prune(at: now)
     tidy(after: round, at: now)

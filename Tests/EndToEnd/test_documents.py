@@ -162,7 +162,9 @@ class FullDisk(Incident):
         self.assertEqual((diagnosis["status"], self.adds_up(batch)["completed"]), ("completed", 1))
         error = diagnosis["failed_documents_sample"][0]["error"]
         self.assertIn("No space left on device", error["message"])
-        finding = self.cause(diagnosis, "exit_code")
+        finding = self.cause(diagnosis, "environment_setup")
+        self.assertEqual((finding["category"], finding["confidence"]), ("infrastructure", "medium"))
+        self.assertEqual(diagnosis["failure_category"], "infrastructure")
         self.assertIn("ENOSPC", json.dumps(finding["evidence"]))
         self.assertIn("Make room", json.dumps(finding["remedy"]))
 

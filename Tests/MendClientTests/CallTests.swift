@@ -144,7 +144,8 @@ struct CallTests {
     router.unary(Batches.Methods.retry) { (request: RetryRequest, _) async throws(RPCError) -> RetryResponse in
       seen.add(request.idempotencyKey)
       if entered.add(1) == 1 {
-        while release.all.isEmpty, !Task.isCancelled { await Task.yield() }
+        let deadline = ContinuousClock.now + .seconds(60)
+        while release.all.isEmpty, !Task.isCancelled, ContinuousClock.now < deadline { await Task.yield() }
         throw RPCError(.cancelled, "killed")
       }
       return RetryResponse()

@@ -46,7 +46,8 @@ struct WatchTests {
         sent.add(sequence)
       }
       // The first server says nothing more until it is killed.
-      while call == 1, !Task.isCancelled { await Task.yield() }
+      let deadline = ContinuousClock.now + .seconds(60)
+      while call == 1, !Task.isCancelled, ContinuousClock.now < deadline { await Task.yield() }
     }
     let first = try await FakeServer(router)
     let port = first.port
@@ -72,7 +73,8 @@ struct WatchTests {
     router.serverStreaming(Batches.Methods.watchProgress) {
       (_: WatchProgressRequest, writer: ResponseWriter<WatchProgressResponse>, _) async throws(RPCError) in
       try await writer.write(Self.message(1))
-      while !Task.isCancelled { await Task.yield() }
+      let deadline = ContinuousClock.now + .seconds(60)
+      while !Task.isCancelled, ContinuousClock.now < deadline { await Task.yield() }
     }
     let server = try await FakeServer(router)
     let client = MendClient.impatient(server.endpoint)

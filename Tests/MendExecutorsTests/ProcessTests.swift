@@ -119,6 +119,14 @@ import Testing
     #expect(line("") == "")
   }
 
+  @Test func `of an output that ends with a trace it is the line above that counts`() {
+    #expect(
+      line("one\nException in thread \"main\" java.lang.OutOfMemoryError: Java heap space\n", "\tat A.b(A.java:1)\n")
+        == "Exception in thread \"main\" java.lang.OutOfMemoryError: Java heap space")
+    #expect(line(String(repeating: "noise\n", count: 9000) + "panic: no\n\ngoroutine 1 [running]:\n") == "panic: no")
+    #expect(line("one\n\tat the end\n", "two") == "two")
+  }
+
   @Test func `a long line is cut at its limit, never within a character`() {
     #expect(line(String(repeating: "é", count: 600)).utf8.count == 1024)
     #expect(line("x" + String(repeating: "é", count: 600)) == "x" + String(repeating: "é", count: 511))

@@ -121,7 +121,9 @@ import Testing
       _ = try await iterator.next()
       var before = -1
       // The writer has stopped when calls pass by and it wrote nothing more.
+      let deadline = ContinuousClock.now + .seconds(60)
       while witness.written.withLock({ $0 }) != before {
+        try #require(ContinuousClock.now < deadline, "the writer had not stopped within 60 s")
         before = witness.written.withLock { $0 }
         for _ in 0..<20 {
           let _: RawMessage = try await client.unary(Methods.echo, RawMessage([1]), options: options)
@@ -156,8 +158,14 @@ import Testing
       let turn = Mutex(0)
       let count = try await client.bidirectional(Methods.chat, options: options) {
         (writer: RequestWriter<RawMessage>) async throws(RPCError) in
+        let deadline = ContinuousClock.now + .seconds(60)
         for index in 0..<100 {
-          while turn.withLock({ $0 }) < index { await Task.yield() }
+          while turn.withLock({ $0 }) < index {
+            guard ContinuousClock.now < deadline else {
+              throw RPCError(.deadlineExceeded, "message \(index - 1) was not answered within 60 s")
+            }
+            await Task.yield()
+          }
           try await writer.write(RawMessage([UInt8(index)]))
         }
       } responses: { (stream: ResponseStream<RawMessage>) async throws(RPCError) in
@@ -181,7 +189,11 @@ import Testing
       let first = try await client.bidirectional(Methods.chat, options: options) {
         (writer: RequestWriter<RawMessage>) async throws(RPCError) in
         try await writer.write(RawMessage([5]))
-        while !Task.isCancelled { await Task.yield() }
+        let deadline = ContinuousClock.now + .seconds(60)
+        while !Task.isCancelled {
+          guard ContinuousClock.now < deadline else { throw RPCError(.deadlineExceeded, "not cancelled within 60 s") }
+          await Task.yield()
+        }
         returned.withLock { $0 = true }
       } responses: { (stream: ResponseStream<RawMessage>) async throws(RPCError) -> RawMessage? in
         var iterator = stream.makeAsyncIterator()

@@ -31,7 +31,11 @@ final class Witness: Sendable {
 
   func waitUntilReleasedOrCancelled() async throws(RPCError) {
     waiting.withLock { $0 += 1 }
+    let deadline = ContinuousClock.now + .seconds(60)
     while !isReleased.withLock({ $0 }) {
+      guard ContinuousClock.now < deadline else {
+        throw RPCError(.deadlineExceeded, "neither released nor cancelled within 60 s")
+      }
       if Task.isCancelled {
         cancelled.withLock { $0 += 1 }
         throw RPCError(.cancelled, "the handler was cancelled")

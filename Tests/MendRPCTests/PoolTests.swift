@@ -151,7 +151,9 @@ import Testing
       var iterator = stream.makeAsyncIterator()
       _ = try await iterator.next()
       var before = -1
+      let deadline = ContinuousClock.now + .seconds(60)
       while witness.written.withLock({ $0 }) != before {
+        try #require(ContinuousClock.now < deadline, "the writer had not stopped within 60 s")
         before = witness.written.withLock { $0 }
         for _ in 0..<20 { #expect(await Self.echo(pool) == nil) }
       }

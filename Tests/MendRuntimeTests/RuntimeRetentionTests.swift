@@ -35,6 +35,35 @@ import Testing
     }
   }
 
+  @Test("the documents of final batches are bounded too, and what left by itself is not counted")
+  func finalDocumentsLimit() async throws {
+    var settings = RuntimeSettings()
+    settings.finalDocumentsLimit = 10
+    var limits = Limits()
+    limits.retireAfter = .seconds(60)
+    let harness = try Harness(settings: settings, limits: limits)
+    defer { harness.remove() }
+    try await harness.run { harness in
+      func end(_ id: String, documents: Int) async {
+        _ = await harness.create(id, documents: documents)
+        _ = await harness.send(.cancel(batchID: id, .batch, grace: .zero))
+      }
+      func retired() -> [String] { harness.store.retires.flatMap { $0.map(\.key.batchID) } }
+      for id in ["a", "b", "c"] { await end(id, documents: 4) }
+      try await eventually("two are left") { harness.runtime.statistics.liveBatches == 2 }
+      #expect(retired() == ["a"])
+      harness.clock.advance(by: .seconds(60))
+      try await eventually("none is left") { harness.runtime.statistics.liveBatches == 0 }
+      for id in ["d", "e"] { await end(id, documents: 5) }
+      try await eventually("both are there") { harness.runtime.statistics.liveBatches == 2 }
+      #expect(retired().sorted() == ["a", "b", "c"])
+      // Larger than the bound: it leaves at once, and the others before it.
+      await end("f", documents: 11)
+      try await eventually("all are gone") { harness.runtime.statistics.liveBatches == 0 }
+      #expect(retired().suffix(3) == ["d", "e", "f"])
+    }
+  }
+
   @Test("beyond the bound the oldest final batch leaves memory before its time, and is still there")
   func finalBatchesLimit() async throws {
     var settings = RuntimeSettings()

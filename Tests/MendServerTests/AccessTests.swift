@@ -101,7 +101,9 @@ struct AccessTests {
       let error = await #expect(throws: RPCError.self) {
         try await channel.bidirectional(Batches.Methods.createBatch, options: CallOptions()) {
           (_: RequestWriter<RawMessage>) async throws(RPCError) in
-          while !Task.isCancelled { await Task.yield() }
+          let deadline = ContinuousClock.now + .seconds(30)
+          while !Task.isCancelled, ContinuousClock.now < deadline { await Task.yield() }
+          guard Task.isCancelled else { throw RPCError(.deadlineExceeded, "no answer came within 30 s") }
         } responses: { (stream: ResponseStream<RawMessage>) async throws(RPCError) in
           for try await _ in stream {}
         }

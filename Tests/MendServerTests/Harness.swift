@@ -52,7 +52,7 @@ struct Harness: Sendable {
 
   static func makeRuntime(in directory: String, executor: any Executor, limits: Limits = Limits()) throws -> Runtime {
     let store = try SQLiteStore(directory: directory)
-    let capacity = Capacity(executor: .local, cpus: 4, memoryBytes: 8 << 30)
+    let capacity = Capacity(executor: .local, cpus: 4, memoryBytes: 8 << 30, gpus: 1)
     return Runtime(
       core: Core(limits: limits, capacity: capacity, generator: SystemRandomNumberGenerator()), store: store,
       executor: executor, clock: SystemClock(), logger: quiet)

@@ -104,7 +104,11 @@ struct LogTests {
       let followed = request { $0.follow = true }
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await harness.batches.readLogs(followed, call) { received.add($0) } }
-        while received.all.isEmpty { await Task.yield() }
+        let deadline = ContinuousClock.now + .seconds(30)
+        while received.all.isEmpty {
+          try #require(ContinuousClock.now < deadline, "nothing of the log arrived within 30 s")
+          await Task.yield()
+        }
         harness.executor.write(key(0), .standardOutput, "two\n")
         _ = try await harness.claim(token, 1)
         try await harness.report(token, completed: ["d0"])

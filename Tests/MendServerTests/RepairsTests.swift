@@ -44,6 +44,8 @@ struct RepairsTests {
         $0.memoryBytes = 1 << 30
         $0.numCpus = 2
         $0.runTimeoutSeconds = 60
+        $0.requiresGpu = true
+        $0.priority = 80
         $0.env = ["LANG": "C"]
       }
       #expect(response.jobs == ["t0-j0"])
@@ -53,7 +55,12 @@ struct RepairsTests {
       let params = try #require(attempts.last?.submissionParams)
       #expect(attempts.count == 2)
       #expect(params.memoryBytes == 1 << 30 && params.numCpus == 2 && params.runTimeoutSeconds == 60)
+      #expect(params.requiresGpu && params.priority == 80)
       #expect(params.envNames == ["LANG", "SECRET"])
+      let first = try #require(attempts.first?.submissionParams)
+      #expect(!first.requiresGpu && first.priority == 50)
+      // It is the retried tier's: the batch stays configured as it was created.
+      #expect(try await harness.getBatch("b1").batchConfiguration?.priority == 50)
     }
   }
 
@@ -126,6 +133,30 @@ struct RepairsTests {
       #expect(receipt.ended.allSatisfy { $0.processes == 2 && $0.how == "SIGTERM" })
       let again = try await harness.batches.cancelBatch(request, context: context)
       #expect(again.status == .cancelled && again.ended.isEmpty)
+    }
+  }
+
+  @Test("a cancelled tier's jobs are ended, and no other tier's")
+  func cancelTier() async throws {
+    try await Harness.run { harness in
+      try await harness.submit("b1", documents: 1, extractors: [["text", "image"], ["embed"]])
+      for index in 0..<2 { _ = await harness.token("b1", JobID(tier: 0, index: index)) }
+      var request = CancelTierRequest()
+      request.batchID = "b1"
+      request.tier = 1
+      let context = harness.context(Batches.Methods.cancelTier)
+      // Nothing of it ran.
+      #expect(try await harness.batches.cancelTier(request, context: context).ended.isEmpty)
+      var diagnosis = try await harness.diagnose("b1")
+      #expect(diagnosis.tiers.map(\.status) == [.running, .cancelled])
+      request.tier = 0
+      let receipt = try await harness.batches.cancelTier(request, context: context)
+      #expect(receipt.ended.map(\.attempt).sorted() == ["t0-j0.1", "t0-j1.1"])
+      diagnosis = try await harness.diagnose("b1")
+      #expect(diagnosis.tiers.map(\.status) == [.cancelled, .cancelled])
+      #expect(diagnosis.tiers[0].jobs.map(\.status) == [.cancelled, .cancelled])
+      request.tier = 7
+      #expect(try await failure { try await harness.batches.cancelTier(request, context: context) }.code == .notFound)
     }
   }
 

@@ -83,6 +83,9 @@ struct SeedFieldTests {
     troubleshooting-guide failure_category | failed failure_category | "infrastructure"
     troubleshooting-guide failure_category (nothing failed) | running failure_category | none
     troubleshooting-guide infrastructure_events[].type | completed infrastructure_events[0].type | "oom"
+    troubleshooting-guide infrastructure_events: preemption, node failures, Ray bugs | test | Every cause is named
+    troubleshooting-guide failure_category: timeout, orphaned, pipeline | test | Every cause is named
+    troubleshooting-guide failed_documents_sample: the first 10 | test | Failed documents are grouped by code, counted once each, with their first ten and a resolution
     troubleshooting-guide infrastructure_events[].at | completed infrastructure_events[0].at | ~2023-11-14T22:13:46
     troubleshooting-guide failed_document_count | failed failed_document_count | 5
     troubleshooting-guide failed_documents_sample | completed failed_documents_sample[0].document_id | "d9"
@@ -107,8 +110,9 @@ struct SeedFieldTests {
     troubleshooting-guide X-Namespace | test | a token opens its namespace and no other, * opens all
     troubleshooting-guide retry requires_gpu, priority | test | a retry hands out what is not committed, with the changed resources
     troubleshooting-guide heal action | test | heal needs an action
+    troubleshooting-guide heal action detect_stuck | test | Detecting stuck plans a restart of each attempt that both looks found stuck
     troubleshooting-guide heal kill_duplicates | test | A duplicate launch is a finding, and its plan ends it and leaves the current attempt
-    troubleshooting-guide cancel a tier | test | a cancel answers when everything is gone, with how it went; again it answers that nothing was to end
+    troubleshooting-guide cancel a tier | test | a cancelled tier's jobs are ended, and no other tier's
     troubleshooting-guide cancel a single job | test | one job of several is cancelled by its id
     get-batch-status batch_id (path parameter) | test | an id that is none is answered in the seeds' words
     get-batch-status include_job_details | test | without the flag there are no documents
@@ -155,7 +159,11 @@ struct SeedFieldTests {
     get-batch-status metadata.api_version | status metadata.api_version | "1.0.0"
     get-batch-status metadata.cache_ttl | final metadata.cache_ttl | 30
     get-batch-status metadata.cache_remaining | final metadata.cache_remaining | 30
-    get-batch-status status values | test | a batch's whole life through the wire
+    get-batch-status status values: running, completed | test | a batch's whole life through the wire
+    get-batch-status status values: created | test | a field mask leaves the named fields and the batch's id
+    get-batch-status status values: paused | test | a pause and its end say the batch's status
+    get-batch-status status values: cancelled | test | a cancel answers when everything is gone, with how it went; again it answers that nothing was to end
+    get-batch-status status values: failed | failed status | "failed"
     get-batch-status validation_error | test | an id that is none is answered in the seeds' words
     get-batch-status not_found | test | an unknown batch is named with its namespace
     get-batch-status processing_error | test | an internal fault tells the operation and where to look, never the inside

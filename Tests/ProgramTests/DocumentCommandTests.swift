@@ -23,6 +23,12 @@ struct DocumentCommandTests {
     #expect(result.lastErrorLine == "the cause")
   }
 
+  @Test("Of an output that ends with a trace the line above is kept")
+  func trace() async {
+    let result = await run(#"printf 'one\nError: no page\n    at a (/x.js:1:7)\n\nNode.js v18.19.0\n' >&2; exit 1"#)
+    #expect(result.lastErrorLine == "Error: no page")
+  }
+
   @Test("A signal is told from an exit")
   func signals() async {
     #expect(await run("kill -9 $$").termination == .signalled(9))
@@ -38,11 +44,15 @@ struct DocumentCommandTests {
   }
 
   @Test("Running commands can be ended with what they started")
-  func ended() async {
+  func ended() async throws {
     let commands = DocumentCommands()
     async let result = commands.run("sleep 60 & sleep 60; exit 0", for: CommandDocument(id: "d", uri: "/x"))
     // Until the group is there to be signalled.
-    while !commands.isRunning { await Task.yield() }
+    let deadline = ContinuousClock.now + .seconds(30)
+    while !commands.isRunning {
+      try #require(ContinuousClock.now < deadline, "the command was not started within 30 s")
+      await Task.yield()
+    }
     commands.signalAll(15)
     #expect(await result.termination == .signalled(15))
   }
@@ -50,10 +60,10 @@ struct DocumentCommandTests {
   @Test("A line is cut at 1 KiB and survives being split")
   func lineLimit() {
     var line = LastLine()
-    for _ in 0..<300 { line.append(Array("0123456789".utf8)) }
+    for _ in 0..<300 { line.append(Array("0123456789".utf8)[...]) }
     #expect(line.text.utf8.count == 1024)
-    line.append(Array("\nsecond ".utf8))
-    line.append(Array("half\r\n\n".utf8))
+    line.append(Array("\nsecond ".utf8)[...])
+    line.append(Array("half\r\n\n".utf8)[...])
     #expect(line.text == "second half")
   }
 }

@@ -53,14 +53,12 @@ extension DiagnosisContext {
       categories.insert(failure.cause.category)
       // Its documents failed it; where they died with attempts, those say more.
       if failure.cause == .documentErrors, let tally = tallies[job.id] {
-        for code in tally.codes where code.causedByAttempt {
-          if let cause = FailureCause(rawValue: code.code) { categories.insert(cause.category) }
-        }
+        for code in tally.codes { categories.insert(cause(of: code, job: job).category) }
       }
     }
     if categories.isEmpty {
-      for tally in tallies.values {
-        for code in tally.codes { categories.insert(Self.cause(ofCode: code.code).category) }
+      forEachJob { _, job in
+        for code in tallies[job.id]?.codes ?? [] { categories.insert(cause(of: code, job: job).category) }
       }
     }
     return FailureCategory.allCases.first { categories.contains($0) } ?? .pipeline

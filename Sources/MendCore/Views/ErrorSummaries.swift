@@ -29,7 +29,6 @@ extension DiagnosisContext {
     case "format_error", "unsupported_format": "Ensure file is in a supported format"
     case "corrupted_file": "Verify file integrity and try uploading again"
     case "not_found", "file_not_found": "Check that the file is still where the document's uri says"
-    case "disk_full": "Make room on the disk that the command writes to, and retry"
     case "empty_file": "Check that the file was written to its end, replace it, and retry"
     case "permission_denied": "Give the account that attempts run as the right to read the file"
     case "document_errors": "The job ended without saying what became of the file; let it report each one, and retry"

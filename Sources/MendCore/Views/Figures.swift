@@ -88,31 +88,7 @@ enum Figures {
   }
 
   /// The name that people know a signal by, "SIGKILL"; its number where it has none here.
-  static func signal(_ number: Int32) -> String {
-    switch number {
-    case 1: "SIGHUP"
-    case 2: "SIGINT"
-    case 3: "SIGQUIT"
-    case 4: "SIGILL"
-    case 6: "SIGABRT"
-    case 7: "SIGBUS"
-    case 8: "SIGFPE"
-    case 9: "SIGKILL"
-    case 11: "SIGSEGV"
-    case 13: "SIGPIPE"
-    case 15: "SIGTERM"
-    case 24: "SIGXCPU"
-    case 25: "SIGXFSZ"
-    default: "signal \(number)"
-    }
-  }
-
-  /// The signal that a shell's exit code stands for, where it is one that programs crash with: 139 is SIGSEGV. Nil for
-  /// any other; 137 has a rule of its own, and what 130 and 143 stand for is an end that somebody asked for.
-  static func crash(exitCode: Int32) -> String? {
-    let number = exitCode - 128
-    return [4, 6, 7, 8, 11].contains(number) ? signal(number) : nil
-  }
+  static func signal(_ number: Int32) -> String { KnownSignal.named(number)?.name ?? "signal \(number)" }
 
   /// As much of a text as a sentence bears; evidence has all of it.
   static func excerpt(_ text: String) -> String {

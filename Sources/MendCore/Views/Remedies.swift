@@ -79,13 +79,24 @@ extension DiagnosisContext {
     func retry(_ description: String, _ overrides: Job.Overrides = Job.Overrides()) -> Remedy {
       Remedy(description, .retry(tier: tier, jobs: retryJobs(job), overrides, .failed))
     }
+    let exit = attempt?.end?.exit
+    let known = exit.flatMap { KnownMessage.matching($0.lastStderrLine, of: cause) }
     switch cause {
     case .oom:
       return memoryRemedy(attempt: attempt, job: job)
+    case .exitCode, .signal, .environmentSetup, .entrypointNotFound, .resourceLimit:
+      // What is known of the words, then of the signal, says more than the cause.
+      if exit?.finding == nil, let what = known?.resolution ?? exit?.signal?.resolution {
+        return retry("\(what), then retry tier \(tier)")
+      }
+      if cause == .entrypointNotFound, exit?.termination == .exited(126) {
+        return retry(
+          "Give the account that attempts run as the right to run the command (chmod +x), or name a file that is a "
+            + "program; then retry tier \(tier)")
+      }
+      return commonRemedy(for: cause, job: job)
     case .preemption, .nodeFailure, .engineFault:
       return retry("Retry tier \(tier): the executor failed it, not the pipeline; what is committed is kept")
-    case .environmentSetup:
-      return retry("Correct the environment of \(job.title(in: batch)), then retry tier \(tier)")
     case .startTimeout:
       return retry("See that the executor has room for \(Figures.resources(job.resourcesAsked(in: batch))), then retry")
     case .heartbeatTimeout, .progressTimeout:
@@ -101,16 +112,25 @@ extension DiagnosisContext {
     case .orphaned:
       return Remedy(
         "Reclaim what may be left of it, and start it again", .heal(.reclaimOrphans, tier: tier))
-    case .entrypointNotFound:
-      return retry(
-        "Install the command where attempts run or correct its PATH, then retry tier \(tier); a command that is "
-          + "written wrong needs a new batch")
-    case .resourceLimit:
-      return retry(
-        "See whether it needs so much: correct it and retry tier \(tier), or submit it again with a higher limit")
-    case .exitCode, .signal, .documentErrors, .badInput:
-      return retry("Correct the cause first: the same input gives the same error; then retry tier \(tier)")
+    case .documentErrors, .badInput:
+      return commonRemedy(for: cause, job: job)
     }
+  }
+
+  /// Where no more is known than the cause.
+  private func commonRemedy(for cause: FailureCause, job: Job) -> Remedy {
+    let tier = job.id.tier
+    let description =
+      switch cause {
+      case .environmentSetup: "Correct the environment of \(job.title(in: batch)), then retry tier \(tier)"
+      case .entrypointNotFound:
+        "Install the command where attempts run or correct its PATH (of a script that is there, look at the interpreter "
+          + "in its first line), then retry tier \(tier); a command that is written wrong needs a new batch"
+      case .resourceLimit:
+        "See whether it needs so much: correct it and retry tier \(tier), or submit it again with a higher limit"
+      default: "Correct the cause first: the same input gives the same error; then retry tier \(tier)"
+      }
+    return Remedy(description, .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
   }
 
   private func memoryRemedy(attempt: Attempt?, job: Job) -> Remedy? {
@@ -118,6 +138,13 @@ extension DiagnosisContext {
     let executor = capacity.executor.rawValue
     guard let attempt, let end = attempt.end else {
       return Remedy("Retry tier \(tier) with more memory", .retry(tier: tier, jobs: retryJobs(job), .init(), .failed))
+    }
+    if let known = end.exit.flatMap({ KnownMessage.matching($0.lastStderrLine, of: .oom) }), end.isWithoutLimit(attempt)
+    {
+      // A limit that it never had would be less than what it was refused.
+      return Remedy(
+        "\(known.resolution): it had no limit of Mend's, so the machine's memory or a limit of its own was the bound; "
+          + "then retry tier \(tier)", .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
     }
     switch MemoryAdvice(after: end, of: attempt, capacity: capacity) {
     case .retry(let bytes):
@@ -143,7 +170,9 @@ extension DiagnosisContext {
 
   private func memoryReason(_ end: AttemptEnd, _ attempt: Attempt) -> String {
     let peak = end.exit?.peakMemoryBytes ?? 0
-    return peak > 0 ? ": its measured peak was \(Figures.bytes(peak))" : ""
+    let measured = peak > 0 ? ": its measured peak was \(Figures.bytes(peak))" : ""
+    let known = end.exit.flatMap { KnownMessage.matching($0.lastStderrLine, of: .oom) }
+    return measured + (known?.name == "managed heap" ? "; raise the heap limit of its runtime with it" : "")
   }
 
   /// Empty (the whole tier) where this is the only job of the tier that has something to be retried.
@@ -151,5 +180,13 @@ extension DiagnosisContext {
     let tier = batch.tiers.first { $0.number == job.id.tier }
     let alone = tier?.jobs.allSatisfy { $0.id == job.id || ($0.status == .succeeded && $0.failed.isEmpty) } ?? true
     return alone ? [] : [job.id]
+  }
+}
+
+extension AttemptEnd {
+  /// It ended by itself, and Mend held it to no limit of memory.
+  fileprivate func isWithoutLimit(_ attempt: Attempt) -> Bool {
+    let limit = exit?.memoryLimitBytes ?? 0
+    return limit <= 0 && attempt.parameters.resources.memoryBytes <= 0
   }
 }

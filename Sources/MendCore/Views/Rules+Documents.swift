@@ -7,9 +7,17 @@ extension DiagnosisContext {
     var confidence = Confidence.high
     /// The code whose resolution is right.
     var resolution: String
+    /// What to do in the place of the code's resolution, where the words or the signal say more.
+    var advice: String?
     /// For the end of the message.
     var note = ""
     var evidence: [Evidence] = []
+  }
+
+  /// What documents failed of by one code: the code's own cause, or what the words beside it say.
+  func cause(of code: FailureTally.Code, job: Job) -> FailureCause {
+    if code.causedByAttempt { return FailureCause(rawValue: code.code) ?? Self.cause(ofCode: code.code) }
+    return reading(of: code, code.first.positions.first.flatMap { job.errors[$0] }, job: job).cause
   }
 
   func documentFinding(_ code: FailureTally.Code, job: Job) -> Finding {
@@ -44,7 +52,7 @@ extension DiagnosisContext {
       message: sentence(message + reading.note), evidence: evidence,
       remedy: job.status.isFinal
         ? Remedy(
-          "\(Self.resolution(for: reading.resolution)) (tier \(job.id.tier))",
+          "\(reading.advice ?? Self.resolution(for: reading.resolution)) (tier \(job.id.tier))",
           .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed)) : nil,
       tier: job.id.tier, job: job.id, attempt: code.attempt, documents: code.first.positions)
   }
@@ -59,51 +67,51 @@ extension DiagnosisContext {
       reading.evidence.append(
         Evidence("SIGKILL from outside: perhaps the kernel, out of memory", by: .scheduler, at: example.at))
     }
-    guard code.code == FailureCause.exitCode.rawValue else { return reading }
-    if let crash = Self.crash(example) {
-      reading.cause = .signal
-      reading.confidence = .medium
-      reading.resolution = FailureCause.signal.rawValue
-      reading.evidence.append(
-        Evidence("its exit code is a shell's word for \(crash)", by: .scheduler, at: example.at))
+    guard [.exitCode, .signal, .entrypointNotFound].contains(reading.cause), code.code == reading.cause.rawValue else {
       return reading
     }
-    if Self.says(example.message, Self.memoryWords) {
-      reading.cause = .oom
-      reading.confidence = .medium
-      reading.resolution = FailureCause.oom.rawValue
-      reading.evidence.append(
-        Evidence("by its own words the command was refused memory", by: .scheduler, at: example.at))
-    } else if Self.says(example.message, Self.diskWords) {
-      reading.resolution = "disk_full"
-      reading.evidence.append(
-        Evidence("the disk that it wrote to was full (ENOSPC)", by: .scheduler, at: example.at))
-    } else if areRefusedForEmptiness(code.first.positions, of: job) {
+    let (signal, isShellsWord) = Self.signal(example)
+    if let signal {
+      reading.cause = signal.cause
+      reading.resolution = FailureCause.signal.rawValue
+      reading.advice = signal.number == 9 ? nil : signal.resolution + ", and retry"
+      if isShellsWord || signal.cause != .signal { reading.confidence = .medium }
+      if isShellsWord {
+        reading.evidence.append(
+          Evidence("its exit code is a shell's word for \(signal.name)", by: .scheduler, at: example.at))
+      }
+      if signal.number != 9 { reading.evidence.append(signal.evidence(at: example.at)) }
+    }
+    let known = KnownMessage.matching(example.message)
+    if let known, let cause = known.cause, signal?.isOwn ?? (code.code != FailureCause.signal.rawValue) {
+      reading.cause = cause
+      reading.confidence = known.confidence
+      reading.advice = known.resolution
+      reading.evidence.append(known.evidence(example.message, at: example.at))
+    } else if code.code == FailureCause.exitCode.rawValue, signal == nil,
+      areRefusedForEmptiness(code.first.positions, of: job)
+    {
       reading.cause = .badInput
       reading.confidence = .medium
       reading.resolution = "empty_file"
       reading.note = "; all of them are empty files, and others went well"
+    } else if let known, known.cause == nil, code.code != FailureCause.entrypointNotFound.rawValue {
+      reading.advice = known.resolution
+      reading.evidence.append(known.evidence(example.message, at: example.at))
     }
     return reading
   }
-
-  /// What allocators and runtimes say, and the C library of ENOMEM.
-  private static let memoryWords = [
-    "Out of memory!", "Cannot allocate memory", "MemoryError", "java.lang.OutOfMemoryError", "std::bad_alloc",
-    "JavaScript heap out of memory",
-  ]
-  /// The C library's words for ENOSPC and EDQUOT, which commands pass on.
-  private static let diskWords = ["No space left on device", "Disk quota exceeded"]
-
-  private static func says(_ message: String, _ words: [String]) -> Bool { words.contains { message.contains($0) } }
 
   /// 137 is a shell's word for it.
   private static func saysKilled(_ error: DocumentError) -> Bool {
     error.details["signal"] == "9" || error.details["exit_code"] == "137"
   }
 
-  private static func crash(_ error: DocumentError) -> String? {
-    error.details["exit_code"].flatMap { Int32($0) }.flatMap { Figures.crash(exitCode: $0) }
+  /// What ended the command, and whether only its exit code says so.
+  private static func signal(_ error: DocumentError) -> (signal: KnownSignal?, isShellsWord: Bool) {
+    func number(_ name: String) -> Int32? { error.details[name].flatMap { Int32($0) } }
+    if let signal = number("signal") { return (KnownSignal.named(signal), false) }
+    return (number("exit_code").flatMap { KnownSignal.shellsWord($0) }, true)
   }
 
   /// A document error's code as a cause: its own where it is one, bad_input for the usual words about files.

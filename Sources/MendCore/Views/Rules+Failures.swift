@@ -58,7 +58,11 @@ extension DiagnosisContext {
     let said = exit.flatMap { $0.lastStderrLine.isEmpty ? nil : $0.lastStderrLine } ?? heard
     let last = said.map { ": \(Figures.excerpt($0))" } ?? ""
     let timers = job.specified(in: batch)?.timers ?? Timers()
+    let known = exit.flatMap { KnownMessage.matching($0.lastStderrLine, of: cause) }
+    let means = known.map { "; \($0.meaning)" } ?? ""
     switch cause {
+    case .oom where known != nil && exit?.memoryLimitExceeded == false && exit?.finding == nil:
+      return "ran out of memory by its own words\(last)\(means)"
     case .oom:
       let limit = exit?.memoryLimitBytes ?? 0
       let peak = exit?.peakMemoryBytes ?? 0
@@ -67,21 +71,24 @@ extension DiagnosisContext {
         + (peak > 0 ? ": its processes held \(Figures.bytes(peak)) at their peak" : "")
         + (limit > 0 ? (peak > 0 ? ", " : ": ") + "\(Figures.bytes(limit)) is its limit" : "")
     case .exitCode:
-      if case .exited(let code)? = exit?.termination { return "ended with exit code \(code)\(last)" }
+      if case .exited(let code)? = exit?.termination { return "ended with exit code \(code)\(last)\(means)" }
       return "ended with an exit code that says failure\(last)"
     case .signal:
-      if case .signalled(let number)? = exit?.termination { return "was ended by \(Figures.signal(number))\(last)" }
-      if case .exited(let code)? = exit?.termination, let crash = Figures.crash(exitCode: code) {
-        return "crashed: exit code \(code) stands for \(crash)\(last)"
-      }
-      return "was ended by a signal\(last)"
+      return ended(exit) + last + (known == nil ? signalMeans(exit) : means)
     case .entrypointNotFound:
       if case .notStarted(let why)? = exit?.termination { return "could not be started: \(why)" }
-      return "could not be started: its command was not found\(last)"
+      if known == nil, case .exited(126)? = exit?.termination {
+        return "could not be started: its command was found and could not be run (exit code 126)\(last)"
+      }
+      return known == nil
+        ? "could not be started: its command was not found\(last)" : "could not be started\(last)\(means)"
     case .preemption: return "was preempted: its executor took the room away"
     case .nodeFailure: return "died with the machine that it ran on\(last)"
     case .engineFault: return "died of a fault of its executor\(last)"
-    case .environmentSetup: return "never ran: its environment could not be set up\(last)"
+    case .environmentSetup:
+      if known != nil { return ended(exit) + last + means }
+      if case .notStarted(let why)? = exit?.termination { return "could not be started: \(why)" }
+      return "never ran: its environment could not be set up\(last)"
     case .startTimeout: return "was not started within \(Figures.seconds(attempt.startWindow(timers)))"
     case .heartbeatTimeout: return "reported nothing for \(Figures.seconds(timers.heartbeat)) and was ended"
     case .progressTimeout: return "finished nothing for \(Figures.seconds(timers.progress)) and was ended"
@@ -94,8 +101,25 @@ extension DiagnosisContext {
     case .orphaned: return "was lost: its executor does not know it any more"
     case .documentErrors: return "left documents that it never reported"
     case .badInput: return "refused its input\(last)"
-    case .resourceLimit: return "was ended at one of its limits: \(exit?.finding?.text ?? heard ?? "")"
+    case .resourceLimit:
+      if let text = exit?.finding?.text ?? heard { return "was ended at one of its limits: \(text)" }
+      return ended(exit) + last + (known == nil ? signalMeans(exit) : means)
     }
+  }
+
+  /// What follows "Attempt 1 ..." of an exit record alone.
+  private func ended(_ exit: ExitRecord?) -> String {
+    switch exit?.termination {
+    case .signalled(let number)?: "was ended by \(Figures.signal(number))"
+    case .exited(let code)?:
+      KnownSignal.shellsWord(code).map { "ended with exit code \(code), which stands for \($0.name)" }
+        ?? "ended with exit code \(code)"
+    case .notStarted?, .unknown?, nil: "was ended by a signal"
+    }
+  }
+
+  private func signalMeans(_ exit: ExitRecord?) -> String {
+    exit?.signal.map { "; \($0.meaning)" } ?? ""
   }
 
   /// A job that failed for a reason that is no attempt's end: nothing was launched, or its documents failed it.

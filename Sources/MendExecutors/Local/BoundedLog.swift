@@ -1,4 +1,5 @@
 internal import Glibc
+internal import MendCore
 
 /// Keeps the head and the tail of an endless stream in files of bounded size.
 ///
@@ -75,9 +76,11 @@ struct StandardErrorTail {
   /// The last finished line with something in it, and the unfinished one; both cut.
   private var finished: [UInt8] = []
   private var current: [UInt8] = []
+  private var recent = RecentOutput()
 
   /// Looks from the end, so that a flood costs one search for each read and not one for each line.
   mutating func append(_ bytes: ArraySlice<UInt8>) {
+    recent.append(bytes)
     guard let end = bytes.lastIndex(of: UInt8(ascii: "\n")) else { return extend(bytes) }
     let complete = bytes[..<end]
     if let last = complete.lastIndex(where: { $0 > 0x20 }) {
@@ -97,8 +100,10 @@ struct StandardErrorTail {
 
   private func isBlank(_ line: [UInt8]) -> Bool { line.allSatisfy { $0 <= 0x20 } }
 
-  /// Without the white space around it; a character cut in the middle is left out.
+  /// Without the white space around it; a character cut in the middle is left out. Where the output ends with a trace, the
+  /// line above the trace: it says why.
   var line: String {
+    if let line = recent.lineAboveTrace { return line }
     let bytes = isBlank(current) ? finished : current
     var slice = bytes[...]
     while let first = slice.first, first <= 0x20 { slice.removeFirst() }

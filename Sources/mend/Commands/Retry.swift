@@ -35,7 +35,9 @@ struct Retry: AsyncParsableCommand {
   @Flag(inversion: .prefixedNo, help: "Whether a job needs a GPU from now on.")
   var gpu: Bool?
 
-  @Option(help: ArgumentHelp("Priority of what runs again, 0 to 100, higher runs first.", valueName: "number"))
+  @Option(
+    help: ArgumentHelp(
+      "Priority of what runs again, 0 to 100, higher runs first; the batch keeps its own.", valueName: "number"))
   var priority: Int32?
 
   @Option(help: ArgumentHelp("The longest that one attempt may take; 0 takes a limit away.", valueName: "seconds"))

@@ -14,7 +14,8 @@ struct Submit: AsyncParsableCommand {
     discussion: """
       Each --tier runs its COMMAND once a document by /bin/sh; tiers run one after the other. The command finds the \
       document in its environment: $MEND_PATH, $MEND_URI and $MEND_DOCUMENT_ID. Exit 0 completes the document, anything \
-      else fails it with the last line of stderr. Prints the batch's id.
+      else fails it with the last line of stderr. Prints the batch's id. Where its start is refused, the batch stays CREATED: \
+      nothing of it runs, and mend cancel takes it away.
 
       EXAMPLES
         mend submit --tier 'text=pdftotext "$MEND_PATH" - > "$MEND_PATH.txt"' --wait *.pdf

@@ -1,5 +1,6 @@
 import CProcess
 @preconcurrency import Glibc
+import MendCore
 import Synchronization
 
 /// How a document's command ended.
@@ -12,7 +13,7 @@ struct CommandResult: Sendable, Hashable {
   }
 
   var termination: Termination
-  /// The last line of stderr that is not blank, at most 1 KiB.
+  /// The last line of stderr that is not blank, or the one above a trace that it ends with, at most 1 KiB.
   var lastErrorLine: String
   var seconds: Double
   /// Why the document's file could not be read before the command began: errno; 0 where it could, or is no file.
@@ -229,13 +230,15 @@ struct CommandDocument: Sendable, Hashable {
   }
 }
 
-/// Keeps the last line of a stream that is not blank, at most 1 KiB of it.
+/// Keeps the last line of a stream that is not blank, or the one above a trace that it ends with, at most 1 KiB of it.
 struct LastLine {
   static let bytesMaximum = 1024
   private var line: [UInt8] = []
   private var last: [UInt8] = []
+  private var recent = RecentOutput()
 
-  mutating func append(_ bytes: some Sequence<UInt8>) {
+  mutating func append(_ bytes: ArraySlice<UInt8>) {
+    recent.append(bytes)
     for byte in bytes {
       if byte == UInt8(ascii: "\n") {
         keep()
@@ -246,6 +249,7 @@ struct LastLine {
   }
 
   var text: String {
+    if let line = recent.lineAboveTrace { return line }
     var copy = self
     copy.keep()
     return String(decoding: copy.last, as: UTF8.self)

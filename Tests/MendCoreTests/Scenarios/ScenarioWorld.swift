@@ -39,6 +39,7 @@ struct ScenarioWorld {
     case "restart": restart()
     case "show": show(try batch(words))
     case "diagnose": diagnose(try batch(words))
+    case "died", "document": try die(words)
     default:
       if try !ask(words), try !work(words), try !observe(words) {
         throw ScenarioWords.Mistake(description: "no directive is called \(words.name)")

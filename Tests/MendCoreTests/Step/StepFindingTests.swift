@@ -32,7 +32,7 @@ import Testing
     "An exit code that comes with words, or with an empty file, is read with them",
     arguments: [
       ("Out of memory!", "12", "oom", "more memory"), ("MemoryError", "12", "oom", "more memory"),
-      ("cp: error writing x: No space left on device", "12", "exit_code", "Make room"),
+      ("cp: error writing x: No space left on device", "12", "environment_setup", "Make room"),
       ("bad page", "0", "bad_input", "written to its end"), ("bad page", "12", "exit_code", "Read the message"),
     ])
   func exitCodesRead(_ message: String, _ size: String, _ cause: String, _ advice: String) {
@@ -46,6 +46,8 @@ import Testing
     harness.end(.exited(0))
     let finding = harness.diagnosis(of: "b").findings.first { $0.documents == [1] }
     #expect(finding?.cause == cause)
+    // The batch's category is that of its findings.
+    #expect(harness.diagnosis(of: "b").failureCategory == finding?.category)
     #expect(finding?.confidence == (cause == "exit_code" ? .high : .medium))
     #expect(finding?.remedy?.description.contains(advice) == true)
     #expect(finding?.message.contains(message) == true)

@@ -1,0 +1,116 @@
+import Testing
+
+@testable import MendCore
+
+/// What each line comes to is in Tests/Scenarios/last_words_*.txt and signals.txt.
+@Suite("Known messages")
+struct KnownMessageTests {
+  @Test("no line of the table is hidden by an earlier one", arguments: KnownMessage.all)
+  func reached(_ known: KnownMessage) {
+    for text in known.texts { #expect(KnownMessage.matching("x \(text) y")?.name == known.name, "\(text)") }
+  }
+
+  @Test("each says what happened and what to do, and none of them is certain")
+  func honest() {
+    #expect(Set(KnownMessage.all.map(\.name)).count == KnownMessage.all.count)
+    for known in KnownMessage.all {
+      #expect(known.confidence != .high)
+      #expect(known.meaning.count > 10 && known.resolution.count > 10 && !known.resolution.hasSuffix("."))
+      #expect(known.texts.allSatisfy { $0.count >= 4 })
+    }
+  }
+
+  @Test(
+    "what is measured or said by the kernel and the executor wins over words",
+    arguments: [
+      (ExitRecord(termination: .exited(0), at: Instant(milliseconds: 5)), AttemptEnd.Verdict.succeeded),
+      (ExitRecord(termination: .signalled(11), at: Instant(milliseconds: 5)), .failed(.signal, .high)),
+      (ExitRecord(termination: .signalled(15), at: Instant(milliseconds: 5)), .failed(.signal, .high)),
+      (
+        ExitRecord(termination: .exited(1), at: Instant(milliseconds: 5), memoryLimitExceeded: true),
+        .failed(.oom, .high)
+      ),
+      (
+        ExitRecord(
+          termination: .exited(1), at: Instant(milliseconds: 5),
+          finding: .init(cause: .preemption, confidence: .medium, text: "taken")), .failed(.preemption, .medium)
+      ),
+      (ExitRecord(termination: .exited(1), at: Instant(milliseconds: 5)), .failed(.environmentSetup, .medium)),
+    ])
+  func ranks(_ exit: ExitRecord, _ verdict: AttemptEnd.Verdict) {
+    var exit = exit
+    exit.lastStderrLine = "OSError: [Errno 28] No space left on device"
+    #expect(EndAccount(exit: exit).end(at: exit.at).verdict == verdict)
+  }
+}
+
+@Suite("Recent output")
+struct RecentOutputTests {
+  private func line(_ text: String) -> String? {
+    var output = RecentOutput()
+    output.append(Array(text.utf8)[...])
+    return output.lineAboveTrace
+  }
+
+  @Test(
+    "the line above a trace says why",
+    arguments: [
+      (
+        "Exception in thread \"main\" java.lang.OutOfMemoryError: Java heap space\n\tat Main.fill(Main.java:7)\n\tat Main.main(Main.java:3)\n",
+        "Exception in thread \"main\" java.lang.OutOfMemoryError: Java heap space"
+      ),
+      (
+        "Exception in thread \"main\" java.lang.IllegalStateException: no\n\tat A.b(A.java:1)\nCaused by: java.io.IOException: No space left on device\n\tat A.c(A.java:2)\n\t... 3 more\n",
+        "Caused by: java.io.IOException: No space left on device"
+      ),
+      (
+        "panic: no page\n\ngoroutine 1 [running]:\nmain.work(0x3)\n\t/src/main.go:9 +0x1d\nmain.main()\n\t/src/main.go:5 +0x11\nexit status 2\n",
+        "panic: no page"
+      ),
+      (
+        "thread 'main' panicked at src/main.rs:4:5:\nno page\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+        "thread 'main' panicked at src/main.rs:4:5: no page"
+      ),
+      (
+        "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n----- Native stack trace -----\n\n 1: 0xb090e0 node::Abort() [node]\n 2: 0xa1b70e  [node]\nAborted (core dumped)\n",
+        "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"
+      ),
+      ("Error: no page\n    at Object.<anonymous> (/x.js:1:7)\n\nNode.js v18.19.0\n", "Error: no page"),
+      ("free(): invalid pointer\nAborted (core dumped)\n", "free(): invalid pointer"),
+      (
+        "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n",
+        "terminate called after throwing an instance of 'std::bad_alloc' what():  std::bad_alloc"
+      ),
+      (
+        "Fatal Python error: Segmentation fault\n\nCurrent thread 0x7f (most recent call first):\n  File \"x.py\", line 3 in f\n",
+        "Fatal Python error: Segmentation fault"
+      ),
+    ])
+  func above(_ text: String, _ expected: String) {
+    #expect(line("reading page 3\n" + text) == expected)
+  }
+
+  @Test(
+    "where nothing follows it, the last line says it",
+    arguments: [
+      "", "\n \n", "Traceback (most recent call last):\n  File \"x.py\", line 1, in <module>\nKeyError: 'a'\n",
+      "reading page 3\nSegmentation fault (core dumped)\n", "one\n12: cannot parse\n",
+      "panic: said before\nno page 4\n",
+      "exit status 2\n",
+    ])
+  func last(_ text: String) {
+    #expect(line(text) == nil)
+  }
+
+  @Test("it is bounded, whatever comes, and a line of it too")
+  func bounded() {
+    var output = RecentOutput()
+    let noise = Array("0123456789\n".utf8)
+    for _ in 0..<10_000 { output.append(noise[...]) }
+    output.append(Array(repeating: UInt8(ascii: "x"), count: 100_000)[...])
+    output.append(Array(("\npanic: " + String(repeating: "y", count: 3000) + "\n\ngoroutine 1 [running]:\n").utf8)[...])
+    #expect(output.lineAboveTrace?.utf8.count == RecentOutput.lineLimit)
+    #expect(output.lineAboveTrace?.hasPrefix("panic: yyy") == true)
+    #expect(MemoryLayout<RecentOutput>.size == MemoryLayout<[UInt8]>.size)
+  }
+}
