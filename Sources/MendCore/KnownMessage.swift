@@ -14,10 +14,12 @@ struct KnownMessage: Sendable, Hashable {
   let meaning: String
   /// What to do, without a full stop.
   let resolution: String
+  /// It ran into a limit of its own, which more memory of Mend's does not raise.
+  let isOwnLimit: Bool
 
   init(
     _ name: String, _ texts: [String], _ cause: FailureCause? = nil, _ confidence: Confidence = .medium,
-    meaning: String, resolution: String
+    meaning: String, resolution: String, isOwnLimit: Bool = false
   ) {
     self.name = name
     self.texts = texts
@@ -25,6 +27,7 @@ struct KnownMessage: Sendable, Hashable {
     self.confidence = confidence
     self.meaning = meaning
     self.resolution = resolution
+    self.isOwnLimit = isOwnLimit
   }
 
   /// The first line of the table that a message matches.
@@ -72,7 +75,8 @@ extension KnownMessage {
     KnownMessage(
       "managed heap", ["java.lang.OutOfMemoryError", "JavaScript heap out of memory", "Reached heap limit"], .oom,
       meaning: "the heap that its own runtime allows it was full",
-      resolution: "Raise its runtime's own heap limit (-Xmx, --max-old-space-size), and its memory limit with it"),
+      resolution: "Raise its runtime's own heap limit (-Xmx, --max-old-space-size), and its memory limit with it",
+      isOwnLimit: true),
     KnownMessage(
       "memory",
       [

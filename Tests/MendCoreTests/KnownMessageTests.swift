@@ -21,6 +21,32 @@ struct KnownMessageTests {
   }
 
   @Test(
+    "what only says that it had no memory is given more by a plan where it had a limit, and not where the limit is its own",
+    arguments: [
+      ("MemoryError", Int64(256 << 20), Int64(512 << 20)), ("MemoryError", 0, nil),
+      ("java.lang.OutOfMemoryError: Java heap space", 256 << 20, nil),
+    ])
+  func plans(_ words: String, _ limit: Int64, _ planned: Int64?) {
+    var harness = Harness(memory: 4 << 30)
+    harness.submit([tier(extractor(memory: limit))])
+    harness.run()
+    _ = harness.claim(1)
+    let exit = ExitRecord(
+      termination: .exited(1), at: harness.now, peakMemoryBytes: 40 << 20, memoryLimitBytes: limit,
+      lastStderrLine: words)
+    harness.see(.ended(harness.attempt(), exit, nil))
+    #expect(harness.job().failure?.cause == .oom)
+    let answer = harness.ask(.heal(batchID: "b", tier: nil, .auto, dryRun: true, generation: 0))
+    guard case .success(.healed(_, _, _, let steps)) = answer else {
+      Issue.record("\(String(describing: answer))")
+      return
+    }
+    #expect(
+      steps.map(\.operation)
+        == planned.map { [.retryTier(tier: 0, jobs: [JobID(tier: 0, index: 0)], memoryBytes: $0)] } ?? [])
+  }
+
+  @Test(
     "what is measured or said by the kernel and the executor wins over words",
     arguments: [
       (ExitRecord(termination: .exited(0), at: Instant(milliseconds: 5)), AttemptEnd.Verdict.succeeded),

@@ -112,6 +112,7 @@ extension DiagnosisContext {
       var evidence: [Evidence] = []
       for job in failedTier.jobs where job.status == .failed && job.failure?.cause == .oom {
         guard let attempt = job.attempts.last(where: { $0.end?.cause == .oom }), let end = attempt.end,
+          end.exit?.oomByWords?.isOwnLimit != true,
           case .retry(let bytes) = MemoryAdvice(after: end, of: attempt, capacity: capacity)
         else { continue }
         jobs.append(job.id)

@@ -64,6 +64,11 @@ enum MemoryAdvice: Hashable {
 
   init(after end: AttemptEnd, of attempt: Attempt, capacity: Capacity) {
     let recorded = end.exit?.memoryLimitBytes ?? 0
+    if end.exit?.oomByWords != nil, recorded <= 0, attempt.parameters.resources.memoryBytes <= 0 {
+      // It had no limit of Mend's; one that is made from its peak would be less than what it was refused.
+      self = .unknown
+      return
+    }
     self.init(
       peak: end.exit?.peakMemoryBytes ?? 0,
       limit: recorded > 0 ? recorded : attempt.parameters.resources.memoryBytes, capacity: capacity.memoryBytes)
@@ -139,13 +144,6 @@ extension DiagnosisContext {
     guard let attempt, let end = attempt.end else {
       return Remedy("Retry tier \(tier) with more memory", .retry(tier: tier, jobs: retryJobs(job), .init(), .failed))
     }
-    if let known = end.exit.flatMap({ KnownMessage.matching($0.lastStderrLine, of: .oom) }), end.isWithoutLimit(attempt)
-    {
-      // A limit that it never had would be less than what it was refused.
-      return Remedy(
-        "\(known.resolution): it had no limit of Mend's, so the machine's memory or a limit of its own was the bound; "
-          + "then retry tier \(tier)", .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
-    }
     switch MemoryAdvice(after: end, of: attempt, capacity: capacity) {
     case .retry(let bytes):
       return Remedy(
@@ -161,6 +159,11 @@ extension DiagnosisContext {
         "It needs about \(Figures.bytes(wanted)), which does not fit: the \(executor) executor has "
           + "\(Figures.bytes(capacity.memoryBytes)) in all. Serve with more (mend serve --memory "
           + "\(Figures.size(wanted))), or split the documents", .none)
+    case .unknown where end.exit?.oomByWords != nil:
+      return Remedy(
+        "\(end.exit?.oomByWords?.resolution ?? ""): it had no limit of Mend's, so the machine's memory or a limit of its own "
+          + "was the bound; then retry tier \(tier)",
+        .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
     case .unknown:
       return Remedy(
         "Neither its limit nor its peak is known: retry tier \(tier) with a memory limit of your choice",
@@ -171,8 +174,8 @@ extension DiagnosisContext {
   private func memoryReason(_ end: AttemptEnd, _ attempt: Attempt) -> String {
     let peak = end.exit?.peakMemoryBytes ?? 0
     let measured = peak > 0 ? ": its measured peak was \(Figures.bytes(peak))" : ""
-    let known = end.exit.flatMap { KnownMessage.matching($0.lastStderrLine, of: .oom) }
-    return measured + (known?.name == "managed heap" ? "; raise the heap limit of its runtime with it" : "")
+    let isOwnLimit = end.exit?.oomByWords?.isOwnLimit == true
+    return measured + (isOwnLimit ? "; raise the heap limit of its runtime with it" : "")
   }
 
   /// Empty (the whole tier) where this is the only job of the tier that has something to be retried.
@@ -183,10 +186,9 @@ extension DiagnosisContext {
   }
 }
 
-extension AttemptEnd {
-  /// It ended by itself, and Mend held it to no limit of memory.
-  fileprivate func isWithoutLimit(_ attempt: Attempt) -> Bool {
-    let limit = exit?.memoryLimitBytes ?? 0
-    return limit <= 0 && attempt.parameters.resources.memoryBytes <= 0
+extension ExitRecord {
+  /// What it said itself of being out of memory, where nothing of a higher rank did.
+  var oomByWords: KnownMessage? {
+    memoryLimitExceeded || finding != nil ? nil : KnownMessage.matching(lastStderrLine, of: .oom)
   }
 }

@@ -61,7 +61,7 @@ extension DiagnosisContext {
     let known = exit.flatMap { KnownMessage.matching($0.lastStderrLine, of: cause) }
     let means = known.map { "; \($0.meaning)" } ?? ""
     switch cause {
-    case .oom where known != nil && exit?.memoryLimitExceeded == false && exit?.finding == nil:
+    case .oom where exit?.oomByWords != nil:
       return "ran out of memory by its own words\(last)\(means)"
     case .oom:
       let limit = exit?.memoryLimitBytes ?? 0
