@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The end of serving, told to everything that waits for something else: once, and for good.
+/// The end of serving, or the notice of it, told to everything that waits for something else: once, and for good.
 final class Drain: Sendable {
   private struct State {
     var hasBegun = false

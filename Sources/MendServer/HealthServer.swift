@@ -1,19 +1,22 @@
 import MendAPI
 import MendRPC
 
-/// grpc.health.v1.Health: SERVING until the server drains, for the server (the empty name) and for each service.
+/// grpc.health.v1.Health: SERVING until the server's end is announced, for the server (the empty name) and for each
+/// service.
 struct HealthServer: GRPCHealthService {
+  let notice: Drain
   let drain: Drain
   let requestIDs: RequestIDs
   let services: Set<String>
 
-  init(drain: Drain, requestIDs: RequestIDs, services: [ServiceDescriptor]) {
+  init(notice: Drain, drain: Drain, requestIDs: RequestIDs, services: [ServiceDescriptor]) {
+    self.notice = notice
     self.drain = drain
     self.requestIDs = requestIDs
     self.services = Set(services.map(\.name)).union([""])
   }
 
-  private var status: GRPCHealthCheckResponse.ServingStatus { drain.hasBegun ? .notServing : .serving }
+  private var status: GRPCHealthCheckResponse.ServingStatus { notice.hasBegun ? .notServing : .serving }
 
   func check(
     _ request: GRPCHealthCheckRequest, context: ServerContext
@@ -22,7 +25,7 @@ struct HealthServer: GRPCHealthService {
     return response(status)
   }
 
-  /// Ends by cancellation only. Drained servers are told of once; then the connection's end ends the call.
+  /// Ends by cancellation or when the server drains; that it is going to is told once, before.
   func watch(
     _ request: GRPCHealthCheckRequest, writer: ResponseWriter<GRPCHealthCheckResponse>, context: ServerContext
   ) async throws(RPCError) {
@@ -33,8 +36,9 @@ struct HealthServer: GRPCHealthService {
     }
     let first = status
     try await writer.write(response(first))
+    await notice.wait()
+    if first == .serving, notice.hasBegun { try await writer.write(response(.notServing)) }
     await drain.wait()
-    if first == .serving, drain.hasBegun { try await writer.write(response(.notServing)) }
     throw stopping
   }
 

@@ -9,9 +9,9 @@ import Synchronization
 
 /// The whole server: a runtime, its calls on HTTP/2, and the admin port.
 ///
-/// `run` serves until `shutdown()` is called or the store fails. Drained in this order: readiness and health say so,
-/// watchers are told where to resume, open calls end or are ended at the deadline, the admin port closes, and the
-/// runtime stops last, so that whatever was answered was answered truthfully.
+/// `run` serves until `shutdown()` is called or the store fails. Drained in this order: readiness and health say so, for
+/// `drainDelay` everything else goes on, watchers are told where to resume, open calls end or are ended at the deadline,
+/// the admin port closes, and the runtime stops last, so that whatever was answered was answered truthfully.
 public final class MendServer: Sendable {
   public struct Configuration: Sendable {
     /// Addresses for calls. A Unix socket is not asked for a bearer token by the Worker service.
@@ -22,6 +22,9 @@ public final class MendServer: Sendable {
     public var keepalive = ServerKeepalive()
     /// Event loops, one thread each.
     public var threadCount = System.coreCount
+    /// How long the server goes on serving after it has said by readiness and health that it ends: balancers need as long
+    /// to send new connections elsewhere. Nothing, where there is none.
+    public var drainDelay: Duration = .zero
     /// How long open calls may take to end once the server drains.
     public var drainTimeout: Duration = .seconds(20)
     /// How often the files of TLS listeners are looked at for a change. `reload()` looks at once.
@@ -65,6 +68,9 @@ public final class MendServer: Sendable {
   private let metrics: CallMetrics
   private let tls: TLSFigures
   private let gate: Gate
+  /// The end is near: nobody should come any more.
+  private let notice = Drain()
+  /// The end has begun. After the notice, always.
   private let drain = Drain()
   private let phase = Mutex(Phase.recovering)
   /// Whose certificates `reload()` reads.
@@ -82,7 +88,8 @@ public final class MendServer: Sendable {
     ).install(in: &router)
     router.register(WorkerServer(runtime: runtime, gate: gate, logger: logger))
     router.register(
-      HealthServer(drain: drain, requestIDs: gate.requestIDs, services: [Batches.descriptor, Worker.descriptor]))
+      HealthServer(
+        notice: notice, drain: drain, requestIDs: gate.requestIDs, services: [Batches.descriptor, Worker.descriptor]))
     let services = [
       Batches.descriptor, Worker.descriptor, GRPCHealth.descriptor, GRPCServerReflection.descriptor,
       GRPCV1AlphaServerReflection.descriptor,
@@ -94,8 +101,12 @@ public final class MendServer: Sendable {
     metrics = CallMetrics(router.methods, tls: tls)
   }
 
-  /// Asks for the end; `run` returns when it is reached. May be called at any time, from anywhere, more than once.
-  public func shutdown() { drain.begin() }
+  /// Asks for the end; `run` returns when it is reached. May be called at any time, from anywhere, more than once: the
+  /// second time cuts `drainDelay` short.
+  public func shutdown() {
+    if notice.hasBegun { drain.begin() }
+    notice.begin()
+  }
 
   /// Reads certificates and tokens again, changed or not: what an administrator means by SIGHUP. What can't be used is
   /// logged, and what was in use before stays. Reads the disk: not for an event loop.
@@ -120,7 +131,7 @@ public final class MendServer: Sendable {
 
   /// Why calls are not being served at present, or nil: what /readyz says.
   public var notReady: String? {
-    if drain.hasBegun { return "draining" }
+    if notice.hasBegun { return "draining" }
     return phase.withLock { $0 } == .recovering ? "recovering" : nil
   }
 
@@ -156,6 +167,7 @@ public final class MendServer: Sendable {
         switch finished {
         case .runtime(let outcome):
           if case .failure(let error) = outcome { result = .failure(.runtime(error)) }
+          notice.begin()
           drain.begin()
         case .calls(let outcome):
           if case .failure = outcome, case .success = result { result = outcome }
@@ -215,12 +227,26 @@ public final class MendServer: Sendable {
       if configuration.listeners.contains(where: { $0.tls != nil }) {
         group.addTask { [self] in await watchCertificates(of: server) }
       }
-      await drain.wait()
+      await notice.wait()
+      await delayDrain()
       group.cancelAll()
     }
     logger.info("draining", metadata: ["timeout": "\(configuration.drainTimeout)"])
+    notice.begin()
     drain.begin()
     await server.shutdown(gracePeriod: configuration.drainTimeout)
+  }
+
+  /// Returns after `drainDelay`, when the drain has begun, or at cancellation.
+  private func delayDrain() async {
+    guard configuration.drainDelay > .zero, !drain.hasBegun else { return }
+    logger.info("ending soon: health and readiness say so", metadata: ["delay": "\(configuration.drainDelay)"])
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { [configuration] in try? await Task.sleep(for: configuration.drainDelay) }
+      group.addTask { [drain] in await drain.wait() }
+      await group.next()
+      group.cancelAll()
+    }
   }
 
   /// Waits for the runtime's recovery; false when it ended without one. Every call waits for it, so one that nobody can
@@ -228,7 +254,7 @@ public final class MendServer: Sendable {
   private func hasRecovered() async -> Bool {
     let answer = await runtime.worker(WorkerRequest(token: "", operation: .start))
     if case .failure(.aborted) = answer { return false }
-    return !drain.hasBegun
+    return !notice.hasBegun
   }
 }
 

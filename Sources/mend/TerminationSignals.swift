@@ -29,7 +29,7 @@ final class TerminationSignals: Sendable {
 
   var isRaised: Bool { raised.value.load(ordering: .relaxed) }
 
-  /// Returns at the first signal, or when the task is cancelled. To be called once.
+  /// Returns at the next signal, or when the task is cancelled. One at a time may wait.
   func wait() async {
     for await _ in stream { return }
   }

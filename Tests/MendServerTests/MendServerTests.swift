@@ -24,7 +24,9 @@ struct MendServerTests {
     var health: GRPCHealthClient { GRPCHealthClient(channel) }
   }
 
-  private func serve(tokens: Tokens? = nil, _ body: @Sendable (Served) async throws -> Void) async throws {
+  private func serve(
+    tokens: Tokens? = nil, drainDelay: Duration = .zero, _ body: @Sendable (Served) async throws -> Void
+  ) async throws {
     let directory = try TemporaryDirectory()
     defer { directory.remove() }
     let executor = ScriptedExecutor()
@@ -34,6 +36,7 @@ struct MendServerTests {
       admin: MendServer.AdminAddress(host: "127.0.0.1", port: 0))
     configuration.threadCount = 1
     configuration.drainTimeout = .seconds(5)
+    configuration.drainDelay = drainDelay
     let server = MendServer(configuration: configuration, runtime: runtime, tokens: tokens, logger: Harness.quiet)
     let (ready, announce) = AsyncStream.makeStream(of: MendServer.Addresses.self)
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -185,6 +188,41 @@ struct MendServerTests {
         #expect(error.code == .unavailable)
         #expect(error.metadata["mend-resume-sequence"] == "\(sequence)")
       }
+    }
+  }
+
+  @Test("a drain's delay is announced and served through, and a second shutdown cuts it short")
+  func drainDelay() async throws {
+    try await serve(drainDelay: .seconds(3600)) { served in
+      let health = try await served.health.watch(GRPCHealthCheckRequest())
+      var statuses = health.makeAsyncIterator()
+      #expect(try await statuses.next()?.status == .serving)
+      served.server.shutdown()
+      #expect(try await statuses.next()?.status == .notServing)
+      #expect(served.server.notReady == "draining")
+      // Who is here, and who comes all the same, is served.
+      _ = try await served.batches.createBatch(Harness.creation("b1", documents: 1))
+      guard case .inet(_, let port) = served.addresses.calls.first else { throw NothingThrown() }
+      let late = try await ClientConnection.connect(to: .tcp(host: "127.0.0.1", port: port))
+      #expect(try await GRPCHealthClient(late).check(GRPCHealthCheckRequest()).status == .notServing)
+      var watch = WatchProgressRequest()
+      watch.batchID = "b1"
+      let stream = try await BatchesClient(late).watchProgress(watch)
+      var messages = stream.makeAsyncIterator()
+      _ = try #require(try await messages.next())
+      served.server.shutdown()
+      do {
+        _ = try await messages.next()
+        Issue.record("a watch went on after the second shutdown")
+      } catch let error as RPCError {
+        #expect(error.code == .unavailable)
+        #expect(error.metadata["mend-resume-sequence"] != nil)
+      }
+      do {
+        #expect(try await statuses.next() == nil)
+        Issue.record("health's watch ended well")
+      } catch let error as RPCError { #expect(error.code == .unavailable) }
+      await late.close()
     }
   }
 

@@ -130,6 +130,17 @@ struct Serve: AsyncParsableCommand {
     transform: Retention.option)
   var keepFinished = Retention.standard
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      How long calls are still taken after SIGTERM, while /readyz and health say that the server ends: as long as a \
+      balancer needs to send new connections elsewhere. A second SIGTERM cuts it short.
+      """, valueName: "SECONDS"))
+  var drainDelay = 0
+
+  @Option(help: ArgumentHelp("How long open calls may take to end, from then on.", valueName: "SECONDS"))
+  var drainTimeout = 20
+
   @Option(help: "How much is logged.")
   var logLevel: LogLevel = .info
 
@@ -163,6 +174,10 @@ struct Serve: AsyncParsableCommand {
     }
     if let cpus, !(cpus > 0 && cpus.isFinite) { throw ValidationError("--cpus is a number above 0.") }
     if let gpus, gpus < 0 { throw ValidationError("--gpus is 0 or more.") }
+    for (name, seconds) in [("--drain-delay", drainDelay), ("--drain-timeout", drainTimeout)]
+    where !(0...86_400).contains(seconds) {
+      throw ValidationError("\(name) is a number of seconds from 0 to 86400.")
+    }
   }
 
   func run() async throws {

@@ -46,6 +46,9 @@ struct ServingProgram {
         group.addTask {
           await terminations.wait()
           server.shutdown()
+          // Who asks again doesn't want to wait.
+          await terminations.wait()
+          server.shutdown()
         }
         group.addTask { try await server.run { addresses in ready(addresses) } }
         if let notifier { group.addTask { await notifier.run() } }
@@ -94,6 +97,8 @@ struct ServingProgram {
     var configuration = MendServer.Configuration(listeners: listeners(socket: socket), admin: adminAddress)
     configuration.version = Mend.version
     for limit in options.limits { limit.apply(to: &configuration.limits, &configuration.keepalive) }
+    configuration.drainDelay = .seconds(options.drainDelay)
+    configuration.drainTimeout = .seconds(options.drainTimeout)
     configuration.rayDashboardURL = options.ray ?? ""
     let server = MendServer(configuration: configuration, runtime: runtime, tokens: tokens, logger: logger)
     let notifier = webhook.map { Notifier(runtime: runtime, settings: $0, logger: logger) }
