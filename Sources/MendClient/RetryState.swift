@@ -102,6 +102,8 @@ final class Retries: Sendable {
     var budget: RetryBudget
     var made = 0
     var throttled = 0
+    /// Of the waits' jitter.
+    var generator = SeededGenerator(seed: .random(in: .min ... .max))
   }
   private let state: Mutex<State>
 
@@ -112,11 +114,10 @@ final class Retries: Sendable {
   func succeeded() { state.withLock { $0.budget.succeeded() } }
 
   func decide(_ call: inout RetryState, _ error: MendError) -> RetryState.Decision {
-    var generator = SystemRandomNumberGenerator()
     let now = ContinuousClock.now
     var next = call
     let decision = state.withLock { state in
-      let decision = next.failed(error, budget: &state.budget, now: now, using: &generator)
+      let decision = next.failed(error, budget: &state.budget, now: now, using: &state.generator)
       switch decision {
       case .again: state.made += 1
       case .throttled: state.throttled += 1

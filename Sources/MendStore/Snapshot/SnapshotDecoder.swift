@@ -63,6 +63,8 @@ final class SnapshotReader {
     guard try tag(at: offset) == wanted else { throw Self.damage("no array of numbers at \(offset)") }
     var place = offset + 1
     let count = try count(&place, of: MemoryLayout<Word>.size)
+    // Made with room for none, an array would write its count to the empty one that all threads share.
+    guard count > 0 else { return [] }
     return unsafe [Word](unsafeUninitializedCapacity: count) { buffer, used in
       unsafe bytes[place..<place + count * MemoryLayout<Word>.size].withUnsafeBytes {
         unsafe UnsafeMutableRawBufferPointer(buffer).copyMemory(from: $0)
