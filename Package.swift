@@ -45,7 +45,10 @@ let package = Package(
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .target(
       name: "MendRPC",
-      dependencies: ["MendHTTP2", "CZlib", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
+      dependencies: [
+        "MendHTTP2", "CZlib", .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOTLS", package: "swift-nio"),
+      ] + nio,
       swiftSettings: swiftSettings),
     .executableTarget(name: "schemac", path: "tools/schemac", swiftSettings: swiftSettings),
     .plugin(

@@ -1,5 +1,6 @@
 internal import MendHTTP2
 internal import NIOCore
+internal import NIOTLS
 
 /// What a connection tells its owner, in this order; events may be passed over. Told on the connection's loop.
 enum ConnectionEvent: Hashable, Sendable {
@@ -26,26 +27,26 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   let session: HTTP2Session
   private let outbox: Outbox
 
-  private enum Phase {
+  enum Phase {
     case connecting, ready
     case draining(RPCError)
     case closed(RPCError)
   }
-  private var phase = Phase.connecting
-  private var owner: (@Sendable (ConnectionEvent) -> Void)?
+  var phase = Phase.connecting
+  var owner: (@Sendable (ConnectionEvent) -> Void)?
   private var channelContext: ChannelHandlerContext?
-  private var calls: [ClientCall?] = []
-  private var queue = CallQueue()
-  private var openCalls = 0
-  private var maxCalls = 0
-  private var events: [HTTP2Event] = []
+  var calls: [ClientCall?] = []
+  var queue = CallQueue()
+  var openCalls = 0
+  var maxCalls = 0
+  var events: [HTTP2Event] = []
   private var isReading = false
   private var isFlushScheduled = false
-  private var keepalive: ClientKeepalive
-  private var timer: Scheduled<Void>?
-  private var timerAt = NIODeadline.distantFuture
-  private var connectTimer: Scheduled<Void>?
-  private var lossReason: String?
+  var keepalive: ClientKeepalive
+  var timer: Scheduled<Void>?
+  var timerAt = NIODeadline.distantFuture
+  var connectTimer: Scheduled<Void>?
+  var lossReason: String?
 
   init(_ channel: any Channel, _ address: ServerAddress, _ configuration: ClientConfiguration) throws {
     loop = channel.eventLoop
@@ -141,7 +142,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     }
   }
 
-  private func openQueued() {
+  func openQueued() {
     while canOpen, let call = queue.popFirst() {
       if call.outcome == nil { open(call) }
     }
@@ -151,7 +152,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     if call.handle == nil { queue.remove(call) }
   }
 
-  private func call(_ handle: StreamHandle) -> ClientCall? {
+  func call(_ handle: StreamHandle) -> ClientCall? {
     guard Int(handle.slot) < calls.count, let call = calls[Int(handle.slot)], call.handle == handle else { return nil }
     return call
   }
@@ -173,6 +174,10 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     let buffer = unwrapInboundIn(data)
     let now = NIODeadline.now()
     keepalive.heard(now)
+    if case .connecting = phase, let why = ConnectionFault.http1(buffer) {
+      lossReason = why
+      return close()
+    }
     isReading = true
     do throws(HTTP2Error) {
       try session.receive(buffer.readableBytesSpan, now: now.uptimeNanoseconds)
@@ -186,6 +191,14 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       return
     }
     isReading = false
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case .handshakeCompleted(let name)? = event as? TLSUserEvent, name != "h2" {
+      lossReason = ConnectionFault.noALPN
+      close()
+    }
+    context.fireUserInboundEventTriggered(event)
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
@@ -221,6 +234,9 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       case .draining(let error): error.message
       default: "the connection to \(address) was lost"
       }
+    if lossReason == nil, case .connecting = phase {
+      lossReason = ConnectionFault.hungUp(hasTLS: configuration.tls != nil)
+    }
     let reason = lossReason.map { "\(what): \($0)" } ?? what
     let refusal = RPCError.notBegun(reason)
     phase = .closed(refusal)
@@ -260,76 +276,10 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     closeIfDrained()
   }
 
-  private func closeIfDrained() {
+  func closeIfDrained() {
     guard case .draining = phase, openCalls == 0 else { return }
     session.terminate(.noError)
     scheduleFlush()
-  }
-
-  // MARK: Events
-
-  private func work() {
-    session.exchangeEvents(with: &events)
-    guard !events.isEmpty else { return }
-    for event in events {
-      switch event {
-      case .headers(let handle, let endStream):
-        guard let call = call(handle) else { break }
-        var block = HeaderBlock()
-        session.exchangeHeaders(of: handle, with: &block)
-        call.received(headers: block, endStream: endStream)
-      case .data(let handle, _):
-        guard let call = call(handle) else { break }
-        call.receivedData()
-        if session.unreadBytes > configuration.limits.maxBufferedResponseBytes { call.failForMemory() }
-      case .trailers(let handle):
-        guard let call = call(handle) else { break }
-        var block = HeaderBlock()
-        session.exchangeTrailers(of: handle, with: &block)
-        call.received(trailers: block)
-      case .closed(let handle, let code):
-        if let call = call(handle) {
-          call.streamClosed(code)
-          calls[Int(handle.slot)] = nil
-          openCalls -= 1
-        }
-        session.release(handle)
-      case .drained(let handle):
-        call(handle)?.drained()
-      case .settings:
-        settingsArrived()
-      case .goAway(_, let code):
-        goAwayArrived(code)
-      case .pingAcknowledged, .pingReceived, .settingsAcknowledged, .headersTooLarge:
-        break
-      }
-    }
-    events.removeAll(keepingCapacity: true)
-    openQueued()
-    closeIfDrained()
-    arm()
-  }
-
-  private func settingsArrived() {
-    let allowed = min(session.peerMaxConcurrentStreams, configuration.limits.maxConcurrentCalls)
-    if case .connecting = phase {
-      connectTimer?.cancel()
-      maxCalls = allowed
-      phase = .ready
-      owner?(.ready(maxCalls: allowed))
-    } else if allowed != maxCalls {
-      maxCalls = allowed
-      owner?(.maxCalls(allowed))
-    }
-  }
-
-  private func goAwayArrived(_ code: HTTP2ErrorCode) {
-    let text = String(decoding: session.goAwayText, as: UTF8.self)
-    let said = text.isEmpty || text.contains(where: \.isNewline) ? "" : " (\(text))"
-    let why = code == .noError ? "it is shutting down" : "\(code)\(said)"
-    closeGracefully(
-      .notBegun("\(address) takes no more calls: \(why)"),
-      tooManyPings: code == .enhanceYourCalm && text == "too_many_pings")
   }
 
   // MARK: Sending
@@ -343,7 +293,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     }
   }
 
-  private func flush() {
+  func flush() {
     while let context = channelContext, context.channel.isWritable {
       let buffer: ByteBuffer?
       do throws(HTTP2Error) {
@@ -357,40 +307,5 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
     }
     if session.isFinished { close() }
-  }
-
-  // MARK: Timers
-
-  private func arm(at deadline: NIODeadline? = nil) {
-    if case .closed = phase { return }
-    var due = deadline ?? .distantFuture
-    if let ping = keepalive.nextDue(openCalls: openCalls) { due = min(due, ping) }
-    guard due < timerAt else { return }
-    timer?.cancel()
-    timerAt = due
-    timer = loop.scheduleTask(deadline: due) { self.tick() }
-  }
-
-  private func tick() {
-    timerAt = .distantFuture
-    let now = NIODeadline.now()
-    var next: NIODeadline?
-    for call in calls.compactMap({ $0 }) + queue.all {
-      guard call.outcome == nil, let deadline = call.deadline else { continue }
-      if deadline <= now {
-        call.deadlinePassed()
-      } else {
-        next = min(next ?? deadline, deadline)
-      }
-    }
-    switch keepalive.check(now: now, openCalls: openCalls) {
-    case .nothing: break
-    case .ping: session.ping(0)
-    case .close:
-      lossReason = "it does not answer pings"
-      return close()
-    }
-    flush()
-    arm(at: next)
   }
 }

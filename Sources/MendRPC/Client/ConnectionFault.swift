@@ -36,6 +36,22 @@ enum ConnectionFault {
     return "no address is known for the name \(error.host)"
   }
 
+  /// What answers in HTTP/1, as a proxy or another kind of server does; nil for everything else.
+  static func http1(_ first: ByteBuffer) -> String? {
+    let text = String(decoding: first.readableBytesView.prefix(100), as: UTF8.self)
+    guard text.hasPrefix("HTTP/1") else { return nil }
+    let line = text.prefix { !$0.isNewline }
+    return "it does not speak HTTP/2, it answers \(line)"
+  }
+
+  static let noALPN = "the other side speaks TLS, but did not agree to HTTP/2 (ALPN h2)"
+
+  static func hungUp(hasTLS: Bool) -> String {
+    hasTLS
+      ? "it hung up before it said a word of HTTP/2"
+      : "it hung up before it said a word of HTTP/2, as a server does that wants TLS"
+  }
+
   /// The library's names stay in brackets, for those who look them up.
   private static func handshake(_ text: String) -> String {
     let known: [(sign: String, words: String)] = [
@@ -51,6 +67,8 @@ enum ConnectionFault {
       ("CERTIFICATE_EXPIRED", "the certificate has expired"),
       ("WRONG_VERSION_NUMBER", "the other side does not speak TLS"),
       ("NO_APPLICATION_PROTOCOL", "the other side speaks TLS, but not HTTP/2 (ALPN h2)"),
+      ("EOF during handshake", "the other side hung up amid the handshake: it may speak no TLS"),
+      ("PROTOCOL_VERSION", "the other side takes no TLS version that is spoken here (1.2 and later)"),
       ("uncleanShutdown", "the other side hung up without TLS's goodbye"),
     ]
     guard let known = known.first(where: { text.contains($0.sign) }) else { return "TLS failed: \(text)" }

@@ -1,0 +1,38 @@
+internal import MendHTTP2
+internal import NIOCore
+
+/// What ends a call or a connection though nothing arrives.
+extension ClientHandler {
+  func arm(at deadline: NIODeadline? = nil) {
+    if case .closed = phase { return }
+    var due = deadline ?? .distantFuture
+    if let ping = keepalive.nextDue(openCalls: openCalls) { due = min(due, ping) }
+    guard due < timerAt else { return }
+    timer?.cancel()
+    timerAt = due
+    timer = loop.scheduleTask(deadline: due) { self.tick() }
+  }
+
+  private func tick() {
+    timerAt = .distantFuture
+    let now = NIODeadline.now()
+    var next: NIODeadline?
+    for call in calls.compactMap({ $0 }) + queue.all {
+      guard call.outcome == nil, let deadline = call.deadline else { continue }
+      if deadline <= now {
+        call.deadlinePassed()
+      } else {
+        next = min(next ?? deadline, deadline)
+      }
+    }
+    switch keepalive.check(now: now, openCalls: openCalls) {
+    case .nothing: break
+    case .ping: session.ping(0)
+    case .close:
+      lossReason = "it does not answer pings"
+      return close()
+    }
+    flush()
+    arm(at: next)
+  }
+}
