@@ -25,6 +25,9 @@ public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
       self = .unix(path: path)
       return
     }
+    guard !text.contains("://") else {
+      throw Self.malformed(text, "it is a URL; expected HOST:PORT or unix:PATH, such as \(Self.standard)")
+    }
     guard let colon = text.lastIndex(of: ":") else {
       throw Self.malformed(text, "expected HOST:PORT or unix:PATH")
     }

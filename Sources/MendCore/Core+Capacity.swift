@@ -9,7 +9,8 @@ extension Capacity {
       return "needs \(Self.figure(resources.cpus)) CPUs, the \(executor.rawValue) executor has \(Self.figure(cpus))"
     }
     if resources.memoryBytes > memoryBytes {
-      return "needs \(resources.memoryBytes) bytes of memory, the \(executor.rawValue) executor has \(memoryBytes)"
+      let (needed, held) = Figures.apart(resources.memoryBytes, memoryBytes)
+      return "needs \(needed) of memory, the \(executor.rawValue) executor has \(held)"
     }
     if resources.requiresGPU && gpus == 0 {
       return "needs a GPU, the \(executor.rawValue) executor has none"

@@ -55,8 +55,20 @@ struct Mend: AsyncParsableCommand {
     await run(arguments, until: nil)
   }
 
+  /// The parser would call an unknown command an unexpected argument.
+  private static func expectCommand(_ arguments: [String]) throws(ProgramError) {
+    let commands = configuration.groupedSubcommands.flatMap(\.subcommands)
+    let names = commands.map { $0.configuration.commandName ?? "\($0)".lowercased() } + ["help"]
+    guard let name = arguments.first, !name.hasPrefix("-"), !names.contains(name) else { return }
+    let near = names.filter { $0.hasPrefix(name.prefix(2)) }
+    throw .usage(
+      "there is no command '\(name)'"
+        + (near.isEmpty ? "" : "; near: \(near.joined(separator: ", "))") + "; 'mend help' lists them")
+  }
+
   private static func run(_ arguments: [String], until endRequest: EndRequest?) async {
     do {
+      try expectCommand(arguments)
       var command = try await asyncParseAsRoot(arguments)
       if let worker = command as? Worker, let endRequest {
         try await worker.run(until: endRequest)

@@ -68,6 +68,8 @@ class BadInput(EndToEndCase):
     def test_a_job_that_no_capacity_can_ever_hold_is_said_at_submit(self):
         error = self.refused("submit", "--cpus", "4000", "--tier", "big=true", *self.files(1), says=["4000", "never"])
         self.assertIn("cpu", error.lower())
+        error = self.refused("submit", "--memory", "64TiB", "--tier", "big=true", *self.files(1), says=["64 tib", "never"])
+        self.assertIn("GiB", error.split("executor has")[1])
 
     def test_wrong_usage_exits_2_and_no_server_exits_3(self):
         self.refused("submit", status=2)
@@ -78,6 +80,13 @@ class BadInput(EndToEndCase):
         answer = self.mend("status", "b", "--server", "127.0.0.1:1")
         self.assertEqual(answer.status, 3, answer.err)
         self.assertIn("127.0.0.1:1", answer.err)
+
+    def test_wrong_usage_is_said_in_the_words_of_the_command_line(self):
+        for option in ("--cpus", "--timeout", "--priority", "--max-concurrent"):
+            self.refused("submit", option, "-1", "--tier", "a=true", *self.files(1), says=["must be"])
+        self.refused("submit", "--memory", "-5", "--tier", "a=true", *self.files(1), status=2, says=["'-5' is no size"])
+        self.refused("cancle", "b", status=2, says=["there is no command 'cancle'", "near: cancel"])
+        self.refused("list", "--server", "http://127.0.0.1:7443", status=2, says=["is a url", "host:port"])
 
 
 if __name__ == "__main__":

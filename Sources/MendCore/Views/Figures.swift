@@ -3,6 +3,7 @@ enum Figures {
   static let kibibyte: Int64 = 1 << 10
   static let mebibyte: Int64 = 1 << 20
   static let gibibyte: Int64 = 1 << 30
+  static let tebibyte: Int64 = 1 << 40
 
   /// "312 s"; below ten seconds with a tenth where there is one, "1.5 s"; "40 ms" where there is less than a tenth.
   static func seconds(_ duration: Duration) -> String {
@@ -16,13 +17,21 @@ enum Figures {
   static func bytes(_ bytes: Int64) -> String {
     let (unit, name) =
       switch bytes {
+      case tebibyte...: (tebibyte, "TiB")
       case gibibyte...: (gibibyte, "GiB")
       case mebibyte...: (mebibyte, "MiB")
       case kibibyte...: (kibibyte, "KiB")
       default: (Int64(1), "bytes")
       }
-    let tenth = bytes % unit * 10 / unit
-    return tenth == 0 ? "\(bytes / unit) \(name)" : "\(bytes / unit).\(tenth) \(name)"
+    // Rounded as the program rounds what it shows beside these sentences.
+    let tenths = (Double(bytes) / Double(unit) * 10).rounded() / 10
+    return "\(number(tenths)) \(name)"
+  }
+
+  /// Two amounts of memory, to the byte where they would read the same.
+  static func apart(_ one: Int64, _ other: Int64) -> (String, String) {
+    let (first, second) = (bytes(one), bytes(other))
+    return first == second ? ("\(one) bytes", "\(other) bytes") : (first, second)
   }
 
   /// As the command line takes it: "512MiB", "2GiB", else plain bytes.

@@ -20,13 +20,15 @@ struct Cancel: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("The batch's id.", valueName: "BATCH"))
   var batch: String
 
-  @Option(help: ArgumentHelp("Only this tier, from 0.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Only this tier, from 0.", valueName: "number"))
   var tier: Int32?
 
   @Option(help: ArgumentHelp("Only this job, such as t0-j1.", valueName: "id"))
   var job: String?
 
-  @Option(help: ArgumentHelp("Between SIGTERM and the end; 10 where it is not given.", valueName: "seconds"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Between SIGTERM and the end; 10 where it is not given.", valueName: "seconds"))
   var grace: Double?
 
   func validate() throws {

@@ -23,7 +23,7 @@ struct Heal: AsyncParsableCommand {
   @Option(help: "detect-stuck, kill-duplicates, reclaim-orphans, or auto: the plan that diagnose recommends.")
   var action: Action
 
-  @Option(help: ArgumentHelp("Only this tier, from 0.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Only this tier, from 0.", valueName: "number"))
   var tier: Int32?
 
   @Flag(help: "Plan only; nothing changes.")

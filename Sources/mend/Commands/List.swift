@@ -25,7 +25,7 @@ struct List: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Only batches of this bucket.", valueName: "id"))
   var bucket: String?
 
-  @Option(help: ArgumentHelp("At most so many.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("At most so many.", valueName: "number"))
   var limit: Int?
 
   func validate() throws {

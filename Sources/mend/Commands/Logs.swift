@@ -25,7 +25,9 @@ struct Logs: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Of this job only, such as t0-j1.", valueName: "job"))
   var job: String?
 
-  @Option(help: ArgumentHelp("This attempt of each job; the latest where none is named.", valueName: "N"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("This attempt of each job; the latest where none is named.", valueName: "N"))
   var attempt: Int32?
 
   @Option(help: ArgumentHelp("stdout or stderr; both where neither is named.", valueName: "name"))

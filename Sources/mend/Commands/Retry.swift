@@ -19,28 +19,32 @@ struct Retry: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("The batch's id.", valueName: "BATCH"))
   var batch: String
 
-  @Option(help: ArgumentHelp("Which tier, from 0.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Which tier, from 0.", valueName: "number"))
   var tier: Int32
 
   @Option(help: ArgumentHelp("Only this job, such as t0-j1; may be given again.", valueName: "id"))
   var job: [String] = []
 
   @Option(
-    help: ArgumentHelp("Memory of one job from now on, such as 512MiB.", valueName: "size"), transform: Size.option)
+    parsing: .unconditional, help: ArgumentHelp("Memory of one job from now on, such as 512MiB.", valueName: "size"),
+    transform: Size.option)
   var memory: Size?
 
-  @Option(help: ArgumentHelp("CPUs of one job from now on.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("CPUs of one job from now on.", valueName: "number"))
   var cpus: Double?
 
   @Flag(inversion: .prefixedNo, help: "Whether a job needs a GPU from now on.")
   var gpu: Bool?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Priority of what runs again, 0 to 100, higher runs first; the batch keeps its own.", valueName: "number"))
   var priority: Int32?
 
-  @Option(help: ArgumentHelp("The longest that one attempt may take; 0 takes a limit away.", valueName: "seconds"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The longest that one attempt may take; 0 takes a limit away.", valueName: "seconds"))
   var runTimeout: Double?
 
   @Option(help: ArgumentHelp("Set in the jobs' environment; may be given again.", valueName: "NAME=VALUE"))

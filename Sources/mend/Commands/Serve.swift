@@ -61,18 +61,22 @@ struct Serve: AsyncParsableCommand {
   var workerEndpoint: String?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "CPUs that jobs may be promised together; the machine's, the cluster's, or 1000 where not given.", valueName: "N")
   )
   var cpus: Double?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Memory that jobs may be promised together, such as 16GiB; the machine's where not given.", valueName: "SIZE"),
     transform: Size.option)
   var memory: Size?
 
-  @Option(help: ArgumentHelp("GPUs that jobs may be promised together; the machine's where not given.", valueName: "N"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("GPUs that jobs may be promised together; the machine's where not given.", valueName: "N"))
   var gpus: Int?
 
   @Option(

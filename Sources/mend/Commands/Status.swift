@@ -31,6 +31,7 @@ struct Status: AsyncParsableCommand {
   var fields: String?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp("Documents of one page; with it, one page is asked for instead of all.", valueName: "number"))
   var pageSize: Int32?
 

@@ -37,21 +37,28 @@ struct Submit: AsyncParsableCommand {
   @Option(help: ArgumentHelp("What people call the batch.", valueName: "name"))
   var name: String?
 
-  @Option(help: ArgumentHelp("0 to 100, higher runs first; 50 where it is not given.", valueName: "number"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("0 to 100, higher runs first; 50 where it is not given.", valueName: "number"))
   var priority: Int32?
 
-  @Option(help: ArgumentHelp("Documents in process at once; 0 is no bound.", valueName: "number"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Documents in process at once; 0 is no bound.", valueName: "number"))
   var maxConcurrent: Int32?
 
-  @Option(help: ArgumentHelp("From submission to the end of the batch; 0 is none.", valueName: "seconds"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("From submission to the end of the batch; 0 is none.", valueName: "seconds"))
   var timeout: Double?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp("Memory of one job, such as 512MiB; passing it ends the job.", valueName: "size"),
     transform: Size.option)
   var memory: Size?
 
-  @Option(help: ArgumentHelp("CPUs of one job; as many commands run at once.", valueName: "number"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("CPUs of one job; as many commands run at once.", valueName: "number"))
   var cpus: Double?
 
   @Flag(help: "Each job needs a GPU.")
@@ -62,7 +69,9 @@ struct Submit: AsyncParsableCommand {
       "What heal --action auto would do is done without being asked: stuck jobs end, out of memory gets more."))
   var autoHeal = false
 
-  @Option(help: ArgumentHelp("How often --auto-heal may act; 5 where it is not given.", valueName: "number"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("How often --auto-heal may act; 5 where it is not given.", valueName: "number"))
   var autoHealBudget: Int32?
 
   @Option(

@@ -24,7 +24,9 @@ struct Watch: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Go on behind this message.", valueName: "SEQ"))
   var after: UInt64 = 0
 
-  @Option(help: ArgumentHelp("The shortest time between two messages with counts only.", valueName: "seconds"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The shortest time between two messages with counts only.", valueName: "seconds"))
   var interval: Double?
 
   func run() async throws {
