@@ -96,4 +96,13 @@ struct DiagnoseTests {
       #expect(collections.map(\.status) == ["running", "running", "pending"])
     }
   }
+
+  @Test("the slowest tier of a summary is told by its number")
+  func slowestTier() {
+    let summary = MendCore.PerformanceSummary(
+      total: .seconds(9), queued: .seconds(1), documentsPerSecond: 2, slowestTier: 3, slowestExtractor: "index",
+      stages: [], attempts: 4, repeatedWork: 0, peakMemoryBytes: 5)
+    let message = MendAPI.PerformanceSummary(summary)
+    #expect(message.slowestTier == 3 && message.slowestExtractor == "index" && message.queueSeconds == 1)
+  }
 }

@@ -52,6 +52,8 @@ struct SeedFieldTests {
     get-batch-diagnostics performance_summary: throughput | completed performance_summary.documents_per_second | > 0.05
     get-batch-diagnostics performance_summary: time per stage | completed performance_summary.stages[1].duration_seconds | 90.3
     get-batch-diagnostics performance_summary: slowest tier | completed performance_summary.slowest_tier | 0
+    get-batch-diagnostics performance_summary: slowest tier, not the first | test | The slowest tier and extractor of a completed batch are named
+    get-batch-diagnostics performance_summary: slowest tier, as told | test | the slowest tier of a summary is told by its number
     get-batch-diagnostics performance_summary: slowest extractor | completed performance_summary.slowest_extractor | "universal_extractor_v1"
     get-batch-diagnostics performance_summary: repeated work | completed performance_summary.repeated_work_count | 1
     get-batch-diagnostics performance_summary: cost of repeated work | completed performance_summary.repeated_work_seconds | > 20

@@ -20,6 +20,21 @@ struct StepEndTests {
     #expect(harness.batch.completedAt == harness.now)
   }
 
+  @Test("The slowest tier and extractor of a completed batch are named")
+  func slowest() {
+    for slow in 0...1 {
+      var harness = Harness()
+      harness.submit([tier(extractor("a")), tier(extractor("b"))])
+      for tier in 0...1 {
+        harness.run(tier)
+        harness.advance(tier == slow ? 100 : 10)
+        harness.finish(tier)
+      }
+      let summary = harness.diagnosis(of: "b").performance
+      #expect(summary?.slowestTier == slow && summary?.slowestExtractor == ["a", "b"][slow])
+    }
+  }
+
   @Test("A failed document is not handed to later tiers, and the batch still completes")
   func failedDocumentsStay() {
     var harness = Harness()
