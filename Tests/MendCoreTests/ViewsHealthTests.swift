@@ -26,6 +26,10 @@ struct ViewsHealthTests {
     let sentence = try #require(verdict.blockedReason)
     #expect(sentence.hasPrefix("cluster_cold_start: GPU workers scaling from zero: job t0-j0 (text) has waited 600 s"))
     #expect(sentence.contains("1200 s"))
+    // In the executor's own words, where it has any.
+    let handle = ExecutorHandle(node: "", reference: "x", waitingFor: "Ray says PENDING, and has 2 CPU")
+    patient.tell(.attemptTaken(first, number: 1, handle))
+    #expect(patient.health.blockedReason == sentence + "; Ray says PENDING, and has 2 CPU")
   }
 
   @Test("Past the start window, at the second look, a cold start is stuck")

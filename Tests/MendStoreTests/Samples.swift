@@ -28,7 +28,9 @@ enum Samples {
         job, .failed, failure: Job.Failure(cause: .oom, confidence: .medium, message: "too large"), reason: "it ended")
     case .jobStatusChanged: return .attemptIntended(job, number: 3, token: "0123456789abcdef", parameters)
     case .attemptIntended:
-      return .attemptTaken(job, number: 3, ExecutorHandle(node: "here", pid: 4711, reference: "4711:99:boot"))
+      return .attemptTaken(
+        job, number: 3,
+        ExecutorHandle(node: "here", pid: 4711, reference: "4711:99:boot", waitingFor: "a CPU"))
     case .attemptTaken: return .attemptStarted(job, number: 3)
     case .attemptStarted: return .attemptEnding(job, number: 3, .healed(.progressTimeout))
     case .attemptEnding: return .attemptEnded(job, number: 3, ends[0])

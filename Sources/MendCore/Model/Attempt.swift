@@ -131,11 +131,14 @@ public struct ExecutorHandle: Hashable, Codable, Sendable {
   public var pid: Int64
   /// The executor's own words for it, handed back at adoption: `PID:STARTTICKS:BOOTID` or a submission id.
   public var reference: String
+  /// While it was not started: what the executor says that it waits for, in its own words.
+  public var waitingFor: String?
 
-  public init(node: String, pid: Int64 = 0, reference: String) {
+  public init(node: String, pid: Int64 = 0, reference: String, waitingFor: String? = nil) {
     self.node = node
     self.pid = pid
     self.reference = reference
+    self.waitingFor = waitingFor
   }
 }
 

@@ -11,6 +11,7 @@ extension Batch {
       let executor = attempt.parameters.executor.rawValue
       return "cold_start: \(title) has waited \(Figures.seconds(now - attempt.intendedAt)) for the \(executor) "
         + "executor to start attempt \(attempt.number), \(Figures.seconds(attempt.startWindow(timers))) is its window"
+        + said(by: attempt)
     case .heartbeatTimeout:
       let silence = now - max(attempt.lastHeartbeatAt, attempt.startedAt ?? attempt.intendedAt)
       return "\(title) has reported nothing for \(Figures.seconds(silence)); \(Figures.seconds(timers.heartbeat)) of "
@@ -34,11 +35,17 @@ extension Batch {
     let waiting =
       "\(job.title(in: self)) has waited \(Figures.seconds(now - since)) to be started with "
       + "\(Figures.resources(resources)); up to \(Figures.seconds(window)) is expected"
+      + (job.current.map(said) ?? "")
     return switch executor {
     case .ray:
       "cluster_cold_start: \(resources.requiresGPU ? "GPU workers" : "workers") scaling from zero: \(waiting)"
     case .local, .simulated: "cold_start: \(waiting)"
     }
+  }
+
+  /// "; Ray says PENDING: ...": the executor's own words for what it waits for.
+  private func said(by attempt: Attempt) -> String {
+    attempt.handle?.waitingFor.map { "; \(Figures.excerpt($0))" } ?? ""
   }
 
   /// "attempt 1 of job t0-j0 (text) was asked to end 75 s ago, and is not proven gone"

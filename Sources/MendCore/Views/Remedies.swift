@@ -89,6 +89,8 @@ extension DiagnosisContext {
     switch cause {
     case .oom:
       return memoryRemedy(attempt: attempt, job: job)
+    case .signal where isEndedByOthers(attempt):
+      return retry("Find out who ended it, and why; then retry tier \(tier)")
     case .exitCode, .signal, .environmentSetup, .entrypointNotFound, .resourceLimit:
       // What is known of the words, then of the signal, says more than the cause.
       if exit?.finding == nil, let what = known?.resolution ?? exit?.signal?.resolution {
@@ -136,6 +138,14 @@ extension DiagnosisContext {
       default: "Correct the cause first: the same input gives the same error; then retry tier \(tier)"
       }
     return Remedy(description, .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
+  }
+
+  /// No exit was seen, and the executor itself says that it was made to end.
+  func isEndedByOthers(_ attempt: Attempt?) -> Bool {
+    guard let exit = attempt?.end?.exit, exit.finding?.cause == .signal, case .unknown = exit.termination else {
+      return false
+    }
+    return true
   }
 
   private func memoryRemedy(attempt: Attempt?, job: Job) -> Remedy? {

@@ -74,6 +74,8 @@ extension DiagnosisContext {
       if case .exited(let code)? = exit?.termination { return "ended with exit code \(code)\(last)\(means)" }
       return "ended with an exit code that says failure\(last)"
     case .signal:
+      // Ended by somebody whom the executor knows no more of than what it says.
+      if isEndedByOthers(attempt), let text = exit?.finding?.text { return "was ended: \(Figures.excerpt(text))" }
       return ended(exit) + last + (known == nil ? signalMeans(exit) : means)
     case .entrypointNotFound:
       if case .notStarted(let why)? = exit?.termination { return "could not be started: \(why)" }
@@ -89,7 +91,10 @@ extension DiagnosisContext {
       if known != nil { return ended(exit) + last + means }
       if case .notStarted(let why)? = exit?.termination { return "could not be started: \(why)" }
       return "never ran: its environment could not be set up\(last)"
-    case .startTimeout: return "was not started within \(Figures.seconds(attempt.startWindow(timers)))"
+    case .startTimeout:
+      // The executor's own patience may be the shorter one; then it says so itself.
+      return heard.map { "was given up before it was started: \(Figures.excerpt($0))" }
+        ?? "was not started within \(Figures.seconds(attempt.startWindow(timers)))"
     case .heartbeatTimeout: return "reported nothing for \(Figures.seconds(timers.heartbeat)) and was ended"
     case .progressTimeout: return "finished nothing for \(Figures.seconds(timers.progress)) and was ended"
     case .runTimeout:

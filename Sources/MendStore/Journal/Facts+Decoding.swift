@@ -35,7 +35,9 @@ extension JournalRecord.Fact {
       let attempt = try required(taken.attempt, "attempt")
       return .attemptTaken(
         attempt.job, number: attempt.place,
-        ExecutorHandle(node: taken.node, pid: taken.pid, reference: taken.reference))
+        ExecutorHandle(
+          node: taken.node, pid: taken.pid, reference: taken.reference,
+          waitingFor: taken.waitingFor.isEmpty ? nil : taken.waitingFor))
     case .attemptStarted(let attempt): return .attemptStarted(attempt.job, number: attempt.place)
     case .attemptEnding(let ending):
       let attempt = try required(ending.attempt, "attempt")

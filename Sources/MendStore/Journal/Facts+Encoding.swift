@@ -55,6 +55,7 @@ extension JournalRecord.Fact {
       taken.node = handle.node
       taken.pid = handle.pid
       taken.reference = handle.reference
+      taken.waitingFor = handle.waitingFor ?? ""
       self = .attemptTaken(taken)
     case .attemptStarted(let job, let number): self = .attemptStarted(JournalAttempt(job, number))
     case .attemptEnding(let job, let number, let reason):

@@ -187,6 +187,29 @@ struct StepEndTests {
     #expect(harness.output.afterCommit.contains(.endStray(attempt, reference: "late")))
   }
 
+  @Test("An executor whose own patience is shorter says so, and no window that never passed is named")
+  func givenUpByItsExecutor() throws {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.see(.launchFailed(harness.attempt(), .startTimeout, message: "Ray waited 15 s"))
+    let retry = try #require(harness.diagnosis(of: "b").findings.first { $0.cause == "start_timeout" })
+    #expect(retry.message.contains("was given up before it was started: Ray waited 15 s"))
+    #expect(!retry.message.contains("1200 s"))
+  }
+
+  @Test("What somebody else ended at the executor is no error of the pipeline's input")
+  func endedByOthers() throws {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run(0, 0)
+    let finding = ExitRecord.Finding(cause: .signal, confidence: .medium, text: "Ray says STOPPED")
+    let exit = ExitRecord(termination: .unknown("Ray says STOPPED"), at: harness.now, finding: finding)
+    harness.see(.ended(harness.attempt(), exit, nil))
+    let found = try #require(harness.diagnosis(of: "b").findings.first { $0.cause == "signal" })
+    #expect(found.message.contains("was ended: Ray says STOPPED"))
+    #expect(found.remedy?.description.hasPrefix("Find out who ended it") == true)
+  }
+
   @Test("The counts always add up: a document that one extractor failed and another has is failed")
   func addsUp() {
     var harness = Harness()
