@@ -1,5 +1,11 @@
 import MendClient
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// What an attempt is given in its environment to find its server and to say which attempt it is.
 struct AttemptEnvironment {
   var endpoint: Endpoint
@@ -17,5 +23,38 @@ struct AttemptEnvironment {
     } catch {
       throw ProgramError.usage("MEND_ENDPOINT: \(error.message)")
     }
+  }
+
+  /// How its server is spoken to: over a network by TLS where MEND_TLS_CA (PEM text, a file, or `system`) says so, and
+  /// with MEND_TOKEN where one was given. A Unix socket needs neither.
+  func settings() throws -> MendClient.Settings {
+    guard case .tcp = endpoint else { return MendClient.programSettings() }
+    var settings = MendClient.programSettings(token: Environment["MEND_TOKEN"])
+    let certificate = Environment["MEND_TLS_CERT"]
+    let key = Environment["MEND_TLS_KEY"]
+    guard var authorities = Environment["MEND_TLS_CA"] ?? certificate.map({ _ in "system" }) else { return settings }
+    if authorities.hasPrefix("-----BEGIN ") { authorities = try Self.file(of: authorities) }
+    settings.security = .tls(
+      MendClient.TLSFiles(
+        trustedAuthorities: authorities == "system" ? nil : authorities, certificate: certificate, key: key))
+    return settings
+  }
+
+  /// A node has no file of the server's authorities, so their text is in the environment.
+  private static func file(of text: String) throws -> String {
+    var template =
+      Array((Environment["TMPDIR"] ?? "/tmp").utf8CString.dropLast()) + Array("/mend-ca-XXXXXX".utf8CString)
+    let descriptor = mkstemp(&template)
+    let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    guard descriptor >= 0 else {
+      throw ProgramError.usage("MEND_TLS_CA cannot be kept in \(path): \(Standard.systemError(errno))")
+    }
+    // The descriptor stays open as long as this process, and is all that is left of the file.
+    unlink(path)
+    guard Standard.write(Array(text.utf8), to: descriptor) else {
+      throw ProgramError.usage("MEND_TLS_CA cannot be written to \(path): \(Standard.systemError(errno))")
+    }
+    lseek(descriptor, 0, SEEK_SET)
+    return "/dev/fd/\(descriptor)"
   }
 }

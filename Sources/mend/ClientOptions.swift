@@ -78,6 +78,12 @@ enum Environment {
 }
 
 extension MendClient {
+  static func programSettings(token: String? = nil, namespace: String? = nil) -> Settings {
+    var settings = Settings(token: token, namespace: namespace)
+    settings.limits = .program
+    return settings
+  }
+
   static func make(
     server: String?, token: String?, namespace: String?, tlsCA: String?, tlsCertificate: String?, tlsKey: String?
   ) throws -> MendClient {
@@ -90,8 +96,7 @@ extension MendClient {
     guard (tlsCertificate == nil) == (tlsKey == nil) else {
       throw ProgramError.usage("--tls-cert and --tls-key go together")
     }
-    var settings = Settings(token: token, namespace: namespace)
-    settings.limits = .program
+    var settings = programSettings(token: token, namespace: namespace)
     if tlsCA != nil || tlsCertificate != nil {
       for file in [tlsCA == "system" ? nil : tlsCA, tlsCertificate, tlsKey].compactMap(\.self) {
         try FileDocuments.checkReadable(file)
@@ -141,6 +146,12 @@ extension ProgramError {
       self.init(.refused, error.message.isEmpty ? "the server said \(error.code)" : error.message)
     }
   }
+  /// Whether client and server cannot agree on TLS, which no waiting changes.
+  static func isOfTrust(_ error: MendError) -> Bool {
+    ["CERTIFICATE_VERIFY_FAILED", "CERTIFICATE_REQUIRED", "WRONG_VERSION_NUMBER"]
+      .contains { error.message.contains($0) }
+  }
+
   /// The system's own words out of a transport's long account.
   private static func reason(_ message: String) -> String {
     if message.contains("CERTIFICATE_VERIFY_FAILED") {

@@ -10,15 +10,21 @@ import Testing
 /// An executor that the suite is run against, and what makes its attempts do what a test wants.
 enum Subject: String, CaseIterable, Sendable, CustomTestStringConvertible {
   case local, ray, simulated
+  /// A real head, where MEND_RAY_URL says that there is one for tests (`tools/test ray`).
+  case cluster
 
-  static var available: [Subject] { allCases.filter { $0 != .local || Program.mend != nil } }
+  static var available: [Subject] {
+    if Cluster.url != nil { return [.cluster] }
+    return allCases.filter { $0 != .cluster && ($0 != .local || Program.mend != nil) }
+  }
   var testDescription: String { rawValue }
+  var isRay: Bool { self == .ray || self == .cluster }
   /// What a new executor finds again; simulated attempts are in the process that ended.
   var outlivesItsExecutor: Bool { self != .simulated }
 }
 
-/// What every executor owes the runtime, written once: local with real processes, Ray against a Ray in memory (a real
-/// head is `tools/test ray`), simulated with workers that this suite answers.
+/// What every executor owes the runtime, written once: local with real processes, Ray against a Ray in memory and, in
+/// `tools/test ray`, on a real head, simulated with workers that this suite answers.
 @Suite("What every executor owes", .serialized, .timeLimit(.minutes(1)))
 struct ExecutorConformance {
   enum Work: Sendable {
@@ -40,8 +46,9 @@ struct ExecutorConformance {
     try await with(subject) { executor, observations in
       try await launch(.exits(code), key, subject, executor)
       let said = try await until(&observations) { if case .ended(key, _, _) = $0 { true } else { false } }
-      #expect(said.map(name) == ["taken", "started", "ended"])
+      #expect(steps(said) == ["taken", "started", "ended"])
       #expect(exit(said)?.termination == .exited(code))
+      if subject == .cluster { #expect(starts(of: key, subject) == 1) }
     }
   }
 
@@ -102,14 +109,16 @@ struct ExecutorConformance {
         return
       }
       let said = try await until(&observations) { $0 == .started(key) }
-      #expect(said.map(name) == ["taken", "started"])
+      #expect(steps(said) == ["taken", "started"])
       executor.end(key, nil, grace: .seconds(30))
       _ = try await until(&observations) { if case .ended(key, _, _?) = $0 { true } else { false } }
     }
     #expect(starts(of: key, subject) <= 1)
   }
 
-  @Test("What vanishes is lost, or ended in a way that nobody saw, never failed", arguments: [Subject.local, .ray])
+  @Test(
+    "What vanishes is lost, or ended in a way that nobody saw, never failed",
+    arguments: [Subject.local, .ray, .cluster])
   func loss(_ subject: Subject) async throws {
     guard Subject.available.contains(subject) else { return }
     let key = makeKey()
@@ -118,6 +127,8 @@ struct ExecutorConformance {
       let said = try await until(&observations) { $0 == .started(key) }
       if subject == .ray {
         ray.state.withLock { $0.jobs[RaySubmissionID.make(key)] = nil }
+      } else if subject == .cluster {
+        try await Cluster.remove(RaySubmissionID.make(key))
       } else if case .taken(_, let handle)? = said.first {
         kill(pid_t(handle.pid), SIGKILL)
       }
@@ -128,7 +139,9 @@ struct ExecutorConformance {
     }
   }
 
-  @Test("What runs and nobody asked for is a duplicate, and ended by its reference", arguments: [Subject.local, .ray])
+  @Test(
+    "What runs and nobody asked for is a duplicate, and ended by its reference",
+    arguments: [Subject.local, .ray, .cluster])
   func duplicate(_ subject: Subject) async throws {
     guard Subject.available.contains(subject) else { return }
     let key = makeKey()
@@ -142,6 +155,8 @@ struct ExecutorConformance {
       executor.endStray(key, reference: reference)
       if subject == .ray {
         #expect(await eventually { ray.state.withLock { $0.jobs.values.allSatisfy(\.status.isFinal) } })
+      } else if subject == .cluster {
+        try await Cluster.waitForEnd(of: reference)
       } else {
         _ = try await until(&observations) { if case .ended(key, _, _?) = $0 { true } else { false } }
       }
@@ -202,6 +217,16 @@ extension ExecutorConformance {
       settings.attempts.strayInterval = .milliseconds(50)
       settings.attempts.firstStrayScan = .milliseconds(50)
       return try RayExecutor(settings, ray)
+    case .cluster:
+      var settings = RayExecutor.Settings(
+        url: Cluster.url ?? "", token: Cluster.token, dataDirectory: data.path, workerEndpoint: "127.0.0.1:7443",
+        logger: logger)
+      settings.grace = .seconds(1)
+      settings.attempts.pollInterval = .milliseconds(200)
+      settings.attempts.confirmation = .milliseconds(500)
+      settings.attempts.strayInterval = .milliseconds(500)
+      settings.attempts.firstStrayScan = .milliseconds(500)
+      return try RayExecutor(settings)
     case .simulated:
       let executor = SimulatedExecutor(clock: SystemClock())
       executor.connect { request in
@@ -233,6 +258,11 @@ extension ExecutorConformance {
         "exec perl -e 'my @x; while (1) { push @x, q(a) x (4 << 20); select(undef, undef, undef, 0.02) }'"
       case (.simulated, .takesMemory): "simulate oom_at=1"
       case (.ray, _): "python3 -m engine"
+      case (.cluster, .waits): "echo run >> \(runs(of: key)); sleep 100"
+      case (.cluster, .exits(let code)): "echo run >> \(runs(of: key)); exit \(code)"
+      // Ray limits nothing by itself; these are its words when a node has no more.
+      case (.cluster, .takesMemory):
+        "echo 'ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.'; exit 1"
       case (.simulated, .waits): "simulate document_seconds=3600"
       case (.simulated, .exits(let code)): "simulate exit_at=1:\(code)"
       }
@@ -261,10 +291,14 @@ extension ExecutorConformance {
     return launch
   }
 
+  /// Where an entrypoint on the cluster says that it was started; its head is on this machine.
+  private func runs(of key: AttemptKey) -> String { "\(data.path)/\(RaySubmissionID.make(key)).runs" }
+
   /// How often its entrypoint was really started.
   private func starts(of key: AttemptKey, _ subject: Subject) -> Int {
     switch subject {
     case .local: lines(of: "\(data.attempt(key).work)/runs").count
+    case .cluster: lines(of: runs(of: key)).count
     case .ray: ray.state.withLock { $0.submissions.filter { $0.submissionID == RaySubmissionID.make(key) }.count }
     case .simulated: 1
     }
@@ -292,6 +326,13 @@ extension ExecutorConformance {
     case .unreachable: "unreachable"
     case .reachable: "reachable"
     case .duplicate: "duplicate"
+    }
+  }
+
+  /// What is taken may be said again with more of a handle: a cluster chooses the node later.
+  private func steps(_ said: [Observation]) -> [String] {
+    said.map(name).reduce(into: []) { steps, step in
+      if step != "taken" || steps.last != step { steps.append(step) }
     }
   }
 

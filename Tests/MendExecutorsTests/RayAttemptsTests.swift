@@ -254,6 +254,112 @@ import Testing
     #expect(machine.next(at: now + .seconds(20), underWay: 0).calls == [.list])
   }
 
+  @Test func `a dead node is believed at the second look, and only while Ray says the job lives`() throws {
+    var machine = running()
+    var onNode = job(.running)
+    onNode.driverNodeID = "n"
+    var now = start + .seconds(2)
+    _ = machine.take(seen(onNode), at: now, wallClock: wall)
+    now = start + .seconds(20)
+    #expect(machine.next(at: now, underWay: 0).calls.contains(.nodes))
+    #expect(!machine.next(at: now, underWay: 0).calls.contains(.nodes))
+    let dead = RayAttempts.Answer.nodes(.success([RayNode(id: "n", isAlive: false)]))
+    func look(alive: Bool?) -> RayAttempts.Answer {
+      .seen(id: id, .success(RayAttempts.Sight(job: onNode, nodeIsAlive: alive)))
+    }
+    #expect(machine.take(dead, at: now, wallClock: wall) == [])
+    // A list that does not name it, or says that it lives after all, ends nothing.
+    #expect(machine.take(look(alive: nil), at: now + .seconds(3), wallClock: wall) == [])
+    #expect(machine.take(look(alive: true), at: now + .seconds(3), wallClock: wall) == [])
+    #expect(machine.take(look(alive: false), at: now + .seconds(3), wallClock: wall) == [])
+    #expect(machine.take(dead, at: now + .seconds(15), wallClock: wall) == [])
+    #expect(
+      machine.next(at: now + .seconds(18), underWay: 0).calls.contains(.look(id: id, thoroughly: true)))
+    let (exit, _) = try #require(end(machine.take(look(alive: false), at: now + .seconds(18), wallClock: wall)))
+    #expect(exit.finding?.cause == .nodeFailure)
+    // Nor does a cluster without such a list.
+    var other = running()
+    #expect(other.take(.nodes(.failure(.refused(status: 404, "x"))), at: now, wallClock: wall) == [])
+    #expect(!other.reach.isAway && other.reach.failures == 0)
+  }
+
+  @Test func `a thousand jobs cost a list now and then, and few calls beside it`() {
+    var machine = machine()
+    let keys = (0..<1000).map { AttemptKey(batch: key.batch, job: JobID(tier: 0, index: $0), number: 1) }
+    let jobs = keys.map { key in
+      var job = RayJob(submissionID: RaySubmissionID.make(key), status: .running)
+      job.metadata = RayMetadata.make(key, token: "token", installation: "here")
+      return job
+    }
+    let byID = Dictionary(uniqueKeysWithValues: jobs.map { ($0.submissionID, $0) })
+    for key in keys { machine.launch(key, submission(key), fence: "", at: start) }
+    var now = start
+    var calls = (submits: 0, looks: 0, lists: 0, nodes: 0, others: 0)
+    /// Each call takes 20 ms, a list 400 ms, as long as a head needs for that many.
+    func run(until end: RayAttempts.Moment) {
+      while now < end {
+        let (asked, wakeAt) = machine.next(at: now, underWay: 0)
+        #expect(asked.count <= machine.settings.callsAtOnce)
+        for call in asked {
+          switch call {
+          case .submit(let id, _):
+            calls.submits += 1
+            _ = machine.take(.submitted(id: id, .success(())), at: now, wallClock: wall)
+          case .look(let id, _):
+            calls.looks += 1
+            _ = machine.take(.seen(id: id, .success(.init(job: byID[id]))), at: now, wallClock: wall)
+          case .list:
+            calls.lists += 1
+            _ = machine.take(.listed(.success(jobs), took: .milliseconds(400)), at: now, wallClock: wall)
+          case .nodes:
+            calls.nodes += 1
+            _ = machine.take(.nodes(.success([])), at: now, wallClock: wall)
+          case .stop, .version: calls.others += 1
+          }
+        }
+        now = asked.isEmpty ? wakeAt : now + .milliseconds(20)
+      }
+    }
+    run(until: start + .seconds(60))
+    #expect(calls.submits == 1000)
+    #expect(machine.entries.values.filter(\.isStarted).count == 1000)
+    calls = (0, 0, 0, 0, 0)
+    run(until: start + .seconds(120))
+    #expect(calls.submits == 0)
+    #expect((1...20).contains(calls.lists))
+    #expect(calls.looks <= 60, "\(calls)")
+    #expect(calls.nodes + calls.others <= 10)
+  }
+
+  @Test func `a job that stays PENDING is told with what the cluster has, once`() throws {
+    var machine = machine()
+    launch(&machine)
+    _ = machine.next(at: start, underWay: 0)
+    _ = machine.take(.submitted(id: id, .success(())), at: start, wallClock: wall)
+    var pending = job(.pending)
+    pending.message = "Job has not started yet. It may be waiting for resources"
+    #expect(machine.take(seen(pending), at: start + .seconds(1), wallClock: wall) == [])
+    #expect(machine.next(at: start + .seconds(16), underWay: 0).calls.contains(.nodes))
+    let nodes = [
+      RayNode(id: "a", isAlive: true, resources: ["CPU": 2, "memory": 3_221_225_472, "node:10.0.0.1": 1]),
+      RayNode(id: "b", isAlive: true, resources: ["CPU": 4, "GPU": 1, "object_store_memory": 9]),
+      RayNode(id: "c", isAlive: false, resources: ["CPU": 64]),
+    ]
+    _ = machine.take(.nodes(.success(nodes)), at: start + .seconds(16), wallClock: wall)
+    let text =
+      "Ray says PENDING, and has 2 live nodes with 6 CPU, 1 GPU, 3 GiB of memory in all: Job has not started yet. It "
+      + "may be waiting for resources"
+    #expect(
+      machine.take(seen(pending), at: start + .seconds(17), wallClock: wall)
+        == [.taken(key, ExecutorHandle(node: "", reference: id, waitingFor: text))])
+    #expect(machine.take(seen(pending), at: start + .seconds(18), wallClock: wall) == [])
+    var running = job(.running)
+    running.driverNodeID = "a"
+    #expect(
+      machine.take(seen(running), at: start + .seconds(19), wallClock: wall)
+        == [.taken(key, ExecutorHandle(node: "a", reference: id)), .started(key)])
+  }
+
   @Test func `nobody's jobs are told after two lists, and other servers' never`() {
     var machine = machine()
     var foreign = job(.running, installation: "there")

@@ -59,12 +59,15 @@ import Testing
     #expect(try await client(name).stop("x") == stopped)
   }
 
-  func submissionError(_ name: String) async throws -> RayError? {
-    let client = try client(name)
+  func submissionError(_ name: String, id: String = "x") async throws -> RayError? {
+    try await submissionError(client(name), id: id)
+  }
+
+  func submissionError(_ client: RayClient, id: String = "x") async throws -> RayError? {
     do throws(RayError) {
       try await client.submit(
         RaySubmission(
-          submissionID: "x", entrypoint: "true", environment: [:], metadata: [:], cpus: 0, gpus: 0, memoryBytes: 0))
+          submissionID: id, entrypoint: "true", environment: [:], metadata: [:], cpus: 0, gpus: 0, memoryBytes: 0))
       return nil
     } catch {
       return error
@@ -72,8 +75,23 @@ import Testing
   }
 
   @Test func `a submission is taken, also one whose environment cannot be set up`() async throws {
-    #expect(try await submissionError("submit_ok") == nil)
-    #expect(try await submissionError("submit_bad_runtime_env") == nil)
+    #expect(try await submissionError("submit_ok", id: "ok-1") == nil)
+    #expect(try await submissionError("submit_bad_runtime_env", id: "bad-rt") == nil)
+  }
+
+  @Test(
+    "a 200 that does not name the job took nothing",
+    arguments: ["", "{}", "[]", "<html>Sign in</html>", #"{"submission_id":"y"}"#, #"{"submission_id":"x""#])
+  func notTaken(text: String) async throws {
+    let client = RayClient(Fixed(response: RayResponse(status: 200, body: Array(text.utf8))))
+    let error = try #require(try await submissionError(client))
+    guard case .unknown = error else { return #expect(Bool(false), "\(error)") }
+  }
+
+  @Test("a gateway's refusal is not Ray's word on the request", arguments: [404, 405, 429, 500])
+  func gateway(status: Int) async throws {
+    let client = RayClient(Fixed(response: RayResponse(status: status, body: Array("Not Found".utf8))))
+    #expect(try await submissionError(client)?.isLasting == false)
   }
 
   @Test func `a duplicate is refused with Ray's own words out of a traceback`() async throws {

@@ -32,7 +32,7 @@ import Testing
     #expect(success == ExitRecord(termination: .exited(0), at: Instant(milliseconds: 1_795_306_336_775)))
     let failure = try exit(observation(try await recordedJob("get_fail-3", "fail-3")))
     #expect(failure.termination == .exited(3))
-    #expect(failure.lastStderrLine == "Running entrypoint for job fail-3: echo failing; exit 3")
+    #expect(failure.lastStderrLine == "failing")
     #expect(failure.finding == nil)
   }
 
@@ -83,6 +83,73 @@ import Testing
     let bySupervisor = try exit(observation(failed("JOB_SUPERVISOR_ACTOR_DIED", "Job supervisor actor died: \(text)")))
     #expect(bySupervisor.finding?.cause == cause)
     #expect(bySupervisor.finding?.confidence == .medium)
+  }
+
+  @Test(
+    "an environment that Ray could not read is no fault of Ray's",
+    arguments: [
+      "Failed to start supervisor actor x: '/nowhere is not a valid path.'. Full traceback:\nTraceback\n  File \"/r/"
+        + "_private/runtime_env/packaging.py\", line 264, in parse_path\n",
+      "Failed to start supervisor actor x: '`working_dir` must be a string, got <class 'int'>.'. Full traceback:\n"
+        + "    updated_options[\"runtime_env\"] = parse_runtime_env_for_task_or_actor(\n",
+    ])
+  func malformedEnvironment(message: String) {
+    let job = failed("JOB_SUPERVISOR_ACTOR_START_FAILURE", message)
+    guard case .launchFailed(key, .environmentSetup, let text) = observation(job) else {
+      return #expect(Bool(false), "\(observation(job))")
+    }
+    #expect(text.contains("Failed to start supervisor actor x"))
+  }
+
+  @Test func `of a task's out of memory the last lines are enough`() throws {
+    let tail =
+      "Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\n"
+      + "328\t0.08\tray::DashboardAgent\nRefer to the documentation on how to address the out of memory issue: "
+      + "https://docs.ray.io/en/latest/x.html. Set max_retries to enable retry when the task crashes due to OOM.\n"
+    let exit = try exit(observation(failed("JOB_ENTRYPOINT_COMMAND_ERROR", tail, code: 1)))
+    #expect(exit.termination == .exited(1))
+    #expect(exit.finding?.cause == .oom)
+  }
+
+  @Test(
+    "a worker process that died under its driver is a crash, where Ray names nothing else",
+    arguments: [
+      "ray.exceptions.WorkerCrashedError: The worker died unexpectedly while executing this task.",
+      "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Some "
+        + "common causes include: (1) the process was killed by the OOM killer due to high memory usage, (2) ray stop",
+    ])
+  func crashes(text: String) throws {
+    let tail = "Job entrypoint command failed with exit code 1, last available logs:\n\(text)\n"
+    let byEntrypoint = try exit(observation(failed("JOB_ENTRYPOINT_COMMAND_ERROR", tail, code: 1)))
+    #expect(byEntrypoint.finding?.cause == .signal)
+    #expect(byEntrypoint.finding?.text.contains(text.prefix(40)) == true)
+    let bySupervisor = try exit(observation(failed("JOB_SUPERVISOR_ACTOR_DIED", "Job supervisor actor died: \(text)")))
+    #expect(bySupervisor.finding?.cause == .engineFault)
+    #expect(bySupervisor.lastStderrLine == "")
+  }
+
+  @Test(
+    "what Ray writes into a job's log is no last line of it",
+    arguments: [
+      ("exit 9", "caf\u{fffd}\nRunning entrypoint for job x: exit 9\n", "caf\u{fffd}"),
+      ("a\nb", "real\nRunning entrypoint for job x: a\nb\n", "real"),
+      ("a\nb", "Running entrypoint for job x: a\nb\nreal\n\n", "real"),
+      ("kill -9 $$", "Running entrypoint for job x: kill -9 $$\n", "Job entrypoint command failed with exit code 9, l"),
+    ])
+  func lastLine(entrypoint: String, log: String, last: String) throws {
+    var job = failed(
+      "JOB_ENTRYPOINT_COMMAND_ERROR",
+      "Job entrypoint command failed with exit code 9, l\n2026-11-22 12:39:19,335\tINFO job_manager.py:581 -- Runtime env "
+        + "is setting up.\n\(log)", code: 9)
+    job.entrypoint = entrypoint
+    #expect(try exit(observation(job)).lastStderrLine == last)
+  }
+
+  @Test func `a start that took too long names the environment that was made in that time`() {
+    var job = failed("JOB_SUPERVISOR_ACTOR_START_TIMEOUT", "Job supervisor actor failed to start within 900 seconds.")
+    job.runtimeParts = ["pip", "working_dir"]
+    guard case .launchFailed(key, .startTimeout, let text) = observation(job) else { return #expect(Bool(false)) }
+    #expect(text.contains("(pip, working_dir)"))
   }
 
   @Test func `a supervisor that died is its node's fault where the node is dead, else the engine's`() throws {

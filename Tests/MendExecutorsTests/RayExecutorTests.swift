@@ -15,6 +15,9 @@ final class FakeRay: RayJobs {
     var isAway = false
     /// Submissions are taken, and their answers lost.
     var losesAnswers = false
+    /// Jobs succeed before anybody looks at them.
+    var endsAtOnce = false
+    var deadNodes: Set<String> = []
     var calls = 0
   }
 
@@ -35,7 +38,7 @@ final class FakeRay: RayJobs {
     try answer { state throws(RayError) in
       state.submissions.append(submission)
       if state.jobs[submission.submissionID] != nil { throw .refused(status: 500, "already exists") }
-      var job = RayJob(submissionID: submission.submissionID, status: .pending)
+      var job = RayJob(submissionID: submission.submissionID, status: state.endsAtOnce ? .succeeded : .pending)
       job.metadata = submission.metadata
       state.jobs[submission.submissionID] = job
       if state.losesAnswers { throw .unknown("timed out") }
@@ -63,12 +66,12 @@ final class FakeRay: RayJobs {
   }
 
   func nodes() async throws(RayError) -> [RayNode] {
-    try answer { _ throws(RayError) in
+    try answer { state throws(RayError) in
       [
         RayNode(id: "n1", isAlive: true, resources: ["CPU": 2, "memory": 100]),
         RayNode(id: "n2", isAlive: true, resources: ["CPU": 4, "memory": 200, "GPU": 1]),
         RayNode(id: "n3", isAlive: false, resources: ["CPU": 64]),
-      ]
+      ].map { RayNode(id: $0.id, isAlive: $0.isAlive && !state.deadNodes.contains($0.id), resources: $0.resources) }
     }
   }
 }
@@ -86,13 +89,16 @@ final class FakeRay: RayJobs {
       logger: logger)
     settings.attempts.pollInterval = .milliseconds(1)
     settings.attempts.confirmation = .milliseconds(2)
+    settings.attempts.nodeInterval = .milliseconds(5)
     settings.attempts.awayAfter = .milliseconds(2)
     settings.attempts.awayInterval = .milliseconds(2)
     return settings
   }
 
-  func withExecutor(_ body: (RayExecutor, inout RayObservations) async throws -> Void) async throws {
-    let executor = try RayExecutor(settings(), ray)
+  func withExecutor(
+    _ settings: RayExecutor.Settings? = nil, _ body: (RayExecutor, inout RayObservations) async throws -> Void
+  ) async throws {
+    let executor = try RayExecutor(settings ?? self.settings(), ray)
     let (stream, continuation) = AsyncStream<Observation>.makeStream(bufferingPolicy: .bufferingOldest(10_000))
     var observations = RayObservations(iterator: stream.makeAsyncIterator())
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -153,8 +159,64 @@ final class FakeRay: RayJobs {
       }
     }
     let submission = try #require(ray.state.withLock { $0.submissions.first })
+    #expect(submission.resources == [:])
     #expect(submission.runtime["pip"] == .list([.text("pypdf")]))
     #expect(submission.environment["MEND_RAY_RUNTIME_ENV"] == nil)
+  }
+
+  @Test func `custom resources and the server's authorities are handed on`() async throws {
+    let (good, bad) = (makeKey(), makeKey())
+    var settings = settings()
+    settings.workerAuthorities = "system"
+    try await withExecutor(settings) { executor, observations in
+      executor.launch(good, makeLaunch("true", environment: ["MEND_RAY_RESOURCES": #"{"TPU":4,"disk":0.5}"#])) { [] }
+      guard case .taken(good, _) = try await observations.next() else { return #expect(Bool(false)) }
+      for text in ["4", #"{"TPU":"4"}"#, #"{"TPU":0}"#] {
+        executor.launch(bad, makeLaunch("true", environment: ["MEND_RAY_RESOURCES": text])) { [] }
+        guard case .launchFailed(bad, .environmentSetup, let message) = try await observations.next() else {
+          return #expect(Bool(false))
+        }
+        #expect(message.contains("MEND_RAY_RESOURCES"))
+      }
+    }
+    let submission = try #require(ray.state.withLock { $0.submissions.first })
+    #expect(submission.resources == ["TPU": 4, "disk": 0.5])
+    #expect(submission.environment["MEND_RAY_RESOURCES"] == nil)
+    #expect(submission.environment["MEND_TLS_CA"] == "system")
+    let text = String(decoding: try JSONEncoder().encode(submission), as: UTF8.self)
+    #expect(text.contains(#""entrypoint_resources":{"#))
+  }
+
+  @Test func `a job whose node dies is told, though Ray goes on to say RUNNING`() async throws {
+    let key = makeKey()
+    let id = RaySubmissionID.make(key)
+    try await withExecutor { executor, observations in
+      executor.launch(key, makeLaunch("sleep 100")) { [] }
+      _ = try await observations.next()
+      ray.state.withLock { state in
+        state.jobs[id]?.status = .running
+        state.jobs[id]?.driverNodeID = "n2"
+      }
+      #expect(try await observations.next() == .taken(key, ExecutorHandle(node: "n2", reference: id)))
+      #expect(try await observations.next() == .started(key))
+      ray.state.withLock { $0.deadNodes = ["n2"] }
+      guard case .ended(key, let exit, nil) = try await observations.next() else { return #expect(Bool(false)) }
+      #expect(exit.finding?.cause == .nodeFailure)
+      #expect(exit.finding?.text == "Ray says RUNNING, and that its node n2 is dead")
+    }
+  }
+
+  @Test func `a job that was never seen to run is told as started before its end`() async throws {
+    let key = makeKey()
+    let id = RaySubmissionID.make(key)
+    ray.state.withLock { $0.endsAtOnce = true }
+    try await withExecutor { executor, observations in
+      executor.launch(key, makeLaunch("true")) { [] }
+      guard case .taken(key, _) = try await observations.next() else { return #expect(Bool(false)) }
+      #expect(try await observations.next() == .started(key))
+      guard case .ended(key, _, nil) = try await observations.next() else { return #expect(Bool(false)) }
+    }
+    #expect(ray.state.withLock { $0.jobs[id]?.status } == .succeeded)
   }
 
   @Test func `an answer that is lost repeats nothing`() async throws {

@@ -11,19 +11,25 @@
             else:
                 worker.done(document.id)
 
+`python -m mend_ray_worker` inside of an attempt is the built-in worker: it runs the job's document_command once a document,
+as `mend worker` does where that program is on the node.
+
 It needs grpcio and protobuf, and the schema: MEND_PROTO names the directory `proto` (compiled at start by grpcio-tools), or
 MEND_DESCRIPTORS a file that `python mend_ray_worker.py --descriptors FILE` made from it, for nodes without grpcio-tools.
 
 Reports are sent in the background and held while the server is away, up to a bound; `done` and `failed` wait when it is
-reached. The attempt ends itself by SIGTERM when the server says that it is no longer the current one.
+reached. MEND_TLS_CA (PEM text, a file, or `system`) is what the server's certificate is trusted by, MEND_TOKEN what its
+network callers show; an attempt of a server with TLS or tokens is given both. The attempt ends itself by SIGTERM when the server says that it is no longer the current one.
 """
 
 import argparse
 import collections
+import concurrent.futures
 import itertools
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -39,6 +45,8 @@ HELD_REPORTS_MAX = 10_000
 # Documents of one report.
 REPORT_DOCUMENTS_MAX = 1_000
 CALL_SECONDS = 20
+# Of a command's stderr, to find its last line in.
+STDERR_BYTES_KEPT = 64 << 10
 BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX = 0.2, 10.0
 
 Document = collections.namedtuple("Document", "id uri path media_type size_bytes")
@@ -141,9 +149,14 @@ class Worker:
         if not authority:
             return grpc.insecure_channel(endpoint, options)
         roots = None
-        if authority != "system":
-            with open(authority, "rb") as file:
-                roots = file.read()
+        if authority.startswith("-----BEGIN "):
+            roots = authority.encode()
+        elif authority != "system":
+            try:
+                with open(authority, "rb") as file:
+                    roots = file.read()
+            except OSError as error:
+                raise SystemExit(f"mend_ray_worker: MEND_TLS_CA: {error}") from None
         return grpc.secure_channel(endpoint, grpc.ssl_channel_credentials(roots), options)
 
     # -- what an extractor uses
@@ -258,12 +271,21 @@ class Worker:
         request = self._calls.request(method, attempt_token=self._token, **fields)
         deadline = time.monotonic() + self._patience
         backoff = BACKOFF_SECONDS_FIRST
+        said = None
         while True:
             try:
                 return self._calls.once(method, request)
-            except grpc.RpcError:
+            except grpc.RpcError as error:
+                details = error.details() or ""
+                if "CERTIFICATE_VERIFY_FAILED" in details or "Hostname Verification Check failed" in details:
+                    raise Refused(
+                        f"{method}: the certificate of {os.environ['MEND_ENDPOINT']} is not trusted by MEND_TLS_CA "
+                        f"(mend serve --worker-tls-ca): {details}") from None
                 if time.monotonic() > deadline:
                     raise
+                if error.code() != said:
+                    said = error.code()
+                    print(f"mend_ray_worker: {method}: {said.name}: {details}; it is tried again", file=sys.stderr, flush=True)
             # The lock is not held: results go on being taken in.
             time.sleep(backoff * random.uniform(0.5, 1.0))
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
@@ -284,10 +306,75 @@ def _path(uri):
     return urllib.parse.unquote(parts.path) if parts.scheme == "file" and parts.netloc in ("", "localhost") else ""
 
 
-if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description="Compiles the schema for nodes that have no grpcio-tools.")
+def _run_command(worker, document):
+    """The job's command for one document, by /bin/sh; reports what became of it."""
+    variables = {**os.environ, "MEND_PATH": document.path, "MEND_URI": document.uri, "MEND_DOCUMENT_ID": document.id}
+    try:
+        # In the job's own session: when Ray ends the job, it ends its commands.
+        with subprocess.Popen(
+                ["/bin/sh", "-c", worker.assignment.document_command], env=variables, stderr=subprocess.PIPE) as command:
+            kept = b""
+            while part := command.stderr.read1(4096):
+                os.write(2, part)
+                kept = (kept + part)[-STDERR_BYTES_KEPT:]
+    except (OSError, ValueError) as error:
+        return worker.failed(document.id, "entrypoint_not_found", f"/bin/sh could not be started: {error}")
+    lines = [line for line in kept.decode(errors="replace").splitlines() if line.strip()]
+    line, code = (lines[-1].rstrip()[:1024] if lines else ""), command.returncode
+    if code == 0:
+        worker.done(document.id)
+    elif code < 0:
+        worker.failed(document.id, "signal", line or f"ended by signal {-code}", {"signal": str(-code)})
+    elif document.path and not os.access(document.path, os.R_OK):
+        kind = "permission_denied" if os.path.exists(document.path) else "file_not_found"
+        worker.failed(document.id, kind, line or "the file cannot be read", {"exit_code": str(code)})
+    else:
+        kind = "entrypoint_not_found" if code in (126, 127) else "exit_code"
+        worker.failed(document.id, kind, line or f"exit code {code}", {"exit_code": str(code)})
+
+
+def _end_session(number, frame):
+    """A fenced worker's commands end with it. Ray gives each job a session of its own."""
+    signal.signal(number, signal.SIG_DFL)
+    if os.getpgrp() == os.getsid(0):
+        os.killpg(0, number)
+    os.kill(os.getpid(), number)
+
+
+def run_document_commands():
+    """The built-in worker, with as many commands at once as the job has CPUs."""
+    signal.signal(signal.SIGTERM, _end_session)
+    with Worker() as worker:
+        if not worker.assignment.document_command:
+            raise SystemExit("mend_ray_worker: this job has no document_command; its entrypoint works itself")
+        at_once = max(1, int(worker.assignment.num_cpus))
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            running = set()
+            for document in worker.documents():
+                running.add(pool.submit(_run_command, worker, document))
+                if len(running) >= at_once:
+                    ended, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                    for command in ended:
+                        command.result()
+            for command in running:
+                command.result()
+
+
+def main():
+    if len(sys.argv) == 1 and os.environ.get("MEND_ATTEMPT_TOKEN"):
+        try:
+            return run_document_commands()
+        except (Fenced, Refused) as error:
+            raise SystemExit(f"mend_ray_worker: {error}") from None
+    arguments = argparse.ArgumentParser(
+        description="Inside of an attempt and without options: the built-in worker. Else: compiles the schema for nodes that "
+        "have no grpcio-tools.")
     arguments.add_argument("--descriptors", required=True, metavar="FILE")
     arguments.add_argument("--proto", metavar="DIRECTORY")
     options = arguments.parse_args()
     here = os.path.dirname(os.path.abspath(__file__))
     compile_schema(options.proto or os.environ.get("MEND_PROTO", os.path.join(here, "..", "..", "proto")), options.descriptors)
+
+
+if __name__ == "__main__":
+    main()

@@ -26,6 +26,9 @@ struct RayJob: Hashable, Sendable, Decodable {
   var metadata: [String: String] = [:]
   var driverNodeID = ""
   var driverExitCode: Int32?
+  var entrypoint = ""
+  /// What its runtime environment has beside variables: pip, working_dir and so on, sorted.
+  var runtimeParts: [String] = []
 
   init(submissionID: String = "", status: Status) {
     self.submissionID = submissionID
@@ -44,10 +47,30 @@ struct RayJob: Hashable, Sendable, Decodable {
     metadata = read(.metadata) ?? [:]
     driverNodeID = read(.driverNodeID) ?? ""
     driverExitCode = read(.driverExitCode)
+    entrypoint = read(.entrypoint) ?? ""
+    let runtime: RuntimeParts? = read(.runtimeEnvironment)
+    runtimeParts = runtime?.names.filter { $0 != "env_vars" && !$0.hasPrefix("_") }.sorted() ?? []
+  }
+
+  /// The names alone: the variables among them may be large, and are no business of the poller's.
+  private struct RuntimeParts: Decodable {
+    var names: [String]
+
+    init(from decoder: any Decoder) throws {
+      names = try decoder.container(keyedBy: Name.self).allKeys.map(\.stringValue)
+    }
+
+    private struct Name: CodingKey {
+      var stringValue: String
+      var intValue: Int? { nil }
+      init(stringValue: String) { self.stringValue = stringValue }
+      init?(intValue: Int) { nil }
+    }
   }
 
   private enum Field: String, CodingKey {
-    case type, status, message, metadata
+    case type, status, message, metadata, entrypoint
+    case runtimeEnvironment = "runtime_env"
     case submissionID = "submission_id"
     case errorType = "error_type"
     case endTime = "end_time"
@@ -57,6 +80,18 @@ struct RayJob: Hashable, Sendable, Decodable {
 }
 
 extension RayJob.Status {
+  /// As Ray writes it.
+  var text: String {
+    switch self {
+    case .pending: "PENDING"
+    case .running: "RUNNING"
+    case .stopped: "STOPPED"
+    case .succeeded: "SUCCEEDED"
+    case .failed: "FAILED"
+    case .other(let text): text
+    }
+  }
+
   init(_ text: String) {
     switch text {
     case "PENDING": self = .pending
@@ -131,6 +166,26 @@ struct RayNode: Hashable, Sendable, Decodable {
   }
 }
 
+extension RayNode {
+  /// "2 live nodes with 6 CPU, 1 GPU, 0.5 GiB of memory in all".
+  static func summary(of nodes: [RayNode]) -> String {
+    let live = nodes.filter(\.isAlive)
+    var totals: [String: Double] = [:]
+    // Each node is a resource of its own name, and the object store none that is asked for.
+    for (name, amount) in live.flatMap(\.resources) where !name.hasPrefix("node:") && name != "object_store_memory" {
+      totals[name, default: 0] += amount
+    }
+    func number(_ value: Double) -> String { Int64(exactly: value).map { "\($0)" } ?? "\((value * 10).rounded() / 10)" }
+    var parts = totals.filter { $0.key != "memory" }.sorted { $0.key < $1.key }.prefix(8)
+      .map { "\(number($0.value)) \($0.key)" }
+    if let memory = totals["memory"] {
+      parts.append("\(number((memory / Double(1 << 30) * 10).rounded() / 10)) GiB of memory")
+    }
+    return "\(live.count) live \(live.count == 1 ? "node" : "nodes")"
+      + (parts.isEmpty ? "" : " with \(parts.joined(separator: ", ")) in all")
+  }
+}
+
 /// The state API's wrapping: data.result.result.
 struct RayNodeList: Decodable, Sendable {
   var nodes: [RayNode] { data.result.result.elements }
@@ -150,6 +205,8 @@ struct RaySubmission: Hashable, Sendable, Encodable {
   var cpus: Double
   var gpus: Int
   var memoryBytes: Int64
+  /// Ray's custom resources.
+  var resources: [String: Double] = [:]
 
   func encode(to encoder: any Encoder) throws {
     var fields = encoder.container(keyedBy: Field.self)
@@ -162,6 +219,7 @@ struct RaySubmission: Hashable, Sendable, Encodable {
     if cpus > 0 { try fields.encode(cpus, forKey: .cpus) }
     if gpus > 0 { try fields.encode(gpus, forKey: .gpus) }
     if memoryBytes > 0 { try fields.encode(memoryBytes, forKey: .memory) }
+    if !resources.isEmpty { try fields.encode(resources, forKey: .resources) }
   }
 
   private enum Field: String, CodingKey {
@@ -171,5 +229,6 @@ struct RaySubmission: Hashable, Sendable, Encodable {
     case cpus = "entrypoint_num_cpus"
     case gpus = "entrypoint_num_gpus"
     case memory = "entrypoint_memory"
+    case resources = "entrypoint_resources"
   }
 }

@@ -8,6 +8,7 @@ extension RayAttempts {
     case .seen(let id, let result): seen(id, result, at: now, wallClock)
     case .stopped(let id, let result): stopped(id, result, at: now)
     case .listed(let result, let took): listed(result, took: took, at: now, wallClock)
+    case .nodes(let result): nodes(result, at: now)
     case .version(let result): answered(result, at: now)
     }
   }
@@ -103,8 +104,10 @@ extension RayAttempts {
     if entry.session.isEmpty { entries[id]?.session = session }
     look(at: id, entry.end.map { $0.nextStop <= now } == true ? now : now + settings.pollInterval)
     var news: [Observation] = []
-    let handle = ExecutorHandle(node: job.driverNodeID, reference: id)
-    if !entry.isStray, entry.handle != handle, entry.handle == nil || !job.driverNodeID.isEmpty {
+    let handle = ExecutorHandle(
+      node: job.driverNodeID, reference: id, waitingFor: waiting(id, job, at: now) ?? stillSaid(entry, job))
+    let tellsMore = !job.driverNodeID.isEmpty || handle.waitingFor != nil
+    if !entry.isStray, entry.handle != handle, entry.handle == nil || tellsMore {
       entries[id]?.handle = handle
       news.append(.taken(entry.key, handle))
     }
@@ -114,6 +117,10 @@ extension RayAttempts {
         entries[id]?.isStarted = true
         if !entry.isStray { news.append(.started(entry.key)) }
       }
+      if let alive = sight.nodeIsAlive {
+        if entry.nodeIsDead, !alive { return news + settle(id, entry, job, sight, wallClock) }
+        entries[id]?.nodeIsDead = false
+      }
       return news
     }
     if RayEnd.isDoubtful(job), !entry.hasFailed {
@@ -121,13 +128,33 @@ extension RayAttempts {
       look(at: id, now + settings.confirmation)
       return news
     }
-    entries[id] = nil
-    if !entry.isStray {
-      let end = RayEnd(
-        job: job, wasAskedFor: entry.end != nil, nodeIsAlive: sight.nodeIsAlive, now: wallClock)
-      news.append(end.observation(entry.key))
+    return news + settle(id, entry, job, sight, wallClock)
+  }
+
+  /// What a job that has been PENDING for a while waits for; nil before that, or when it does not wait.
+  private mutating func waiting(_ id: String, _ job: RayJob, at now: Moment) -> String? {
+    guard job.status == .pending else {
+      entries[id]?.pendingSince = nil
+      return nil
     }
-    return news
+    let since = entries[id]?.pendingSince ?? now
+    entries[id]?.pendingSince = since
+    guard now - since >= settings.pendingPatience, !lists.resources.isEmpty else { return nil }
+    return "Ray says PENDING, and has \(lists.resources): \(job.message.prefix(120))"
+  }
+
+  /// An attempt that was told to be waiting is not told otherwise by a single look without the reason.
+  private func stillSaid(_ entry: Entry, _ job: RayJob) -> String? {
+    job.status == .pending ? entry.handle?.waitingFor : nil
+  }
+
+  private mutating func settle(
+    _ id: String, _ entry: Entry, _ job: RayJob, _ sight: Sight, _ wallClock: Instant
+  ) -> [Observation] {
+    entries[id] = nil
+    if entry.isStray { return [] }
+    let end = RayEnd(job: job, wasAskedFor: entry.end != nil, nodeIsAlive: sight.nodeIsAlive, now: wallClock)
+    return (end.hasRun && !entry.isStarted ? [.started(entry.key)] : []) + [end.observation(entry.key)]
   }
 
   private mutating func missing(
@@ -207,11 +234,26 @@ extension RayAttempts {
       for job in jobs where !job.submissionID.isEmpty { byID[job.submissionID] = job }
       for (id, entry) in entries where !entry.isUnderWay && entry.phase == .watched && entry.handle != nil {
         // What is not in the list is looked at by itself.
-        if entry.missing > 0 || entry.hasFailed { continue }
+        if entry.isDoubtful { continue }
         news += apply(Sight(job: byID[id]), to: id, at: now, wallClock)
       }
       return news + strays(in: byID, at: now)
     }
+  }
+
+  /// Jobs whose node is dead are looked at again, each by itself. A cluster without this list loses nothing else by it.
+  private mutating func nodes(_ result: Result<[RayNode], RayError>, at now: Moment) -> [Observation] {
+    lists.isAskingNodes = false
+    lists.nextNodes = now + settings.nodeInterval
+    guard case .success(let nodes) = result else { return [] }
+    lists.resources = RayNode.summary(of: nodes)
+    let dead = Set(nodes.lazy.filter { !$0.isAlive }.map(\.id))
+    for (id, entry) in entries where !entry.nodeIsDead && entry.phase == .watched {
+      guard let node = entry.handle?.node, dead.contains(node) else { continue }
+      entries[id]?.nodeIsDead = true
+      look(at: id, now + settings.confirmation)
+    }
+    return []
   }
 
   /// Live jobs of this server that no live attempt is called like, seen in two lists.

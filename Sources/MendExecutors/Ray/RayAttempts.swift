@@ -19,6 +19,10 @@ struct RayAttempts {
     /// Between two looks for jobs that nobody owns.
     var strayInterval: Duration = .seconds(60)
     var firstStrayScan: Duration = .seconds(30)
+    /// Between two looks at the nodes: a job whose node died may be RUNNING at Ray for ever.
+    var nodeInterval: Duration = .seconds(15)
+    /// How long a job may be PENDING before it is told what for.
+    var pendingPatience: Duration = .seconds(5)
     /// How long nothing is answered before the cluster counts as away, and how often then.
     var awayAfter: Duration = .seconds(5)
     var awayFailures = 2
@@ -41,6 +45,7 @@ struct RayAttempts {
     case look(id: String, thoroughly: Bool)
     case stop(id: String)
     case list
+    case nodes
     case version
   }
 
@@ -49,6 +54,7 @@ struct RayAttempts {
     case seen(id: String, Result<Sight, RayError>)
     case stopped(id: String, Result<Bool, RayError>)
     case listed(Result<[RayJob], RayError>, took: Duration)
+    case nodes(Result<[RayNode], RayError>)
     case version(Result<RayVersion, RayError>)
   }
 
@@ -80,6 +86,8 @@ struct RayAttempts {
     /// Looks in a row that found nothing, or a doubtful failure.
     var missing = 0
     var hasFailed = false
+    /// At the last look at the nodes; a second one confirms it.
+    var nodeIsDead = false
     /// Found at Ray at least once, and ours: only then is it told to stop.
     var isSeen = false
     /// Of the head that it was seen at; empty is not known.
@@ -87,9 +95,13 @@ struct RayAttempts {
     /// As it was told last.
     var handle: ExecutorHandle?
     var isStarted = false
+    var pendingSince: Moment?
     /// Nobody's attempt: nothing is told of it.
     var isStray = false
     var end: End?
+
+    /// A second look is to confirm what the first one saw.
+    var isDoubtful: Bool { missing > 0 || hasFailed || nodeIsDead }
   }
 
   /// It was asked to end.
@@ -120,6 +132,10 @@ struct RayAttempts {
     var isUnderWay = false
     /// Nobody's, at the last list: told when the next one has them still.
     var suspects: Set<String> = []
+    var nextNodes: Moment
+    var isAskingNodes = false
+    /// "1 live node with 2 CPU, 22.6 GiB of memory in all", as it was last.
+    var resources = ""
     /// The last one was too long or failed: jobs are looked at one by one.
     var isUnusable = false
   }
@@ -128,7 +144,7 @@ struct RayAttempts {
     self.settings = settings
     self.installation = installation
     reach = Reach(nextQuestion: now)
-    lists = Lists(next: now, nextStrays: now + settings.firstStrayScan)
+    lists = Lists(next: now, nextStrays: now + settings.firstStrayScan, nextNodes: now)
   }
 
   // MARK: what the runtime asks for
@@ -182,6 +198,17 @@ struct RayAttempts {
       room -= 1
     }
     var wakeAt = min(lists.nextStrays, usesList ? lists.next : lists.nextStrays)
+    if !lists.isAskingNodes,
+      entries.values.contains(where: { $0.handle?.node.isEmpty == false || $0.pendingSince != nil })
+    {
+      if room > 0, lists.nextNodes <= now {
+        lists.isAskingNodes = true
+        calls.append(.nodes)
+        room -= 1
+      } else {
+        wakeAt = min(wakeAt, lists.nextNodes)
+      }
+    }
     for (id, entry) in entries where !entry.isUnderWay {
       guard entry.due <= now else {
         wakeAt = min(wakeAt, entry.due)
@@ -232,13 +259,13 @@ struct RayAttempts {
       return .look(id: id, thoroughly: false)
     case .watched:
       if entry.isSeen, let end = entry.end, end.nextStop <= now { return .stop(id: id) }
-      let isSettled = entry.handle != nil && entry.missing == 0 && !entry.hasFailed && entry.end == nil
+      let isSettled = entry.handle != nil && !entry.isDoubtful && entry.end == nil
       if usesList && isSettled {
         // The list tells of it.
         look(at: id, now + settings.pollInterval)
         return nil
       }
-      return .look(id: id, thoroughly: entry.missing > 0 || entry.hasFailed)
+      return .look(id: id, thoroughly: entry.isDoubtful)
     }
   }
 }

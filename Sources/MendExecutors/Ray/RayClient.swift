@@ -28,7 +28,11 @@ struct RayClient: RayJobs {
     } catch {
       throw .refused(status: 400, "it cannot be written as JSON: \(error)")
     }
-    _ = try await ask(RayRequest(method: "POST", path: "/api/jobs/", body: body))
+    let answer = try await ask(RayRequest(method: "POST", path: "/api/jobs/", body: body))
+    // A page to sign in at is a 200 as well; only Ray repeats the name.
+    guard try Self.decode(Submitted.self, answer).submissionID == submission.submissionID else {
+      throw .unknown("an answer to a submission that names another job")
+    }
   }
 
   func job(_ id: String) async throws(RayError) -> RayJob? {
@@ -57,10 +61,15 @@ struct RayClient: RayJobs {
     try Self.decode(RayVersion.self, try await ask(RayRequest(method: "GET", path: "/api/version")))
   }
 
+  /// Without a limit Ray names a hundred of them.
   func nodes() async throws(RayError) -> [RayNode] {
-    try Self.decode(RayNodeList.self, try await ask(RayRequest(method: "GET", path: "/api/v0/nodes"))).nodes
+    try Self.decode(RayNodeList.self, try await ask(RayRequest(method: "GET", path: "/api/v0/nodes?limit=10000"))).nodes
   }
 
+  private struct Submitted: Decodable {
+    var submissionID: String
+    private enum CodingKeys: String, CodingKey { case submissionID = "submission_id" }
+  }
   private struct Stopped: Decodable { var stopped: Bool }
   private struct Logs: Decodable { var logs: String }
 

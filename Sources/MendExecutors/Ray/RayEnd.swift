@@ -19,15 +19,29 @@ struct RayEnd {
       && kind(of: job) != .startTimeout
   }
 
+  /// Whether its entrypoint was started, though nobody saw it run.
+  var hasRun: Bool { job.status == .succeeded || job.driverExitCode != nil }
+
   func observation(_ key: AttemptKey) -> Observation {
     switch job.status {
     case .succeeded:
       return .ended(key, exit(.exited(0)), wasAskedFor ? EndReceipt(processes: 0, how: "it had ended by itself") : nil)
     case .stopped:
       return stopped(key)
-    case .failed, .pending, .running, .other:
+    case .failed:
       return failed(key)
+    case .pending, .running, .other:
+      return diedWithItsNode(key)
     }
+  }
+
+  /// Whoever kept its state was on the node as well, so Ray goes on saying what it said last.
+  private func diedWithItsNode(_ key: AttemptKey) -> Observation {
+    let text = "Ray says \(job.status.text), and that its node \(job.driverNodeID) is dead"
+    let finding = ExitRecord.Finding(cause: .nodeFailure, confidence: .medium, text: text)
+    return .ended(
+      key, exit(.unknown(text), finding),
+      wasAskedFor ? EndReceipt(processes: 0, how: "its node is dead, Ray says") : nil)
   }
 
   private func stopped(_ key: AttemptKey) -> Observation {
@@ -39,7 +53,8 @@ struct RayEnd {
     }
     // Somebody's decision, not a fault: it is not tried again by itself.
     let finding = ExitRecord.Finding(
-      cause: .signal, confidence: .medium, text: "\(text), and not this server asked for it: \(Self.cut(job.message))")
+      cause: .signal, confidence: .medium,
+      text: "\(text), and it was not this server that asked for it: \(Self.cut(job.message))")
     return .ended(key, exit(.unknown(text), finding), nil)
   }
 
@@ -51,7 +66,7 @@ struct RayEnd {
     case .notStarted:
       return .ended(key, exit(.notStarted(Self.cut(lastLine))), receipt)
     case .entrypoint:
-      return .ended(key, exit(termination, told.map { finding($0) }), receipt)
+      return .ended(key, exit(termination, (told ?? crash).map { finding($0) }), receipt)
     case .supervisor, .unknown:
       let cause = told ?? (nodeIsAlive == false ? .nodeFailure : .engineFault)
       return .ended(key, exit(termination, finding(cause)), receipt)
@@ -60,7 +75,10 @@ struct RayEnd {
 
   /// Nothing of it ran, so there is no exit to tell of.
   private func neverRan(_ key: AttemptKey, _ cause: FailureCause) -> Observation {
-    let message = "Ray \(job.errorType): \(Self.cut(job.message))"
+    var message = "Ray \(job.errorType): \(Self.cut(job.message))"
+    if cause == .startTimeout, !job.runtimeParts.isEmpty {
+      message += " Its runtime environment (\(job.runtimeParts.joined(separator: ", "))) is made in that time too."
+    }
     if wasAskedFor {
       return .ended(key, exit(.notStarted(message)), EndReceipt(processes: 0, how: "Ray had not started it"))
     }
@@ -74,9 +92,10 @@ struct RayEnd {
   private func exit(_ termination: ExitRecord.Termination, _ finding: ExitRecord.Finding? = nil) -> ExitRecord {
     // The cluster's clock may be ahead of the server's; an end in the future is none.
     let at = job.endTime > 0 ? min(Instant(milliseconds: job.endTime), now) : now
+    // What Ray says of a supervisor's death is no line of the entrypoint's.
+    let isItsOwn = job.status == .failed && Self.kind(of: job) != .supervisor
     return ExitRecord(
-      termination: termination, at: at, lastStderrLine: job.status == .failed ? Self.cut(lastLine) : "",
-      finding: finding)
+      termination: termination, at: at, lastStderrLine: isItsOwn ? Self.cut(lastLine) : "", finding: finding)
   }
 
   private func finding(_ cause: FailureCause) -> ExitRecord.Finding {
@@ -106,7 +125,10 @@ struct RayEnd {
     switch job.errorType {
     case "RUNTIME_ENV_SETUP_FAILURE": return .environment
     case "JOB_SUPERVISOR_ACTOR_START_TIMEOUT": return .startTimeout
-    case "JOB_SUPERVISOR_ACTOR_START_FAILURE", "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE": return .notPlaced
+    case "JOB_SUPERVISOR_ACTOR_START_FAILURE":
+      // Ray reads the environment itself only then: a part of it that is malformed or not there ends in this traceback.
+      return job.message.contains("runtime_env") ? .environment : .notPlaced
+    case "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE": return .notPlaced
     case "JOB_ENTRYPOINT_COMMAND_ERROR": return .entrypoint
     case "JOB_ENTRYPOINT_COMMAND_START_ERROR": return .notStarted
     case "JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE": return .supervisor
@@ -134,6 +156,8 @@ struct RayEnd {
         "OutOfMemoryError: Task was killed due to the node running low on memory",
         "due to the node running low on memory",
         "killed due to memory pressure (OOM)", "SIGKILL by OOM killer",
+        // The end of its account, all that the last lines of a log hold of it.
+        "address the out of memory issue: https://docs.ray.io", "the task crashes due to OOM",
       ]
     ),
     (.preemption, ["preempted", "preemption"]),
@@ -145,6 +169,13 @@ struct RayEnd {
     ),
   ]
 
+  /// A task or an actor took its driver with it. Whether by itself or by its node's kernel Ray cannot say.
+  private static let crashes = [
+    "WorkerCrashedError: The worker died unexpectedly", "is dead because its worker process has died",
+  ]
+
+  private var crash: FailureCause? { Self.crashes.contains { job.message.contains($0) } ? .signal : nil }
+
   /// The cause that a sentence of Ray's names, in the message or in the log's tail that it carries.
   private var told: FailureCause? {
     Self.sentences.first { $0.1.contains { job.message.contains($0) } }?.0
@@ -153,12 +184,24 @@ struct RayEnd {
   /// The line that names the cause, or the first.
   private var telling: Substring {
     let lines = job.message.split(whereSeparator: \.isNewline)
-    let sentences = Self.sentences.flatMap(\.1)
+    let sentences = Self.sentences.flatMap(\.1) + Self.crashes
     return lines.first { line in sentences.contains { line.contains($0) } } ?? lines.first ?? "no message"
   }
 
+  /// The last line that the entrypoint wrote, of those that the message carries.
   private var lastLine: Substring {
-    job.message.split(whereSeparator: \.isNewline).last { !$0.allSatisfy(\.isWhitespace) } ?? ""
+    var text = Substring(job.message)
+    // Ray writes to the same log, and what is buffered comes behind it: the entrypoint itself, which may have lines.
+    if let start = text.firstRange(of: "Running entrypoint for job \(job.submissionID): \(job.entrypoint)") {
+      text = Substring(text[..<start.lowerBound] + text[start.upperBound...])
+    }
+    let lines = text.split(whereSeparator: \.isNewline).filter { !$0.allSatisfy(\.isWhitespace) && !Self.isRays($0) }
+    return lines.last ?? job.message.split(whereSeparator: \.isNewline).first ?? ""
+  }
+
+  private static func isRays(_ line: Substring) -> Bool {
+    line.hasPrefix("Running entrypoint for job ") || line.hasPrefix("Job entrypoint command failed with exit code ")
+      || (line.contains(" job_manager.py:") && line.hasSuffix("Runtime env is setting up."))
   }
 
   private static func cut(_ text: some StringProtocol) -> String {

@@ -20,10 +20,7 @@ public enum RayError: Error, Hashable, Sendable, CustomStringConvertible {
 
   /// The request itself is at fault, so the same one will be refused again.
   var isLasting: Bool {
-    if case .refused(let status, _) = self {
-      (400..<500).contains(status) && status != 408 && status != 429
-    } else {
-      false
-    }
+    // A 404 or 405 is a gateway's word on where it was sent, not Ray's on what was.
+    if case .refused(let status, _) = self { [400, 413, 422].contains(status) } else { false }
   }
 }

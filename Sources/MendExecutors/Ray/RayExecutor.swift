@@ -20,8 +20,16 @@ public final class RayExecutor: Executor {
     public var workerEndpoint: String
     /// MEND_TOKEN of the attempts, where the server asks its network callers for one. Who can see Ray's jobs sees it.
     public var workerToken: String?
-    /// What runs a job's `document_command` on a node.
-    public var workerCommand = "mend worker"
+    /// MEND_TLS_CA of the attempts, where the server speaks TLS: certificates as PEM text, or `system`.
+    public var workerAuthorities: String?
+    /// What runs a job's `document_command` on a node: the program where it is there, else the Python worker.
+    public var workerCommand = """
+      if command -v mend >/dev/null 2>&1; then exec mend worker; fi
+      if python3 -c 'import mend_ray_worker' 2>/dev/null; then exec python3 -m mend_ray_worker; fi
+      echo 'neither the program mend is in the PATH of this node nor the Python module mend_ray_worker in its \
+      PYTHONPATH (tools/ray; it needs grpcio)' >&2
+      exit 127
+      """
     /// Of one call, from its start to the end of its answer.
     public var callTimeout: Duration = .seconds(10)
     public var answerLimitBytes = 64 << 20
@@ -155,7 +163,9 @@ public final class RayExecutor: Executor {
   ) {
     // A worker on another node has no file of this machine's: it claims its documents.
     guard let submission = submission(attempt, launch) else {
-      let message = "\(Self.runtimeName) in its environment is no JSON object such as {\"pip\": [\"pypdf\"]}"
+      let message =
+        "\(Self.runtimeName) in its environment is no JSON object such as {\"pip\": [\"pypdf\"]}, or "
+        + "\(Self.resourcesName) none such as {\"TPU\": 4}"
       state.withLock { $0.news.append(.launchFailed(attempt, .environmentSetup, message: message)) }
       return wakeup.set()
     }
@@ -236,6 +246,8 @@ public final class RayExecutor: Executor {
       do throws(RayError) { return .listed(.success(try await jobs.jobs()), took: clock.now - start) } catch {
         return .listed(.failure(error), took: clock.now - start)
       }
+    case .nodes:
+      do throws(RayError) { return .nodes(.success(try await jobs.nodes())) } catch { return .nodes(.failure(error)) }
     case .version:
       do throws(RayError) { return .version(.success(try await jobs.version())) } catch {
         return .version(.failure(error))
@@ -248,10 +260,10 @@ public final class RayExecutor: Executor {
       var sight = RayAttempts.Sight(job: try await jobs.job(id))
       guard thoroughly else { return .success(sight) }
       if let version = try? await jobs.version() { sight.session = version.sessionName }
-      if let node = sight.job?.driverNodeID, !node.isEmpty, sight.job?.status == .failed,
-        let nodes = try? await jobs.nodes()
-      {
-        sight.nodeIsAlive = nodes.first { $0.id == node }?.isAlive ?? false
+      if let job = sight.job, !job.driverNodeID.isEmpty, let nodes = try? await jobs.nodes() {
+        let known = nodes.first { $0.id == job.driverNodeID }?.isAlive
+        // A failed job's node that Ray has forgotten is dead; a live job's may only be beyond the list's end.
+        sight.nodeIsAlive = known ?? (job.status == .failed ? false : nil)
       }
       return .success(sight)
     } catch {
@@ -262,12 +274,20 @@ public final class RayExecutor: Executor {
   /// A variable of an extractor's environment: a JSON object with further parts of Ray's runtime_env.
   static let runtimeName = "MEND_RAY_RUNTIME_ENV"
 
-  /// Nil where its runtime environment cannot be read.
+  /// Another one: a JSON object of Ray's custom resources and how much of each.
+  static let resourcesName = "MEND_RAY_RESOURCES"
+
+  /// Nil where its runtime environment or its custom resources cannot be read.
   private func submission(_ key: AttemptKey, _ launch: Launch) -> RaySubmission? {
     var runtime: [String: RayJSON] = [:]
     if let text = launch.parameters.environment[Self.runtimeName] {
       guard let members = RayJSON.object(text) else { return nil }
       runtime = members
+    }
+    var custom: [String: Double] = [:]
+    if let text = launch.parameters.environment[Self.resourcesName] {
+      guard let amounts = RayJSON.amounts(text) else { return nil }
+      custom = amounts
     }
     let entrypoint =
       switch launch.parameters.work {
@@ -279,13 +299,13 @@ public final class RayExecutor: Executor {
       submissionID: RaySubmissionID.make(key), entrypoint: entrypoint, environment: environment(key, launch),
       runtime: runtime, metadata: RayMetadata.make(key, token: launch.token, installation: record.installation),
       cpus: resources.cpus,
-      gpus: resources.requiresGPU ? 1 : 0, memoryBytes: resources.memoryBytes)
+      gpus: resources.requiresGPU ? 1 : 0, memoryBytes: resources.memoryBytes, resources: custom)
   }
 
   private func environment(_ key: AttemptKey, _ launch: Launch) -> [String: String] {
     var variables = ["RAY_JOB_STOP_WAIT_TIME_S": String(max(0, settings.grace.milliseconds / 1000))]
     for (name, value) in launch.parameters.environment
-    where !name.isEmpty && !name.contains("=") && name != Self.runtimeName {
+    where !name.isEmpty && !name.contains("=") && name != Self.runtimeName && name != Self.resourcesName {
       variables[name] = value
     }
     variables["MEND_ENDPOINT"] = settings.workerEndpoint
@@ -296,6 +316,7 @@ public final class RayExecutor: Executor {
     variables["MEND_JOB_ID"] = key.job.description
     variables["MEND_ATTEMPT"] = String(key.number)
     if let token = settings.workerToken { variables["MEND_TOKEN"] = token }
+    if let authorities = settings.workerAuthorities { variables["MEND_TLS_CA"] = authorities }
     return variables
   }
 }

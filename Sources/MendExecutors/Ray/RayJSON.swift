@@ -42,6 +42,12 @@ enum RayJSON: Hashable, Sendable, Codable {
     }
   }
 
+  /// The members of a JSON object whose values are all numbers above 0; nil where the text is none.
+  static func amounts(_ text: String) -> [String: Double]? {
+    let amounts = try? JSONDecoder().decode([String: Double].self, from: Data(text.utf8))
+    return amounts?.values.allSatisfy { $0 > 0 && $0.isFinite } == true ? amounts : nil
+  }
+
   /// The members of a JSON object; nil where the text is none.
   static func object(_ text: String) -> [String: RayJSON]? {
     try? JSONDecoder().decode([String: RayJSON].self, from: Data(text.utf8))

@@ -119,7 +119,12 @@ private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable 
   ) -> Result<RayResponse, RayError> {
     if answer.isTooLong { return .failure(.unknown("the answer is longer than \(limit) bytes")) }
     if let error {
-      let text = (error as? URLError)?.localizedDescription ?? "\(error)"
+      let text =
+        switch error as? URLError {
+        case let failure? where failure.code == .timedOut: "nothing came in time"
+        case let failure?: failure.localizedDescription
+        case nil: "\(error)"
+        }
       return .failure(Self.hasNotArrived(error) ? .unreachable(text) : .unknown(text))
     }
     guard let response = response as? HTTPURLResponse else { return .failure(.unknown("the answer is not HTTP")) }

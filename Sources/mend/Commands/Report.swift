@@ -53,9 +53,7 @@ struct Report: AsyncParsableCommand {
     request.written = try written.map(Self.write)
     let attempt = try AttemptEnvironment.read()
     request.attemptToken = attempt.token
-    var settings = MendClient.Settings()
-    settings.limits = .program
-    let client = MendClient(attempt.endpoint, settings: settings)
+    let client = MendClient(attempt.endpoint, settings: try attempt.settings())
     let answer: ReportResponse
     do {
       // What an attempt has to say outlives a restart of its server.

@@ -48,8 +48,11 @@ struct Serve: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Where Ray's Jobs API is, such as http://ray-head:8265; its token, where it wants one, is MEND_RAY_TOKEN.",
-      valueName: "URL"))
+      """
+      Where Ray's Jobs API is, such as http://ray-head:8265; its token, where it wants one, is MEND_RAY_TOKEN. An \
+      extractor's env may have MEND_RAY_RUNTIME_ENV and MEND_RAY_RESOURCES, JSON objects for Ray's runtime_env and its \
+      custom resources.
+      """, valueName: "URL"))
   var ray: String?
 
   @Option(
@@ -59,6 +62,15 @@ struct Serve: AsyncParsableCommand {
       MEND_RAY_WORKER_TOKEN, a token of the role worker, which is then to be seen in Ray's jobs.
       """, valueName: "HOST:PORT"))
   var workerEndpoint: String?
+
+  @Option(
+    name: .customLong("worker-tls-ca"),
+    help: ArgumentHelp(
+      """
+      With --tls-cert: the certificates, PEM, that workers on Ray's nodes trust this server's by; 'system' is their own \
+      system's. Its text is handed to them, so the nodes need no such file.
+      """, valueName: "FILE|system"))
+  var workerAuthority: String?
 
   @Option(
     parsing: .unconditional,
@@ -167,6 +179,14 @@ struct Serve: AsyncParsableCommand {
     guard executor == .ray || workerEndpoint == nil else {
       throw ValidationError("--worker-endpoint is for --executor ray; local workers use a socket below --data.")
     }
+    guard executor != .ray || (workerAuthority == nil) == (tlsCertificate == nil) else {
+      throw ValidationError(
+        "--executor ray with --tls-cert needs --worker-tls-ca FILE|system, by which workers trust this server, and the "
+          + "other way round.")
+    }
+    guard executor == .ray || workerAuthority == nil else {
+      throw ValidationError("--worker-tls-ca is for --executor ray; local workers use a socket below --data.")
+    }
     guard (tlsCertificate == nil) == (tlsKey == nil) else {
       throw ValidationError("--tls-cert and --tls-key go together.")
     }
@@ -200,7 +220,8 @@ struct Serve: AsyncParsableCommand {
         "--admin \(admin) can be reached from other machines, and the server has no TLS and tokens: give --tls-cert, "
           + "--tls-key and --tokens, or --admin 127.0.0.1:7444")
     }
-    for file in [tlsCertificate, tlsKey, tlsClientAuthority].compactMap(\.self) {
+    let workerFile = workerAuthority == "system" ? nil : workerAuthority
+    for file in [tlsCertificate, tlsKey, tlsClientAuthority, workerFile].compactMap(\.self) {
       try FileDocuments.checkReadable(file)
     }
     try await ServingProgram(options: self, listen: address, admin: adminAddress).run()

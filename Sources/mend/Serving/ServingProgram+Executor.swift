@@ -4,6 +4,12 @@ import MendCore
 import MendExecutors
 import MendRuntime
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 extension ServingProgram {
   /// What runs attempts, and what it has to give.
   func executor(
@@ -51,15 +57,31 @@ extension ServingProgram {
         'mend token create --role worker' printed
         """)
     }
-    let settings = RayExecutor.Settings(
+    var settings = RayExecutor.Settings(
       url: options.ray ?? "", token: Environment["MEND_RAY_TOKEN"], dataDirectory: directory,
       workerEndpoint: try workerEndpoint(), workerToken: workerToken, logger: logger)
+    settings.workerAuthorities = try workerAuthorities()
     do throws(RayExecutor.SetupError) {
       let executor = try RayExecutor(settings)
       return (executor, try await rayCapacity(of: executor))
     } catch {
       throw ProgramError(.refused, error.description)
     }
+  }
+
+  private func workerAuthorities() throws -> String? {
+    guard let file = options.workerAuthority, file != "system" else { return options.workerAuthority }
+    let descriptor = open(file, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      throw ProgramError.usage("--worker-tls-ca: \(file) cannot be read: \(Standard.systemError())")
+    }
+    defer { close(descriptor) }
+    // It becomes a variable of each attempt's environment.
+    let text = try Standard.readText(descriptor, name: "--worker-tls-ca", limit: 32 << 10)
+    guard let start = text.firstRange(of: "-----BEGIN CERTIFICATE-----")?.lowerBound else {
+      throw ProgramError.usage("--worker-tls-ca: \(file) holds no PEM certificate")
+    }
+    return String(text[start...])
   }
 
   /// As given; what is not given is the cluster's.

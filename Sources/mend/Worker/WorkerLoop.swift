@@ -24,7 +24,7 @@ struct WorkerLoop {
     self.assignment = assignment
   }
 
-  /// Says that the attempt runs, however long the server is away.
+  /// Says that the attempt runs, however long the server is away. One whose certificate is not trusted is not away.
   static func begin(
     _ client: MendClient, token: String, endRequest: EndRequest
   ) async throws(MendError) -> StartAttemptResponse {
@@ -33,7 +33,7 @@ struct WorkerLoop {
       do throws(MendError) {
         return try await client.startAttempt(token: token)
       } catch {
-        guard error.isRetryable || error.code == .deadlineExceeded else { throw error }
+        guard error.isRetryable || error.code == .deadlineExceeded, !ProgramError.isOfTrust(error) else { throw error }
         guard !endRequest.hasCome else { throw MendError(.cancelled, "the worker was told to end") }
         let wait = max(backoff.next(), error.details.retryAfter ?? .zero)
         do { try await Task.sleep(for: wait) } catch { throw MendError(.cancelled, "the worker was told to end") }
