@@ -23,11 +23,11 @@ class Head:
     def __init__(self):
         self.directory = Path(tempfile.mkdtemp(prefix="mray-"))
 
-    def start(self):
+    def start(self, **variables):
         environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         environment.update(
             RAY_JOB_START_TIMEOUT_SECONDS=str(START_TIMEOUT_SECONDS), RAY_USAGE_STATS_ENABLED="0",
-            RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, RAY_ENABLE_UV_RUN_RUNTIME_ENV="0")
+            RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, RAY_ENABLE_UV_RUN_RUNTIME_ENV="0", **variables)
         done = subprocess.run(
             [str(Path(sys.executable).parent / "ray"), "start", "--head", "--node-ip-address=127.0.0.1",
              "--dashboard-host=127.0.0.1", "--include-dashboard=true", "--disable-usage-stats", "--num-cpus=2",

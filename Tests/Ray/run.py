@@ -10,6 +10,7 @@ here = Path(__file__).parent
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(here), str(here.parent / "EndToEnd")]
 
+import test_failures  # noqa: E402
 import test_ray  # noqa: E402
 
 
@@ -35,6 +36,11 @@ class Lines(unittest.TestResult):
         super().addFailure(test, error)
         self.say("FAIL", test, "\n" + self._exc_info_to_string(error, test))
 
+    def addSubTest(self, test, part, error):
+        super().addSubTest(test, part, error)
+        if error:
+            self.say("FAIL", part, "\n" + self._exc_info_to_string(error, test))
+
     def addError(self, test, error):
         super().addError(test, error)
         print(f"FAIL {test.id()}\n{self._exc_info_to_string(error, test)}", flush=True)
@@ -45,9 +51,11 @@ arguments.add_argument("--summary")
 arguments.add_argument("--only", default="")
 options = arguments.parse_args()
 
-everything = unittest.defaultTestLoader.loadTestsFromModule(test_ray)
 result = Lines()
-unittest.TestSuite([case for group in everything for case in group if options.only in case.id()]).run(result)
+everything = [
+    case for module in (test_ray, test_failures) for group in unittest.defaultTestLoader.loadTestsFromModule(module)
+    for case in group]
+unittest.TestSuite([case for case in everything if options.only in case.id()]).run(result)
 failed = len(result.failures) + len(result.errors)
 counts = result.passed, failed, len(result.skipped)
 print("ray: %d passed, %d failed, %d skipped" % counts)

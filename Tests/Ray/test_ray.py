@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import ROOT, EndToEndCase, Server, processes_with, real_texts, wait_for
+from harness import MEND, ROOT, EndToEndCase, Server, processes_with, real_texts, wait_for
 from head import START_TIMEOUT_SECONDS, TOKEN, URL, Head
 
 head = Head()
@@ -26,13 +26,15 @@ def tearDownModule():
 
 class OnRay(EndToEndCase):
     serve_flags = ()
+    ray_url = URL
+    environment = {}
 
     def setUp(self):
         self.directory = Path(tempfile.mkdtemp(prefix="mend-"))
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.server = Server(
-            self.directory / "data", "--executor", "ray", "--ray", URL, *self.serve_flags,
-            environment={"MEND_RAY_TOKEN": TOKEN})
+            self.directory / "data", "--executor", "ray", "--ray", self.ray_url, *self.serve_flags,
+            environment={"MEND_RAY_TOKEN": TOKEN, **self.environment})
         # Workers have to find it again after a restart.
         self.server.address = "127.0.0.1:17443"
         self.addCleanup(self._end_everything)
