@@ -222,6 +222,8 @@ extension HTTP2Session {
         .headersTooLarge(stream.value.handle, bytes: state.value.headers.listBytes, endStream: endStream))
       return
     }
+    stream.value.headerBytes &+= state.value.headers.listBytes
+    state.value.headerBytes &+= state.value.headers.listBytes
     if stream.value.receivesTrailers {
       stream.value.trailers.take(state.value.headers)
     } else {

@@ -70,6 +70,7 @@ extension HTTP2Session {
     state.value.connectionCredit += stream.value.uncredited
     state.value.outboundBytes -= stream.value.pending
     state.value.unreadBytes -= stream.value.unread
+    state.value.headerBytes -= stream.value.headerBytes
     state.value.streams.release(stream)
   }
 

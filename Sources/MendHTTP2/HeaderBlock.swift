@@ -68,8 +68,11 @@ package struct HeaderBlock: Sendable {
 
   /// As ``removeAll()``, but gives large memory back: one long header list must not be paid for ever.
   mutating func recycle() {
-    if bytes.count > Self.keptBytes || places.count > Self.keptFields { self = HeaderBlock() } else { clear() }
+    if isLarge { self = HeaderBlock() } else { clear() }
   }
+
+  /// It holds more memory than should be kept for the next list.
+  package var isLarge: Bool { bytes.count > Self.keptBytes || places.count > Self.keptFields }
 
   private static let keptBytes = 2048
   private static let keptFields = 64

@@ -9,6 +9,8 @@ struct SessionState: ~Copyable {
   var meter: FrameMeter
   var outboundBytes = 0
   var unreadBytes = 0
+  /// Of the header lists that streams keep until they are released.
+  var headerBytes = 0
 
   /// The highest id that the peer opened.
   var highestRemoteID: Int32 = 0

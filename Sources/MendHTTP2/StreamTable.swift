@@ -5,6 +5,8 @@ struct StreamState {
 
   var headers = HeaderBlock()
   var trailers = HeaderBlock()
+  /// What its header lists take, wherever they are kept.
+  var headerBytes = 0
   /// A header list for it was refused for its size.
   var headerListTooLarge = false
   /// Where the list that is being received goes.
@@ -60,6 +62,7 @@ struct StreamState {
     id = 0
     headers.recycle()
     trailers.recycle()
+    headerBytes = 0
     headerListTooLarge = false
     receivesTrailers = false
     if received.capacity > Self.keptBytes {

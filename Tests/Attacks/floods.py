@@ -1,12 +1,15 @@
 """Frames that cost the sender little and the server something, as many as it takes: each flood is cut off."""
 
+import select
+import socket
 import time
 
 from frames import (
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, Peer,
-    call, fields, frame, headers, literal, message)
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    Peer, call, fields, frame, headers, literal, message)
 
 CALM = 11
+WATCH = "/grpc.health.v1.Health/Watch"
 
 
 def cut_off(peer, why, frames, most, batch=50, seconds=60):
@@ -53,6 +56,26 @@ def made_you_reset_by_trailers(server):
     return cut_off(
         Peer(server.address), "too many broken frames",
         lambda n: headers(2 * n + 1) + headers(2 * n + 1, literal(":path", "/"), end_stream=True), 5_000)
+
+
+def made_you_reset_by_ended_stream(server):
+    # The caller has ended its half and the call goes on: a window that overflows is the stream's fault only.
+    return cut_off(
+        Peer(server.address), "too many broken frames",
+        lambda n: call(2 * n + 1, WATCH, body=message(b"")) + frame(WINDOW_UPDATE, 0, 2 * n + 1, b"\x7f\xff\xff\xff"), 5_000)
+
+
+def broken_header_lists(server):
+    return cut_off(
+        Peer(server.address), "too many broken frames",
+        lambda n: headers(2 * n + 1, fields(extra=[("Upper", "case")]), end_stream=True), 5_000)
+
+
+def resets_of_ended_streams(server):
+    peer = Peer(server.address)
+    peer.send(call(1))
+    assert peer.until(lambda: 1 in peer.statuses, 20), f"no answer: {peer.goaway}"
+    return cut_off(peer, "too many resets", lambda n: frame(RST_STREAM, 0, 1, b"\0\0\0\x08"), 50_000)
 
 
 def continuation_flood(server):
@@ -104,6 +127,20 @@ def ping_flood_between_calls(server):
     return f"cut off after {3 * calls} pings: {peer.goaway[1]}"
 
 
+def ping_answers(server):
+    return cut_off(
+        Peer(server.address), "too many control frames", lambda n: frame(PING, ACK, 0, n.to_bytes(8, "big")), 50_000)
+
+
+def window_settings_flood(server):
+    # Each changes the windows of all open streams.
+    peer = Peer(server.address)
+    peer.send(b"".join(headers(2 * n + 1) for n in range(900)))
+    return cut_off(
+        peer, "too many control frames",
+        lambda n: frame(SETTINGS, 0, 0, b"\0\4" + (1 + n % 2 * 60_000).to_bytes(4, "big")), 50_000)
+
+
 def settings_flood(server):
     return cut_off(Peer(server.address), "too many control frames", lambda n: frame(SETTINGS), 50_000)
 
@@ -136,14 +173,37 @@ def window_update_flood(server):
         lambda n: frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1"), 50_000)
 
 
-def unread_answers(server):
-    peer = Peer(server.address, timeout=5)
-    sent = 0
-    while sent < 400_000 and peer.send(b"".join(frame(PING, 0, 0, b"unread!!") for _ in range(500))):
-        sent += 500
-    assert peer.ended, f"{sent} pings were taken from a peer that reads nothing"
+def never_read(server, frames):
+    """Sends `frames(number)` until the server takes no more, and waits, without a look at what came, until it hangs up."""
+    peer = Peer(server.address)
+    peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    peer.socket.setblocking(False)
+    rest, number, begin = b"", 0, time.monotonic()
+    line = select.poll()
+    line.register(peer.socket, select.POLLOUT)
+    while not any(what & (select.POLLERR | select.POLLHUP) for _, what in line.poll(1000)):
+        assert number < 400_000, "the server takes them without end"
+        assert time.monotonic() < begin + 40, f"{number} were taken, and the connection is open"
+        rest = rest or b"".join(frames(number + n) for n in range(100))
+        try:
+            rest = rest[peer.socket.send(rest):]
+        except OSError:
+            # Full, or ended: the next look tells.
+            continue
+        number += 0 if rest else 100
     peer.close()
-    return f"cut off after {sent} pings whose answers nobody read"
+    return number, time.monotonic() - begin
+
+
+def unread_answers(server):
+    sent, seconds = never_read(server, lambda n: frame(PING, 0, 0, b"unread!!"))
+    return f"{sent} pings whose answers nobody read: ended after {seconds:.0f} s"
+
+
+def unread_errors(server):
+    # Each answer is a header list, which no window holds back; its text differs, so that none is a reference.
+    sent, seconds = never_read(server, lambda n: call(2 * n + 1, f"/{n:08d}{'%' * 800}/x"))
+    return f"{sent} calls whose errors nobody read: ended after {seconds:.0f} s"
 
 
 def keepalive_abuse(server):

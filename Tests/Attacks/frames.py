@@ -31,6 +31,11 @@ def literal(name, value):
     return b"\x00" + text(name) + text(value)
 
 
+def indexed(name, value):
+    """A header field that enters the table (RFC 7541 6.2.1); \\xbe names the one that entered last."""
+    return b"\x40" + literal(name, value)[1:]
+
+
 def fields(path=DIAGNOSE, extra=()):
     block = b"\x83\x86" + literal(":path", path) + literal(":authority", "localhost")
     block += literal("te", "trailers") + literal("content-type", "application/grpc")

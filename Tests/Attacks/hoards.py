@@ -3,9 +3,10 @@
 import gzip
 import time
 
-from floods import CALM, cut_off
+from floods import CALM, WATCH, cut_off
 from frames import (
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, WINDOW_UPDATE, Peer, call, fields, frame, headers, literal, message)
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, Peer, call, fields, frame, headers,
+    indexed, literal, message)
 from harness import wait_for
 
 MIB = 1 << 20
@@ -81,6 +82,45 @@ def slow_read(server):
     return f"{number} answers that nobody reads: ended after {time.monotonic() - begin:.0f} s"
 
 
+# Twelve kilobytes of metadata, in three bytes once the first call has named them.
+METADATA = indexed("x", "a" * 3900)
+AGAIN = b"\xbe" * 3
+
+
+def metadata_of_ended_calls(server):
+    # What a connection keeps for its next calls must not be what the longest ones took.
+    peers = [Peer(server.address) for _ in range(250)]
+    for peer in peers:
+        peer.send(headers(1, fields(WATCH) + METADATA + AGAIN[1:]))
+        peer.send(b"".join(headers(2 * n + 1, fields(WATCH) + AGAIN) for n in range(1, 64)))
+        peer.send(b"".join(frame(RST_STREAM, 0, 2 * n + 1, b"\0\0\0\x08") for n in range(64)))
+        peer.send(call(201))
+        assert peer.until(lambda: 201 in peer.statuses, 20), f"no answer: {peer.goaway}"
+    for peer in peers:
+        peer.close()
+    return "64 calls with 12 KB of metadata on each of 250 connections, ended"
+
+
+def drip_read(server):
+    # A byte of window a time: the connection takes something, as an honest slow reader does, and holds the rest.
+    peers = [Peer(server.address, settings=b"\0\4\0\0\0\0") for _ in range(12)]
+    for peer in peers:
+        for number in range(900):
+            peer.send(call(2 * number + 1, REFLECTION, body=LARGE_ANSWER))
+            if number % 20 == 0:
+                peer.read()
+    begin = time.monotonic()
+    while time.monotonic() - begin < 8:
+        for peer in peers:
+            peer.send(frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\1"))
+            peer.read(0.02)
+    told = [text for peer in peers for stream, text in peer.messages.items() if peer.statuses.get(stream) == 8]
+    for peer in peers:
+        peer.close()
+    assert any("the server holds" in text for text in told), f"{len(told)} were told: {told[:1]}"
+    return f"{len(told)} of 10,800 answers a byte at a time were refused: {told[0]}"
+
+
 def length_prefix_bomb(server):
     peer = Peer(server.address)
     for stream, body, status in (
@@ -107,6 +147,15 @@ def gzip_bomb(server):
     assert peer.statuses[1] == 8, (peer.statuses, peer.messages)
     peer.close()
     return f"{len(packed) // 1024} KiB that are 64 MiB: {peer.messages[1]}"
+
+
+def gzip_bombs(server):
+    # Four kilobytes that are four megabytes, again and again: what they take is time.
+    packed = gzip.compress(bytes(4 * MIB - 10), 9)
+    body = b"\1" + len(packed).to_bytes(4, "big") + packed
+    return cut_off(
+        Peer(server.address), "too many broken frames",
+        lambda n: call(2 * n + 1, "/mend.v1.Batches/GetBatch", [("grpc-encoding", "gzip")], body), 600, batch=1)
 
 
 def nested_groups(server):

@@ -120,5 +120,10 @@ def not_http2(server):
     peer = Peer(server.address, greet=False)
     peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert peer.until_ended(20), "HTTP/1.1 is still being waited for"
+    assert peer.buffer.startswith(b"HTTP/1.1 505 "), peer.buffer[:40]
     peer.close()
-    return "HTTP/1.1 is closed at once"
+    noise = Peer(server.address, greet=False)
+    noise.send(bytes(range(256)))
+    assert noise.until_ended(20), "noise is still being waited for"
+    noise.close()
+    return "HTTP/1.1 is told so and closed at once, noise is closed"

@@ -53,9 +53,75 @@ import Testing
   @Test("A server that hangs up at once is given up after one attempt, and others are spread")
   func hangsUp() async throws {
     try await withPeer({ $0.backoff.initial = .seconds(3600) }, { _ in }) { pool, peer in
-      for _ in 0..<3 { #expect(await echo(pool)?.code == .unavailable) }
+      for _ in 0..<3 {
+        let error = await echo(pool)
+        #expect(error?.code == .unavailable)
+        #expect(error?.message.contains("it hung up before it said a word of HTTP/2") == true)
+      }
       #expect(peer.connectionCount == 1)
       #expect(pool.statistics.connectFailures == 1)
+    }
+  }
+
+  @Test("A proxy that answers in HTTP/1 is named with what it said")
+  func http1() async throws {
+    let script: @Sendable (HandMadePeer.Line) -> Void = { line in
+      line.send("HTTP/1.1 502 Bad Gateway\r\nserver: proxy\r\n\r\n")
+      line.waitForEnd()
+    }
+    try await withPeer({ $0.backoff.initial = .seconds(3600) }, script) { pool, peer in
+      let error = await echo(pool)
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains("it does not speak HTTP/2, it answers HTTP/1.1 502 Bad Gateway") == true)
+      #expect(peer.connectionCount == 1)
+    }
+  }
+
+  @Test(
+    "A server that says goodbye on every connection costs a bounded number of attempts, and is reached once it stops")
+  func goodbyes() async throws {
+    let isGood = Mutex(false)
+    let script: @Sendable (HandMadePeer.Line) -> Void = { line in
+      guard line.greet() else { return }
+      guard isGood.withLock({ $0 }) else {
+        line.goAway(last: 0, code: 0)
+        return line.waitForEnd()
+      }
+      while let request = line.next(Frame.headers) { line.answer(request.stream, [9]) }
+    }
+    try await withPeer({ $0.maxTransparentRetries = 3 }, script) { pool, peer in
+      for _ in 0..<5 {
+        let error = await echo(pool)
+        #expect(error?.code == .unavailable)
+        #expect(error?.isSafeToRetry == true)
+      }
+      // An attempt and three more for each call at most.
+      #expect(peer.connectionCount <= 20)
+      #expect(pool.statistics.openCalls == 0)
+      isGood.withLock { $0 = true }
+      #expect(
+        await echo(pool) { options in
+          options.waitForReady = true
+          options.timeout = .seconds(20)
+        } == nil)
+      #expect(await eventually { pool.statistics.connections == 1 })
+    }
+  }
+
+  @Test("A name is reached by the one of its addresses that lives")
+  func addresses() async throws {
+    let script: @Sendable (HandMadePeer.Line) -> Void = { line in
+      guard line.greet() else { return }
+      while let request = line.next(Frame.headers) { line.answer(request.stream, [9]) }
+    }
+    try await withPeer({ _ in }, script) { _, peer in
+      // ::1 too, where the machine has it: nobody listens there.
+      let pool = ClientPool(.tcp(host: "localhost", port: peer.port))
+      #expect(await echo(pool) == nil)
+      let nowhere = ClientPool(.tcp(host: "nowhere.invalid", port: peer.port))
+      let error = await echo(nowhere)
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains("no address is known for the name nowhere.invalid") == true)
     }
   }
 

@@ -1,5 +1,8 @@
 import Foundation
 import MendRPC
+import NIOCore
+import NIOPosix
+import NIOSSL
 import Synchronization
 import Testing
 
@@ -222,6 +225,127 @@ struct CertificateTests {
         return
       }
       #expect(await connect(address, configuration) == nil)
+    }
+  }
+
+  @Test("certificates that change under load cost no connection")
+  func underLoad() async throws {
+    let directory = try TemporaryDirectory()
+    let authority = try Authority("ca", in: directory.path)
+    let used = (certificate: directory.path + "/used.pem", key: directory.path + "/used.key")
+    let versions = [try authority.sign("first"), try authority.sign("second")]
+    try copy(versions[0], to: used)
+    let files = ServerTLS(certificateChainFile: used.certificate, privateKeyFile: used.key)
+    try await serve(files) { server, address in
+      let witness = Witness()
+      try await withThrowingTaskGroup(of: [RPCError?].self) { group in
+        for _ in 0..<4 {
+          group.addTask {
+            var errors: [RPCError?] = []
+            while !witness.isReleased.withLock({ $0 }) || errors.isEmpty {
+              errors.append(await connect(address, authority))
+            }
+            return errors
+          }
+        }
+        for turn in 1...20 {
+          try copy(versions[turn % 2], to: used)
+          guard case .reloaded = server.reloadCertificates().first?.outcome else {
+            Issue.record("turn \(turn) was not reloaded")
+            break
+          }
+          #expect(await connect(address, authority) == nil)
+        }
+        witness.isReleased.withLock { $0 = true }
+        for try await errors in group { #expect(errors.allSatisfy { $0 == nil }, "\(errors.compactMap(\.self))") }
+      }
+    }
+  }
+
+  /// Shakes hands with whatever TLS this is; the bytes that came until the end, none where the handshake failed.
+  private func shakeHands(
+    _ address: PeerAddress?, _ trusted: Authority, saying first: String, _ change: (inout TLSConfiguration) -> Void
+  ) async throws -> String {
+    guard case .inet(let host, let port)? = address else { return "no address" }
+    var configuration = TLSConfiguration.makeClientConfiguration()
+    configuration.trustRoots = .file(trusted.certificate)
+    change(&configuration)
+    let context = try NIOSSLContext(configuration: configuration)
+    let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+      .connect(host: host, port: port) { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(
+            NIOSSLClientHandler(context: context, serverHostname: "localhost"))
+          return try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+        }
+      }
+    var text = ""
+    do {
+      try await channel.executeThenClose { inbound, outbound in
+        try await outbound.write(ByteBuffer(string: first))
+        for try await buffer in inbound { text += String(buffer: buffer) }
+      }
+    } catch {
+      // How the connection ends is the server's business.
+    }
+    return text
+  }
+
+  @Test("TLS that is too old or not for HTTP/2 is refused, and the log is told why")
+  func oldOrForeign() async throws {
+    let directory = try TemporaryDirectory()
+    let authority = try Authority("ca", in: directory.path)
+    let server = try authority.sign("server")
+    let observer = Handshakes()
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    try await serve(
+      ServerTLS(certificateChainFile: server.certificate, privateKeyFile: server.key), observer: observer
+    ) { _, address in
+      func fault(_ first: String, _ change: (inout TLSConfiguration) -> Void) async throws -> (String, HandshakeFault?)
+      {
+        observer.faults.withLock { $0 = [] }
+        let text = try await shakeHands(address, authority, saying: first, change)
+        #expect(await eventually { observer.faults.withLock { !$0.isEmpty } })
+        return (text, observer.faults.withLock { $0.first })
+      }
+      let old = try await fault(preface) {
+        $0.minimumTLSVersion = .tlsv1
+        $0.maximumTLSVersion = .tlsv11
+      }
+      #expect(old.0.isEmpty && old.1?.reason == .version)
+      for protocols in [[], ["http/1.1"], ["h2c", "spdy/3"]] {
+        let foreign = try await fault(preface) { $0.applicationProtocols = protocols }
+        #expect(foreign.0.isEmpty && foreign.1?.reason == .withoutHTTP2, "\(protocols): \(foreign)")
+      }
+      let browser = try await fault("GET / HTTP/1.1\r\nhost: x\r\n\r\n") { $0.applicationProtocols = ["http/1.1"] }
+      #expect(browser.0.hasPrefix("HTTP/1.1 505 "))
+      #expect(browser.1?.reason == .withoutHTTP2)
+      #expect(await connect(address, authority) == nil)
+    }
+  }
+
+  @Test("a server whose TLS is not for HTTP/2 is refused by the client, in words")
+  func serverWithoutALPN() async throws {
+    let directory = try TemporaryDirectory()
+    let authority = try Authority("ca", in: directory.path)
+    let files = try authority.sign("server")
+    var tls = TLSConfiguration.makeServerConfiguration(
+      certificateChain: try NIOSSLCertificate.fromPEMFile(files.certificate).map { .certificate($0) },
+      privateKey: .privateKey(try NIOSSLPrivateKey(file: files.key, format: .pem)))
+    for protocols in [[], ["http/1.1"]] {
+      tls.applicationProtocols = protocols
+      let context = try NIOSSLContext(configuration: tls)
+      let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        .childChannelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+          }
+        }
+        .bind(host: "127.0.0.1", port: 0).get()
+      let error = await connect(.inet(host: "127.0.0.1", port: listener.localAddress?.port ?? 0), authority)
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains("ALPN h2") == true, "\(error?.message ?? "")")
+      try await listener.close()
     }
   }
 }

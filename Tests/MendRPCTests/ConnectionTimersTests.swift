@@ -55,6 +55,22 @@ import Testing
     #expect(action12 == .nothing)
   }
 
+  @Test("What is due from a peer counts from when it is read again: a socket that takes nothing is not read")
+  func unread() {
+    var timers = self.timers { $0.stallTimeout = .seconds(60) }
+    let began = timers.receivingHeaders(true, now: at(0))
+    #expect(began)
+    timers.writabilityChanged(false, now: at(1))
+    let stalled = timers.check(now: at(30), openCalls: 0)
+    #expect(stalled == .nothing)
+    #expect(timers.nextDue(now: at(30), openCalls: 0) == at(61))
+    timers.writabilityChanged(true, now: at(40))
+    let resumed = timers.check(now: at(49), openCalls: 0)
+    #expect(resumed == .nothing)
+    let late = timers.check(now: at(50), openCalls: 0)
+    #expect(late == .terminate(.enhanceYourCalm))
+  }
+
   @Test("stallTimeout: a window that stays closed ends the connection, one that takes something doesn't")
   func window() {
     var timers = self.timers { $0.stallTimeout = .seconds(30) }

@@ -37,6 +37,12 @@ final class HandMadePeer: Sendable {
       _ = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
     }
 
+    /// Bytes that are no frame.
+    func send(_ text: String) {
+      let bytes = Array(text.utf8)
+      _ = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+    }
+
     /// Reads the preface and the client's SETTINGS, and says how many streams it takes.
     func greet(maxStreams: UInt32 = 100) -> Bool {
       guard read(24) != nil, next(Frame.settings) != nil else { return false }

@@ -2,6 +2,11 @@ import MendRPC
 import Synchronization
 import Testing
 
+/// How a test's calls were refused.
+private final class Refusals: Sendable {
+  let all = Mutex<[RPCError]>([])
+}
+
 /// What all connections of a server may hold together.
 @Suite struct HeldBytesTests {
   private static let hold = Methods.method("Hold", .clientStreaming)
@@ -40,10 +45,54 @@ import Testing
       let deadline = ContinuousClock.now + .seconds(10)
       while refusal == nil, ContinuousClock.now < deadline { refusal = await echo(client) }
       #expect(refusal?.code == .resourceExhausted)
-      #expect(refusal?.message.hasPrefix("the server holds 100000 bytes of requests and responses that wait") == true)
+      #expect(refusal?.message.hasPrefix("the server holds 100000 bytes of calls") == true)
       #expect(await echo(other) == nil)
       witness.isReleased.withLock { $0 = true }
       #expect(try await held.value.bytes == Array("180000".utf8))
+      #expect(await echo(client) == nil)
+      await other.close()
+    }
+  }
+
+  @Test("maxHeldBytes: open calls and their metadata count as well, until they end")
+  func openCalls() async throws {
+    let witness = Witness()
+    try await withServer(
+      witness, over: .inProcess, server: { $0.limits.maxHeldBytes = 150_000 }
+    ) { client, server in
+      let other = try await server.connectInProcess()
+      var options = CallOptions()
+      options.metadata["long"] = String(repeating: "a", count: 10_000)
+      let made = options
+      func echo(_ connection: ClientConnection) async -> RPCError? {
+        await status { () async throws(RPCError) in
+          _ = try await connection.unary(Methods.echo, RawMessage([1]), options: CallOptions()) as RawMessage
+        }
+      }
+      // Ten and four kilobytes for each: ten are nearly all that may be held.
+      let refusals = Refusals()
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for number in 1...20 {
+          group.addTask {
+            let error = await status { () async throws(RPCError) in
+              _ = try await client.unary(Methods.wait, RawMessage([1]), options: made) as RawMessage
+            }
+            if let error { refusals.all.withLock { $0.append(error) } }
+          }
+          // One after the other: those that come at once are refused together.
+          let isSettled = await eventually {
+            witness.waiting.withLock { $0 } + refusals.all.withLock { $0.count } == number
+          }
+          try #require(isSettled)
+        }
+        #expect((8...10).contains(witness.waiting.withLock { $0 }))
+        #expect(await echo(other) == nil)
+        witness.isReleased.withLock { $0 = true }
+        try await group.waitForAll()
+      }
+      for error in refusals.all.withLock({ $0 }) {
+        #expect(error.code == .resourceExhausted && error.message.hasPrefix("the server holds 150000 bytes of calls"))
+      }
       #expect(await echo(client) == nil)
       await other.close()
     }

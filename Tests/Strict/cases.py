@@ -196,6 +196,7 @@ HUFFMAN = b"\x00" + b"\x01x"
 CASES = [
     Case("3.4", "the server's first frame is SETTINGS", b"", first_frame),
     Case("3.4", "a preface that is wrong", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n" + frame(SETTINGS), ends(PROTOCOL), None),
+    Case("3.4", "a first line of no protocol", b"INVALID CONNECTION PREFACE\r\n\r\n", ends(PROTOCOL), None),
     Case("3.4", "a preface without SETTINGS after it", PREFACE + headers(1), ends(PROTOCOL), None),
     Case("4.1", "a frame of an unknown type", frame(0x16, 0, 0, bytes(8)), lives),
     Case("4.1", "flags that are not defined", frame(PING, 0xFE, 0, b"12345678"), pong),

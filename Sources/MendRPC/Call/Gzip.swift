@@ -128,7 +128,7 @@ private final class Inflater: ZlibState, @unchecked Sendable {
             "message_bytes", "\(who) has more than \(limit) bytes when decompressed; at most \(limit) are taken")
         }
         let size = min(limit + 1, max(1024, out.count * 2, min(bytes.byteCount, 64 * 1024) * 4))
-        out.append(contentsOf: repeatElement(0, count: size - out.count))
+        out += [UInt8](repeating: 0, count: size - out.count)
       }
       let result = step(bytes, &taken, &out, &produced)
       switch result {

@@ -50,8 +50,12 @@ struct ConnectionTimers {
     pingedAt = nil
   }
 
+  /// Nothing is read from a socket that takes nothing: what is due from the peer is counted from when it is read again.
   mutating func writabilityChanged(_ isWritable: Bool, now: NIODeadline) {
     stalledSince = isWritable ? nil : now
+    guard isWritable else { return }
+    if headersSince != nil { headersSince = now }
+    if pingedAt != nil { pingedAt = now }
   }
 
   /// Bytes wait for the peer's window; `sent` is all that it took so far. True when that begins now.
@@ -96,9 +100,9 @@ struct ConnectionTimers {
     var due = NIODeadline.distantFuture
     if let stalledSince { due = min(due, stalledSince + TimeAmount(limits.stallTimeout)) }
     if let windowClosedSince { due = min(due, windowClosedSince + TimeAmount(limits.stallTimeout)) }
-    if let headersSince { due = min(due, headersSince + TimeAmount(limits.headersTimeout)) }
+    if stalledSince == nil, let headersSince { due = min(due, headersSince + TimeAmount(limits.headersTimeout)) }
     if let pingedAt {
-      due = min(due, pingedAt + TimeAmount(keepalive.timeout))
+      if stalledSince == nil { due = min(due, pingedAt + TimeAmount(keepalive.timeout)) }
     } else if let interval = keepalive.interval {
       due = min(due, heardAt + TimeAmount(interval))
     }
@@ -118,10 +122,10 @@ struct ConnectionTimers {
     if let windowClosedSince, now >= windowClosedSince + TimeAmount(limits.stallTimeout) {
       return .terminate(.enhanceYourCalm)
     }
-    if let headersSince, now >= headersSince + TimeAmount(limits.headersTimeout) {
+    if stalledSince == nil, let headersSince, now >= headersSince + TimeAmount(limits.headersTimeout) {
       return .terminate(.enhanceYourCalm)
     }
-    if let pingedAt {
+    if stalledSince == nil, let pingedAt {
       // Anything that arrived since is as good as the answer.
       if heardAt > pingedAt {
         self.pingedAt = nil

@@ -1,4 +1,5 @@
 internal import MendHTTP2
+internal import NIOCore
 
 /// A request that is no gRPC call, and what its sender is told in HTTP's own words.
 enum HTTPRefusal {
@@ -20,4 +21,22 @@ enum HTTPRefusal {
     headers.append("content-type", "text/plain")
     return (headers, text)
   }
+
+  /// Whether a connection's first bytes are a request of HTTP/1 (RFC 9112 3). HTTP/2's preface looks like one of another
+  /// version on purpose (RFC 9113 3.4).
+  static func isHTTP1(_ first: ByteBuffer) -> Bool {
+    let bytes = first.readableBytesView.prefix(longestLine)
+    guard let end = bytes.firstIndex(of: UInt8(ascii: "\r")) else { return false }
+    let version = bytes[..<end].suffix(9)
+    return version.count == 9 && version.dropLast().elementsEqual(" HTTP/1.".utf8)
+  }
+
+  private static var longestLine: Int { 8192 }
+
+  static let answerInHTTP1: String = {
+    let text = "This is a gRPC server: it speaks HTTP/2 only, in clear text from the first byte on.\n"
+    return
+      "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\ncontent-length: \(text.utf8.count)\r\n"
+      + "connection: close\r\n\r\n\(text)"
+  }()
 }

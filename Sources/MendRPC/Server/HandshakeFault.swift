@@ -23,10 +23,17 @@ public struct HandshakeFault: Sendable, Hashable {
     case refusedByCaller = "refused_by_caller"
     /// The caller does not speak TLS.
     case plaintext
+    /// The caller's TLS is older than what is taken (1.2).
+    case version
+    /// The caller did not ask for HTTP/2 in TLS (ALPN `h2`).
+    case withoutHTTP2 = "without_http2"
     /// The caller went away.
     case closed
     case other
   }
+
+  static let withoutHTTP2 = HandshakeFault(
+    .withoutHTTP2, "the caller did not ask for HTTP/2 in TLS (ALPN h2), and nothing else is spoken here")
 
   public var reason: Reason
   /// One sentence for people.
@@ -45,6 +52,8 @@ public struct HandshakeFault: Sendable, Hashable {
       self.init(.refusedByCaller, "the caller does not accept this server's certificate: \(text)")
     } else if has("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_RECORD", "UNEXPECTED_MESSAGE") {
       self.init(.plaintext, "the caller does not speak TLS: \(text)")
+    } else if has("UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW") {
+      self.init(.version, "the caller offers no TLS from 1.2 on: \(text)")
     } else if has("eofDuringHandshake") {
       self.init(.closed, "the caller went away")
     } else {

@@ -62,8 +62,25 @@ extension ServerCall {
 
   private func decompressed(_ payload: [UInt8], _ who: String) throws(RPCError) -> [UInt8] {
     storage.requestWasCompressed.store(true, ordering: .relaxed)
-    return try Gzip.decompress(payload.span.bytes, limit: connection.server.limits.maxRequestBytes, who: who)
+    do throws(RPCError) {
+      let limit = connection.server.limits.maxRequestBytes
+      let plain = try Gzip.decompress(payload.span.bytes, limit: limit, who: who)
+      if plain.count > Self.harmlessBytes, plain.count / Self.honestRatio > payload.count { isBomb() }
+      return plain
+    } catch {
+      if error.code == .resourceExhausted { isBomb() }
+      throw error
+    }
   }
+
+  /// A few kilobytes that are megabytes take their sender nothing and this loop ten milliseconds: who goes on sending
+  /// them is ended as one that goes on breaking rules is.
+  private func isBomb() { connection.session.countFaults(Self.faultsOfBomb) }
+
+  private static var harmlessBytes: Int { 1 << 20 }
+  /// Gzip reaches 1,032; messages of like records 20 or 30.
+  private static var honestRatio: Int { 100 }
+  private static var faultsOfBomb: Int { 10 }
 
   private static func decode<M: RPCMessage>(_ type: M.Type, _ payload: RawSpan) throws(RPCError) -> M {
     do {

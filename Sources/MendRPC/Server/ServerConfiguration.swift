@@ -80,9 +80,10 @@ public struct ServerLimits: Hashable, Sendable {
   /// Response bytes that wait on one connection before its further calls are refused: answers that are one message
   /// have no writer to suspend. Sixteen of the largest, so that only who doesn't read meets it.
   public var maxUnsentResponseBytes = 64 * 1024 * 1024
-  /// Bytes of requests and responses that wait on all connections together: the bounds of one connection times the
-  /// connections that there may be is more than machines have. Beyond it the calls of connections that hold more than
-  /// 64 KiB of them are refused, those still being received ended, and their writers suspended; others are served.
+  /// Bytes of calls on all connections together: the bounds of one connection times the connections that there may be is
+  /// more than machines have. Requests and responses that wait, the metadata of open calls, 4 KiB for each of them, and
+  /// 512 for each frame that the caller has not read. Beyond it the calls of connections that hold more than 64 KiB of
+  /// them are refused, those still being received ended, and their writers suspended; others are served.
   public var maxHeldBytes = 512 * 1024 * 1024
 
   /// TLS, preface, first SETTINGS and the acknowledgement of ours have to be complete by then.

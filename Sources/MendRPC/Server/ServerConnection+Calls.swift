@@ -147,15 +147,17 @@ extension ServerConnection {
   }
 
   func closed(_ handle: StreamHandle, _ code: HTTP2ErrorCode) {
+    let slot = Int(handle.slot)
+    // A burst of calls is not kept for ever, nor is a long header list.
+    var isKept = slot < Self.keptCalls
     if let call = call(handle) {
       call.streamClosed(
         RPCError(.cancelled, code == .cancel ? "the caller cancelled the call" : "the caller ended the stream: \(code)")
       )
+      if call.storage.request.value.metadata.block.isLarge { isKept = false }
     }
     session.release(handle)
-    // A burst of calls is not kept for ever.
-    let slot = Int(handle.slot)
-    if slot >= Self.keptCalls, slot < calls.value.count { calls.value[slot] = nil }
+    if !isKept, slot < calls.value.count { calls.value[slot] = nil }
   }
 
   private static let keptCalls = 64

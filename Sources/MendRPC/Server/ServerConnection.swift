@@ -1,5 +1,6 @@
 internal import MendHTTP2
 internal import NIOCore
+internal import NIOTLS
 internal import Synchronization
 
 /// One connection of a server: a session, its calls and their workers, in one channel handler.
@@ -28,8 +29,13 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   /// Of the bytes that the session holds, those that the server knows of.
   private var reportedBytes = 0
   private(set) var isClosed = false
+  private var greeting: Scheduled<Void>?
+  /// TLS was agreed on without HTTP/2.
+  private var lacksALPN = false
   /// Said why it ends, and waits for the peer to have read that.
   private var isLingering = false
+  /// Has yet to say why it ends, to a peer that reads nothing at present.
+  private var isEnding = false
   var isShuttingDown = false
   var shutdownAnnounced = false
   var earliestDeadline: NIODeadline?
@@ -60,19 +66,45 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     channelContext = context
     workers.onIdle = { [self] in server.connectionEnded(self) }
     server.connectionStarted(self)
-    if context.channel.isActive { flush() }
+    if !facts.isSecure { greeting = loop.scheduleTask(in: Self.greetingDelay) { self.greet() } }
     arm()
   }
 
-  func channelActive(context: ChannelHandlerContext) {
+  /// Sends the first SETTINGS.
+  private func greet() {
+    greeting?.cancel()
+    greeting = nil
     flush()
-    context.fireChannelActive()
+  }
+
+  /// Every caller of HTTP/2 speaks first. One that speaks HTTP/1 by then can be told so in words that it understands; to one
+  /// that says nothing the server's SETTINGS may be of interest.
+  private static let greetingDelay = TimeAmount.milliseconds(100)
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case .handshakeCompleted(let name)? = event as? TLSUserEvent {
+      if name == "h2" {
+        greet()
+      } else {
+        lacksALPN = true
+        server.observer?.handshakeFailed(peer, .withoutHTTP2)
+      }
+    }
+    context.fireUserInboundEventTriggered(event)
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let buffer = unwrapInboundIn(data)
     let now = NIODeadline.now()
     guard !isLingering else { return }
+    if session.counters.bytesSent == 0, let refusal = refusal(of: buffer) {
+      if !refusal.isEmpty { context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: refusal)), promise: nil) }
+      return endWithLastWords()
+    }
+    if let greeting {
+      greeting.cancel()
+      self.greeting = nil
+    }
     isReading = true
     do throws(HTTP2Error) {
       try session.receive(buffer.readableBytesSpan, now: now.uptimeNanoseconds)
@@ -91,13 +123,24 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     isReading = false
   }
 
+  /// What is said, before the end, to a caller whose first bytes are not HTTP/2, or whose TLS is not for it (RFC 9113
+  /// 3.2: TLS has to agree to ALPN `h2`). Nil for all others. Nothing was sent before.
+  private func refusal(of first: ByteBuffer) -> String? {
+    if HTTPRefusal.isHTTP1(first) { return HTTPRefusal.answerInHTTP1 }
+    return lacksALPN ? "" : nil
+  }
+
   func channelReadComplete(context: ChannelHandlerContext) {
     flush()
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    timers.writabilityChanged(context.channel.isWritable, now: .now())
-    if context.channel.isWritable { flush() } else { arm() }
+    let isWritable = context.channel.isWritable
+    timers.writabilityChanged(isWritable, now: .now())
+    // Who does not read what it was answered is not read either: its answers would have to be kept.
+    if !isEnding, !isLingering { try? context.channel.syncOptions?.setOption(.autoRead, value: isWritable) }
+    if isWritable { flush() }
+    arm()
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -117,6 +160,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     guard !isClosed else { return }
     isClosed = true
     channelContext = nil
+    greeting?.cancel()
     timer?.cancel()
     endCalls()
     workers.close()
@@ -141,6 +185,15 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     guard context.channel.isWritable else { return close() }
     context.channel.setOption(.autoRead, value: false).whenFailure { _ in self.close() }
     context.close(mode: .output, promise: nil)
+    loop.scheduleTask(in: Self.lingering) { self.close() }
+  }
+
+  /// As ``endWithLastWords()``, for a peer that has not read what comes before: it gets as long to take that.
+  private func endUnheard() {
+    guard !isEnding, !isLingering else { return }
+    isEnding = true
+    endCalls()
+    channelContext?.channel.setOption(.autoRead, value: false).whenFailure { _ in self.close() }
     loop.scheduleTask(in: Self.lingering) { self.close() }
   }
 
@@ -210,6 +263,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     }
     if session.isFinished {
       if session.isTerminated { endWithLastWords() } else { close() }
+    } else if session.isTerminated {
+      endUnheard()
     } else if session.outboundBytes == 0 {
       timers.windowOpen()
     } else if channelContext?.channel.isWritable == true {
@@ -232,7 +287,10 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
   /// The server holds more than it may, and this connection has its part in that.
   var isOverBudget: Bool {
-    session.heldBytes > Self.heldShare && server.heldBytes.load(ordering: .relaxed) > server.limits.maxHeldBytes
+    let held = session.heldBytes
+    guard held > Self.heldShare else { return false }
+    // What one read brought is not reported yet.
+    return server.heldBytes.load(ordering: .relaxed) + held - reportedBytes > server.limits.maxHeldBytes
   }
 
   /// A connection with less than this is served whatever others hold.
@@ -241,7 +299,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   var overBudget: RPCError {
     .exhausted(
       "held_bytes",
-      "the server holds \(server.limits.maxHeldBytes) bytes of requests and responses that wait, \(session.heldBytes) of "
-        + "them of this connection; read its responses, end its requests, and call again")
+      "the server holds \(server.limits.maxHeldBytes) bytes of calls, \(session.heldBytes) of them of this connection; "
+        + "read its responses, end its calls, and call again")
   }
 }
