@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,27 +37,6 @@ static char **string_pointers(const char *strings, size_t count) {
   return pointers;
 }
 
-// clone3 gives the pidfd without a gap in which the pid could be reused. Some sandboxes refuse it: fork then, which is
-// as good here, for nobody else collects our children.
-static pid_t clone_with_pidfd(int *pidfd) {
-  struct clone_args arguments;
-  memset(&arguments, 0, sizeof arguments);
-  arguments.flags = CLONE_PIDFD;
-  arguments.pidfd = (uint64_t)(uintptr_t)pidfd;
-  arguments.exit_signal = SIGCHLD;
-  pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
-  if (pid >= 0 || (errno != ENOSYS && errno != EPERM)) return pid;
-  pid = _Fork();
-  if (pid > 0 && (*pidfd = (int)syscall(SYS_pidfd_open, pid, 0)) < 0) {
-    int saved = errno;
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    errno = saved;
-    return -1;
-  }
-  return pid;
-}
-
 static void set_limit(int resource, uint64_t value) {
   struct rlimit limit = {value, value};
   if (value != UINT64_MAX) setrlimit(resource, &limit);
@@ -86,8 +64,18 @@ static int place_descriptors(int *source, int count, int *report) {
   return (int)syscall(SYS_close_range, (unsigned)count, ~0u, CLOSE_ON_EXEC_RANGE);
 }
 
-// Runs in the child, in a copy of a process whose other threads are gone: async-signal-safe calls only.
-static void become(const cprocess_child *child, char **arguments, char **environment, pid_t parent, int report) {
+typedef struct {
+  const cprocess_child *child;
+  char **arguments, **environment;
+  pid_t parent;
+  int report;
+} start;
+
+// Runs in the child, in the memory of a process that may have other threads: async-signal-safe calls only.
+static int become(void *argument) {
+  const start *start = argument;
+  const cprocess_child *child = start->child;
+  int report = start->report;
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = SIG_DFL;
@@ -114,7 +102,7 @@ static void become(const cprocess_child *child, char **arguments, char **environ
   // After the change of user, which forgets it.
   if (child->death_signal) {
     prctl(PR_SET_PDEATHSIG, child->death_signal);
-    if (getppid() != parent) _exit(127);  // it ended before the line above
+    if (getppid() != start->parent) _exit(127);  // it ended before the line above
   }
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   int source[4] = {child->input < 0 ? null : child->input, child->output < 0 ? null : child->output,
@@ -122,11 +110,29 @@ static void become(const cprocess_child *child, char **arguments, char **environ
   if (place_descriptors(source, child->extra < 0 ? 3 : 4, &report) < 0) goto failed;
   // Last: it may be less than the numbers used above.
   set_limit(RLIMIT_NOFILE, child->limit_open_files);
-  execve(arguments[0], arguments, environment);
+  execve(start->arguments[0], start->arguments, start->environment);
 failed:;
   int error = errno;
   (void)!write(report, &error, sizeof error);
   _exit(127);
+}
+
+#define STACK_SIZE (64 * 1024)
+
+// As posix_spawn does it: the child borrows this memory, on a stack of its own, until it calls exec, while this thread
+// waits. No page tables are copied, which is most of what a fork costs. But a change of user is noted at the memory
+// (it cannot be dumped then), so that takes a copy. The pidfd comes without a gap in which the pid could be reused.
+static pid_t start_child(start *start, int *pidfd) {
+  char *stack = malloc(STACK_SIZE);
+  if (!stack) return -1;
+  int changes_user = start->child->user >= 0 || start->child->group >= 0;
+  int flags = CLONE_PIDFD | SIGCHLD | (changes_user ? 0 : CLONE_VM | CLONE_VFORK);
+  char *top = stack + STACK_SIZE;
+  pid_t pid = clone(become, top - (uintptr_t)top % 16, flags, start, pidfd);
+  int saved = errno;
+  free(stack);
+  errno = saved;
+  return pid;
 }
 
 int cprocess_spawn(const cprocess_child *child, pid_t *pid, int *pidfd) {
@@ -143,9 +149,8 @@ int cprocess_spawn(const cprocess_child *child, pid_t *pid, int *pidfd) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  pid_t parent = getpid();
-  *pid = clone_with_pidfd(pidfd);
-  if (*pid == 0) become(child, arguments, environment, parent, report[1]);
+  start start = {child, arguments, environment, getpid(), report[1]};
+  *pid = start_child(&start, pidfd);
   if (*pid < 0) result = errno;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   close(report[1]);

@@ -5,8 +5,9 @@ import Testing
 
 @Suite struct SupervisorOptionsTests {
   @Test func `the directory is named, and the lock may be handed over`() {
-    #expect(Supervisor.Options(["--directory", "/d"])?.directory == "/d")
-    #expect(Supervisor.Options(["--directory", "/d", "--lock", "3"])?.lock == 3)
+    #expect(Supervisor.Options(["--directory", "/d"]) == .attempt(directory: "/d", lock: nil))
+    #expect(Supervisor.Options(["--directory", "/d", "--lock", "3"]) == .attempt(directory: "/d", lock: 3))
+    #expect(Supervisor.Options(["--launches", "/d", "--socket", "3", "   "]) == .launches(socket: 3))
   }
 
   @Test(
@@ -14,6 +15,7 @@ import Testing
     arguments: [
       [], ["--directory"], ["--directory", ""], ["--lock", "3"], ["--directory", "/d", "--lock", "x"],
       ["--directory", "/d", "--lock", "1"], ["--directory", "/d", "--more", "1"],
+      ["--launches", "/d"], ["--launches", "/d", "--socket", "2"], ["--directory", "/d", "--socket", "3"],
     ])
   func wrong(arguments: [String]) {
     #expect(Supervisor.Options(arguments) == nil)

@@ -78,3 +78,32 @@ int cprocess_rename_watch_add(int descriptor, const char *directory);
 void cprocess_rename_watch_remove(int descriptor, int watch);
 // The watch numbers that have news; how many, 0 if there are none (any more). -1 stands for "some were dropped".
 int cprocess_rename_watch_next(int descriptor, int *watches, int capacity);
+
+// A pair of sockets that keep messages apart; both close-on-exec.
+int cprocess_message_pair(int *one, int *other);
+// How long sending and receiving may take from now on; then EAGAIN.
+int cprocess_message_patience(int socket, int milliseconds);
+// One message, and with it a descriptor (-1: none).
+int cprocess_message_send(int socket, const void *bytes, size_t count, int descriptor);
+// The length of the next message; 0 when the other end was closed, else the negative errno. `descriptor` is what came
+// with it, close-on-exec, or -1. A message that is longer than `capacity` is EMSGSIZE.
+ssize_t cprocess_message_receive(int socket, void *bytes, size_t capacity, int *descriptor);
+
+// Forks a process that has one thread. In the child: 0 with `*pid` 0, and the signals of cprocess_signal_descriptor are
+// blocked. In the parent: the child, pinned; ended, it stays until cprocess_forget_children.
+int cprocess_fork(pid_t *pid, int *pidfd);
+// From now to the next fork children vanish as they end.
+void cprocess_forget_children(void);
+// Closes every descriptor but 0, 1, 2 and this one.
+int cprocess_close_all_but(int descriptor);
+// Standard output and error go to the end of this file.
+int cprocess_output_to(const char *path);
+
+// Where the kernel reads this process's command line from.
+typedef struct {
+  uintptr_t start;
+  size_t size;
+} cprocess_area;
+int cprocess_argument_area(cprocess_area *area);
+// Replaces it by strings that are each ended by NUL; what is left of it becomes NUL. E2BIG: they do not fit.
+int cprocess_set_arguments(const cprocess_area *area, const char *strings, size_t count);

@@ -24,6 +24,15 @@ struct AttemptDirectory: Sendable, Hashable {
     var name: String
     /// It survives a power cut once written.
     var durable: Bool
+
+    func encode(_ content: Content) -> [UInt8]? {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+      return (try? encoder.encode(content)).map { Array($0) + [0x0A] }
+    }
+
+    /// nil: it is not whole.
+    func decode(_ bytes: [UInt8]) -> Content? { try? JSONDecoder().decode(Content.self, from: Data(bytes)) }
   }
 
   static let launch = Record<LaunchRecord>(name: "launch.json", durable: false)
@@ -36,15 +45,12 @@ struct AttemptDirectory: Sendable, Hashable {
 
   /// nil: not there, or not whole.
   func read<Content>(_ record: Record<Content>) -> Content? {
-    guard let bytes = FileSystem.read("\(path)/\(record.name)") else { return nil }
-    return try? JSONDecoder().decode(Content.self, from: Data(bytes))
+    FileSystem.read("\(path)/\(record.name)").flatMap { record.decode($0) }
   }
 
   func write<Content>(_ content: Content, as record: Record<Content>) throws(SystemError) {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    guard let data = try? encoder.encode(content) else { throw SystemError("encode \(record.name)", code: EINVAL) }
-    try FileSystem.write(Array(data) + [0x0A], to: record.name, in: path, durable: record.durable)
+    guard let bytes = record.encode(content) else { throw SystemError("encode \(record.name)", code: EINVAL) }
+    try FileSystem.write(bytes, to: record.name, in: path, durable: record.durable)
   }
 
   func has<Content>(_ record: Record<Content>) -> Bool { FileSystem.exists("\(path)/\(record.name)") }

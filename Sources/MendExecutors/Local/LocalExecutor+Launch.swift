@@ -5,7 +5,9 @@ internal import Synchronization
 
 extension LocalExecutor {
   /// Starts it unless there is anything of it already.
-  func launchNow(_ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]) {
+  func launchNow(
+    _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document], through launcher: Launcher?
+  ) {
     if announceAgain(key) { return }
     // Ids become file names.
     guard Identifier.isValid(key.batch.namespace), Identifier.isValid(key.batch.batchID) else {
@@ -16,9 +18,17 @@ extension LocalExecutor {
       _ = try FileSystem.createDirectory(directory.path)
       switch try examine(directory) {
       case .neverStarted(let lock):
-        try start(key, launch, documents: documents(), in: directory, lock: lock)
+        try prepare(key, launch, documents: documents(), in: directory)
+        if let process = try start(in: directory, lock: lock, through: launcher) {
+          watch(key, process, in: directory)
+        } else {
+          // What the launcher did before it failed is seen in the directory, now that the lock is its own.
+          launchNow(key, launch, documents: documents, through: nil)
+        }
       case .starting:
-        perform(for: key, after: Self.startingInterval) { self.launchNow(key, launch, documents: documents) }
+        perform(for: key, after: Self.startingInterval) {
+          self.launchNow(key, launch, documents: documents, through: launcher)
+        }
       case .alive(let process): watch(key, process, in: directory)
       case .ended(let exit): report(key, exit, in: directory)
       case .killed(let identity): cleanUp(key, after: identity, in: directory, token: launch.token)
@@ -29,9 +39,8 @@ extension LocalExecutor {
     }
   }
 
-  private func start(
-    _ key: AttemptKey, _ launch: Launch, documents: [Document], in directory: AttemptDirectory,
-    lock: consuming Descriptor
+  private func prepare(
+    _ key: AttemptKey, _ launch: Launch, documents: [Document], in directory: AttemptDirectory
   ) throws(SystemError) {
     _ = try FileSystem.createDirectory(directory.work)
     _ = try FileSystem.createDirectory(directory.temporary)
@@ -40,14 +49,18 @@ extension LocalExecutor {
     try directory.write(launchRecord(key, launch, in: directory), as: AttemptDirectory.launch)
     // The supervisor's own record is durable only below a directory that is.
     try FileSystem.synchronizeDirectory(attemptsDirectory)
+  }
+
+  /// Nil: the launcher failed.
+  private func start(
+    in directory: AttemptDirectory, lock: consuming Descriptor, through launcher: Launcher?
+  ) throws(SystemError) -> ProcessReference? {
+    if let launcher { return launcher.start(directory, lock: lock) }
     let log = try FileSystem.open(directory.supervisorLog, O_WRONLY | O_CREAT | O_APPEND)
-    var environment = baseEnvironment
-    environment["TMPDIR"] = directory.temporary
-    let process = try ProcessReference.Child(
-      arguments: [mendBinary, "supervise", "--directory", directory.path, "--lock", "3"],
-      environment: environment, directory: "/", signalsBlocked: true
+    return try ProcessReference.Child(
+      arguments: Supervisor.arguments(program: mendBinary, directory, lock: 3), environment: baseEnvironment,
+      directory: "/", signalsBlocked: true
     ).start(output: log.rawValue, error: log.rawValue, extra: lock.rawValue)
-    watch(key, process, in: directory)
   }
 
   func launchRecord(_ key: AttemptKey, _ launch: Launch, in directory: AttemptDirectory) -> LaunchRecord {

@@ -61,6 +61,7 @@ public final class LocalExecutor: Executor {
   let node: String
   let baseEnvironment: [String: String]
   let watcher: Watcher
+  let launcher: Launcher
   let state = Mutex(State())
   /// Blocking work, in order for each attempt; how many bounds the threads.
   private let lanes = (0..<4).map { DispatchQueue(label: "mend.executor.local.\($0)") }
@@ -113,6 +114,9 @@ public final class LocalExecutor: Executor {
       try FileSystem.synchronizeDirectory(data)
       if settings.account != nil { try Self.open(data, attemptsDirectory) }
       watcher = try Watcher()
+      launcher = Launcher(
+        program: mendBinary, attemptsDirectory: attemptsDirectory, environment: baseEnvironment, watcher: watcher,
+        logger: settings.logger)
     } catch {
       throw SetupError(description: "the local executor cannot be set up: \(error)")
     }
@@ -144,14 +148,19 @@ public final class LocalExecutor: Executor {
       watcher.stop()
     }
     state.withLock { $0.phase = .stopped }
-    await withCheckedContinuation { continuation in work.notify(queue: watcherQueue) { continuation.resume() } }
+    await withCheckedContinuation { continuation in
+      work.notify(queue: watcherQueue) { [launcher] in
+        launcher.end()
+        continuation.resume()
+      }
+    }
     state.withLock { $0.attempts = [:] }
   }
 
   public func launch(
     _ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]
   ) {
-    perform(for: attempt) { self.launchNow(attempt, launch, documents: documents) }
+    perform(for: attempt) { self.launchNow(attempt, launch, documents: documents, through: self.launcher) }
   }
 
   public func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {

@@ -17,43 +17,64 @@ public enum Supervisor {
   private static let accountTries = 120
   private static let accountPause: Duration = .milliseconds(500)
 
-  /// Everything after `supervise`: `--directory DIR`, and `--lock N` where the caller hands over the locked file.
+  /// Everything after `supervise`: `--directory DIR`, and `--lock N` where the caller hands over the locked file; or
+  /// `--launches ATTEMPTS --socket N`, for a `LaunchService`.
   public static func main(_ arguments: [String]) -> Never {
-    guard let options = Options(arguments) else {
+    switch Options(arguments) {
+    case .attempt(let directory, let lock): exit(run(AttemptDirectory(path: directory), lock: lock))
+    case .launches(let socket):
+      do throws(SystemError) {
+        try LaunchService(socket: socket).serve()
+        exit(0)
+      } catch {
+        complain("\(error)")
+        exit(statusFailed)
+      }
+    case nil:
       complain("usage: mend supervise --directory DIR")
       exit(statusUsage)
     }
-    exit(run(options))
   }
 
-  struct Options: Equatable {
-    var directory: String
-    var lock: Int32?
+  /// How a supervisor is to be seen in the process table, too.
+  static func arguments(program: String, _ directory: AttemptDirectory, lock: Int32) -> [String] {
+    [program, "supervise", "--directory", directory.path, "--lock", "\(lock)"]
+  }
+
+  enum Options: Equatable {
+    case attempt(directory: String, lock: Int32?)
+    case launches(socket: Int32)
 
     init?(_ arguments: [String]) {
       var rest = arguments[...]
-      var directory: String?
-      while let name = rest.popFirst() {
-        guard let value = rest.popFirst() else { return nil }
-        switch name {
-        case "--directory": directory = value
-        case "--lock":
-          guard let number = Int32(value), number > 2 else { return nil }
-          lock = number
-        default: return nil
-        }
+      var values: [String: String] = [:]
+      // The launcher's room for longer arguments.
+      while let name = rest.popFirst(), name.first != " " {
+        guard let value = rest.popFirst(), values.updateValue(value, forKey: name) == nil else { return nil }
       }
-      guard let directory, !directory.isEmpty else { return nil }
-      self.directory = directory
+      func descriptor(_ name: String) -> Int32?? {
+        guard let text = values[name] else { return .some(nil) }
+        guard let number = Int32(text), number > 2 else { return nil }
+        return number
+      }
+      guard let lock = descriptor("--lock"), let socket = descriptor("--socket") else { return nil }
+      if let directory = values["--directory"], !directory.isEmpty,
+        Set(values.keys).isSubset(of: ["--directory", "--lock"])
+      {
+        self = .attempt(directory: directory, lock: lock)
+      } else if let socket, Set(values.keys) == [LaunchService.option, "--socket"] {
+        self = .launches(socket: socket)
+      } else {
+        return nil
+      }
     }
   }
 
-  private static func run(_ options: Options) -> Int32 {
-    let directory = AttemptDirectory(path: options.directory)
+  static func run(_ directory: AttemptDirectory, lock inherited: Int32?) -> Int32 {
     do {
       // Held to the end of this process: it says that the attempt has a supervisor.
       let lock: Descriptor
-      if let inherited = options.lock {
+      if let inherited {
         lock = Descriptor(owning: inherited)
         _ = fcntl(inherited, F_SETFD, FD_CLOEXEC)
       } else {
@@ -130,7 +151,27 @@ public enum Supervisor {
     try directory.write(exit, as: AttemptDirectory.exit)
   }
 
-  private static func complain(_ message: String) {
+  /// What a supervisor does, as far as it leaves no trace.
+  static func rehearse() {
+    let directory = AttemptDirectory(path: "/nonexistent")
+    let identity = ProcessIdentity(pid: 1, startTicks: 1, bootID: ProcessTable.bootID)
+    let launch = LaunchRecord(
+      arguments: ["/bin/sh"], environment: ["PATH": "/bin"], workDirectory: "/", memoryLimitBytes: 1, logLimitBytes: 1,
+      graceMilliseconds: 1, cpuLimitSeconds: 0.5, openFilesLimit: 1, processesLimit: 1, account: nil)
+    for record in [AttemptDirectory.supervisor, AttemptDirectory.started] {
+      _ = record.encode(identity).flatMap { record.decode($0) }
+    }
+    _ = AttemptDirectory.launch.encode(launch).flatMap { AttemptDirectory.launch.decode($0) }
+    _ = AttemptDirectory.exit.encode(.notStarted("", limit: 1))
+    _ = directory.read(AttemptDirectory.end)
+    _ = ProcessTable.descendants(of: ProcessTable.ownPID).map { ProcessTable.privateBytes(of: $0.pid) }
+    if let poller = try? Poller() { _ = poller.wait(.zero) }
+    _ = ContinuousClock().now
+    _ = OwnChildren.cpuSeconds
+    _ = StandardErrorTail().line
+  }
+
+  static func complain(_ message: String) {
     let standardError = Descriptor(owning: 2)
     _ = standardError.write(Array("mend supervise: \(message)\n".utf8)[...])
   }

@@ -57,6 +57,22 @@ final class ProcessReference: Sendable {
     self.descriptor = descriptor
   }
 
+  /// Whom a launcher's answer names, pinned by the descriptor that came with it.
+  init?(started answer: LaunchService.Answer, by message: consuming MessageSocket.Message) {
+    guard answer.error == 0, answer.pid > 0, let descriptor = message.takeDescriptor() else { return nil }
+    identity = ProcessIdentity(pid: answer.pid, startTicks: answer.startTicks, bootID: ProcessTable.bootID)
+    self.descriptor = descriptor
+  }
+
+  /// Blocks until it has ended; false if it has not by then.
+  func waitForEnd(_ patience: Duration) -> Bool {
+    guard let poller = try? Poller(), (try? poller.add(descriptor.rawValue, token: 0)) != nil else { return false }
+    let clock = ContinuousClock()
+    let deadline = clock.now + patience
+    while clock.now < deadline { if !poller.wait(deadline - clock.now).isEmpty { return true } }
+    return false
+  }
+
   @discardableResult
   func signal(_ number: Int32) -> Bool { cprocess_pidfd_signal(descriptor.rawValue, number) == 0 }
 

@@ -1,0 +1,88 @@
+internal import Glibc
+
+/// The other side of a `Launcher`: what `mend supervise --launches ATTEMPTS --socket N` is.
+///
+/// A supervisor that begins with exec spends more on its libraries than on its work. This process has loaded them once,
+/// stays small, and forks: each copy becomes the supervisor of one attempt (its session, its name in the process table,
+/// no descriptor but the lock's) and is nobody's child to be waited for. It ends with the server, and supervisors
+/// outlive both. One thread, for ever: nothing here may start another.
+struct LaunchService: ~Copyable {
+  private let socket: MessageSocket
+  private let area: ArgumentArea
+  private let program: String
+
+  static let option = "--launches"
+  /// A directory's path is shorter.
+  static let requestLimit = 4096
+
+  /// What the service says of a launch: errno or 0, and whom it started, whose pidfd comes with it.
+  struct Answer: Equatable {
+    var error: Int32
+    var pid: Int32
+    var startTicks: UInt64
+
+    static let size = 16
+
+    init(error: Int32, pid: Int32 = 0, startTicks: UInt64 = 0) {
+      self.error = error
+      self.pid = pid
+      self.startTicks = startTicks
+    }
+
+    init?(_ bytes: [UInt8]) {
+      guard bytes.count == Self.size else { return nil }
+      func number(_ range: Range<Int>) -> UInt64 { range.reversed().reduce(0) { $0 << 8 | UInt64(bytes[$1]) } }
+      self.init(
+        error: Int32(truncatingIfNeeded: number(0..<4)), pid: Int32(truncatingIfNeeded: number(4..<8)),
+        startTicks: number(8..<16))
+    }
+
+    var bytes: [UInt8] {
+      func bytes(_ number: UInt64, _ count: Int) -> [UInt8] {
+        (0..<count).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
+      }
+      return bytes(UInt64(UInt32(bitPattern: error)), 4) + bytes(UInt64(UInt32(bitPattern: pid)), 4)
+        + bytes(startTicks, 8)
+    }
+  }
+
+  init(socket: Int32) throws(SystemError) {
+    self.socket = MessageSocket(owning: socket)
+    area = try ArgumentArea()
+    program = ProcessTable.arguments(of: ProcessTable.ownPID).first ?? "mend"
+  }
+
+  /// Returns when the server is gone; never in a copy.
+  func serve() throws(SystemError) {
+    // What is read, resolved or set up at its first use is so here, once, instead of in every copy.
+    Supervisor.rehearse()
+    while let message = try socket.receive(limit: Self.requestLimit) {
+      guard let lock = message.descriptor else { continue }
+      let path = String(decoding: message.bytes, as: UTF8.self)
+      do throws(SystemError) {
+        switch try Fork.fork() {
+        case .child: beSupervisor(of: AttemptDirectory(path: path), lock: lock.rawValue)
+        case .parent(let pid, let pidfd):
+          let ticks = ProcessTable.status(of: pid)?.startTicks ?? 0
+          Fork.forgetChildren()
+          try socket.send(Answer(error: 0, pid: pid, startTicks: ticks).bytes, with: pidfd.rawValue)
+        }
+      } catch {
+        try socket.send(Answer(error: error.code).bytes)
+      }
+    }
+  }
+
+  /// What exec would have done for it, and then the same as after exec.
+  private func beSupervisor(of directory: AttemptDirectory, lock: Int32) -> Never {
+    do throws(SystemError) {
+      try Fork.closeAll(but: lock)
+      try Fork.writeOutput(to: directory.supervisorLog)
+      try area.replace(by: Supervisor.arguments(program: program, directory, lock: lock))
+    } catch {
+      Supervisor.complain("\(error)")
+      _exit(Supervisor.statusFailed)
+    }
+    _exit(Supervisor.run(directory, lock: lock))
+  }
+}
