@@ -119,6 +119,16 @@ failed:;
 
 #define STACK_SIZE (64 * 1024)
 
+// Sanitizers keep accounts of this process's memory and descriptors, which a child in the same memory would spoil.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define COPIES_ALWAYS 1
+#endif
+#endif
+#ifndef COPIES_ALWAYS
+#define COPIES_ALWAYS 0
+#endif
+
 // As posix_spawn does it: the child borrows this memory, on a stack of its own, until it calls exec, while this thread
 // waits. No page tables are copied, which is most of what a fork costs. But a change of user is noted at the memory
 // (it cannot be dumped then), so that takes a copy. The pidfd comes without a gap in which the pid could be reused.
@@ -126,7 +136,7 @@ static pid_t start_child(start *start, int *pidfd) {
   char *stack = malloc(STACK_SIZE);
   if (!stack) return -1;
   int changes_user = start->child->user >= 0 || start->child->group >= 0;
-  int flags = CLONE_PIDFD | SIGCHLD | (changes_user ? 0 : CLONE_VM | CLONE_VFORK);
+  int flags = CLONE_PIDFD | SIGCHLD | (changes_user || COPIES_ALWAYS ? 0 : CLONE_VM | CLONE_VFORK);
   char *top = stack + STACK_SIZE;
   pid_t pid = clone(become, top - (uintptr_t)top % 16, flags, start, pidfd);
   int saved = errno;

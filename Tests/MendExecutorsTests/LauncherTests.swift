@@ -55,6 +55,10 @@ struct LauncherTests {
       let status = try #require(ProcessTable.status(of: pid))
       #expect(status.parent == launcher)
       #expect(status.session == pid)
+      // Whoever looks for supervisors does not find it.
+      let named = ProcessTable.arguments(of: launcher).filter { !$0.isEmpty }
+      let program = try #require(Program.mend)
+      #expect(named == [program, "launcher", "--data", data.path])
       let own = try #require(ProcessTable.status(of: launcher))
       #expect(ProcessTable.children(of: own) == [pid])
       let arguments = ProcessTable.arguments(of: pid)

@@ -7,7 +7,7 @@ import Testing
   @Test func `the directory is named, and the lock may be handed over`() {
     #expect(Supervisor.Options(["--directory", "/d"]) == .attempt(directory: "/d", lock: nil))
     #expect(Supervisor.Options(["--directory", "/d", "--lock", "3"]) == .attempt(directory: "/d", lock: 3))
-    #expect(Supervisor.Options(["--launches", "/d", "--socket", "3", "   "]) == .launches(socket: 3))
+    #expect(Supervisor.Options(["--launches", "/d", "--socket", "3", "   "]) == .launches(data: "/d", socket: 3))
   }
 
   @Test(

@@ -1,6 +1,7 @@
 internal import Glibc
 
-/// The other side of a `Launcher`: what `mend supervise --launches ATTEMPTS --socket N` is.
+/// The other side of a `Launcher`: what `mend supervise --launches DATA --socket N` is,
+/// and `mend launcher --data DATA` in the process table, for it supervises nothing.
 ///
 /// A supervisor that begins with exec spends more on its libraries than on its work. This process has loaded them once,
 /// stays small, and forks: each copy becomes the supervisor of one attempt (its session, its name in the process table,
@@ -46,10 +47,13 @@ struct LaunchService: ~Copyable {
     }
   }
 
-  init(socket: Int32) throws(SystemError) {
+  init(data: String, socket: Int32) throws(SystemError) {
+    let program = ProcessTable.arguments(of: ProcessTable.ownPID).first ?? "mend"
+    let area = try ArgumentArea()
+    try area.replace(by: [program, "launcher", "--data", data])
     self.socket = MessageSocket(owning: socket)
-    area = try ArgumentArea()
-    program = ProcessTable.arguments(of: ProcessTable.ownPID).first ?? "mend"
+    self.area = area
+    self.program = program
   }
 
   /// Returns when the server is gone; never in a copy.

@@ -8,7 +8,7 @@ internal import Synchronization
 /// One launch at a time: the service has one thread, and a copy takes it less than a millisecond.
 final class Launcher: Sendable {
   private let program: String
-  private let attemptsDirectory: String
+  private let dataDirectory: String
   private let environment: [String: String]
   private let watcher: Watcher
   private let logger: Logger
@@ -39,10 +39,10 @@ final class Launcher: Sendable {
   private static let room = 512
 
   init(
-    program: String, attemptsDirectory: String, environment: [String: String], watcher: Watcher, logger: Logger
+    program: String, dataDirectory: String, environment: [String: String], watcher: Watcher, logger: Logger
   ) {
     self.program = program
-    self.attemptsDirectory = attemptsDirectory
+    self.dataDirectory = dataDirectory
     self.environment = environment
     self.watcher = watcher
     self.logger = logger
@@ -89,7 +89,7 @@ final class Launcher: Sendable {
       try pair.one.setPatience(Self.patience)
       // Its copies take over the memory that its arguments are in, and theirs are longer.
       let arguments = [
-        program, "supervise", LaunchService.option, attemptsDirectory, "--socket", "3",
+        program, "supervise", LaunchService.option, dataDirectory, "--socket", "3",
         String(repeating: " ", count: Self.room),
       ]
       let process = try ProcessReference.Child(

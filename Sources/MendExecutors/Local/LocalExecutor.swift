@@ -115,7 +115,7 @@ public final class LocalExecutor: Executor {
       if settings.account != nil { try Self.open(data, attemptsDirectory) }
       watcher = try Watcher()
       launcher = Launcher(
-        program: mendBinary, attemptsDirectory: attemptsDirectory, environment: baseEnvironment, watcher: watcher,
+        program: mendBinary, dataDirectory: data, environment: baseEnvironment, watcher: watcher,
         logger: settings.logger)
     } catch {
       throw SetupError(description: "the local executor cannot be set up: \(error)")

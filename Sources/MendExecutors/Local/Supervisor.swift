@@ -18,13 +18,13 @@ public enum Supervisor {
   private static let accountPause: Duration = .milliseconds(500)
 
   /// Everything after `supervise`: `--directory DIR`, and `--lock N` where the caller hands over the locked file; or
-  /// `--launches ATTEMPTS --socket N`, for a `LaunchService`.
+  /// `--launches DATA --socket N`, for a `LaunchService`.
   public static func main(_ arguments: [String]) -> Never {
     switch Options(arguments) {
     case .attempt(let directory, let lock): exit(run(AttemptDirectory(path: directory), lock: lock))
-    case .launches(let socket):
+    case .launches(let data, let socket):
       do throws(SystemError) {
-        try LaunchService(socket: socket).serve()
+        try LaunchService(data: data, socket: socket).serve()
         exit(0)
       } catch {
         complain("\(error)")
@@ -43,7 +43,7 @@ public enum Supervisor {
 
   enum Options: Equatable {
     case attempt(directory: String, lock: Int32?)
-    case launches(socket: Int32)
+    case launches(data: String, socket: Int32)
 
     init?(_ arguments: [String]) {
       var rest = arguments[...]
@@ -62,8 +62,8 @@ public enum Supervisor {
         Set(values.keys).isSubset(of: ["--directory", "--lock"])
       {
         self = .attempt(directory: directory, lock: lock)
-      } else if let socket, Set(values.keys) == [LaunchService.option, "--socket"] {
-        self = .launches(socket: socket)
+      } else if let data = values[LaunchService.option], let socket, values.count == 2 {
+        self = .launches(data: data, socket: socket)
       } else {
         return nil
       }
