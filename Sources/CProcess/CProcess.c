@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -224,4 +225,9 @@ double cprocess_children_cpu_seconds(void) {
   if (getrusage(RUSAGE_CHILDREN, &usage) < 0) return 0;
   return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
          (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+int cprocess_memory_file(void) {
+  int descriptor = memfd_create("mend", MFD_CLOEXEC);
+  return descriptor < 0 ? -errno : descriptor;
 }

@@ -1,3 +1,4 @@
+import CProcess
 import MendClient
 
 #if canImport(Glibc)
@@ -42,17 +43,11 @@ struct AttemptEnvironment {
 
   /// A node has no file of the server's authorities, so their text is in the environment.
   private static func file(of text: String) throws -> String {
-    var template =
-      Array((Environment["TMPDIR"] ?? "/tmp").utf8CString.dropLast()) + Array("/mend-ca-XXXXXX".utf8CString)
-    let descriptor = mkstemp(&template)
-    let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    guard descriptor >= 0 else {
-      throw ProgramError.usage("MEND_TLS_CA cannot be kept in \(path): \(Standard.systemError(errno))")
-    }
-    // The descriptor stays open as long as this process, and is all that is left of the file.
-    unlink(path)
-    guard Standard.write(Array(text.utf8), to: descriptor) else {
-      throw ProgramError.usage("MEND_TLS_CA cannot be written to \(path): \(Standard.systemError(errno))")
+    // It is gone with this process, and no child gets it.
+    let descriptor = cprocess_memory_file()
+    guard descriptor >= 0, Standard.write(Array(text.utf8), to: descriptor) else {
+      let reason = Standard.systemError(descriptor < 0 ? -descriptor : errno)
+      throw ProgramError.usage("MEND_TLS_CA cannot be kept in memory: \(reason); give the path of a file instead")
     }
     lseek(descriptor, 0, SEEK_SET)
     return "/dev/fd/\(descriptor)"

@@ -139,6 +139,22 @@ class Certificates(EndToEndCase):
             self.assertIn("peer=127.0.0.1:", lines[0])
             self.assertNotIn(f'mend_tls_handshake_failures_total{{reason="{reason}"}} 0', self.metrics())
 
+    def test_an_attempt_on_another_machine_trusts_the_authority_whose_text_it_was_given(self):
+        self.use(self.sign("server", "ours"))
+        self.serve()
+
+        def report(authority):
+            return self.mend("report", "--stage", "load", timeout=60, environment={
+                "MEND_ENDPOINT": self.server.address, "MEND_ATTEMPT_TOKEN": "no-such-token",
+                "MEND_TLS_CA": self.read(f"{authority}.pem").decode()})
+
+        trusting, distrusting = report("ours"), report("theirs")
+        self.assertEqual(trusting.status, 1, trusting.err)
+        self.assertIn("attempt token", trusting.err.lower(), "the server was reached, and refused the token")
+        self.assertNotEqual(distrusting.status, 0)
+        self.assertIn("certificate", distrusting.err.lower())
+        self.assertNotIn("attempt token", distrusting.err.lower())
+
 
 class StandardServices(EndToEndCase):
     def setUp(self):

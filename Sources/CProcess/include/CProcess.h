@@ -107,3 +107,6 @@ typedef struct {
 int cprocess_argument_area(cprocess_area *area);
 // Replaces it by strings that are each ended by NUL; what is left of it becomes NUL. E2BIG: they do not fit.
 int cprocess_set_arguments(const cprocess_area *area, const char *strings, size_t count);
+
+// A file in memory, without a name, that ends with this process: a descriptor or the negative errno. Close-on-exec.
+int cprocess_memory_file(void);
