@@ -127,6 +127,8 @@ extension ProgramError {
     switch error.code {
     case _ where error.fault == .settings:
       self = .usage(error.message)
+    case .unavailable where error.fault != .connection:
+      self.init(.refused, "the server at \(server) cannot do it now: \(error.message)")
     case .unavailable:
       let start =
         switch server {
@@ -146,10 +148,34 @@ extension ProgramError {
       self.init(.refused, error.message.isEmpty ? "the server said \(error.code)" : error.message)
     }
   }
+
   /// Whether client and server cannot agree on TLS, which no waiting changes.
   static func isOfTrust(_ error: MendError) -> Bool {
     ["CERTIFICATE_VERIFY_FAILED", "CERTIFICATE_REQUIRED", "WRONG_VERSION_NUMBER"]
       .contains { error.message.contains($0) }
+  }
+
+  /// The same inside of an attempt, which is told by variables where its server is, and whom it is not for to start.
+  init(ofAttempt error: MendError, server: Endpoint) {
+    guard error.code == .unavailable, error.fault == .connection else {
+      self.init(error, server: server)
+      return
+    }
+    let trust: String? =
+      if error.message.contains("CERTIFICATE_VERIFY_FAILED") {
+        """
+        its certificate is not trusted by what MEND_TLS_CA holds: give the server's certificate authority to \
+        mend serve --worker-tls-ca
+        """
+      } else if error.message.contains("CERTIFICATE_REQUIRED") {
+        "it wants a client's certificate: MEND_TLS_CERT and MEND_TLS_KEY name files of this node"
+      } else if error.message.contains("WRONG_VERSION_NUMBER") {
+        "it does not speak TLS, and MEND_TLS_CA is set"
+      } else {
+        nil
+      }
+    let reason = trust ?? "\(Self.reason(error.message)); the same may be reported again when it is back"
+    self.init(.noServer, "this attempt's server cannot be reached at MEND_ENDPOINT \(server): \(reason)")
   }
 
   /// The system's own words out of a transport's long account.

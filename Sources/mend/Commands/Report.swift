@@ -53,22 +53,38 @@ struct Report: AsyncParsableCommand {
     request.written = try written.map(Self.write)
     let attempt = try AttemptEnvironment.read()
     request.attemptToken = attempt.token
-    let client = MendClient(attempt.endpoint, settings: try attempt.settings())
+    var settings = try attempt.settings()
+    // The patience is `send`'s; a call that fails is to be known soon.
+    settings.limits.attemptsPerCall = 1
+    let client = MendClient(attempt.endpoint, settings: settings)
     let answer: ReportResponse
     do {
-      // What an attempt has to say outlives a restart of its server.
-      try await client.waitUntilReady(within: .seconds(10))
-      answer = try await client.report(request)
+      answer = try await Self.send(request, by: client)
       await client.close()
     } catch {
       await client.close()
       if error.code == .aborted || error.code == .unauthenticated {
         throw ProgramError(.refused, "this attempt is no longer the current one; end it (\(error.message))")
       }
-      throw ProgramError(error, server: client.server)
+      throw ProgramError(ofAttempt: error, server: client.server)
     }
     if format.output != .table { try format.output.print(answer) { _ in "" } }
     if answer.stop { throw ProgramError(.refused, "this attempt is being cancelled; end it") }
+  }
+
+  /// What an attempt has to say outlives a restart of its server, whom it waits for; not for a certificate to be trusted.
+  private static func send(_ request: ReportRequest, by client: MendClient) async throws(MendError) -> ReportResponse {
+    let deadline = ContinuousClock.now + .seconds(10)
+    var backoff = Backoff(from: .milliseconds(50), to: .seconds(1))
+    while true {
+      do throws(MendError) {
+        return try await client.report(request)
+      } catch {
+        let pause = max(backoff.next(), error.details.retryAfter ?? .zero)
+        guard error.code == .unavailable, !ProgramError.isOfTrust(error), .now + pause < deadline else { throw error }
+        do { try await Task.sleep(for: pause) } catch { throw MendError(.cancelled, "mend report was told to end") }
+      }
+    }
   }
 
   static func failure(_ text: String) throws -> DocumentFailure {

@@ -37,7 +37,7 @@ struct Worker: AsyncParsableCommand {
         .run(endRequest: endRequest)
     } catch {
       await client.close()
-      throw ProgramError(error, server: client.server)
+      throw ProgramError(ofAttempt: error, server: client.server)
     }
     await client.close()
     switch ending {
