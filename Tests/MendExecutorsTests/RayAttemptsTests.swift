@@ -169,6 +169,23 @@ import Testing
     #expect(receipt == nil)
   }
 
+  @Test func `a failure that Ray's words do not explain is looked up in the log, once`() throws {
+    var machine = running()
+    var failed = job(.failed)
+    failed.errorType = "JOB_ENTRYPOINT_COMMAND_ERROR"
+    failed.driverExitCode = 1
+    failed.message =
+      "Job entrypoint command failed with exit code 1, last available logs\n(f pid=9) Fatal Python error\n"
+    let now = start + .seconds(3)
+    _ = machine.next(at: now, underWay: 0)
+    #expect(machine.take(seen(failed), at: now, wallClock: wall) == [])
+    #expect(machine.next(at: now, underWay: 0).calls.contains(.examine(id: id)))
+    let sight = RayAttempts.Sight(job: failed, logEnd: "")
+    let ended = try #require(end(machine.take(.seen(id: id, .success(sight)), at: now, wallClock: wall)))
+    #expect(ended.exit.termination == .exited(1))
+    #expect(machine.entries.isEmpty)
+  }
+
   @Test func `an end is a stop, and looks until Ray's state is final`() {
     var machine = running()
     var now = start + .seconds(2)
@@ -314,7 +331,7 @@ import Testing
           case .nodes:
             calls.nodes += 1
             _ = machine.take(.nodes(.success([])), at: now, wallClock: wall)
-          case .stop, .version: calls.others += 1
+          case .stop, .version, .examine: calls.others += 1
           }
         }
         now = asked.isEmpty ? wakeAt : now + .milliseconds(20)

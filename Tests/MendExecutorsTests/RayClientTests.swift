@@ -34,10 +34,43 @@ import Testing
     #expect(try await client("stop_unknown").stop("none") == false)
   }
 
-  @Test func `a job's log is read`() async throws {
-    let text = try #require(try await client("logs_ok-1").logs("ok-1"))
-    #expect(text.contains("\nhello bar\n"))
-    #expect(try await client("logs_unknown").logs("none") == nil)
+  @Test func `a log is read as it is, also where it is no text`() async throws {
+    let bytes: [UInt8] = [0x63, 0xff, 0x00, 0x0d, 0x0a]
+    let file = RayResponse(status: 200, mediaType: "text/plain", body: bytes)
+    let node = try await recordedJob("get_ok-1", "ok-1").driverNodeID
+    let client = RayClient(
+      ScriptedTransport(answers: [
+        "/api/jobs/x": try RayResponse("get_ok-1"),
+        "/api/v0/logs/file?node_id=\(node)&filename=job-driver-x.log&lines=-1&": file,
+      ]))
+    #expect(try await client.log("x", keepingEnd: 100, lines: nil) == RayLog(start: 0, bytes: bytes))
+    #expect(try await client.log("x", keepingEnd: 2, lines: nil) == RayLog(start: 3, bytes: [0x0d, 0x0a]))
+  }
+
+  @Test func `where there is no state API the Jobs API's log is read`() async throws {
+    for missing in [RayResponse(status: 500, body: []), RayResponse(status: 200, mediaType: "text/html", body: [0x3c])]
+    {
+      let client = RayClient(
+        ScriptedTransport(answers: [
+          "/api/v0/logs": missing, "/api/jobs/ok-1": try RayResponse("get_ok-1"),
+          "/api/jobs/ok-1/logs": try RayResponse("logs_ok-1"),
+        ]))
+      let log = try #require(try await client.log("ok-1", keepingEnd: 1000, lines: nil))
+      #expect(String(decoding: log.bytes, as: UTF8.self).contains("\nhello bar\n"))
+      let end = try #require(try await client.log("ok-1", keepingEnd: 6, lines: nil))
+      #expect(String(decoding: end.bytes, as: UTF8.self) == "srv/ray\n1\n".suffix(6))
+      #expect(end.end == log.end)
+    }
+  }
+
+  @Test func `a job that did not begin has an empty log, an unknown one none`() async throws {
+    func log(_ job: RayResponse) async throws -> RayLog? {
+      try await RayClient(ScriptedTransport(answers: ["/api/jobs/": job])).log("big-64", keepingEnd: 10, lines: nil)
+    }
+    #expect(try await log(RayResponse("get_big-64")) == RayLog(start: 0, bytes: []))
+    let unknown = RayResponse(status: 404, body: Array("Job big-64 does not exist".utf8))
+    #expect(try await log(unknown) == nil)
+    #expect(try await client("logs_unknown").log("none", keepingEnd: 10, lines: nil) == nil)
   }
 
   @Test func `a 404 that does not name the job is not Ray's word on it`() async throws {
@@ -128,7 +161,7 @@ import Testing
 
   struct Fixed: RayTransport {
     var response: RayResponse
-    func send(_ request: RayRequest) async throws(RayError) -> RayResponse { response }
+    func send(_ request: RayRequest, keepingEnd: Int?) async throws(RayError) -> RayResponse { response }
   }
 
   func error(status: Int, _ text: String) async -> RayError? {

@@ -188,6 +188,47 @@ import Testing
     #expect(try exit(observation(job)).finding?.cause == .signal)
   }
 
+  @Test func `a cluster whose clock is behind ends nothing before its launch`() throws {
+    var job = failed("JOB_ENTRYPOINT_COMMAND_ERROR", "", code: 1)
+    job.endTime = now.milliseconds - 3_600_000
+    #expect(try exit(observation(job)).at == Instant(milliseconds: job.endTime))
+    let launched = Instant(milliseconds: now.milliseconds - 5000)
+    let end = RayEnd(job: job, wasAskedFor: false, nodeIsAlive: nil, now: now, earliest: launched)
+    #expect(try exit(end.observation(key)).at == launched)
+  }
+
+  @Test func `a driver whose workers wrote last is explained by the error in its log`() throws {
+    let noise = "\u{1b}[36m(f pid=924)\u{1b}[0m Fatal Python error: Segmentation fault\n"
+    let job = failed(
+      "JOB_ENTRYPOINT_COMMAND_ERROR", "Job entrypoint command failed with exit code 1, last available logs:\n\(noise)",
+      code: 1)
+    #expect(RayEnd.isUnexplained(job))
+    func end(_ log: String) throws -> ExitRecord {
+      try exit(RayEnd(job: job, wasAskedFor: false, nodeIsAlive: nil, now: now, logEnd: log).observation(key))
+    }
+    let error = "ray.exceptions.WorkerCrashedError: The worker died unexpectedly while executing this task. Check x"
+    let crash = try end(
+      "Traceback (most recent call last):\n  File \"x\", line 4\n\(noise)    raise value\n\(error)\n\(noise)")
+    #expect(crash.finding?.cause == .signal)
+    #expect(crash.lastStderrLine == error)
+    // A crash that the driver survived, before its own error, is not the cause.
+    let own = try end(
+      "Traceback (most recent call last):\n\(error)\nTraceback (most recent call last):\n  x\nKeyError: 7\n")
+    #expect(own.finding == nil)
+    #expect(own.lastStderrLine == "KeyError: 7")
+    #expect(try end("").lastStderrLine == "(f pid=924) Fatal Python error: Segmentation fault")
+  }
+
+  @Test func `what Ray explains itself, or no worker wrote over, needs no log`() {
+    let head = "Job entrypoint command failed with exit code 1, last available logs:\n"
+    let noise = "(f pid=924) Fatal Python error\n"
+    #expect(!RayEnd.isUnexplained(failed("JOB_ENTRYPOINT_COMMAND_ERROR", "\(head)KeyError: 7\n", code: 1)))
+    let told = "\(head)\(noise)ray.exceptions.WorkerCrashedError: The worker died unexpectedly\n"
+    #expect(!RayEnd.isUnexplained(failed("JOB_ENTRYPOINT_COMMAND_ERROR", told, code: 1)))
+    #expect(!RayEnd.isUnexplained(failed("JOB_ENTRYPOINT_COMMAND_ERROR", head + noise, code: -9)))
+    #expect(!RayEnd.isUnexplained(failed("JOB_SUPERVISOR_ACTOR_DIED", noise)))
+  }
+
   @Test func `a cluster whose clock is ahead ends nothing in the future`() throws {
     var job = failed("JOB_ENTRYPOINT_COMMAND_ERROR", "", code: 1)
     job.endTime = now.milliseconds + 60_000

@@ -19,6 +19,8 @@ final class FakeRay: RayJobs {
     var endsAtOnce = false
     var deadNodes: Set<String> = []
     var calls = 0
+    /// Of every job; nil is a line that names it.
+    var log: String?
   }
 
   let state = Mutex(State())
@@ -57,8 +59,10 @@ final class FakeRay: RayJobs {
     }
   }
 
-  func logs(_ id: String) async throws(RayError) -> String? {
-    try answer { state throws(RayError) in state.jobs[id] == nil ? nil : "log of \(id)\n" }
+  func log(_ id: String, keepingEnd: Int, lines: Int?) async throws(RayError) -> RayLog? {
+    try answer { state throws(RayError) in
+      state.jobs[id] == nil ? nil : RayLog(start: 0, bytes: Array((state.log ?? "log of \(id)\n").utf8))
+    }
   }
 
   func version() async throws(RayError) -> RayVersion {
@@ -92,6 +96,8 @@ final class FakeRay: RayJobs {
     settings.attempts.nodeInterval = .milliseconds(5)
     settings.attempts.awayAfter = .milliseconds(2)
     settings.attempts.awayInterval = .milliseconds(2)
+    settings.logs.interval = .zero
+    settings.logs.costFactor = 0
     return settings
   }
 
@@ -217,6 +223,27 @@ final class FakeRay: RayJobs {
       guard case .ended(key, _, nil) = try await observations.next() else { return #expect(Bool(false)) }
     }
     #expect(ray.state.withLock { $0.jobs[id]?.status } == .succeeded)
+  }
+
+  @Test func `the log of a driver whose workers wrote last says why it failed`() async throws {
+    let key = makeKey()
+    let id = RaySubmissionID.make(key)
+    try await withExecutor { executor, observations in
+      executor.launch(key, makeLaunch("python3 x.py")) { [] }
+      guard case .taken(key, _) = try await observations.next() else { return #expect(Bool(false)) }
+      ray.state.withLock { state in
+        state.log =
+          "Traceback (most recent call last):\n  x\nray.exceptions.WorkerCrashedError: The worker died "
+          + "unexpectedly while executing this task.\n"
+        state.jobs[id]?.errorType = "JOB_ENTRYPOINT_COMMAND_ERROR"
+        state.jobs[id]?.driverExitCode = 1
+        state.jobs[id]?.message = "Job entrypoint command failed with exit code 1, last\n(f pid=9) Extension modules\n"
+        state.jobs[id]?.status = .failed
+      }
+      #expect(try await observations.next() == .started(key))
+      guard case .ended(key, let exit, nil) = try await observations.next() else { return #expect(Bool(false)) }
+      #expect(exit.finding?.cause == .signal)
+    }
   }
 
   @Test func `an answer that is lost repeats nothing`() async throws {

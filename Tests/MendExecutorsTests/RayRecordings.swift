@@ -75,8 +75,30 @@ struct RecordedTransport: RayTransport {
 
   init(_ name: String) throws { recording = try Recording(name) }
 
-  func send(_ request: RayRequest) async throws(RayError) -> RayResponse {
+  func send(_ request: RayRequest, keepingEnd: Int?) async throws(RayError) -> RayResponse {
     RayResponse(status: recording.status, body: recording.body)
+  }
+}
+
+/// Answers each request by what its path begins with, the longest that fits; 404 without words where nothing does.
+struct ScriptedTransport: RayTransport {
+  var answers: [String: RayResponse]
+
+  func send(_ request: RayRequest, keepingEnd: Int?) async throws(RayError) -> RayResponse {
+    let fits = answers.keys.filter { request.path.hasPrefix($0) }.max { $0.count < $1.count }
+    var response = fits.flatMap { answers[$0] } ?? RayResponse(status: 404, body: [])
+    if let keepingEnd {
+      response.leftOutBytes = Int64(max(0, response.body.count - keepingEnd))
+      response.body = response.body.suffix(keepingEnd)
+    }
+    return response
+  }
+}
+
+extension RayResponse {
+  init(_ name: String) throws {
+    let recording = try Recording(name)
+    self.init(status: recording.status, body: recording.body)
   }
 }
 

@@ -118,7 +118,7 @@ extension RayAttempts {
         if !entry.isStray { news.append(.started(entry.key)) }
       }
       if let alive = sight.nodeIsAlive {
-        if entry.nodeIsDead, !alive { return news + settle(id, entry, job, sight, wallClock) }
+        if entry.nodeIsDead, !alive { return news + settle(id, entry, job, sight, at: now, wallClock) }
         entries[id]?.nodeIsDead = false
       }
       return news
@@ -128,7 +128,12 @@ extension RayAttempts {
       look(at: id, now + settings.confirmation)
       return news
     }
-    return news + settle(id, entry, job, sight, wallClock)
+    if RayEnd.isUnexplained(job), entry.end == nil, sight.logEnd == nil {
+      entries[id]?.isUnexplained = true
+      look(at: id, now)
+      return news
+    }
+    return news + settle(id, entry, job, sight, at: now, wallClock)
   }
 
   /// What a job that has been PENDING for a while waits for; nil before that, or when it does not wait.
@@ -149,11 +154,14 @@ extension RayAttempts {
   }
 
   private mutating func settle(
-    _ id: String, _ entry: Entry, _ job: RayJob, _ sight: Sight, _ wallClock: Instant
+    _ id: String, _ entry: Entry, _ job: RayJob, _ sight: Sight, at now: Moment, _ wallClock: Instant
   ) -> [Observation] {
     entries[id] = nil
     if entry.isStray { return [] }
-    let end = RayEnd(job: job, wasAskedFor: entry.end != nil, nodeIsAlive: sight.nodeIsAlive, now: wallClock)
+    let end = RayEnd(
+      job: job, wasAskedFor: entry.end != nil, nodeIsAlive: sight.nodeIsAlive, now: wallClock,
+      earliest: entry.launchedAt.map { Instant(milliseconds: wallClock.milliseconds - (now - $0).milliseconds) },
+      logEnd: sight.logEnd ?? "")
     return (end.hasRun && !entry.isStarted ? [.started(entry.key)] : []) + [end.observation(entry.key)]
   }
 

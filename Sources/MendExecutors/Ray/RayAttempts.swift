@@ -43,6 +43,8 @@ struct RayAttempts {
     case submit(id: String, RaySubmission)
     /// `thoroughly`: with the node of its driver and the session, for a verdict.
     case look(id: String, thoroughly: Bool)
+    /// A thorough look at a job that failed, with the end of its log.
+    case examine(id: String)
     case stop(id: String)
     case list
     case nodes
@@ -63,6 +65,8 @@ struct RayAttempts {
     var job: RayJob?
     var nodeIsAlive: Bool? = nil
     var session: String? = nil
+    /// The last lines of its log, where they were asked for; empty where there are none to be had.
+    var logEnd: String? = nil
   }
 
   enum Phase: Hashable, Sendable {
@@ -88,6 +92,8 @@ struct RayAttempts {
     var hasFailed = false
     /// At the last look at the nodes; a second one confirms it.
     var nodeIsDead = false
+    /// It failed, and what Ray says of it does not tell why: its log may.
+    var isUnexplained = false
     /// Found at Ray at least once, and ours: only then is it told to stop.
     var isSeen = false
     /// Of the head that it was seen at; empty is not known.
@@ -96,12 +102,14 @@ struct RayAttempts {
     var handle: ExecutorHandle?
     var isStarted = false
     var pendingSince: Moment?
+    /// Nil where it was launched before this executor began.
+    var launchedAt: Moment?
     /// Nobody's attempt: nothing is told of it.
     var isStray = false
     var end: End?
 
     /// A second look is to confirm what the first one saw.
-    var isDoubtful: Bool { missing > 0 || hasFailed || nodeIsDead }
+    var isDoubtful: Bool { missing > 0 || hasFailed || nodeIsDead || isUnexplained }
   }
 
   /// It was asked to end.
@@ -153,6 +161,7 @@ struct RayAttempts {
     let id = submission.submissionID
     if entries[id] == nil {
       entries[id] = Entry(key: key, submission: submission, fence: fence, phase: .toSubmit, due: now)
+      entries[id]?.launchedAt = now
     } else {
       tellAgain(id, fence: fence, at: now)
       if entries[id]?.submission == nil { entries[id]?.submission = submission }
@@ -259,6 +268,7 @@ struct RayAttempts {
       return .look(id: id, thoroughly: false)
     case .watched:
       if entry.isSeen, let end = entry.end, end.nextStop <= now { return .stop(id: id) }
+      if entry.isUnexplained { return .examine(id: id) }
       let isSettled = entry.handle != nil && !entry.isDoubtful && entry.end == nil
       if usesList && isSettled {
         // The list tells of it.

@@ -9,10 +9,21 @@ protocol RayJobs: Sendable {
   func jobs() async throws(RayError) -> [RayJob]
   /// Asks it to end; false where it had ended, or is not known. True is no proof of its end.
   func stop(_ id: String) async throws(RayError) -> Bool
-  /// All that the driver has written so far, its two streams in one. Nil: Ray answered, and knows no such job.
-  func logs(_ id: String) async throws(RayError) -> String?
+  /// What the driver has written so far, its two streams in one, byte by byte; of a long log the last `keepingEnd`
+  /// bytes. Nil: Ray answered, and knows no such job.
+  ///
+  /// - Parameter lines: only so many of the last lines, at a place that is not known; nil: all.
+  func log(_ id: String, keepingEnd: Int, lines: Int?) async throws(RayError) -> RayLog?
   func version() async throws(RayError) -> RayVersion
   func nodes() async throws(RayError) -> [RayNode]
+}
+
+struct RayLog: Hashable, Sendable {
+  /// The place in the log of the first byte here; more than 0 where its beginning is left out.
+  var start: Int64
+  var bytes: [UInt8]
+
+  var end: Int64 { start + Int64(bytes.count) }
 }
 
 /// Ray's Jobs API over HTTP, tolerant of what it does not know.
@@ -51,10 +62,21 @@ struct RayClient: RayJobs {
     return try Self.decode(Stopped.self, try Self.check(response)).stopped
   }
 
-  func logs(_ id: String) async throws(RayError) -> String? {
-    let response = try await send(RayRequest(method: "GET", path: "/api/jobs/\(id)/logs"))
-    if Self.saysUnknown(response, id) { return nil }
-    return try Self.decode(Logs.self, try Self.check(response)).logs
+  func log(_ id: String, keepingEnd: Int, lines: Int?) async throws(RayError) -> RayLog? {
+    guard let job = try await job(id) else { return nil }
+    let node = job.driverNodeID
+    if node.isEmpty { return RayLog(start: 0, bytes: []) }
+    // The state API streams the file as it is. The Jobs API reads all of it into memory, as text: it fails at bytes that
+    // are not UTF-8, and a long log takes the dashboard's memory. Older versions have only that.
+    if node.allSatisfy({ $0.isASCII && $0.isHexDigit }) {
+      let path =
+        "/api/v0/logs/file?node_id=\(node)&filename=job-driver-\(id).log&lines=\(lines ?? -1)&timeout=60&format=text"
+      let file = try await transport.send(RayRequest(method: "GET", path: path), keepingEnd: keepingEnd)
+      if file.status == 200, file.mediaType != "text/html" { return RayLog(start: file.leftOutBytes, bytes: file.body) }
+    }
+    let text = try Self.decode(Logs.self, try await ask(RayRequest(method: "GET", path: "/api/jobs/\(id)/logs"))).logs
+    let end = Array(text.utf8.suffix(keepingEnd))
+    return RayLog(start: Int64(text.utf8.count - end.count), bytes: end)
   }
 
   func version() async throws(RayError) -> RayVersion {

@@ -12,12 +12,25 @@ struct RayEnd {
   var nodeIsAlive: Bool?
   /// By the server's clock.
   var now: Instant
+  /// When it was launched by the same clock; nil where that is not known.
+  var earliest: Instant? = nil
+  /// Its log's last lines, where they were asked for.
+  var logEnd = ""
 
   /// FAILED is said wrongly at times while a head fails over; the entrypoint's own exit code never is.
   static func isDoubtful(_ job: RayJob) -> Bool {
     job.status == .failed && job.driverExitCode == nil && kind(of: job) != .environment
       && kind(of: job) != .startTimeout
   }
+
+  /// The driver failed, and the few lines that Ray repeats of its log are those of its workers.
+  static func isUnexplained(_ job: RayJob) -> Bool {
+    guard job.status == .failed, kind(of: job) == .entrypoint, job.driverExitCode ?? 1 > 0 else { return false }
+    return RayEnd(job: job, wasAskedFor: false, now: Instant(milliseconds: 0)).isUntold
+      && job.message.split(whereSeparator: \.isNewline).contains { RayLogLines.isOfWorker(RayLogLines.plain($0)) }
+  }
+
+  private var isUntold: Bool { told == nil && crash == nil }
 
   /// Whether its entrypoint was started, though nobody saw it run.
   var hasRun: Bool { job.status == .succeeded || job.driverExitCode != nil }
@@ -77,7 +90,11 @@ struct RayEnd {
   private func neverRan(_ key: AttemptKey, _ cause: FailureCause) -> Observation {
     var message = "Ray \(job.errorType): \(Self.cut(job.message))"
     if cause == .startTimeout, !job.runtimeParts.isEmpty {
-      message += " Its runtime environment (\(job.runtimeParts.joined(separator: ", "))) is made in that time too."
+      // Ray's account goes on for long, and does not name this.
+      let first = job.message.split(separator: ". ", maxSplits: 1).first ?? ""
+      message =
+        "Ray \(job.errorType): \(Self.cut(first)); its runtime environment "
+        + "(\(job.runtimeParts.joined(separator: ", "))) is made in that time too"
     }
     if wasAskedFor {
       return .ended(key, exit(.notStarted(message)), EndReceipt(processes: 0, how: "Ray had not started it"))
@@ -90,8 +107,9 @@ struct RayEnd {
   }
 
   private func exit(_ termination: ExitRecord.Termination, _ finding: ExitRecord.Finding? = nil) -> ExitRecord {
-    // The cluster's clock may be ahead of the server's; an end in the future is none.
-    let at = job.endTime > 0 ? min(Instant(milliseconds: job.endTime), now) : now
+    // The cluster's clock may be ahead of the server's or behind it: no end is in the future, nor before its beginning.
+    let told = job.endTime > 0 ? min(Instant(milliseconds: job.endTime), now) : now
+    let at = max(told, earliest ?? told)
     // What Ray says of a supervisor's death is no line of the entrypoint's.
     let isItsOwn = job.status == .failed && Self.kind(of: job) != .supervisor
     return ExitRecord(
@@ -174,22 +192,28 @@ struct RayEnd {
     "WorkerCrashedError: The worker died unexpectedly", "is dead because its worker process has died",
   ]
 
-  private var crash: FailureCause? { Self.crashes.contains { job.message.contains($0) } ? .signal : nil }
+  private var crash: FailureCause? { Self.crashes.contains { text.contains($0) } ? .signal : nil }
+
+  /// What Ray says, and what its log adds: the error that the driver ended by.
+  private var text: String { logEnd.isEmpty ? job.message : "\(job.message)\n\(RayLogLines.lastError(of: logEnd))" }
 
   /// The cause that a sentence of Ray's names, in the message or in the log's tail that it carries.
   private var told: FailureCause? {
-    Self.sentences.first { $0.1.contains { job.message.contains($0) } }?.0
+    let text = text
+    return Self.sentences.first { $0.1.contains { text.contains($0) } }?.0
   }
 
   /// The line that names the cause, or the first.
   private var telling: Substring {
-    let lines = job.message.split(whereSeparator: \.isNewline)
+    let lines = text.split(whereSeparator: \.isNewline)
     let sentences = Self.sentences.flatMap(\.1) + Self.crashes
     return lines.first { line in sentences.contains { line.contains($0) } } ?? lines.first ?? "no message"
   }
 
-  /// The last line that the entrypoint wrote, of those that the message carries.
+  /// The last line that the entrypoint wrote, of those that the message carries; of a driver whose workers wrote behind
+  /// it, its error.
   private var lastLine: Substring {
+    if let error = RayLogLines.lastError(of: logEnd).split(whereSeparator: \.isNewline).first { return error }
     var text = Substring(job.message)
     // Ray writes to the same log, and what is buffered comes behind it: the entrypoint itself, which may have lines.
     if let start = text.firstRange(of: "Running entrypoint for job \(job.submissionID): \(job.entrypoint)") {
@@ -205,6 +229,6 @@ struct RayEnd {
   }
 
   private static func cut(_ text: some StringProtocol) -> String {
-    String(text.split(whereSeparator: \.isNewline).first ?? "").prefix(500).description
+    String(RayLogLines.plain(text.split(whereSeparator: \.isNewline).first.map { Substring($0) } ?? "").prefix(500))
   }
 }

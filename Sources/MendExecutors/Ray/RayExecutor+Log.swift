@@ -2,20 +2,20 @@ public import MendCore
 public import MendRuntime
 
 extension RayExecutor {
-  /// Ray keeps a job's two streams as one, which is handed out as standard output, and gives it whole each time: a log
-  /// longer than the longest answer that is taken is not to be had.
+  /// Ray keeps a job's two streams as one, which is handed out as standard output. Of a long one its newest part is
+  /// handed out, and `offset` says what is left out before it.
   public func log(
     of attempt: AttemptKey, _ handle: ExecutorHandle?, _ stream: LogStream, from offset: Int64, limit: Int
   ) async -> Result<LogPiece, LogError> {
     guard stream == .standardOutput else { return .failure(.notKept) }
+    let id = handle?.reference ?? RaySubmissionID.make(attempt)
     do throws(RayError) {
-      guard let text = try await jobs.logs(handle?.reference ?? RaySubmissionID.make(attempt)) else {
-        return .failure(.gone)
-      }
-      let start = min(max(0, Int(clamping: offset)), text.utf8.count)
-      return .success(LogPiece(offset: Int64(start), bytes: Array(text.utf8.dropFirst(start).prefix(limit))))
+      let piece = try await logs.piece(
+        of: id, from: max(0, offset), limit: limit, isGrowing: isWatched(id)
+      ) { id, count throws(RayError) in try await self.jobs.log(id, keepingEnd: count, lines: nil) }
+      return piece.map { .success($0) } ?? .failure(.gone)
     } catch {
-      return .failure(.unreachable("\(error)"))
+      return .failure(.unreachable("Ray: \(error)"))
     }
   }
 }

@@ -37,6 +37,7 @@ public final class RayExecutor: Executor {
     public var grace: Duration = .seconds(10)
     public var logger: Logger
     var attempts = RayAttempts.Settings()
+    var logs = RayLogs.Settings()
 
     public init(
       url: String, token: String? = nil, dataDirectory: String, workerEndpoint: String, workerToken: String? = nil,
@@ -59,6 +60,7 @@ public final class RayExecutor: Executor {
   public let kind = ExecutorKind.ray
   let settings: Settings
   let jobs: any RayJobs
+  let logs: RayLogs
   private let record: RayRecord
   private let wakeup = Wakeup()
   private let clock = ContinuousClock()
@@ -85,6 +87,7 @@ public final class RayExecutor: Executor {
   init(_ settings: Settings, _ jobs: any RayJobs) throws(SetupError) {
     self.settings = settings
     self.jobs = jobs
+    logs = RayLogs(settings.logs)
     do {
       _ = try FileSystem.createDirectory(settings.dataDirectory)
       if let known = RayRecord.read(in: settings.dataDirectory) {
@@ -150,6 +153,7 @@ public final class RayExecutor: Executor {
       while !Task.isCancelled {
         let turn = takeTurn()
         for observation in turn.observations { sink(observation) }
+        logs.clean()
         for call in turn.calls { group.addTask { await self.make(call) } }
         await wakeup.wait(until: turn.wakeAt)
       }
@@ -191,6 +195,9 @@ public final class RayExecutor: Executor {
   }
 
   // MARK: calls
+
+  /// It has not ended, as far as is known here.
+  func isWatched(_ id: String) -> Bool { state.withLock { $0.attempts.entries[id] != nil } }
 
   private func change(_ body: (inout RayAttempts, ContinuousClock.Instant) -> Void) {
     let now = clock.now
@@ -237,6 +244,14 @@ public final class RayExecutor: Executor {
       }
     case .look(let id, let thoroughly):
       return .seen(id: id, await look(id, thoroughly: thoroughly))
+    case .examine(let id):
+      var result = await look(id, thoroughly: true)
+      let end = try? await jobs.log(id, keepingEnd: 256 << 10, lines: 2000)
+      if case .success(var sight) = result {
+        sight.logEnd = String(decoding: end?.bytes ?? [], as: UTF8.self)
+        result = .success(sight)
+      }
+      return .seen(id: id, result)
     case .stop(let id):
       do throws(RayError) { return .stopped(id: id, .success(try await jobs.stop(id))) } catch {
         return .stopped(id: id, .failure(error))

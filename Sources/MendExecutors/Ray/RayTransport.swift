@@ -11,46 +11,71 @@ struct RayRequest: Hashable, Sendable {
 
 struct RayResponse: Hashable, Sendable {
   var status: Int
+  /// As its header has it, in small letters; empty where there is none.
+  var mediaType = ""
+  /// Of a long answer its end, where that was asked for.
   var body: [UInt8]
+  /// Bytes that came before `body` and were not kept.
+  var leftOutBytes: Int64 = 0
 }
 
 /// Carries one request; every status is an answer.
 protocol RayTransport: Sendable {
-  func send(_ request: RayRequest) async throws(RayError) -> RayResponse
+  /// - Parameter keepingEnd: nil: an answer beyond the transport's limit is an error. Else an answer of any length is
+  ///   taken, its last so many bytes are kept, and there is more time for it.
+  func send(_ request: RayRequest, keepingEnd: Int?) async throws(RayError) -> RayResponse
+}
+
+extension RayTransport {
+  func send(_ request: RayRequest) async throws(RayError) -> RayResponse { try await send(request, keepingEnd: nil) }
 }
 
 /// HTTP through URLSession, with a bound on time and size that holds for every call. TLS by the URL's scheme.
 final class HTTPRayTransport: RayTransport {
   private let base: String
   private let token: String?
-  private let timeout: Duration
-  private let session: URLSession
-  private let collector: AnswerCollector
+  private let answers: Line
+  private let logs: Line
 
   /// - Parameters:
   ///   - base: `http://HOST:PORT` or `https://...`, with a path where a proxy has one, without a slash at the end.
   ///   - timeout: for one call from its start to the last byte of its answer.
-  init(base: String, token: String?, timeout: Duration, answerLimitBytes: Int) {
+  init(
+    base: String, token: String?, timeout: Duration, answerLimitBytes: Int, logTimeout: Duration = .seconds(60)
+  ) {
     self.base = base
     self.token = token
-    self.timeout = timeout
-    collector = AnswerCollector(limit: answerLimitBytes)
-    let configuration = URLSessionConfiguration.ephemeral
-    configuration.httpCookieAcceptPolicy = .never
-    configuration.urlCache = nil
-    configuration.timeoutIntervalForRequest = timeout.inSecondsOfFoundation
-    configuration.timeoutIntervalForResource = timeout.inSecondsOfFoundation
-    configuration.httpMaximumConnectionsPerHost = 16
-    session = URLSession(configuration: configuration, delegate: collector, delegateQueue: nil)
+    answers = Line(timeout: timeout, limit: answerLimitBytes)
+    logs = Line(timeout: logTimeout, limit: answerLimitBytes)
   }
 
-  deinit { session.invalidateAndCancel() }
+  /// A session has one bound on time for all that it carries.
+  private final class Line: Sendable {
+    let timeout: Double
+    let session: URLSession
+    let collector: AnswerCollector
 
-  func send(_ request: RayRequest) async throws(RayError) -> RayResponse {
+    init(timeout: Duration, limit: Int) {
+      self.timeout = timeout / .seconds(1)
+      collector = AnswerCollector(limit: limit)
+      let configuration = URLSessionConfiguration.ephemeral
+      configuration.httpCookieAcceptPolicy = .never
+      configuration.urlCache = nil
+      configuration.timeoutIntervalForRequest = self.timeout
+      configuration.timeoutIntervalForResource = self.timeout
+      configuration.httpMaximumConnectionsPerHost = 16
+      session = URLSession(configuration: configuration, delegate: collector, delegateQueue: nil)
+    }
+
+    deinit { session.invalidateAndCancel() }
+  }
+
+  func send(_ request: RayRequest, keepingEnd: Int?) async throws(RayError) -> RayResponse {
+    let line = keepingEnd == nil ? answers : logs
     guard let url = URL(string: base + request.path) else {
       throw .refused(status: 400, "\(base)\(request.path) is no URL")
     }
-    var message = URLRequest(url: url, timeoutInterval: timeout.inSecondsOfFoundation)
+    var message = URLRequest(url: url, timeoutInterval: line.timeout)
     message.httpMethod = request.method
     message.setValue("application/json", forHTTPHeaderField: "Accept")
     if let token { message.setValue("Bearer \(token)", forHTTPHeaderField: "Authorization") }
@@ -58,10 +83,10 @@ final class HTTPRayTransport: RayTransport {
       message.httpBody = Data(body)
       message.setValue("application/json", forHTTPHeaderField: "Content-Type")
     }
-    let task = session.dataTask(with: message)
+    let task = line.session.dataTask(with: message)
     let result = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        collector.expect(task.taskIdentifier, continuation)
+        line.collector.expect(task.taskIdentifier, continuation, keepingEnd: keepingEnd)
         task.resume()
       }
     } onCancel: {
@@ -71,14 +96,34 @@ final class HTTPRayTransport: RayTransport {
   }
 }
 
-/// Gathers answers up to a bound; one that grows beyond it is cut off.
+/// Gathers answers up to a bound; one that grows beyond it is cut off, or loses its beginning.
 private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable {
   typealias Continuation = CheckedContinuation<Result<RayResponse, RayError>, Never>
 
   private struct Answer {
     var continuation: Continuation
+    var keepingEnd: Int?
     var body: [UInt8] = []
+    var leftOut: Int64 = 0
     var isTooLong = false
+
+    mutating func append(_ data: Data, limit: Int) {
+      guard let keepingEnd else {
+        isTooLong = isTooLong || body.count + data.count > limit
+        if !isTooLong { body.append(contentsOf: data) }
+        return
+      }
+      body.append(contentsOf: data)
+      // Moved down once in a while, not with every piece.
+      if body.count > 2 * keepingEnd { cut(to: keepingEnd) }
+    }
+
+    mutating func cut(to count: Int) {
+      let surplus = body.count - count
+      guard surplus > 0 else { return }
+      body.removeFirst(surplus)
+      leftOut += Int64(surplus)
+    }
   }
 
   private let limit: Int
@@ -86,15 +131,14 @@ private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable 
 
   init(limit: Int) { self.limit = limit }
 
-  func expect(_ identifier: Int, _ continuation: Continuation) {
-    answers.withLock { $0[identifier] = Answer(continuation: continuation) }
+  func expect(_ identifier: Int, _ continuation: Continuation, keepingEnd: Int?) {
+    answers.withLock { $0[identifier] = Answer(continuation: continuation, keepingEnd: keepingEnd) }
   }
 
   func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
     let isTooLong = answers.withLock { answers in
       guard var answer = answers.removeValue(forKey: dataTask.taskIdentifier) else { return false }
-      answer.isTooLong = answer.isTooLong || answer.body.count + data.count > limit
-      if !answer.isTooLong { answer.body.append(contentsOf: data) }
+      answer.append(data, limit: limit)
       answers[dataTask.taskIdentifier] = answer
       return answer.isTooLong
     }
@@ -128,7 +172,12 @@ private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable 
       return .failure(Self.hasNotArrived(error) ? .unreachable(text) : .unknown(text))
     }
     guard let response = response as? HTTPURLResponse else { return .failure(.unknown("the answer is not HTTP")) }
-    return .success(RayResponse(status: response.statusCode, body: answer.body))
+    var answer = answer
+    if let keepingEnd = answer.keepingEnd { answer.cut(to: keepingEnd) }
+    return .success(
+      RayResponse(
+        status: response.statusCode, mediaType: response.mimeType?.lowercased() ?? "", body: answer.body,
+        leftOutBytes: answer.leftOut))
   }
 
   /// Where the connection itself failed, nothing was sent.
@@ -141,8 +190,4 @@ private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable 
     default: false
     }
   }
-}
-
-extension Duration {
-  fileprivate var inSecondsOfFoundation: Double { self / .seconds(1) }
 }

@@ -65,7 +65,9 @@ extension BatchesServer {
         return
       case .failure(.unreachable(let reason)):
         // Followed, it is asked again; a caller who wants what there is now has to know that it is not all.
-        if isFirst { throw call.unavailable("the executor cannot be asked: \(reason)", retryAfter: .seconds(5)) }
+        if isFirst {
+          throw call.unavailable("the executor cannot be asked for a log: \(reason)", retryAfter: .seconds(5))
+        }
         return
       }
     }
