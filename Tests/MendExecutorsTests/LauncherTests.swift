@@ -69,7 +69,10 @@ struct LauncherTests {
       #expect(arguments.dropFirst(6).allSatisfy { $0.isEmpty })
       #expect((try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/cwd")) == "/")
       #expect(lines(of: "/proc/\(pid)/oom_score_adj") == lines(of: "/proc/self/oom_score_adj"))
-      #expect(field("Threads", of: launcher) == 1 && field("Threads", of: pid) == 1)
+      // The thread sanitizer has a thread of its own in each process that it looks at.
+      let threads = dlsym(nil, "__tsan_init") == nil ? 1...1 : 1...2
+      #expect(try threads.contains(#require(field("Threads", of: launcher))))
+      #expect(try threads.contains(#require(field("Threads", of: pid))))
       try await ends(key, executor, &seen)
     }
   }
