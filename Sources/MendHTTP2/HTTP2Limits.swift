@@ -11,6 +11,10 @@ package struct HTTP2Limits: Hashable, Sendable {
   /// stream is reset.
   package var maxHeaderListBytes: Int = 16 * 1024
 
+  /// Memory of a header list that is kept with its stream for the next one: a call with a token and a trace takes less.
+  /// More is given back, or one long list on each of many streams would be paid for ever.
+  package var keptHeaderBytes: Int = 3 * 1024
+
   /// Bytes on the wire of one header list in several frames, above which the connection ends: as many as a list that
   /// is answered at all can need without compression.
   package var maxHeaderBlockBytes: Int = 64 * 1024

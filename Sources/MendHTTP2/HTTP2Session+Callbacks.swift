@@ -188,6 +188,7 @@ extension HTTP2Session {
     case UInt8(NGHTTP2_RST_STREAM.rawValue):
       state.value.streams.open(header.stream_id)?.value.resetByPeer = true
     case UInt8(NGHTTP2_SETTINGS.rawValue):
+      if header.flags & ackFlag == 0 { unsafe noteWindows(frame.pointee.settings) }
       state.value.events.append(header.flags & ackFlag == 0 ? .settings : .settingsAcknowledged)
     case UInt8(NGHTTP2_PING.rawValue):
       if header.flags & ackFlag == 0 {
@@ -211,6 +212,16 @@ extension HTTP2Session {
       break
     }
     return 0
+  }
+
+  private func noteWindows(_ settings: nghttp2_settings) {
+    let count = unsafe settings.niv
+    for index in 0..<count {
+      let entry = unsafe settings.iv[index]
+      guard entry.settings_id == Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue) else { continue }
+      if Int(entry.value) > state.value.peerInitialWindow { state.value.windowsWereRaised = true }
+      state.value.peerInitialWindow = Int(entry.value)
+    }
   }
 
   private func onHeaderList(_ stream: Pinned<StreamState>, endStream: Bool) {
@@ -267,7 +278,12 @@ extension HTTP2Session {
       let code = unsafe HTTP2ErrorCode(rawValue: frame.pointee.rst_stream.error_code)
       guard let stream else { break }
       // A reset that nobody here asked for: the peer broke a rule on this stream.
-      if !stream.value.resetByUs, !stream.value.isFaulty, code != .noError { state.value.counters.faultsReceived += 1 }
+      if !stream.value.resetByUs, !stream.value.isFaulty, code != .noError {
+        state.value.counters.faultsReceived += 1
+        // SETTINGS that make a window too large are the connection's error (RFC 9113 6.9.2); the library takes them for
+        // the stream's. It says the same of DATA beyond our window, which may be either (6.9.1).
+        if code == .flowControlError, state.value.windowsWereRaised { terminate(.flowControlError) }
+      }
       stream.value.resetByUs = true
     case UInt8(NGHTTP2_GOAWAY.rawValue):
       // The library found the connection broken, and nothing that still arrives counts.

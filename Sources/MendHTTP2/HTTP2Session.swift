@@ -31,6 +31,11 @@ internal import CNghttp2
     return state.value.outboundBytes &+ state.value.unreadBytes &+ state.value.headerBytes
       &+ state.value.streams.count &* Self.streamBytes &+ frames &* Self.frameBytes
   }
+  /// What this stream alone has of ``heldBytes``.
+  package func heldBytes(of handle: StreamHandle) -> Int {
+    guard let stream = state.value.streams.held(handle) else { return 0 }
+    return Self.streamBytes &+ stream.value.headerBytes &+ stream.value.unread &+ stream.value.pending
+  }
   /// A stream in the library and here, its call and the task that runs it: 6 KB were measured for a watch.
   package static let streamBytes = 4096
   /// An answer of one header list, as the library queues it: 450 were measured.
@@ -162,8 +167,12 @@ internal import CNghttp2
     }
   }
 
-  /// Holds against the peer what its bytes turned out to be, as so many broken frames; its next bytes may end it.
-  package func countFaults(_ count: Int) { state.value.counters.faultsReceived += count }
+  /// Holds against the peer what its bytes turned out to be, as so many broken frames; may end the connection. Where it
+  /// did, ``isTerminated`` holds, and what there is to send says so.
+  package func countFaults(_ count: Int, now: UInt64) {
+    state.value.counters.faultsReceived += count
+    if !state.value.isTerminated { checkFaults(now) }
+  }
 
   /// The peer began a header list and has not ended it.
   package var isReceivingHeaders: Bool { state.value.meter.isInHeaders }
@@ -226,6 +235,7 @@ internal import CNghttp2
       }
     }
     state.value.counters.bytesSent += memory.sentCount
+    if memory.sentCount < limit { state.value.windowsWereRaised = false }
   }
 
   /// Without it a peer that never ends its requests would fill the connection with streams that are answered.

@@ -67,15 +67,14 @@ package struct HeaderBlock: Sendable {
   }
 
   /// As ``removeAll()``, but gives large memory back: one long header list must not be paid for ever.
-  mutating func recycle() {
-    if isLarge { self = HeaderBlock() } else { clear() }
+  mutating func recycle(keeping kept: Int) {
+    if isLarger(than: kept) { self = HeaderBlock() } else { clear() }
   }
 
-  /// It holds more memory than should be kept for the next list.
-  package var isLarge: Bool { bytes.count > Self.keptBytes || places.count > Self.keptFields }
-
-  private static let keptBytes = 2048
-  private static let keptFields = 64
+  /// It holds more memory than that, whatever its list is now.
+  package func isLarger(than kept: Int) -> Bool {
+    bytes.count &+ places.count &* MemoryLayout<Field>.stride > kept
+  }
 
   @inline(__always)
   private mutating func makeRoom(bytes: Int, fields: Int) {

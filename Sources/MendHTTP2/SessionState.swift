@@ -1,6 +1,6 @@
 /// What a session knows beyond what the library keeps.
 struct SessionState: ~Copyable {
-  var streams = StreamTable()
+  var streams: StreamTable
   var headers: HeaderCollector
   /// Whose header list is being received; nil when nobody wants it.
   var headersTarget: Pinned<StreamState>?
@@ -22,6 +22,10 @@ struct SessionState: ~Copyable {
   var endedEarly: [Int32] = []
   /// A GOAWAY that says what the peer did wrong is queued or was sent; nothing more is received.
   var isTerminated = false
+  /// SETTINGS_INITIAL_WINDOW_SIZE as the peer set it last (RFC 9113 6.5.2).
+  var peerInitialWindow = 65_535
+  /// It was raised, and what the library made of that has not been sent yet.
+  var windowsWereRaised = false
   /// Window of the whole connection that has to be given back.
   var connectionCredit = 0
   var sendLimit = 0
@@ -36,6 +40,7 @@ struct SessionState: ~Copyable {
   var faultsSeen = 0
 
   init(_ limits: HTTP2Limits, _ role: HTTP2Session.Role) {
+    streams = StreamTable(keptHeaderBytes: limits.keptHeaderBytes)
     meter = FrameMeter(role: role)
     headers = HeaderCollector(limit: limits.maxHeaderListBytes)
     controlFrames = TokenBucket(limits.controlFrames)

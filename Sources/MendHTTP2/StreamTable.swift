@@ -54,14 +54,14 @@ struct StreamState {
   private static let keptBytes = 16 * 1024
 
   /// `keepsMemory` is for the streams that come next; a stream that only a burst needed gives it back.
-  mutating func recycle(keepsMemory: Bool) {
+  mutating func recycle(keepsMemory: Bool, headerBytes kept: Int) {
     guard keepsMemory else {
       self = StreamState(slot: slot)
       return
     }
     id = 0
-    headers.recycle()
-    trailers.recycle()
+    headers.recycle(keeping: kept)
+    trailers.recycle(keeping: kept)
     headerBytes = 0
     headerListTooLarge = false
     receivesTrailers = false
@@ -108,7 +108,11 @@ struct StreamTable: ~Copyable {
   private var slots: [Pinned<StreamState>] = []
   private var freeSlots: [Int32] = []
 
-  init() {
+  /// Of each stream that is not in use.
+  private let keptHeaderBytes: Int
+
+  init(keptHeaderBytes: Int) {
+    self.keptHeaderBytes = keptHeaderBytes
     unsafe entries = .allocate(capacity: 16)
     unsafe entries.initialize(repeating: (0, 0), count: 16)
   }
@@ -187,7 +191,7 @@ struct StreamTable: ~Copyable {
   private static let keptStreams = 64
 
   mutating func release(_ stream: Pinned<StreamState>) {
-    stream.value.recycle(keepsMemory: freeSlots.count < Self.keptStreams)
+    stream.value.recycle(keepsMemory: freeSlots.count < Self.keptStreams, headerBytes: keptHeaderBytes)
     freeSlots.append(stream.value.slot)
   }
 

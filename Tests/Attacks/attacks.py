@@ -51,7 +51,7 @@ CONTINUATIONS = CONTROL + [f"continuation-frames={NONE}", f"headers-time={NONE}"
 
 ROWS = [
     # The first: memory that another row had made the server take before would not be seen again.
-    Row("metadata of ended calls", hoards.metadata_of_ended_calls, [], 64),
+    Row("metadata of ended calls", hoards.metadata_of_ended_calls, ["kept-metadata-bytes=1G"], 64),
     Row("rapid reset", floods.rapid_reset, RESETS),
     Row("rapid reset of whole calls", floods.rapid_reset_of_calls, RESETS),
     Row("MadeYouReset by a window", floods.made_you_reset_by_window, FAULTS),

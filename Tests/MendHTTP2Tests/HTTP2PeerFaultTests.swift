@@ -35,6 +35,26 @@ import Testing
     #expect(!peer.session.isFinished)
   }
 
+  @Test("SETTINGS that make a window too large are the connection's fault, a WINDOW_UPDATE that does is its stream's")
+  func windowTooLarge() throws {
+    let largest: [UInt8] = [0, 4, 0x7f, 0xff, 0xff, 0xff]
+    let flowControl = UInt8(HTTP2ErrorCode.flowControlError.rawValue)
+    let peer = try WrittenPeer()
+    try peer.send(WrittenPeer.headers(1, end: false) + WrittenPeer.frame(8, stream: 1, [0, 0, 0, 1]))
+    try peer.send(WrittenPeer.frame(4, largest))
+    #expect(try peer.answer().goAway == flowControl)
+    #expect(peer.session.isTerminated)
+
+    let other = try WrittenPeer()
+    // A window as large as it may be is no fault, however it became so, and what follows is judged by itself.
+    try other.send(WrittenPeer.headers(1, end: false) + WrittenPeer.frame(4, largest))
+    #expect(try other.answer().goAway == nil)
+    try other.send(WrittenPeer.frame(8, stream: 1, [0, 0, 0, 1]))
+    let answer = try other.answer()
+    #expect(answer.resets == [flowControl] && answer.goAway == nil)
+    #expect(!other.session.isTerminated)
+  }
+
   @Test("A valid request that arrives byte by byte is understood")
   func byteByByte() throws {
     let peer = try WrittenPeer()

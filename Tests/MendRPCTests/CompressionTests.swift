@@ -1,4 +1,5 @@
 import Foundation
+import MendHTTP2
 import MendRPC
 import Synchronization
 import Testing
@@ -76,6 +77,47 @@ import Testing
         if !message.isEmpty { #expect(answer.fields["grpc-message"]?.contains(message) == true) }
       }
       #expect(try caller.call("/test.Service/Echo", body: frame([7], flag: 0)).fields["grpc-status"] == "0")
+    }
+  }
+
+  @Test("Large compressed requests are read in turns with the others, whole, in order, and at their own call's cost")
+  func turns() async throws {
+    // Several megabytes each once decompressed, which is many turns; what is small comes behind them in the same packet.
+    let large = try gzip((0..<(3 << 20)).map { UInt8(truncatingIfNeeded: $0 ^ $0 >> 8) })
+    let small = try gzip([1, 2, 3])
+    try await withPort { port in
+      let caller = try BareCaller(port: port)
+      var sums: [StreamHandle: String] = [:]
+      for number in 0..<6 {
+        let body = number.isMultiple(of: 2) ? frame(large) + frame(small) + frame(large) : frame(small)
+        let handle = try caller.open("/test.Service/Sum", fields: Self.grpc, body: body)
+        sums[handle] = String(number.isMultiple(of: 2) ? 2 * (3 << 20) + 3 : 3)
+      }
+      let answers = try caller.answers { $0.values.filter { $0.code != nil }.count == 6 }
+      for (handle, sum) in sums { #expect(answers[handle]?.body.dropFirst(5) == ArraySlice(Array(sum.utf8))) }
+      // A caller that leaves in the middle takes nobody's turn with it.
+      let gone = try BareCaller(port: port)
+      for _ in 0..<4 { _ = try gone.open("/test.Service/InlineEcho", fields: Self.grpc, body: frame(large)) }
+      gone.hangUp()
+      let answer = try caller.call("/test.Service/Echo", Self.grpc, body: frame(small))
+      #expect(answer.body == frame([1, 2, 3], flag: 0))
+    }
+  }
+
+  @Test("Bombs that come in one packet end their connection before all of them have gone off")
+  func manyBombs() async throws {
+    let bomb = try gzip([UInt8](repeating: 0, count: 4 * 1024 * 1024))
+    let counter = CallCounter()
+    try await withPort({
+      $0.observer = counter
+      $0.limits.faultBurst = 40
+    }) { port in
+      let caller = try BareCaller(port: port)
+      for _ in 0..<40 { _ = try caller.open("/test.Service/Sum", fields: Self.grpc, body: frame(bomb)) }
+      _ = try caller.answers { _ in !caller.goAways.isEmpty }
+      #expect(!caller.goAways.isEmpty)
+      // Each counts for ten broken frames, of which forty are forgiven.
+      #expect(counter.answered.withLock { $0 } <= 5)
     }
   }
 
@@ -216,5 +258,17 @@ private final class ByteObserver: ServerObserver {
     calls.withLock { $0 += 1 }
     self.requestBytes.withLock { $0 += requestBytes }
     self.responseBytes.withLock { $0 += responseBytes }
+  }
+}
+
+/// Counts the calls that ended well.
+private final class CallCounter: ServerObserver {
+  let answered = Mutex(0)
+
+  func callFinished(
+    _ method: MethodDescriptor, ordinal: Int, _ code: StatusCode, nanoseconds: Int64, requestBytes: Int,
+    responseBytes: Int
+  ) {
+    if code == .ok { answered.withLock { $0 += 1 } }
   }
 }

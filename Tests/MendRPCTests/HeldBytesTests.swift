@@ -1,3 +1,4 @@
+import MendHTTP2
 import MendRPC
 import Synchronization
 import Testing
@@ -79,7 +80,7 @@ private final class Refusals: Sendable {
             }
             if let error { refusals.all.withLock { $0.append(error) } }
           }
-          // One after the other: those that come at once are refused together.
+          // One after the other, so that they are refused in this order.
           let isSettled = await eventually {
             witness.waiting.withLock { $0 } + refusals.all.withLock { $0.count } == number
           }
@@ -96,5 +97,33 @@ private final class Refusals: Sendable {
       #expect(await echo(client) == nil)
       await other.close()
     }
+  }
+
+  @Test("maxHeldBytes: of calls that one read brings, those are refused that are beyond it, and no others")
+  func atOnce() async throws {
+    let witness = Witness()
+    var configuration = ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: 0)])
+    configuration.limits.maxHeldBytes = 150_000
+    let server = RPCServer(router: makeRouter(witness), configuration: configuration)
+    guard case .inet(_, let port)? = try await server.start().first else { return }
+    do {
+      let caller = try BareCaller(port: port)
+      // Four kilobytes and some for each of a hundred calls, in one packet: some thirty fit.
+      try caller.openAtOnce("/test.Service/Wait", body: [0, 0, 0, 0, 1, 7], count: 100)
+      let answers = try caller.answers { $0.count + witness.waiting.withLock { $0 } >= 100 }
+      #expect((60...70).contains(answers.count))
+      for answer in answers.values {
+        #expect(answer.fields["grpc-status"] == "8")
+        #expect(answer.fields["grpc-message"]?.hasPrefix("the server holds 150000 bytes of calls") == true)
+      }
+      // The first to come are those that run; one more may fit once the connection's SETTINGS are sent.
+      let firstRefused = try #require(answers.keys.map(\.id).min())
+      #expect(firstRefused >= Int32(2 * (99 - answers.count) + 1))
+    } catch {
+      await server.shutdown(gracePeriod: .zero)
+      throw error
+    }
+    witness.isReleased.withLock { $0 = true }
+    await server.shutdown(gracePeriod: .zero)
   }
 }

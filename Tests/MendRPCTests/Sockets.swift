@@ -98,12 +98,12 @@ final class BareCaller {
   private var answers: [StreamHandle: Answer] = [:]
 
   /// Sends a request and waits for nothing.
-  func open(_ path: String, body: [UInt8], endStream: Bool = true) throws -> StreamHandle {
+  func open(
+    _ path: String, fields: [(String, String)] = [("content-type", "application/grpc")], body: [UInt8],
+    endStream: Bool = true
+  ) throws -> StreamHandle {
     var block = HeaderBlock()
-    for (name, value) in [
-      (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "x"),
-      ("content-type", "application/grpc"),
-    ] {
+    for (name, value) in [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "x")] + fields {
       block.append(name, value)
     }
     let handle = try session.request(block, endStream: false)
@@ -111,6 +111,23 @@ final class BareCaller {
     if endStream { session.finish(handle) }
     try flush()
     return handle
+  }
+
+  /// Sends so many requests in one packet and waits for nothing.
+  func openAtOnce(_ path: String, body: [UInt8], count: Int) throws {
+    var block = HeaderBlock()
+    for (name, value) in [
+      (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "x"),
+      ("content-type", "application/grpc"),
+    ] {
+      block.append(name, value)
+    }
+    for _ in 0..<count {
+      let handle = try session.request(block, endStream: false)
+      session.write(handle) { $0 += body }
+      session.finish(handle)
+    }
+    try flush()
   }
 
   /// Reads until a condition on the bytes holds, without telling the session.
@@ -176,6 +193,10 @@ final class BareCaller {
     for field in block.fields {
       answers[handle, default: Answer()].fields[block.text(field.name)] = block.text(field.value)
     }
+  }
+
+  func hangUp() {
+    shutdown(descriptor, Int32(SHUT_RDWR))
   }
 
   func flush() throws {

@@ -284,9 +284,10 @@ CASES = [
          fails(FLOW_CONTROL)),
     Case("6.9.2", "no DATA without a window", call(1, WATCH, body=message(b"")), no_data, setting(4, 0)),
     Case("6.9.2", "a window that SETTINGS make negative", negative_window, second_byte, setting(4, 1)),
-    # The RFC makes it the connection's error; the library resets each stream that it is true of.
-    Case("6.9.2", "windows that SETTINGS make too large",
-         OPEN + frame(WINDOW_UPDATE, 0, 1, word(1)) + frame(SETTINGS, 0, 0, setting(4, 0x7FFFFFFF)), fails(FLOW_CONTROL)),
+    Case("6.9.2", "a window that SETTINGS make too large",
+         OPEN + frame(WINDOW_UPDATE, 0, 1, word(1)) + frame(SETTINGS, 0, 0, setting(4, 0x7FFFFFFF)), ends(FLOW_CONTROL)),
+    Case("6.9.2", "a window that SETTINGS make as large as it may be",
+         OPEN + frame(SETTINGS, 0, 0, setting(4, 0x7FFFFFFF)) + call(3), answers(5, stream=3)),
     Case("6.10", "CONTINUATION on stream 0", headers(1, end_headers=False) + frame(CONTINUATION, END_HEADERS, 0, TE),
          ends(PROTOCOL)),
     Case("6.10", "CONTINUATION after END_HEADERS", OPEN + frame(CONTINUATION, END_HEADERS, 1, TE), ends(PROTOCOL)),

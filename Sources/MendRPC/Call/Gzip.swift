@@ -13,12 +13,98 @@ enum Gzip {
     return isSmaller
   }
 
-  /// The decompressed bytes: INTERNAL when they are not gzip, RESOURCE_EXHAUSTED when they are more than `limit`, which
-  /// is found out before more memory than that is taken.
+  /// The decompressed bytes, all at once; otherwise as ``Inflation``.
   static func decompress(_ bytes: RawSpan, limit: Int, who: String) throws(RPCError) -> [UInt8] {
-    guard let state = inflaters.take() else { throw RPCError(.resourceExhausted, "no memory to decompress \(who)") }
-    defer { inflaters.give(state) }
-    return try state.run(bytes, limit, who)
+    let inflation = Inflation(limit: limit, who: who)
+    while true {
+      var allowance = Int.max
+      if let result = inflation.advance(bytes, &allowance) { return try result.get() }
+    }
+  }
+
+  /// One message that is decompressed in steps, so that others have their turn between them.
+  ///
+  /// INTERNAL when it is not gzip, RESOURCE_EXHAUSTED when it is more than `limit` bytes, which is found out before more
+  /// memory than that is taken.
+  final class Inflation {
+    private let limit: Int
+    private let who: String
+    private var state: Inflater?
+    private var out: [UInt8] = []
+    private var produced = 0
+    private var taken = 0
+
+    init(limit: Int, who: String) {
+      self.limit = limit
+      self.who = who
+    }
+
+    deinit {
+      if let state { inflaters.give(state) }
+    }
+
+    /// Goes on with the same `bytes` until it is done or the allowance is used up, which is counted in bytes, those that
+    /// are read and those that come of them. Nil when there is more to do.
+    func advance(_ bytes: RawSpan, _ allowance: inout Int) -> Result<[UInt8], RPCError>? {
+      do throws(RPCError) {
+        let state = try prepared(&allowance)
+        while allowance > 0 {
+          if try step(state, bytes, &allowance) {
+            out.removeLast(out.count - produced)
+            return .success(out)
+          }
+        }
+        return nil
+      } catch {
+        return .failure(error)
+      }
+    }
+
+    private func prepared(_ allowance: inout Int) throws(RPCError) -> Inflater {
+      if let state { return state }
+      allowance -= Self.memberCost
+      guard let state = inflaters.take(), state.reset() else {
+        throw RPCError(.resourceExhausted, "no memory to decompress \(who)")
+      }
+      self.state = state
+      return state
+    }
+
+    /// Resetting the state and reading a header; what has many members may have little else.
+    private static var memberCost: Int { 1024 }
+
+    private func step(_ state: Inflater, _ bytes: RawSpan, _ allowance: inout Int) throws(RPCError) -> Bool {
+      if produced == out.count {
+        // One more than is allowed tells what is too much.
+        guard produced <= limit else {
+          throw RPCError.exhausted(
+            "message_bytes", "\(who) has more than \(limit) bytes when decompressed; at most \(limit) are taken")
+        }
+        let size = min(limit + 1, max(1024, out.count * 2, min(bytes.byteCount, 64 * 1024) * 4))
+        out += [UInt8](repeating: 0, count: size - out.count)
+      }
+      let before = produced + taken
+      let end = allowance < bytes.byteCount - taken ? taken + allowance : bytes.byteCount
+      let result = state.step(bytes, from: &taken, to: end, &out, &produced, atMost: allowance)
+      allowance -= produced + taken - before
+      switch result {
+      case Z_STREAM_END:
+        if taken == bytes.byteCount, produced <= limit { return true }
+        // RFC 1952 2.2: a file may have several members, one after the other.
+        if taken < bytes.byteCount {
+          allowance -= Self.memberCost
+          _ = state.reset()
+        }
+      case Z_OK: break
+      case Z_BUF_ERROR:
+        // There is room, so it is the input that is at its end.
+        throw RPCError(.internal, "\(who) is cut short: its gzip data has no end")
+      default:
+        throw RPCError(
+          .internal, "\(who) is not gzip, which its call names as grpc-encoding: \(state.fault(result))")
+      }
+      return false
+    }
   }
 
   private static let deflaters = Pool<Deflater> { Deflater() }
@@ -109,49 +195,24 @@ private final class Inflater: ZlibState, @unchecked Sendable {
     if isReady { unsafe _ = inflateEnd(stream) }
   }
 
-  func run(_ bytes: RawSpan, _ limit: Int, _ who: String) throws(RPCError) -> [UInt8] {
+  /// Begins anew; false where there is no memory for it.
+  func reset() -> Bool {
     if !isReady {
       isReady =
         unsafe inflateInit2_(stream, Self.windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
     }
-    guard isReady, unsafe inflateReset(stream) == Z_OK else {
-      throw RPCError(.resourceExhausted, "no memory to decompress \(who)")
-    }
-    var out: [UInt8] = []
-    var produced = 0
-    var taken = 0
-    while true {
-      if produced == out.count {
-        // One more than is allowed tells what is too much.
-        guard produced <= limit else {
-          throw RPCError.exhausted(
-            "message_bytes", "\(who) has more than \(limit) bytes when decompressed; at most \(limit) are taken")
-        }
-        let size = min(limit + 1, max(1024, out.count * 2, min(bytes.byteCount, 64 * 1024) * 4))
-        out += [UInt8](repeating: 0, count: size - out.count)
-      }
-      let result = step(bytes, &taken, &out, &produced)
-      switch result {
-      case Z_STREAM_END:
-        if taken == bytes.byteCount {
-          guard produced <= limit else { continue }
-          out.removeLast(out.count - produced)
-          return out
-        }
-        // RFC 1952 2.2: a file may have several members, one after the other.
-        unsafe _ = inflateReset(stream)
-      case Z_OK: break
-      case Z_BUF_ERROR where produced == out.count: break
-      case Z_BUF_ERROR:
-        throw RPCError(.internal, "\(who) is cut short: its gzip data has no end")
-      default:
-        let why = unsafe stream.pointee.msg.map { unsafe String(cString: $0) } ?? "error \(result)"
-        throw RPCError(.internal, "\(who) is not gzip, which its call names as grpc-encoding: \(why)")
-      }
-    }
+    return unsafe isReady && inflateReset(stream) == Z_OK
   }
 
-  private func step(_ bytes: RawSpan, _ taken: inout Int, _ out: inout [UInt8], _ produced: inout Int) -> Int32 {
+  /// Why `result` was no success.
+  func fault(_ result: Int32) -> String {
+    unsafe stream.pointee.msg.map { unsafe String(cString: $0) } ?? "error \(result)"
+  }
+
+  /// Goes on from `taken` in `bytes` and `produced` in `out`.
+  func step(
+    _ bytes: RawSpan, from taken: inout Int, to end: Int, _ out: inout [UInt8], _ produced: inout Int, atMost most: Int
+  ) -> Int32 {
     unsafe bytes.withUnsafeBytes { input in
       unsafe out.withUnsafeMutableBufferPointer { output in
         guard let to = output.baseAddress else { return Z_MEM_ERROR }
@@ -159,12 +220,13 @@ private final class Inflater: ZlibState, @unchecked Sendable {
           unsafe stream.pointee.next_in = UnsafeMutablePointer(
             mutating: from.assumingMemoryBound(to: UInt8.self) + taken)
         }
-        unsafe stream.pointee.avail_in = UInt32(clamping: input.count - taken)
+        let last = min(output.count, most < output.count - produced ? produced + most : output.count)
+        unsafe stream.pointee.avail_in = UInt32(clamping: end - taken)
         unsafe stream.pointee.next_out = to + produced
-        unsafe stream.pointee.avail_out = UInt32(clamping: output.count - produced)
+        unsafe stream.pointee.avail_out = UInt32(clamping: last - produced)
         let result = unsafe inflate(stream, Z_NO_FLUSH)
-        taken = unsafe input.count - Int(stream.pointee.avail_in)
-        produced = unsafe output.count - Int(stream.pointee.avail_out)
+        taken = unsafe end - Int(stream.pointee.avail_in)
+        produced = unsafe last - Int(stream.pointee.avail_out)
         return result
       }
     }

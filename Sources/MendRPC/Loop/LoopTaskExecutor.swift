@@ -72,9 +72,11 @@ final class LoopContext: @unchecked Sendable {
   let executor: LoopTaskExecutor
   let memory = HTTP2Memory()
   let outbox = Outbox()
+  let inflations: InflationQueue
 
   private init(_ loop: any EventLoop) {
     executor = LoopTaskExecutor(loop)
+    inflations = InflationQueue(loop)
   }
 
   private static let current = ThreadSpecificVariable<LoopContext>()

@@ -175,10 +175,12 @@ public final class RPCServer: Sendable {
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      // A channel keeps its read buffer. It grows as reads fill it, and begins at what most calls take.
+      // A channel keeps its read buffer. It grows as reads fill it, and begins at what most calls take. The largest read
+      // is a turn of the loop: hundreds of calls, if they are as small as can be, and then others have theirs.
       .childChannelOption(
-        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 64 * 1024)
+        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 16 * 1024)
       )
+      .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelInitializer { [shared] channel in
         channel.eventLoop.makeCompletedFuture {
           let peer = Self.peer(of: channel, at: listener.address)

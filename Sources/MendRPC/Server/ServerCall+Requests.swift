@@ -23,8 +23,8 @@ extension ServerCall {
     consumes: () -> Bool = { true }, _ body: (RawSpan) throws(RPCError) -> Void
   ) throws(RPCError) {
     var found = false
+    var isCompressed = false
     var left = 0
-    var compressed: [UInt8]?
     let limit = connection.server.limits.maxRequestBytes
     try connection.session.withReceived(handle) { bytes throws(RPCError) in
       requestBytes = bytes.byteCount
@@ -39,16 +39,16 @@ extension ServerCall {
         return consumes() ? range.upperBound : 0
       case .gzip(let range):
         found = true
+        isCompressed = true
         left = bytes.byteCount - range.upperBound
-        compressed = Array(copying: bytes.extracting(range))
         return 0
       }
     }
     if found, left == 0 {
-      guard let compressed else { return }
-      let payload = try decompressed(compressed, "the request")
+      guard isCompressed, let inflated else { return }
+      let payload = try inflated.result.get()
       try body(payload.span.bytes)
-      if consumes() { try connection.session.withReceived(handle) { bytes throws(RPCError) in bytes.byteCount } }
+      if consumes() { dropInflated() }
       return
     }
     throw RPCError(
@@ -59,28 +59,6 @@ extension ServerCall {
           ? "the request ended without a message"
           : "the request was cut short: its stream ended \(left) bytes into a message")
   }
-
-  private func decompressed(_ payload: [UInt8], _ who: String) throws(RPCError) -> [UInt8] {
-    storage.requestWasCompressed.store(true, ordering: .relaxed)
-    do throws(RPCError) {
-      let limit = connection.server.limits.maxRequestBytes
-      let plain = try Gzip.decompress(payload.span.bytes, limit: limit, who: who)
-      if plain.count > Self.harmlessBytes, plain.count / Self.honestRatio > payload.count { isBomb() }
-      return plain
-    } catch {
-      if error.code == .resourceExhausted { isBomb() }
-      throw error
-    }
-  }
-
-  /// A few kilobytes that are megabytes take their sender nothing and this loop ten milliseconds: who goes on sending
-  /// them is ended as one that goes on breaking rules is.
-  private func isBomb() { connection.session.countFaults(Self.faultsOfBomb) }
-
-  private static var harmlessBytes: Int { 1 << 20 }
-  /// Gzip reaches 1,032; messages of like records 20 or 30.
-  private static var honestRatio: Int { 100 }
-  private static var faultsOfBomb: Int { 10 }
 
   private static func decode<M: RPCMessage>(_ type: M.Type, _ payload: RawSpan) throws(RPCError) -> M {
     do {
@@ -99,7 +77,7 @@ extension ServerCall {
     guard !isOver else { throw RPCError(.cancelled, "the call has ended") }
     let session = connection.session
     var message: M?
-    var compressed: [UInt8]?
+    var isCompressed = false
     let limit = connection.server.limits.maxRequestBytes
     try session.withReceived(handle) { bytes throws(RPCError) in
       switch try MessageFraming.scan(bytes, limit: limit, encoding: encoding, who: "a request message") {
@@ -110,14 +88,19 @@ extension ServerCall {
         message = try Self.decode(M.self, bytes.extracting(range))
         requestBytes += range.upperBound
         return range.upperBound
-      case .gzip(let range):
-        compressed = Array(copying: bytes.extracting(range))
-        requestBytes += range.upperBound
-        return range.upperBound
+      case .gzip:
+        isCompressed = true
+        return 0
       }
     }
-    if let compressed {
-      let payload = try decompressed(compressed, "a request message")
+    if isCompressed {
+      guard isInflated, let inflated else {
+        arrivalsSeen = arrivals
+        return .wait
+      }
+      dropInflated()
+      requestBytes += MessageFraming.prefixBytes + inflated.compressedBytes
+      let payload = try inflated.result.get()
       message = try Self.decode(M.self, payload.span.bytes)
     }
     let unread = session.unreadCount(of: handle)
@@ -150,7 +133,7 @@ extension ServerCall {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         onLoop { call in
-          if call.failureBox != nil || call.requestEnded || call.arrivals != call.arrivalsSeen {
+          if call.failureBox != nil || call.arrivals != call.arrivalsSeen || call.requestEnded && !call.isInflating {
             continuation.resume()
           } else {
             call.reader?.resume()

@@ -20,6 +20,9 @@ final class ServerCall: @unchecked Sendable {
   /// Of the request's messages.
   var encoding = MessageEncoding.identity
   var acceptsGzip = false
+  /// The message that begins the request, decompressed; and whether it is being so.
+  var inflated: Inflated?
+  var isInflating = false
   private(set) var startedAt: NIODeadline
 
   /// The caller sent all that it wants to send.
@@ -65,7 +68,11 @@ final class ServerCall: @unchecked Sendable {
     self.handle = handle
     route = nil
     deadline = nil
-    encoding = .identity
+    if encoding != .identity {
+      encoding = .identity
+      inflated = nil
+      isInflating = false
+    }
     acceptsGzip = false
     startedAt = now
     requestEnded = false
@@ -250,6 +257,8 @@ final class ServerCall: @unchecked Sendable {
 
   private func end(_ code: StatusCode) {
     isOver = true
+    // The call is kept for another one.
+    if encoding != .identity { inflated = nil }
     connection.callEnded(self)
     guard connection.server.isObserved, let observer = connection.server.observer else { return }
     if let route {

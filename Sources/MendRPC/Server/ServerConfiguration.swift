@@ -70,6 +70,9 @@ public struct ServerLimits: Hashable, Sendable {
   /// A request's metadata, as RFC 9113 6.5.2 counts it. A call with up to four times as much is told so; above that
   /// its stream is reset.
   public var maxMetadataBytes = 16 * 1024
+  /// Memory of one call's metadata that its connection keeps for the next call: one with a token and a trace takes less.
+  /// More is given back, or one long list on each of many calls would be paid for ever.
+  public var keptMetadataBytes = 3 * 1024
   /// Request bytes of one connection that wait for the rest of their message or for their handler. A caller may have
   /// sent as much again before it learns.
   public var maxBufferedRequestBytes = 16 * 1024 * 1024

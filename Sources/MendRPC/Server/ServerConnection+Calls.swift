@@ -25,6 +25,7 @@ extension ServerConnection {
   func opened(_ handle: StreamHandle, _ endStream: Bool, _ now: NIODeadline) {
     let call = obtain(handle, now)
     openCalls += 1
+    passed(handle)
     let storage = call.storage
     session.exchangeHeaders(of: handle, with: &storage.request.value.metadata.block)
     let block = storage.request.value.metadata.block
@@ -135,6 +136,8 @@ extension ServerConnection {
 
   private func start(_ call: ServerCall) {
     guard !call.isStarted, let route = call.route else { return }
+    // Who takes one message gets it whole; a stream's messages are decompressed as they are asked for.
+    if call.encoding != .identity, route.takesOneMessage, !call.isInflated { return }
     switch route.handler {
     case .inline(let handler):
       guard call.runInline(handler) == .declined else { return }
@@ -146,6 +149,18 @@ extension ServerConnection {
     }
   }
 
+  /// A call's message is decompressed, some time after it arrived.
+  func inflated(_ call: ServerCall) {
+    guard !isClosed else { return }
+    if call.route?.takesOneMessage == true {
+      start(call)
+      workers.kick()
+    } else {
+      call.requestArrived()
+    }
+    scheduleFlush()
+  }
+
   func closed(_ handle: StreamHandle, _ code: HTTP2ErrorCode) {
     let slot = Int(handle.slot)
     // A burst of calls is not kept for ever, nor is a long header list.
@@ -154,7 +169,7 @@ extension ServerConnection {
       call.streamClosed(
         RPCError(.cancelled, code == .cancel ? "the caller cancelled the call" : "the caller ended the stream: \(code)")
       )
-      if call.storage.request.value.metadata.block.isLarge { isKept = false }
+      if call.storage.request.value.metadata.block.isLarger(than: server.limits.keptMetadataBytes) { isKept = false }
     }
     session.release(handle)
     if !isKept, slot < calls.value.count { calls.value[slot] = nil }

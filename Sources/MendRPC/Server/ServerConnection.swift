@@ -17,6 +17,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   let session: HTTP2Session
   private let outbox: Outbox
   let workers: CallWorkers
+  let inflations: InflationQueue
   let facts: ConnectionFacts
   var timers: ConnectionTimers
 
@@ -28,6 +29,9 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   private var isFlushScheduled = false
   /// Of the bytes that the session holds, those that the server knows of.
   private var reportedBytes = 0
+  /// Of the bytes that the session holds, those of calls that the same read brought and that have not begun yet; below 0
+  /// while nobody asked.
+  private var bytesAhead = -1
   private(set) var isClosed = false
   private var greeting: Scheduled<Void>?
   /// TLS was agreed on without HTTP/2.
@@ -50,6 +54,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     let shared = LoopContext.of(loop)
     session = try HTTP2Session(role: .server, limits: server.sessionLimits, memory: shared.memory)
     outbox = shared.outbox
+    inflations = shared.inflations
     workers = CallWorkers(shared.executor)
     timers = ConnectionTimers(server.limits, server.keepalive, now: .now())
   }
@@ -204,6 +209,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   private func work(_ now: NIODeadline) {
     session.exchangeEvents(with: &events)
     guard !events.isEmpty else { return }
+    bytesAhead = -1
     timers.heard(now)
     for event in events {
       switch event {
@@ -285,12 +291,35 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
   private static let reportedChange = 4096
 
+  /// A few kilobytes that are megabytes take their sender nothing and this loop ten milliseconds: who goes on sending them
+  /// is ended as one that goes on breaking rules is.
+  func countBomb(_ faults: Int) {
+    session.countFaults(faults, now: NIODeadline.now().uptimeNanoseconds)
+    if session.isTerminated { scheduleFlush() }
+  }
+
   /// The server holds more than it may, and this connection has its part in that.
   var isOverBudget: Bool {
     let held = session.heldBytes
     guard held > Self.heldShare else { return false }
     // What one read brought is not reported yet.
-    return server.heldBytes.load(ordering: .relaxed) + held - reportedBytes > server.limits.maxHeldBytes
+    let excess = server.heldBytes.load(ordering: .relaxed) + held - reportedBytes - server.limits.maxHeldBytes
+    return excess > 0 && excess > measureAhead()
+  }
+
+  /// Calls are refused for what came before them, not for those that come behind them in the same read.
+  private func measureAhead() -> Int {
+    guard bytesAhead < 0 else { return bytesAhead }
+    bytesAhead = 0
+    for case .headers(let handle, _) in events where call(handle) == nil {
+      bytesAhead += session.heldBytes(of: handle)
+    }
+    return bytesAhead
+  }
+
+  /// A call begins.
+  func passed(_ handle: StreamHandle) {
+    if bytesAhead > 0 { bytesAhead -= session.heldBytes(of: handle) }
   }
 
   /// A connection with less than this is served whatever others hold.

@@ -39,6 +39,7 @@ final class ServerShared: Sendable {
     session.maxConcurrentStreams = limits.maxConcurrentStreams
     session.maxHeaderListBytes = min(limits.maxMetadataBytes, 1 << 30)
     session.maxHeaderBlockBytes = max(session.maxHeaderBlockBytes, 4 * session.maxHeaderListBytes)
+    session.keptHeaderBytes = limits.keptMetadataBytes
     session.controlFrames = RateLimit(burst: limits.controlFrameBurst, perSecond: limits.controlFramesPerSecond)
     session.resetsReceived = RateLimit(burst: limits.cancelBurst, perSecond: limits.cancelsPerSecond)
     session.faultsReceived = RateLimit(burst: limits.faultBurst, perSecond: limits.faultsPerSecond)

@@ -18,6 +18,7 @@ struct CallLimit: Sendable {
     ("running-calls", .count(\.maxRunningCalls)),
     ("request-bytes", .bytes(\.maxRequestBytes)),
     ("metadata-bytes", .bytes(\.maxMetadataBytes)),
+    ("kept-metadata-bytes", .bytes(\.keptMetadataBytes)),
     ("buffered-request-bytes", .bytes(\.maxBufferedRequestBytes)),
     ("unsent-response-bytes", .bytes(\.maxUnsentResponseBytes)),
     ("held-bytes", .bytes(\.maxHeldBytes)),
