@@ -115,6 +115,20 @@ import Testing
     #expect(machine.entries.isEmpty)
   }
 
+  @Test func `a token that may look and not submit is a fault of the set-up, after some tries`() throws {
+    var machine = machine { $0.submissions = 2 }
+    launch(&machine)
+    var news: [Observation] = []
+    for second in 0..<2 {
+      let now = start + .seconds(5 * second)
+      _ = machine.next(at: now, underWay: 0)
+      _ = machine.take(.submitted(id: id, .failure(.denied("read-only"))), at: now, wallClock: wall)
+      _ = machine.next(at: now, underWay: 0)
+      news = machine.take(seen(nil), at: now, wallClock: wall)
+    }
+    #expect(try #require(launchFailure(news)).cause == .environmentSetup)
+  }
+
   @Test func `what Ray refuses for good is a failed launch at once`() throws {
     var machine = machine()
     launch(&machine)
@@ -346,6 +360,32 @@ import Testing
     #expect((1...20).contains(calls.lists))
     #expect(calls.looks <= 60, "\(calls)")
     #expect(calls.nodes + calls.others <= 10)
+  }
+
+  @Test func `where no list is to be had many jobs are looked at one by one, more slowly`() {
+    var machine = machine { $0.looksPerInterval = 20 }
+    let keys = (0..<400).map { AttemptKey(batch: key.batch, job: JobID(tier: 0, index: $0), number: 1) }
+    for key in keys { machine.adopt(key, id: RaySubmissionID.make(key), fence: "", at: start) }
+    var now = start
+    var looks = 0
+    while now < start + .seconds(60) {
+      let (asked, wakeAt) = machine.next(at: now, underWay: 0)
+      for call in asked {
+        switch call {
+        case .look(let id, _):
+          looks += 1
+          var job = RayJob(submissionID: id, status: .running)
+          job.metadata[RayMetadata.installation] = "here"
+          _ = machine.take(.seen(id: id, .success(.init(job: job))), at: now, wallClock: wall)
+        case .list:
+          _ = machine.take(.listed(.failure(.unknown("too long")), took: .seconds(1)), at: now, wallClock: wall)
+        default: break
+        }
+      }
+      now = asked.isEmpty ? wakeAt : now + .milliseconds(20)
+    }
+    // All of them at first, then 20 a second.
+    #expect((400...400 + 21 * 60).contains(looks), "\(looks)")
   }
 
   @Test func `a job that stays PENDING is told with what the cluster has, once`() throws {

@@ -44,7 +44,7 @@ extension RayAttempts {
     reach.isAsking = false
     switch result {
     case .failure(let error):
-      look(at: id, now + settings.pollInterval)
+      look(at: id, now + lookInterval)
       return notReached(error, at: now)
     case .success(let sight):
       let news = reached(at: now)
@@ -102,7 +102,7 @@ extension RayAttempts {
     entries[id]?.phase = .watched
     entries[id]?.isSeen = true
     if entry.session.isEmpty { entries[id]?.session = session }
-    look(at: id, entry.end.map { $0.nextStop <= now } == true ? now : now + settings.pollInterval)
+    look(at: id, entry.end.map { $0.nextStop <= now } == true ? now : now + lookInterval)
     var news: [Observation] = []
     let handle = ExecutorHandle(
       node: job.driverNodeID, reference: id, waitingFor: waiting(id, job, at: now) ?? stillSaid(entry, job))
@@ -204,7 +204,7 @@ extension RayAttempts {
     }
     if error.isLasting || entry.submissions >= settings.submissions {
       entries[id] = nil
-      let cause: FailureCause = error.isLasting ? .environmentSetup : .engineFault
+      let cause: FailureCause = error.isOfSetup ? .environmentSetup : .engineFault
       return [.launchFailed(entry.key, cause, message: "Ray did not take job \(id): \(error)")]
     }
     entries[id]?.phase = .toSubmit

@@ -14,6 +14,8 @@ struct RayAttempts {
     var confirmation: Duration = .seconds(3)
     /// With more attempts than this one list is asked for instead of each job.
     var listThreshold = 8
+    /// Jobs looked at in one interval, each by itself, where there is no list to be had of many.
+    var looksPerInterval = 20
     /// A list costs Ray what it has; the next one waits so many times as long as the last one took.
     var listCostFactor = 10
     /// Between two looks for jobs that nobody owns.
@@ -153,6 +155,11 @@ struct RayAttempts {
     self.installation = installation
     reach = Reach(nextQuestion: now)
     lists = Lists(next: now, nextStrays: now + settings.firstStrayScan, nextNodes: now)
+  }
+
+  /// Between two looks at one job: longer where many have to be looked at one by one.
+  var lookInterval: Duration {
+    lists.isUnusable ? settings.pollInterval * max(1, entries.count / settings.looksPerInterval) : settings.pollInterval
   }
 
   // MARK: what the runtime asks for

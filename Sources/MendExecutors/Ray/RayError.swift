@@ -18,6 +18,11 @@ public enum RayError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// What was asked for, or who asks, is at fault, not the engine.
+  var isOfSetup: Bool {
+    if case .denied = self { true } else { isLasting }
+  }
+
   /// The request itself is at fault, so the same one will be refused again.
   var isLasting: Bool {
     // A 404 or 405 is a gateway's word on where it was sent, not Ray's on what was.

@@ -129,8 +129,8 @@ public final class RayExecutor: Executor {
       guard let cpus = record.cpus, let memoryBytes = record.memoryBytes else {
         throw SetupError(
           description:
-            "Ray at \(settings.url) does not say what it has (\(error)): start it first, or serve with --cpus and --memory"
-        )
+            "Ray at \(settings.url) does not say what it has: \(error). See to that first, or serve with --cpus "
+            + "and --memory")
       }
       settings.logger.warning(
         "Ray does not answer; what it last had is taken for what it has", metadata: ["error": "\(error)"])

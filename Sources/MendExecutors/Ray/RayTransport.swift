@@ -169,6 +169,7 @@ private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable 
         case let failure?: failure.localizedDescription
         case nil: "\(error)"
         }
+      if let text = Self.distrust(text) { return .failure(.unreachable(text)) }
       return .failure(Self.hasNotArrived(error) ? .unreachable(text) : .unknown(text))
     }
     guard let response = response as? HTTPURLResponse else { return .failure(.unknown("the answer is not HTTP")) }
@@ -178,6 +179,19 @@ private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable 
       RayResponse(
         status: response.statusCode, mediaType: response.mimeType?.lowercased() ?? "", body: answer.body,
         leftOutBytes: answer.leftOut))
+  }
+
+  /// Why TLS was not agreed on, and what to do; nil for other errors. URLSession has one code for these and for others,
+  /// so the library below it is read.
+  private static func distrust(_ text: String) -> String? {
+    if text.contains("SSL certificate problem") {
+      return
+        "its certificate is not trusted (\(text)); this server trusts its machine's authorities: add Ray's to them "
+        + "(Debian: /usr/local/share/ca-certificates, update-ca-certificates)"
+    }
+    if text.contains("certificate subject name") { return "its certificate is for another name (\(text))" }
+    if text.contains("wrong version number") { return "it does not speak TLS (\(text)); is its URL http://?" }
+    return nil
   }
 
   /// Where the connection itself failed, nothing was sent.
