@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from harness import alive, wait_for
+from harness import alive, processes_with, wait_for
 
 URL = "http://127.0.0.1:8265"
 TOKEN = "tests-of-mend-" + "0" * 32
@@ -37,6 +37,31 @@ class Head:
             raise AssertionError(f"ray start: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         wait_for(lambda: self.ask("/api/version"), "Ray's Jobs API", 120, 0.2)
         wait_for(lambda: self.ask("/api/jobs/") is not None, "Ray's job list", 120, 0.2)
+
+    def add_node(self, address, resource):
+        """A further node on this machine, with 1 of a resource of its own."""
+        environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+        environment.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, RAY_ENABLE_UV_RUN_RUNTIME_ENV="0")
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "ray"), "start", "--address=127.0.0.1:6379", f"--node-ip-address={address}",
+             "--disable-usage-stats", "--num-cpus=1", "--object-store-memory=100000000",
+             f"--resources={json.dumps({resource: 1})}"],
+            env=environment, capture_output=True, text=True, timeout=180)
+        if done.returncode != 0:
+            raise AssertionError(f"ray start: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        wait_for(lambda: resource in json.dumps(self.ask("/api/v0/nodes")), "the node", 60, 0.2)
+
+    def processes(self, *words):
+        """Pids of its processes, no job's, whose command line has all of the words."""
+        found = []
+        for pid in processes_with(words[0]):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            if all(word in command for word in words) and "ray" in command and "mend_" not in command:
+                found.append(pid)
+        return found
+
+    def dashboard(self):
+        return Dashboard(self)
 
     def submit(self, **job):
         return self.ask("/api/jobs/", json.dumps(job).encode())
@@ -81,3 +106,25 @@ class Head:
     def remove(self):
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Dashboard:
+    """A head's dashboard, which can be killed alone and started as it was."""
+
+    def __init__(self, head):
+        pids = head.processes("ray/dashboard/dashboard.py")
+        if len(pids) != 1:
+            raise AssertionError(f"{len(pids)} dashboards")
+        self.pid = pids[0]
+        self.command = Path(f"/proc/{self.pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+        self.environment = dict(
+            entry.split("=", 1) for entry in Path(f"/proc/{self.pid}/environ").read_bytes().decode().split("\0") if "=" in entry)
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        wait_for(lambda: not alive(self.pid), "the dashboard's end")
+
+    def start(self):
+        # `Head.kill` finds it by its directory.
+        subprocess.Popen(
+            self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

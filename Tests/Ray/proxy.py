@@ -14,22 +14,36 @@ ANSWERS = {
     "a gateway's page": (404, b"<html><body>no such site</body></html>"),
     "a page to sign in at": (200, b"<html><body>Sign in</body></html>"),
     "a refused token": (401, b"Unauthorized: Invalid or missing authentication token"),
+    "a token without the right": (403, b"Forbidden"),
+    "half of a document": (200, b'{"status": "FAILED", "submission_id": "mend_'),
 }
 
 
 class Proxy(http.server.ThreadingHTTPServer):
-    """`fault` is None, a name of ANSWERS, or one of `cut` (half an answer), `lost` (no answer to a POST), `silent`."""
+    """`fault` is None, a name of ANSWERS, or one of `cut` (half an answer), `lost` (no answer to a POST), `silent`, `slow`."""
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, tls=None):
         super().__init__(("127.0.0.1", 0), Handler)
         self.fault = None
         self.cut = 0
+        # Of all that came, and of those that were for the list of all jobs.
+        self.requests = self.lists = 0
         self.over = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_address[1]}"
+        self._tls = tls
         self._thread = threading.Thread(target=self.serve_forever, daemon=True)
         self._thread.start()
+
+    def finish_request(self, request, address):
+        # By the request's own thread: a caller who does not trust it holds up nobody.
+        if self._tls:
+            try:
+                request = self._tls.wrap_socket(request, server_side=True)
+            except OSError:
+                return
+        super().finish_request(request, address)
 
     def close(self):
         self.over.set()
@@ -57,9 +71,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def forward(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.requests += 1
+        self.server.lists += (self.command, self.path) == ("GET", "/api/jobs/")
         fault = self.server.fault
         if fault in ANSWERS:
             return self.answer(*ANSWERS[fault])
+        if fault == "slow":
+            self.server.over.wait(4)
         if fault == "silent":
             self.server.over.wait()
             return self.hang_up()

@@ -10,6 +10,7 @@ here = Path(__file__).parent
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(here), str(here.parent / "EndToEnd")]
 
+import test_cluster  # noqa: E402
 import test_failures  # noqa: E402
 import test_ray  # noqa: E402
 
@@ -53,7 +54,7 @@ options = arguments.parse_args()
 
 result = Lines()
 everything = [
-    case for module in (test_ray, test_failures) for group in unittest.defaultTestLoader.loadTestsFromModule(module)
+    case for module in (test_ray, test_failures, test_cluster) for group in unittest.defaultTestLoader.loadTestsFromModule(module)
     for case in group]
 unittest.TestSuite([case for case in everything if options.only in case.id()]).run(result)
 failed = len(result.failures) + len(result.errors)

@@ -33,6 +33,14 @@ def python(program):
     return f"{sys.executable} -c '{program}'"
 
 
+def certificate(path, alternative="IP:127.0.0.1"):
+    """PATH.pem and PATH.key: one that signed itself, and is its own authority."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+         "/CN=mend", "-addext", f"subjectAltName={alternative}", "-keyout", f"{path}.key", "-out", f"{path}.pem"],
+        check=True, capture_output=True)
+
+
 class OnRay(test_ray.OnRay):
     def submit_one(self, entrypoint, **extractor):
         extractor = {"extractor_name": "x", "entrypoint": entrypoint, "num_cpus": 0.1, "retry": NO_RETRY, **extractor}
@@ -108,6 +116,17 @@ class Jobs(OnRay):
         self.assertEqual(json.loads(self.ok("cancel", batch, "-o", "json"))["status"], "cancelled")
         self.assertIn(self.jobs_of(batch)[0]["status"], ("FAILED", "STOPPED"))
 
+    def test_a_wait_past_its_window_is_stuck_with_rays_own_words_and_can_be_ended(self):
+        batch = self.submit_one(
+            "true", env={"MEND_RAY_RESOURCES": json.dumps({"unobtainium": 1})}, timers={"start_seconds": 7})
+        self.assertEqual(wait_for(lambda: self.diagnose(batch)["health"], "a verdict"), "scaling")
+        stuck = wait_for(lambda: [d for d in [self.diagnose(batch)] if d["health"] == "stuck"], "stuck")[0]
+        self.assertEqual(stuck["health_reason"], "cold_start", stuck)
+        self.assertIn("Ray says PENDING, and has 1 live node with 2 CPU", stuck["blocked_reason"])
+        answer = json.loads(self.ok("cancel", batch, "-o", "json"))
+        self.assertEqual(answer["status"], "cancelled")
+        self.assertIn(self.jobs_of(batch)[0]["status"], ("FAILED", "STOPPED"))
+
     def test_a_job_whose_node_died_is_not_running_whatever_ray_says(self):
         batch = self.submit_one("sleep 600")
         self.wait_until_it_runs(batch)
@@ -149,6 +168,34 @@ class BehindAProxy(OnRay):
                     self.assertEqual(len(self.attempts(diagnosis)), 1)
                     self.assertEqual(len(self.jobs_of(batch)), 1)
 
+    def test_a_dashboard_that_takes_its_time_is_waited_for(self):
+        self.proxy.fault = "slow"
+        batch = self.submit_one(f"echo run >> {self.directory}/runs")
+        diagnosis = self.final(batch)
+        self.assertEqual((diagnosis["status"], len(self.attempts(diagnosis))), ("completed", 1), diagnosis)
+        self.assertEqual((self.directory / "runs").read_text(), "run\n")
+
+    def test_a_cancel_waits_for_a_cluster_that_is_away_and_then_proves_the_end(self):
+        batch = self.submit_one("sleep 600")
+        self.wait_until_it_runs(batch)
+        self.proxy.fault = "a server error"
+        wait_for(lambda: self.diagnose(batch)["health_reason"] == "executor_unreachable", "the outage to be told")
+        with subprocess.Popen(
+                [test_ray.MEND, "cancel", batch, "-o", "json"], stdout=subprocess.PIPE, text=True,
+                env={**os.environ, "MEND_SERVER": self.server.address}) as cancel:
+            self.addCleanup(cancel.kill)
+            wait_for(lambda: self.diagnose(batch)["tiers"][0]["jobs"][0]["status"] == "cancelling", "the intent")
+            reached = self.proxy.requests + 3
+            wait_for(lambda: self.proxy.requests > reached, "some questions more")
+            self.assertIsNone(cancel.poll())
+            self.assertEqual(self.jobs_of(batch)[0]["status"], "RUNNING")
+            self.assertNotEqual(self.diagnose(batch)["status"], "cancelled")
+            self.proxy.fault = None
+            answer = json.loads(cancel.communicate(timeout=90)[0])
+        self.assertEqual(answer["status"], "cancelled")
+        self.assertIn("STOPPED", answer["ended"][0]["how"])
+        self.assertEqual(self.jobs_of(batch)[0]["status"], "STOPPED")
+
     def test_a_submission_whose_answer_is_lost_runs_once(self):
         self.proxy.fault = "lost"
         batch = self.submit_one(f"echo run >> {self.directory}/runs")
@@ -179,10 +226,7 @@ class Secured(OnRay):
         self.keys = Path(tempfile.mkdtemp(prefix="mend-keys-"))
         self.addCleanup(shutil.rmtree, self.keys, ignore_errors=True)
         for name in "own", "other":
-            subprocess.run(
-                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                 "-subj", "/CN=mend", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", self.keys / f"{name}.key",
-                 "-out", self.keys / f"{name}.pem"], check=True, capture_output=True)
+            certificate(self.keys / name)
         self.tokens = {
             role: subprocess.run(
                 [test_ray.MEND, "token", "create", "--tokens", self.keys / "tokens", "--namespace", "default", "--role", role],
@@ -223,6 +267,24 @@ class Secured(OnRay):
         self.assert_failed(failed, "infrastructure", "environment_setup", "is not trusted by MEND_TLS_CA")
         failed = self.by_the_built_in_worker([Path(test_ray.MEND).parent, os.environ["PATH"]])
         self.assert_failed(failed, "pipeline", "exit_code", "its certificate is not trusted")
+
+    def test_a_script_that_reports_says_at_once_why_its_server_is_not_trusted(self):
+        self.serve(authority="other")
+        batch = self.submit_one(f"{test_ray.MEND} report --beat; exit $?")
+        diagnosis = self.final(batch, 180)
+        self.assert_failed(diagnosis, "pipeline", "exit_code")
+        self.assertEqual(self.attempts(diagnosis)[0]["exit"]["exit_code"], 3)
+        text = self.ok("logs", batch)
+        self.assertIn("its certificate is not trusted by what MEND_TLS_CA holds", text)
+        self.assertIn("mend serve --worker-tls-ca", text)
+        for other in "--tls-ca FILE", "--data", "--server":
+            self.assertNotIn(other, text)
+
+    def test_a_script_reports_to_a_server_with_tls_and_tokens(self):
+        self.serve()
+        mend = test_ray.MEND
+        batch = self.submit_one(f"{mend} report --stage count && {mend} report --done d0")
+        self.assertEqual(self.final(batch, 180)["status"], "completed")
 
     def test_a_token_that_is_not_known_is_named_by_both_workers(self):
         self.serve(worker_token="not-a-token")

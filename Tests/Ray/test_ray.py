@@ -28,15 +28,17 @@ class OnRay(EndToEndCase):
     serve_flags = ()
     ray_url = URL
     environment = {}
+    prefix = ()
+    port = 17443
 
     def setUp(self):
         self.directory = Path(tempfile.mkdtemp(prefix="mend-"))
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.server = Server(
             self.directory / "data", "--executor", "ray", "--ray", self.ray_url, *self.serve_flags,
-            environment={"MEND_RAY_TOKEN": TOKEN, **self.environment})
+            environment={"MEND_RAY_TOKEN": TOKEN, **self.environment}, prefix=self.prefix)
         # Workers have to find it again after a restart.
-        self.server.address = "127.0.0.1:17443"
+        self.server.address = f"127.0.0.1:{self.port}"
         self.addCleanup(self._end_everything)
         self.server.start()
 
