@@ -28,7 +28,9 @@ struct ProgramError: Error {
 
   /// A transport's message without the name of the system call that it begins with, such as `bind(descriptor:…): `.
   static func withoutCallName(_ message: String) -> String {
-    for words in ["Address already in use", "Cannot assign requested address", "Permission denied"] {
+    for words in [
+      "Address already in use", "Cannot assign requested address", "Permission denied", "No such file or directory",
+    ] {
       guard let range = message.firstRange(of: words) else { continue }
       let place = message.prefix { $0 != "(" }
       return (place.lastIndex(of: ":").map { String(place[...$0]) + " " } ?? "") + message[range]

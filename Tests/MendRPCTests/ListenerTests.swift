@@ -52,6 +52,22 @@ import Testing
     await server.shutdown(gracePeriod: .zero)
   }
 
+  @Test("What can't be listened on is named, in the system's words and no others")
+  func unavailable() async throws {
+    let directory = try TemporaryDirectory()
+    let taken = try DeadPort()
+    for (listener, words) in [
+      (Listener.unix(path: directory.path + "/nowhere/s"), "No such file or directory (errno: 2)"),
+      (Listener.tcp(host: "127.0.0.1", port: taken.port), "Address already in use (errno: 98)"),
+    ] {
+      let server = RPCServer(router: Router(), configuration: ServerConfiguration(listeners: [listener]))
+      let error = await status { () async throws(RPCError) -> [PeerAddress] in try await server.start() }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message == "can't listen on \(listener.address): \(words)")
+      await server.shutdown(gracePeriod: .zero)
+    }
+  }
+
   @Test("Calls go over TLS, and an unknown certificate is refused")
   func tls() async throws {
     let directory = try TemporaryDirectory()

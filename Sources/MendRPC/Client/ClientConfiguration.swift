@@ -19,6 +19,8 @@ public struct ClientConfiguration: Hashable, Sendable {
   /// Tells the server that responses may be compressed. Off, because the header costs every call and most servers are
   /// near; compressed responses are read whatever this says.
   public var acceptsGzip = false
+  /// What a name stands for, where the system is not to be asked: numeric addresses and their ports.
+  package var knownAddresses: [ServerAddress] = []
 
   public init() {}
 }

@@ -10,13 +10,13 @@ internal import Glibc
 struct Dialer: Sendable {
   let address: ServerAddress
   let configuration: ClientConfiguration
-
   /// Succeeds when the socket is connected; TLS and the server's first SETTINGS are still to come, which the handler
   /// tells whoever attaches. Fails with an `RPCError`: UNAVAILABLE that says where and why, FAILED_PRECONDITION for TLS
   /// files that can't be used.
   func dial(on loop: any EventLoop, over descriptor: CInt? = nil) -> EventLoopFuture<ClientHandler> {
     tlsContext(on: loop).flatMap { tls in
       let bootstrap = ClientBootstrap(group: loop).connectTimeout(TimeAmount(configuration.connectTimeout))
+        .resolver(KnownAddresses(configuration.knownAddresses, loop))
         .channelInitializer { channel in
           channel.eventLoop.makeCompletedFuture { try addHandlers(to: channel, tls) }
         }
@@ -67,4 +67,30 @@ struct Dialer: Sendable {
     guard case .tcp(let host, _) = address, (try? SocketAddress(ipAddress: host, port: 0)) == nil else { return nil }
     return host
   }
+}
+
+/// Answers with addresses that are known, of whatever name.
+private final class KnownAddresses: Resolver, Sendable {
+  private let addresses: [SocketAddress]
+  private let loop: any EventLoop
+
+  /// Nil where none are known: the system is asked then.
+  init?(_ known: [ServerAddress], _ loop: any EventLoop) {
+    guard !known.isEmpty else { return nil }
+    addresses = known.compactMap { address in
+      guard case .tcp(let host, let port) = address else { return nil }
+      return try? SocketAddress(ipAddress: host, port: port)
+    }
+    self.loop = loop
+  }
+
+  func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
+    loop.makeSucceededFuture(addresses.filter { $0.protocol == .inet })
+  }
+
+  func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
+    loop.makeSucceededFuture(addresses.filter { $0.protocol == .inet6 })
+  }
+
+  func cancelQueries() {}
 }

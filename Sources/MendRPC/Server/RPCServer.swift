@@ -70,8 +70,8 @@ public final class RPCServer: Sendable {
         }
       }
     } catch {
-      for channel in channels { _ = try? await channel.close() }
       for path in files { SocketFile.remove(path) }
+      for channel in channels { _ = try? await channel.close() }
       state.withLock { state in
         state.phase = .idle
         state.certificates = []
@@ -113,8 +113,9 @@ public final class RPCServer: Sendable {
       }
     }
     guard let running else { return }
-    for channel in running.listeners { _ = try? await channel.close() }
+    // First its name: once nobody answers at it, it may be another server's.
     for path in running.files { SocketFile.remove(path) }
+    for channel in running.listeners { _ = try? await channel.close() }
     shared.shutDownConnections()
     let timer = group.next()
     let close = timer.scheduleTask(in: TimeAmount(gracePeriod)) { [shared] in shared.closeConnections() }
@@ -201,7 +202,7 @@ public final class RPCServer: Sendable {
     } catch let error as RPCError {
       throw error
     } catch {
-      throw RPCError(.unavailable, "can't listen on \(listener.address.description): \(error)")
+      throw RPCError(.unavailable, "can't listen on \(listener.address): \(ConnectionFault.words(error))")
     }
   }
 

@@ -157,11 +157,16 @@ struct ServingProgram {
     case .cannotListen(let message) where message.contains("TLS"):
       message + "; --tls-cert and --tls-key are a certificate chain and its key, --tls-client-ca an authority, all PEM"
     case .cannotListen(let message):
-      ProgramError.withoutCallName(message)
-        + "; end what listens there, or serve with another --listen, --admin or --unix (port 0 picks a free port)"
+      ProgramError.withoutCallName(message) + advice(message)
     case .runtime(let error):
       error.description
     }
+  }
+
+  private static func advice(_ message: String) -> String {
+    if message.contains("is no socket") { return "" }
+    if message.contains("No such file or directory") { return "; make its directory, or serve with another --unix" }
+    return "; end what listens there, or serve with another --listen, --admin or --unix (port 0 picks a free port)"
   }
 
   private static func check(socketPath path: String, todo: String) throws {

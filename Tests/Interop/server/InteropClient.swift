@@ -209,13 +209,19 @@ struct InteropClient {
 
   // MARK: Early ends
 
+  /// Returns after a minute as well, so that what should have been cancelled ends its case and not its run.
+  private static func waitUntilCancelled() async {
+    let deadline = ContinuousClock.now + .seconds(60)
+    while !Task.isCancelled, ContinuousClock.now < deadline { await Task.yield() }
+  }
+
   private func cancelAfterBegin() async throws {
     let begun = AsyncStream.makeStream(of: Void.self)
     let call = Task { () async -> RPCError? in
       do throws(RPCError) {
         _ = try await client.streamingInputCall { (_: RequestWriter<GRPCStreamingInputCallRequest>) in
           begun.continuation.yield()
-          while !Task.isCancelled { await Task.yield() }
+          await Self.waitUntilCancelled()
         }
         return nil
       } catch {
@@ -234,7 +240,7 @@ struct InteropClient {
         try await client.fullDuplexCall {
           (writer: RequestWriter<GRPCStreamingOutputCallRequest>) async throws(RPCError) in
           try await writer.write(Self.question(27182, 31415))
-          while !Task.isCancelled { await Task.yield() }
+          await Self.waitUntilCancelled()
         } responses: { (stream: ResponseStream<GRPCStreamingOutputCallResponse>) async throws(RPCError) in
           for try await _ in stream { withUnsafeCurrentTask { $0?.cancel() } }
         }
@@ -254,7 +260,7 @@ struct InteropClient {
       try await client.fullDuplexCall(options: options) {
         (writer: RequestWriter<GRPCStreamingOutputCallRequest>) async throws(RPCError) in
         try await writer.write(Self.question(27182, 31415))
-        while !Task.isCancelled { await Task.yield() }
+        await Self.waitUntilCancelled()
       } responses: { (stream: ResponseStream<GRPCStreamingOutputCallResponse>) async throws(RPCError) in
         for try await _ in stream {}
       }
