@@ -12,6 +12,8 @@ import Testing
 
   func machine(change: (inout RayAttempts.Settings) -> Void = { _ in }) -> RayAttempts {
     var settings = RayAttempts.Settings()
+    // Behind what most of the tests are about.
+    settings.firstStrayScan = .seconds(30)
     change(&settings)
     var machine = RayAttempts(settings: settings, installation: "here", at: start)
     // The question that every start begins with.
@@ -437,6 +439,35 @@ import Testing
     #expect(machine.next(at: start, underWay: 0).calls == [.stop(id: id)])
     #expect(machine.take(seen(job(.stopped)), at: start, wallClock: wall) == [])
     #expect(machine.entries.isEmpty)
+  }
+
+  @Test func `a second submission with an attempt's metadata is a duplicate, under whatever id, and ended by it`() {
+    var machine = running()
+    var second = job(.running)
+    second.submissionID = "somebody's"
+    var foreign = job(.running, installation: "there")
+    foreign.submissionID = "another's"
+    var nameless = job(.running)
+    nameless.submissionID = "nameless"
+    nameless.metadata["mend_attempt"] = "0"
+    let jobs = [job(.running), second, foreign, nameless]
+    let now = start + .seconds(2)
+    #expect(machine.take(.listed(.success(jobs), took: .zero), at: now, wallClock: wall) == [])
+    #expect(
+      machine.take(.listed(.success(jobs), took: .zero), at: now, wallClock: wall)
+        == [.duplicate(key, reference: "somebody's")])
+    machine.end(key, id: "somebody's", at: now, isStray: true)
+    #expect(machine.next(at: now, underWay: 0).calls.contains(.look(id: "somebody's", thoroughly: false)))
+    // The look before the stop: what has become another server's meanwhile is left alone.
+    var left = machine
+    foreign.submissionID = "somebody's"
+    let gone = RayAttempts.Answer.seen(id: "somebody's", .success(RayAttempts.Sight(job: foreign)))
+    #expect(left.take(gone, at: now, wallClock: wall) == [])
+    #expect(Set(left.entries.keys) == [id])
+    let sight = RayAttempts.Answer.seen(id: "somebody's", .success(RayAttempts.Sight(job: second)))
+    #expect(machine.take(sight, at: now, wallClock: wall) == [])
+    #expect(machine.next(at: now, underWay: 0).calls.contains(.stop(id: "somebody's")))
+    #expect(machine.entries[id]?.end == nil)
   }
 
   @Test func `adoption tells what Ray has, and what it has not is lost soon`() {

@@ -73,6 +73,11 @@ import Testing
     #expect(try await client("logs_unknown").log("none", keepingEnd: 10, lines: nil) == nil)
   }
 
+  @Test func `a job of whatever id is asked for by it`() async throws {
+    let answers = ["/api/jobs/a%20%3F%2F%C3%A9_1-x.y": try RayResponse("get_ok-1")]
+    #expect(try await RayClient(ScriptedTransport(answers: answers)).job("a ?/é_1-x.y") != nil)
+  }
+
   @Test func `a 404 that does not name the job is not Ray's word on it`() async throws {
     await #expect(throws: RayError.self) { _ = try await client("get_unknown").job("mend_a_b_t0-j0_1") }
   }

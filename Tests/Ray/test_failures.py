@@ -329,6 +329,14 @@ class MemoryRunsOut(OnRay):
         diagnosis = self.final(batch, 180)
         self.assert_failed(diagnosis, "infrastructure", "oom", "memory")
 
+    def test_an_actor_that_takes_too_much_is_out_of_memory(self):
+        body = "".join(f"    {line}\n" for line in self.EAT.splitlines())
+        batch = self.submit_one(python(
+            f"import ray, time\nray.init()\n@ray.remote(num_cpus=0.1)\nclass Eater:\n  def eat(self):\n{body}    time.sleep(60)\n"
+            "ray.get(Eater.remote().eat.remote())"), memory_bytes=200 << 20)
+        diagnosis = self.final(batch, 180)
+        self.assert_failed(diagnosis, "infrastructure", "oom", "memory")
+
 
 class Conformance(unittest.TestCase):
     def test_the_suite_of_every_executor_passes_on_this_head(self):

@@ -159,6 +159,23 @@ class OnRay(EndToEndCase):
         gate.touch()
         self.assertEqual(self.final(batch)["status"], "completed")
 
+    def test_a_second_submission_with_the_same_metadata_is_ended_and_the_fenced_one_stays(self):
+        batch, gate = self.waiting_batch()
+        first = self.jobs_of(batch)[0]
+        head.submit(submission_id="by-hand", entrypoint="sleep 600", metadata=first["metadata"],
+                    runtime_env={"env_vars": first["runtime_env"]["env_vars"]})
+        plan = wait_for(
+            lambda: json.loads(self.ok("heal", batch, "--action", "kill-duplicates", "--dry-run", "-o", "json"))["steps"],
+            "the plan to end it")
+        self.assertEqual(len(plan), 1)
+        self.assertIn("by-hand", json.dumps(plan))
+        self.ok("heal", batch, "--action", "kill-duplicates")
+        wait_for(lambda: head.ask("/api/jobs/by-hand")["status"] == "STOPPED", "its end")
+        self.assertEqual(head.ask(f"/api/jobs/{first['submission_id']}")["status"], "RUNNING")
+        gate.touch()
+        diagnosis = self.final(batch)
+        self.assertEqual((diagnosis["status"], len(self.attempts(diagnosis))), ("completed", 1), diagnosis)
+
     # -- crashes
 
     def waiting_batch(self, count=12, **extractor):

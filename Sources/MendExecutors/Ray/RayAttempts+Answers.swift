@@ -228,7 +228,7 @@ extension RayAttempts {
     _ result: Result<[RayJob], RayError>, took: Duration, at now: Moment, _ wallClock: Instant
   ) -> [Observation] {
     lists.isUnderWay = false
-    lists.nextStrays = now + settings.strayInterval
+    lists.nextStrays = now + max(settings.strayInterval, took * settings.listCostFactor)
     lists.next = now + max(settings.pollInterval, took * settings.listCostFactor)
     switch result {
     case .failure(let error):
@@ -269,9 +269,10 @@ extension RayAttempts {
     var suspects: Set<String> = []
     var news: [Observation] = []
     for (id, job) in jobs where entries[id] == nil && job.type == "SUBMISSION" && !job.status.isFinal {
-      guard job.metadata[RayMetadata.installation] == installation, let key = RaySubmissionID.attempt(id) else {
-        continue
-      }
+      // A second submission may have been made by hand, under any id.
+      guard job.metadata[RayMetadata.installation] == installation,
+        let key = RaySubmissionID.attempt(id) ?? RayMetadata.attempt(job.metadata)
+      else { continue }
       suspects.insert(id)
       if lists.suspects.contains(id) { news.append(.duplicate(key, reference: id)) }
     }

@@ -19,8 +19,8 @@ struct RayAttempts {
     /// A list costs Ray what it has; the next one waits so many times as long as the last one took.
     var listCostFactor = 10
     /// Between two looks for jobs that nobody owns.
-    var strayInterval: Duration = .seconds(60)
-    var firstStrayScan: Duration = .seconds(30)
+    var strayInterval: Duration = .seconds(20)
+    var firstStrayScan: Duration = .seconds(10)
     /// Between two looks at the nodes: a job whose node died may be RUNNING at Ray for ever.
     var nodeInterval: Duration = .seconds(15)
     /// How long a job may be PENDING before it is told what for.

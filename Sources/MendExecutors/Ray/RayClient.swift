@@ -47,7 +47,7 @@ struct RayClient: RayJobs {
   }
 
   func job(_ id: String) async throws(RayError) -> RayJob? {
-    let response = try await send(RayRequest(method: "GET", path: "/api/jobs/\(id)"))
+    let response = try await send(RayRequest(method: "GET", path: Self.path(of: id)))
     if Self.saysUnknown(response, id) { return nil }
     return try Self.decode(RayJob.self, try Self.check(response))
   }
@@ -57,7 +57,7 @@ struct RayClient: RayJobs {
   }
 
   func stop(_ id: String) async throws(RayError) -> Bool {
-    let response = try await send(RayRequest(method: "POST", path: "/api/jobs/\(id)/stop"))
+    let response = try await send(RayRequest(method: "POST", path: Self.path(of: id) + "/stop"))
     if Self.saysUnknown(response, id) { return false }
     return try Self.decode(Stopped.self, try Self.check(response)).stopped
   }
@@ -74,7 +74,8 @@ struct RayClient: RayJobs {
       let file = try await transport.send(RayRequest(method: "GET", path: path), keepingEnd: keepingEnd)
       if file.status == 200, file.mediaType != "text/html" { return RayLog(start: file.leftOutBytes, bytes: file.body) }
     }
-    let text = try Self.decode(Logs.self, try await ask(RayRequest(method: "GET", path: "/api/jobs/\(id)/logs"))).logs
+    let text = try Self.decode(Logs.self, try await ask(RayRequest(method: "GET", path: Self.path(of: id) + "/logs")))
+      .logs
     let end = Array(text.utf8.suffix(keepingEnd))
     return RayLog(start: Int64(text.utf8.count - end.count), bytes: end)
   }
@@ -94,6 +95,22 @@ struct RayClient: RayJobs {
   }
   private struct Stopped: Decodable { var stopped: Bool }
   private struct Logs: Decodable { var logs: String }
+
+  /// An attempt's own id needs no escapes; one that somebody made up may.
+  private static func path(of id: String) -> String {
+    let digits = Array("0123456789ABCDEF".utf8)
+    var path = Array("/api/jobs/".utf8)
+    for byte in id.utf8 {
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+        path.append(byte)
+      default:
+        path += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+      }
+    }
+    return String(decoding: path, as: UTF8.self)
+  }
 
   private func send(_ request: RayRequest) async throws(RayError) -> RayResponse { try await transport.send(request) }
 

@@ -188,10 +188,9 @@ public final class RayExecutor: Executor {
     change { $0.end(attempt, id: id, at: $1) }
   }
 
-  /// Nothing is ended but what an attempt of this server's is called.
+  /// Nothing is ended but what has this server's metadata: the look before the stop makes sure.
   public func endStray(_ attempt: AttemptKey, reference: String) {
-    guard let key = RaySubmissionID.attempt(reference) else { return }
-    change { $0.end(key, id: reference, at: $1, isStray: true) }
+    change { $0.end(attempt, id: reference, at: $1, isStray: true) }
   }
 
   // MARK: calls

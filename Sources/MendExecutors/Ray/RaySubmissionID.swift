@@ -33,6 +33,16 @@ enum RayMetadata {
     ]
   }
 
+  /// Of a job that was submitted with an attempt's metadata, under whatever id; nil where they name none.
+  static func attempt(_ metadata: [String: String]) -> AttemptKey? {
+    guard let namespace = metadata["mend_namespace"], Identifier.isValid(namespace),
+      let batch = metadata["mend_batch"], Identifier.isValid(batch),
+      let job = metadata["mend_job"].flatMap({ JobID($0) }),
+      let number = metadata["mend_attempt"].flatMap({ Int($0) }), number > 0
+    else { return nil }
+    return AttemptKey(batch: BatchKey(namespace: namespace, batchID: batch), job: job, number: number)
+  }
+
   /// Tells this attempt's job from one of the same name that another server submitted. No secret: the token itself is
   /// in the job's environment. FNV-1a, 64 bits.
   static func mark(of token: String) -> String {
