@@ -10,7 +10,7 @@ extension Core {
       account.exit?.termination = .exited(1)
     }
     if case .ending(let reason, _) = place { account.ending = reason }
-    account.executor = capacity.executor
+    account.executor = executor(of: attempt.batch)
     var end = account.end(at: turn.now)
     let killer = isolate(attempt, &end)
     settleDocuments(of: attempt, end, killer: killer)

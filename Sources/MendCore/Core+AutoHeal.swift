@@ -23,7 +23,7 @@ extension Core {
       batch.autoHeals < policy.maxHeals || planted == .unboundedHeals,
       batch.status == .running || batch.status == .failed
     else { return }
-    let plan = batch.healPlan(.auto, tier: nil, at: turn.now, capacity: capacity, limits: limits)
+    let plan = batch.healPlan(.auto, tier: nil, at: turn.now, capacity: capacities.of(batch), limits: limits)
     var steps = plan.filter { policy.allows($0) }
     guard !steps.isEmpty else { return }
     let generation = batch.generation

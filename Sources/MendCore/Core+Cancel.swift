@@ -128,7 +128,7 @@ extension Core {
   mutating func askToEnd(_ attempt: AttemptKey, _ reason: EndReason, grace: Duration) {
     guard index.live.contains(attempt), let state = state(of: attempt) else { return }
     if !state.isEnding { record(.attemptEnding(attempt.job, number: attempt.number, reason), on: attempt.batch) }
-    perform(.end(attempt, handle(of: attempt), grace: grace))
+    orderEnd(of: attempt, grace: grace)
   }
 
   private func tiers(in scope: CancelScope, of key: BatchKey) -> Range<Int> {

@@ -1,4 +1,4 @@
-// What the executor can give, and what attempts were promised of it.
+// What an executor can give, and what attempts were promised of it.
 
 extension Capacity {
   /// Why a job with these needs can never start here, however long it waits; nil when it can.
@@ -16,6 +16,26 @@ extension Capacity {
       return "needs a GPU, the \(executor.rawValue) executor has none"
     }
     return nil
+  }
+
+  /// By which options of `mend serve` it is given more.
+  var options: String { isStandard ? "--cpus, --memory, --gpus" : "--capacity \(executor.rawValue)=..." }
+
+  /// The command that serves with so much: only what is more than there is.
+  func serveCommand(cpus: Double = 0, memoryBytes: Int64 = 0) -> String? {
+    var words: [String] = []
+    var parts: [String] = []
+    if cpus > self.cpus {
+      words.append("--cpus \(Figures.number(cpus.rounded(.up)))")
+      parts.append("cpus:\(Figures.number(cpus.rounded(.up)))")
+    }
+    if memoryBytes > self.memoryBytes {
+      words.append("--memory \(Figures.size(memoryBytes))")
+      parts.append("memory:\(Figures.size(memoryBytes))")
+    }
+    if words.isEmpty { return nil }
+    return "mend serve "
+      + (isStandard ? words.joined(separator: " ") : "--capacity \(executor.rawValue)=\(parts.joined(separator: ","))")
   }
 
   /// CPUs are fractions that are added and taken away again.
@@ -59,6 +79,13 @@ public struct ResourceUse: Hashable, Codable, Sendable {
 
   /// True when nothing that needs a CPU can start.
   func isFull(_ capacity: Capacity) -> Bool { capacity.cpus - cpus <= Capacity.tolerance }
+
+  mutating func add(_ other: ResourceUse) {
+    cpus += other.cpus
+    memoryBytes += other.memoryBytes
+    gpus += other.gpus
+    attempts += other.attempts
+  }
 
   public mutating func add(_ resources: Resources) {
     cpus += resources.cpus

@@ -62,7 +62,7 @@ extension Core {
     _ batchID: String, _ specification: BatchSpecification, _ documents: [Document], namespace: String
   ) throws(Refusal) -> (batchID: String, Reply) {
     if !batchID.isEmpty && !Identifier.isValid(batchID) { throw .invalid(field: "batch_id", rule: Identifier.rule) }
-    try specification.validate(limits: limits, capacity: capacity)
+    try specification.validate(limits: limits, capacities: capacities)
     try validate(documents, adding: DocumentTable())
     if index.liveBatches >= limits.liveBatches {
       throw .exhausted(
@@ -99,12 +99,13 @@ extension Core {
     for (number, tier) in specification.tiers.enumerated() {
       for extractor in tier.extractors {
         try requireSchedulable(
-          extractor.resources, "extractor \(extractor.name) of tier \(number)", in: key.namespace)
+          extractor.resources, "extractor \(extractor.name) of tier \(number)", of: key)
       }
     }
     record(.batchStatusChanged(.queued, reason: "submitted"), on: key)
     schedule()
-    let position = index.queue.entry(of: key).map { index.queue.position(of: $0) } ?? 0
+    let queue = index.lanes[specification.executor]?.queue
+    let position = queue?.entry(of: key).map { queue?.position(of: $0) ?? 0 } ?? 0
     return .submitted(batchID: key.batchID, status(of: key), queuePosition: position)
   }
 
@@ -146,10 +147,16 @@ extension Core {
     }
   }
 
-  func requireSchedulable(_ resources: Resources, _ subject: String, in namespace: String) throws(Refusal) {
-    if let why = capacity.whyNeverSchedulable(resources) {
+  func requireSchedulable(_ resources: Resources, _ subject: String, of key: BatchKey) throws(Refusal) {
+    let (namespace, executor) = (key.namespace, executor(of: key))
+    if let why = capacities.whyMissing(executor) {
       throw .precondition(
-        "never_schedulable: \(subject) \(why)", todo: "ask for less, or serve with more (--cpus, --memory, --gpus)")
+        "executor_not_configured: batch \(key.batchID) is of deployment_mode \(executor.rawValue)", todo: why)
+    }
+    if let why = capacities.of(executor).whyNeverSchedulable(resources) {
+      throw .precondition(
+        "never_schedulable: \(subject) \(why)",
+        todo: "ask for less, or serve with more (\(capacities.of(executor).options))")
     }
     if let why = limits.quota(of: namespace)?.whyNeverSchedulable(resources, in: namespace) {
       throw .precondition(

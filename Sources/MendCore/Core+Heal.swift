@@ -13,7 +13,7 @@ extension Core {
         "the plan is for generation \(generation), batch \(key.batchID) is at \(batch.generation)",
         todo: "make a new plan with a dry run")
     }
-    var steps = batch.healPlan(action, tier: tier, at: turn.now, capacity: capacity, limits: limits)
+    var steps = batch.healPlan(action, tier: tier, at: turn.now, capacity: capacities.of(batch), limits: limits)
     let planned = batch.generation
     if dryRun { return .healed(batchID: key.batchID, generation: planned, dryRun: true, steps) }
     for index in steps.indices { steps[index].outcome = apply(steps[index].operation, to: key, actor: actor) }
@@ -61,7 +61,7 @@ extension Core {
     else { return "skipped: it is gone" }
     batches[key]?.duplicates.remove(at: place)
     touch(key)
-    perform(.endStray(AttemptKey(batch: key, job: job, number: number), reference: reference))
+    orderStrayEnd(of: AttemptKey(batch: key, job: job, number: number), reference)
     return "being ended"
   }
 
@@ -70,13 +70,13 @@ extension Core {
     guard let state = state(of: attempt) else { return "skipped: no such attempt" }
     guard state.isOver else {
       if state.isEnding {
-        perform(.end(attempt, handle(of: attempt), grace: limits.defaultGrace))
+        orderEnd(of: attempt, grace: limits.defaultGrace)
         return "asked to end again"
       }
       if let launch = launch(of: attempt) { perform(.adopt(attempt, handle(of: attempt), launch)) }
       return "the executor is asked for it"
     }
-    perform(.end(attempt, handle(of: attempt), grace: limits.defaultGrace))
+    orderEnd(of: attempt, grace: limits.defaultGrace)
     guard let job = batches[attempt.batch]?.jobState(attempt.job), job.status == .failed,
       job.attempts.last?.number == attempt.number
     else { return "ended where it still ran" }

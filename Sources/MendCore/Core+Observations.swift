@@ -21,7 +21,9 @@ extension Core {
     case .unreachable(let executor, let message):
       unreachable(executor, message)
     case .reachable(let executor):
-      if executor == outage?.executor { endOutage() }
+      if capacities[executor]?.isKnown == true { endOutage(of: executor) }
+    case .capacity(let capacity):
+      learn(capacity)
     case .duplicate(let attempt, let reference):
       noteDuplicate(attempt, reference)
     }
@@ -31,7 +33,7 @@ extension Core {
     guard index.live.contains(attempt), let state = state(of: attempt) else {
       // It was given up before it came to be; what runs now is nobody's.
       if batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) != nil {
-        perform(.endStray(attempt, reference: handle.reference))
+        orderStrayEnd(of: attempt, handle.reference)
       }
       return
     }
@@ -39,7 +41,7 @@ extension Core {
     if self.handle(of: attempt) != handle {
       record(.attemptTaken(attempt.job, number: attempt.number, handle), on: attempt.batch)
       // The first end went out without the handle.
-      if state.isEnding { perform(.end(attempt, handle, grace: limits.defaultGrace)) }
+      if state.isEnding { orderEnd(of: attempt, grace: limits.defaultGrace) }
     }
   }
 
@@ -80,38 +82,6 @@ extension Core {
     let state = batch.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[index]
     return Launch(
       token: state.token, parameters: state.parameters, timers: batch.extractorSpecification(of: attempt.job).timers)
-  }
-
-  /// Unreachable is not failed: nothing is known, and for a while nothing is done (domain.md, "Truth").
-  private mutating func unreachable(_ executor: ExecutorKind, _ message: String) {
-    guard executor == capacity.executor, outage == nil else { return }
-    let outage = ExecutorOutage(executor: executor, since: turn.now, message: message)
-    self.outage = outage
-    index.deadlines.insert(
-      Deadline(at: turn.now + limits.unreachableGrace, kind: .outage, batch: BatchKey(namespace: "", batchID: "")))
-    for key in Set(index.live.map(\.batch)).union(index.queue.batches).sorted() { mark(key, outage) }
-  }
-
-  private mutating func endOutage() {
-    outage = nil
-    for key in batches.keys.sorted() where batches[key]?.outage != nil { mark(key, nil) }
-    for attempt in index.live.sorted() {
-      if state(of: attempt)?.isEnding == true {
-        // An end that was asked for meanwhile may not have come through.
-        perform(.end(attempt, handle(of: attempt), grace: limits.defaultGrace))
-      } else if let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) {
-        batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].adoptedAt = turn.now
-        watch(attempt)
-      }
-    }
-    turn.schedulingIsDue = true
-  }
-
-  /// So that the batch's view shows it.
-  mutating func mark(_ key: BatchKey, _ outage: ExecutorOutage?) {
-    guard batches[key]?.outage != outage else { return }
-    batches[key]?.outage = outage
-    touch(key)
   }
 
   private mutating func noteDuplicate(_ attempt: AttemptKey, _ reference: String) {

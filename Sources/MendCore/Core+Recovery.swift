@@ -13,7 +13,10 @@ extension Core {
     guard batches[key] == nil else { return }
     batches[key] = batch
     if !batch.status.isFinal { index.liveBatches += 1 }
-    if batch.isStarted { index.queue.countStarted(1, in: key.namespace, capacity) }
+    let executor = batch.specification.executor
+    if batch.isStarted {
+      index.lanes[executor, default: .init()].queue.countStarted(1, in: key.namespace, capacities.of(executor))
+    }
     if batch.status.isFinal {
       index.deadlines.insert(
         Deadline(at: (batch.completedAt ?? batch.updatedAt) + limits.retireAfter, kind: .retire, batch: key))
@@ -30,8 +33,7 @@ extension Core {
       index.tokens[attempt.token] = name
       guard attempt.isCurrent else { continue }
       index.live.insert(name)
-      index.use.add(attempt.parameters.resources)
-      index.queue.add(attempt.parameters.resources, to: key.namespace, at: attempt.intendedAt, capacity)
+      hold(attempt.parameters, for: key.namespace, since: attempt.intendedAt)
     }
     if let at = job.nextAttemptAt { index.deadlines.insert(Deadline(at: at, kind: .backoff, batch: key, job: job.id)) }
   }
@@ -47,9 +49,10 @@ extension Core {
         for attempt in job.attempts { index.tokens[attempt.token] = nil }
       }
     }
+    let executor = batch.specification.executor
     batches[key] = nil
     index.submissions[key] = nil
-    index.queue.remove(key, capacity)
+    index.lanes[executor]?.queue.remove(key, capacities.of(executor))
     index.reviewsDue.remove(key)
     index.reviewsPutOff.remove(key)
     index.reviewedAt[key] = nil
@@ -69,6 +72,12 @@ extension Core {
       }
       adopt(attempt)
     }
+    beginOutages()
+    if planted == .missingExecutorForgotten {
+      for attempt in index.live.sorted() where capacities[executor(of: attempt.batch)] == nil {
+        end(attempt, EndAccount(executorCause: .orphaned, executorMessage: "taken for dead"))
+      }
+    }
     for key in batches.keys.sorted() {
       advance(key)
       enqueue(key)
@@ -87,7 +96,7 @@ extension Core {
     touch(attempt.batch)
     switch state(of: attempt) {
     case .ending:
-      perform(.end(attempt, handle(of: attempt), grace: limits.defaultGrace))
+      orderEnd(of: attempt, grace: limits.defaultGrace)
     case .intended:
       index.doubtful.insert(attempt)
       perform(.adopt(attempt, handle(of: attempt), launch))

@@ -27,7 +27,7 @@ extension Core {
     }
     if batch.status.isFinal,
       let bound = limits.quota(of: key.namespace)?
-        .bound(againstBatchBeside: index.queue.started(in: key.namespace))
+        .bound(againstBatchBeside: index.started(in: key.namespace))
     {
       throw .exhausted(
         limit: "quota_batches", "the quota of namespace \(key.namespace) is \(bound.allowed), and it has \(bound.held)",
@@ -111,7 +111,7 @@ extension Core {
       var laid = batch
       laid.tiers[retry.tier].jobs[job.id.index].overrides = job.overrides.laidUnder(retry.overrides)
       try requireSchedulable(
-        laid.submissionParameters(of: job.id).resources, "job \(job.id)", in: batch.key.namespace)
+        laid.submissionParameters(of: job.id).resources, "job \(job.id)", of: batch.key)
     }
     return jobs
   }

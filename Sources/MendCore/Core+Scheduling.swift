@@ -10,14 +10,17 @@ extension Core {
     repeat {
       turn.schedulingIsDue = false
       for key in turn.touched { enqueue(key) }
-      if let outage {
-        // Nothing new is started where nobody could be asked what became of it.
-        for key in turn.touched where index.queue.entry(of: key) != nil { mark(key, outage) }
-        return
-      }
-      pass()
+      // Who has waited longest goes first: quotas are of a namespace, whatever it runs on.
+      let heads = index.lanes.compactMap { executor, lane in lane.queue.first.map { (head: $0, executor: executor) } }
+      for (_, executor) in heads.sorted(by: { $0.head < $1.head }) { turnOf(executor) }
       // A job that was over at once may have started the next tier.
     } while turn.schedulingIsDue
+  }
+
+  private mutating func turnOf(_ executor: ExecutorKind) {
+    guard let outage = index.lanes[executor]?.outage else { return pass(on: executor) }
+    // Nothing new is started where nobody could be asked what became of it.
+    for key in turn.touched where index.lanes[executor]?.queue.entry(of: key) != nil { mark(key, outage) }
   }
 
   /// Why a batch that was looked at waits on.
@@ -29,11 +32,12 @@ extension Core {
     var isForQuota = false
   }
 
-  private mutating func pass() {
+  private mutating func pass(on executor: ExecutorKind) {
+    let capacity = capacities.of(executor)
     var blocked: [QueueEntry] = []
     var blockedHere: [String: Int] = [:]
     var reserved: Resources?
-    while let entry = index.queue.popFirst(capacity) {
+    while let entry = index.lanes[executor]?.queue.popFirst(capacity) {
       guard let wait = startJobs(of: entry.batch, beside: reserved) else {
         markQueued(entry.batch, nil)
         continue
@@ -44,22 +48,26 @@ extension Core {
       let isFull =
         wait.isForQuota
         && limits.quota(of: namespace)?
-          .isFull(held: index.queue.use(of: namespace), started: index.queue.started(in: namespace)) == true
+          .isFull(held: index.use(of: namespace), started: index.started(in: namespace)) == true
       if isFull || blockedHere[namespace, default: 0] >= limits.schedulingLookahead {
-        index.queue.park(namespace, capacity)
+        index.lanes[executor]?.queue.park(namespace, capacity)
       }
       // One big job that has waited long gets what comes free: others take only what it does not need.
       if reserved == nil, !wait.isForQuota, turn.now - wait.since >= limits.overtakingWindow { reserved = wait.needs }
-      if blocked.count >= limits.schedulingLookaheadOfAll || index.use.isFull(capacity) { break }
+      if blocked.count >= limits.schedulingLookaheadOfAll || index.lanes[executor]?.use.isFull(capacity) == true {
+        break
+      }
     }
-    for entry in blocked { index.queue.insert(entry, capacity) }
-    index.queue.unpark(capacity)
+    for entry in blocked { index.lanes[executor]?.queue.insert(entry, capacity) }
+    index.lanes[executor]?.queue.unpark(capacity)
   }
 
   /// Puts a batch in the scheduler's queue when a job of it could start, and takes it out when none could.
   mutating func enqueue(_ key: BatchKey) {
-    guard let batch = batches[key], let priority = waitingPriority(of: key) else {
-      index.queue.remove(key, capacity)
+    guard let batch = batches[key] else { return }
+    let executor = batch.specification.executor
+    guard let priority = waitingPriority(of: key) else {
+      index.lanes[executor]?.queue.remove(key, capacities.of(executor))
       markQueued(key, nil)
       return
     }
@@ -68,7 +76,9 @@ extension Core {
     let entry = QueueEntry(
       rank: since.milliseconds - Int64(priority) * limits.agingStep.milliseconds,
       submission: index.submissions[key] ?? 0, priority: priority, batch: key)
-    if index.queue.entry(of: key) != entry { index.queue.insert(entry, capacity) }
+    if index.lanes[executor]?.queue.entry(of: key) != entry {
+      index.lanes[executor, default: .init()].queue.insert(entry, capacities.of(executor))
+    }
     markQueued(key, entry)
   }
 
@@ -103,12 +113,12 @@ extension Core {
     if status(of: key) == .queued {
       guard let needs = firstNeeds(of: key) else { return nil }
       let since = batches[key]?.submittedAt ?? turn.now
-      if quota?.bound(againstBatchBeside: index.queue.started(in: key.namespace)) != nil
-        || quota?.bound(against: needs, held: index.queue.use(of: key.namespace)) != nil
+      if quota?.bound(againstBatchBeside: index.started(in: key.namespace)) != nil
+        || quota?.bound(against: needs, held: index.use(of: key.namespace)) != nil
       {
         return Wait(since: since, needs: needs, isForQuota: true)
       }
-      if !index.use.fits(needs, in: capacity, beside: reserved) { return Wait(since: since, needs: needs) }
+      if !fits(needs, key, beside: reserved) { return Wait(since: since, needs: needs) }
       record(.batchStatusChanged(.running, reason: "started"), on: key)
       advance(key)
     }
@@ -119,11 +129,11 @@ extension Core {
       guard couldStart(job, of: key) else { continue }
       if isAtMaximum(key) { break }
       if finishIfNothingLeft(job, of: key) { continue }
-      guard let needs = batches[key]?.submissionParameters(of: job).resources, canEverStart(needs, key.namespace) else {
+      guard let needs = batches[key]?.submissionParameters(of: job).resources, canEverStart(needs, key) else {
         continue
       }
-      let isForQuota = quota?.bound(against: needs, held: index.queue.use(of: key.namespace)) != nil
-      if !isForQuota, index.use.fits(needs, in: capacity, beside: reserved) {
+      let isForQuota = quota?.bound(against: needs, held: index.use(of: key.namespace)) != nil
+      if !isForQuota, fits(needs, key, beside: reserved) {
         launch(job, of: key)
       } else {
         let since = self.waitingSince(job, of: key)
@@ -136,9 +146,15 @@ extension Core {
     return wait
   }
 
-  private func canEverStart(_ needs: Resources, _ namespace: String) -> Bool {
-    capacity.whyNeverSchedulable(needs) == nil
-      && limits.quota(of: namespace)?.whyNeverSchedulable(needs, in: namespace) == nil
+  private func canEverStart(_ needs: Resources, _ key: BatchKey) -> Bool {
+    capacities.of(executor(of: key)).whyNeverSchedulable(needs) == nil
+      && limits.quota(of: key.namespace)?.whyNeverSchedulable(needs, in: key.namespace) == nil
+  }
+
+  private func fits(_ needs: Resources, _ key: BatchKey, beside reserved: Resources?) -> Bool {
+    let executor = executor(of: key)
+    return (index.lanes[executor]?.use ?? ResourceUse())
+      .fits(needs, in: capacities.of(executor), beside: reserved)
   }
 
   /// What the first job of a queued batch needs; nil when it could never start (a smaller server since the submission).
@@ -146,7 +162,7 @@ extension Core {
     guard let batch = batches[key], let tier = batch.tiers.first(where: { $0.status == .pending }) else { return nil }
     guard let job = tier.jobs.first(where: { $0.status == .pending }) else { return Resources(cpus: 0) }
     let needs = batch.submissionParameters(of: job.id).resources
-    return canEverStart(needs, key.namespace) ? needs : nil
+    return canEverStart(needs, key) ? needs : nil
   }
 
   func runningTier(of key: BatchKey) -> Int? {

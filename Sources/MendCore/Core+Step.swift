@@ -101,7 +101,8 @@ extension Core {
     }
     considerHealing(key, after: fact)
     if change.wasStarted != change.isStarted {
-      index.queue.countStarted(change.isStarted ? 1 : -1, in: key.namespace, capacity)
+      index.lanes[change.executor, default: .init()].queue
+        .countStarted(change.isStarted ? 1 : -1, in: key.namespace, capacities.of(change.executor))
     }
   }
 
@@ -115,7 +116,11 @@ extension Core {
     if turn.touched.last != key && turn.touchedSet.insert(key).inserted { turn.touched.append(key) }
   }
 
-  mutating func perform(_ effect: Effect) { turn.output.afterCommit.append(effect) }
+  /// What an executor is to do that this server does not have is not asked: the next server that has it does.
+  mutating func perform(_ effect: Effect) {
+    if let executor = effect.executor, capacities[executor] == nil { return }
+    turn.output.afterCommit.append(effect)
+  }
 
   /// Keeps the indices in step with a fact that was just applied.
   private mutating func follow(_ fact: Fact, on key: BatchKey, before: BatchStatus) {
@@ -128,8 +133,7 @@ extension Core {
       let attempt = AttemptKey(batch: key, job: job, number: number)
       index.tokens[token] = attempt
       index.live.insert(attempt)
-      index.use.add(parameters.resources)
-      index.queue.add(parameters.resources, to: key.namespace, at: turn.now, capacity)
+      hold(parameters, for: key.namespace, since: turn.now)
       watch(attempt)
     case .attemptStarted(let job, let number):
       watch(AttemptKey(batch: key, job: job, number: number))
@@ -140,10 +144,11 @@ extension Core {
       index.doubtful.remove(attempt)
       index.checks[attempt] = nil
       if planted != .leakedCapacity,
-        let resources = batches[key]?.tiers[job.tier].jobs[job.index].attempts[number - 1].parameters.resources
+        let parameters = batches[key]?.tiers[job.tier].jobs[job.index].attempts[number - 1].parameters
       {
-        index.use.remove(resources)
-        index.queue.remove(resources, from: key.namespace, capacity)
+        let executor = parameters.executor
+        index.lanes[executor]?.use.remove(parameters.resources)
+        index.lanes[executor]?.queue.remove(parameters.resources, from: key.namespace, capacities.of(executor))
       }
       turn.schedulingIsDue = true
     case .nextAttemptScheduled(let job, let at):
@@ -151,6 +156,14 @@ extension Core {
     default:
       break
     }
+  }
+
+  /// A live attempt holds its part of its executor.
+  mutating func hold(_ parameters: SubmissionParameters, for namespace: String, since: Instant) {
+    let executor = parameters.executor
+    index.lanes[executor, default: .init()].use.add(parameters.resources)
+    index.lanes[executor, default: .init()].queue
+      .add(parameters.resources, to: namespace, at: since, capacities.of(executor))
   }
 
   private mutating func followStatus(of key: BatchKey, from before: BatchStatus, to status: BatchStatus) {
@@ -179,6 +192,7 @@ extension Core {
 /// What a fact made of its batch, as far as the core's indices follow it.
 private struct Change {
   var record: Record
+  var executor: ExecutorKind
   var statusBefore: BatchStatus
   var wasStarted: Bool
   var isStarted: Bool
@@ -193,7 +207,7 @@ extension Batch {
     let record = Record(batch: key, sequence: sequence + 1, at: now, cause: cause, actor: actor, fact: fact)
     apply(record)
     return Change(
-      record: record, statusBefore: statusBefore, wasStarted: wasStarted, isStarted: isStarted,
-      hasVerdict: verdict != nil)
+      record: record, executor: specification.executor, statusBefore: statusBefore, wasStarted: wasStarted,
+      isStarted: isStarted, hasVerdict: verdict != nil)
   }
 }

@@ -55,7 +55,9 @@ extension Core {
     case .cancelTimeout:
       return cancels.contains { $0.deadline == deadline.at && $0.batch == deadline.batch }
     case .outage:
-      return outage.map { $0.since + limits.unreachableGrace == deadline.at } ?? false
+      return index.lanes.values.contains {
+        $0.outage.map { $0.since + limits.unreachableGrace == deadline.at } ?? false
+      }
     case .autoHeal:
       guard let batch, let policy = batch.specification.autoHeal else { return false }
       return batch.autoHeals < policy.maxHeals && batch.status != .completed && batch.status != .cancelled
@@ -85,6 +87,8 @@ extension Core {
       let place = batch.attemptIndex(attempt.job, attempt.number)
     else { return nil }
     let state = job.attempts[place]
+    // Nothing is held against what nobody can look at.
+    guard capacities[state.parameters.executor] != nil else { return nil }
     let timers = batch.extractorSpecification(of: attempt.job).timers
     switch state.state {
     case .ended, .ending:
@@ -178,16 +182,6 @@ extension Core {
     let failure = Job.Failure(cause: .batchTimeout, confidence: .high, message: message)
     for job in tier.jobs where job.status == .pending {
       record(.jobStatusChanged(job.id, .failed, failure: failure, reason: failure.cause.rawValue), on: key)
-    }
-  }
-
-  /// The grace is over: cancel, confirm, then fail. The ends go out again when the executor answers.
-  private mutating func giveUpUnreachable() {
-    guard let outage, outage.since + limits.unreachableGrace <= turn.now else { return }
-    for attempt in index.live.sorted() {
-      if state(of: attempt)?.isEnding == false {
-        askToEnd(attempt, .healed(.nodeFailure), grace: limits.defaultGrace)
-      }
     }
   }
 

@@ -21,7 +21,7 @@ enum ValueLimit {
 }
 
 extension BatchSpecification {
-  func validate(limits: Limits, capacity: Capacity) throws(Refusal) {
+  func validate(limits: Limits, capacities: Capacities) throws(Refusal) {
     if !bucketID.isEmpty && !Identifier.isValid(bucketID) { throw .invalid(field: "bucket_id", rule: Identifier.rule) }
     if batchName.utf8.count > ValueLimit.nameBytes {
       throw .invalid(field: "batch_name", rule: "must be at most \(ValueLimit.nameBytes) bytes")
@@ -36,8 +36,9 @@ extension BatchSpecification {
       try Rule.memory(autoHeal.memoryCeilingBytes, "auto_heal.memory_ceiling_bytes")
     }
     if let timeout, timeout <= .zero { throw .invalid(field: "timeout_seconds", rule: "must be more than 0") }
-    if executor != capacity.executor {
-      throw .invalid(field: "deployment_mode", rule: "must be \(capacity.executor.rawValue), which this server runs")
+    if let why = capacities.whyMissing(executor) {
+      let names = Figures.list(capacities.all.map(\.executor.rawValue), "or")
+      throw .invalid(field: "deployment_mode", rule: "must be \(names), which this server runs, or unset: \(why)")
     }
     if tiers.count > limits.tiersPerBatch {
       throw .invalid(field: "tiers", rule: "must be at most \(limits.tiersPerBatch)")

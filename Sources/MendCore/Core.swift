@@ -2,8 +2,8 @@
 /// writes and effects, always. No clock, no randomness of its own, no I/O.
 public struct Core {
   public var limits: Limits
-  /// What the executor can give; a job that needs more is never schedulable.
-  public var capacity: Capacity
+  /// What each executor can give; a job that needs more is never schedulable.
+  public internal(set) var capacities: Capacities
   /// Ids and tokens come from it: the system's in production, a seeded one in tests.
   var generator: any RandomNumberGenerator & Sendable
 
@@ -16,22 +16,28 @@ public struct Core {
   var answers = AnswerMemory()
   /// Cancels whose attempts are not all proven gone yet.
   var cancels: [PendingCancel] = []
-  /// Since when the executor cannot be asked.
-  var outage: ExecutorOutage?
   /// The step that is being taken.
   var turn = Turn()
   /// Set by the simulator's own tests alone.
   package var planted: PlantedBug?
 
-  public init(limits: Limits = Limits(), capacity: Capacity, generator: any RandomNumberGenerator & Sendable) {
+  public init(limits: Limits = Limits(), capacities: Capacities, generator: any RandomNumberGenerator & Sendable) {
     self.limits = limits
-    self.capacity = capacity
+    self.capacities = capacities
     self.generator = generator
   }
 
+  /// A core of one executor.
+  public init(limits: Limits = Limits(), capacity: Capacity, generator: any RandomNumberGenerator & Sendable) {
+    self.init(limits: limits, capacities: Capacities(capacity), generator: generator)
+  }
+
+  /// Of the executor that batches run on which name none.
+  public var capacity: Capacity { capacities.standard }
+
   /// A core without batches that goes on with this one's settings and generator: for a driver whose store could not
   /// take what was decided, and who recovers what it has.
-  public func emptied() -> Core { Core(limits: limits, capacity: capacity, generator: generator) }
+  public func emptied() -> Core { Core(limits: limits, capacities: capacities, generator: generator) }
 }
 
 /// What an executor has to give.
@@ -41,12 +47,25 @@ public struct Capacity: Hashable, Sendable {
   /// Bytes that attempts may be promised together.
   public var memoryBytes: Int64
   public var gpus: Int
+  /// False while the executor has not said what it has: nothing is started on it until it does, and nothing is refused.
+  public private(set) var isKnown = true
+  /// Batches run on it that name no executor: `mend serve` sets what it has by --cpus and the like, what others have by
+  /// --capacity.
+  var isStandard = true
 
   public init(executor: ExecutorKind, cpus: Double, memoryBytes: Int64, gpus: Int = 0) {
     self.executor = executor
     self.cpus = cpus
     self.memoryBytes = memoryBytes
     self.gpus = gpus
+  }
+
+  /// What an executor has that nobody could ask yet, or that is not there: as much as anybody may ask for.
+  public static func unknown(_ executor: ExecutorKind) -> Capacity {
+    var capacity = Capacity(
+      executor: executor, cpus: ValueLimit.cpus, memoryBytes: ValueLimit.memoryBytes, gpus: Int(Int32.max))
+    capacity.isKnown = false
+    return capacity
   }
 }
 

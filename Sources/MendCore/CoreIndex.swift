@@ -7,15 +7,14 @@ struct CoreIndex {
   var live: Set<AttemptKey> = []
   /// Attempts whose launch may never have reached the executor before the restart.
   var doubtful: Set<AttemptKey> = []
-  var use = ResourceUse()
+  /// What is apart for each executor.
+  var lanes: [ExecutorKind: Lane] = [:]
   var deadlines = Heap<Deadline>()
   /// How many `deadlines` may hold before those that are over are taken out.
   var deadlinesLimit = Self.deadlinesLimitLeast
   static let deadlinesLimitLeast = 1024
   /// The one check of each live attempt that counts; others in `deadlines` are old.
   var checks: [AttemptKey: Instant] = [:]
-  /// Batches with a job that could start.
-  var queue = FairQueue()
   var starts = StartStatistics()
   /// Batches that are not final.
   var liveBatches = 0
@@ -28,6 +27,24 @@ struct CoreIndex {
   var putOffReviewedAt = Instant(milliseconds: 0)
   /// When the verdicts of batches that run were looked at last.
   var reviewedAt: [BatchKey: Instant] = [:]
+
+  /// What is kept for one executor: what waits for it holds nothing up that waits for another.
+  struct Lane {
+    /// What live attempts hold of it.
+    var use = ResourceUse()
+    /// Batches with a job that could start.
+    var queue = FairQueue()
+    /// Since when it cannot be asked.
+    var outage: ExecutorOutage?
+  }
+
+  /// What the namespace's live attempts hold, of all executors: a quota bounds them together.
+  func use(of namespace: String) -> ResourceUse {
+    lanes.values.reduce(into: ResourceUse()) { $0.add($1.queue.use(of: namespace)) }
+  }
+
+  /// Batches of the namespace that were started and are not final, on whatever executor.
+  func started(in namespace: String) -> Int { lanes.values.reduce(0) { $0 + $1.queue.started(in: namespace) } }
 }
 
 /// Something that is due at a time. What it was set for may be over by then: whoever takes it looks again.

@@ -138,6 +138,8 @@ public enum Observation: Hashable, Sendable {
   /// The executor cannot be asked; nothing is known of its attempts.
   case unreachable(ExecutorKind, message: String)
   case reachable(ExecutorKind)
+  /// What the executor has to give, of which that was not known before or is not so any more.
+  case capacity(Capacity)
   /// Somebody runs what is not the current attempt: by launch id or the executor's own reference.
   case duplicate(AttemptKey, reference: String)
 }

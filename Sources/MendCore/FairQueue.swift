@@ -76,6 +76,9 @@ struct FairQueue: Sendable {
 
   func entry(of batch: BatchKey) -> QueueEntry? { entries[batch] }
 
+  /// Who would be taken next.
+  var first: QueueEntry? { places.first?.head }
+
   /// What the namespace's live attempts hold.
   func use(of namespace: String) -> ResourceUse { namespaces[namespace]?.use ?? ResourceUse() }
 
@@ -133,6 +136,11 @@ struct FairQueue: Sendable {
   mutating func remove(_ resources: Resources, from namespace: String, _ capacity: Capacity) {
     namespaces[namespace]?.use.remove(resources)
     settle(namespace, capacity)
+  }
+
+  /// The executor has another capacity now, so everybody's share is another.
+  mutating func settleAll(_ capacity: Capacity) {
+    for namespace in namespaces.keys.sorted() { settle(namespace, capacity) }
   }
 
   mutating func countStarted(_ change: Int, in namespace: String, _ capacity: Capacity) {

@@ -50,15 +50,26 @@ public enum Effect: Hashable, Sendable {
   /// Look whether it still runs, and watch it; answer with `taken`+`started`, `ended` or `lost`.
   case adopt(AttemptKey, ExecutorHandle?, Launch)
   /// End all of it: SIGTERM, a grace, the whole tree killed; answer with `ended` or `lost` and a receipt. Repeatable.
-  case end(AttemptKey, ExecutorHandle?, grace: Duration)
+  case end(AttemptKey, ExecutorHandle?, grace: Duration, on: ExecutorKind)
   /// End something that is not a current attempt.
-  case endStray(AttemptKey, reference: String)
+  case endStray(AttemptKey, reference: String, on: ExecutorKind)
   /// The batch changed: its view is to be published and its watchers told.
   case changed(BatchKey)
   /// The batch is final and may leave memory; its journal stays.
   case retire(BatchKey)
   /// `tick` is due then, at the latest. The newest one holds.
   case wakeAt(Instant)
+}
+
+extension Effect {
+  /// Who is to do it; nil where it is no executor's.
+  public var executor: ExecutorKind? {
+    switch self {
+    case .launch(_, let launch), .adopt(_, _, let launch): launch.parameters.executor
+    case .end(_, _, _, let executor), .endStray(_, _, let executor): executor
+    case .reply, .refuse, .changed, .retire, .wakeAt: nil
+    }
+  }
 }
 
 /// What an executor needs to start an attempt. The documents to do are read from the batch's view.

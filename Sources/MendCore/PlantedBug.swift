@@ -47,6 +47,10 @@ package enum PlantedBug: String, CaseIterable, Sendable {
   case unboundedHeals
   /// An end that nobody saw, as those of a machine that went down, is not believed.
   case unseenEndIgnored
+  /// Ends are asked of the server's own executor, whichever has the attempt.
+  case misroutedEnd
+  /// What runs on an executor that the server was started without is taken for lost.
+  case missingExecutorForgotten
   /// What came after a snapshot is left out.
   case snapshotTailLost
   /// A snapshot is taken for the whole, and what it holds is applied again.

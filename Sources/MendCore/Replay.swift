@@ -58,6 +58,12 @@ public struct Replay {
 
   private func point(_ record: Record, then: VerdictRecord, isRecordedVerdict: Bool) -> Point {
     var batch = batch
+    if then.reason == .executorNotConfigured {
+      // What the server was started with is in no journal.
+      batch.outage = ExecutorOutage(
+        executor: batch.specification.executor, since: record.at, message: then.blockedReason,
+        isConfigured: false)
+    }
     batch.assumeLife(at: record.at, but: then, confirmation: limits.stuckConfirmation)
     return Point(
       sequence: record.sequence, at: record.at, isRecordedVerdict: isRecordedVerdict, then: then,

@@ -43,12 +43,13 @@ extension Core {
     case .ignore:
       return .ignore
     case .retry:
-      return retry(by: rule, of: rules, job, after: end, cause)
+      return retry(by: rule, of: rules, job, after: end, cause, capacities.of(executor(of: key)))
     }
   }
 
   private func retry(
-    by rule: RetryRule, of rules: [RetryRule], _ job: Job, after end: AttemptEnd, _ cause: FailureCause
+    by rule: RetryRule, of rules: [RetryRule], _ job: Job, after end: AttemptEnd, _ cause: FailureCause,
+    _ capacity: Capacity
   ) -> RetryDecision {
     // What a document was found guilty of, or came before it was found, does not count.
     let counted = job.attempts.lastIndex { $0.end?.isIsolating == true }.map { $0 + 1 } ?? 0
@@ -76,7 +77,7 @@ extension Core {
       backoff: rule.backoff(after: earlier), memoryBytes: nil,
       reason: "retry \(earlier + 1) of \(rule.maxAttempts) after \(cause.rawValue)")
     if let limit = job.attempts.last?.parameters.resources.memoryBytes, limit > 0, rule.memoryFactor > 1 {
-      guard let raised = raisedMemory(from: limit, end.exit, by: rule) else {
+      guard let raised = raisedMemory(from: limit, end.exit, by: rule, atMost: capacity.memoryBytes) else {
         return .fail("its memory limit of \(limit) bytes is at the ceiling")
       }
       retry.memoryBytes = raised
@@ -86,10 +87,11 @@ extension Core {
   }
 
   /// From the limit, or the measured peak where that was higher; nil when the ceiling leaves nothing to raise.
-  private func raisedMemory(from limit: Int64, _ exit: ExitRecord?, by rule: RetryRule) -> Int64? {
+  private func raisedMemory(
+    from limit: Int64, _ exit: ExitRecord?, by rule: RetryRule, atMost memoryBytes: Int64
+  ) -> Int64? {
     let base = Double(max(limit, exit?.peakMemoryBytes ?? 0))
-    let ceiling =
-      rule.memoryCeilingBytes > 0 ? min(rule.memoryCeilingBytes, capacity.memoryBytes) : capacity.memoryBytes
+    let ceiling = rule.memoryCeilingBytes > 0 ? min(rule.memoryCeilingBytes, memoryBytes) : memoryBytes
     let raised = min(ceiling, Int64(min(base * rule.memoryFactor, 9e18)))
     return raised > limit ? raised : nil
   }

@@ -105,7 +105,7 @@ extension Core {
       return
     }
     index.reviewedAt[key] = batch.status.isFinal ? nil : turn.now
-    let verdict = batch.verdict(at: turn.now, capacity: capacity, limits: limits)
+    let verdict = batch.verdict(at: turn.now, capacity: capacities.of(batch), limits: limits)
     guard !verdict.isSame(as: batch.verdict ?? .well) else { return }
     let wasStuck = batch.verdict?.health == .stuck
     record(.verdictChanged(verdict), on: key)

@@ -41,11 +41,16 @@ extension Runtime {
   /// What an attempt wrote, from a place in one of its streams on; asks the executor, not the writer.
   ///
   /// - Parameters:
+  ///   - executor: the batch's own.
   ///   - handle: as the batch's view has it.
   ///   - limit: the most bytes of one piece.
   public func log(
-    of attempt: AttemptKey, _ handle: ExecutorHandle?, _ stream: LogStream, from offset: Int64, limit: Int
+    of attempt: AttemptKey, on executor: ExecutorKind, _ handle: ExecutorHandle?, _ stream: LogStream,
+    from offset: Int64, limit: Int
   ) async -> Result<LogPiece, LogError> {
-    await executor.log(of: attempt, handle, stream, from: max(0, offset), limit: max(1, limit))
+    guard let executor = self.executor(executor) else {
+      return .failure(.unreachable("this server was started without the \(executor.rawValue) executor"))
+    }
+    return await executor.log(of: attempt, handle, stream, from: max(0, offset), limit: max(1, limit))
   }
 }

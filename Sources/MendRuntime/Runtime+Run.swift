@@ -6,7 +6,7 @@ import Synchronization
 extension Runtime {
   private enum Finished: Sendable {
     case writer(Result<Void, RuntimeError>)
-    case executor
+    case executor(ExecutorKind)
     case ticker
     case snapshotter
   }
@@ -23,9 +23,11 @@ extension Runtime {
     guard isFirst else { throw .alreadyRun }
     let result = await withTaskGroup(of: Finished.self) { group in
       group.addTask { .writer(await self.write()) }
-      group.addTask {
-        await self.executor.run { self.mailbox.post($0) }
-        return .executor
+      for executor in self.executors {
+        group.addTask {
+          await executor.run { self.mailbox.post($0) }
+          return .executor(executor.kind)
+        }
       }
       group.addTask {
         await self.alarm.run(clock: self.clock) { self.mailbox.tick() }
@@ -41,8 +43,8 @@ extension Runtime {
         case .writer(let outcome):
           result = outcome
           group.cancelAll()
-        case .executor where !Task.isCancelled && self.mailbox.isOpen:
-          self.logger.warning("the executor ended before the runtime", metadata: ["executor": "\(self.executor.kind)"])
+        case .executor(let kind) where !Task.isCancelled && self.mailbox.isOpen:
+          self.logger.warning("the executor ended before the runtime", metadata: ["executor": "\(kind)"])
         case .executor, .ticker, .snapshotter: break
         }
       }

@@ -8,12 +8,14 @@ import Synchronization
 /// the round's writes in one transaction, and only then lets the round out: views are published, watchers woken,
 /// callers answered, executors called, in this order. Readers take published views and never wait for the writer.
 public final class Runtime: Sendable {
-  public let capacity: Capacity
   public let limits: Limits
   public let settings: RuntimeSettings
 
   let store: any Store
-  let executor: any Executor
+  /// One of a kind.
+  let executors: [any Executor]
+  /// As the core has them since its last round.
+  let knownCapacities: Mutex<Capacities>
   let clock: any Clock
   let logger: Logger
   let mailbox: Mailbox
@@ -31,16 +33,17 @@ public final class Runtime: Sendable {
 
   /// - Parameters:
   ///   - core: fresh; recovery fills it from the store.
-  ///   - executor: what attempts run on. It may be asked before its `run` has begun.
+  ///   - executors: what attempts run on, one of each kind that the core has a capacity of. They may be asked before
+  ///     their `run` has begun.
   public init(
-    core: consuming sending Core, store: any Store, executor: any Executor, clock: any Clock,
+    core: consuming sending Core, store: any Store, executors: [any Executor], clock: any Clock,
     settings: RuntimeSettings = .init(), logger: Logger
   ) {
-    capacity = core.capacity
+    knownCapacities = Mutex(core.capacities)
     limits = core.limits
     self.settings = settings
     self.store = store
-    self.executor = executor
+    self.executors = executors
     self.clock = clock
     self.logger = logger
     mailbox = Mailbox(settings: settings)
@@ -49,6 +52,20 @@ public final class Runtime: Sendable {
     snapshotter = Snapshotter(limit: settings.snapshotsLimit, store: store, logger: logger)
     self.core = Mutex(core)
   }
+
+  /// A runtime of one executor.
+  public convenience init(
+    core: consuming sending Core, store: any Store, executor: any Executor, clock: any Clock,
+    settings: RuntimeSettings = .init(), logger: Logger
+  ) {
+    self.init(
+      core: core, store: store, executors: [executor], clock: clock, settings: settings, logger: logger)
+  }
+
+  /// What each executor has to give, as far as it is known now.
+  public var capacities: Capacities { knownCapacities.withLock { $0 } }
+
+  func executor(_ kind: ExecutorKind) -> (any Executor)? { executors.first { $0.kind == kind } }
 
   // MARK: - Calls
 
@@ -130,8 +147,9 @@ public final class Runtime: Sendable {
       try store.retired(namespace: namespace, status: status, bucketID: bucketID, before: cursor, limit: limit)
     }
     let seen = Set(live.map(\.batch.key))
+    let capacities = capacities
     let all =
-      live.map { $0.listing(at: now, capacity: capacity, limits: limits) }
+      live.map { $0.listing(at: now, capacity: capacities.of($0.batch), limits: limits) }
       + retired.filter { !seen.contains($0.key) }
     let ordered = all.sorted { ($0.createdAt, $0.key.batchID) > ($1.createdAt, $1.key.batchID) }
     return Array(ordered.prefix(limit))
@@ -139,12 +157,14 @@ public final class Runtime: Sendable {
 
   /// What is wrong with a batch, among those that it stands among now.
   public func diagnosis(of batch: Batch, at now: Instant) -> Diagnosis {
-    batch.diagnosis(at: now, capacity: capacity, limits: limits, surroundings: views.surroundings(of: batch))
+    batch.diagnosis(
+      at: now, capacity: capacities.of(batch), limits: limits, surroundings: views.surroundings(of: batch))
   }
 
   /// A batch's health, as `diagnosis(of:at:)` has it.
   public func health(of batch: Batch, at now: Instant) -> HealthVerdict {
-    batch.health(at: now, capacity: capacity, limits: limits, surroundings: views.surroundings(of: batch))
+    batch.health(
+      at: now, capacity: capacities.of(batch), limits: limits, surroundings: views.surroundings(of: batch))
   }
 
   /// One batch's durable history after `sequence`, in order; empty for an unknown batch. Reads the disk as

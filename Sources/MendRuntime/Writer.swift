@@ -99,6 +99,7 @@ struct Writer {
     finals = FinalBatches(runtime.settings)
     for batch in ended { finals.add(batch.key, documents: batch.documents.count) }
     for batch in core.batches.values { snapshots.recovered(batch) }
+    warnOfMissingExecutors()
     Memory.giveBack()
     runtime.logger.info(
       "recovered",
@@ -107,6 +108,20 @@ struct Writer {
         "idempotency_keys": "\(recovery.idempotency.count)", "took": "\(ContinuousClock.now - began)",
       ])
     try round([.recovered])
+  }
+
+  /// A server that was started with other executors than the one before keeps their batches, and says so.
+  private func warnOfMissingExecutors() {
+    for executor in ExecutorKind.allCases where core.capacities[executor] == nil {
+      let waiting = core.batches.values.filter { $0.specification.executor == executor && !$0.status.isFinal }
+      guard !waiting.isEmpty else { continue }
+      runtime.logger.error(
+        "batches wait for an executor that this server was started without; nothing of them is lost, failed or run again",
+        metadata: [
+          "executor": "\(executor.rawValue)", "batches": "\(waiting.count)",
+          "first": "\(waiting.map(\.key.batchID).min() ?? "")", "todo": "\(executor.remedy)",
+        ])
+    }
   }
 
   /// Steps the core with each event, commits what it decided, then lets it out. After an error nothing gets out.
@@ -121,6 +136,7 @@ struct Writer {
       }
       round.add(core.step(event, at: now))
       if case .tick = event { round.ticked = true }
+      if case .observation(.capacity) = event { round.learns = true }
     }
     round.add(core.review(at: now))
     if runtime.settings.planted == .effectBeforeCommit { callExecutor(round.executorCalls) }
@@ -140,6 +156,7 @@ struct Writer {
     statistics.liveBatches = core.batches.count
     runtime.counters.withLock { $0 = statistics }
 
+    if round.learns { runtime.knownCapacities.withLock { $0 = core.capacities } }
     runtime.views.publish(round.touched.compactMap { core.batches[$0] })
     log.write(round.writes)
     runtime.mailbox.answer(round.answers)
@@ -179,7 +196,7 @@ struct Writer {
       let forgotten = try runtime.store.prune(finishedBefore: before, limit: runtime.settings.pruneLimit)
       for key in forgotten {
         runtime.views.forget(key)
-        runtime.executor.forget(key)
+        for executor in runtime.executors { executor.forget(key) }
       }
       guard !forgotten.isEmpty else { return }
       runtime.logger.info("finished batches forgotten", metadata: ["batches": "\(forgotten.count)"])
@@ -198,16 +215,16 @@ struct Writer {
   }
 
   private func callExecutor(_ calls: [Effect]) {
-    let executor = runtime.executor
     for call in calls {
+      guard let kind = call.executor, let executor = runtime.executor(kind) else { continue }
       switch call {
       case .launch(let attempt, let launch):
         executor.launch(attempt, launch) { [views = runtime.views] in
           views.view(of: attempt.batch)?.documentsLeft(for: attempt.job) ?? []
         }
       case .adopt(let attempt, let handle, let launch): executor.adopt(attempt, handle, launch)
-      case .end(let attempt, let handle, let grace): executor.end(attempt, handle, grace: grace)
-      case .endStray(let attempt, let reference): executor.endStray(attempt, reference: reference)
+      case .end(let attempt, let handle, let grace, _): executor.end(attempt, handle, grace: grace)
+      case .endStray(let attempt, let reference, _): executor.endStray(attempt, reference: reference)
       case .reply, .refuse, .changed, .retire, .wakeAt: break
       }
     }
@@ -223,7 +240,7 @@ struct Writer {
     for key in keys {
       guard let batch = core.batches[key], core.retire(key) else { continue }
       entries.append(
-        BatchView(batch: batch).listing(at: now, capacity: runtime.capacity, limits: runtime.limits))
+        BatchView(batch: batch).listing(at: now, capacity: core.capacities.of(batch), limits: runtime.limits))
     }
     guard !entries.isEmpty else { return }
     try runtime.store.retire(entries)
@@ -267,6 +284,8 @@ private struct Round {
   var ticked = false
   /// Documents were added, or handed to an attempt.
   var movesDocuments = false
+  /// An executor said what it has.
+  var learns = false
   /// The outbox has something new.
   var notifies = false
 

@@ -72,6 +72,7 @@ class Server:
         self.process = None
         self.address = None
         self.admin = None
+        self.ready = ""
         self.log = self.data.parent / "serve.log"
 
     def start(self):
@@ -87,7 +88,7 @@ class Server:
         if not match:
             self.kill()
             raise AssertionError(f"no ready line but {line!r}; log:\n{self.log.read_text()[-4000:]}")
-        self.address, self.admin = match[1], match[2]
+        self.address, self.admin, self.ready = match[1], match[2], line
         return self
 
     def kill(self):

@@ -325,6 +325,7 @@ extension ExecutorConformance {
     case .lost: "lost"
     case .unreachable: "unreachable"
     case .reachable: "reachable"
+    case .capacity: "capacity"
     case .duplicate: "duplicate"
     }
   }

@@ -325,6 +325,29 @@ final class FakeRay: RayJobs {
     #expect(try await second.capacity() == expected)
   }
 
+  @Test func `a cluster that nobody waited for says what it has when it answers`() async throws {
+    ray.state.withLock { $0.isAway = true }
+    var settings = settings()
+    settings.capacityInterval = .milliseconds(1)
+    settings.announcesCapacity = {
+      Capacity(executor: $0.executor, cpus: 1, memoryBytes: $0.memoryBytes, gpus: $0.gpus)
+    }
+    #expect(try RayExecutor(settings, ray).knownCapacity == nil)
+    let key = makeKey()
+    try await withExecutor(settings) { executor, observations in
+      executor.launch(key, makeLaunch("true")) { [] }
+      guard case .unreachable(.ray, _) = try await observations.next() else { return #expect(Bool(false)) }
+      ray.state.withLock { $0.isAway = false }
+      var said: Capacity?
+      while said == nil {
+        if case .capacity(let capacity) = try await observations.next() { said = capacity }
+      }
+      #expect(said == Capacity(executor: .ray, cpus: 1, memoryBytes: 300, gpus: 1))
+    }
+    #expect(
+      try RayExecutor(settings, ray).knownCapacity == Capacity(executor: .ray, cpus: 6, memoryBytes: 300, gpus: 1))
+  }
+
   @Test func `a cluster that never answered has no capacity to guess`() async throws {
     ray.state.withLock { $0.isAway = true }
     let executor = try RayExecutor(settings(), ray)

@@ -79,6 +79,28 @@ class OnRay(EndToEndCase):
         self.assertEqual({job["status"] for job in self.jobs_of(batch)}, {"SUCCEEDED"})
         self.assertEqual(self.jobs_of(batch)[0]["metadata"]["mend_attempt"], "1")
 
+    def test_local_and_ray_batches_in_one_server(self):
+        files = real_texts(20)
+        there = self.submit_spec(self.specification(files, self.counting("words")))
+        here = self.submit_spec({
+            **self.specification(files, {"extractor_name": "here", "document_command": "wc -c < \"$MEND_PATH\""}),
+            "deployment_mode": "local"})
+        for batch, mode in ((here, "local"), (there, "ray")):
+            diagnosis = self.final(batch)
+            self.assertEqual((diagnosis["status"], diagnosis["health"]), ("completed", "ok"), diagnosis)
+            self.assertEqual(self.status(batch)["batch_configuration"]["deployment_mode"], mode)
+            self.assertEqual(self.adds_up(batch)["completed"], 20)
+        self.assertEqual((len(self.jobs_of(there)), self.jobs_of(here)), (1, []))
+        self.assertNotIn("ray_job_id", self.diagnose(here)["tiers"][0])
+
+    def test_a_server_that_begins_beside_a_local_one_learns_what_the_cluster_has(self):
+        self.server.kill()
+        self.server.flags = ("--ray", self.ray_url, "--worker-endpoint", self.server.address)
+        self.server.start()
+        batch = self.submit_spec({**self.specification(real_texts(5), self.counting("words")), "deployment_mode": "ray"})
+        self.assertEqual(self.final(batch)["status"], "completed")
+        self.assertEqual(len(self.jobs_of(batch)), 1)
+
     def test_a_failed_document_is_named_and_the_rest_goes_on(self):
         specification = self.specification(self.files(6), self.counting("words"))
         specification["documents"][3]["document_id"] = "bad-3"

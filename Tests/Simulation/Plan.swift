@@ -19,14 +19,19 @@ struct Plan {
 
   var batches: [Job] = []
   var capacity: Capacity
+  /// Of a second executor beside it, where the server has one.
+  var other: Capacity?
   /// Of a thousand: commits that fail, requests and answers that get lost, reports that are said twice.
   var crashes: Int
   var losses: Int
   var duplicates: Int
   /// Calls of workers that take just longer than the heartbeat timer, and not long enough to be stuck.
   var hiccups: Int
-  /// When the executor cannot be asked, and for how long.
+  /// The life of the server that is started without the second executor, where one is.
+  var lifeWithoutOther: Int?
+  /// When the executor cannot be asked, and for how long; the second one at its own time.
   var outage: (at: Duration, length: Duration)?
+  var otherOutage: (at: Duration, length: Duration)?
   /// Attempts that the executor says it lost, while they run on.
   var lies: Int
   /// The server's deaths without any write being involved.
@@ -66,7 +71,18 @@ struct Plan {
         maxHeals: random.below(3) + 1, memoryCeilingBytes: random.chance(500) ? 2000 : 0,
         maxRisk: Risk.allCases[random.below(Risk.allCases.count)])
     }
+    // Drawn last, so that what a seed stood for before is still in it.
+    guard random.chance(400) else { return }
+    other = Capacity(executor: .ray, cpus: Double(random.below(4) + 1), memoryBytes: 8000, gpus: 0)
+    if random.chance(400) { otherOutage = (.seconds(random.below(60)), .seconds(random.below(120) + 1)) }
+    for number in batches.indices where random.chance(500) { batches[number].specification.executor = .ray }
+    if random.chance(400) { lifeWithoutOther = random.below(3) + 1 }
   }
+
+  var capacities: Capacities { Capacities(capacity, other.map { [$0] } ?? []) }
+
+  /// As the server has them in one of its lives.
+  func capacities(inLife life: Int) -> Capacities { life == lifeWithoutOther ? Capacities(capacity) : capacities }
 
   static let namespaces = ["simulation", "other"]
 

@@ -66,6 +66,8 @@ extension World {
       answer: answering(in: caller.plan.namespace) { world, result in
         switch result {
         case .failure(.unavailable), .failure(.exhausted): world.after(.milliseconds(500), again)
+        // The next server has the executor again.
+        case .failure(let refusal) where refusal.isOfMissingExecutor: world.after(.milliseconds(500), again)
         default: if isLost { world.after(.milliseconds(500), again) } else { then(world, result) }
         }
       })
@@ -128,7 +130,7 @@ extension World {
         next(world)
       }
     }
-    let health = batch.health(at: now, capacity: self.plan.capacity, limits: server.runtime.limits)
+    let health = batch.health(at: now, capacity: self.plan.capacities.of(batch), limits: server.runtime.limits)
     guard health.health == .stuck || (!isChaotic && !batch.duplicates.isEmpty) else { return next(self) }
     heal(number, next)
   }
@@ -150,11 +152,22 @@ extension World {
 
   /// The end of what goes wrong: everything works from now on.
   func mend() {
+    if life == plan.lifeWithoutOther { die("it is started with all of its executors") }
     for number in callers.indices where callers[number].plan.pauses {
       after(some(.seconds(5))) { world in
         guard world.callers[number].isSubmitted else { return }
         world.ask(number, .resumeBatch(batchID: world.callers[number].plan.id)) { _, _ in }
       }
+    }
+  }
+}
+
+extension Refusal {
+  fileprivate var isOfMissingExecutor: Bool {
+    switch self {
+    case .invalid("deployment_mode", _): true
+    case .precondition(let what, _): what.hasPrefix("executor_not_configured: ")
+    default: false
     }
   }
 }

@@ -105,7 +105,10 @@ extension World {
     }
     checkWho(record)
     if case .healed(let heal) = record.fact { check(heal, of: record.batch) }
-    if case .attemptIntended = record.fact { checkQuota() }
+    if case .attemptIntended = record.fact {
+      checkQuota()
+      checkRoom()
+    }
     guard case .attemptEnded(let job, let number, let end) = record.fact else { return }
     let key = AttemptKey(batch: record.batch, job: job, number: number)
     guard let process = processes[key], !process.isLied else { return }
@@ -147,6 +150,17 @@ extension World {
     }
   }
 
+  /// No executor is promised more than it has.
+  private func checkRoom() {
+    for capacity in plan.capacities.all {
+      var cpus = 0.0
+      for batch in store.batches.values where batch.specification.executor == capacity.executor {
+        cpus += batch.held.cpus
+      }
+      if cpus > capacity.cpus + 1e-6 { fail("\(capacity.executor) has \(capacity.cpus) CPUs, and \(cpus) are held") }
+    }
+  }
+
   /// What the attempts of the bounded namespace hold together.
   private func checkQuota() {
     guard let quota = plan.quota else { return }
@@ -170,7 +184,7 @@ extension World {
 
   private func probe(_ key: BatchKey) {
     guard let server, let batch = server.runtime.view(of: key)?.batch, batch.status == .running else { return }
-    let health = batch.health(at: now, capacity: plan.capacity, limits: server.runtime.limits)
+    let health = batch.health(at: now, capacity: plan.capacities.of(batch), limits: server.runtime.limits)
     for stuck in health.stuckAttempts {
       check(stuck, AttemptKey(batch: key, job: stuck.job, number: stuck.number))
     }
@@ -204,7 +218,7 @@ extension World {
       guard let first = records.first, var folded = Batch.creating(first) else { continue }
       for record in records.dropFirst() { folded.apply(record) }
       if let what = Self.broken(folded) { fail("\(key.batchID) at its end: \(what)") }
-      let diagnosis = folded.diagnosis(at: now, capacity: plan.capacity, limits: Limits())
+      let diagnosis = folded.diagnosis(at: now, capacity: plan.capacities.of(folded), limits: Limits())
       if folded.hasFailures, diagnosis.failureCategory == nil { fail("\(key.batchID) failed of no category") }
       for job in folded.tiers.flatMap(\.jobs) where job.status == .failed {
         guard let failure = job.failure else {

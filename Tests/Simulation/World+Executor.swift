@@ -5,27 +5,34 @@ import MendRuntime
 
 /// What the runtime asks for goes into the world's queue.
 final class WorldExecutor: Executor {
-  let kind = ExecutorKind.simulated
+  let kind: ExecutorKind
   private unowned let world: World
 
-  init(_ world: World) { self.world = world }
+  init(_ world: World, _ kind: ExecutorKind) {
+    self.world = world
+    self.kind = kind
+  }
 
   func run(sink: @escaping @Sendable (Observation) -> Void) async {}
 
   func launch(_ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]) {
     world.checkIntent(of: attempt)
+    world.check(attempt, isFor: kind)
     world.calls.append { $0.launch(attempt, launch, documents) }
   }
 
   func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {
+    world.check(attempt, isFor: kind)
     world.calls.append { $0.adopt(attempt) }
   }
 
   func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration) {
+    world.check(attempt, isFor: kind)
     world.calls.append { $0.end(attempt, grace: grace) }
   }
 
   func endStray(_ attempt: AttemptKey, reference: String) {
+    world.check(attempt, isFor: kind)
     world.calls.append { $0.endStray(attempt, reference: reference) }
   }
 }
@@ -43,28 +50,37 @@ extension World {
 
   // MARK: The executor
 
-  private var isAway: Bool { outageUntil != nil }
+  /// Which of the server's executors has it.
+  private func executor(of key: AttemptKey) -> ExecutorKind {
+    store.batches[key.batch]?.specification.executor ?? .simulated
+  }
 
-  func beginOutage(_ length: Duration) {
-    outageUntil = now + length
-    observe(.unreachable(.simulated, message: "no answer"))
+  func check(_ key: AttemptKey, isFor kind: ExecutorKind) {
+    if executor(of: key) != kind { fail("\(kind) is asked for \(key), which is of \(executor(of: key))") }
+  }
+
+  func beginOutage(of executor: ExecutorKind, _ length: Duration) {
+    outages[executor] = now + length
+    observe(.unreachable(executor, message: "no answer"))
     after(length) { world in
-      world.outageUntil = nil
-      world.observe(.reachable(.simulated))
-      let calls = world.putOff
-      world.putOff = []
+      world.outages[executor] = nil
+      world.observe(.reachable(executor))
+      let calls = world.putOff[executor] ?? []
+      world.putOff[executor] = []
       for call in calls where call.life == world.life { call.carryOut(world) }
     }
   }
 
   /// Calls wait while the executor cannot be asked, in their order: none overtakes another.
-  private func whenReachable(_ call: @escaping @Sendable (World) -> Void) -> Bool {
-    if isAway { putOff.append((life: life, carryOut: call)) }
-    return !isAway
+  private func whenReachable(_ key: AttemptKey, _ call: @escaping @Sendable (World) -> Void) -> Bool {
+    let executor = executor(of: key)
+    guard outages[executor] != nil else { return true }
+    putOff[executor, default: []].append((life: life, carryOut: call))
+    return false
   }
 
   func launch(_ key: AttemptKey, _ launch: Launch, _ documents: @escaping @Sendable () -> [Document]) {
-    guard whenReachable({ $0.launch(key, launch, documents) }) else { return }
+    guard whenReachable(key, { $0.launch(key, launch, documents) }) else { return }
     if processes[key] != nil { return update(key) { $0.announce() } }
     for (other, process) in processes where other.batch == key.batch && other.job == key.job {
       if process.attempt.phase != .over, !process.isLied { fail("\(key) is launched while \(other) still runs") }
@@ -85,7 +101,7 @@ extension World {
   }
 
   func adopt(_ key: AttemptKey) {
-    guard whenReachable({ $0.adopt(key) }) else { return }
+    guard whenReachable(key, { $0.adopt(key) }) else { return }
     guard let process = processes[key], !process.isLied else {
       return observe(.lost(key, message: "the executor does not know it"))
     }
@@ -93,7 +109,7 @@ extension World {
   }
 
   func end(_ key: AttemptKey, grace: Duration) {
-    guard whenReachable({ $0.end(key, grace: grace) }) else { return }
+    guard whenReachable(key, { $0.end(key, grace: grace) }) else { return }
     guard let process = processes[key], !process.isLied else {
       return observe(.lost(key, message: "the executor does not know it"))
     }
@@ -145,8 +161,10 @@ extension World {
 
   /// Late, and twice, where the plan has it. What a dead server was to hear is gone; the next one asks.
   private func tell(_ observation: Observation) {
-    if isAway {
-      after((outageUntil ?? now) - now) { $0.tell(observation) }
+    // Nobody sees what an executor does that the server was started without.
+    if let key = observation.attempt, server?.runtime.capacities[executor(of: key)] == nil { return }
+    if let key = observation.attempt, let until = outages[executor(of: key)] {
+      after(until - now) { $0.tell(observation) }
       return
     }
     observe(observation)
@@ -187,6 +205,17 @@ extension World {
       if case .report = operation, world.isChaotic, world.random.chance(world.plan.duplicates) {
         world.after(world.some(.seconds(10))) { $0.call(worker: request) { _, _ in } }
       }
+    }
+  }
+}
+
+extension Observation {
+  fileprivate var attempt: AttemptKey? {
+    switch self {
+    case .taken(let attempt, _), .started(let attempt), .launchFailed(let attempt, _, _), .ended(let attempt, _, _),
+      .lost(let attempt, _), .duplicate(let attempt, _):
+      attempt
+    case .unreachable, .reachable, .capacity: nil
     }
   }
 }

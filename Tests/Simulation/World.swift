@@ -50,9 +50,9 @@ final class World: @unchecked Sendable {
   private var callsBusyUntil = Instant(milliseconds: 0)
 
   var processes: [AttemptKey: Process] = [:]
-  var outageUntil: Instant?
-  /// What the executor was asked while it could not be, by which life of the server; its order is kept.
-  var putOff: [(life: Int, carryOut: @Sendable (World) -> Void)] = []
+  var outages: [ExecutorKind: Instant] = [:]
+  /// What an executor was asked while it could not be, by which life of the server; its order is kept.
+  var putOff: [ExecutorKind: [(life: Int, carryOut: @Sendable (World) -> Void)]] = [:]
   /// Calls without an answer, by number.
   var waiting: [UInt64: @Sendable (Result<Reply, Refusal>) -> Void] = [:]
   var lastCall: UInt64 = 0
@@ -100,7 +100,10 @@ final class World: @unchecked Sendable {
     for kill in plan.kills { after(kill) { $0.die("killed") } }
     if let reboot = plan.reboot { after(reboot) { $0.reboot() } }
     if let outage = plan.outage {
-      after(outage.at) { $0.beginOutage(outage.length) }
+      after(outage.at) { $0.beginOutage(of: .simulated, outage.length) }
+    }
+    if let outage = plan.otherOutage {
+      after(outage.at) { $0.beginOutage(of: .ray, outage.length) }
     }
     after(.seconds(5)) { $0.probe() }
     after(plan.chaosEnds) { $0.mend() }
@@ -172,11 +175,14 @@ final class World: @unchecked Sendable {
     limits.endTimeout = .seconds(40)
     if let quota = plan.quota { limits.quotas[Plan.namespaces[1]] = quota }
     if planted == .stuckAtFirstLook { limits.stuckConfirmation = .zero }
-    var core = Core(limits: limits, capacity: plan.capacity, generator: Random(seed: UInt64(life) &+ random.next()))
+    let capacities = isChaotic ? plan.capacities(inLife: life) : plan.capacities
+    var core = Core(
+      limits: limits, capacities: capacities, generator: Random(seed: UInt64(life) &+ random.next()))
     core.planted = planted
     let runtime = Runtime(
-      core: core, store: store, executor: WorldExecutor(self), clock: WorldClock(self), settings: settings,
-      logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
+      core: core, store: store, executors: capacities.all.map { WorldExecutor(self, $0.executor) },
+      clock: WorldClock(self),
+      settings: settings, logger: Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() })
     guard let stepper = RuntimeStepper(runtime) else { return fail("the runtime has no core") }
     server = Server(runtime, stepper)
     do throws(StoreError) {

@@ -33,6 +33,7 @@ public enum HealthReason: String, Sendable, Hashable, Codable, CaseIterable {
   case misconfigured
   case neverSchedulable = "never_schedulable"
   case quota
+  case executorNotConfigured = "executor_not_configured"
   case executorUnreachable = "executor_unreachable"
   case disputed
   case paused

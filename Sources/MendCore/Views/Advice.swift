@@ -27,6 +27,7 @@ extension DiagnosisContext {
       if batch.documents.count == 0 { return ["add documents, then submit the batch: it has none yet"] }
       return ["submit the batch: it has \(Figures.count(batch.documents.count, "document")), and waits to be submitted"]
     case .queued:
+      if batch.outage?.isConfigured == false { return outside(findings) }
       return outside(findings) + ["wait: \(queueSentence)"]
     case .paused:
       return ["mend resume \(id)"]
@@ -50,20 +51,28 @@ extension DiagnosisContext {
     guard let ahead = surroundings.ahead else { return nil }
     return Diagnosis.QueuePlace(
       position: ahead + 1, aheadByPriority: surroundings.aheadByPriority, waitingFor: queueSentence,
-      heldBy: surroundings.holders.map(\.batchID))
+      heldBy: (waitsForQuota ? surroundings.holdersOfQuota : surroundings.holders).map(\.batchID))
+  }
+
+  private var waitsForQuota: Bool {
+    guard let job = firstWaitingJob else { return false }
+    return room.bound(for: job.resourcesAsked(in: batch), isQueued: batch.status == .queued) != nil
+  }
+
+  private var firstWaitingJob: Job? {
+    batch.tiers.first { $0.status != .completed }?.jobs.first { $0.status == .pending }
   }
 
   private var queueSentence: String {
-    guard let job = batch.tiers.first(where: { $0.status != .completed })?.jobs.first(where: { $0.status == .pending })
-    else { return "the batch is queued, and starts when the executor has room" }
+    guard let job = firstWaitingJob else { return "the batch is queued, and starts when the executor has room" }
     let asked = job.resourcesAsked(in: batch)
     let place = room.place.map { "\($0), it" } ?? "the batch is queued, and"
     if let bound = room.bound(for: asked, isQueued: true) {
       return "\(place) starts when the quota of namespace \(batch.key.namespace) (\(bound.allowed)) allows"
-        + room.holders(beside: batch)
+        + Room.names(of: surroundings.holdersOfQuota)
     }
     return "\(place) starts when the executor has room for \(Figures.resources(asked))"
-      + room.holders(beside: batch)
+      + Room.names(of: surroundings.holders)
   }
 
   private func runningActions(_ findings: [Finding], estimate: Instant?) -> [String] {

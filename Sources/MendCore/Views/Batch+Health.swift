@@ -11,9 +11,9 @@ extension Batch {
     let room = Room(capacity: capacity, quota: limits.quota(of: key.namespace), surroundings: surroundings)
     switch status {
     case .created:
-      return unschedulable(at: now, room) ?? HealthVerdict(.ok)
+      return notConfigured(at: now) ?? unschedulable(at: now, room) ?? HealthVerdict(.ok)
     case .queued:
-      return unschedulable(at: now, room) ?? queueHealth(at: now, room, limits: limits)
+      return notConfigured(at: now) ?? unschedulable(at: now, room) ?? queueHealth(at: now, room, limits: limits)
     case .paused:
       return HealthVerdict(.ok, .paused)
     case .running:
@@ -53,6 +53,14 @@ extension Batch {
     return nil
   }
 
+  /// The verdict on a batch whose executor the server was started without: it waits, and loses nothing.
+  private func notConfigured(at now: Instant) -> HealthVerdict? {
+    guard let outage, !outage.isConfigured else { return nil }
+    return HealthVerdict(
+      .stuck, .executorNotConfigured, blockedReason: "executor_not_configured: \(outage.message)",
+      stuckFor: now - lastActivityAt)
+  }
+
   private func queueHealth(at now: Instant, _ room: Room, limits: Limits) -> HealthVerdict {
     if let outage, now - outage.since < limits.unreachableGrace { return HealthVerdict(.ok, .executorUnreachable) }
     if let outage { return unreachable(outage, since: outage.since, at: now, limits: limits) }
@@ -87,6 +95,7 @@ extension Batch {
     // While something of the batch moves, a job that waits for room merely stands behind its own siblings.
     if !survey.somethingWorks { blocks += survey.overdue }
     // Unreachable is not failed: workers that can still report keep the batch going, and a grace passes first.
+    if !survey.somethingWorks, let verdict = notConfigured(at: now) { return verdict }
     if let outage, !survey.somethingWorks, now - outage.since >= limits.unreachableGrace {
       let verdict = unreachable(outage, since: max(outage.since, lastActivityAt), at: now, limits: limits)
       blocks.append(
@@ -102,8 +111,9 @@ extension Batch {
         stuckFor: now - (blocks.map(\.since).min() ?? first.since), stuckAttempts: survey.stuckAttempts)
     }
     let settled = settledHealth
-    if outage != nil {
-      return settled.health == .ok ? HealthVerdict(.ok, .executorUnreachable) : settled
+    if let outage {
+      let reason = outage.isConfigured ? HealthReason.executorUnreachable : .executorNotConfigured
+      return settled.health == .ok ? HealthVerdict(.ok, reason) : settled
     }
     guard !survey.somethingWorks, let first = survey.waiting.min(by: Block.comesBefore) else { return settled }
     // Waiting without a step done yet is what a cold start looks like; after that it is an ordinary pause between.
@@ -167,6 +177,8 @@ extension Batch {
           reason: .noProgress, sentence: overdueEndSentence(attempt, of: job, since: since, at: now), since: since))
     case .working, .ending:
       survey.somethingWorks = true
+    case .unknown:
+      break
     case .starting(let since):
       survey.waiting.append(
         Block(reason: .coldStart, sentence: coldStartSentence(job, since: since, at: now), since: since))

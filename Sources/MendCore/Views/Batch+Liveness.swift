@@ -10,6 +10,8 @@ enum AttemptLook: Hashable {
   case ending(since: Instant)
   /// Past one of its timers; `since` is its last real progress.
   case stalled(FailureCause, since: Instant)
+  /// Silent, or over: the server does not have the executor that could say which.
+  case unknown
 }
 
 extension Batch {
@@ -36,6 +38,12 @@ extension Batch {
   /// What is past its progress timer is called silent only once the silence is past its own by the time of a second look:
   /// one late beat does not change what it is stuck for.
   func look(at attempt: Attempt, of job: Job, at now: Instant, limits: Limits) -> AttemptLook {
+    let look = lookBlindly(at: attempt, of: job, at: now, limits: limits)
+    if outage?.isConfigured == false, case .stalled = look { return .unknown }
+    return look
+  }
+
+  private func lookBlindly(at attempt: Attempt, of job: Job, at now: Instant, limits: Limits) -> AttemptLook {
     let timers = job.specified(in: self)?.timers ?? Timers()
     switch attempt.state {
     case .intended, .starting:

@@ -91,9 +91,9 @@ enum Figures {
   }
 
   /// "a", "a and b", "a, b and c".
-  static func list(_ parts: [String]) -> String {
+  static func list(_ parts: [String], _ word: String = "and") -> String {
     guard let last = parts.last, parts.count > 1 else { return parts.first ?? "" }
-    return parts.dropLast().joined(separator: ", ") + " and " + last
+    return parts.dropLast().joined(separator: ", ") + " \(word) " + last
   }
 
   /// The name that people know a signal by, "SIGKILL"; its number where it has none here.

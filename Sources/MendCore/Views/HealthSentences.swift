@@ -68,15 +68,15 @@ extension Batch {
     } else if let bound = room.bound(for: asked, isQueued: status == .queued) {
       parts.append(
         "the quota of namespace \(key.namespace) is \(bound.allowed), and \(bound.held) are held"
-          + room.holders(beside: self))
+          + Room.names(of: room.surroundings.holdersOfQuota))
     } else {
       let whole = Resources(cpus: room.capacity.cpus, memoryBytes: room.capacity.memoryBytes)
       parts.append(
         "the \(room.capacity.executor.rawValue) executor has \(Figures.resources(whole)) in all"
           + (held.attempts == 0
-            ? room.holders(beside: self, otherwise: ", this batch holds none of it")
+            ? Room.names(of: room.surroundings.holders, otherwise: ", this batch holds none of it")
             : ", this batch holds \(Figures.resources(held)) in \(Figures.count(held.attempts, "attempt"))"
-              + room.holders(beside: self)))
+              + Room.names(of: room.surroundings.holders)))
     }
     if let place = room.place { parts.append(place) }
     parts.append("up to \(Figures.seconds(window)) is expected")
@@ -108,8 +108,8 @@ struct Room: Hashable {
   }
 
   /// ", batch a holds 2 CPUs and batch b 1 CPU"; of the namespace's own batches, those that hold most.
-  func holders(beside batch: Batch, otherwise: String = "") -> String {
-    let named = surroundings.holders.map { "batch \($0.batchID) holds \(Figures.resources($0.use))" }
+  static func names(of holders: [Surroundings.Holder], otherwise: String = "") -> String {
+    let named = holders.map { "batch \($0.batchID) holds \(Figures.resources($0.use))" }
     return named.isEmpty ? otherwise : ", " + Figures.list(named)
   }
 

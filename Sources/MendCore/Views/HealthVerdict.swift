@@ -43,11 +43,14 @@ public struct ExecutorOutage: Hashable, Codable, Sendable {
   public var executor: ExecutorKind
   public var since: Instant
   public var message: String
+  /// False where the server was started without it: that does not pass by itself, and nothing is given up for it.
+  public var isConfigured: Bool
 
-  public init(executor: ExecutorKind, since: Instant, message: String) {
+  public init(executor: ExecutorKind, since: Instant, message: String, isConfigured: Bool = true) {
     self.executor = executor
     self.since = since
     self.message = message
+    self.isConfigured = isConfigured
   }
 }
 

@@ -167,8 +167,9 @@ extension DiagnosisContext {
     case .doesNotFit(let wanted):
       return Remedy(
         "It needs about \(Figures.bytes(wanted)), which does not fit: the \(executor) executor has "
-          + "\(Figures.bytes(capacity.memoryBytes)) in all. Serve with more (mend serve --memory "
-          + "\(Figures.size(wanted))), or split the documents", .none)
+          + "\(Figures.bytes(capacity.memoryBytes)) in all. Serve with more ("
+          + "\(capacity.serveCommand(memoryBytes: wanted) ?? "mend serve \(capacity.options)")), or split the documents",
+        .none)
     case .unknown where end.exit?.oomByWords != nil:
       return Remedy(
         "\(end.exit?.oomByWords?.resolution ?? ""): it had no limit of Mend's, so the machine's memory or a limit of its own "

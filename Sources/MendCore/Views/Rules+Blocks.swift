@@ -21,7 +21,8 @@ extension DiagnosisContext {
             Evidence(
               why, by: .scheduler, at: now,
               values: [
-                "cpus_needed": Figures.number(asked.cpus), "cpus_available": Figures.number(capacity.cpus),
+                "executor": capacity.executor.rawValue, "cpus_needed": Figures.number(asked.cpus),
+                "cpus_available": Figures.number(capacity.cpus),
                 "memory_needed_bytes": "\(asked.memoryBytes)", "memory_available_bytes": "\(capacity.memoryBytes)",
                 "gpu_needed": "\(asked.requiresGPU)", "gpus_available": "\(capacity.gpus)",
               ])
@@ -37,10 +38,7 @@ extension DiagnosisContext {
   }
 
   private func serveCommand(for asked: Resources) -> String {
-    var words = ["mend serve"]
-    if asked.cpus > capacity.cpus { words.append("--cpus \(Figures.number(asked.cpus.rounded(.up)))") }
-    if asked.memoryBytes > capacity.memoryBytes { words.append("--memory \(Figures.size(asked.memoryBytes))") }
-    return words.count == 1 ? "on an executor with a GPU" : words.joined(separator: " ")
+    capacity.serveCommand(cpus: asked.cpus, memoryBytes: asked.memoryBytes) ?? "on an executor with a GPU"
   }
 
   /// Attempts that both looks found stuck.
@@ -95,6 +93,7 @@ extension DiagnosisContext {
 
   func unreachableExecutor() -> [Finding] {
     guard let outage = batch.outage, !batch.status.isFinal else { return [] }
+    if !outage.isConfigured { return [missingExecutor(outage)] }
     let since = outage.since
     let executor = outage.executor.rawValue
     return [
@@ -113,6 +112,27 @@ extension DiagnosisContext {
         ],
         remedy: Remedy("See that the \(executor) executor runs and can be reached from the server", .none))
     ]
+  }
+
+  private func missingExecutor(_ outage: ExecutorOutage) -> Finding {
+    let executor = outage.executor.rawValue
+    let live = batch.tiers.reduce(0) { sum, tier in sum + tier.jobs.count { $0.current != nil } }
+    let known =
+      live == 0
+      ? "none of its attempts was running"
+      : "what became of its \(Figures.count(live, "attempt")) is not known, and none is given up or run again"
+    return Finding(
+      category: nil, cause: HealthReason.executorNotConfigured.rawValue, confidence: .high,
+      message: "The batch is of deployment_mode \(executor), and this server was started without that executor; "
+        + "\(known).",
+      evidence: [
+        Evidence(
+          outage.message, by: .scheduler, at: outage.since,
+          values: ["executor": executor, "attempts_unknown": "\(live)"])
+      ],
+      remedy: Remedy(
+        "Start the server with it again (\(outage.executor.remedy)): the batch goes on where it stands; or cancel it",
+        .none))
   }
 
   /// "Multiple jobs are running for the same extractor": one finding a job.

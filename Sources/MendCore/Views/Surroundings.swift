@@ -9,8 +9,11 @@ public struct Surroundings: Hashable, Sendable {
   public var ahead: Int?
   /// Those of them that have a higher priority.
   public var aheadByPriority: Int
-  /// The namespace's batches that hold most, at most `holdersLimit`, the largest first; never the batch itself.
+  /// The namespace's batches that hold most of the same executor, at most `holdersLimit`, the largest first; never the
+  /// batch itself.
   public var holders: [Holder]
+  /// Those that hold most of any: a quota is of all executors.
+  public var holdersOfQuota: [Holder]
 
   public struct Holder: Hashable, Sendable {
     public var batchID: String
@@ -27,20 +30,21 @@ public struct Surroundings: Hashable, Sendable {
   /// A batch that nothing is known of the others around.
   public init(
     namespaceUse: ResourceUse = ResourceUse(), started: Int = 0, ahead: Int? = nil, aheadByPriority: Int = 0,
-    holders: [Holder] = []
+    holders: [Holder] = [], holdersOfQuota: [Holder] = []
   ) {
     self.namespaceUse = namespaceUse
     self.started = started
     self.ahead = ahead
     self.aheadByPriority = aheadByPriority
     self.holders = holders
+    self.holdersOfQuota = holdersOfQuota
   }
 }
 
 /// What of a namespace's batches is kept so that `Surroundings` can be told without a look at each of them.
 public struct NamespaceCensus: Sendable {
-  private var waiting = SortedList<QueueEntry>()
-  private var held: [String: ResourceUse] = [:]
+  private var waiting: [ExecutorKind: SortedList<QueueEntry>] = [:]
+  private var held: [String: (executor: ExecutorKind, use: ResourceUse)] = [:]
   private var use = ResourceUse()
   private var started = 0
   private var batches = 0
@@ -53,33 +57,44 @@ public struct NamespaceCensus: Sendable {
   /// A batch's newest value in the place of the one before; nil where there was or will be none.
   public mutating func replace(_ old: Batch?, by new: Batch?) {
     batches += (new == nil ? 0 : 1) - (old == nil ? 0 : 1)
+    guard let batch = new ?? old else { return }
+    let executor = batch.specification.executor
     if old?.queued != new?.queued {
-      if let entry = old?.queued { waiting.remove(entry) }
-      if let entry = new?.queued { waiting.insert(entry) }
+      if let entry = old?.queued { waiting[executor]?.remove(entry) }
+      if let entry = new?.queued { waiting[executor, default: .init()].insert(entry) }
     }
     started += (new?.isStarted == true ? 1 : 0) - (old?.isStarted == true ? 1 : 0)
-    guard let id = (new ?? old)?.key.batchID, old?.held != new?.held else { return }
+    guard old?.held != new?.held else { return }
     use.replace(old?.held ?? ResourceUse(), by: new?.held ?? ResourceUse())
-    held[id] = new.flatMap { $0.held.attempts == 0 ? nil : $0.held }
+    held[batch.key.batchID] = new.flatMap { $0.held.attempts == 0 ? nil : (executor, $0.held) }
   }
 
   /// Costs the batches that hold something and those that stand before it.
   public func surroundings(of batch: Batch) -> Surroundings {
     var result = Surroundings(namespaceUse: use, started: started)
-    guard let entry = batch.queued else { return result }
+    let executor = batch.specification.executor
+    guard let entry = batch.queued, let waiting = waiting[executor] else { return result }
     result.ahead = waiting.position(of: entry)
     for other in waiting {
       if other >= entry { break }
       if other.priority > entry.priority { result.aheadByPriority += 1 }
     }
-    for (id, use) in held where id != batch.key.batchID {
-      let holder = Surroundings.Holder(batchID: id, use: use)
-      let place = result.holders.firstIndex { $0.isLess(than: holder) } ?? result.holders.count
-      guard place < Surroundings.holdersLimit else { continue }
-      result.holders.insert(holder, at: place)
-      if result.holders.count > Surroundings.holdersLimit { result.holders.removeLast() }
+    for (id, held) in held where id != batch.key.batchID {
+      let holder = Surroundings.Holder(batchID: id, use: held.use)
+      result.holdersOfQuota.insert(holder)
+      if held.executor == executor { result.holders.insert(holder) }
     }
     return result
+  }
+}
+
+extension [Surroundings.Holder] {
+  /// In its place, while it is among the largest.
+  fileprivate mutating func insert(_ holder: Surroundings.Holder) {
+    let place = firstIndex { $0.isLess(than: holder) } ?? count
+    guard place < Surroundings.holdersLimit else { return }
+    insert(holder, at: place)
+    if count > Surroundings.holdersLimit { removeLast() }
   }
 }
 

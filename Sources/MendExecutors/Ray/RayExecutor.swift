@@ -33,8 +33,13 @@ public final class RayExecutor: Executor {
     /// Of one call, from its start to the end of its answer.
     public var callTimeout: Duration = .seconds(10)
     public var answerLimitBytes = 64 << 20
+    /// Between two questions for the capacity of a cluster that does not answer.
+    public var capacityInterval: Duration = .seconds(2)
     /// What a stopped job has between SIGTERM and SIGKILL; Ray takes it with the submission.
     public var grace: Duration = .seconds(10)
+    /// Set where nobody waits for `capacity()`: what the cluster has is observed as soon as it answers, made into what it
+    /// is to count as.
+    public var announcesCapacity: (@Sendable (Capacity) -> Capacity)?
     public var logger: Logger
     var attempts = RayAttempts.Settings()
     var logs = RayLogs.Settings()
@@ -116,17 +121,9 @@ public final class RayExecutor: Executor {
   /// What the cluster's live nodes have together; what it had when it was last asked, where it does not answer now.
   public func capacity() async throws(SetupError) -> Capacity {
     do throws(RayError) {
-      let nodes = try await jobs.nodes().filter(\.isAlive)
-      func sum(_ name: String) -> Double { nodes.reduce(0) { $0 + ($1.resources[name] ?? 0) } }
-      var record = record
-      record.cpus = sum("CPU")
-      record.memoryBytes = Int64(exactly: sum("memory").rounded()) ?? 0
-      record.gpus = Int(exactly: sum("GPU").rounded(.down)) ?? 0
-      if record != self.record { try? record.write(in: settings.dataDirectory) }
-      return Capacity(
-        executor: .ray, cpus: record.cpus ?? 0, memoryBytes: record.memoryBytes ?? 0, gpus: record.gpus ?? 0)
+      return try await askCapacity()
     } catch {
-      guard let cpus = record.cpus, let memoryBytes = record.memoryBytes else {
+      guard let knownCapacity else {
         throw SetupError(
           description:
             "Ray at \(settings.url) does not say what it has: \(error). See to that first, or serve with --cpus "
@@ -134,7 +131,45 @@ public final class RayExecutor: Executor {
       }
       settings.logger.warning(
         "Ray does not answer; what it last had is taken for what it has", metadata: ["error": "\(error)"])
-      return Capacity(executor: .ray, cpus: cpus, memoryBytes: memoryBytes, gpus: record.gpus ?? 0)
+      return knownCapacity
+    }
+  }
+
+  /// What the cluster had when it was last asked; nil before it ever was.
+  public var knownCapacity: Capacity? {
+    guard let cpus = record.cpus, let memoryBytes = record.memoryBytes else { return nil }
+    return Capacity(executor: .ray, cpus: cpus, memoryBytes: memoryBytes, gpus: record.gpus ?? 0)
+  }
+
+  private func askCapacity() async throws(RayError) -> Capacity {
+    let nodes = try await jobs.nodes().filter(\.isAlive)
+    func sum(_ name: String) -> Double { nodes.reduce(0) { $0 + ($1.resources[name] ?? 0) } }
+    var record = record
+    record.cpus = sum("CPU")
+    record.memoryBytes = Int64(exactly: sum("memory").rounded()) ?? 0
+    record.gpus = Int(exactly: sum("GPU").rounded(.down)) ?? 0
+    if record != self.record { try? record.write(in: settings.dataDirectory) }
+    return Capacity(
+      executor: .ray, cpus: record.cpus ?? 0, memoryBytes: record.memoryBytes ?? 0, gpus: record.gpus ?? 0)
+  }
+
+  private func announceCapacity(
+    _ announced: @Sendable (Capacity) -> Capacity, _ sink: @Sendable (Observation) -> Void
+  ) async {
+    var isFirst = true
+    while !Task.isCancelled {
+      do throws(RayError) {
+        let capacity = try await askCapacity()
+        return sink(.capacity(announced(capacity)))
+      } catch {
+        if isFirst {
+          settings.logger.warning(
+            "Ray does not say what it has; its batches wait until it does, others run",
+            metadata: ["url": "\(settings.url)", "error": "\(error)"])
+        }
+        isFirst = false
+      }
+      try? await Task.sleep(for: settings.capacityInterval)
     }
   }
 
@@ -150,6 +185,9 @@ public final class RayExecutor: Executor {
     }
     guard begins else { return }
     await withDiscardingTaskGroup { group in
+      if let announced = settings.announcesCapacity {
+        group.addTask { await self.announceCapacity(announced, sink) }
+      }
       while !Task.isCancelled {
         let turn = takeTurn()
         for observation in turn.observations { sink(observation) }

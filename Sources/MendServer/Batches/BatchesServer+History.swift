@@ -32,7 +32,7 @@ extension BatchesServer {
     var response = ListEventsResponse()
     response.batchID = request.batchID
     response.sequence = max(view.batch.sequence, records.last?.sequence ?? 0)
-    if request.includeRecords { response.capacity = ExecutorCapacity(runtime.capacity) }
+    if request.includeRecords { response.capacity = ExecutorCapacity(runtime.capacities.of(view.batch)) }
     var bytes = 0
     for record in records {
       var event = BatchEvent(record, of: view.batch)

@@ -48,7 +48,7 @@ extension BatchesServer {
     while !Task.isCancelled {
       let offset = logs.offset(of: place)
       let result = await runtime.log(
-        of: place.attempt, place.handle, place.stream, from: offset, limit: Self.logPieceBytes)
+        of: place.attempt, on: place.executor, place.handle, place.stream, from: offset, limit: Self.logPieceBytes)
       switch result {
       case .success(let piece):
         if piece.bytes.isEmpty { return }
@@ -78,6 +78,7 @@ extension BatchesServer {
 struct LogSelection {
   struct Place: Hashable {
     var attempt: AttemptKey
+    var executor: MendCore.ExecutorKind
     var stream: MendRuntime.LogStream
     var handle: ExecutorHandle?
   }
@@ -130,7 +131,8 @@ struct LogSelection {
     for job in jobs {
       for attempt in wanted(of: job) {
         let key = AttemptKey(batch: batch.key, job: job.id, number: attempt.number)
-        places += streams.map { Place(attempt: key, stream: $0, handle: attempt.handle) }
+        let executor = attempt.parameters.executor
+        places += streams.map { Place(attempt: key, executor: executor, stream: $0, handle: attempt.handle) }
       }
     }
     if let attempt, places.isEmpty {

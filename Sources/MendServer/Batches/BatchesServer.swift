@@ -64,7 +64,7 @@ struct BatchesServer: BatchesService {
       throw call.invalid("batch", "is required: the batch's tiers, with their extractors")
     }
     let specification = try call.checked { () throws(FieldViolation) in
-      try MendCore.BatchSpecification(message, executor: runtime.capacity.executor)
+      try MendCore.BatchSpecification(message, executor: runtime.capacities.standard.executor)
     }
     let documents = request.documents.map { MendCore.Document($0) }
     var plain = request

@@ -94,6 +94,7 @@ extension MendAPI.HealthReason {
       case .misconfigured: .misconfigured
       case .neverSchedulable: .neverSchedulable
       case .quota: .quota
+      case .executorNotConfigured: .executorNotConfigured
       case .executorUnreachable: .executorUnreachable
       case .disputed: .disputed
       case .paused: .paused

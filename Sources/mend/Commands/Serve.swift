@@ -1,6 +1,7 @@
 import ArgumentParser
 import Logging
 import MendClient
+import MendCore
 import MendExecutors
 
 struct Serve: AsyncParsableCommand {
@@ -15,10 +16,19 @@ struct Serve: AsyncParsableCommand {
         mend serve --data ./data
         mend serve --data /var/lib/mend --memory 16GiB --cpus 8
         mend serve --data /var/lib/mend --executor ray --ray http://ray-head:8265 --worker-endpoint mend-host:7443
+        mend serve --data /var/lib/mend --ray http://ray-head:8265 --worker-endpoint mend-host:7443
+        mend submit --deployment-mode ray --spec batch.json
         mend token create --tokens tokens.jsonl --namespace default --role operator
         mend serve --data /var/lib/mend --listen 0.0.0.0:7443 --tls-cert c.pem --tls-key k.pem --tokens tokens.jsonl
         mend serve --data ./try --executor simulated
         mend submit --tier 'text=simulate document_seconds=0.01 fail=3%:corrupt oom_at=57' *.pdf
+
+      SEVERAL EXECUTORS
+        A batch may name the executor that it runs on, by --deployment-mode or as deployment_mode of its JSON; else the \
+      server's --executor runs it. With --executor local there is ray beside it where --ray says where; with --executor ray \
+      there is local beside it, unless --no-local. Their room is apart: --cpus, --memory and --gpus are the --executor's, \
+      --capacity says it of the other one. A cluster that is away holds up no local batch, nor the server's start. A server \
+      that is started without the executor of a batch keeps it as it is, and says what it waits for.
 
       SIMULATED ATTEMPTS
         For tests and load: no process is started, and no document is read. How an attempt goes is said in words, by the \
@@ -43,17 +53,23 @@ struct Serve: AsyncParsableCommand {
   var admin = "127.0.0.1:7444"
 
   @Option(
-    help: "What runs attempts: local is processes of this machine, ray is jobs of a Ray cluster, simulated is nothing.")
+    help: """
+      What runs attempts of batches that name no other: local is processes of this machine, ray is jobs of a Ray cluster, \
+      simulated is nothing.
+      """)
   var executor: ExecutorName = .local
 
   @Option(
     help: ArgumentHelp(
       """
-      Where Ray's Jobs API is, such as http://ray-head:8265; its token, where it wants one, is MEND_RAY_TOKEN. An \
-      extractor's env may have MEND_RAY_RUNTIME_ENV and MEND_RAY_RESOURCES, JSON objects for Ray's runtime_env and its \
+      Where Ray's Jobs API is, such as http://ray-head:8265, for the --executor or for batches that name it; its token, \
+      where it wants one, is MEND_RAY_TOKEN. An extractor's env may have MEND_RAY_RUNTIME_ENV and MEND_RAY_RESOURCES, JSON objects for Ray's runtime_env and its \
       custom resources.
       """, valueName: "URL"))
   var ray: String?
+
+  @Flag(help: "With --executor ray: nothing is run on this machine, whatever a batch names.")
+  var noLocal = false
 
   @Option(
     help: ArgumentHelp(
@@ -75,7 +91,9 @@ struct Serve: AsyncParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "CPUs that jobs may be promised together; the machine's, the cluster's, or 1000 where not given.", valueName: "N")
+      """
+      CPUs that jobs on the --executor may be promised together; the machine's, the cluster's, or 1000 where not given.
+      """, valueName: "N")
   )
   var cpus: Double?
 
@@ -90,6 +108,15 @@ struct Serve: AsyncParsableCommand {
     parsing: .unconditional,
     help: ArgumentHelp("GPUs that jobs may be promised together; the machine's where not given.", valueName: "N"))
   var gpus: Int?
+
+  @Option(
+    name: .customLong("capacity"),
+    help: ArgumentHelp(
+      """
+      The same of an executor by its name, such as ray=cpus:64,memory:256GiB,gpus:4; what is not said is the machine's or \
+      the cluster's. May be given again.
+      """, valueName: "EXECUTOR=..."))
+  var capacities: [CapacityOption] = []
 
   @Option(
     help: ArgumentHelp(
@@ -166,27 +193,41 @@ struct Serve: AsyncParsableCommand {
     var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .info }
   }
 
-  enum ExecutorName: String, ExpressibleByArgument, CaseIterable { case local, ray, simulated }
+  enum ExecutorName: String, ExpressibleByArgument, CaseIterable {
+    case local, ray, simulated
+
+    var kind: ExecutorKind {
+      switch self {
+      case .local: .local
+      case .ray: .ray
+      case .simulated: .simulated
+      }
+    }
+  }
 
   func validate() throws {
     _ = try QuotaOption.quotas(quotas)
-    guard (executor == .ray) == (ray != nil) else {
-      throw ValidationError("--executor ray and --ray URL go together.")
+    guard executor != .ray || ray != nil else {
+      throw ValidationError("--executor ray needs --ray URL, where the cluster's Jobs API is.")
     }
-    guard executor == .local || attemptUser == nil else {
-      throw ValidationError("--attempt-user is for --executor local.")
+    guard !noLocal || executor == .ray else {
+      throw ValidationError("--no-local is for --executor ray, which has the local executor beside it otherwise.")
     }
-    guard executor == .ray || workerEndpoint == nil else {
-      throw ValidationError("--worker-endpoint is for --executor ray; local workers use a socket below --data.")
+    guard executorKinds.contains(.local) || attemptUser == nil else {
+      throw ValidationError("--attempt-user is for the local executor, and this server is started without it.")
     }
-    guard executor != .ray || (workerAuthority == nil) == (tlsCertificate == nil) else {
+    guard ray != nil || workerEndpoint == nil else {
+      throw ValidationError("--worker-endpoint is for --ray; local workers use a socket below --data.")
+    }
+    guard ray == nil || (workerAuthority == nil) == (tlsCertificate == nil) else {
       throw ValidationError(
-        "--executor ray with --tls-cert needs --worker-tls-ca FILE|system, by which workers trust this server, and the "
-          + "other way round.")
+        "--ray with --tls-cert needs --worker-tls-ca FILE|system, by which workers trust this server, and the other way "
+          + "round.")
     }
-    guard executor == .ray || workerAuthority == nil else {
-      throw ValidationError("--worker-tls-ca is for --executor ray; local workers use a socket below --data.")
+    guard ray != nil || workerAuthority == nil else {
+      throw ValidationError("--worker-tls-ca is for --ray; local workers use a socket below --data.")
     }
+    try checkCapacities()
     guard (tlsCertificate == nil) == (tlsKey == nil) else {
       throw ValidationError("--tls-cert and --tls-key go together.")
     }

@@ -99,6 +99,9 @@ enum StatusReport {
       var parts = ["priority \(configuration.priority)", Wording.count(configuration.totalTiers, "tier")]
       if configuration.maxConcurrent > 0 { parts.append("at most \(configuration.maxConcurrent) at once") }
       if configuration.timeout > 0 { parts.append("timeout \(Wording.duration(configuration.timeout))") }
+      if configuration.deploymentMode != .unspecified, configuration.deploymentMode != .local {
+        parts.append("on \(Wording.name(configuration.deploymentMode))")
+      }
       if !configuration.bucketID.isEmpty { parts.append("bucket \(configuration.bucketID)") }
       lines.append("  " + parts.joined(separator: ", "))
     }

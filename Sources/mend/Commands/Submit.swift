@@ -22,6 +22,7 @@ struct Submit: AsyncParsableCommand {
         mend submit --name nightly --memory 512MiB --tier 'check=xmllint --noout "$MEND_PATH"' \\
                     --tier 'index=./index "$MEND_DOCUMENT_ID" "$MEND_PATH"' data/*.xml
         mend submit --spec batch.json
+        mend submit --spec batch.json --deployment-mode ray
         generate-batch | mend submit --spec -
       """)
 
@@ -75,6 +76,24 @@ struct Submit: AsyncParsableCommand {
   var autoHealBudget: Int32?
 
   @Option(
+    help: ArgumentHelp(
+      "Which of the server's executors runs it: local, ray or simulated; the server's --executor where it is not given.",
+      valueName: "name"))
+  var deploymentMode: DeploymentMode?
+
+  enum DeploymentMode: String, ExpressibleByArgument, CaseIterable {
+    case local, ray, simulated
+
+    var kind: ExecutorKind {
+      switch self {
+      case .local: .local
+      case .ray: .ray
+      case .simulated: .simulated
+      }
+    }
+  }
+
+  @Option(
     help: ArgumentHelp("A tier: its name, and the command to run once a document. In order.", valueName: "NAME=COMMAND")
   )
   var tier: [String] = []
@@ -89,7 +108,8 @@ struct Submit: AsyncParsableCommand {
   var files: [String] = []
 
   func run() async throws {
-    let request = try spec.map { try fromSpecification($0) } ?? fromFiles()
+    var request = try spec.map { try fromSpecification($0) } ?? fromFiles()
+    if let deploymentMode { request.batch?.deploymentMode = deploymentMode.kind }
     try await client.withClient { client in
       let submitted = try await submit(request, client)
       switch format.output {

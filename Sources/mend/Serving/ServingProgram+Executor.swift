@@ -11,23 +11,26 @@ import Darwin
 #endif
 
 extension ServingProgram {
-  /// What runs attempts, and what it has to give.
-  func executor(
+  /// What runs attempts, and what each has to give; the one for batches that name none first.
+  func executors(
     directory: String, socket: String, logger: Logger
-  ) async throws -> (any Executor, Capacity) {
-    switch options.executor {
-    case .local: try localExecutor(directory: directory, socket: socket, logger: logger)
-    case .simulated: (SimulatedExecutor(clock: SystemClock()), simulatedCapacity)
-    case .ray: try await rayExecutor(directory: directory, logger: logger)
+  ) async throws -> [(any Executor, Capacity)] {
+    var executors: [(any Executor, Capacity)] = []
+    for kind in options.executorKinds {
+      switch kind {
+      case .local: executors.append(try localExecutor(directory: directory, socket: socket, logger: logger))
+      case .simulated: executors.append((SimulatedExecutor(clock: SystemClock()), simulatedCapacity))
+      case .ray: executors.append(try await rayExecutor(directory: directory, logger: logger))
+      }
     }
+    return executors
   }
 
   private func localExecutor(
     directory: String, socket: String, logger: Logger
   ) throws -> (any Executor, Capacity) {
-    let capacity = Capacity(
-      executor: .local, cpus: options.cpus ?? Double(Machine.cpus),
-      memoryBytes: options.memory?.bytes ?? Machine.memoryBytes, gpus: options.gpus ?? Machine.gpus)
+    let machine = Capacity(
+      executor: .local, cpus: Double(Machine.cpus), memoryBytes: Machine.memoryBytes, gpus: Machine.gpus)
     do throws(LocalExecutor.SetupError) {
       var settings = LocalExecutor.Settings(
         dataDirectory: directory, mendBinary: Machine.programPath, endpoint: "unix:\(socket)", logger: logger)
@@ -35,7 +38,7 @@ extension ServingProgram {
         try AttemptAccount(name: name)
       }
       let executor = try LocalExecutor(settings)
-      return (executor, capacity)
+      return (executor, options.stated(.local).over(machine))
     } catch {
       throw ProgramError(.refused, error.description)
     }
@@ -43,9 +46,7 @@ extension ServingProgram {
 
   /// Nothing of this machine is used, so what it has is no bound.
   private var simulatedCapacity: Capacity {
-    Capacity(
-      executor: .simulated, cpus: options.cpus ?? 1000, memoryBytes: options.memory?.bytes ?? 1 << 40,
-      gpus: options.gpus ?? 1000)
+    options.stated(.simulated).over(Capacity(executor: .simulated, cpus: 1000, memoryBytes: 1 << 40, gpus: 1000))
   }
 
   private func rayExecutor(directory: String, logger: Logger) async throws -> (any Executor, Capacity) {
@@ -61,9 +62,20 @@ extension ServingProgram {
       url: options.ray ?? "", token: Environment["MEND_RAY_TOKEN"], dataDirectory: directory,
       workerEndpoint: try workerEndpoint(), workerToken: workerToken, logger: logger)
     settings.workerAuthorities = try workerAuthorities()
+    let stated = options.stated(.ray)
     do throws(RayExecutor.SetupError) {
+      if let cpus = stated.cpus, let memoryBytes = stated.memoryBytes {
+        let capacity = Capacity(executor: .ray, cpus: cpus, memoryBytes: memoryBytes, gpus: stated.gpus ?? 0)
+        return (try RayExecutor(settings), capacity)
+      }
+      guard options.executor == .ray else {
+        // What runs here does not wait for the cluster: it says what it has when it answers.
+        settings.announcesCapacity = { stated.over($0) }
+        let executor = try RayExecutor(settings)
+        return (executor, executor.knownCapacity.map(stated.over) ?? .unknown(.ray))
+      }
       let executor = try RayExecutor(settings)
-      return (executor, try await rayCapacity(of: executor))
+      return (executor, stated.over(try await executor.capacity()))
     } catch {
       throw ProgramError(.refused, error.description)
     }
@@ -82,18 +94,6 @@ extension ServingProgram {
       throw ProgramError.usage("--worker-tls-ca: \(file) holds no PEM certificate")
     }
     return String(text[start...])
-  }
-
-  /// As given; what is not given is the cluster's.
-  private func rayCapacity(of executor: RayExecutor) async throws(RayExecutor.SetupError) -> Capacity {
-    if let cpus = options.cpus, let memory = options.memory {
-      return Capacity(executor: .ray, cpus: cpus, memoryBytes: memory.bytes, gpus: options.gpus ?? 0)
-    }
-    var capacity = try await executor.capacity()
-    capacity.cpus = options.cpus ?? capacity.cpus
-    capacity.memoryBytes = options.memory?.bytes ?? capacity.memoryBytes
-    capacity.gpus = options.gpus ?? capacity.gpus
-    return capacity
   }
 
   /// It goes into jobs that outlive this server, so it has to hold for the next one as well.

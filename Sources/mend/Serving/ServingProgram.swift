@@ -79,16 +79,18 @@ struct ServingProgram {
         throw ProgramError.usage("--tokens: \(error.message); mend token create makes the file")
       }
     }
-    let (executor, capacity) = try await executor(directory: directory, socket: socket, logger: logger)
+    let executors = try await executors(directory: directory, socket: socket, logger: logger)
+    guard let capacity = executors.first?.1 else { throw ProgramError.usage("--executor: there is none") }
+    let capacities = Capacities(capacity, executors.dropFirst().map(\.1))
     var limits = Limits()
     limits.quotas = try QuotaOption.quotas(options.quotas)
     limits.notifies = webhook != nil
     var settings = RuntimeSettings()
     settings.keepFinished = options.keepFinished.duration
     let runtime = Runtime(
-      core: Core(limits: limits, capacity: capacity, generator: SystemRandomNumberGenerator()), store: store,
-      executor: executor, clock: SystemClock(), settings: settings, logger: logger)
-    if let simulated = executor as? SimulatedExecutor {
+      core: Core(limits: limits, capacities: capacities, generator: SystemRandomNumberGenerator()), store: store,
+      executors: executors.map(\.0), clock: SystemClock(), settings: settings, logger: logger)
+    for case let simulated as SimulatedExecutor in executors.map(\.0) {
       // Its workers call as others do, without a socket between.
       simulated.connect { [weak runtime] request in
         await runtime?.worker(request) ?? .failure(.unavailable("the server has ended"))
@@ -148,8 +150,11 @@ struct ServingProgram {
   private func ready(_ addresses: MendServer.Addresses) {
     let listen = addresses.calls.first.map { "\($0)" } ?? "none"
     let admin = addresses.admin.map { "\($0)" } ?? "none"
+    let kinds = options.executorKinds.map(\.rawValue)
+    let others = kinds.count > 1 ? " executors=\(kinds.joined(separator: ","))" : ""
     Standard.output(
-      "mend: ready listen=\(listen) admin=\(admin) data=\(options.data) executor=\(options.executor.rawValue)\n")
+      "mend: ready listen=\(listen) admin=\(admin) data=\(options.data) executor=\(options.executor.rawValue)\(others)\n"
+    )
   }
 
   private static func sentence(_ error: MendServerError, unix: String?) -> String {

@@ -59,8 +59,8 @@ extension ScenarioWorld {
     case .refuse(let call, let refusal): "\(waiting.removeValue(forKey: call) ?? "?") -> refused: \(refusal.sentence)"
     case .launch(let attempt, _): "=> launch \(name(attempt))"
     case .adopt(let attempt, _, _): "=> adopt \(name(attempt))"
-    case .end(let attempt, _, let grace): "=> end \(name(attempt)) within \(grace.inSeconds) s"
-    case .endStray(_, let reference): "=> end stray \(reference)"
+    case .end(let attempt, _, let grace, _): "=> end \(name(attempt)) within \(grace.inSeconds) s"
+    case .endStray(_, let reference, _): "=> end stray \(reference)"
     case .retire(let key): "=> retire \(key.batchID)"
     case .changed, .wakeAt: nil
     }

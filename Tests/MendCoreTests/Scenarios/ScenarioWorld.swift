@@ -101,9 +101,11 @@ struct ScenarioWorld {
   }
 
   private mutating func setCapacity(_ words: ScenarioWords) throws {
-    core.capacity.cpus = words.settings["cpus"].flatMap(Double.init) ?? core.capacity.cpus
-    core.capacity.memoryBytes = Int64(try words.integer("memory", Int(core.capacity.memoryBytes)))
-    core.capacity.gpus = try words.integer("gpus", core.capacity.gpus)
+    var capacity = core.capacity
+    capacity.cpus = words.settings["cpus"].flatMap(Double.init) ?? capacity.cpus
+    capacity.memoryBytes = Int64(try words.integer("memory", Int(capacity.memoryBytes)))
+    capacity.gpus = try words.integer("gpus", capacity.gpus)
+    core.capacities.learn(capacity)
   }
 
   private mutating func setLimits(_ words: ScenarioWords) throws {

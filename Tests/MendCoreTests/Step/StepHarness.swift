@@ -12,10 +12,12 @@ struct Harness {
   /// The number of the latest call.
   var callCount: UInt64 { calls }
 
-  init(cpus: Double = 4, memory: Int64 = 1 << 30, gpus: Int = 0, seed: UInt64 = 1, limits: Limits = Limits()) {
-    core = Core(
-      limits: limits, capacity: Capacity(executor: .simulated, cpus: cpus, memoryBytes: memory, gpus: gpus),
-      generator: SplitMix(state: seed))
+  init(
+    cpus: Double = 4, memory: Int64 = 1 << 30, gpus: Int = 0, seed: UInt64 = 1, limits: Limits = Limits(),
+    others: [Capacity] = []
+  ) {
+    let standard = Capacity(executor: .simulated, cpus: cpus, memoryBytes: memory, gpus: gpus)
+    core = Core(limits: limits, capacities: Capacities(standard, others), generator: SplitMix(state: seed))
   }
 
   // MARK: Steps
@@ -86,10 +88,10 @@ struct Harness {
   /// Creates `b` with documents d0, d1 ... and submits it.
   mutating func submit(
     _ tiers: [TierSpecification], documents: Int = 3, priority: Int = 50, maxConcurrent: Int = 0,
-    timeout: Duration? = nil, id: String = "b"
+    timeout: Duration? = nil, id: String = "b", on executor: ExecutorKind = .simulated
   ) {
     let specification = BatchSpecification(
-      priority: priority, maxConcurrent: maxConcurrent, timeout: timeout, executor: .simulated, tiers: tiers)
+      priority: priority, maxConcurrent: maxConcurrent, timeout: timeout, executor: executor, tiers: tiers)
     _ = ask(.createBatch(batchID: id, specification, documents: Harness.documents(documents)))
     _ = ask(.submitBatch(batchID: id))
   }
@@ -160,7 +162,7 @@ struct Harness {
   }
 
   var ends: [AttemptKey] {
-    output.afterCommit.compactMap { if case .end(let attempt, _, _) = $0 { attempt } else { nil } }
+    output.afterCommit.compactMap { if case .end(let attempt, _, _, _) = $0 { attempt } else { nil } }
   }
 }
 

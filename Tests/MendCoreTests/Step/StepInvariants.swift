@@ -114,27 +114,36 @@ struct Invariants {
 
   private static func broken(_ core: Core) -> String? {
     var live: Set<AttemptKey> = []
-    var use = (cpus: 0.0, memory: Int64(0))
+    var uses: [ExecutorKind: (cpus: Double, memory: Int64, attempts: Int)] = [:]
     for (key, batch) in core.batches {
       for job in batch.tiers.flatMap(\.jobs) {
         guard let attempt = job.current else { continue }
         live.insert(AttemptKey(batch: key, job: job.id, number: attempt.number))
-        use.cpus += attempt.parameters.resources.cpus
-        use.memory += attempt.parameters.resources.memoryBytes
+        let resources = attempt.parameters.resources
+        uses[attempt.parameters.executor, default: (0, 0, 0)].cpus += resources.cpus
+        uses[attempt.parameters.executor, default: (0, 0, 0)].memory += resources.memoryBytes
+        uses[attempt.parameters.executor, default: (0, 0, 0)].attempts += 1
       }
     }
     if live != core.index.live { return "the index of live attempts" }
-    if core.index.use.attempts != live.count || abs(core.index.use.cpus - use.cpus) > 1e-6 { return "the use of CPUs" }
-    if core.index.use.memoryBytes != use.memory { return "the use of memory" }
-    if use.cpus > core.capacity.cpus + 1e-6 || use.memory > core.capacity.memoryBytes { return "beyond capacity" }
+    for executor in ExecutorKind.allCases {
+      let use = uses[executor] ?? (0, 0, 0)
+      let kept = core.index.lanes[executor]?.use ?? ResourceUse()
+      let capacity = core.capacities.of(executor)
+      if kept.attempts != use.attempts || abs(kept.cpus - use.cpus) > 1e-6 { return "the use of CPUs" }
+      if kept.memoryBytes != use.memory { return "the use of memory" }
+      if use.cpus > capacity.cpus + 1e-6 || use.memory > capacity.memoryBytes { return "beyond capacity" }
+    }
     if core.index.liveBatches != core.batches.values.count(where: { !$0.status.isFinal }) { return "live batches" }
     for (key, batch) in core.batches {
-      if batch.queued != core.index.queue.entry(of: key) { return "\(key.batchID): its place in the queue" }
+      if batch.queued != core.index.lanes[batch.specification.executor]?.queue.entry(of: key) {
+        return "\(key.batchID): its place in the queue"
+      }
       if batch.isStarted && batch.status == .queued { return "\(key.batchID): queued, and started" }
     }
     for namespace in Set(core.batches.keys.map(\.namespace)) {
       let started = core.batches.values.count { $0.key.namespace == namespace && $0.isStarted }
-      if core.index.queue.started(in: namespace) != started { return "started batches of \(namespace)" }
+      if core.index.started(in: namespace) != started { return "started batches of \(namespace)" }
     }
     return nil
   }

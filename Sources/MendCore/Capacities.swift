@@ -1,0 +1,57 @@
+/// What each of a server's executors has to give. Their room is apart: what runs on one takes nothing of another's.
+public struct Capacities: Hashable, Sendable {
+  /// Of the executor that batches run on which name none.
+  public private(set) var standard: Capacity
+  private var others: [Capacity]
+
+  /// - Parameter others: of further executors, one each; a second one of a kind counts for nothing.
+  public init(_ standard: Capacity, _ others: [Capacity] = []) {
+    self.standard = standard
+    self.others = []
+    for var other in others where self[other.executor] == nil {
+      other.isStandard = false
+      self.others.append(other)
+    }
+  }
+
+  /// The standard one first.
+  public var all: [Capacity] { [standard] + others }
+
+  /// Nil where the server has no such executor.
+  public subscript(executor: ExecutorKind) -> Capacity? {
+    executor == standard.executor ? standard : others.first { $0.executor == executor }
+  }
+
+  /// Of the executor that a batch runs on; an unknown one where the server does not have it.
+  public func of(_ batch: Batch) -> Capacity { of(batch.specification.executor) }
+
+  public func of(_ executor: ExecutorKind) -> Capacity { self[executor] ?? .unknown(executor) }
+
+  /// An executor that the server has says what it has now; another one changes nothing.
+  mutating func learn(_ capacity: Capacity) {
+    var capacity = capacity
+    capacity.isStandard = capacity.executor == standard.executor
+    if capacity.executor == standard.executor {
+      standard = capacity
+    } else if let place = others.firstIndex(where: { $0.executor == capacity.executor }) {
+      others[place] = capacity
+    }
+  }
+
+  /// Why a batch cannot run on this executor here, and how it could; nil where it can.
+  func whyMissing(_ executor: ExecutorKind) -> String? {
+    if self[executor] != nil { return nil }
+    return "this server was started without the \(executor.rawValue) executor; \(executor.remedy)"
+  }
+}
+
+extension ExecutorKind {
+  /// How a server comes to have it.
+  package var remedy: String {
+    switch self {
+    case .local: "serve with --executor local, or with --executor ray and without --no-local"
+    case .ray: "serve with --ray URL"
+    case .simulated: "serve with --executor simulated"
+    }
+  }
+}

@@ -1,0 +1,93 @@
+// Executors that cannot be asked, each for itself: what runs on the others goes on.
+
+extension Core {
+  /// What is known of the executors from the start: which the server does not have although batches of it live, and
+  /// which have not said yet what they have.
+  mutating func beginOutages() {
+    for capacity in capacities.all where !capacity.isKnown {
+      unreachable(capacity.executor, "it has not said yet what it has")
+    }
+    for key in batches.keys.sorted() {
+      guard let batch = batches[key], !batch.status.isFinal,
+        let why = capacities.whyMissing(batch.specification.executor)
+      else { continue }
+      let executor = batch.specification.executor
+      let outage =
+        index.lanes[executor]?.outage
+        ?? ExecutorOutage(executor: executor, since: turn.now, message: why, isConfigured: false)
+      index.lanes[executor, default: .init()].outage = outage
+      mark(key, outage)
+    }
+  }
+
+  /// Unreachable is not failed: nothing is known, and for a while nothing is done (domain.md, "Truth").
+  mutating func unreachable(_ executor: ExecutorKind, _ message: String) {
+    guard capacities[executor] != nil, index.lanes[executor]?.outage == nil else { return }
+    let outage = ExecutorOutage(executor: executor, since: turn.now, message: message)
+    index.lanes[executor, default: .init()].outage = outage
+    index.deadlines.insert(
+      Deadline(at: turn.now + limits.unreachableGrace, kind: .outage, batch: BatchKey(namespace: "", batchID: "")))
+    var concerned = Set(index.lanes[executor]?.queue.batches.map(\.self) ?? [])
+    for attempt in index.live where self.executor(of: attempt.batch) == executor { concerned.insert(attempt.batch) }
+    for key in concerned.sorted() { mark(key, outage) }
+  }
+
+  mutating func endOutage(of executor: ExecutorKind) {
+    guard index.lanes[executor]?.outage != nil else { return }
+    index.lanes[executor]?.outage = nil
+    for key in batches.keys.sorted() where batches[key]?.outage?.executor == executor { mark(key, nil) }
+    for attempt in index.live.sorted() where self.executor(of: attempt.batch) == executor {
+      if state(of: attempt)?.isEnding == true {
+        // An end that was asked for meanwhile may not have come through.
+        orderEnd(of: attempt, grace: limits.defaultGrace)
+      } else if let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) {
+        batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].adoptedAt = turn.now
+        watch(attempt)
+      }
+    }
+    turn.schedulingIsDue = true
+  }
+
+  /// The executor answers, so it can be asked as well.
+  mutating func learn(_ capacity: Capacity) {
+    guard let before = capacities[capacity.executor], capacity.isKnown else { return }
+    capacities.learn(capacity)
+    index.lanes[capacity.executor]?.queue.settleAll(capacity)
+    if !before.isKnown { endOutage(of: capacity.executor) }
+    turn.schedulingIsDue = true
+  }
+
+  /// The grace is over: cancel, confirm, then fail. The ends go out again when the executor answers.
+  mutating func giveUpUnreachable() {
+    let given = index.lanes.values.compactMap(\.outage)
+      .filter { $0.isConfigured && $0.since + limits.unreachableGrace <= turn.now }.map(\.executor)
+    guard !given.isEmpty else { return }
+    for attempt in index.live.sorted() where given.contains(executor(of: attempt.batch)) {
+      if state(of: attempt)?.isEnding == false {
+        askToEnd(attempt, .healed(.nodeFailure), grace: limits.defaultGrace)
+      }
+    }
+  }
+
+  /// So that the batch's view shows it.
+  mutating func mark(_ key: BatchKey, _ outage: ExecutorOutage?) {
+    guard batches[key]?.outage != outage else { return }
+    batches[key]?.outage = outage
+    touch(key)
+  }
+
+  // MARK: Whom it is asked of
+
+  func executor(of key: BatchKey) -> ExecutorKind { batches[key]?.specification.executor ?? capacity.executor }
+
+  mutating func orderEnd(of attempt: AttemptKey, grace: Duration) {
+    perform(
+      .end(
+        attempt, handle(of: attempt), grace: grace,
+        on: planted == .misroutedEnd ? capacity.executor : executor(of: attempt.batch)))
+  }
+
+  mutating func orderStrayEnd(of attempt: AttemptKey, _ reference: String) {
+    perform(.endStray(attempt, reference: reference, on: executor(of: attempt.batch)))
+  }
+}

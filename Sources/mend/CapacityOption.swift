@@ -1,0 +1,98 @@
+import ArgumentParser
+import MendCore
+
+/// One `--capacity EXECUTOR=cpus:64,memory:256GiB,gpus:4`: what jobs on it may be promised together, as far as it is said.
+struct CapacityOption: Hashable, Sendable {
+  var executor: ExecutorKind
+  var cpus: Double?
+  var memoryBytes: Int64?
+  var gpus: Int?
+
+  static let accepted =
+    "a capacity is EXECUTOR=PART,... with the executors local, ray and simulated, and the parts cpus:NUMBER, memory:SIZE "
+    + "and gpus:NUMBER, such as ray=cpus:64,memory:256GiB"
+}
+
+extension CapacityOption: ExpressibleByArgument {
+  init?(argument: String) {
+    guard let equals = argument.firstIndex(of: "="), let executor = ExecutorKind(rawValue: String(argument[..<equals]))
+    else { return nil }
+    self.executor = executor
+    let given = argument[argument.index(after: equals)...].split(separator: ",", omittingEmptySubsequences: false)
+    for part in given {
+      let words = part.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map { String($0) }
+      guard words.count == 2, take(words[0], words[1]) else { return nil }
+    }
+  }
+
+  /// False for what is no part, or the second of its kind.
+  private mutating func take(_ name: String, _ value: String) -> Bool {
+    switch name {
+    case "cpus":
+      guard cpus == nil, let cpus = Double(value), cpus > 0, cpus.isFinite else { return false }
+      self.cpus = cpus
+    case "memory":
+      guard memoryBytes == nil, let memory = Size.parse(value), memory > 0 else { return false }
+      memoryBytes = memory
+    case "gpus":
+      guard gpus == nil, let gpus = Int(value), gpus >= 0 else { return false }
+      self.gpus = gpus
+    default:
+      return false
+    }
+    return true
+  }
+}
+
+extension Serve {
+  /// What is said of an executor: by --capacity, and of the --executor by --cpus and the like.
+  func stated(_ executor: ExecutorKind) -> CapacityOption {
+    var stated = capacities.first { $0.executor == executor } ?? CapacityOption(executor: executor)
+    if executor == self.executor.kind {
+      stated.cpus = stated.cpus ?? cpus
+      stated.memoryBytes = stated.memoryBytes ?? memory?.bytes
+      stated.gpus = stated.gpus ?? gpus
+    }
+    return stated
+  }
+
+  /// Which executors the server has, the one for batches that name none first.
+  var executorKinds: [ExecutorKind] {
+    var kinds = [executor.kind]
+    if executor == .ray, !noLocal { kinds.append(.local) }
+    if executor != .ray, ray != nil { kinds.append(.ray) }
+    return kinds
+  }
+
+  func checkCapacities() throws {
+    var seen: Set<ExecutorKind> = []
+    for option in capacities {
+      let name = option.executor.rawValue
+      guard seen.insert(option.executor).inserted else {
+        throw ValidationError("--capacity names \(name) twice: put its parts into one.")
+      }
+      guard executorKinds.contains(option.executor) else {
+        throw ValidationError("--capacity names \(name), and the server is started without that executor.")
+      }
+      if option.executor == executor.kind,
+        option.cpus != nil && cpus != nil || option.memoryBytes != nil && memory != nil
+          || option.gpus != nil && gpus != nil
+      {
+        throw ValidationError(
+          "--capacity \(name) and --cpus, --memory or --gpus say the same thing of --executor \(name): give one of them."
+        )
+      }
+    }
+  }
+}
+
+extension CapacityOption {
+  /// Laid over what the executor says itself.
+  func over(_ capacity: Capacity) -> Capacity {
+    var capacity = capacity
+    capacity.cpus = cpus ?? capacity.cpus
+    capacity.memoryBytes = memoryBytes ?? capacity.memoryBytes
+    capacity.gpus = gpus ?? capacity.gpus
+    return capacity
+  }
+}
