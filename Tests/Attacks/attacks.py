@@ -86,6 +86,7 @@ ROWS = [
     Row("length-prefix bombs", hoards.length_prefix_bomb, ["request-bytes=8G"]),
     Row("gzip bomb", hoards.gzip_bomb, ["request-bytes=1G"]),
     Row("gzip bombs on and on", hoards.gzip_bombs, FAULTS),
+    Row("gzip of nothing", hoards.empty_gzip),
     Row("nested groups", hoards.nested_groups),
     Row("unknown fields", hoards.unknown_fields),
     Row("halves of requests", hoards.half_requests, ["buffered-request-bytes=1G"], 96),

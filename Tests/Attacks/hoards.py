@@ -158,6 +158,22 @@ def gzip_bombs(server):
         lambda n: call(2 * n + 1, "/mend.v1.Batches/GetBatch", [("grpc-encoding", "gzip")], body), 600, batch=1)
 
 
+def empty_gzip(server):
+    # Two hundred thousand members that hold nothing: little to read, nothing to keep, and each is a beginning.
+    peer = Peer(server.address)
+    member = gzip.compress(b"")
+    packed = member * (4_000_000 // len(member))
+    body = b"\1" + len(packed).to_bytes(4, "big") + packed
+    peer.send(headers(1, fields("/mend.v1.Batches/GetBatch", [("grpc-encoding", "gzip")])))
+    for at in range(0, len(body), 16_000):
+        peer.send(frame(DATA, END_STREAM if at + 16_000 >= len(body) else 0, 1, body[at:at + 16_000]))
+        peer.read()
+    assert peer.until(lambda: 1 in peer.statuses, 40), f"no answer: {peer.goaway} {peer.resets}"
+    assert peer.statuses[1] == 3, (peer.statuses, peer.messages)
+    peer.close()
+    return f"{len(packed) // len(member):,} gzip members that hold nothing are an empty request"
+
+
 def nested_groups(server):
     peer = Peer(server.address)
     # Starts of groups, each in the one before: field 15, wire type 3.

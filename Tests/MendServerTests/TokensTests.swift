@@ -29,6 +29,31 @@ struct TokensTests {
     }
   }
 
+  /// Counts the bytes that are looked at.
+  private final class Watched: Sequence, IteratorProtocol {
+    private var bytes: [UInt8]
+    private(set) var looks = 0
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes.reversed() }
+
+    func next() -> UInt8? {
+      guard let byte = bytes.popLast() else { return nil }
+      looks += 1
+      return byte
+    }
+  }
+
+  @Test("a digest is compared to its last byte, wherever it differs", arguments: [nil, 0, 1, 16, 31] as [Int?])
+  func constantTime(differsAt place: Int?) {
+    let digest = (0..<32).map { UInt8($0 * 7) }
+    var other = digest
+    if let place { other[place] ^= 1 }
+    let (left, right) = (Watched(digest), Watched(other))
+    #expect(ConstantTime.areEqual(left, right) == (place == nil))
+    #expect(left.looks == 32 && right.looks == 32)
+    #expect(!ConstantTime.areEqual(digest, digest.dropLast()) && !ConstantTime.areEqual(digest.dropLast(), digest))
+  }
+
   @Test("the file is for its owner only, also where it was wider")
   func mode() throws {
     try withFile { path in

@@ -70,7 +70,7 @@ public final class Tokens: Sendable {
     let slot = Self.slot(digest)
     return state.withLock { state in
       refresh(&state)
-      return state.entries[slot]?.first { digest == $0.digest }?.entry
+      return state.entries[slot]?.first { ConstantTime.areEqual(digest, $0.digest) }?.entry
     }
   }
 
