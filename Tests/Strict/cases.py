@@ -21,6 +21,7 @@ from typing import NamedTuple
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "EndToEnd"), str(HERE.parent / "Attacks")]
 
+import hpack  # noqa: E402
 from attacks import with_tls  # noqa: E402
 from frames import (  # noqa: E402
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PREFACE, PRIORITY, PUSH_PROMISE, RST_STREAM,
@@ -30,6 +31,7 @@ from harness import Server  # noqa: E402
 GOAWAY = 7
 PRIORITY_FLAG = 0x20
 PROTOCOL, INTERNAL, FLOW_CONTROL, _, STREAM_CLOSED, FRAME_SIZE, REFUSED, _, COMPRESSION = range(1, 10)
+CALM = 11
 PATIENCE_SECONDS = 30
 WATCH = "/grpc.health.v1.Health/Watch"
 
@@ -193,6 +195,16 @@ def second_byte(peer):
 
 HUFFMAN = b"\x00" + b"\x01x"
 
+def field_of(size, huffman=True):
+    """A call with one field of so many letters, in as few bytes as HPACK needs or in as many as it has."""
+    block = fields() + hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple("x", "a" * size)], huffman=huffman)
+    parts = [block[at:at + 16_000] for at in range(0, len(block), 16_000)]
+    frames = headers(1, parts[0], end_headers=False)
+    for number, part in enumerate(parts[1:], 2):
+        frames += frame(CONTINUATION, END_HEADERS if number == len(parts) else 0, 1, part)
+    return frames + frame(DATA, END_STREAM, 1, message())
+
+
 CASES = [
     Case("3.4", "the server's first frame is SETTINGS", b"", first_frame),
     Case("3.4", "a preface that is wrong", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n" + frame(SETTINGS), ends(PROTOCOL), None),
@@ -304,6 +316,10 @@ CASES = [
     Case("8.1.1", "content-length of several frames together",
          headers(1, fields(extra=[("content-length", "1")])) + frame(DATA, 0, 1, b"\0") + frame(DATA, END_STREAM, 1, b"\0"),
          fails(PROTOCOL)),
+    # Not the RFC's, but PROTOCOL.md's: lists that are too large, by their size and by what they take on the wire.
+    Case("6.5.2", "a header list of 60 KiB is told", field_of(60_000), answers(8)),
+    Case("6.5.2", "a header list of 70 KiB costs its stream", field_of(70_000), fails(INTERNAL)),
+    Case("6.5.2", "a header list of 70 KiB on the wire", field_of(70_000, huffman=False), ends(COMPRESSION, CALM)),
     bad_list("a name in capitals", BEGIN + literal("Te", "trailers")),
     bad_list("a name with a space", BEGIN + literal("a b", "c")),
     bad_list("a value with a line feed", BEGIN + literal("a", "b\nc")),
