@@ -239,7 +239,8 @@ struct LauncherTests {
         )
         if round == 1 { before = now }
         if round == rounds - 1 {
-          #expect(now.memory - before.memory < 256, "kB")
+          // The address sanitizer keeps what was freed, so that it knows it when it is used.
+          if dlsym(nil, "__asan_init") == nil { #expect(now.memory - before.memory < 256, "kB") }
           #expect(now.descriptors == before.descriptors)
         }
       }
