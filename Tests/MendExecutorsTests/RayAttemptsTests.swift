@@ -294,8 +294,8 @@ import Testing
     var now = start + .seconds(2)
     _ = machine.take(seen(onNode), at: now, wallClock: wall)
     now = start + .seconds(20)
-    #expect(machine.next(at: now, underWay: 0).calls.contains(.nodes))
-    #expect(!machine.next(at: now, underWay: 0).calls.contains(.nodes))
+    #expect(machine.next(at: now, underWay: 0).calls.contains(.nodes(withStatus: false)))
+    #expect(!machine.next(at: now, underWay: 0).calls.contains(.nodes(withStatus: false)))
     let dead = RayAttempts.Answer.nodes(.success([RayNode(id: "n", isAlive: false)]))
     func look(alive: Bool?) -> RayAttempts.Answer {
       .seen(id: id, .success(RayAttempts.Sight(job: onNode, nodeIsAlive: alive)))
@@ -398,7 +398,7 @@ import Testing
     var pending = job(.pending)
     pending.message = "Job has not started yet. It may be waiting for resources"
     #expect(machine.take(seen(pending), at: start + .seconds(1), wallClock: wall) == [])
-    #expect(machine.next(at: start + .seconds(16), underWay: 0).calls.contains(.nodes))
+    #expect(machine.next(at: start + .seconds(16), underWay: 0).calls.contains(.nodes(withStatus: true)))
     let nodes = [
       RayNode(id: "a", isAlive: true, resources: ["CPU": 2, "memory": 3_221_225_472, "node:10.0.0.1": 1]),
       RayNode(id: "b", isAlive: true, resources: ["CPU": 4, "GPU": 1, "object_store_memory": 9]),
@@ -417,6 +417,28 @@ import Testing
     #expect(
       machine.take(seen(running), at: start + .seconds(19), wallClock: wall)
         == [.taken(key, ExecutorHandle(node: "a", reference: id)), .started(key)])
+  }
+
+  @Test func `what the cluster is used for is told with a wait, and told again only now and then`() async throws {
+    var machine = machine { $0.pendingNews = .seconds(60) }
+    launch(&machine)
+    _ = machine.next(at: start, underWay: 0)
+    _ = machine.take(.submitted(id: id, .success(())), at: start, wallClock: wall)
+    var status = try await RayClient(try RecordedTransport("cluster_status")).status()
+    func said(after seconds: Int) -> String? {
+      let now = start + .seconds(seconds)
+      let nodes = [RayNode(id: "a", isAlive: true, resources: ["CPU": 2])]
+      _ = machine.take(.nodes(.success(nodes), status), at: now, wallClock: wall)
+      guard case .taken(_, let handle)? = machine.take(seen(job(.pending)), at: now, wallClock: wall).first else {
+        return nil
+      }
+      return handle.waitingFor
+    }
+    #expect(said(after: 1) == nil)
+    #expect(said(after: 7)?.contains("2 CPU in all (0 of 2 CPU in use; asked for in vain: 1 × 64 CPU): ") == true)
+    status.usage["CPU"] = [1.5, 2]
+    #expect(said(after: 20) == nil)
+    #expect(said(after: 68)?.contains("1.5 of 2 CPU in use") == true)
   }
 
   @Test func `nobody's jobs are told after two lists, and other servers' never`() {

@@ -157,6 +157,23 @@ import Testing
     #expect(nodes.first?.resources["memory"] == 24_253_193_728)
   }
 
+  @Test func `where there is no state API the nodes are the dashboard's, and said alike`() async throws {
+    let older = ScriptedTransport(answers: ["/nodes?view=summary": try RayResponse("nodes_summary")])
+    let nodes = try await RayClient(older).nodes()
+    let newer = try await client("v0_nodes").nodes()
+    #expect(nodes.map(\.id) == newer.map(\.id))
+    #expect(nodes.map(\.isAlive) == [true])
+    #expect(RayNode.summary(of: nodes) == RayNode.summary(of: newer))
+  }
+
+  @Test func `what a cluster is used for and what it is asked for in vain is read`() async throws {
+    let status = try await client("cluster_status").status()
+    #expect(status.usage["CPU"] == [0, 2])
+    #expect(status.demands == [RayClusterStatus.Demand(resources: ["CPU": 64], count: 1)])
+    #expect(status.summary == "0 of 2 CPU in use; asked for in vain: 1 × 64 CPU")
+    await #expect(throws: RayError.self) { _ = try await client("version").status() }
+  }
+
   @Test(
     "what is not Ray's is not understood as an answer",
     arguments: ["delete_ok", "logs_ok-1", "delete_running", "delete_unknown", "logs_unknown"])

@@ -69,6 +69,8 @@ final class FakeRay: RayJobs {
     try answer { _ throws(RayError) in RayVersion(sessionName: "s", rayVersion: "2") }
   }
 
+  func status() async throws(RayError) -> RayClusterStatus { throw .refused(status: 404, "no such page") }
+
   func nodes() async throws(RayError) -> [RayNode] {
     try answer { state throws(RayError) in
       [

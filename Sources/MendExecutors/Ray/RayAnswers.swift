@@ -172,17 +172,94 @@ extension RayNode {
     let live = nodes.filter(\.isAlive)
     var totals: [String: Double] = [:]
     // Each node is a resource of its own name, and the object store none that is asked for.
-    for (name, amount) in live.flatMap(\.resources) where !name.hasPrefix("node:") && name != "object_store_memory" {
+    for (name, amount) in live.flatMap(\.resources)
+    where !name.hasPrefix("node:") && !["object_store_memory", "objectStoreMemory"].contains(name) {
       totals[name, default: 0] += amount
     }
-    func number(_ value: Double) -> String { Int64(exactly: value).map { "\($0)" } ?? "\((value * 10).rounded() / 10)" }
     var parts = totals.filter { $0.key != "memory" }.sorted { $0.key < $1.key }.prefix(8)
       .map { "\(number($0.value)) \($0.key)" }
     if let memory = totals["memory"] {
-      parts.append("\(number((memory / Double(1 << 30) * 10).rounded() / 10)) GiB of memory")
+      parts.append("\(gibibytes(memory)) GiB of memory")
     }
     return "\(live.count) live \(live.count == 1 ? "node" : "nodes")"
       + (parts.isEmpty ? "" : " with \(parts.joined(separator: ", ")) in all")
+  }
+
+  static func number(_ value: Double) -> String {
+    Int64(exactly: value).map { "\($0)" } ?? "\((value * 10).rounded() / 10)"
+  }
+
+  static func gibibytes(_ bytes: Double) -> String { number((bytes / Double(1 << 30) * 10).rounded() / 10) }
+}
+
+/// What a cluster's resources are used for, and what its autoscaler is asked for.
+struct RayClusterStatus: Hashable, Sendable, Decodable {
+  /// Of each resource: what is in use, and what there is.
+  var usage: [String: [Double]]
+  /// Requests that nothing runs yet: what each asks for, and how many do.
+  var demands: [Demand]
+
+  struct Demand: Hashable, Sendable {
+    var resources: [String: Double]
+    var count: Int
+  }
+
+  init(from decoder: any Decoder) throws {
+    let report = try Answer(from: decoder).data.clusterStatus.loadMetricsReport
+    usage = report.usage
+    demands = report.resourceDemand?.elements.map { Demand(resources: $0.resources, count: $0.count) } ?? []
+  }
+
+  /// "2 of 2 CPU in use; asked for in vain: 1 × 64 CPU"; of many demands the first.
+  var summary: String {
+    var parts: [String] = []
+    if let cpu = usage["CPU"], cpu.count == 2 {
+      parts.append("\(RayNode.number(cpu[0])) of \(RayNode.number(cpu[1])) CPU in use")
+    }
+    let asked = demands.prefix(4).map { demand in
+      let resources = demand.resources.sorted { $0.key < $1.key }.map { name, amount in
+        name == "memory" ? "\(RayNode.gibibytes(amount)) GiB" : "\(RayNode.number(amount)) \(name)"
+      }
+      return "\(demand.count) × \(resources.joined(separator: " and "))"
+    }
+    if !asked.isEmpty { parts.append("asked for in vain: \(asked.joined(separator: ", "))") }
+    return parts.joined(separator: "; ")
+  }
+
+  private struct Answer: Decodable { var data: Data }
+  private struct Data: Decodable { var clusterStatus: Status }
+  private struct Status: Decodable { var loadMetricsReport: Report }
+  private struct Report: Decodable {
+    var usage: [String: [Double]]
+    var resourceDemand: TolerantList<Asked>?
+  }
+  /// A list of two: the resources, how many.
+  private struct Asked: Decodable, Sendable {
+    var resources: [String: Double]
+    var count: Int
+    init(from decoder: any Decoder) throws {
+      var list = try decoder.unkeyedContainer()
+      resources = try list.decode([String: Double].self)
+      count = try list.decode(Int.self)
+    }
+  }
+}
+
+/// The nodes as the dashboard's own page has them, where there is no state API: data.summary, each with its raylet.
+struct RayNodeSummary: Decodable, Sendable {
+  var nodes: [RayNode] {
+    data.summary.elements.map { entry in
+      RayNode(
+        id: entry.raylet.nodeId, isAlive: entry.raylet.state == "ALIVE", resources: entry.raylet.resourcesTotal ?? [:])
+    }
+  }
+  private var data: Data
+  private struct Data: Decodable { var summary: TolerantList<Entry> }
+  private struct Entry: Decodable, Sendable { var raylet: Raylet }
+  private struct Raylet: Decodable, Sendable {
+    var nodeId: String
+    var state: String
+    var resourcesTotal: [String: Double]?
   }
 }
 

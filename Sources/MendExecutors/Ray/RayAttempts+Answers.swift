@@ -8,7 +8,7 @@ extension RayAttempts {
     case .seen(let id, let result): seen(id, result, at: now, wallClock)
     case .stopped(let id, let result): stopped(id, result, at: now)
     case .listed(let result, let took): listed(result, took: took, at: now, wallClock)
-    case .nodes(let result): nodes(result, at: now)
+    case .nodes(let result, let status): nodes(result, status, at: now)
     case .version(let result): answered(result, at: now)
     }
   }
@@ -145,6 +145,13 @@ extension RayAttempts {
     let since = entries[id]?.pendingSince ?? now
     entries[id]?.pendingSince = since
     guard now - since >= settings.pendingPatience, !lists.resources.isEmpty else { return nil }
+    // Use changes all the time, and each change that is told is written down.
+    if let told = entries[id]?.pendingToldAt, now - told < settings.pendingNews,
+      let before = entries[id]?.handle?.waitingFor
+    {
+      return before
+    }
+    entries[id]?.pendingToldAt = now
     return "Ray says PENDING, and has \(lists.resources): \(job.message.prefix(120))"
   }
 
@@ -250,11 +257,14 @@ extension RayAttempts {
   }
 
   /// Jobs whose node is dead are looked at again, each by itself. A cluster without this list loses nothing else by it.
-  private mutating func nodes(_ result: Result<[RayNode], RayError>, at now: Moment) -> [Observation] {
+  private mutating func nodes(
+    _ result: Result<[RayNode], RayError>, _ status: RayClusterStatus?, at now: Moment
+  ) -> [Observation] {
     lists.isAskingNodes = false
     lists.nextNodes = now + settings.nodeInterval
     guard case .success(let nodes) = result else { return [] }
     lists.resources = RayNode.summary(of: nodes)
+    if let summary = status?.summary, !summary.isEmpty { lists.resources += " (\(summary))" }
     let dead = Set(nodes.lazy.filter { !$0.isAlive }.map(\.id))
     for (id, entry) in entries where !entry.nodeIsDead && entry.phase == .watched {
       guard let node = entry.handle?.node, dead.contains(node) else { continue }

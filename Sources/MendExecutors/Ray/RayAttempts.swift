@@ -25,6 +25,8 @@ struct RayAttempts {
     var nodeInterval: Duration = .seconds(15)
     /// How long a job may be PENDING before it is told what for.
     var pendingPatience: Duration = .seconds(5)
+    /// Until it is told again, where the cluster's account has changed.
+    var pendingNews: Duration = .seconds(60)
     /// How long nothing is answered before the cluster counts as away, and how often then.
     var awayAfter: Duration = .seconds(5)
     var awayFailures = 2
@@ -49,7 +51,8 @@ struct RayAttempts {
     case examine(id: String)
     case stop(id: String)
     case list
-    case nodes
+    /// `withStatus`: what they are used for as well, for jobs that wait.
+    case nodes(withStatus: Bool)
     case version
   }
 
@@ -58,7 +61,8 @@ struct RayAttempts {
     case seen(id: String, Result<Sight, RayError>)
     case stopped(id: String, Result<Bool, RayError>)
     case listed(Result<[RayJob], RayError>, took: Duration)
-    case nodes(Result<[RayNode], RayError>)
+    /// With what the cluster says of its use, where that was asked for and is to be had.
+    case nodes(Result<[RayNode], RayError>, RayClusterStatus? = nil)
     case version(Result<RayVersion, RayError>)
   }
 
@@ -104,6 +108,8 @@ struct RayAttempts {
     var handle: ExecutorHandle?
     var isStarted = false
     var pendingSince: Moment?
+    /// When it was told last what it waits for.
+    var pendingToldAt: Moment?
     /// Nil where it was launched before this executor began.
     var launchedAt: Moment?
     /// Nobody's attempt: nothing is told of it.
@@ -219,7 +225,7 @@ struct RayAttempts {
     {
       if room > 0, lists.nextNodes <= now {
         lists.isAskingNodes = true
-        calls.append(.nodes)
+        calls.append(.nodes(withStatus: entries.values.contains { $0.pendingSince != nil }))
         room -= 1
       } else {
         wakeAt = min(wakeAt, lists.nextNodes)

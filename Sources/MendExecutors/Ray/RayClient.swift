@@ -16,6 +16,7 @@ protocol RayJobs: Sendable {
   func log(_ id: String, keepingEnd: Int, lines: Int?) async throws(RayError) -> RayLog?
   func version() async throws(RayError) -> RayVersion
   func nodes() async throws(RayError) -> [RayNode]
+  func status() async throws(RayError) -> RayClusterStatus
 }
 
 struct RayLog: Hashable, Sendable {
@@ -84,9 +85,19 @@ struct RayClient: RayJobs {
     try Self.decode(RayVersion.self, try await ask(RayRequest(method: "GET", path: "/api/version")))
   }
 
-  /// Without a limit Ray names a hundred of them.
   func nodes() async throws(RayError) -> [RayNode] {
-    try Self.decode(RayNodeList.self, try await ask(RayRequest(method: "GET", path: "/api/v0/nodes?limit=10000"))).nodes
+    // Without a limit Ray names a hundred of them.
+    let response = try await send(RayRequest(method: "GET", path: "/api/v0/nodes?limit=10000"))
+    if response.status == 404 {
+      return try Self.decode(
+        RayNodeSummary.self, try await ask(RayRequest(method: "GET", path: "/nodes?view=summary"))
+      ).nodes
+    }
+    return try Self.decode(RayNodeList.self, try Self.check(response)).nodes
+  }
+
+  func status() async throws(RayError) -> RayClusterStatus {
+    try Self.decode(RayClusterStatus.self, try await ask(RayRequest(method: "GET", path: "/api/cluster_status")))
   }
 
   private struct Submitted: Decodable {

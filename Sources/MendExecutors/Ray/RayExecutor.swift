@@ -298,8 +298,14 @@ public final class RayExecutor: Executor {
       do throws(RayError) { return .listed(.success(try await jobs.jobs()), took: clock.now - start) } catch {
         return .listed(.failure(error), took: clock.now - start)
       }
-    case .nodes:
-      do throws(RayError) { return .nodes(.success(try await jobs.nodes())) } catch { return .nodes(.failure(error)) }
+    case .nodes(let withStatus):
+      do throws(RayError) {
+        let nodes = try await jobs.nodes()
+        guard withStatus else { return .nodes(.success(nodes)) }
+        return .nodes(.success(nodes), try? await jobs.status())
+      } catch {
+        return .nodes(.failure(error))
+      }
     case .version:
       do throws(RayError) { return .version(.success(try await jobs.version())) } catch {
         return .version(.failure(error))
