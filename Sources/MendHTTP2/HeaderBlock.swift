@@ -85,12 +85,12 @@ package struct HeaderBlock: Sendable {
   private mutating func grow(_ bytesNeeded: Int, _ fieldsNeeded: Int) {
     if used + bytesNeeded > bytes.count {
       let size = max(256, bytes.count * 2, used + bytesNeeded)
-      bytes.append(contentsOf: repeatElement(0, count: size - bytes.count))
+      bytes += [UInt8](repeating: 0, count: size - bytes.count)
     }
     if count + fieldsNeeded > places.count {
       let size = max(12, places.count * 2, count + fieldsNeeded)
       let none = Field(start: 0, nameCount: 0, valueCount: 0)
-      places.append(contentsOf: repeatElement(none, count: size - places.count))
+      places += [Field](repeating: none, count: size - places.count)
     }
   }
 

@@ -165,7 +165,7 @@ private final class Deflater: ZlibState, @unchecked Sendable {
   func run(_ bytes: RawSpan, _ out: inout [UInt8]) -> Bool {
     let start = out.count
     guard bytes.byteCount > 0, unsafe deflateReset(stream) == Z_OK else { return false }
-    out.append(contentsOf: repeatElement(0, count: bytes.byteCount))
+    out += [UInt8](repeating: 0, count: bytes.byteCount)
     let isDone = unsafe bytes.withUnsafeBytes { input in
       unsafe out.withUnsafeMutableBufferPointer { output in
         guard let from = input.baseAddress, let to = output.baseAddress else { return false }
