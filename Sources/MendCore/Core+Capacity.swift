@@ -116,6 +116,14 @@ extension Batch {
     specification.tiers[job.tier].extractors[tiers[job.tier].jobs[job.index].extractor]
   }
 
+  /// What the job's next attempt takes.
+  func resources(of job: Job, inTier tier: Int) -> Resources {
+    let usual = specification.tiers[tier].extractors[job.extractor].resources
+    return Resources(
+      cpus: job.overrides.cpus ?? usual.cpus, memoryBytes: job.overrides.memoryBytes ?? usual.memoryBytes,
+      requiresGPU: job.overrides.requiresGPU ?? usual.requiresGPU, limits: usual.limits)
+  }
+
   /// What the job's next attempt is given: the specification with the overrides laid over it.
   func submissionParameters(of job: JobID) -> SubmissionParameters {
     let extractor = extractorSpecification(of: job)
@@ -123,10 +131,7 @@ extension Batch {
     let runTimeout: Duration? = if let override = overrides.runTimeout { override } else { extractor.timers.run }
     return SubmissionParameters(
       extractorName: extractor.name, work: extractor.work, executor: specification.executor,
-      resources: Resources(
-        cpus: overrides.cpus ?? extractor.resources.cpus,
-        memoryBytes: overrides.memoryBytes ?? extractor.resources.memoryBytes,
-        requiresGPU: overrides.requiresGPU ?? extractor.resources.requiresGPU, limits: extractor.resources.limits),
+      resources: resources(of: tiers[job.tier].jobs[job.index], inTier: job.tier),
       priority: overrides.priority ?? specification.priority,
       environment: extractor.environment.merging(overrides.environment) { _, new in new },
       runTimeout: runTimeout)

@@ -98,8 +98,9 @@ extension Core {
     case .running:
       guard let tier = batch.tiers.first(where: { $0.status == .running }), !tier.cancelRequested else { return nil }
       var best: Int?
-      for job in tier.jobs where job.couldStart(at: turn.now) {
-        best = max(best ?? 0, job.overrides.priority ?? batch.specification.priority)
+      // By index: a job has many parts, and each batch that an event touches is asked.
+      for index in tier.jobs.indices where tier.jobs[index].couldStart(at: turn.now) {
+        best = max(best ?? 0, tier.jobs[index].overrides.priority ?? batch.specification.priority)
       }
       return best
     case .created, .paused, .completed, .failed, .cancelled:
@@ -118,25 +119,24 @@ extension Core {
       {
         return Wait(since: since, needs: needs, isForQuota: true)
       }
-      if !fits(needs, key, beside: reserved) { return Wait(since: since, needs: needs) }
+      if !fits(needs, on: executor(of: key), beside: reserved) { return Wait(since: since, needs: needs) }
       record(.batchStatusChanged(.running, reason: "started"), on: key)
       advance(key)
     }
     guard let tier = runningTier(of: key) else { return nil }
+    let executor = executor(of: key)
     var wait: Wait?
-    for number in 0..<(batches[key]?.tiers[tier].jobs.count ?? 0) {
-      let job = JobID(tier: tier, index: number)
-      guard couldStart(job, of: key) else { continue }
+    for candidate in candidates(in: tier, of: key) {
+      let job = candidate.job
+      let needs = candidate.needs
       if isAtMaximum(key) { break }
-      if finishIfNothingLeft(job, of: key) { continue }
-      guard let needs = batches[key]?.submissionParameters(of: job).resources, canEverStart(needs, key) else {
-        continue
-      }
+      if candidate.hasNothingLeft, finishIfNothingLeft(job, of: key) { continue }
+      guard canEverStart(needs, on: executor, key.namespace) else { continue }
       let isForQuota = quota?.bound(against: needs, held: index.use(of: key.namespace)) != nil
-      if !isForQuota, fits(needs, key, beside: reserved) {
+      if !isForQuota, fits(needs, on: executor, beside: reserved) {
         launch(job, of: key)
       } else {
-        let since = self.waitingSince(job, of: key)
+        let since = candidate.since
         // What waits for room comes before what waits for a quota: only the former is kept room for.
         let isFirst = wait.map { $0.isForQuota != isForQuota ? $0.isForQuota : $0.since > since } ?? true
         if isFirst { wait = Wait(since: since, needs: needs, isForQuota: isForQuota) }
@@ -146,15 +146,13 @@ extension Core {
     return wait
   }
 
-  private func canEverStart(_ needs: Resources, _ key: BatchKey) -> Bool {
-    capacities.of(executor(of: key)).whyNeverSchedulable(needs) == nil
-      && limits.quota(of: key.namespace)?.whyNeverSchedulable(needs, in: key.namespace) == nil
+  private func canEverStart(_ needs: Resources, on executor: ExecutorKind, _ namespace: String) -> Bool {
+    capacities.of(executor).whyNeverSchedulable(needs) == nil
+      && limits.quota(of: namespace)?.whyNeverSchedulable(needs, in: namespace) == nil
   }
 
-  private func fits(_ needs: Resources, _ key: BatchKey, beside reserved: Resources?) -> Bool {
-    let executor = executor(of: key)
-    return (index.lanes[executor]?.use ?? ResourceUse())
-      .fits(needs, in: capacities.of(executor), beside: reserved)
+  private func fits(_ needs: Resources, on executor: ExecutorKind, beside reserved: Resources?) -> Bool {
+    (index.lanes[executor]?.use ?? ResourceUse()).fits(needs, in: capacities.of(executor), beside: reserved)
   }
 
   /// What the first job of a queued batch needs; nil when it could never start (a smaller server since the submission).
@@ -162,7 +160,7 @@ extension Core {
     guard let batch = batches[key], let tier = batch.tiers.first(where: { $0.status == .pending }) else { return nil }
     guard let job = tier.jobs.first(where: { $0.status == .pending }) else { return Resources(cpus: 0) }
     let needs = batch.submissionParameters(of: job.id).resources
-    return canEverStart(needs, key) ? needs : nil
+    return canEverStart(needs, on: batch.specification.executor, key.namespace) ? needs : nil
   }
 
   func runningTier(of key: BatchKey) -> Int? {
@@ -170,24 +168,38 @@ extension Core {
     return batches[key]?.tiers.firstIndex { $0.status == .running }
   }
 
-  private func couldStart(_ job: JobID, of key: BatchKey) -> Bool {
-    status(of: key) == .running && batches[key]?.tiers[job.tier].status == .running
-      && batches[key]?.tiers[job.tier].jobs[job.index].couldStart(at: turn.now) == true
+  /// A job that could start, with what decides whether it does.
+  private struct Candidate {
+    var job: JobID
+    var needs: Resources
+    /// Since when it could.
+    var since: Instant
+    var hasNothingLeft: Bool
+  }
+
+  /// In the order of the tier. Most of them wait on where there are many, so that a look at one must cost little; and
+  /// what becomes of one changes nothing here for another.
+  private func candidates(in tier: Int, of key: BatchKey) -> [Candidate] {
+    guard let batch = batches[key], batch.status == .running, batch.tiers[tier].status == .running else { return [] }
+    let started = batch.tiers[tier].startedAt ?? turn.now
+    let jobs = batch.tiers[tier].jobs
+    return jobs.indices.compactMap { index in
+      guard jobs[index].couldStart(at: turn.now) else { return nil }
+      return Candidate(
+        job: JobID(tier: tier, index: index), needs: batch.resources(of: jobs[index], inTier: tier),
+        since: max(started, jobs[index].attempts.last?.end?.at ?? started), hasNothingLeft: jobs[index].hasNothingLeft)
+    }
   }
 
   /// max_concurrent bounds attempts too: one that could not claim anything is of no use.
   private func isAtMaximum(_ key: BatchKey) -> Bool {
-    guard let batch = batches[key], batch.specification.maxConcurrent > 0 else { return false }
+    guard let maximum = batches[key]?.specification.maxConcurrent, maximum > 0, let batch = batches[key] else {
+      return false
+    }
     let running = batch.tiers.reduce(0) { count, tier in
       tier.status == .running ? count + tier.jobs.reduce(0) { $0 + ($1.current == nil ? 0 : 1) } : count
     }
-    return running >= batch.specification.maxConcurrent
-  }
-
-  private func waitingSince(_ job: JobID, of key: BatchKey) -> Instant {
-    guard let tier = batches[key]?.tiers[job.tier] else { return turn.now }
-    let started = tier.startedAt ?? turn.now
-    return max(started, tier.jobs[job.index].attempts.last?.end?.at ?? started)
+    return running >= maximum
   }
 
   /// Durable intent, then the launch.
@@ -206,9 +218,7 @@ extension Core {
   /// A job without any document left to do is over without an attempt.
   @discardableResult
   mutating func finishIfNothingLeft(_ job: JobID, of key: BatchKey) -> Bool {
-    guard let state = batches[key]?.tiers[job.tier].jobs[job.index], state.pendingCount == 0,
-      state.processing.isEmpty
-    else { return false }
+    guard let state = batches[key]?.tiers[job.tier].jobs[job.index], state.hasNothingLeft else { return false }
     if !state.assigned.isEmpty && state.failed.count == state.assigned.count {
       let failure = Job.Failure(
         cause: .documentErrors, confidence: .high, message: "all \(state.assigned.count) documents failed")
@@ -229,4 +239,7 @@ extension Job {
   func couldStart(at now: Instant) -> Bool {
     status == .pending && (nextAttemptAt.map { $0 <= now } ?? true)
   }
+
+  /// No document of it is left to do, or in process.
+  var hasNothingLeft: Bool { pendingCount == 0 && processing.isEmpty }
 }
