@@ -21,10 +21,18 @@ int cprocess_message_pair(int *one, int *other) {
   return 0;
 }
 
-int cprocess_message_patience(int socket, int milliseconds) {
+static int set_patience(int socket, int option, int milliseconds) {
   struct timeval time = {milliseconds / 1000, (milliseconds % 1000) * 1000};
-  if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) < 0) return errno;
-  return setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time) < 0 ? errno : 0;
+  return setsockopt(socket, SOL_SOCKET, option, &time, sizeof time) < 0 ? errno : 0;
+}
+
+int cprocess_message_patience(int socket, int milliseconds) {
+  int error = set_patience(socket, SO_RCVTIMEO, milliseconds);
+  return error ? error : set_patience(socket, SO_SNDTIMEO, milliseconds);
+}
+
+int cprocess_message_sending_patience(int socket, int milliseconds) {
+  return set_patience(socket, SO_SNDTIMEO, milliseconds);
 }
 
 int cprocess_message_send(int socket, const void *bytes, size_t count, int descriptor) {

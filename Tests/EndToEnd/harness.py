@@ -60,6 +60,26 @@ def processes_with(text):
     return found
 
 
+def command_line(pid):
+    """The arguments of a process; none of one that is gone, or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def descendants(pid):
+    """Pids of the processes below one, zombies too."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            for child in children.read_text().split():
+                found += [int(child), *descendants(child)]
+        except OSError:
+            continue
+    return found
+
+
 class Server:
     """One `mend serve` on a data directory; may be killed and started again."""
 

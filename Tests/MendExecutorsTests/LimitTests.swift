@@ -99,7 +99,7 @@ struct AttemptAccountTests {
   @Test func `an entrypoint runs as its user, in its own directory, and reads nothing of the server's`() async throws {
     let key = makeKey()
     let nobody = try AttemptAccount(name: "nobody")
-    try FileSystem.write([0x78], to: "secret", in: data.path, durable: false)
+    try FileSystem.write([0x78], to: "secret", in: data.path)
     _ = chmod("\(data.path)/secret", 0o644)
     try await withExecutor(in: data) {
       $0.account = nobody

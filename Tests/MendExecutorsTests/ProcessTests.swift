@@ -69,14 +69,14 @@ import Testing
 
   @Test(arguments: [["abc", "def"], ["0123456789abcdef"], []]) func `what fits is kept as it is`(
     writes: [String]
-  ) throws {
-    var log = try BoundedLog(path: path, limit: 16)
+  ) {
+    var log = BoundedLog(path: path, limit: 16)
     for write in writes { log.append(Array(write.utf8)[...]) }
     #expect(kept() == writes.joined())
   }
 
   @Test func `of what does not fit the head and the tail are kept, each byte at its place`() throws {
-    var log = try BoundedLog(path: path, limit: 16)
+    var log = BoundedLog(path: path, limit: 16)
     for write in ["HEADHEAD", String(repeating: "x", count: 40), "TAIL"] { log.append(Array(write.utf8)[...]) }
     #expect(kept() == "HEADHEAD[36]xxxxTAIL")
     #expect(FileSystem.names(in: data.path).count == 3)
@@ -85,7 +85,7 @@ import Testing
   }
 
   @Test func `a reader follows while it is written, whatever the pieces are`() throws {
-    var log = try BoundedLog(path: path, limit: 64)
+    var log = BoundedLog(path: path, limit: 64)
     var text = ""
     var offset: Int64 = 0
     for number in 0..<40 {
@@ -99,8 +99,9 @@ import Testing
     #expect(text == (0..<40).map { "line \($0)\n" }.joined())
   }
 
-  @Test func `there is no log where none was begun`() {
-    #expect(AttemptLog(path: path).piece(from: 0, limit: 1) == nil)
+  @Test func `before the first byte a log is empty, and without its directory there is none`() {
+    #expect(AttemptLog(path: path).piece(from: 0, limit: 1) == LogPiece(offset: 0, bytes: []))
+    #expect(AttemptLog(path: "\(data.path)/nothing/log").piece(from: 0, limit: 1) == nil)
   }
 }
 

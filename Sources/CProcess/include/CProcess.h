@@ -83,6 +83,8 @@ int cprocess_rename_watch_next(int descriptor, int *watches, int capacity);
 int cprocess_message_pair(int *one, int *other);
 // How long sending and receiving may take from now on; then EAGAIN.
 int cprocess_message_patience(int socket, int milliseconds);
+// The same of sending alone.
+int cprocess_message_sending_patience(int socket, int milliseconds);
 // One message, and with it a descriptor (-1: none).
 int cprocess_message_send(int socket, const void *bytes, size_t count, int descriptor);
 // The length of the next message; 0 when the other end was closed, else the negative errno. `descriptor` is what came

@@ -6,6 +6,8 @@ public struct AttemptAccount: Codable, Hashable, Sendable {
   var group: UInt32
   var home: String
 
+  enum CodingKeys: String, CodingKey { case user, group, home }
+
   init(user: UInt32, group: UInt32, home: String) {
     self.user = user
     self.group = group

@@ -7,7 +7,7 @@ struct AttemptLog {
   let path: String
 
   /// The stream's bytes from `offset` on, at most `limit` of them and from one file; where those are left out, the next
-  /// ones that are kept. Empty at the end of what there is so far. Nil: there is no log.
+  /// ones that are kept. Empty at the end of what there is so far. Nil: there is no such attempt.
   func piece(from offset: Int64, limit: Int) -> LogPiece? {
     // A segment may make room between the look at the directory and the read; the next look finds what replaced it.
     for _ in 0..<Self.looks {
@@ -26,7 +26,7 @@ struct AttemptLog {
 
   private static let looks = 3
 
-  /// Where each file's bytes begin in the stream, ascending; the head's is 0. Nil without a head.
+  /// Where each file's bytes begin in the stream, ascending; the head's is 0. None before the first byte.
   private func starts() -> [Int64]? {
     guard let slash = path.lastIndex(of: "/") else { return nil }
     let name = path[path.index(after: slash)...]
@@ -37,6 +37,7 @@ struct AttemptLog {
         found.append(start)
       }
     }
-    return found.contains(0) ? found.sorted() : nil
+    if found.isEmpty && !FileSystem.exists(String(path[..<slash])) { return nil }
+    return found.sorted()
   }
 }

@@ -21,6 +21,8 @@ struct LaunchRecord: Codable, Hashable, Sendable {
   var processesLimit: Int?
   /// nil: the supervisor's own.
   var account: AttemptAccount?
+  /// In which it was written.
+  var bootID: String?
 
   enum CodingKeys: String, CodingKey {
     case arguments, environment, account
@@ -28,6 +30,7 @@ struct LaunchRecord: Codable, Hashable, Sendable {
     case openFilesLimit = "open_files_limit"
     case processesLimit = "processes_limit"
     case workDirectory = "work_directory"
+    case bootID = "boot_id"
     case memoryLimitBytes = "memory_limit_bytes"
     case logLimitBytes = "log_limit_bytes"
     case graceMilliseconds = "grace_ms"
@@ -73,6 +76,7 @@ struct ExitFile: Codable, Hashable, Sendable {
   }
 
   struct Termination: Codable, Hashable, Sendable {
+    enum CodingKeys: String, CodingKey { case kind, number, message }
     var kind: Kind
     /// Exit code or signal number.
     var number: Int32?
@@ -81,6 +85,7 @@ struct ExitFile: Codable, Hashable, Sendable {
   }
 
   struct Receipt: Codable, Hashable, Sendable {
+    enum CodingKeys: String, CodingKey { case processes, how }
     var processes: Int
     var how: String
   }
@@ -108,6 +113,14 @@ extension ExitFile {
       termination: Termination(kind: .unknown, message: message), atMilliseconds: FileSystem.wallClockMilliseconds(),
       peakMemoryBytes: 0, memoryLimitBytes: memoryLimitBytes, memoryLimitExceeded: false, lastStderrLine: "",
       cpuSeconds: 0, receipt: receipt)
+  }
+
+  /// For an attempt that went with its machine, at a time that nobody knows.
+  static func machineRestarted(memoryLimitBytes: Int64) -> ExitFile {
+    let how = "the machine was restarted"
+    var exit = unknown(how, receipt: Receipt(processes: 0, how: how), memoryLimitBytes: memoryLimitBytes)
+    exit.machineRestarted = true
+    return exit
   }
 
   var record: ExitRecord {

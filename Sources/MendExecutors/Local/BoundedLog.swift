@@ -11,7 +11,8 @@ struct BoundedLog: ~Copyable {
   private let path: String
   private let headLimit: Int64
   private let segmentLimit: Int64
-  private let head: Descriptor
+  /// There once there is something in it.
+  private var head: Descriptor?
   /// Bytes of the stream so far.
   private var length: Int64 = 0
   private var segment: Segment?
@@ -27,11 +28,10 @@ struct BoundedLog: ~Copyable {
     }
   }
 
-  init(path: String, limit: Int) throws(SystemError) {
+  init(path: String, limit: Int) {
     self.path = path
     headLimit = Int64(max(limit / 2, 1))
     segmentLimit = Int64(max(limit / 4, 1))
-    head = try FileSystem.open(path, O_WRONLY | O_CREAT | O_TRUNC)
   }
 
   mutating func append(_ bytes: ArraySlice<UInt8>) {
@@ -40,7 +40,7 @@ struct BoundedLog: ~Copyable {
       let part = rest.prefix(Int(length < headLimit ? headLimit - length : roomInSegment()))
       // What a full disk does not take is missing from the log; the stream goes on behind it.
       if length < headLimit {
-        _ = head.write(part, at: length)
+        writeToHead(part)
       } else if let current = segment.take() {
         _ = current.file.write(part, at: length - current.start)
         segment = consume current
@@ -48,6 +48,12 @@ struct BoundedLog: ~Copyable {
       length += Int64(part.count)
       rest = rest.dropFirst(part.count)
     }
+  }
+
+  private mutating func writeToHead(_ bytes: ArraySlice<UInt8>) {
+    guard let file = head.take() ?? (try? FileSystem.open(path, O_WRONLY | O_CREAT | O_TRUNC)) else { return }
+    _ = file.write(bytes, at: length)
+    head = consume file
   }
 
   /// What the newest segment still takes; there is a new one where the last is full.

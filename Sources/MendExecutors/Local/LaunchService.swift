@@ -4,17 +4,17 @@ internal import Glibc
 /// and `mend launcher --data DATA` in the process table, for it supervises nothing.
 ///
 /// A supervisor that begins with exec spends more on its libraries than on its work. This process has loaded them once,
-/// stays small, and forks: each copy becomes the supervisor of one attempt (its session, its name in the process table,
-/// no descriptor but the lock's) and is nobody's child to be waited for. It ends with the server, and supervisors
-/// outlive both. One thread, for ever: nothing here may start another.
+/// stays small, and forks: each copy becomes a supervisor that works for the server (a session and a name in the process
+/// table of its own, no descriptor but its link to the server) and is nobody's child to be waited for. It ends with the
+/// server, and supervisors with an attempt in hand outlive both. One thread, for ever: nothing here may start another.
 struct LaunchService: ~Copyable {
   private let socket: MessageSocket
   private let area: ArgumentArea
   private let program: String
 
   static let option = "--launches"
-  /// A directory's path is shorter.
-  static let requestLimit = 4096
+  /// A request is a byte, and the link that the new supervisor is to have.
+  static let request: [UInt8] = [UInt8(ascii: "F")]
 
   /// What the service says of a launch: errno or 0, and whom it started, whose pidfd comes with it.
   struct Answer: Equatable {
@@ -51,6 +51,8 @@ struct LaunchService: ~Copyable {
     let program = ProcessTable.arguments(of: ProcessTable.ownPID).first ?? "mend"
     let area = try ArgumentArea()
     try area.replace(by: [program, "launcher", "--data", data])
+    // Of whatever crashes, the copies too.
+    try Fork.writeOutput(to: "\(data)/supervisors.log")
     self.socket = MessageSocket(owning: socket)
     self.area = area
     self.program = program
@@ -60,12 +62,11 @@ struct LaunchService: ~Copyable {
   func serve() throws(SystemError) {
     // What is read, resolved or set up at its first use is so here, once, instead of in every copy.
     Supervisor.rehearse()
-    while let message = try socket.receive(limit: Self.requestLimit) {
-      guard let lock = message.descriptor else { continue }
-      let path = String(decoding: message.bytes, as: UTF8.self)
+    while let message = try socket.receive(limit: Self.request.count) {
+      guard let link = message.descriptor else { continue }
       do throws(SystemError) {
         switch try Fork.fork() {
-        case .child: beSupervisor(of: AttemptDirectory(path: path), lock: lock.rawValue)
+        case .child: beSupervisor(link: link.rawValue)
         case .parent(let pid, let pidfd):
           let ticks = ProcessTable.status(of: pid)?.startTicks ?? 0
           Fork.forgetChildren()
@@ -77,16 +78,15 @@ struct LaunchService: ~Copyable {
     }
   }
 
-  /// What exec would have done for it, and then the same as after exec.
-  private func beSupervisor(of directory: AttemptDirectory, lock: Int32) -> Never {
+  /// What exec would have done for it.
+  private func beSupervisor(link: Int32) -> Never {
     do throws(SystemError) {
-      try Fork.closeAll(but: lock)
-      try Fork.writeOutput(to: directory.supervisorLog)
-      try area.replace(by: Supervisor.arguments(program: program, directory, lock: lock))
+      try Fork.closeAll(but: link)
+      let link = try ServerLink(owning: link)
+      _exit(WaitingSupervisor(link: link, area: area, program: program).serve())
     } catch {
       Supervisor.complain("\(error)")
       _exit(Supervisor.statusFailed)
     }
-    _exit(Supervisor.run(directory, lock: lock))
   }
 }

@@ -2,10 +2,10 @@ internal import Glibc
 internal import Logging
 internal import Synchronization
 
-/// Has supervisors started by a `LaunchService`: a process that is started at the first launch, and at the next one
-/// after it died.
+/// Has supervisors forked by a `LaunchService`: a process that is started when the first is needed, and when the next one
+/// is after it died.
 ///
-/// One launch at a time: the service has one thread, and a copy takes it less than a millisecond.
+/// One at a time: the service has one thread, and a copy takes it less than a millisecond.
 final class Launcher: Sendable {
   private let program: String
   private let dataDirectory: String
@@ -51,14 +51,13 @@ final class Launcher: Sendable {
   /// The service's process; nil while there is none.
   var process: ProcessReference? { state.withLock { $0.service?.process } }
 
-  /// Nil: it did not come about, and whether there is a supervisor all the same is to be looked up in the directory,
-  /// once the caller's own lock is closed.
-  func start(_ directory: AttemptDirectory, lock: borrowing Descriptor) -> ProcessReference? {
-    let raw = lock.rawValue
+  /// A new supervisor, which has the other end of this link. Nil: it did not come about, or nobody knows.
+  func fork(linkedBy link: borrowing MessageSocket) -> ProcessReference? {
+    let raw = link.rawDescriptor
     return state.withLock { state in
       guard let service = service(&state) else { return nil }
       do throws(SystemError) {
-        try service.socket.send(Array(directory.path.utf8), with: raw)
+        try service.socket.send(LaunchService.request, with: raw)
         guard let message = try service.socket.receive(limit: LaunchService.Answer.size) else {
           throw SystemError("recvmsg", code: ECONNRESET)
         }
@@ -70,7 +69,7 @@ final class Launcher: Sendable {
         return supervisor
       } catch {
         logger.warning(
-          "the launcher failed; the supervisor is started without it",
+          "the launcher failed; supervisors are started without it",
           metadata: ["pid": "\(service.process.identity.pid)", "error": "\(error)"])
         service.process.signal(SIGKILL)
         state.service = nil

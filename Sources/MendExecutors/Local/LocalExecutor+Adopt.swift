@@ -24,7 +24,8 @@ extension LocalExecutor {
   static let cleaningInterval: Duration = .milliseconds(5)
   static let slowestCleaningInterval: Duration = .seconds(1)
 
-  func examine(_ directory: AttemptDirectory) throws(SystemError) -> Finding {
+  /// `handle` is what the server kept of it.
+  func examine(_ directory: AttemptDirectory, _ handle: ExecutorHandle? = nil) throws(SystemError) -> Finding {
     if let identity = directory.read(AttemptDirectory.supervisor) { return finding(of: identity, in: directory) }
     guard let lock = try directory.tryLock() else {
       // What a disk made unreadable is still to be seen in the process table.
@@ -33,16 +34,22 @@ extension LocalExecutor {
       }
       return .alive(process)
     }
-    guard directory.has(AttemptDirectory.supervisor) else { return .neverStarted(lock) }
-    // It came and went between the two looks; or its record is damaged, and then nobody knows more than that it is gone.
-    let nobody = ProcessIdentity(pid: 0, startTicks: 0, bootID: ProcessTable.bootID)
+    // Nobody knows more than that it is gone, if it ever was.
+    let boot = directory.read(AttemptDirectory.launch)?.bootID ?? handle?.bootID ?? ProcessTable.bootID
+    let nobody = ProcessIdentity(pid: 0, startTicks: 0, bootID: boot)
+    guard directory.has(AttemptDirectory.supervisor) else {
+      // A power cut takes records that were written.
+      return boot == ProcessTable.bootID ? .neverStarted(lock) : finding(of: nobody, in: directory)
+    }
+    // It came and went between the two looks; or its record is damaged.
     return finding(of: directory.read(AttemptDirectory.supervisor) ?? nobody, in: directory)
   }
 
   private func finding(of identity: ProcessIdentity, in directory: AttemptDirectory) -> Finding {
-    if let process = ProcessReference(identity, collecting: true) { return .alive(process) }
-    // Read after it was seen dead: it writes nothing more.
+    let process = ProcessReference(identity, collecting: true)
+    // Read after it may have been seen dead, for then it writes nothing more. Alive, it has gone on to another attempt.
     if let exit = directory.read(AttemptDirectory.exit) { return .ended(exit) }
+    if let process { return .alive(process) }
     return .killed(identity)
   }
 
@@ -60,6 +67,10 @@ extension LocalExecutor {
     if announceAgain(key) { return }
     let directory = directory(of: key)
     guard FileSystem.exists(directory.path) else {
+      if let boot = handle?.bootID, boot != ProcessTable.bootID {
+        let exit = ExitFile.machineRestarted(memoryLimitBytes: launch.parameters.resources.memoryBytes)
+        return emit(.ended(key, exit.record, exit.receipt.value))
+      }
       // Whoever removed it may have left what ran in it.
       let killed = Leftovers(directory: directory, token: launch.token).kill()
       if !killed.isEmpty {
@@ -68,7 +79,7 @@ extension LocalExecutor {
       return emit(.lost(key, message: "there is no \(directory.path), and no process bears its token"))
     }
     do throws(SystemError) {
-      let finding = try examine(directory)
+      let finding = try examine(directory, handle)
       wasReached()
       switch finding {
       case .neverStarted: emit(.lost(key, message: "its supervisor was never started"))
@@ -105,12 +116,8 @@ extension LocalExecutor {
 
   /// Follows a living supervisor to its end.
   func watch(_ key: AttemptKey, _ process: ProcessReference, in directory: AttemptDirectory) {
-    let generation = state.withLock { state in
-      state.lastGeneration += 1
-      state.attempts[key] = .watched(
-        WatchedAttempt(generation: state.lastGeneration, process: process, startAnnounced: false))
-      return state.lastGeneration
-    }
+    let generation = nextGeneration()
+    state.withLock { $0.attempts[key] = .watched(WatchedAttempt(generation: generation, process: process)) }
     emit(.taken(key, handle(process.identity)))
     do throws(SystemError) {
       let watch = try watcher.whenRenamed(into: directory.path) { [self] in
@@ -123,6 +130,43 @@ extension LocalExecutor {
       // Out of descriptors or watches: look again instead.
       settings.logger.warning("cannot watch an attempt", metadata: ["attempt": "\(key)", "error": "\(error)"])
       poll(key, generation)
+    }
+  }
+
+  func nextGeneration() -> UInt64 {
+    state.withLock { state in
+      state.lastGeneration += 1
+      return state.lastGeneration
+    }
+  }
+
+  /// The same for one that says itself how it goes.
+  func watch(_ key: AttemptKey, _ supervisor: PooledSupervisor, _ generation: UInt64) {
+    state.withLock {
+      $0.attempts[key] = .watched(
+        WatchedAttempt(generation: generation, process: supervisor.process, supervisor: supervisor))
+    }
+    emit(.taken(key, handle(supervisor.process.identity)))
+  }
+
+  /// In the attempt's lane.
+  func take(_ news: SupervisorPool.News, of key: AttemptKey, _ generation: UInt64) {
+    switch news {
+    case .started:
+      if withWatched(key, generation, { $0.startAnnounced = true }) != nil { emit(.started(key)) }
+    case .ended(let bytes):
+      guard let attempt = withWatched(key, generation, { $0 }), let supervisor = attempt.supervisor else { return }
+      supervisors.release(supervisor)
+      if let exit = AttemptDirectory.exit.decode(bytes) {
+        forget(key)
+        emit(.ended(key, exit.record, exit.receipt.value))
+      } else {
+        supervisorEnded(key, generation)
+      }
+    case .gone:
+      // The link is closed a moment before the process is gone.
+      _ = withWatched(key, generation, { $0.process })?.waitForEnd(Self.slowestCleaningInterval)
+      supervisorEnded(key, generation)
     }
   }
 
@@ -209,9 +253,7 @@ extension LocalExecutor {
     state.withLock { $0.attempts[key] = .cleaning }
     let limit = directory.read(AttemptDirectory.launch)?.memoryLimitBytes ?? 0
     guard identity.bootID == ProcessTable.bootID else {
-      let how = "the machine was restarted"
-      var exit = ExitFile.unknown(how, receipt: .init(processes: 0, how: how), memoryLimitBytes: limit)
-      exit.machineRestarted = true
+      var exit = ExitFile.machineRestarted(memoryLimitBytes: limit)
       exit.lastStderrLine = lastLine(of: directory.standardError)
       return conclude(key, exit, in: directory)
     }
@@ -268,4 +310,9 @@ extension LocalExecutor {
     }
     return tail.line
   }
+}
+
+extension ExecutorHandle {
+  /// Of which boot the supervisor was.
+  fileprivate var bootID: String? { ProcessIdentity(reference: reference)?.bootID }
 }

@@ -42,6 +42,9 @@ extension LocalExecutor {
     _ key: AttemptKey, _ attempt: WatchedAttempt, grace: Duration, in directory: AttemptDirectory
   ) {
     let generation = attempt.generation
+    perform(for: key, after: grace + settings.endMargin) { self.force(key, generation, quietSince: nil) }
+    // Not by a signal, which could find it with its next attempt.
+    if let supervisor = attempt.supervisor { return supervisor.end(grace: grace) }
     do throws(SystemError) {
       try directory.write(EndRequest(graceMilliseconds: grace.milliseconds), as: AttemptDirectory.end)
     } catch {
@@ -49,7 +52,6 @@ extension LocalExecutor {
       settings.logger.warning("the grace was not handed over", metadata: ["attempt": "\(key)", "error": "\(error)"])
     }
     attempt.process.signal(SIGTERM)
-    perform(for: key, after: grace + settings.endMargin) { self.force(key, generation, quietSince: nil) }
   }
 
   /// The supervisor did not end the tree in time: kill the tree, and then the supervisor.
@@ -83,6 +85,10 @@ extension LocalExecutor {
 
   private func attempt(supervisedBy reference: String, instead key: AttemptKey) -> AttemptKey? {
     guard let identity = ProcessIdentity(reference: reference) else { return nil }
+    // It may not have said so yet.
+    if case .watched(let attempt) = state.withLock({ $0.attempts[key] }), attempt.process.identity == identity {
+      return key
+    }
     if directory(of: key).read(AttemptDirectory.supervisor) == identity { return key }
     guard ProcessReference(identity) != nil else { return nil }
     return attempt(inArgumentsOf: identity.pid)

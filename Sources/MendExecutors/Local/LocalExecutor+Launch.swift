@@ -6,7 +6,8 @@ internal import Synchronization
 extension LocalExecutor {
   /// Starts it unless there is anything of it already.
   func launchNow(
-    _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document], through launcher: Launcher?
+    _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document],
+    through supervisors: SupervisorPool?
   ) {
     if announceAgain(key) { return }
     // Ids become file names.
@@ -15,19 +16,21 @@ extension LocalExecutor {
     }
     let directory = directory(of: key)
     do throws(SystemError) {
-      _ = try FileSystem.createDirectory(directory.path)
-      switch try examine(directory) {
+      let isNew = try FileSystem.createDirectory(directory.path)
+      switch try isNew ? .neverStarted(directory.lock()) : examine(directory) {
       case .neverStarted(let lock):
-        try prepare(key, launch, documents: documents(), in: directory)
-        if let process = try start(in: directory, lock: lock, through: launcher) {
-          watch(key, process, in: directory)
+        let record = launchRecord(key, launch, in: directory)
+        try prepare(record, documents: documents(), in: directory)
+        if let supervisors {
+          if !hand(key, record, in: directory, lock: lock, to: supervisors) {
+            launchNow(key, launch, documents: documents, through: nil)
+          }
         } else {
-          // What the launcher did before it failed is seen in the directory, now that the lock is its own.
-          launchNow(key, launch, documents: documents, through: nil)
+          watch(key, try start(in: directory, lock: lock), in: directory)
         }
       case .starting:
         perform(for: key, after: Self.startingInterval) {
-          self.launchNow(key, launch, documents: documents, through: launcher)
+          self.launchNow(key, launch, documents: documents, through: supervisors)
         }
       case .alive(let process): watch(key, process, in: directory)
       case .ended(let exit): report(key, exit, in: directory)
@@ -40,22 +43,33 @@ extension LocalExecutor {
   }
 
   private func prepare(
-    _ key: AttemptKey, _ launch: Launch, documents: [Document], in directory: AttemptDirectory
+    _ record: LaunchRecord, documents: [Document], in directory: AttemptDirectory
   ) throws(SystemError) {
     _ = try FileSystem.createDirectory(directory.work)
     _ = try FileSystem.createDirectory(directory.temporary)
     try Manifest.write(documents, to: directory.manifest)
     if let account = settings.account { try hand(directory, to: account) }
-    try directory.write(launchRecord(key, launch, in: directory), as: AttemptDirectory.launch)
-    // The supervisor's own record is durable only below a directory that is.
-    try FileSystem.synchronizeDirectory(attemptsDirectory)
+    try directory.write(record, as: AttemptDirectory.launch)
   }
 
-  /// Nil: the launcher failed.
+  /// The lock is let go on return; the supervisor has it too.
+  private func hand(
+    _ key: AttemptKey, _ launch: LaunchRecord, in directory: AttemptDirectory, lock: consuming Descriptor,
+    to supervisors: SupervisorPool
+  ) -> Bool {
+    let generation = nextGeneration()
+    let supervisor = supervisors.start(directory, launch, lock: lock) { [self] news in
+      enqueue(for: key) { self.take(news, of: key, generation) }
+    }
+    guard let supervisor else { return false }
+    watch(key, supervisor, generation)
+    return true
+  }
+
+  /// Where there is no launcher to be had.
   private func start(
-    in directory: AttemptDirectory, lock: consuming Descriptor, through launcher: Launcher?
-  ) throws(SystemError) -> ProcessReference? {
-    if let launcher { return launcher.start(directory, lock: lock) }
+    in directory: AttemptDirectory, lock: consuming Descriptor
+  ) throws(SystemError) -> ProcessReference {
     let log = try FileSystem.open(directory.supervisorLog, O_WRONLY | O_CREAT | O_APPEND)
     return try ProcessReference.Child(
       arguments: Supervisor.arguments(program: mendBinary, directory, lock: 3), environment: baseEnvironment,
@@ -82,6 +96,6 @@ extension LocalExecutor {
       graceMilliseconds: settings.grace.milliseconds, cpuLimitSeconds: resources.limits.cpuSeconds,
       openFilesLimit: resources.limits.openFiles,
       processesLimit: resources.limits.processes > 0 ? resources.limits.processes + (isWorker ? 1 : 0) : 0,
-      account: settings.account)
+      account: settings.account, bootID: ProcessTable.bootID)
   }
 }

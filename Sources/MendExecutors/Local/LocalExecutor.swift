@@ -27,6 +27,8 @@ public final class LocalExecutor: Executor {
     public var logLimitBytes = 8 << 20
     /// Whom entrypoints run as; nil is the server's own user.
     public var account: AttemptAccount?
+    /// Supervisors that are kept, for a moment, for the next attempt; with none each attempt has a new one.
+    public var waitingSupervisors = 32
     /// After the start: when running attempts that nobody asked for are reported as strays.
     public var strayScanDelay: Duration = .seconds(10)
     /// From one look for strays to the next.
@@ -62,6 +64,7 @@ public final class LocalExecutor: Executor {
   let baseEnvironment: [String: String]
   let watcher: Watcher
   let launcher: Launcher
+  let supervisors: SupervisorPool
   let state = Mutex(State())
   /// Blocking work, in order for each attempt; how many bounds the threads.
   private let lanes = (0..<4).map { DispatchQueue(label: "mend.executor.local.\($0)") }
@@ -93,7 +96,9 @@ public final class LocalExecutor: Executor {
     /// Tells a timer or event of this watch from one of an earlier watch of the same attempt.
     var generation: UInt64
     var process: ProcessReference
-    var startAnnounced: Bool
+    /// Where it works for this server; else its files and its end say how it goes.
+    var supervisor: PooledSupervisor?
+    var startAnnounced = false
     var renameWatch: Int32?
     /// Killed by the server itself, because the supervisor did not do it.
     var forced: Set<ProcessIdentity> = []
@@ -117,6 +122,7 @@ public final class LocalExecutor: Executor {
       launcher = Launcher(
         program: mendBinary, dataDirectory: data, environment: baseEnvironment, watcher: watcher,
         logger: settings.logger)
+      supervisors = SupervisorPool(launcher: launcher, watcher: watcher, limit: settings.waitingSupervisors)
     } catch {
       throw SetupError(description: "the local executor cannot be set up: \(error)")
     }
@@ -149,8 +155,8 @@ public final class LocalExecutor: Executor {
     }
     state.withLock { $0.phase = .stopped }
     await withCheckedContinuation { continuation in
-      work.notify(queue: watcherQueue) { [launcher] in
-        launcher.end()
+      work.notify(queue: watcherQueue) { [supervisors] in
+        supervisors.end()
         continuation.resume()
       }
     }
@@ -160,7 +166,7 @@ public final class LocalExecutor: Executor {
   public func launch(
     _ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]
   ) {
-    perform(for: attempt) { self.launchNow(attempt, launch, documents: documents, through: self.launcher) }
+    perform(for: attempt) { self.launchNow(attempt, launch, documents: documents, through: self.supervisors) }
   }
 
   public func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {

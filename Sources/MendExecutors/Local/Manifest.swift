@@ -24,13 +24,13 @@ enum Manifest {
 
   private static func append(_ document: Document, to bytes: inout [UInt8]) {
     bytes.append(contentsOf: #"{"document_id":"#.utf8)
-    appendQuoted(document.id, to: &bytes)
+    JSONText.quote(document.id, to: &bytes)
     bytes.append(contentsOf: #","uri":"#.utf8)
-    appendQuoted(document.uri, to: &bytes)
+    JSONText.quote(document.uri, to: &bytes)
     bytes.append(contentsOf: #","path":"#.utf8)
-    appendQuoted(filePath(of: document.uri) ?? "", to: &bytes)
+    JSONText.quote(filePath(of: document.uri) ?? "", to: &bytes)
     bytes.append(contentsOf: #","media_type":"#.utf8)
-    appendQuoted(document.mediaType, to: &bytes)
+    JSONText.quote(document.mediaType, to: &bytes)
     if document.size >= 0 { bytes.append(contentsOf: #","size_bytes":\#(document.size)"#.utf8) }
     bytes.append(UInt8(ascii: "}"))
     bytes.append(UInt8(ascii: "\n"))
@@ -66,21 +66,5 @@ enum Manifest {
       rest = rest.dropFirst(2)
     }
     return String(decoding: bytes, as: UTF8.self)
-  }
-
-  private static func appendQuoted(_ text: String, to bytes: inout [UInt8]) {
-    bytes.append(UInt8(ascii: "\""))
-    for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-        bytes.append(UInt8(ascii: "\\"))
-        bytes.append(byte)
-      case 0..<0x20:
-        let hexadecimal = String(byte, radix: 16)
-        bytes.append(contentsOf: (byte < 0x10 ? "\\u000\(hexadecimal)" : "\\u00\(hexadecimal)").utf8)
-      default: bytes.append(byte)
-      }
-    }
-    bytes.append(UInt8(ascii: "\""))
   }
 }

@@ -41,6 +41,9 @@ public enum Supervisor {
     [program, "supervise", "--directory", directory.path, "--lock", "\(lock)"]
   }
 
+  /// The same while it has no attempt.
+  static func waitingArguments(program: String) -> [String] { [program, "supervise", "--waiting"] }
+
   enum Options: Equatable {
     case attempt(directory: String, lock: Int32?)
     case launches(data: String, socket: Int32)
@@ -81,20 +84,12 @@ public enum Supervisor {
         guard let taken = try directory.tryLock() else { return statusTaken }
         lock = taken
       }
-      // Written before anything is started, so there was one before; the attempt is over.
-      guard !directory.has(AttemptDirectory.supervisor) else { return statusTaken }
       let signals = try SignalReader()
       _ = setsid()
       try OwnChildren.becomeSubreaper()
-      guard let own = ProcessTable.status(of: ProcessTable.ownPID) else { return statusFailed }
-      try directory.write(
-        ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: ProcessTable.bootID),
-        as: AttemptDirectory.supervisor)
-      guard let launch = directory.read(AttemptDirectory.launch) else {
-        try conclude(.notStarted("launch.json cannot be read", limit: 0), in: directory)
-        return statusFailed
-      }
-      try supervise(launch, in: directory, signals: signals)
+      let outcome = try attend(directory, signals: signals, link: nil)
+      if case .taken = outcome { return statusTaken }
+      try directory.synchronize(AttemptDirectory.exit)
       _ = lock
       return 0
     } catch {
@@ -103,9 +98,24 @@ public enum Supervisor {
     }
   }
 
-  private static func supervise(
-    _ launch: LaunchRecord, in directory: AttemptDirectory, signals: borrowing SignalReader
-  ) throws(SystemError) {
+  enum Outcome {
+    /// Another has or had it.
+    case taken
+    /// As it stands in `exit.json`.
+    case ended(exit: [UInt8])
+  }
+
+  /// From an attempt's first record to its last, by the process that has its lock. Throws what kept the records from
+  /// being written.
+  static func attend(
+    _ directory: AttemptDirectory, _ launch: LaunchRecord? = nil, signals: borrowing SignalReader, link: ServerLink?
+  ) throws(SystemError) -> Outcome {
+    // Written before anything is started, so there was one before; the attempt is over.
+    guard !directory.has(AttemptDirectory.supervisor) else { return .taken }
+    try directory.write(ProcessTable.ownIdentity, as: AttemptDirectory.supervisor)
+    guard let launch = launch ?? directory.read(AttemptDirectory.launch) else {
+      return try conclude(.notStarted("launch.json cannot be read", limit: 0), in: directory)
+    }
     var loop: SupervisorLoop
     do throws(SystemError) {
       loop = try startEntrypoint(launch, in: directory)
@@ -113,9 +123,10 @@ public enum Supervisor {
       let reason = "\(launch.arguments.first ?? ""): \(error)"
       return try conclude(.notStarted(reason, limit: launch.memoryLimitBytes), in: directory)
     }
-    // Without it (a full disk) the start goes unseen, and nothing else.
+    // Without it (a full disk) the start goes unseen by the next server, and nothing else.
     try? directory.write(loop.entrypoint, as: AttemptDirectory.started)
-    try conclude(try loop.run(signals: signals), in: directory)
+    link?.tell(.started, of: directory)
+    return try conclude(try loop.run(signals: signals, link: link), in: directory)
   }
 
   private static func startEntrypoint(
@@ -123,8 +134,8 @@ public enum Supervisor {
   ) throws(SystemError) -> SupervisorLoop {
     let output = try FileSystem.pipe()
     let error = try FileSystem.pipe()
-    let outputPump = try LogPump(output.reading, path: directory.standardOutput, limit: launch.logLimitBytes)
-    let errorPump = try LogPump(error.reading, path: directory.standardError, limit: launch.logLimitBytes)
+    let outputPump = LogPump(output.reading, path: directory.standardOutput, limit: launch.logLimitBytes)
+    let errorPump = LogPump(error.reading, path: directory.standardError, limit: launch.logLimitBytes)
     // Its own, so that it may open /dev/stdout and /dev/stderr again.
     if let account = launch.account {
       _ = fchown(output.writing.rawValue, account.user, account.group)
@@ -142,13 +153,19 @@ public enum Supervisor {
   }
 
   /// The account is worth waiting for room on the disk.
-  private static func conclude(_ exit: ExitFile, in directory: AttemptDirectory) throws(SystemError) {
-    let pause = try Poller()
-    for _ in 1..<accountTries {
-      if (try? directory.write(exit, as: AttemptDirectory.exit)) != nil { return }
-      _ = pause.wait(accountPause)
+  private static func conclude(_ exit: ExitFile, in directory: AttemptDirectory) throws(SystemError) -> Outcome {
+    let bytes = AttemptDirectory.exit.encode(exit)
+    var tries = 1
+    while true {
+      do throws(SystemError) {
+        try directory.write(bytes, as: AttemptDirectory.exit)
+        return .ended(exit: bytes)
+      } catch {
+        if tries == accountTries { throw error }
+        tries += 1
+        _ = try Poller().wait(accountPause)
+      }
     }
-    try directory.write(exit, as: AttemptDirectory.exit)
   }
 
   /// What a supervisor does, as far as it leaves no trace.
@@ -159,9 +176,9 @@ public enum Supervisor {
       arguments: ["/bin/sh"], environment: ["PATH": "/bin"], workDirectory: "/", memoryLimitBytes: 1, logLimitBytes: 1,
       graceMilliseconds: 1, cpuLimitSeconds: 0.5, openFilesLimit: 1, processesLimit: 1, account: nil)
     for record in [AttemptDirectory.supervisor, AttemptDirectory.started] {
-      _ = record.encode(identity).flatMap { record.decode($0) }
+      _ = record.decode(record.encode(identity))
     }
-    _ = AttemptDirectory.launch.encode(launch).flatMap { AttemptDirectory.launch.decode($0) }
+    _ = AttemptDirectory.launch.decode(AttemptDirectory.launch.encode(launch))
     _ = AttemptDirectory.exit.encode(.notStarted("", limit: 1))
     _ = directory.read(AttemptDirectory.end)
     _ = ProcessTable.descendants(of: ProcessTable.ownPID).map { ProcessTable.privateBytes(of: $0.pid) }
@@ -197,8 +214,8 @@ struct LogPump: ~Copyable {
   private static let burst = 256 * 1024
   private static let chunk = 64 * 1024
 
-  init(_ pipe: consuming Descriptor, path: String, limit: Int) throws(SystemError) {
-    log = try BoundedLog(path: path, limit: limit)
+  init(_ pipe: consuming Descriptor, path: String, limit: Int) {
+    log = BoundedLog(path: path, limit: limit)
     self.pipe = pipe
   }
 

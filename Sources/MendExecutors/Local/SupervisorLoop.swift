@@ -9,6 +9,8 @@ struct SupervisorLoop: ~Copyable {
   private var output: LogPump
   private var error: LogPump
   private let clock = ContinuousClock()
+  /// Of attempts that this process had before.
+  private let cpuSecondsBefore = OwnChildren.cpuSeconds
 
   private var phase = Phase.running
   private var termination: ExitFile.Termination?
@@ -40,7 +42,7 @@ struct SupervisorLoop: ~Copyable {
   private static let shortestSample: Duration = .milliseconds(10)
   private static let freezingPasses = 50
 
-  private enum Token { static let signal: UInt64 = 0, output: UInt64 = 1, error: UInt64 = 2 }
+  private enum Token { static let signal: UInt64 = 0, output: UInt64 = 1, error: UInt64 = 2, link: UInt64 = 3 }
 
   init(
     launch: LaunchRecord, directory: AttemptDirectory, entrypoint: ProcessIdentity, output: consuming LogPump,
@@ -55,22 +57,35 @@ struct SupervisorLoop: ~Copyable {
   }
 
   /// Returns once nothing of the attempt runs any more.
-  mutating func run(signals: borrowing SignalReader) throws(SystemError) -> ExitFile {
+  mutating func run(signals: borrowing SignalReader, link: ServerLink?) throws(SystemError) -> ExitFile {
     let poller = try Poller()
     try poller.add(signals.rawDescriptor, token: Token.signal)
     try poller.add(output.rawDescriptor, token: Token.output)
     try poller.add(error.rawDescriptor, token: Token.error)
+    if let link, !link.isOver { try poller.add(link.rawDescriptor, token: Token.link) }
     while true {
       for token in poller.wait(untilNextDeadline()) {
         switch token {
         case Token.signal:
-          while let signal = signals.next() { if signal != SIGCHLD { endOnRequest() } }
+          while let signal = signals.next() {
+            if signal == SIGCHLD { continue }
+            endOnRequest(grace: directory.read(AttemptDirectory.end)?.graceMilliseconds)
+            // Whoever ends a process does not want it to go on with the next attempt.
+            link?.close()
+          }
         case Token.output:
           output.pump()
           if !output.isOpen { poller.remove(output.rawDescriptor) }
-        default:
+        case Token.error:
           error.pump()
           if !error.isOpen { poller.remove(error.rawDescriptor) }
+        default:
+          guard let link else { continue }
+          if let order = link.next() {
+            if case .end(let milliseconds) = order.request { endOnRequest(grace: milliseconds) }
+          } else {
+            poller.remove(link.rawDescriptor)
+          }
         }
       }
       if !reapAll() { break }
@@ -141,7 +156,7 @@ struct SupervisorLoop: ~Copyable {
     }
     if let allowed = launch.cpuLimitSeconds, allowed > 0 {
       let living = tree.reduce(0) { $0 + $1.processorTicks }
-      let used = OwnChildren.cpuSeconds + Double(living) / ProcessTable.ticksPerSecond
+      let used = cpuSeconds + Double(living) / ProcessTable.ticksPerSecond
       if used > allowed {
         let figures = "\((used * 100).rounded() / 100) s of processor time were used, \(allowed) s is its limit"
         return figures + "; it was ended"
@@ -150,14 +165,15 @@ struct SupervisorLoop: ~Copyable {
     return nil
   }
 
+  private var cpuSeconds: Double { OwnChildren.cpuSeconds - cpuSecondsBefore }
+
   private func tree() -> [ProcessTable.Status] { ProcessTable.descendants(of: ProcessTable.ownPID) }
 
   // MARK: ending
 
   /// May come again with a shorter grace; a longer one changes nothing.
-  private mutating func endOnRequest() {
-    let milliseconds = directory.read(AttemptDirectory.end)?.graceMilliseconds ?? launch.graceMilliseconds
-    let grace = Duration.milliseconds(max(0, milliseconds))
+  private mutating func endOnRequest(grace milliseconds: Int64?) {
+    let grace = Duration.milliseconds(max(0, milliseconds ?? launch.graceMilliseconds))
     switch phase {
     case .running: terminate(.requested, grace: grace)
     case .terminating(let reason, let since, let deadline):
@@ -228,7 +244,7 @@ struct SupervisorLoop: ~Copyable {
       atMilliseconds: FileSystem.wallClockMilliseconds(), peakMemoryBytes: peakBytes,
       memoryLimitBytes: launch.memoryLimitBytes, memoryLimitExceeded: limitPassedAt != nil,
       memoryLimitExceededAtMilliseconds: limitPassedAt, lastStderrLine: error.tail.line,
-      cpuSeconds: OwnChildren.cpuSeconds,
+      cpuSeconds: cpuSeconds,
       receipt: ExitFile.Receipt(processes: signalled.count, how: how), wasAskedToEnd: wasAskedToEnd ? true : nil,
       limitExceeded: limitExceeded ?? saidLimit)
   }

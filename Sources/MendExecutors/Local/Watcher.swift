@@ -1,8 +1,8 @@
 internal import Synchronization
 
-/// Waits for everything that attempts are waited for, on one thread: ends (pidfds), new files (renames), times.
+/// Waits for everything that attempts are waited for, on one thread: ends (pidfds), news (renames, sockets), times.
 ///
-/// Handlers are called on that thread, once each but for renames, and must not block.
+/// Handlers are called on that thread, once each but for news, and must not block.
 final class Watcher: Sendable {
   typealias Handler = @Sendable () -> Void
 
@@ -14,14 +14,15 @@ final class Watcher: Sendable {
 
   private struct State {
     var isStopping = false
-    var lastToken: UInt64 = Token.firstProcess
+    var lastToken: UInt64 = Token.firstOther
     var ends: [UInt64: (process: ProcessReference, handler: Handler)] = [:]
     var directories: [Int32: Handler] = [:]
+    var sources: [UInt64: Handler] = [:]
     /// Ordered by time.
     var timers: [(deadline: ContinuousClock.Instant, handler: Handler)] = []
   }
 
-  private enum Token { static let wakeUp: UInt64 = 0, renames: UInt64 = 1, firstProcess: UInt64 = 2 }
+  private enum Token { static let wakeUp: UInt64 = 0, renames: UInt64 = 1, firstOther: UInt64 = 2 }
 
   init() throws(SystemError) {
     poller = try Poller()
@@ -38,7 +39,7 @@ final class Watcher: Sendable {
         switch token {
         case Token.wakeUp: wakeUp.clear()
         case Token.renames: handleRenames()
-        default: handleEnd(token)
+        default: handle(token)
         }
       }
       handleTimers()
@@ -52,6 +53,7 @@ final class Watcher: Sendable {
       $0.timers = []
       $0.directories = [:]
       $0.ends = [:]
+      $0.sources = [:]
     }
     wakeUp.raise()
   }
@@ -68,6 +70,33 @@ final class Watcher: Sendable {
       state.withLock { _ = $0.ends.removeValue(forKey: token) }
       throw error
     }
+  }
+
+  /// Calls the handler as long as there is something to read, until `forget`; it is to read it.
+  func whenReadable(_ rawDescriptor: Int32, _ handler: @escaping Handler) throws(SystemError) -> Source {
+    let token = state.withLock { state in
+      state.lastToken += 1
+      if !state.isStopping { state.sources[state.lastToken] = handler }
+      return state.lastToken
+    }
+    do throws(SystemError) {
+      try poller.add(rawDescriptor, token: token)
+    } catch {
+      state.withLock { _ = $0.sources.removeValue(forKey: token) }
+      throw error
+    }
+    return Source(token: token, rawDescriptor: rawDescriptor)
+  }
+
+  struct Source: Sendable {
+    fileprivate let token: UInt64
+    fileprivate let rawDescriptor: Int32
+  }
+
+  /// Before the descriptor is closed.
+  func forget(_ source: Source) {
+    guard state.withLock({ $0.sources.removeValue(forKey: source.token) }) != nil else { return }
+    poller.remove(source.rawDescriptor)
   }
 
   /// Calls the handler for every file that is renamed into the directory, until `forget`. Look once afterwards: what
@@ -115,7 +144,8 @@ final class Watcher: Sendable {
     for handler in due { handler() }
   }
 
-  private func handleEnd(_ token: UInt64) {
+  private func handle(_ token: UInt64) {
+    if let handler = state.withLock({ $0.sources[token] }) { return handler() }
     guard let end = state.withLock({ $0.ends.removeValue(forKey: token) }) else { return }
     poller.remove(end.process.rawDescriptor)
     end.handler()

@@ -160,7 +160,9 @@ enum FileSystem {
   }
 
   /// Readers see the old file or the whole new one. `durable`: it survives a power cut once this returns.
-  static func write(_ bytes: [UInt8], to name: String, in directory: String, durable: Bool) throws(SystemError) {
+  static func write(
+    _ bytes: [UInt8], to name: String, in directory: String, durable: Bool = false
+  ) throws(SystemError) {
     let path = "\(directory)/\(name)"
     let temporary = "\(path).tmp"
     do {

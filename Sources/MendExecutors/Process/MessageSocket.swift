@@ -32,6 +32,15 @@ struct MessageSocket: ~Copyable, Sendable {
     if code != 0 { throw SystemError("setsockopt", code: code) }
   }
 
+  /// The same of sending alone.
+  borrowing func setSendingPatience(_ patience: Duration) throws(SystemError) {
+    let code = cprocess_message_sending_patience(descriptor.rawValue, Int32(clamping: patience.milliseconds))
+    if code != 0 { throw SystemError("setsockopt", code: code) }
+  }
+
+  /// Sending to this end fails from now on; what was sent before is received yet.
+  borrowing func endReceiving() { _ = shutdown(descriptor.rawValue, Int32(SHUT_RD)) }
+
   borrowing func send(_ bytes: [UInt8], with rawDescriptor: Int32? = nil) throws(SystemError) {
     let code = unsafe bytes.withUnsafeBytes { buffer in
       unsafe cprocess_message_send(descriptor.rawValue, buffer.baseAddress, buffer.count, rawDescriptor ?? -1)

@@ -28,6 +28,13 @@ enum ProcessTable {
 
   static var ownPID: Int32 { getpid() }
 
+  static var ownIdentity: ProcessIdentity {
+    get throws(SystemError) {
+      guard let own = status(of: ownPID) else { throw SystemError("read /proc/self/stat", code: ESRCH) }
+      return ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: bootID)
+    }
+  }
+
   /// nil: there is no such process (any more).
   static func status(of pid: Int32) -> Status? {
     guard let bytes = FileSystem.read("/proc/\(pid)/stat") else { return nil }

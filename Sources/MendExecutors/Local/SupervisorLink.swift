@@ -1,0 +1,181 @@
+internal import MendCore
+
+/// What a server and a supervisor that works for it say to each other, over a socket that keeps messages apart.
+///
+/// Whoever finds the other gone goes by the attempt's directory, where all of it is, too: the link only makes it fast.
+enum SupervisorLink {
+  /// A longer launch is read from its file.
+  static let launchLimit = 32 * 1024
+  /// A launch, and a directory's path.
+  static let requestLimit = launchLimit + 4096
+  /// `exit.json` whole; a receipt is two sentences, and a last line has a limit.
+  static let newsLimit = 64 * 1024
+
+  /// From the server.
+  enum Request: Equatable {
+    /// The attempt's lock comes with it. No launch: it is to be read in the directory.
+    case attempt(directory: String, LaunchRecord?)
+    /// The attempt in hand is to end.
+    case end(graceMilliseconds: Int64)
+
+    init?(_ bytes: [UInt8]) {
+      switch bytes.first {
+      case UInt8(ascii: "A"):
+        let end = bytes.firstIndex(of: 0) ?? bytes.endIndex
+        self = .attempt(
+          directory: String(decoding: bytes[1..<end], as: UTF8.self), LaunchRecord(fields: bytes[end...].dropFirst()))
+      case UInt8(ascii: "E"):
+        guard let milliseconds = Int64(String(decoding: bytes.dropFirst(), as: UTF8.self)) else { return nil }
+        self = .end(graceMilliseconds: milliseconds)
+      default: return nil
+      }
+    }
+
+    var bytes: [UInt8] {
+      switch self {
+      case .attempt(let directory, let launch):
+        var bytes = [UInt8(ascii: "A")] + directory.utf8
+        if let fields = launch?.fields, fields.count < SupervisorLink.launchLimit {
+          bytes.append(0)
+          bytes += fields
+        }
+        return bytes
+      case .end(let milliseconds): return [UInt8(ascii: "E")] + "\(milliseconds)".utf8
+      }
+    }
+  }
+
+  /// From the supervisor, of the attempt in hand.
+  enum News: Equatable {
+    case started
+    /// As it stands in `exit.json`; the supervisor waits for another attempt.
+    case ended(exit: [UInt8])
+
+    init?(_ bytes: [UInt8]) {
+      switch bytes.first {
+      case UInt8(ascii: "S") where bytes.count == 1: self = .started
+      case UInt8(ascii: "X"): self = .ended(exit: Array(bytes.dropFirst()))
+      default: return nil
+      }
+    }
+
+    var bytes: [UInt8] {
+      switch self {
+      case .started: [UInt8(ascii: "S")]
+      case .ended(let exit): [UInt8(ascii: "X")] + exit
+      }
+    }
+  }
+}
+
+extension LaunchRecord {
+  /// Each ended by NUL, which none of them can hold: a system that starts programs cannot take it.
+  fileprivate var fields: [UInt8]? {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(1024)
+    func append(_ field: String) {
+      bytes += field.utf8
+      bytes.append(0)
+    }
+    func append(_ number: (some BinaryInteger)?) { append(number.map { String($0) } ?? "") }
+    append(workDirectory)
+    append(memoryLimitBytes)
+    append(logLimitBytes)
+    append(graceMilliseconds)
+    append(cpuLimitSeconds?.bitPattern)
+    append(openFilesLimit)
+    append(processesLimit)
+    append(account?.user)
+    append(account?.group)
+    append(account?.home ?? "")
+    append(bootID ?? "")
+    append(arguments.count)
+    for argument in arguments { append(argument) }
+    for (name, value) in environment { append("\(name)=\(value)") }
+    let count = Self.plainFields + arguments.count + environment.count
+    return bytes.count { $0 == 0 } == count ? bytes : nil
+  }
+
+  private static let plainFields = 12
+
+  fileprivate init?(fields bytes: ArraySlice<UInt8>) {
+    guard bytes.last == 0 else { return nil }
+    let fields = bytes.dropLast().split(separator: 0, omittingEmptySubsequences: false)
+      .map { String(decoding: $0, as: UTF8.self) }
+    guard fields.count >= Self.plainFields, let memory = Int64(fields[1]), let log = Int(fields[2]),
+      let grace = Int64(fields[3]), let argumentCount = Int(fields[11]),
+      (0...fields.count - Self.plainFields).contains(argumentCount)
+    else { return nil }
+    let rest = fields[Self.plainFields...]
+    var environment: [String: String] = [:]
+    for entry in rest.dropFirst(argumentCount) {
+      guard let equals = entry.firstIndex(of: "=") else { return nil }
+      environment[String(entry[..<equals])] = String(entry[entry.index(after: equals)...])
+    }
+    var account: AttemptAccount?
+    if let user = UInt32(fields[7]), let group = UInt32(fields[8]) {
+      account = AttemptAccount(user: user, group: group, home: fields[9])
+    }
+    self.init(
+      arguments: Array(rest.prefix(argumentCount)), environment: environment, workDirectory: fields[0],
+      memoryLimitBytes: memory, logLimitBytes: log, graceMilliseconds: grace,
+      cpuLimitSeconds: UInt64(fields[4]).map { Double(bitPattern: $0) }, openFilesLimit: Int(fields[5]),
+      processesLimit: Int(fields[6]), account: account, bootID: fields[10].isEmpty ? nil : fields[10])
+  }
+}
+
+/// The supervisor's end of the link.
+final class ServerLink {
+  private let socket: MessageSocket
+  /// The server is gone, or does not listen: nothing comes and nothing can be told any more.
+  private(set) var isOver = false {
+    didSet { if isOver { keepLastEnd() } }
+  }
+  /// The last end that was told. A server that takes it makes it durable; one that dies may not have.
+  private var lastEnd: AttemptDirectory?
+
+  /// A server reads at once; one that is stopped is not waited for.
+  private static let patience: Duration = .seconds(10)
+
+  struct Order: ~Copyable {
+    let request: SupervisorLink.Request
+    let lock: Descriptor?
+
+    consuming func takeLock() -> Descriptor? { lock }
+  }
+
+  init(owning rawDescriptor: Int32) throws(SystemError) {
+    socket = MessageSocket(owning: rawDescriptor)
+    try socket.setSendingPatience(Self.patience)
+  }
+
+  var rawDescriptor: Int32 { socket.rawDescriptor }
+
+  /// Blocks until there is one; nil once there will be none.
+  func next() -> Order? {
+    while !isOver {
+      guard let message = try? socket.receive(limit: SupervisorLink.requestLimit) else {
+        isOver = true
+        return nil
+      }
+      let request = SupervisorLink.Request(message.bytes)
+      if let request { return Order(request: request, lock: message.takeDescriptor()) }
+    }
+    return nil
+  }
+
+  /// Where it cannot be told, this process's end tells the server to read the directory.
+  func tell(_ news: SupervisorLink.News, of directory: AttemptDirectory) {
+    if case .ended = news { lastEnd = directory }
+    if (try? socket.send(news.bytes)) == nil { isOver = true }
+  }
+
+  private func keepLastEnd() {
+    // Nobody is left to be told of a disk that does not take it.
+    try? lastEnd?.synchronize(AttemptDirectory.exit)
+    lastEnd = nil
+  }
+
+  /// From now on the server's orders fail; those that it has sent come yet.
+  func close() { socket.endReceiving() }
+}

@@ -1,0 +1,173 @@
+internal import MendCore
+internal import Synchronization
+
+/// Supervisors that work for this server, of whom those that have nothing in hand wait for the next attempt.
+///
+/// At most `limit` wait; the others end, as the waiting ones do after a while and when the server is gone.
+final class SupervisorPool: Sendable {
+  private let launcher: Launcher
+  private let watcher: Watcher
+  private let limit: Int
+  private let state = Mutex(State())
+
+  /// What a supervisor says of the attempt that it has in hand.
+  enum News: Sendable {
+    case started
+    /// `exit.json`. It waits for `release`.
+    case ended([UInt8])
+    /// It ended, or does not speak any more: its directory says what became of the attempt. Nothing follows.
+    case gone
+  }
+
+  private struct State {
+    /// The last that came is the first that goes: those that are not needed end by themselves.
+    var waiting: [PooledSupervisor] = []
+    var isEnded = false
+  }
+
+  /// For that many attempts a process is used, so that whatever it may lose to a leak stays small.
+  static let attemptsEach = 1000
+
+  init(launcher: Launcher, watcher: Watcher, limit: Int) {
+    self.launcher = launcher
+    self.watcher = watcher
+    self.limit = limit
+  }
+
+  var waiting: [ProcessReference] { state.withLock { $0.waiting.map(\.process) } }
+
+  /// Hands an attempt to one that waits, or to a new one. Nil: there is none to be had.
+  ///
+  /// `news` is called on the watcher's thread, in order, and must not block.
+  func start(
+    _ directory: AttemptDirectory, _ launch: LaunchRecord, lock: borrowing Descriptor,
+    news: @escaping @Sendable (News) -> Void
+  ) -> PooledSupervisor? {
+    while let supervisor = state.withLock({ $0.waiting.popLast() }) {
+      // It may have ended since.
+      if supervisor.take(directory, launch, lock: lock, news: news) { return supervisor }
+      dismiss(supervisor)
+    }
+    guard !state.withLock({ $0.isEnded }), let supervisor = fork() else { return nil }
+    if supervisor.take(directory, launch, lock: lock, news: news) { return supervisor }
+    dismiss(supervisor)
+    return nil
+  }
+
+  /// It has nothing in hand any more.
+  func release(_ supervisor: PooledSupervisor) {
+    let stays = state.withLock { state in
+      guard !state.isEnded, state.waiting.count < limit, supervisor.attempts < Self.attemptsEach else { return false }
+      state.waiting.append(supervisor)
+      return true
+    }
+    if !stays { dismiss(supervisor) }
+  }
+
+  /// No attempt after it; those in hand go on.
+  func end() {
+    let waiting = state.withLock { state in
+      defer { state.waiting = [] }
+      state.isEnded = true
+      return state.waiting
+    }
+    for supervisor in waiting { dismiss(supervisor) }
+    launcher.end()
+  }
+
+  private func fork() -> PooledSupervisor? {
+    guard let pair = try? MessageSocket.pair(), let process = launcher.fork(linkedBy: pair.other) else { return nil }
+    let supervisor = PooledSupervisor(process: process, socket: pair.takeOne())
+    do throws(SystemError) {
+      try supervisor.listen(with: watcher) { [self] in
+        state.withLock { state in state.waiting.removeAll { $0 === supervisor } }
+        dismiss(supervisor)
+      }
+      return supervisor
+    } catch {
+      return nil
+    }
+  }
+
+  /// The end of the link ends the process, unless it has an attempt in hand.
+  private func dismiss(_ supervisor: PooledSupervisor) { supervisor.forget(watcher) }
+}
+
+/// The server's end of the link to one supervisor.
+final class PooledSupervisor: Sendable {
+  let process: ProcessReference
+  private let socket: MessageSocket
+  private let state = Mutex(State())
+
+  private struct State {
+    var source: Watcher.Source?
+    var news: (@Sendable (SupervisorPool.News) -> Void)?
+    var attempts = 0
+    var isGone = false
+  }
+
+  init(process: ProcessReference, socket: consuming MessageSocket) {
+    self.process = process
+    self.socket = socket
+  }
+
+  /// That it was given so far.
+  var attempts: Int { state.withLock { $0.attempts } }
+
+  /// False: it is gone.
+  fileprivate func take(
+    _ directory: AttemptDirectory, _ launch: LaunchRecord, lock: borrowing Descriptor,
+    news: @escaping @Sendable (SupervisorPool.News) -> Void
+  ) -> Bool {
+    state.withLock { state in
+      // With the lock held, for news may come before this returns.
+      let request = SupervisorLink.Request.attempt(directory: directory.path, launch).bytes
+      guard !state.isGone, (try? socket.send(request, with: lock.rawValue)) != nil else { return false }
+      state.news = news
+      state.attempts += 1
+      return true
+    }
+  }
+
+  /// Asks it to end what it has in hand. Fails silently where it is gone, for then there are news.
+  func end(grace: Duration) {
+    try? socket.send(SupervisorLink.Request.end(graceMilliseconds: grace.milliseconds).bytes)
+  }
+
+  fileprivate func listen(with watcher: Watcher, whenGone: @escaping @Sendable () -> Void) throws(SystemError) {
+    let source = try watcher.whenReadable(socket.rawDescriptor) { [self] in
+      if let message = try? socket.receive(limit: SupervisorLink.newsLimit) {
+        // What cannot be read stands in the directory, and is looked up there at the end.
+        switch SupervisorLink.News(message.bytes) {
+        case .started: state.withLock { $0.news }?(.started)
+        case .ended(let exit): takeNews()?(.ended(exit))
+        case nil: break
+        }
+      } else {
+        state.withLock { $0.isGone = true }
+        whenGone()
+        takeNews()?(.gone)
+      }
+    }
+    let isGone = state.withLock { state in
+      state.source = source
+      return state.isGone
+    }
+    if isGone { forget(watcher) }
+  }
+
+  private func takeNews() -> (@Sendable (SupervisorPool.News) -> Void)? {
+    state.withLock { state in
+      defer { state.news = nil }
+      return state.news
+    }
+  }
+
+  fileprivate func forget(_ watcher: Watcher) {
+    let source = state.withLock { state in
+      defer { state.source = nil }
+      return state.source
+    }
+    if let source { watcher.forget(source) }
+  }
+}
