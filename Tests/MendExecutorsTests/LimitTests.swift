@@ -35,6 +35,21 @@ struct LimitTests {
     #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
   }
 
+  /// Whose parents end at once, in one session and in one each; and one that does nothing but multiply. Without the limit
+  /// there would be two thousand of each.
+  @Test(arguments: [
+    "[ $1 -gt 10 ] && exec sleep 100; sh $0 $(($1 + 1)) & sh $0 $(($1 + 1)) &",
+    "[ $1 -gt 10 ] && exec sleep 100; setsid sh $0 $(($1 + 1)) & setsid sh $0 $(($1 + 1)) &",
+    "exec perl -e 'fork for 1..11; sleep 100'",
+  ]) func `so is one that multiplies faster than it can be counted`(bomb: String) async throws {
+    let key = makeKey()
+    try FileSystem.write(Array(bomb.utf8), to: "bomb", in: data.path)
+    let ended = try await end("sh \(data.path)/bomb 0; sleep 100", AttemptLimits(processes: 40), key)
+    #expect(ended.exit.finding?.cause == .resourceLimit)
+    #expect(ended.exit.finding?.text.contains("40 is its limit") == true)
+    #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+  }
+
   @Test func `as many processes as are allowed are let be`() async throws {
     let ended = try await end("sleep 0.3 & sleep 0.3 & wait", AttemptLimits(processes: 3))
     #expect(ended.exit.termination == .exited(0))

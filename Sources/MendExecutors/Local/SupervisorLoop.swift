@@ -14,6 +14,7 @@ struct SupervisorLoop: ~Copyable {
 
   private var phase = Phase.running
   private var termination: ExitFile.Termination?
+  private var mayReapMore = false
   private var peakBytes: Int64 = 0
   private var limitPassedAt: Int64?
   private var limitExceeded: ExitFile.LimitExceeded?
@@ -41,6 +42,9 @@ struct SupervisorLoop: ~Copyable {
   private static let killInterval: Duration = .milliseconds(2)
   private static let shortestSample: Duration = .milliseconds(10)
   private static let freezingPasses = 50
+  private static let reapedAtOnce = 64
+  /// Each pass looks at all that is left.
+  private static let killedReapedAtOnce = 4096
 
   private enum Token { static let signal: UInt64 = 0, output: UInt64 = 1, error: UInt64 = 2, link: UInt64 = 3 }
 
@@ -98,6 +102,7 @@ struct SupervisorLoop: ~Copyable {
   }
 
   private func untilNextDeadline() -> Duration {
+    if mayReapMore { return .zero }
     var deadline = nextSample
     switch phase {
     case .running: break
@@ -107,9 +112,12 @@ struct SupervisorLoop: ~Copyable {
     return max(.zero, deadline - clock.now)
   }
 
-  /// False once there are no children left at all, and so no descendants.
+  /// False once there are no children left at all, and so no descendants. What multiplies also ends without end: limits
+  /// are looked at in between.
   private mutating func reapAll() -> Bool {
-    while true {
+    mayReapMore = false
+    let most = if case .killing = phase { Self.killedReapedAtOnce } else { Self.reapedAtOnce }
+    for _ in 0..<most {
       switch OwnChildren.reapOne() {
       case .noneLeft: return false
       case .noneEnded:
@@ -121,6 +129,8 @@ struct SupervisorLoop: ~Copyable {
           signal == 0 ? .init(kind: .exited, number: exitCode) : .init(kind: .signalled, number: signal)
       }
     }
+    mayReapMore = true
+    return true
   }
 
   // MARK: limits
@@ -211,16 +221,27 @@ struct SupervisorLoop: ~Copyable {
   }
 
   /// Once a pass; passes follow until nothing is left, for what is killed may have just forked. What multiplies is
-  /// stopped first: nothing that is stopped forks, and nothing stopped is missed.
+  /// stopped first: nothing that is stopped forks, and nothing stopped is missed. A group is stopped by one call,
+  /// however many it has become and however seldom this process gets its turn among them.
   private mutating func kill() {
     if case .killing(.limit, _) = phase {
+      // The entrypoint leads a group as it leads a session. Collected, it may be another's by now.
+      if termination == nil { _ = Glibc.kill(-entrypoint.pid, SIGSTOP) }
       for _ in 0..<Self.freezingPasses {
         let moving = tree().filter { $0.state != UInt8(ascii: "T") }
         if moving.isEmpty { break }
+        stopGroups(of: moving)
         for process in moving { signal(process, SIGSTOP) }
       }
     }
     signalTree(SIGKILL)
+  }
+
+  /// Sessions that began below this process have groups of descendants only; a member that was just seen keeps the
+  /// number from being another's.
+  private func stopGroups(of processes: [ProcessTable.Status]) {
+    let own = getpgrp()
+    for group in Set(processes.map(\.group)) where group != own && group > 1 { _ = Glibc.kill(-group, SIGSTOP) }
   }
 
   private mutating func signalTree(_ signal: Int32) {
