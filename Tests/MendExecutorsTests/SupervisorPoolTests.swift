@@ -192,6 +192,49 @@ struct SupervisorPoolTests {
     }
   }
 
+  @Test func `what hides from everybody but a living supervisor is ended when that one is killed`() async throws {
+    try await withExecutor(in: data) { executor, seen in
+      let keys = [makeKey(1), makeKey(2)]
+      executor.launch(keys[0], makeLaunch(Self.waits)) { [] }
+      let other = Int32(try await seen.taken(keys[0]).pid)
+      try await seen.started(keys[0])
+      executor.launch(
+        keys[1],
+        makeLaunch(
+          """
+          env -i setsid sh -c 'echo $$ >> pids; exec /bin/sleep 1000' &
+          env -i setsid sh -c 'setsid sh -c "echo \\$\\$ >> pids; exec /bin/sleep 1000" & echo $$ >> pids; exec /bin/sleep 1000' &
+          sleep 1000
+          """)
+      ) { [] }
+      let pid = Int32(try await seen.taken(keys[1]).pid)
+      let list = "\(data.attempt(keys[1]).work)/pids"
+      #expect(await eventually { lines(of: list).count == 3 })
+      let pids = lines(of: list).compactMap { Int32($0) }
+      #expect(pids.count == 3 && pids.allSatisfy(isAlive))
+      kill(pid, SIGKILL)
+      _ = try await seen.ended(keys[1])
+      #expect(!pids.contains(where: isAlive))
+      #expect(isAlive(other))
+      executor.end(keys[0], nil, grace: .zero)
+      let ended = try await seen.ended(keys[0])
+      #expect(ended.exit.termination == .signalled(SIGKILL))
+    }
+  }
+
+  @Test func `an end that leaves no record, its directory being gone, is told all the same`() async throws {
+    try await withExecutor(in: data) { executor, seen in
+      let key = makeKey()
+      executor.launch(key, makeLaunch("until [ -e \(data.path)/go ]; do sleep 0.01; done; exit 7")) { [] }
+      try await seen.started(key)
+      try FileManager.default.removeItem(atPath: data.attempt(key).path)
+      try FileSystem.write([], to: "go", in: data.path)
+      let ended = try await seen.ended(key)
+      #expect(ended.exit.termination == .exited(7))
+      try await run("exit 0", number: 2, executor, &seen)
+    }
+  }
+
   @Test func `those that wait end with their server`() async throws {
     var supervisor: ProcessIdentity?
     try await withExecutor(in: data) { executor, seen in

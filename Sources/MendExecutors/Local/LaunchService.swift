@@ -53,6 +53,8 @@ struct LaunchService: ~Copyable {
     try area.replace(by: [program, "launcher", "--data", data])
     // Of whatever crashes, the copies too.
     try Fork.writeOutput(to: "\(data)/supervisors.log")
+    // What a killed supervisor leaves comes here instead of to init, and is seen to be nobody's (`Leftovers`).
+    try OwnChildren.becomeSubreaper()
     self.socket = MessageSocket(owning: socket)
     self.area = area
     self.program = program

@@ -2,10 +2,11 @@ internal import Glibc
 
 /// Finds what still runs of an attempt whose supervisor is dead or does not answer.
 ///
-/// Three marks: the attempt's token in the environment that a process was started with (inherited, whatever session or
-/// parent it has), the entrypoint's session, and descent from one of those or from the supervisor. A process that sheds
-/// all three (a cleared environment, a session of its own, and no living parent) can hide only from the server, never
-/// from a living supervisor.
+/// Four marks: the attempt's token in the environment that a process was started with (inherited, whatever session or
+/// parent it has), the entrypoint's session, descent from one of those or from the supervisor, and having become a child
+/// of the launcher, which has no others than supervisors. A process that sheds all four (a cleared environment, a session
+/// of its own, no living parent, and a launcher that died before its supervisor) can hide only from the server, never from
+/// a living supervisor.
 struct Leftovers: Sendable {
   /// Empty: not known.
   var token: String
@@ -13,6 +14,8 @@ struct Leftovers: Sendable {
   var entrypoint: ProcessIdentity?
   /// Spared; what descends from it is not.
   var supervisor: ProcessIdentity?
+  /// Inherits what supervisors leave when they are killed, of this attempt or of another that is over as well.
+  var launcher: ProcessIdentity?
 
   init(directory: AttemptDirectory, token: String? = nil) {
     let recorded = directory.read(AttemptDirectory.launch)?.environment[AttemptEnvironment.tokenName]
@@ -55,9 +58,17 @@ struct Leftovers: Sendable {
   }
 
   private func isMarked(_ process: ProcessTable.Status, _ byPID: [Int32: ProcessTable.Status]) -> Bool {
-    if isOfSession(process, byPID) { return true }
+    if isOfSession(process, byPID) || isOrphan(process, byPID) { return true }
     return !token.isEmpty
       && ProcessTable.environment(of: process.pid, contains: "\(AttemptEnvironment.tokenName)=\(token)")
+  }
+
+  private func isOrphan(_ process: ProcessTable.Status, _ byPID: [Int32: ProcessTable.Status]) -> Bool {
+    guard let launcher, process.parent == launcher.pid, byPID[launcher.pid]?.startTicks == launcher.startTicks else {
+      return false
+    }
+    // A copy has the launcher's name before it has its own.
+    return ProcessTable.arguments(of: process.pid).dropFirst().first.map { !Supervisor.names.contains($0) } ?? true
   }
 
   /// The kernel gives no pid out again while it names a session, so members older than the leader, or under a leader

@@ -257,7 +257,8 @@ extension LocalExecutor {
       exit.lastStderrLine = lastLine(of: directory.standardError)
       return conclude(key, exit, in: directory)
     }
-    let leftovers = Leftovers(directory: directory, token: token)
+    var leftovers = Leftovers(directory: directory, token: token)
+    leftovers.launcher = launcher.process?.identity
     cleaningPass(key, leftovers, killed: forced?.forced ?? [], interval: Self.cleaningInterval) { killed in
       let (message, how) =
         forced?.isForced == true

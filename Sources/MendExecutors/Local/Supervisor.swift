@@ -36,6 +36,9 @@ public enum Supervisor {
     }
   }
 
+  /// What supervisors and their launcher are called in the process table, after the program.
+  static let names = ["supervise", "launcher"]
+
   /// How a supervisor is to be seen in the process table, too.
   static func arguments(program: String, _ directory: AttemptDirectory, lock: Int32) -> [String] {
     [program, "supervise", "--directory", directory.path, "--lock", "\(lock)"]
@@ -114,19 +117,19 @@ public enum Supervisor {
     guard !directory.has(AttemptDirectory.supervisor) else { return .taken }
     try directory.write(ProcessTable.ownIdentity, as: AttemptDirectory.supervisor)
     guard let launch = launch ?? directory.read(AttemptDirectory.launch) else {
-      return try conclude(.notStarted("launch.json cannot be read", limit: 0), in: directory)
+      return try conclude(.notStarted("launch.json cannot be read", limit: 0), in: directory, link: link)
     }
     var loop: SupervisorLoop
     do throws(SystemError) {
       loop = try startEntrypoint(launch, in: directory)
     } catch {
       let reason = "\(launch.arguments.first ?? ""): \(error)"
-      return try conclude(.notStarted(reason, limit: launch.memoryLimitBytes), in: directory)
+      return try conclude(.notStarted(reason, limit: launch.memoryLimitBytes), in: directory, link: link)
     }
     // Without it (a full disk) the start goes unseen by the next server, and nothing else.
     try? directory.write(loop.entrypoint, as: AttemptDirectory.started)
     link?.tell(.started, of: directory)
-    return try conclude(try loop.run(signals: signals, link: link), in: directory)
+    return try conclude(try loop.run(signals: signals, link: link), in: directory, link: link)
   }
 
   private static func startEntrypoint(
@@ -152,8 +155,10 @@ public enum Supervisor {
       launch: launch, directory: directory, entrypoint: entrypoint.identity, output: outputPump, error: errorPump)
   }
 
-  /// The account is worth waiting for room on the disk.
-  private static func conclude(_ exit: ExitFile, in directory: AttemptDirectory) throws(SystemError) -> Outcome {
+  /// The account is worth waiting for room on the disk, unless there is a server that takes it without.
+  private static func conclude(
+    _ exit: ExitFile, in directory: AttemptDirectory, link: ServerLink?
+  ) throws(SystemError) -> Outcome {
     let bytes = AttemptDirectory.exit.encode(exit)
     var tries = 1
     while true {
@@ -161,6 +166,7 @@ public enum Supervisor {
         try directory.write(bytes, as: AttemptDirectory.exit)
         return .ended(exit: bytes)
       } catch {
+        if let link, !link.isOver { return .ended(exit: bytes) }
         if tries == accountTries { throw error }
         tries += 1
         _ = try Poller().wait(accountPause)
