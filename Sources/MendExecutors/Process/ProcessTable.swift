@@ -47,11 +47,13 @@ enum ProcessTable {
     guard let end = bytes.lastIndex(of: UInt8(ascii: ")")) else { return nil }
     let fields = bytes[(end + 1)...].split(separator: UInt8(ascii: " "))
     guard fields.count > 19, let state = fields[0].first, let parent = decimal(fields[1]),
-      let group = decimal(fields[2]), let session = decimal(fields[3]), let threads = decimal(fields[17]), let start = decimal(fields[19])
+      let group = decimal(fields[2]), let session = decimal(fields[3]), let threads = decimal(fields[17]),
+      let start = decimal(fields[19])
     else { return nil }
     return Status(
       pid: pid, state: state, parent: Int32(truncatingIfNeeded: parent),
-      group: Int32(truncatingIfNeeded: group), session: Int32(truncatingIfNeeded: session), threads: Int(threads), startTicks: UInt64(start),
+      group: Int32(truncatingIfNeeded: group), session: Int32(truncatingIfNeeded: session), threads: Int(threads),
+      startTicks: UInt64(start),
       processorTicks: fields[11...14].reduce(0) { $0 + (decimal($1) ?? 0) })
   }
 
