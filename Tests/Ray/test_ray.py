@@ -91,7 +91,7 @@ class OnRay(EndToEndCase):
             self.assertEqual(self.status(batch)["batch_configuration"]["deployment_mode"], mode)
             self.assertEqual(self.adds_up(batch)["completed"], 20)
         self.assertEqual((len(self.jobs_of(there)), self.jobs_of(here)), (1, []))
-        self.assertNotIn("ray_job_id", self.diagnose(here)["tiers"][0])
+        self.assertEqual(self.diagnose(here)["tiers"][0]["ray_job_id"], "")
 
     def test_a_server_that_begins_beside_a_local_one_learns_what_the_cluster_has(self):
         self.server.kill()
