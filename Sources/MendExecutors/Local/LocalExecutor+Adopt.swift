@@ -232,7 +232,8 @@ extension LocalExecutor {
     } else {
       forget(key)
       let words = FileSystem.read(directory.supervisorLog).map { String(decoding: $0.suffix(512), as: UTF8.self) }
-      emit(.launchFailed(key, .environmentSetup, message: "its supervisor did not start: \(words ?? "")"))
+      let told = words ?? "what it said is at the end of \(settings.dataDirectory)/supervisors.log"
+      emit(.launchFailed(key, .environmentSetup, message: "its supervisor did not start: \(told)"))
     }
   }
 
