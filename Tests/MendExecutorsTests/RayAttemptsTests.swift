@@ -347,7 +347,7 @@ import Testing
           case .nodes:
             calls.nodes += 1
             _ = machine.take(.nodes(.success([])), at: now, wallClock: wall)
-          case .stop, .version, .examine: calls.others += 1
+          case .stop, .delete, .version, .examine: calls.others += 1
           }
         }
         now = asked.isEmpty ? wakeAt : now + .milliseconds(20)

@@ -97,6 +97,13 @@ import Testing
     #expect(try await client(name).stop("x") == stopped)
   }
 
+  @Test func `a record is deleted, one that is not there is none, and a live job's is refused`() async throws {
+    #expect(try await client("delete_ok").delete("x"))
+    #expect(try await client("delete_unknown").delete("none") == false)
+    let error = await #expect(throws: RayError.self) { _ = try await client("delete_running").delete("run-1") }
+    #expect("\(try #require(error))".contains("non-terminal state RUNNING"))
+  }
+
   func submissionError(_ name: String, id: String = "x") async throws -> RayError? {
     try await submissionError(client(name), id: id)
   }

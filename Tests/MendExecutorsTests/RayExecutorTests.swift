@@ -59,6 +59,15 @@ final class FakeRay: RayJobs {
     }
   }
 
+  func delete(_ id: String) async throws(RayError) -> Bool {
+    try answer { state throws(RayError) in
+      guard let job = state.jobs[id] else { return false }
+      guard job.status.isFinal else { throw .refused(status: 500, "it is in a non-terminal state") }
+      state.jobs[id] = nil
+      return true
+    }
+  }
+
   func log(_ id: String, keepingEnd: Int, lines: Int?) async throws(RayError) -> RayLog? {
     try answer { state throws(RayError) in
       state.jobs[id] == nil ? nil : RayLog(start: 0, bytes: Array((state.log ?? "log of \(id)\n").utf8))
@@ -316,6 +325,32 @@ final class FakeRay: RayJobs {
       #expect(try await observations.next() == .started(key))
     }
     #expect(ray.state.withLock { $0.submissions.count } == 1)
+  }
+
+  @Test func `records of a forgotten batch are deleted, by the next executor where Ray was away`() async throws {
+    let (gone, kept) = (makeKey(), makeKey())
+    var settings = settings()
+    settings.attempts.firstStrayScan = .zero
+    settings.attempts.strayInterval = .milliseconds(5)
+    func settle(_ key: AttemptKey, _ executor: RayExecutor, _ observations: inout RayObservations) async throws {
+      executor.launch(key, makeLaunch("true")) { [] }
+      while true { if case .ended(key, _, _) = try await observations.next() { return } }
+    }
+    ray.state.withLock { $0.endsAtOnce = true }
+    try await withExecutor(settings) { executor, observations in
+      try await settle(gone, executor, &observations)
+      try await settle(kept, executor, &observations)
+      ray.state.withLock { $0.isAway = true }
+      guard case .unreachable(.ray, _) = try await observations.next() else { return #expect(Bool(false)) }
+      executor.forget(gone.batch)
+      while RayRecord.read(in: data.path)?.forgottenBatches != [gone.batch] { await Task.yield() }
+    }
+    #expect(ray.state.withLock { $0.jobs.count } == 2)
+    ray.state.withLock { $0.isAway = false }
+    try await withExecutor(settings) { _, _ in
+      while RayRecord.read(in: data.path)?.forgottenBatches != [] { await Task.yield() }
+    }
+    #expect(ray.state.withLock { Array($0.jobs.keys) } == [RaySubmissionID.make(kept)])
   }
 
   @Test func `capacity is what live nodes have, also while the cluster is away`() async throws {

@@ -186,6 +186,25 @@ class TwoServers(OnRay):
         self.assert_completed_at_once(mine)
 
 
+class Forgotten(OnRay):
+    serve_flags = ("--keep-finished", "1s")
+
+    def test_a_forgotten_batch_leaves_no_record_at_ray_and_no_other_record_goes_with_it(self):
+        batch, gate = self.gated()
+        foreign = {**self.jobs_of(batch)[0]["metadata"], "mend_installation": "another"}
+        head.submit(submission_id="anothers", entrypoint="true", metadata=foreign)
+        head.submit(submission_id="nobodys", entrypoint="true")
+        ended = self.submit_one("false")
+        wait_for(lambda: self.jobs_of(ended), "the second batch's job")
+        wait_for(lambda: not self.jobs_of(ended), "the end of its record", 90)
+        self.assertEqual(self.mend("status", ended).status, 1)
+        self.assertEqual({job["submission_id"]: job["status"] for job in self.jobs_of(batch)},
+                         {f"mend_default_{batch}_t0-j0_1": "RUNNING", "anothers": "SUCCEEDED"})
+        self.assertEqual(head.ask("/api/jobs/nobodys")["status"], "SUCCEEDED")
+        gate.touch()
+        wait_for(lambda: [job["submission_id"] for job in self.jobs_of(batch)] == ["anothers"], "the end of its record", 90)
+
+
 class Oddities(OnRay):
     def test_two_batches_at_once_share_a_cluster(self):
         batches = [self.submit_spec(self.specification(self.files(8), self.counting(f"w{n}"))) for n in range(2)]
@@ -301,6 +320,6 @@ class Logs(OnRay):
 def load_tests(loader, standard, pattern):
     """Inherited tests run once."""
     suite = unittest.TestSuite()
-    for case in (Oddities, Logs, BehindTLS, TwoServers, WorkerNodes, Heads):
+    for case in (Forgotten, Oddities, Logs, BehindTLS, TwoServers, WorkerNodes, Heads):
         suite.addTest(unittest.TestSuite(case(name) for name in loader.getTestCaseNames(case) if name in vars(case)))
     return suite

@@ -7,6 +7,7 @@ extension RayAttempts {
     case .submitted(let id, let result): submitted(id, result, at: now)
     case .seen(let id, let result): seen(id, result, at: now, wallClock)
     case .stopped(let id, let result): stopped(id, result, at: now)
+    case .deleted(let id, let result): deleted(id, result, at: now)
     case .listed(let result, let took): listed(result, took: took, at: now, wallClock)
     case .nodes(let result, let status): nodes(result, status, at: now)
     case .version(let result): answered(result, at: now)
@@ -252,6 +253,7 @@ extension RayAttempts {
         if entry.isDoubtful { continue }
         news += apply(Sight(job: byID[id]), to: id, at: now, wallClock)
       }
+      orderDeletions(byID)
       return news + strays(in: byID, at: now)
     }
   }
@@ -294,7 +296,7 @@ extension RayAttempts {
 
   // MARK: reach
 
-  private mutating func reached(at now: Moment) -> [Observation] {
+  mutating func reached(at now: Moment) -> [Observation] {
     reach.failures = 0
     reach.failingSince = nil
     reach.nextQuestion = now + settings.idleInterval
@@ -304,7 +306,7 @@ extension RayAttempts {
     return [.reachable(.ray)]
   }
 
-  private mutating func notReached(_ error: RayError, at now: Moment) -> [Observation] {
+  mutating func notReached(_ error: RayError, at now: Moment) -> [Observation] {
     reach.failures += 1
     reach.nextQuestion = now + min(settings.awayInterval, settings.pollInterval * max(1, reach.failures))
     let since = reach.failingSince ?? now

@@ -38,8 +38,13 @@ struct RayAttempts {
     /// After a stop, until the next one where it still runs; it doubles.
     var stopInterval: Duration = .seconds(15)
     var stopIntervalMaximum: Duration = .seconds(120)
-    /// Calls under way at once.
+    /// Calls under way at once, and of them such as delete records.
     var callsAtOnce = 8
+    var deletionsAtOnce = 2
+    /// Times that Ray may refuse to delete one record, until it is left.
+    var deletions = 10
+    /// Forgotten batches whose records are to be deleted; those of further ones stay.
+    var forgottenBatches = 10_000
   }
 
   /// What is to be asked; `id` names a job at Ray.
@@ -50,6 +55,8 @@ struct RayAttempts {
     /// A thorough look at a job that failed, with the end of its log.
     case examine(id: String)
     case stop(id: String)
+    /// The record of a job that has ended.
+    case delete(id: String)
     case list
     /// `withStatus`: what they are used for as well, for jobs that wait.
     case nodes(withStatus: Bool)
@@ -60,6 +67,7 @@ struct RayAttempts {
     case submitted(id: String, Result<Void, RayError>)
     case seen(id: String, Result<Sight, RayError>)
     case stopped(id: String, Result<Bool, RayError>)
+    case deleted(id: String, Result<Bool, RayError>)
     case listed(Result<[RayJob], RayError>, took: Duration)
     /// With what the cluster says of its use, where that was asked for and is to be had.
     case nodes(Result<[RayNode], RayError>, RayClusterStatus? = nil)
@@ -131,6 +139,7 @@ struct RayAttempts {
   var entries: [String: Entry] = [:]
   var reach: Reach
   var lists: Lists
+  var forgotten = Forgotten()
   /// Of the head that answered last.
   var session = ""
 
@@ -146,6 +155,8 @@ struct RayAttempts {
     var next: Moment
     var nextStrays: Moment
     var isUnderWay = false
+    /// When the last one was asked for.
+    var askedAt: Moment
     /// Nobody's, at the last list: told when the next one has them still.
     var suspects: Set<String> = []
     var nextNodes: Moment
@@ -160,7 +171,7 @@ struct RayAttempts {
     self.settings = settings
     self.installation = installation
     reach = Reach(nextQuestion: now)
-    lists = Lists(next: now, nextStrays: now + settings.firstStrayScan, nextNodes: now)
+    lists = Lists(next: now, nextStrays: now + settings.firstStrayScan, askedAt: now, nextNodes: now)
   }
 
   /// Between two looks at one job: longer where many have to be looked at one by one.
@@ -172,6 +183,7 @@ struct RayAttempts {
 
   mutating func launch(_ key: AttemptKey, _ submission: RaySubmission, fence: String, at now: Moment) {
     let id = submission.submissionID
+    remember(key.batch)
     if entries[id] == nil {
       entries[id] = Entry(key: key, submission: submission, fence: fence, phase: .toSubmit, due: now)
       entries[id]?.launchedAt = now
@@ -182,6 +194,7 @@ struct RayAttempts {
   }
 
   mutating func adopt(_ key: AttemptKey, id: String, fence: String, at now: Moment) {
+    remember(key.batch)
     if entries[id] == nil {
       entries[id] = Entry(key: key, submission: nil, fence: fence, phase: .watched, due: now)
     } else {
@@ -199,6 +212,7 @@ struct RayAttempts {
   }
 
   mutating func end(_ key: AttemptKey, id: String, at now: Moment, isStray: Bool = false) {
+    if !isStray { remember(key.batch) }
     if entries[id] == nil {
       entries[id] = Entry(key: key, submission: nil, fence: "", phase: .watched, due: now, isStray: isStray)
     }
@@ -216,6 +230,7 @@ struct RayAttempts {
     let usesList = entries.count > settings.listThreshold && !lists.isUnusable
     if room > 0, !lists.isUnderWay, lists.nextStrays <= now || (usesList && lists.next <= now) {
       lists.isUnderWay = true
+      lists.askedAt = now
       calls.append(.list)
       room -= 1
     }
@@ -240,6 +255,10 @@ struct RayAttempts {
       guard let call = call(for: entry, id, at: now, usesList: usesList) else { continue }
       entries[id]?.isUnderWay = true
       calls.append(call)
+      room -= 1
+    }
+    while room > 0, let id = nextDeletion() {
+      calls.append(.delete(id: id))
       room -= 1
     }
     if entries.isEmpty || session.isEmpty {

@@ -9,6 +9,8 @@ protocol RayJobs: Sendable {
   func jobs() async throws(RayError) -> [RayJob]
   /// Asks it to end; false where it had ended, or is not known. True is no proof of its end.
   func stop(_ id: String) async throws(RayError) -> Bool
+  /// Deletes the record of a job that has ended; false where Ray knows no such job. A live one is refused.
+  func delete(_ id: String) async throws(RayError) -> Bool
   /// What the driver has written so far, its two streams in one, byte by byte; of a long log the last `keepingEnd`
   /// bytes. Nil: Ray answered, and knows no such job.
   ///
@@ -63,6 +65,12 @@ struct RayClient: RayJobs {
     return try Self.decode(Stopped.self, try Self.check(response)).stopped
   }
 
+  func delete(_ id: String) async throws(RayError) -> Bool {
+    let response = try await send(RayRequest(method: "DELETE", path: Self.path(of: id)))
+    if Self.saysUnknown(response, id) { return false }
+    return try Self.decode(Deleted.self, try Self.check(response)).deleted
+  }
+
   func log(_ id: String, keepingEnd: Int, lines: Int?) async throws(RayError) -> RayLog? {
     guard let job = try await job(id) else { return nil }
     let node = job.driverNodeID
@@ -105,6 +113,7 @@ struct RayClient: RayJobs {
     private enum CodingKeys: String, CodingKey { case submissionID = "submission_id" }
   }
   private struct Stopped: Decodable { var stopped: Bool }
+  private struct Deleted: Decodable { var deleted: Bool }
   private struct Logs: Decodable { var logs: String }
 
   /// An attempt's own id needs no escapes; one that somebody made up may.

@@ -66,15 +66,16 @@ public final class RayExecutor: Executor {
   let settings: Settings
   let jobs: any RayJobs
   let logs: RayLogs
-  private let record: RayRecord
+  let installation: String
   private let wakeup = Wakeup()
-  private let clock = ContinuousClock()
+  let clock = ContinuousClock()
   private let state: Mutex<State>
 
   private struct State {
     enum Phase { case idle, running, stopped }
     var phase = Phase.idle
     var attempts: RayAttempts
+    var record: RayRecord
     /// Answers that were not taken in yet, in the order in which they came.
     var answers: [RayAttempts.Answer] = []
     /// What is known without asking Ray.
@@ -93,6 +94,7 @@ public final class RayExecutor: Executor {
     self.settings = settings
     self.jobs = jobs
     logs = RayLogs(settings.logs)
+    let record: RayRecord
     do {
       _ = try FileSystem.createDirectory(settings.dataDirectory)
       if let known = RayRecord.read(in: settings.dataDirectory) {
@@ -104,9 +106,11 @@ public final class RayExecutor: Executor {
     } catch {
       throw SetupError(description: "the Ray executor cannot be set up: \(error)")
     }
-    let attempts = RayAttempts(
-      settings: settings.attempts, installation: record.installation, at: ContinuousClock().now)
-    state = Mutex(State(attempts: attempts))
+    installation = record.installation
+    let now = ContinuousClock().now
+    var attempts = RayAttempts(settings: settings.attempts, installation: installation, at: now)
+    for batch in record.forgottenBatches { attempts.forget(batch, at: now) }
+    state = Mutex(State(attempts: attempts, record: record))
   }
 
   private static func base(of text: String) throws(SetupError) -> String {
@@ -137,6 +141,7 @@ public final class RayExecutor: Executor {
 
   /// What the cluster had when it was last asked; nil before it ever was.
   public var knownCapacity: Capacity? {
+    let record = state.withLock { $0.record }
     guard let cpus = record.cpus, let memoryBytes = record.memoryBytes else { return nil }
     return Capacity(executor: .ray, cpus: cpus, memoryBytes: memoryBytes, gpus: record.gpus ?? 0)
   }
@@ -144,11 +149,13 @@ public final class RayExecutor: Executor {
   private func askCapacity() async throws(RayError) -> Capacity {
     let nodes = try await jobs.nodes().filter(\.isAlive)
     func sum(_ name: String) -> Double { nodes.reduce(0) { $0 + ($1.resources[name] ?? 0) } }
-    var record = record
-    record.cpus = sum("CPU")
-    record.memoryBytes = Int64(exactly: sum("memory").rounded()) ?? 0
-    record.gpus = Int(exactly: sum("GPU").rounded(.down)) ?? 0
-    if record != self.record { try? record.write(in: settings.dataDirectory) }
+    let record = state.withLock { state in
+      state.record.cpus = sum("CPU")
+      state.record.memoryBytes = Int64(exactly: sum("memory").rounded()) ?? 0
+      state.record.gpus = Int(exactly: sum("GPU").rounded(.down)) ?? 0
+      return state.record
+    }
+    try? record.write(in: settings.dataDirectory)
     return Capacity(
       executor: .ray, cpus: record.cpus ?? 0, memoryBytes: record.memoryBytes ?? 0, gpus: record.gpus ?? 0)
   }
@@ -191,6 +198,8 @@ public final class RayExecutor: Executor {
       while !Task.isCancelled {
         let turn = takeTurn()
         for observation in turn.observations { sink(observation) }
+        for remark in turn.remarks { log(remark) }
+        if let record = turn.record { try? record.write(in: settings.dataDirectory) }
         logs.clean()
         for call in turn.calls { group.addTask { await self.make(call) } }
         await wakeup.wait(until: turn.wakeAt)
@@ -231,6 +240,9 @@ public final class RayExecutor: Executor {
     change { $0.end(attempt, id: reference, at: $1, isStray: true) }
   }
 
+  /// Their records at Ray go too, with the logs that hang on them.
+  public func forget(_ batch: BatchKey) { change { $0.forget(batch, at: $1) } }
+
   // MARK: calls
 
   /// It has not ended, as far as is known here.
@@ -244,9 +256,16 @@ public final class RayExecutor: Executor {
     wakeup.set()
   }
 
-  private func takeTurn() -> (
-    observations: [Observation], calls: [RayAttempts.Call], wakeAt: ContinuousClock.Instant
-  ) {
+  private struct Turn {
+    var observations: [Observation]
+    var calls: [RayAttempts.Call]
+    var wakeAt: ContinuousClock.Instant
+    var remarks: [RayAttempts.Remark]
+    /// To be written, where it has changed.
+    var record: RayRecord?
+  }
+
+  private func takeTurn() -> Turn {
     let now = clock.now
     let wallClock = Instant(milliseconds: FileSystem.wallClockMilliseconds())
     return state.withLock { state in
@@ -256,7 +275,26 @@ public final class RayExecutor: Executor {
       state.answers = []
       let (calls, wakeAt) = state.attempts.next(at: now, underWay: state.underWay)
       state.underWay += calls.count
-      return (observations, calls, wakeAt)
+      var turn = Turn(
+        observations: observations, calls: calls, wakeAt: wakeAt, remarks: state.attempts.takeRemarks())
+      if let forgotten = state.attempts.takeForgotten() {
+        state.record.setForgotten(forgotten)
+        turn.record = state.record
+      }
+      return turn
+    }
+  }
+
+  private func log(_ remark: RayAttempts.Remark) {
+    switch remark {
+    case .recordStays(let id, let error):
+      settings.logger.warning(
+        "a forgotten job's record stays at Ray, which does not delete it",
+        metadata: ["job": "\(id)", "error": "\(error)"])
+    case .forgottenInVain(let batch):
+      settings.logger.warning(
+        "more batches are forgotten than Ray can be told of now; records of their jobs stay there",
+        metadata: ["first": "\(batch.batchID)"])
     }
   }
 
@@ -267,114 +305,5 @@ public final class RayExecutor: Executor {
       state.answers.append(answer)
     }
     wakeup.set()
-  }
-
-  private func answer(to call: RayAttempts.Call) async -> RayAttempts.Answer {
-    switch call {
-    case .submit(let id, let submission):
-      do throws(RayError) {
-        try await jobs.submit(submission)
-        return .submitted(id: id, .success(()))
-      } catch {
-        settings.logger.warning("a submission had no good answer", metadata: ["job": "\(id)", "error": "\(error)"])
-        return .submitted(id: id, .failure(error))
-      }
-    case .look(let id, let thoroughly):
-      return .seen(id: id, await look(id, thoroughly: thoroughly))
-    case .examine(let id):
-      var result = await look(id, thoroughly: true)
-      let end = try? await jobs.log(id, keepingEnd: 256 << 10, lines: 2000)
-      if case .success(var sight) = result {
-        sight.logEnd = String(decoding: end?.bytes ?? [], as: UTF8.self)
-        result = .success(sight)
-      }
-      return .seen(id: id, result)
-    case .stop(let id):
-      do throws(RayError) { return .stopped(id: id, .success(try await jobs.stop(id))) } catch {
-        return .stopped(id: id, .failure(error))
-      }
-    case .list:
-      let start = clock.now
-      do throws(RayError) { return .listed(.success(try await jobs.jobs()), took: clock.now - start) } catch {
-        return .listed(.failure(error), took: clock.now - start)
-      }
-    case .nodes(let withStatus):
-      do throws(RayError) {
-        let nodes = try await jobs.nodes()
-        guard withStatus else { return .nodes(.success(nodes)) }
-        return .nodes(.success(nodes), try? await jobs.status())
-      } catch {
-        return .nodes(.failure(error))
-      }
-    case .version:
-      do throws(RayError) { return .version(.success(try await jobs.version())) } catch {
-        return .version(.failure(error))
-      }
-    }
-  }
-
-  private func look(_ id: String, thoroughly: Bool) async -> Result<RayAttempts.Sight, RayError> {
-    do throws(RayError) {
-      var sight = RayAttempts.Sight(job: try await jobs.job(id))
-      guard thoroughly else { return .success(sight) }
-      if let version = try? await jobs.version() { sight.session = version.sessionName }
-      if let job = sight.job, !job.driverNodeID.isEmpty, let nodes = try? await jobs.nodes() {
-        let known = nodes.first { $0.id == job.driverNodeID }?.isAlive
-        // A failed job's node that Ray has forgotten is dead; a live job's may only be beyond the list's end.
-        sight.nodeIsAlive = known ?? (job.status == .failed ? false : nil)
-      }
-      return .success(sight)
-    } catch {
-      return .failure(error)
-    }
-  }
-
-  /// A variable of an extractor's environment: a JSON object with further parts of Ray's runtime_env.
-  static let runtimeName = "MEND_RAY_RUNTIME_ENV"
-
-  /// Another one: a JSON object of Ray's custom resources and how much of each.
-  static let resourcesName = "MEND_RAY_RESOURCES"
-
-  /// Nil where its runtime environment or its custom resources cannot be read.
-  private func submission(_ key: AttemptKey, _ launch: Launch) -> RaySubmission? {
-    var runtime: [String: RayJSON] = [:]
-    if let text = launch.parameters.environment[Self.runtimeName] {
-      guard let members = RayJSON.object(text) else { return nil }
-      runtime = members
-    }
-    var custom: [String: Double] = [:]
-    if let text = launch.parameters.environment[Self.resourcesName] {
-      guard let amounts = RayJSON.amounts(text) else { return nil }
-      custom = amounts
-    }
-    let entrypoint =
-      switch launch.parameters.work {
-      case .entrypoint(let command): command
-      case .documentCommand: settings.workerCommand
-      }
-    let resources = launch.parameters.resources
-    return RaySubmission(
-      submissionID: RaySubmissionID.make(key), entrypoint: entrypoint, environment: environment(key, launch),
-      runtime: runtime, metadata: RayMetadata.make(key, token: launch.token, installation: record.installation),
-      cpus: resources.cpus,
-      gpus: resources.requiresGPU ? 1 : 0, memoryBytes: resources.memoryBytes, resources: custom)
-  }
-
-  private func environment(_ key: AttemptKey, _ launch: Launch) -> [String: String] {
-    var variables = ["RAY_JOB_STOP_WAIT_TIME_S": String(max(0, settings.grace.milliseconds / 1000))]
-    for (name, value) in launch.parameters.environment
-    where !name.isEmpty && !name.contains("=") && name != Self.runtimeName && name != Self.resourcesName {
-      variables[name] = value
-    }
-    variables["MEND_ENDPOINT"] = settings.workerEndpoint
-    variables["MEND_ATTEMPT_TOKEN"] = launch.token
-    variables["MEND_NAMESPACE"] = key.batch.namespace
-    variables["MEND_BATCH_ID"] = key.batch.batchID
-    variables["MEND_TIER"] = String(key.job.tier)
-    variables["MEND_JOB_ID"] = key.job.description
-    variables["MEND_ATTEMPT"] = String(key.number)
-    if let token = settings.workerToken { variables["MEND_TOKEN"] = token }
-    if let authorities = settings.workerAuthorities { variables["MEND_TLS_CA"] = authorities }
-    return variables
   }
 }

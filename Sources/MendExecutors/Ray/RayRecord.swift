@@ -1,13 +1,27 @@
 internal import FoundationEssentials
 internal import MendCore
 
-/// What the executor keeps in DATA/ray.json: a name of this server on its cluster, and what the cluster had to give when
-/// it was last asked, for a start while the cluster is away.
+/// What the executor keeps in DATA/ray.json: a name of this server on its cluster, what the cluster had to give when it
+/// was last asked, for a start while the cluster is away, and whose records there are still to be deleted.
 struct RayRecord: Codable, Hashable, Sendable {
   var installation: String
   var cpus: Double?
   var memoryBytes: Int64?
   var gpus: Int?
+  /// NAMESPACE/BATCH of those that are forgotten here and may have records at Ray.
+  var forgotten: [String]?
+
+  var forgottenBatches: [BatchKey] {
+    (forgotten ?? []).compactMap { text in
+      let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+      guard parts.count == 2, parts.allSatisfy(Identifier.isValid) else { return nil }
+      return BatchKey(namespace: parts[0], batchID: parts[1])
+    }
+  }
+
+  mutating func setForgotten(_ batches: [BatchKey]) {
+    forgotten = batches.isEmpty ? nil : batches.map { "\($0.namespace)/\($0.batchID)" }
+  }
 
   private static let name = "ray.json"
 
