@@ -16,9 +16,11 @@ import Testing
     settings.firstStrayScan = .seconds(30)
     change(&settings)
     var machine = RayAttempts(settings: settings, installation: "here", at: start)
-    // The question that every start begins with.
+    // The questions that every start begins with.
     _ = machine.next(at: start, underWay: 0)
     _ = machine.take(.version(.success(RayVersion(sessionName: "s1", rayVersion: "2"))), at: start, wallClock: wall)
+    _ = machine.take(.nodes(.success([])), at: start, wallClock: wall)
+    machine.lists.resources = ""
     return machine
   }
 

@@ -365,7 +365,7 @@ final class FakeRay: RayJobs {
   @Test func `a cluster that nobody waited for says what it has when it answers`() async throws {
     ray.state.withLock { $0.isAway = true }
     var settings = settings()
-    settings.capacityInterval = .milliseconds(1)
+    settings.attempts.capacityRetry = .milliseconds(1)
     settings.announcesCapacity = {
       Capacity(executor: $0.executor, cpus: 1, memoryBytes: $0.memoryBytes, gpus: $0.gpus)
     }

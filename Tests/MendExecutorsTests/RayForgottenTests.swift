@@ -128,6 +128,6 @@ import Testing
       machine.forget(BatchKey(namespace: "a", batchID: name), at: start)
     }
     #expect(machine.takeForgotten()?.map(\.batchID) == ["b", "c"])
-    #expect(machine.takeRemarks() == [.forgottenInVain(BatchKey(namespace: "a", batchID: "e"))])
+    #expect(machine.takeRemarks() == [.forgottenInVain(BatchKey(namespace: "a", batchID: "d"))])
   }
 }

@@ -38,18 +38,28 @@ class Head:
         wait_for(lambda: self.ask("/api/version"), "Ray's Jobs API", 120, 0.2)
         wait_for(lambda: self.ask("/api/jobs/") is not None, "Ray's job list", 120, 0.2)
 
-    def add_node(self, address, resource):
+    def restart(self, **variables):
+        self.kill()
+        self.start(**variables)
+
+    def add_node(self, address, resource, cpus=1):
         """A further node on this machine, with 1 of a resource of its own."""
         environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         environment.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, RAY_ENABLE_UV_RUN_RUNTIME_ENV="0")
         done = subprocess.run(
             [str(Path(sys.executable).parent / "ray"), "start", "--address=127.0.0.1:6379", f"--node-ip-address={address}",
-             "--disable-usage-stats", "--num-cpus=1", "--object-store-memory=100000000",
+             "--disable-usage-stats", f"--num-cpus={cpus}", "--object-store-memory=100000000",
              f"--resources={json.dumps({resource: 1})}"],
             env=environment, capture_output=True, text=True, timeout=180)
         if done.returncode != 0:
             raise AssertionError(f"ray start: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         wait_for(lambda: resource in json.dumps(self.ask("/api/v0/nodes")), "the node", 60, 0.2)
+
+    def kill_node(self, address):
+        pids = self.processes(f"--node_ip_address={address}")
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return pids
 
     def processes(self, *words):
         """Pids of its processes, no job's, whose command line has all of the words."""

@@ -71,8 +71,7 @@ class Heads(OnRay):
             fresh = self.submit_one("true")
             wait_for(lambda: self.diagnose(fresh)["health_reason"] == "executor_unreachable", "the outage to be told")
         finally:
-            head.kill()
-            head.start()
+            head.restart()
         # The head that comes knows nothing of the first, and has never heard of the second.
         diagnosis = self.final(batch, 180)
         self.assertEqual((diagnosis["status"], diagnosis["failure_category"]), ("failed", "orphaned"), diagnosis)
@@ -85,26 +84,40 @@ class Heads(OnRay):
         try:
             diagnosis = self.final(batch, 240)
         finally:
-            head.kill()
-            head.start()
+            head.restart()
         self.assertEqual((diagnosis["status"], diagnosis["failure_category"]), ("failed", "infrastructure"), diagnosis)
 
 
 class WorkerNodes(OnRay):
     def setUp(self):
         super().setUp()
-        self.addCleanup(self.restart_head)
-        head.add_node("127.0.0.2", "far")
+        self.addCleanup(head.restart)
 
-    def restart_head(self):
-        head.kill()
-        head.start()
+    def test_capacity_follows_nodes_that_come_and_go(self):
+        extractor = {"extractor_name": "big", "entrypoint": "true", "num_cpus": 4, "retry": NO_RETRY}
+        specification = json.dumps(self.specification(self.files(1), extractor))
+        answer = self.mend("submit", "--spec", "-", input=specification)
+        self.assertIn("needs 4 CPUs, the ray executor has 2", answer.err)
+        # What runs here does not mind.
+        batch, gate = self.gated()
+        head.add_node("127.0.0.2", "far", cpus=4)
+        wait_for(lambda: self.mend("submit", "--spec", "-", input=specification).status == 0, "the room of the new node", 120, 1)
+        listed = json.loads(self.ok("list", "-o", "json"))["batches"]
+        big = next(entry["batch_id"] for entry in listed if entry["batch_id"] != batch)
+        self.assert_completed_at_once(big)
+        head.kill_node("127.0.0.2")
+        refused = wait_for(
+            lambda: [a for a in [self.mend("submit", "--spec", "-", input=specification)] if a.status == 1],
+            "the room to be gone", 180, 1)
+        self.assertIn("needs 4 CPUs, the ray executor has 2", refused[0].err)
+        gate.touch()
+        self.assert_completed_at_once(batch)
 
     def test_a_lost_worker_node_is_named(self):
+        head.add_node("127.0.0.2", "far")
         batch, gate = self.gated(env={"MEND_RAY_RESOURCES": json.dumps({"far": 0.1})})
         node = self.attempts(self.diagnose(batch))[0]["node"]
-        for pid in head.processes("--node_ip_address=127.0.0.2"):
-            os.kill(pid, signal.SIGKILL)
+        head.kill_node("127.0.0.2")
         diagnosis = self.final(batch, 240)
         self.assert_failed(diagnosis, "infrastructure", "node_failure", node)
 

@@ -136,8 +136,7 @@ class Jobs(OnRay):
         try:
             diagnosis = self.final(batch, 240)
         finally:
-            head.kill()
-            head.start()
+            head.restart()
         self.assert_failed(diagnosis, "infrastructure", "node_failure", "is dead")
 
 
@@ -304,14 +303,12 @@ class MemoryRunsOut(OnRay):
         used = sizes["MemTotal"] - sizes["MemAvailable"]
         if sizes["MemAvailable"] < 6 << 20:
             raise unittest.SkipTest("this machine has less than 6 GiB of free memory")
-        head.kill()
-        head.start(
+        head.restart(
             RAY_memory_usage_threshold=f"{(used + (3 << 20)) / sizes['MemTotal']:.3f}", RAY_memory_monitor_refresh_ms="100")
 
     @classmethod
     def tearDownClass(cls):
-        head.kill()
-        head.start()
+        head.restart()
 
     # Slowly, and never far: something else may have freed what the guard counts on.
     EAT = "held = []\nfor _ in range(250): held.append(bytearray(b\"x\") * (20 << 20)); time.sleep(0.02)\n"

@@ -264,7 +264,11 @@ extension RayAttempts {
   ) -> [Observation] {
     lists.isAskingNodes = false
     lists.nextNodes = now + settings.nodeInterval
-    guard case .success(let nodes) = result else { return [] }
+    guard case .success(let nodes) = result else {
+      noCapacity(result, at: now)
+      return []
+    }
+    let news = learn(nodes, at: now)
     lists.resources = RayNode.summary(of: nodes)
     if let summary = status?.summary, !summary.isEmpty { lists.resources += " (\(summary))" }
     let dead = Set(nodes.lazy.filter { !$0.isAlive }.map(\.id))
@@ -273,7 +277,7 @@ extension RayAttempts {
       entries[id]?.nodeIsDead = true
       look(at: id, now + settings.confirmation)
     }
-    return []
+    return news
   }
 
   /// Live jobs of this server that no live attempt is called like, seen in two lists.
@@ -302,6 +306,7 @@ extension RayAttempts {
     reach.nextQuestion = now + settings.idleInterval
     guard reach.isAway else { return [] }
     reach.isAway = false
+    known.next = now
     for id in entries.keys { entries[id]?.due = now }
     return [.reachable(.ray)]
   }

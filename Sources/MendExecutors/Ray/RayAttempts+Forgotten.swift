@@ -13,11 +13,11 @@ extension RayAttempts {
     var underWay: Set<String> = []
     /// How often Ray refused.
     var refusals: [String: Int] = [:]
-    /// To be logged, once.
-    var remarks: [Remark] = []
   }
 
   enum Remark: Hashable, Sendable {
+    /// Nobody knows what the cluster has.
+    case capacityUnknown(RayError)
     /// The record is left where it is.
     case recordStays(id: String, RayError)
     /// More is forgotten than can be seen to: records of this batch stay, and of those that follow it.
@@ -34,7 +34,8 @@ extension RayAttempts {
   /// Records of its jobs are deleted as the next lists show them.
   mutating func forget(_ batch: BatchKey, at now: Moment) {
     guard forgotten.batches.count < settings.forgottenBatches else {
-      forgotten.remarks = [.forgottenInVain(batch)]
+      let isSaid = remarks.contains { if case .forgottenInVain = $0 { true } else { false } }
+      if !isSaid { remarks.append(.forgottenInVain(batch)) }
       return
     }
     forgotten.batches[batch] = now
@@ -49,8 +50,8 @@ extension RayAttempts {
   }
 
   mutating func takeRemarks() -> [Remark] {
-    defer { forgotten.remarks = [] }
-    return forgotten.remarks
+    defer { remarks = [] }
+    return remarks
   }
 
   mutating func nextDeletion() -> String? {
@@ -88,7 +89,7 @@ extension RayAttempts {
       let count = (forgotten.refusals[id] ?? 0) + 1
       forgotten.refusals[id] = count
       if count == settings.deletions {
-        forgotten.remarks.append(.recordStays(id: id, .refused(status: status, text)))
+        remarks.append(.recordStays(id: id, .refused(status: status, text)))
       }
       return []
     case .failure:

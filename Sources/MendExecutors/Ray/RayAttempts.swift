@@ -23,6 +23,10 @@ struct RayAttempts {
     var firstStrayScan: Duration = .seconds(10)
     /// Between two looks at the nodes: a job whose node died may be RUNNING at Ray for ever.
     var nodeInterval: Duration = .seconds(15)
+    /// Between two where nothing runs: what the cluster has may change all the same. The other one is until the first
+    /// good answer.
+    var capacityInterval: Duration = .seconds(60)
+    var capacityRetry: Duration = .seconds(2)
     /// How long a job may be PENDING before it is told what for.
     var pendingPatience: Duration = .seconds(5)
     /// Until it is told again, where the cluster's account has changed.
@@ -140,6 +144,9 @@ struct RayAttempts {
   var reach: Reach
   var lists: Lists
   var forgotten = Forgotten()
+  var known: Known
+  /// To be logged, each once.
+  var remarks: [Remark] = []
   /// Of the head that answered last.
   var session = ""
 
@@ -172,6 +179,7 @@ struct RayAttempts {
     self.installation = installation
     reach = Reach(nextQuestion: now)
     lists = Lists(next: now, nextStrays: now + settings.firstStrayScan, askedAt: now, nextNodes: now)
+    known = Known(next: now)
   }
 
   /// Between two looks at one job: longer where many have to be looked at one by one.
@@ -235,15 +243,15 @@ struct RayAttempts {
       room -= 1
     }
     var wakeAt = min(lists.nextStrays, usesList ? lists.next : lists.nextStrays)
-    if !lists.isAskingNodes,
-      entries.values.contains(where: { $0.handle?.node.isEmpty == false || $0.pendingSince != nil })
-    {
-      if room > 0, lists.nextNodes <= now {
+    if !lists.isAskingNodes {
+      let concernsJobs = entries.values.contains { $0.handle?.node.isEmpty == false || $0.pendingSince != nil }
+      let due = concernsJobs ? min(lists.nextNodes, known.next) : known.next
+      if room > 0, due <= now {
         lists.isAskingNodes = true
         calls.append(.nodes(withStatus: entries.values.contains { $0.pendingSince != nil }))
         room -= 1
       } else {
-        wakeAt = min(wakeAt, lists.nextNodes)
+        wakeAt = min(wakeAt, due)
       }
     }
     for (id, entry) in entries where !entry.isUnderWay {

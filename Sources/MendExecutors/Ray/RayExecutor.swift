@@ -33,12 +33,10 @@ public final class RayExecutor: Executor {
     /// Of one call, from its start to the end of its answer.
     public var callTimeout: Duration = .seconds(10)
     public var answerLimitBytes = 64 << 20
-    /// Between two questions for the capacity of a cluster that does not answer.
-    public var capacityInterval: Duration = .seconds(2)
     /// What a stopped job has between SIGTERM and SIGKILL; Ray takes it with the submission.
     public var grace: Duration = .seconds(10)
-    /// Set where nobody waits for `capacity()`: what the cluster has is observed as soon as it answers, made into what it
-    /// is to count as.
+    /// What the cluster has is observed as soon as it answers, and whenever it has changed, made into what it is to count
+    /// as. Nil: it counts for nothing here.
     public var announcesCapacity: (@Sendable (Capacity) -> Capacity)?
     public var logger: Logger
     var attempts = RayAttempts.Settings()
@@ -140,44 +138,16 @@ public final class RayExecutor: Executor {
   }
 
   /// What the cluster had when it was last asked; nil before it ever was.
-  public var knownCapacity: Capacity? {
-    let record = state.withLock { $0.record }
-    guard let cpus = record.cpus, let memoryBytes = record.memoryBytes else { return nil }
-    return Capacity(executor: .ray, cpus: cpus, memoryBytes: memoryBytes, gpus: record.gpus ?? 0)
-  }
+  public var knownCapacity: Capacity? { state.withLock { $0.record.capacity } }
 
   private func askCapacity() async throws(RayError) -> Capacity {
-    let nodes = try await jobs.nodes().filter(\.isAlive)
-    func sum(_ name: String) -> Double { nodes.reduce(0) { $0 + ($1.resources[name] ?? 0) } }
+    let capacity = RayNode.capacity(of: try await jobs.nodes())
     let record = state.withLock { state in
-      state.record.cpus = sum("CPU")
-      state.record.memoryBytes = Int64(exactly: sum("memory").rounded()) ?? 0
-      state.record.gpus = Int(exactly: sum("GPU").rounded(.down)) ?? 0
+      state.record.setCapacity(capacity)
       return state.record
     }
     try? record.write(in: settings.dataDirectory)
-    return Capacity(
-      executor: .ray, cpus: record.cpus ?? 0, memoryBytes: record.memoryBytes ?? 0, gpus: record.gpus ?? 0)
-  }
-
-  private func announceCapacity(
-    _ announced: @Sendable (Capacity) -> Capacity, _ sink: @Sendable (Observation) -> Void
-  ) async {
-    var isFirst = true
-    while !Task.isCancelled {
-      do throws(RayError) {
-        let capacity = try await askCapacity()
-        return sink(.capacity(announced(capacity)))
-      } catch {
-        if isFirst {
-          settings.logger.warning(
-            "Ray does not say what it has; its batches wait until it does, others run",
-            metadata: ["url": "\(settings.url)", "error": "\(error)"])
-        }
-        isFirst = false
-      }
-      try? await Task.sleep(for: settings.capacityInterval)
-    }
+    return capacity
   }
 
   // MARK: the port
@@ -192,9 +162,6 @@ public final class RayExecutor: Executor {
     }
     guard begins else { return }
     await withDiscardingTaskGroup { group in
-      if let announced = settings.announcesCapacity {
-        group.addTask { await self.announceCapacity(announced, sink) }
-      }
       while !Task.isCancelled {
         let turn = takeTurn()
         for observation in turn.observations { sink(observation) }
@@ -273,20 +240,36 @@ public final class RayExecutor: Executor {
       state.news = []
       for answer in state.answers { observations += state.attempts.take(answer, at: now, wallClock: wallClock) }
       state.answers = []
+      let capacity = takeCapacity(&observations)
       let (calls, wakeAt) = state.attempts.next(at: now, underWay: state.underWay)
       state.underWay += calls.count
       var turn = Turn(
         observations: observations, calls: calls, wakeAt: wakeAt, remarks: state.attempts.takeRemarks())
-      if let forgotten = state.attempts.takeForgotten() {
-        state.record.setForgotten(forgotten)
-        turn.record = state.record
-      }
+      let forgotten = state.attempts.takeForgotten()
+      if let forgotten { state.record.setForgotten(forgotten) }
+      if let capacity { state.record.setCapacity(capacity) }
+      if forgotten != nil || capacity != nil { turn.record = state.record }
       return turn
     }
   }
 
+  /// What the cluster itself has, of what is observed; there it becomes what it counts as.
+  private func takeCapacity(_ observations: inout [Observation]) -> Capacity? {
+    var seen: Capacity?
+    observations = observations.compactMap { observation in
+      guard case .capacity(let capacity) = observation else { return observation }
+      seen = capacity
+      return settings.announcesCapacity.map { .capacity($0(capacity)) }
+    }
+    return seen
+  }
+
   private func log(_ remark: RayAttempts.Remark) {
     switch remark {
+    case .capacityUnknown(let error):
+      settings.logger.warning(
+        "Ray does not say what it has; where nothing else says it, its batches wait until it does, and others run",
+        metadata: ["url": "\(settings.url)", "error": "\(error)"])
     case .recordStays(let id, let error):
       settings.logger.warning(
         "a forgotten job's record stays at Ray, which does not delete it",

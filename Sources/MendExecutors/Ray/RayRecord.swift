@@ -11,6 +11,17 @@ struct RayRecord: Codable, Hashable, Sendable {
   /// NAMESPACE/BATCH of those that are forgotten here and may have records at Ray.
   var forgotten: [String]?
 
+  var capacity: Capacity? {
+    guard let cpus, let memoryBytes else { return nil }
+    return Capacity(executor: .ray, cpus: cpus, memoryBytes: memoryBytes, gpus: gpus ?? 0)
+  }
+
+  mutating func setCapacity(_ capacity: Capacity) {
+    cpus = capacity.cpus
+    memoryBytes = capacity.memoryBytes
+    gpus = capacity.gpus
+  }
+
   var forgottenBatches: [BatchKey] {
     (forgotten ?? []).compactMap { text in
       let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)

@@ -68,9 +68,10 @@ extension ServingProgram {
         let capacity = Capacity(executor: .ray, cpus: cpus, memoryBytes: memoryBytes, gpus: stated.gpus ?? 0)
         return (try RayExecutor(settings), capacity)
       }
+      // A cluster grows and shrinks.
+      settings.announcesCapacity = { stated.over($0) }
       guard options.executor == .ray else {
         // What runs here does not wait for the cluster: it says what it has when it answers.
-        settings.announcesCapacity = { stated.over($0) }
         let executor = try RayExecutor(settings)
         return (executor, executor.knownCapacity.map(stated.over) ?? .unknown(.ray))
       }
