@@ -102,19 +102,19 @@ void cprocess_event_clear(int descriptor) {
   (void)!read(descriptor, &count, sizeof count);
 }
 
-int cprocess_rename_watch_create(void) {
+int cprocess_write_watch_create(void) {
   int descriptor = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   return descriptor < 0 ? -errno : descriptor;
 }
 
-int cprocess_rename_watch_add(int descriptor, const char *directory) {
-  int watch = inotify_add_watch(descriptor, directory, IN_MOVED_TO | IN_ONLYDIR);
+int cprocess_write_watch_add(int descriptor, const char *file) {
+  int watch = inotify_add_watch(descriptor, file, IN_MODIFY);
   return watch < 0 ? -errno : watch;
 }
 
-void cprocess_rename_watch_remove(int descriptor, int watch) { inotify_rm_watch(descriptor, watch); }
+void cprocess_write_watch_remove(int descriptor, int watch) { inotify_rm_watch(descriptor, watch); }
 
-int cprocess_rename_watch_next(int descriptor, int *watches, int capacity) {
+int cprocess_write_watch_next(int descriptor, int *watches, int capacity) {
   // The kernel hands out whole events only; one takes at most this much.
   char buffer[8 * (sizeof(struct inotify_event) + NAME_MAX + 1)]
       __attribute__((aligned(__alignof__(struct inotify_event))));
@@ -122,7 +122,7 @@ int cprocess_rename_watch_next(int descriptor, int *watches, int capacity) {
   int count = 0;
   for (ssize_t at = 0; at < length && count < capacity;) {
     const struct inotify_event *event = (const struct inotify_event *)(buffer + at);
-    if (event->mask & (IN_MOVED_TO | IN_Q_OVERFLOW)) watches[count++] = event->wd;
+    if (event->mask & (IN_MODIFY | IN_Q_OVERFLOW)) watches[count++] = event->wd;
     at += (ssize_t)sizeof *event + event->len;
   }
   return count;

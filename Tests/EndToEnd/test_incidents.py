@@ -181,10 +181,12 @@ class Restarts(Incident):
                 pass
         wait_for(lambda: not self.running("supervise") + self.running("worker"), "all to be gone")
         directory = next(p for p in (self.server.data / "attempts").iterdir() if batch in p.name)
-        record = json.loads((directory / "supervisor.json").read_text())
-        record["boot_id"] = "00000000-0000-0000-0000-000000000000"
-        (directory / "supervisor.json").write_text(json.dumps(record))
-        (directory / "exit.json").unlink(missing_ok=True)
+        records = [json.loads(line) for line in (directory / "records.jsonl").read_text().splitlines()]
+        records = [record for record in records if "exit" not in record]
+        for record in records:
+            for content in record.values():
+                content["boot_id"] = "00000000-0000-0000-0000-000000000000"
+        (directory / "records.jsonl").write_text("".join(f"{json.dumps(record, separators=(',', ':'))}\n" for record in records))
         self.server.start()
         diagnosis = self.final(batch)
         self.assertEqual([a.get("failure_cause") for a in self.attempts(diagnosis)], ["node_failure", None])
@@ -227,9 +229,9 @@ class Workers(Incident):
         real = next(p for p in (self.server.data / "attempts").iterdir() if batch in p.name)
         copy = real.with_name(real.name.rsplit(".", 1)[0] + ".9")
         (copy / "work").mkdir(parents=True)
-        launch = json.loads((real / "launch.json").read_text())
-        launch.update(arguments=["/bin/sh", "-c", "sleep 1007"], work_directory=str(copy / "work"))
-        (copy / "launch.json").write_text(json.dumps(launch))
+        launch = json.loads((real / "records.jsonl").read_text().splitlines()[0])
+        launch["launch"].update(arguments=["/bin/sh", "-c", "sleep 1007"], work_directory=str(copy / "work"))
+        (copy / "records.jsonl").write_text(f"{json.dumps(launch, separators=(',', ':'))}\n")
         duplicate = self.started_by_hand("supervise", "--directory", copy)
         self.up("1007")
         wait_for(lambda: "duplicate" in [f["cause"] for f in self.diagnose(batch)["findings"]], "it to be seen")
@@ -303,8 +305,7 @@ class Storage(Incident):
         self.server.kill()
         attempts = self.server.data / "attempts"
         directory = next(p for p in attempts.iterdir() if batch in p.name)
-        (directory / "supervisor.json").write_text("{ not json")
-        (directory / "started.json").write_bytes(b"\0\0")
+        (directory / "records.jsonl").write_bytes(b"{ not json\n\0\0")
         (attempts / "garbage").mkdir()
         (attempts / "a file").write_text("")
         self.server.start()
@@ -371,7 +372,7 @@ class Endurance(Incident):
         self.assertLessEqual(len(os.listdir(f"/proc/{server}/fd")), before + 8)
         ended = list((self.server.data / "attempts").iterdir())
         self.assertEqual(len(ended), 1000)
-        self.assertEqual([d for d in ended if not (d / "exit.json").exists()], [])
+        self.assertEqual([d for d in ended if '{"exit":' not in (d / "records.jsonl").read_text()], [])
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class AttemptUser(LimitCase):
         data = self.server.data
         files = self.files(3)
         command = (f'id -u >&2; [ "$(id -u)" != 0 ] && cat "$MEND_PATH" > /dev/null && ! cat {data}/journal.sqlite '
-                   f'&& ! ls {data}/attempts && ! cat ../launch.json && touch here && touch "$TMPDIR/there"')
+                   f'&& ! ls {data}/attempts && ! cat ../records.jsonl && touch here && touch "$TMPDIR/there"')
         batch = self.one(documents=len(files), document_command=command)
         diagnosis = self.final(batch)
         self.assertEqual(diagnosis["status"], "completed", json.dumps(diagnosis["failed_documents_sample"]))

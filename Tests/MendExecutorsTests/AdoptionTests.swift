@@ -47,7 +47,7 @@ struct AdoptionTests {
       try await observations.started(key)
     }
     letGo(key)
-    #expect(await eventually { data.attempt(key).has(AttemptDirectory.exit) })
+    #expect(await eventually { data.attempt(key).has(AttemptRecords.exit) })
     try await withExecutor(in: data) { executor, observations in
       executor.adopt(key, nil, launch)
       let outcome = try await observations.ended(key)
@@ -131,8 +131,7 @@ struct AdoptionTests {
       handle = try await observations.taken(key)
       try await observations.started(key)
     }
-    let record = "\(directory.path)/\(AttemptDirectory.supervisor.name)"
-    try "garbage".write(toFile: record, atomically: false, encoding: .utf8)
+    try "garbage".write(toFile: directory.records, atomically: false, encoding: .utf8)
     try await withExecutor(in: data) { executor, observations in
       executor.adopt(key, nil, launch)
       #expect(try await observations.taken(key) == handle)
@@ -151,8 +150,8 @@ struct AdoptionTests {
     let directory = data.attempt(key)
     try await withExecutor(in: data) { executor, observations in
       _ = try FileSystem.createDirectory(directory.path)
-      let record = "\(directory.path)/\(AttemptDirectory.supervisor.name)"
-      #expect(FileManager.default.createFile(atPath: record, contents: nil))
+      let damaged = Data(#"{"supervisor":{"pi"#.utf8)
+      #expect(FileManager.default.createFile(atPath: directory.records, contents: damaged))
       executor.adopt(key, nil, makeLaunch("exit 0"))
       let ended = try await observations.ended(key)
       guard case .unknown = ended.exit.termination else {
@@ -169,8 +168,9 @@ struct AdoptionTests {
       _ = try FileSystem.createDirectory(directory.path)
       // This very process, in another life of the machine.
       let own = try #require(ProcessTable.status(of: getpid()))
-      try directory.write(
-        ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: "another"), as: AttemptDirectory.supervisor)
+      var file = try AttemptRecordFile(in: directory)
+      try file.append(
+        ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: "another"), as: AttemptRecords.supervisor)
       executor.adopt(key, nil, makeLaunch("exit 0"))
       let ended = try await observations.ended(key)
       #expect(ended.exit.termination == .unknown("the machine was restarted"))

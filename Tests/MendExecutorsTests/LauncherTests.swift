@@ -101,8 +101,8 @@ struct LauncherTests {
         // Its link to the server.
         #expect(open.filter { $0.hasPrefix("socket:") }.count == 1)
         let files = Set(open.filter { $0.hasPrefix(data.path) })
-        #expect(
-          files == [directory.path, directory.standardOutput, "\(data.path)/supervisors.log"])
+        let named = [directory.path, directory.records, directory.standardOutput, "\(data.path)/supervisors.log"]
+        #expect(files == Set(named))
       }
       for key in keys { try await ends(key, executor, &seen) }
     }
@@ -168,7 +168,7 @@ struct LauncherTests {
         doomed?.signal(SIGSTOP)
         executor.launch(key, makeLaunch("echo run >> runs; exit 3")) { [] }
         if let doomed {
-          #expect(await eventually { FileSystem.exists(self.data.attempt(key).path + "/launch.json") })
+          #expect(await eventually { self.data.attempt(key).has(AttemptRecords.launch) })
           doomed.signal(SIGKILL)
         }
         let ended = try await seen.ended(key)

@@ -99,8 +99,8 @@ struct LimitTests {
       arguments: ["/bin/true"], environment: [:], workDirectory: "/", memoryLimitBytes: 1, logLimitBytes: 2,
       graceMilliseconds: 3, cpuLimitSeconds: 0.5, openFilesLimit: 4, processesLimit: 5,
       account: AttemptAccount(user: 6, group: 7, home: "/home"))
-    try directory.write(launch, as: AttemptDirectory.launch)
-    #expect(directory.read(AttemptDirectory.launch) == launch)
+    try directory.begin(launch)
+    #expect(directory.read(AttemptRecords.launch) == launch)
   }
 }
 
@@ -125,7 +125,7 @@ struct AttemptAccountTests {
           """
           id -u > who; id -G >> who; pwd >> who; echo "$HOME" >> who
           echo x > "$TMPDIR/x" && cat "$MEND_MANIFEST" > /dev/null && echo fine > /dev/stderr || exit 1
-          cat ../launch.json && exit 2
+          cat ../records.jsonl && exit 2
           cat '\(data.path)/secret' && exit 3
           ls '\(data.path)' && exit 4
           exit 0

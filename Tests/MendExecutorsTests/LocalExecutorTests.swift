@@ -147,7 +147,7 @@ struct LocalExecutorTests {
         #"{"document_id":"q4","uri":"file:///srv/a%20b","path":"/srv/a b","media_type":"document","size_bytes":7}"#,
         #"{"document_id":"q5","uri":"s3://bucket/\"x\"\u000a","path":"","media_type":""}"#,
       ])
-    let attributes = try FileManager.default.attributesOfItem(atPath: data.attempt(key).path + "/launch.json")
+    let attributes = try FileManager.default.attributesOfItem(atPath: data.attempt(key).records)
     #expect(attributes[.posixPermissions] as? Int == 0o600)
   }
 

@@ -49,20 +49,23 @@ import Testing
     #expect(SupervisorLink.Request(Array("A/d\u{0}half".utf8)) == .attempt(directory: "/d", nil))
   }
 
-  @Test func `records are written as they are read`() {
-    #expect(AttemptDirectory.launch.decode(AttemptDirectory.launch.encode(Self.launch)) == Self.launch)
+  @Test func `records are written as they are read`() throws {
+    #expect(AttemptRecords.launch.decode(AttemptRecords.launch.encode(Self.launch)) == Self.launch)
     let identity = ProcessIdentity(pid: 7, startTicks: .max, bootID: "b\"\\\u{1}\u{7F}é")
-    #expect(AttemptDirectory.supervisor.decode(AttemptDirectory.supervisor.encode(identity)) == identity)
+    #expect(AttemptRecords.supervisor.decode(AttemptRecords.supervisor.encode(identity)) == identity)
+    let data = try DataDirectory()
+    let directory = AttemptDirectory(path: data.path)
     let request = EndRequest(graceMilliseconds: 5)
-    #expect(AttemptDirectory.end.decode(AttemptDirectory.end.encode(request)) == request)
-    var exit = ExitFile(
+    try directory.write(request)
+    #expect(directory.endRequest == request)
+    var exit = ExitAccount(
       termination: .init(kind: .notStarted, number: -1, message: "m"), atMilliseconds: 1, peakMemoryBytes: 2,
       memoryLimitBytes: 3, memoryLimitExceeded: true, memoryLimitExceededAtMilliseconds: 4,
       lastStderrLine: "say \"\\ \u{0}\n\u{1F600}", cpuSeconds: 1e-7, receipt: .init(processes: 5, how: "how"),
       wasAskedToEnd: true, limitExceeded: .init(text: "t", isMeasured: true), machineRestarted: false)
-    #expect(AttemptDirectory.exit.decode(AttemptDirectory.exit.encode(exit)) == exit)
+    #expect(AttemptRecords.exit.decode(AttemptRecords.exit.encode(exit)) == exit)
     exit = .unknown("", receipt: .init(processes: 0, how: ""), memoryLimitBytes: 0)
-    #expect(AttemptDirectory.exit.decode(AttemptDirectory.exit.encode(exit)) == exit)
+    #expect(AttemptRecords.exit.decode(AttemptRecords.exit.encode(exit)) == exit)
   }
 }
 
@@ -279,12 +282,12 @@ struct SupervisorPoolTests {
     for key in keys.dropFirst() {
       for path in ["\(data.path)/attempts", data.attempt(key).path] { _ = try FileSystem.createDirectory(path) }
     }
-    try FileSystem.write([], to: "supervisor.json", in: data.attempt(keys[1]).path)
+    try FileSystem.write([], to: "records.jsonl", in: data.attempt(keys[1]).path)
     try await withExecutor(in: data) { executor, seen in
       let launch = makeLaunch("exit 0")
       var record = executor.launchRecord(keys[2], launch, in: data.attempt(keys[2]))
       record.bootID = other
-      try data.attempt(keys[2]).write(record, as: AttemptDirectory.launch)
+      try data.attempt(keys[2]).begin(record)
       for (key, handle) in zip(keys, [handle, handle, nil]) {
         executor.adopt(key, handle, launch)
         let ended = try await seen.ended(key)

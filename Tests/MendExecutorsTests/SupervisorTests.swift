@@ -34,11 +34,10 @@ struct SupervisorTests {
   func prepare(_ key: AttemptKey, running arguments: [String]) throws -> AttemptDirectory {
     let directory = data.attempt(key)
     for path in ["\(data.path)/attempts", directory.path, directory.work] { _ = try FileSystem.createDirectory(path) }
-    try directory.write(
+    try directory.begin(
       LaunchRecord(
         arguments: arguments, environment: ["PATH": "/usr/bin:/bin"], workDirectory: directory.work,
-        memoryLimitBytes: 0, logLimitBytes: 1024, graceMilliseconds: 1000),
-      as: AttemptDirectory.launch)
+        memoryLimitBytes: 0, logLimitBytes: 1024, graceMilliseconds: 1000))
     return directory
   }
 

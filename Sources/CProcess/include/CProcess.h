@@ -71,13 +71,13 @@ int cprocess_event_create(void);
 void cprocess_event_raise(int descriptor);
 void cprocess_event_clear(int descriptor);
 
-// inotify, reduced to "something was renamed into this directory".
-int cprocess_rename_watch_create(void);
+// inotify, reduced to "this file was written to".
+int cprocess_write_watch_create(void);
 // A watch number or the negative errno.
-int cprocess_rename_watch_add(int descriptor, const char *directory);
-void cprocess_rename_watch_remove(int descriptor, int watch);
+int cprocess_write_watch_add(int descriptor, const char *file);
+void cprocess_write_watch_remove(int descriptor, int watch);
 // The watch numbers that have news; how many, 0 if there are none (any more). -1 stands for "some were dropped".
-int cprocess_rename_watch_next(int descriptor, int *watches, int capacity);
+int cprocess_write_watch_next(int descriptor, int *watches, int capacity);
 
 // A pair of sockets that keep messages apart; both close-on-exec.
 int cprocess_message_pair(int *one, int *other);

@@ -64,9 +64,7 @@ extension LocalExecutor {
   /// What the attempt's user needs of its own directory and of the server's socket.
   func hand(_ directory: AttemptDirectory, to account: AttemptAccount) throws(SystemError) {
     try FileSystem.permit(directory.path, mode: 0o711)
-    for path in [directory.work, directory.temporary] {
-      try FileSystem.hand(path, to: account, asOwner: true, mode: 0o700)
-    }
+    try FileSystem.hand(directory.work, to: account, asOwner: true, mode: 0o700)
     try FileSystem.hand(directory.manifest, to: account, asOwner: false, mode: 0o640)
     let socket = settings.endpoint.dropFirst("unix:".count)
     if settings.endpoint.hasPrefix("unix:"), FileSystem.exists(String(socket)) {

@@ -21,7 +21,7 @@ enum AttemptEnvironment {
     base: [String: String], key: AttemptKey, launch: Launch, endpoint: String, directory: AttemptDirectory
   ) -> [String: String] {
     var variables = base
-    variables["TMPDIR"] = directory.temporary
+    variables["TMPDIR"] = directory.work
     // A name with "=" or nothing in it would be read as another variable.
     for (name, value) in launch.parameters.environment where !name.isEmpty && !name.contains("=") {
       variables[name] = value

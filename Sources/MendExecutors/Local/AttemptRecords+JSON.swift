@@ -28,7 +28,7 @@ extension EndRequest: JSONWritable {
   func write(to text: inout JSONText) { text.add(CodingKeys.graceMilliseconds, graceMilliseconds) }
 }
 
-extension ExitFile: JSONWritable {
+extension ExitAccount: JSONWritable {
   func write(to text: inout JSONText) {
     text.add(CodingKeys.atMilliseconds, atMilliseconds)
     text.add(CodingKeys.cpuSeconds, cpuSeconds)

@@ -1,6 +1,6 @@
 internal import MendCore
 
-/// What the server tells the supervisor: `launch.json`. Holds the attempt's token, so it is for its owner's eyes only.
+/// What the server tells the supervisor. Holds the attempt's token, so it is for its owner's eyes only.
 struct LaunchRecord: Codable, Hashable, Sendable {
   /// The first is an absolute path.
   var arguments: [String]
@@ -43,8 +43,8 @@ struct EndRequest: Codable, Hashable, Sendable {
   enum CodingKeys: String, CodingKey { case graceMilliseconds = "grace_ms" }
 }
 
-/// The durable account of an attempt's end: `exit.json`.
-struct ExitFile: Codable, Hashable, Sendable {
+/// The durable account of an attempt's end.
+struct ExitAccount: Codable, Hashable, Sendable {
   var termination: Termination
   /// Since the epoch.
   var atMilliseconds: Int64
@@ -106,17 +106,17 @@ struct ExitFile: Codable, Hashable, Sendable {
   }
 }
 
-extension ExitFile {
+extension ExitAccount {
   /// For an attempt whose supervisor left no account.
-  static func unknown(_ message: String, receipt: Receipt, memoryLimitBytes: Int64) -> ExitFile {
-    ExitFile(
+  static func unknown(_ message: String, receipt: Receipt, memoryLimitBytes: Int64) -> ExitAccount {
+    ExitAccount(
       termination: Termination(kind: .unknown, message: message), atMilliseconds: FileSystem.wallClockMilliseconds(),
       peakMemoryBytes: 0, memoryLimitBytes: memoryLimitBytes, memoryLimitExceeded: false, lastStderrLine: "",
       cpuSeconds: 0, receipt: receipt)
   }
 
   /// For an attempt that went with its machine, at a time that nobody knows.
-  static func machineRestarted(memoryLimitBytes: Int64) -> ExitFile {
+  static func machineRestarted(memoryLimitBytes: Int64) -> ExitAccount {
     let how = "the machine was restarted"
     var exit = unknown(how, receipt: Receipt(processes: 0, how: how), memoryLimitBytes: memoryLimitBytes)
     exit.machineRestarted = true
@@ -148,11 +148,11 @@ extension ExitFile {
   }
 }
 
-extension ExitFile.Receipt {
+extension ExitAccount.Receipt {
   var value: EndReceipt { EndReceipt(processes: processes, how: how) }
 }
 
-extension ExitFile.Termination {
+extension ExitAccount.Termination {
   var value: ExitRecord.Termination {
     switch kind {
     case .exited: .exited(number ?? 0)

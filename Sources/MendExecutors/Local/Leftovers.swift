@@ -18,10 +18,11 @@ struct Leftovers: Sendable {
   var launcher: ProcessIdentity?
 
   init(directory: AttemptDirectory, token: String? = nil) {
-    let recorded = directory.read(AttemptDirectory.launch)?.environment[AttemptEnvironment.tokenName]
+    let records = AttemptRecords(in: directory)
+    let recorded = records.read(AttemptRecords.launch)?.environment[AttemptEnvironment.tokenName]
     self.token = token ?? recorded ?? ""
-    entrypoint = directory.read(AttemptDirectory.started)
-    supervisor = directory.read(AttemptDirectory.supervisor)
+    entrypoint = records.read(AttemptRecords.started)
+    supervisor = records.read(AttemptRecords.supervisor)
   }
 
   /// One pass: kills all that it finds. Repeat until it finds nothing, for what is killed may have just forked.

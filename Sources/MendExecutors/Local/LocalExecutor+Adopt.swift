@@ -8,7 +8,7 @@ internal import Synchronization
 extension LocalExecutor {
   /// What an attempt's directory says of it.
   enum Finding: ~Copyable {
-    case ended(ExitFile)
+    case ended(ExitAccount)
     case alive(ProcessReference)
     /// Its supervisor has been started and has not said who it is.
     case starting
@@ -26,29 +26,30 @@ extension LocalExecutor {
 
   /// `handle` is what the server kept of it.
   func examine(_ directory: AttemptDirectory, _ handle: ExecutorHandle? = nil) throws(SystemError) -> Finding {
-    if let identity = directory.read(AttemptDirectory.supervisor) { return finding(of: identity, in: directory) }
+    if let identity = directory.read(AttemptRecords.supervisor) { return finding(of: identity, in: directory) }
     guard let lock = try directory.tryLock() else {
       // What a disk made unreadable is still to be seen in the process table.
-      guard directory.has(AttemptDirectory.supervisor), let process = supervisor(of: directory) else {
+      let records = AttemptRecords(in: directory)
+      guard records.mayHaveRun || !records.has(AttemptRecords.launch), let process = supervisor(of: directory) else {
         return .starting
       }
       return .alive(process)
     }
+    // Written to its end, if at all: it came and went between the two looks, or never came.
+    let records = AttemptRecords(in: directory)
+    if let identity = records.read(AttemptRecords.supervisor) { return finding(of: identity, in: directory) }
     // Nobody knows more than that it is gone, if it ever was.
-    let boot = directory.read(AttemptDirectory.launch)?.bootID ?? handle?.bootID ?? ProcessTable.bootID
-    let nobody = ProcessIdentity(pid: 0, startTicks: 0, bootID: boot)
-    guard directory.has(AttemptDirectory.supervisor) else {
-      // A power cut takes records that were written.
-      return boot == ProcessTable.bootID ? .neverStarted(lock) : finding(of: nobody, in: directory)
-    }
-    // It came and went between the two looks; or its record is damaged.
-    return finding(of: directory.read(AttemptDirectory.supervisor) ?? nobody, in: directory)
+    let launch = records.read(AttemptRecords.launch)
+    let boot = launch?.bootID ?? handle?.bootID ?? ProcessTable.bootID
+    // A power cut takes records that were written; other damage to a file does, too.
+    if boot == ProcessTable.bootID, !records.mayHaveRun, launch != nil || handle == nil { return .neverStarted(lock) }
+    return finding(of: ProcessIdentity(pid: 0, startTicks: 0, bootID: boot), in: directory)
   }
 
   private func finding(of identity: ProcessIdentity, in directory: AttemptDirectory) -> Finding {
     let process = ProcessReference(identity, collecting: true)
     // Read after it may have been seen dead, for then it writes nothing more. Alive, it has gone on to another attempt.
-    if let exit = directory.read(AttemptDirectory.exit) { return .ended(exit) }
+    if let exit = directory.read(AttemptRecords.exit) { return .ended(exit) }
     if let process { return .alive(process) }
     return .killed(identity)
   }
@@ -68,7 +69,7 @@ extension LocalExecutor {
     let directory = directory(of: key)
     guard FileSystem.exists(directory.path) else {
       if let boot = handle?.bootID, boot != ProcessTable.bootID {
-        let exit = ExitFile.machineRestarted(memoryLimitBytes: launch.parameters.resources.memoryBytes)
+        let exit = ExitAccount.machineRestarted(memoryLimitBytes: launch.parameters.resources.memoryBytes)
         return emit(.ended(key, exit.record, exit.receipt.value))
       }
       // Whoever removed it may have left what ran in it.
@@ -120,10 +121,10 @@ extension LocalExecutor {
     state.withLock { $0.attempts[key] = .watched(WatchedAttempt(generation: generation, process: process)) }
     emit(.taken(key, handle(process.identity)))
     do throws(SystemError) {
-      let watch = try watcher.whenRenamed(into: directory.path) { [self] in
+      let watch = try watcher.whenWritten(to: directory.records) { [self] in
         enqueue(for: key) { self.announceStart(key, generation) }
       }
-      withWatched(key, generation) { $0.renameWatch = watch }
+      withWatched(key, generation) { $0.recordsWatch = watch }
       announceStart(key, generation)
       try watcher.whenEnded(process) { [self] in enqueue(for: key) { self.supervisorEnded(key, generation) } }
     } catch {
@@ -157,7 +158,7 @@ extension LocalExecutor {
     case .ended(let bytes):
       guard let attempt = withWatched(key, generation, { $0 }), let supervisor = attempt.supervisor else { return }
       supervisors.release(supervisor)
-      if let exit = AttemptDirectory.exit.decode(bytes) {
+      if let exit = AttemptRecords.exit.decode(bytes) {
         forget(key)
         emit(.ended(key, exit.record, exit.receipt.value))
       } else {
@@ -178,13 +179,13 @@ extension LocalExecutor {
   }
 
   private func announceStart(_ key: AttemptKey, _ generation: UInt64) {
-    guard directory(of: key).has(AttemptDirectory.started) else { return }
+    guard directory(of: key).has(AttemptRecords.started) else { return }
     let news = withWatched(key, generation) { attempt in
       defer {
         attempt.startAnnounced = true
-        attempt.renameWatch = nil
+        attempt.recordsWatch = nil
       }
-      return (isFirst: !attempt.startAnnounced, watch: attempt.renameWatch)
+      return (isFirst: !attempt.startAnnounced, watch: attempt.recordsWatch)
     }
     guard let news else { return }
     if let watch = news.watch { watcher.forget(watch) }
@@ -222,12 +223,13 @@ extension LocalExecutor {
     guard let attempt = withWatched(key, generation, { $0 }) else { return }
     attempt.process.reap()
     announceStart(key, generation)
-    if let watch = attempt.renameWatch { watcher.forget(watch) }
+    if let watch = attempt.recordsWatch { watcher.forget(watch) }
     let directory = directory(of: key)
-    if let exit = directory.read(AttemptDirectory.exit) {
+    let records = AttemptRecords(in: directory)
+    if let exit = records.read(AttemptRecords.exit) {
       forget(key)
       emit(.ended(key, exit.record, exit.receipt.value))
-    } else if directory.has(AttemptDirectory.supervisor) {
+    } else if records.mayHaveRun {
       cleanUp(key, after: attempt.process.identity, in: directory, forced: attempt)
     } else {
       forget(key)
@@ -240,9 +242,10 @@ extension LocalExecutor {
   private func forget(_ key: AttemptKey) { state.withLock { _ = $0.attempts.removeValue(forKey: key) } }
 
   /// Tells the whole story of an attempt that ended while nobody watched.
-  func report(_ key: AttemptKey, _ exit: ExitFile, in directory: AttemptDirectory) {
-    if let identity = directory.read(AttemptDirectory.supervisor) { emit(.taken(key, handle(identity))) }
-    if directory.has(AttemptDirectory.started) { emit(.started(key)) }
+  func report(_ key: AttemptKey, _ exit: ExitAccount, in directory: AttemptDirectory) {
+    let records = AttemptRecords(in: directory)
+    if let identity = records.read(AttemptRecords.supervisor) { emit(.taken(key, handle(identity))) }
+    if records.has(AttemptRecords.started) { emit(.started(key)) }
     emit(.ended(key, exit.record, exit.receipt.value))
   }
 
@@ -252,9 +255,9 @@ extension LocalExecutor {
     forced: WatchedAttempt? = nil
   ) {
     state.withLock { $0.attempts[key] = .cleaning }
-    let limit = directory.read(AttemptDirectory.launch)?.memoryLimitBytes ?? 0
+    let limit = directory.read(AttemptRecords.launch)?.memoryLimitBytes ?? 0
     guard identity.bootID == ProcessTable.bootID else {
-      var exit = ExitFile.machineRestarted(memoryLimitBytes: limit)
+      var exit = ExitAccount.machineRestarted(memoryLimitBytes: limit)
       exit.lastStderrLine = lastLine(of: directory.standardError)
       return conclude(key, exit, in: directory)
     }
@@ -268,7 +271,7 @@ extension LocalExecutor {
           "the supervisor was killed; nobody saw how the attempt ended",
           killed.isEmpty ? "nothing was left running" : "SIGKILL, left running by a killed supervisor"
         )
-      var exit = ExitFile.unknown(
+      var exit = ExitAccount.unknown(
         message, receipt: .init(processes: killed.count, how: how), memoryLimitBytes: limit)
       exit.lastStderrLine = self.lastLine(of: directory.standardError)
       self.conclude(key, exit, in: directory)
@@ -291,9 +294,10 @@ extension LocalExecutor {
     }
   }
 
-  private func conclude(_ key: AttemptKey, _ exit: ExitFile, in directory: AttemptDirectory) {
+  private func conclude(_ key: AttemptKey, _ exit: ExitAccount, in directory: AttemptDirectory) {
     do throws(SystemError) {
-      try directory.write(exit, as: AttemptDirectory.exit)
+      var file = try AttemptRecordFile(in: directory)
+      try file.append(exit, as: AttemptRecords.exit)
     } catch {
       // The next adoption comes to the same end.
       settings.logger.warning("no account was kept", metadata: ["attempt": "\(key)", "error": "\(error)"])

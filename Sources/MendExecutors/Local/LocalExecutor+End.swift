@@ -46,7 +46,7 @@ extension LocalExecutor {
     // Not by a signal, which could find it with its next attempt.
     if let supervisor = attempt.supervisor { return supervisor.end(grace: grace) }
     do throws(SystemError) {
-      try directory.write(EndRequest(graceMilliseconds: grace.milliseconds), as: AttemptDirectory.end)
+      try directory.write(EndRequest(graceMilliseconds: grace.milliseconds))
     } catch {
       // A full disk is no reason to let it run: the supervisor takes its own grace.
       settings.logger.warning("the grace was not handed over", metadata: ["attempt": "\(key)", "error": "\(error)"])
@@ -89,7 +89,7 @@ extension LocalExecutor {
     if case .watched(let attempt) = state.withLock({ $0.attempts[key] }), attempt.process.identity == identity {
       return key
     }
-    if directory(of: key).read(AttemptDirectory.supervisor) == identity { return key }
+    if directory(of: key).read(AttemptRecords.supervisor) == identity { return key }
     guard ProcessReference(identity) != nil else { return nil }
     return attempt(inArgumentsOf: identity.pid)
   }
@@ -115,8 +115,8 @@ extension LocalExecutor {
     case .watched(let attempt) where attempt.process.identity == identity: return false
     case .watched, nil: break
     }
-    let directory = directory(of: key)
-    return directory.read(AttemptDirectory.supervisor) == identity && !directory.has(AttemptDirectory.exit)
+    let records = AttemptRecords(in: directory(of: key))
+    return records.read(AttemptRecords.supervisor) == identity && !records.has(AttemptRecords.exit)
       && ProcessReference(identity) != nil
   }
 
@@ -134,9 +134,10 @@ extension LocalExecutor {
       guard let key = AttemptKey(name), key.batch == batch, state.withLock({ $0.attempts[key] }) == nil
       else { continue }
       let directory = directory(of: key)
-      // The lock says that nothing supervises it; what a killed supervisor left has not been told of before exit.json.
+      // The lock says that nothing supervises it; what a killed supervisor left has not been told of before its exit.
       guard let lock = try? directory.tryLock() else { continue }
-      if directory.has(AttemptDirectory.supervisor) && !directory.has(AttemptDirectory.exit) { continue }
+      let records = AttemptRecords(in: directory)
+      if records.mayHaveRun && !records.has(AttemptRecords.exit) { continue }
       do {
         try FileManager.default.removeItem(atPath: directory.path)
       } catch {

@@ -46,10 +46,9 @@ extension LocalExecutor {
     _ record: LaunchRecord, documents: [Document], in directory: AttemptDirectory
   ) throws(SystemError) {
     _ = try FileSystem.createDirectory(directory.work)
-    _ = try FileSystem.createDirectory(directory.temporary)
     try Manifest.write(documents, to: directory.manifest)
     if let account = settings.account { try hand(directory, to: account) }
-    try directory.write(record, as: AttemptDirectory.launch)
+    try directory.begin(record)
   }
 
   /// The lock is let go on return; the supervisor has it too.

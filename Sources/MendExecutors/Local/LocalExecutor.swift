@@ -99,7 +99,7 @@ public final class LocalExecutor: Executor {
     /// Where it works for this server; else its files and its end say how it goes.
     var supervisor: PooledSupervisor?
     var startAnnounced = false
-    var renameWatch: Int32?
+    var recordsWatch: Int32?
     /// Killed by the server itself, because the supervisor did not do it.
     var forced: Set<ProcessIdentity> = []
     var isForced = false

@@ -92,7 +92,7 @@ public enum Supervisor {
       try OwnChildren.becomeSubreaper()
       let outcome = try attend(directory, signals: signals, link: nil)
       if case .taken = outcome { return statusTaken }
-      try directory.synchronize(AttemptDirectory.exit)
+      try AttemptRecordFile.synchronize(in: directory)
       _ = lock
       return 0
     } catch {
@@ -104,7 +104,7 @@ public enum Supervisor {
   enum Outcome {
     /// Another has or had it.
     case taken
-    /// As it stands in `exit.json`.
+    /// As it stands in the records.
     case ended(exit: [UInt8])
   }
 
@@ -113,23 +113,25 @@ public enum Supervisor {
   static func attend(
     _ directory: AttemptDirectory, _ launch: LaunchRecord? = nil, signals: borrowing SignalReader, link: ServerLink?
   ) throws(SystemError) -> Outcome {
+    var file = try AttemptRecordFile(in: directory)
     // Written before anything is started, so there was one before; the attempt is over.
-    guard !directory.has(AttemptDirectory.supervisor) else { return .taken }
-    try directory.write(ProcessTable.ownIdentity, as: AttemptDirectory.supervisor)
-    guard let launch = launch ?? directory.read(AttemptDirectory.launch) else {
-      return try conclude(.notStarted("launch.json cannot be read", limit: 0), in: directory, link: link)
+    guard !file.records.has(AttemptRecords.supervisor) else { return .taken }
+    try file.append(ProcessTable.ownIdentity, as: AttemptRecords.supervisor)
+    guard let launch = launch ?? file.records.read(AttemptRecords.launch) else {
+      let reason = "the launch in \(directory.records) cannot be read"
+      return try conclude(.notStarted(reason, limit: 0), in: &file, link: link)
     }
     var loop: SupervisorLoop
     do throws(SystemError) {
       loop = try startEntrypoint(launch, in: directory)
     } catch {
       let reason = "\(launch.arguments.first ?? ""): \(error)"
-      return try conclude(.notStarted(reason, limit: launch.memoryLimitBytes), in: directory, link: link)
+      return try conclude(.notStarted(reason, limit: launch.memoryLimitBytes), in: &file, link: link)
     }
     // Without it (a full disk) the start goes unseen by the next server, and nothing else.
-    try? directory.write(loop.entrypoint, as: AttemptDirectory.started)
+    try? file.append(loop.entrypoint, as: AttemptRecords.started)
     link?.tell(.started, of: directory)
-    return try conclude(try loop.run(signals: signals, link: link), in: directory, link: link)
+    return try conclude(try loop.run(signals: signals, link: link), in: &file, link: link)
   }
 
   private static func startEntrypoint(
@@ -157,13 +159,14 @@ public enum Supervisor {
 
   /// The account is worth waiting for room on the disk, unless there is a server that takes it without.
   private static func conclude(
-    _ exit: ExitFile, in directory: AttemptDirectory, link: ServerLink?
+    _ exit: ExitAccount, in file: inout AttemptRecordFile, link: ServerLink?
   ) throws(SystemError) -> Outcome {
-    let bytes = AttemptDirectory.exit.encode(exit)
+    let bytes = AttemptRecords.exit.encode(exit)
+    let line = AttemptRecords.exit.line(encoded: bytes)
     var tries = 1
     while true {
       do throws(SystemError) {
-        try directory.write(bytes, as: AttemptDirectory.exit)
+        try file.append(line)
         return .ended(exit: bytes)
       } catch {
         if let link, !link.isOver { return .ended(exit: bytes) }
@@ -181,12 +184,13 @@ public enum Supervisor {
     let launch = LaunchRecord(
       arguments: ["/bin/sh"], environment: ["PATH": "/bin"], workDirectory: "/", memoryLimitBytes: 1, logLimitBytes: 1,
       graceMilliseconds: 1, cpuLimitSeconds: 0.5, openFilesLimit: 1, processesLimit: 1, account: nil)
-    for record in [AttemptDirectory.supervisor, AttemptDirectory.started] {
+    for record in [AttemptRecords.supervisor, AttemptRecords.started] {
       _ = record.decode(record.encode(identity))
     }
-    _ = AttemptDirectory.launch.decode(AttemptDirectory.launch.encode(launch))
-    _ = AttemptDirectory.exit.encode(.notStarted("", limit: 1))
-    _ = directory.read(AttemptDirectory.end)
+    _ = AttemptRecords.launch.decode(AttemptRecords.launch.encode(launch))
+    _ = AttemptRecords.exit.encode(.notStarted("", limit: 1))
+    _ = directory.endRequest
+    _ = directory.has(AttemptRecords.supervisor)
     _ = ProcessTable.descendants(of: ProcessTable.ownPID).map { ProcessTable.privateBytes(of: $0.pid) }
     if let poller = try? Poller() { _ = poller.wait(.zero) }
     _ = ContinuousClock().now
@@ -200,9 +204,10 @@ public enum Supervisor {
   }
 }
 
-extension ExitFile {
-  static func notStarted(_ reason: String, limit: Int64) -> ExitFile {
-    var file = ExitFile.unknown(reason, receipt: Receipt(processes: 0, how: "was not started"), memoryLimitBytes: limit)
+extension ExitAccount {
+  static func notStarted(_ reason: String, limit: Int64) -> ExitAccount {
+    var file = ExitAccount.unknown(
+      reason, receipt: Receipt(processes: 0, how: "was not started"), memoryLimitBytes: limit)
     file.termination.kind = .notStarted
     return file
   }

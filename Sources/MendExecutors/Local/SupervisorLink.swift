@@ -4,11 +4,11 @@ internal import MendCore
 ///
 /// Whoever finds the other gone goes by the attempt's directory, where all of it is, too: the link only makes it fast.
 enum SupervisorLink {
-  /// A longer launch is read from its file.
+  /// A longer launch is read in the directory.
   static let launchLimit = 32 * 1024
   /// A launch, and a directory's path.
   static let requestLimit = launchLimit + 4096
-  /// `exit.json` whole; a receipt is two sentences, and a last line has a limit.
+  /// An exit whole; a receipt is two sentences, and a last line has a limit.
   static let newsLimit = 64 * 1024
 
   /// From the server.
@@ -48,7 +48,7 @@ enum SupervisorLink {
   /// From the supervisor, of the attempt in hand.
   enum News: Equatable {
     case started
-    /// As it stands in `exit.json`; the supervisor waits for another attempt.
+    /// As it stands in the records; the supervisor waits for another attempt.
     case ended(exit: [UInt8])
 
     init?(_ bytes: [UInt8]) {
@@ -172,7 +172,7 @@ final class ServerLink {
 
   private func keepLastEnd() {
     // Nobody is left to be told of a disk that does not take it.
-    try? lastEnd?.synchronize(AttemptDirectory.exit)
+    if let lastEnd { try? AttemptRecordFile.synchronize(in: lastEnd) }
     lastEnd = nil
   }
 

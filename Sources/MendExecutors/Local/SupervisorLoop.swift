@@ -13,11 +13,11 @@ struct SupervisorLoop: ~Copyable {
   private let cpuSecondsBefore = OwnChildren.cpuSeconds
 
   private var phase = Phase.running
-  private var termination: ExitFile.Termination?
+  private var termination: ExitAccount.Termination?
   private var mayReapMore = false
   private var peakBytes: Int64 = 0
   private var limitPassedAt: Int64?
-  private var limitExceeded: ExitFile.LimitExceeded?
+  private var limitExceeded: ExitAccount.LimitExceeded?
   /// Everything that got a signal, once: what the receipt counts.
   private var signalled: Set<ProcessIdentity> = []
   private var nextSample: ContinuousClock.Instant
@@ -61,7 +61,7 @@ struct SupervisorLoop: ~Copyable {
   }
 
   /// Returns once nothing of the attempt runs any more.
-  mutating func run(signals: borrowing SignalReader, link: ServerLink?) throws(SystemError) -> ExitFile {
+  mutating func run(signals: borrowing SignalReader, link: ServerLink?) throws(SystemError) -> ExitAccount {
     let poller = try Poller()
     try poller.add(signals.rawDescriptor, token: Token.signal)
     try poller.add(output.rawDescriptor, token: Token.output)
@@ -73,7 +73,7 @@ struct SupervisorLoop: ~Copyable {
         case Token.signal:
           while let signal = signals.next() {
             if signal == SIGCHLD { continue }
-            endOnRequest(grace: directory.read(AttemptDirectory.end)?.graceMilliseconds)
+            endOnRequest(grace: directory.endRequest?.graceMilliseconds)
             // Whoever ends a process does not want it to go on with the next attempt.
             link?.close()
           }
@@ -148,7 +148,7 @@ struct SupervisorLoop: ~Copyable {
       kill()
     }
     if limitExceeded == nil, let text = excess(tree) {
-      limitExceeded = ExitFile.LimitExceeded(text: text, isMeasured: true)
+      limitExceeded = ExitAccount.LimitExceeded(text: text, isMeasured: true)
       if case .killing = phase {} else { phase = .killing(.limit, since: clock.now) }
       kill()
     }
@@ -259,23 +259,23 @@ struct SupervisorLoop: ~Copyable {
 
   // MARK: the account
 
-  private func account() -> ExitFile {
-    ExitFile(
+  private func account() -> ExitAccount {
+    ExitAccount(
       termination: termination ?? .init(kind: .unknown, message: "its exit status was not seen"),
       atMilliseconds: FileSystem.wallClockMilliseconds(), peakMemoryBytes: peakBytes,
       memoryLimitBytes: launch.memoryLimitBytes, memoryLimitExceeded: limitPassedAt != nil,
       memoryLimitExceededAtMilliseconds: limitPassedAt, lastStderrLine: error.tail.line,
       cpuSeconds: cpuSeconds,
-      receipt: ExitFile.Receipt(processes: signalled.count, how: how), wasAskedToEnd: wasAskedToEnd ? true : nil,
+      receipt: ExitAccount.Receipt(processes: signalled.count, how: how), wasAskedToEnd: wasAskedToEnd ? true : nil,
       limitExceeded: limitExceeded ?? saidLimit)
   }
 
   /// The system refuses open files by itself; what came of it is only in the entrypoint's own words.
-  private var saidLimit: ExitFile.LimitExceeded? {
+  private var saidLimit: ExitAccount.LimitExceeded? {
     guard let allowed = launch.openFilesLimit, allowed > 0, termination?.kind == .exited, termination?.number != 0,
       error.tail.line.contains("Too many open files")
     else { return nil }
-    return ExitFile.LimitExceeded(
+    return ExitAccount.LimitExceeded(
       text: "it was refused more than its limit of \(allowed) open files a process, by its last line: "
         + error.tail.line, isMeasured: false)
   }

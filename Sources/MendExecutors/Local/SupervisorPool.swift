@@ -13,7 +13,7 @@ final class SupervisorPool: Sendable {
   /// What a supervisor says of the attempt that it has in hand.
   enum News: Sendable {
     case started
-    /// `exit.json`. It waits for `release`.
+    /// As it stands in the records. It waits for `release`.
     case ended([UInt8])
     /// It ended, or does not speak any more: its directory says what became of the attempt. Nothing follows.
     case gone

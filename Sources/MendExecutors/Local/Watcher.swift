@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// Waits for everything that attempts are waited for, on one thread: ends (pidfds), news (renames, sockets), times.
+/// Waits for everything that attempts are waited for, on one thread: ends (pidfds), news (writes, sockets), times.
 ///
 /// Handlers are called on that thread, once each but for news, and must not block.
 final class Watcher: Sendable {
@@ -8,7 +8,7 @@ final class Watcher: Sendable {
 
   private let poller: Poller
   private let wakeUp: WakeUp
-  private let renames: RenameWatch
+  private let writes: WriteWatch
   private let state = Mutex(State())
   private let clock = ContinuousClock()
 
@@ -16,20 +16,20 @@ final class Watcher: Sendable {
     var isStopping = false
     var lastToken: UInt64 = Token.firstOther
     var ends: [UInt64: (process: ProcessReference, handler: Handler)] = [:]
-    var directories: [Int32: Handler] = [:]
+    var files: [Int32: Handler] = [:]
     var sources: [UInt64: Handler] = [:]
     /// Ordered by time.
     var timers: [(deadline: ContinuousClock.Instant, handler: Handler)] = []
   }
 
-  private enum Token { static let wakeUp: UInt64 = 0, renames: UInt64 = 1, firstOther: UInt64 = 2 }
+  private enum Token { static let wakeUp: UInt64 = 0, writes: UInt64 = 1, firstOther: UInt64 = 2 }
 
   init() throws(SystemError) {
     poller = try Poller()
     wakeUp = try WakeUp()
-    renames = try RenameWatch()
+    writes = try WriteWatch()
     try poller.add(wakeUp.rawDescriptor, token: Token.wakeUp)
-    try poller.add(renames.rawDescriptor, token: Token.renames)
+    try poller.add(writes.rawDescriptor, token: Token.writes)
   }
 
   /// Returns after `stop`.
@@ -38,7 +38,7 @@ final class Watcher: Sendable {
       for token in poller.wait(untilNextTimer()) {
         switch token {
         case Token.wakeUp: wakeUp.clear()
-        case Token.renames: handleRenames()
+        case Token.writes: handleWrites()
         default: handle(token)
         }
       }
@@ -51,7 +51,7 @@ final class Watcher: Sendable {
     state.withLock {
       $0.isStopping = true
       $0.timers = []
-      $0.directories = [:]
+      $0.files = [:]
       $0.ends = [:]
       $0.sources = [:]
     }
@@ -99,14 +99,14 @@ final class Watcher: Sendable {
     poller.remove(source.rawDescriptor)
   }
 
-  /// Calls the handler for every file that is renamed into the directory, until `forget`. Look once afterwards: what
-  /// came before is not told.
-  func whenRenamed(into directory: String, _ handler: @escaping Handler) throws(SystemError) -> Int32 {
+  /// Calls the handler when something was written to the file, until `forget`. Look once afterwards: what came before
+  /// is not told.
+  func whenWritten(to file: String, _ handler: @escaping Handler) throws(SystemError) -> Int32 {
     // Added under the lock, so that news cannot come before the handler is there.
     let result = state.withLock { state -> Result<Int32, SystemError> in
       Result { () throws(SystemError) in
-        let watch = try renames.add(directory)
-        state.directories[watch] = handler
+        let watch = try writes.add(file)
+        state.files[watch] = handler
         return watch
       }
     }
@@ -114,8 +114,8 @@ final class Watcher: Sendable {
   }
 
   func forget(_ watch: Int32) {
-    state.withLock { _ = $0.directories.removeValue(forKey: watch) }
-    renames.remove(watch)
+    state.withLock { _ = $0.files.removeValue(forKey: watch) }
+    writes.remove(watch)
   }
 
   func after(_ delay: Duration, _ handler: @escaping Handler) {
@@ -151,10 +151,10 @@ final class Watcher: Sendable {
     end.handler()
   }
 
-  private func handleRenames() {
-    let watches = renames.next()
+  private func handleWrites() {
+    let watches = writes.next()
     let handlers = state.withLock { state in
-      watches.map { $0.compactMap { state.directories[$0] } } ?? Array(state.directories.values)
+      watches.map { $0.compactMap { state.files[$0] } } ?? Array(state.files.values)
     }
     for handler in handlers { handler() }
   }

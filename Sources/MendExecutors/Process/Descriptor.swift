@@ -25,6 +25,22 @@ struct Descriptor: ~Copyable, Sendable {
     return count < 0 && errno == EAGAIN ? .nothingYet : .end
   }
 
+  /// All that follows; nil where that has to be waited for. Files of /proc say nothing of their size.
+  borrowing func readToEnd() -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    var count = 0
+    while true {
+      if count == bytes.count { bytes.append(contentsOf: repeatElement(0, count: count)) }
+      switch read(into: &bytes, from: count) {
+      case .some(let more): count += more
+      case .end:
+        bytes.removeLast(bytes.count - count)
+        return bytes
+      case .nothingYet: return nil
+      }
+    }
+  }
+
   enum ReadOutcome {
     case some(Int)
     case nothingYet
@@ -136,21 +152,10 @@ enum FileSystem {
     guard unsafe Glibc.rename(path, other) == 0 else { throw SystemError("rename \(path)") }
   }
 
-  /// The whole file; nil if it cannot be read. Files of /proc say nothing of their size, so it is read to its end.
+  /// The whole file; nil if it cannot be read.
   static func read(_ path: String) -> [UInt8]? {
     guard let file = try? open(path, O_RDONLY) else { return nil }
-    var bytes = [UInt8](repeating: 0, count: 4096)
-    var count = 0
-    while true {
-      if count == bytes.count { bytes.append(contentsOf: repeatElement(0, count: count)) }
-      switch file.read(into: &bytes, from: count) {
-      case .some(let more): count += more
-      case .end:
-        bytes.removeLast(bytes.count - count)
-        return bytes
-      case .nothingYet: return nil
-      }
-    }
+    return file.readToEnd()
   }
 
   /// Makes the names in a directory survive a power cut.

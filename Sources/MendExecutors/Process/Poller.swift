@@ -48,31 +48,31 @@ struct SignalReader: ~Copyable {
   }
 }
 
-/// Says when something is renamed into a directory: how a supervisor's files appear.
-struct RenameWatch: ~Copyable, Sendable {
+/// Says when a file is written to: how a supervisor's records appear.
+struct WriteWatch: ~Copyable, Sendable {
   private let descriptor: Descriptor
   init() throws(SystemError) {
-    descriptor = try Descriptor(result: cprocess_rename_watch_create(), of: "inotify_init")
+    descriptor = try Descriptor(result: cprocess_write_watch_create(), of: "inotify_init")
   }
   var rawDescriptor: Int32 { descriptor.rawValue }
 
-  /// A number for this directory.
-  borrowing func add(_ directory: String) throws(SystemError) -> Int32 {
-    let watch = unsafe cprocess_rename_watch_add(descriptor.rawValue, directory)
-    guard watch >= 0 else { throw SystemError("inotify_add_watch \(directory)", code: -watch) }
+  /// A number for this file.
+  borrowing func add(_ file: String) throws(SystemError) -> Int32 {
+    let watch = unsafe cprocess_write_watch_add(descriptor.rawValue, file)
+    guard watch >= 0 else { throw SystemError("inotify_add_watch \(file)", code: -watch) }
     return watch
   }
 
-  borrowing func remove(_ watch: Int32) { cprocess_rename_watch_remove(descriptor.rawValue, watch) }
+  borrowing func remove(_ watch: Int32) { cprocess_write_watch_remove(descriptor.rawValue, watch) }
 
-  /// The numbers of directories with news; nil if the kernel dropped some, so that all have to be looked at.
+  /// The numbers of files with news; nil if the kernel dropped some, so that all have to be looked at.
   borrowing func next() -> Set<Int32>? {
     var all: Set<Int32> = []
     while true {
       // As many as one read can hold at the most.
       var watches = [Int32](repeating: 0, count: 160)
       let count = unsafe watches.withUnsafeMutableBufferPointer { buffer in
-        unsafe cprocess_rename_watch_next(descriptor.rawValue, buffer.baseAddress, Int32(buffer.count))
+        unsafe cprocess_write_watch_next(descriptor.rawValue, buffer.baseAddress, Int32(buffer.count))
       }
       if count <= 0 { return all.contains(-1) ? nil : all }
       all.formUnion(watches.prefix(Int(count)))

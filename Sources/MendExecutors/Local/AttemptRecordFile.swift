@@ -1,0 +1,111 @@
+internal import FoundationEssentials
+internal import Glibc
+
+/// What an attempt's records say, as they were read: `records.jsonl`, a line each, `{"NAME":{...}}`.
+///
+/// The launch is the server's, before there is a supervisor; what follows is the supervisor's; where that was killed, an
+/// exit is the server's again. So there is one writer at a time. A line counts once it is ended.
+struct AttemptRecords {
+  /// A kind of line, with the type of what it holds.
+  struct Record<Content: JSONWritable & Codable & Sendable>: Sendable {
+    fileprivate let beginning: [UInt8]
+
+    fileprivate init(name: String) { beginning = Array("{\"\(name)\":".utf8) }
+
+    func encode(_ content: Content) -> [UInt8] { JSONText.object(content.write) }
+
+    /// nil: it is not whole.
+    func decode(_ bytes: some Sequence<UInt8>) -> Content? {
+      try? JSONDecoder().decode(Content.self, from: Data(bytes))
+    }
+
+    func line(_ content: Content) -> [UInt8] { line(encoded: encode(content)) }
+
+    func line(encoded: [UInt8]) -> [UInt8] { beginning + encoded + [UInt8(ascii: "}"), UInt8(ascii: "\n")] }
+  }
+
+  static let launch = Record<LaunchRecord>(name: "launch")
+  /// Says that the attempt was run, whatever became of it: nothing may run it again.
+  static let supervisor = Record<ProcessIdentity>(name: "supervisor")
+  /// The entrypoint, once it is up.
+  static let started = Record<ProcessIdentity>(name: "started")
+  static let exit = Record<ExitAccount>(name: "exit")
+
+  private static let beginnings = [
+    launch.beginning, supervisor.beginning, started.beginning, exit.beginning,
+  ]
+
+  /// Without their ends.
+  private let lines: [ArraySlice<UInt8>]
+  /// Behind the last whole line.
+  private let rest: ArraySlice<UInt8>
+
+  init(_ bytes: [UInt8]) {
+    var lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    rest = lines.popLast() ?? []
+    self.lines = lines
+  }
+
+  /// None where there is no file, or it cannot be read.
+  init(in directory: AttemptDirectory) { self.init(FileSystem.read(directory.records) ?? []) }
+
+  /// The last of its kind; nil: not there, or not whole.
+  func read<Content>(_ record: Record<Content>) -> Content? {
+    lines.last { $0.starts(with: record.beginning) }
+      .flatMap { record.decode($0.dropFirst(record.beginning.count).dropLast()) }
+  }
+
+  /// Whole or not.
+  func has<Content>(_ record: Record<Content>) -> Bool {
+    lines.contains { $0.starts(with: record.beginning) } || rest.starts(with: record.beginning)
+  }
+
+  /// No record of a supervisor is one that it was never started only where the others are as they were written.
+  var mayHaveRun: Bool { has(Self.supervisor) || areDamaged }
+
+  /// There is something that nobody writes, or that was not written to its end, but for a launch: then nothing was
+  /// started yet.
+  var areDamaged: Bool {
+    if lines.contains(where: { line in !Self.beginnings.contains { line.starts(with: $0) } }) { return true }
+    if rest.isEmpty { return false }
+    let launch = Self.launch.beginning
+    return !(lines.isEmpty && (rest.starts(with: launch) || launch.starts(with: rest)))
+  }
+
+  /// Where the last whole line ends.
+  fileprivate var end: Int64 { Int64(rest.startIndex) }
+}
+
+/// The records of an attempt, open for its one writer.
+struct AttemptRecordFile: ~Copyable {
+  /// Before anything was written by this writer.
+  let records: AttemptRecords
+  private let file: Descriptor
+  private let path: String
+  private var end: Int64
+
+  init(in directory: AttemptDirectory) throws(SystemError) {
+    path = directory.records
+    file = try FileSystem.open(path, O_RDWR | O_CREAT)
+    records = AttemptRecords(file.readToEnd() ?? [])
+    end = records.end
+  }
+
+  /// In the place of what may be behind the last whole line: one that could not be written (a full disk) can be again.
+  mutating func append<Content>(_ content: Content, as record: AttemptRecords.Record<Content>) throws(SystemError) {
+    try append(record.line(content))
+  }
+
+  mutating func append(_ line: [UInt8]) throws(SystemError) {
+    guard file.write(line[...], at: end) else { throw SystemError("write \(path)") }
+    end += Int64(line.count)
+  }
+
+  /// Makes what was written survive a power cut, and with it the directories that it is in.
+  static func synchronize(in directory: AttemptDirectory) throws(SystemError) {
+    let file = try FileSystem.open(directory.records, O_RDONLY)
+    guard file.synchronize() else { throw SystemError("fsync \(directory.records)") }
+    try FileSystem.synchronizeDirectory(directory.path)
+    try FileSystem.synchronizeDirectory("\(directory.path)/..")
+  }
+}
