@@ -63,6 +63,22 @@ import Testing
     }
   }
 
+  @Test func `a log that does not come to its end says where it can be read`() async throws {
+    struct Slow: RayTransport {
+      func send(_ request: RayRequest, keepingEnd: Int?) async throws(RayError) -> RayResponse {
+        if keepingEnd != nil { throw .unknown("there was more to come after 7 bytes when its time was over") }
+        guard let response = try? RayResponse("get_ok-1") else { throw .unreachable("no recording") }
+        return response
+      }
+    }
+    let node = try await recordedJob("get_ok-1", "ok-1").driverNodeID
+    let error = await #expect(throws: RayError.self) {
+      _ = try await RayClient(Slow()).log("ok-1", keepingEnd: 10, lines: nil)
+    }
+    let words = "\(try #require(error))"
+    for word in ["more to come after 7 bytes", "job-driver-ok-1.log", node] { #expect(words.contains(word)) }
+  }
+
   @Test func `a job that did not begin has an empty log, an unknown one none`() async throws {
     func log(_ job: RayResponse) async throws -> RayLog? {
       try await RayClient(ScriptedTransport(answers: ["/api/jobs/": job])).log("big-64", keepingEnd: 10, lines: nil)

@@ -75,6 +75,19 @@ struct RayClient: RayJobs {
     guard let job = try await job(id) else { return nil }
     let node = job.driverNodeID
     if node.isEmpty { return RayLog(start: 0, bytes: []) }
+    do throws(RayError) {
+      return try await log(id, on: node, keepingEnd: keepingEnd, lines: lines)
+    } catch {
+      guard case .unknown(let text) = error else { throw error }
+      throw .unknown(
+        "the log did not come to its end (\(text)), and Ray hands out all of it or nothing; read it where it is, "
+          + "job-driver-\(id).log among the logs of Ray's session on node \(node)")
+    }
+  }
+
+  private func log(
+    _ id: String, on node: String, keepingEnd: Int, lines: Int?
+  ) async throws(RayError) -> RayLog {
     // The state API streams the file as it is. The Jobs API reads all of it into memory, as text: it fails at bytes that
     // are not UTF-8, and a long log takes the dashboard's memory. Older versions have only that.
     if node.allSatisfy({ $0.isASCII && $0.isHexDigit }) {

@@ -107,6 +107,8 @@ private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable 
     var leftOut: Int64 = 0
     var isTooLong = false
 
+    var received: Int64 { leftOut + Int64(body.count) }
+
     mutating func append(_ data: Data, limit: Int) {
       guard let keepingEnd else {
         isTooLong = isTooLong || body.count + data.count > limit
@@ -165,7 +167,9 @@ private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable 
     if let error {
       let text =
         switch error as? URLError {
-        case let failure? where failure.code == .timedOut: "nothing came in time"
+        case let failure? where failure.code == .timedOut:
+          answer.received == 0
+            ? "nothing came in time" : "there was more to come after \(answer.received) bytes when its time was over"
         case let failure?: failure.localizedDescription
         case nil: "\(error)"
         }
