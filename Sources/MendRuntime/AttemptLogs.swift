@@ -20,8 +20,8 @@ public struct LogPiece: Sendable, Hashable {
 
 /// Why a log cannot be read.
 public enum LogError: Error, Sendable, Hashable {
-  /// This executor keeps none, or not this stream of it.
-  case notKept
+  /// This executor keeps none, or not this stream of it; why, and what to read instead, in words for people.
+  case notKept(String)
   /// It was removed, or the attempt never began.
   case gone
   /// The executor cannot be asked now.
@@ -33,7 +33,7 @@ extension Executor {
   public func log(
     of attempt: AttemptKey, _ handle: ExecutorHandle?, _ stream: LogStream, from offset: Int64, limit: Int
   ) async -> Result<LogPiece, LogError> {
-    .failure(.notKept)
+    .failure(.notKept("the \(kind.rawValue) executor keeps no logs"))
   }
 }
 

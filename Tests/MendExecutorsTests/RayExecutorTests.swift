@@ -303,7 +303,9 @@ final class FakeRay: RayJobs {
       #expect(rest == .success(LogPiece(offset: 6, bytes: Array(text.dropFirst(6)))))
       let end = await executor.log(of: key, handle, .standardOutput, from: 1000, limit: 1000)
       #expect(end == .success(LogPiece(offset: Int64(text.count), bytes: [])))
-      #expect(await executor.log(of: key, handle, .standardError, from: 0, limit: 1) == .failure(.notKept))
+      guard case .failure(.notKept(let words)) = await executor.log(of: key, handle, .standardError, from: 0, limit: 1)
+      else { return #expect(Bool(false)) }
+      #expect(words.contains("--stream stdout"))
       ray.state.withLock { $0.isAway = true }
       guard case .failure(.unreachable) = await executor.log(of: key, handle, .standardOutput, from: 0, limit: 1) else {
         return #expect(Bool(false))

@@ -289,6 +289,11 @@ class Logs(OnRay):
         batch = self.submit_one("printf 'caf\\351 \\377\\r\\n'; exit 9")
         self.assertEqual(self.final(batch)["status"], "failed")
         self.assertIn(b"\ncaf\xe9 \xff\r\n", self.read(batch))
+        self.assertEqual(self.read(batch, "--stream", "stdout"), self.read(batch))
+        answer = self.mend("logs", batch, "--stream", "stderr")
+        self.assertEqual((answer.status, answer.out), (0, ""))
+        self.assertEqual(answer.err.count("as one log"), 1)
+        self.assertIn("--stream stdout", answer.err)
 
     def test_of_a_log_that_is_too_long_the_newest_part_is_shown_and_what_is_left_out_said(self):
         batch = self.submit_one("yes 'one of very many lines' | head -c 80000000; echo; echo the last words; exit 9")

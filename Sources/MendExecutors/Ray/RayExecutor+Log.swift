@@ -7,7 +7,11 @@ extension RayExecutor {
   public func log(
     of attempt: AttemptKey, _ handle: ExecutorHandle?, _ stream: LogStream, from offset: Int64, limit: Int
   ) async -> Result<LogPiece, LogError> {
-    guard stream == .standardOutput else { return .failure(.notKept) }
+    guard stream == .standardOutput else {
+      return .failure(
+        .notKept(
+          "Ray keeps what a job writes to stdout and to stderr as one log; it is read as stdout (--stream stdout)"))
+    }
     let id = handle?.reference ?? RaySubmissionID.make(attempt)
     do throws(RayError) {
       let piece = try await logs.piece(

@@ -61,7 +61,10 @@ extension BatchesServer {
         response.leftOutBytes = piece.offset - offset
         try await send(response)
         logs.advance(place, to: piece.offset + Int64(piece.bytes.count))
-      case .failure(.gone), .failure(.notKept):
+      case .failure(.notKept(let reason)):
+        if logs.isToBeSaid(of: place) { try await send(Self.note(reason, on: place)) }
+        return
+      case .failure(.gone):
         return
       case .failure(.unreachable(let reason)):
         // Followed, it is asked again; a caller who wants what there is now has to know that it is not all.
@@ -71,6 +74,16 @@ extension BatchesServer {
         return
       }
     }
+  }
+
+  /// A piece without bytes that says why there are none.
+  private static func note(_ text: String, on place: LogSelection.Place) -> ReadLogsResponse {
+    var response = ReadLogsResponse()
+    response.jobID = place.attempt.job.description
+    response.attempt = Int32(clamping: place.attempt.number)
+    response.stream = MendAPI.LogStream(place.stream)
+    response.note = text
+    return response
   }
 }
 
@@ -95,6 +108,7 @@ struct LogSelection {
   private let attempt: Int?
   private let streams: [MendRuntime.LogStream]
   private var offsets: [Name: Int64] = [:]
+  private var noted: Set<Name> = []
 
   /// Of a call's `positions`.
   static let positionsMaximum = 1000
@@ -163,6 +177,9 @@ struct LogSelection {
   func offset(of place: Place) -> Int64 { offsets[name(place)] ?? 0 }
 
   mutating func advance(_ place: Place, to offset: Int64) { offsets[name(place)] = offset }
+
+  /// Once, and only to who asked for this stream: who asks for all of them misses nothing.
+  mutating func isToBeSaid(of place: Place) -> Bool { streams.count == 1 && noted.insert(name(place)).inserted }
 
   private func name(_ place: Place) -> Name {
     Name(job: place.attempt.job, attempt: place.attempt.number, stream: place.stream)

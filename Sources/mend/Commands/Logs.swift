@@ -69,8 +69,10 @@ struct Logs: AsyncParsableCommand {
 struct LogView {
   private var shown: String?
   private var isAtLineStart = true
+  private var said: Set<String> = []
 
   mutating func show(_ piece: ReadLogsResponse) {
+    if !piece.note.isEmpty { return say(piece) }
     let name = "\(piece.jobID).\(piece.attempt) \(piece.stream == .stderr ? "stderr" : "stdout")"
     if shown != name {
       finishLine()
@@ -86,6 +88,11 @@ struct LogView {
   }
 
   mutating func end() { finishLine() }
+
+  /// On stderr, for it is no part of a log; once, for many jobs may have the same reason.
+  private mutating func say(_ piece: ReadLogsResponse) {
+    if said.insert(piece.note).inserted { Standard.error("mend: \(piece.note)\n") }
+  }
 
   private mutating func finishLine() {
     if !isAtLineStart { Standard.output("\n") }
