@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -230,4 +232,11 @@ double cprocess_children_cpu_seconds(void) {
 int cprocess_memory_file(void) {
   int descriptor = memfd_create("mend", MFD_CLOEXEC);
   return descriptor < 0 ? -errno : descriptor;
+}
+
+void cprocess_spread_subdirectories(int directory) {
+  int flags;
+  if (ioctl(directory, FS_IOC_GETFLAGS, &flags) < 0) return;
+  flags |= FS_TOPDIR_FL;
+  ioctl(directory, FS_IOC_SETFLAGS, &flags);
 }

@@ -180,7 +180,7 @@ class Restarts(Incident):
             except ProcessLookupError:
                 pass
         wait_for(lambda: not self.running("supervise") + self.running("worker"), "all to be gone")
-        directory = next(p for p in (self.server.data / "attempts").iterdir() if batch in p.name)
+        directory = next(p for p in (self.server.data / "attempts").glob("*/*") if batch in p.name)
         records = [json.loads(line) for line in (directory / "records.jsonl").read_text().splitlines()]
         records = [record for record in records if "exit" not in record]
         for record in records:
@@ -226,7 +226,7 @@ class Workers(Incident):
     def test_a_duplicate_launch_is_seen_and_killed_alone(self):
         batch = self.one("sleep 0.5", documents=80)
         self.up("worker")
-        real = next(p for p in (self.server.data / "attempts").iterdir() if batch in p.name)
+        real = next(p for p in (self.server.data / "attempts").glob("*/*") if batch in p.name)
         copy = real.with_name(real.name.rsplit(".", 1)[0] + ".9")
         (copy / "work").mkdir(parents=True)
         launch = json.loads((real / "records.jsonl").read_text().splitlines()[0])
@@ -304,7 +304,7 @@ class Storage(Incident):
         self.up("worker")
         self.server.kill()
         attempts = self.server.data / "attempts"
-        directory = next(p for p in attempts.iterdir() if batch in p.name)
+        directory = next(p for p in attempts.glob("*/*") if batch in p.name)
         (directory / "records.jsonl").write_bytes(b"{ not json\n\0\0")
         (attempts / "garbage").mkdir()
         (attempts / "a file").write_text("")
@@ -370,7 +370,7 @@ class Endurance(Incident):
         wait_for(lambda: not self.supervisors(server), "supervisors without work to end")
         self.assertEqual(processes_with(f"{self.server.data}/attempts"), [])
         self.assertLessEqual(len(os.listdir(f"/proc/{server}/fd")), before + 8)
-        ended = list((self.server.data / "attempts").iterdir())
+        ended = list((self.server.data / "attempts").glob("*/*"))
         self.assertEqual(len(ended), 1000)
         self.assertEqual([d for d in ended if '{"exit":' not in (d / "records.jsonl").read_text()], [])
 

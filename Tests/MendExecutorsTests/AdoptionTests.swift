@@ -80,7 +80,7 @@ struct AdoptionTests {
   @Test func `a launch that was cut off before its supervisor started is carried out`() async throws {
     let key = makeKey()
     try await withExecutor(in: data) { executor, observations in
-      _ = try FileSystem.createDirectory(data.attempt(key).path)
+      _ = try data.attempt(key).create()
       executor.launch(key, makeLaunch("exit 6")) { [] }
       let outcome = try await observations.ended(key)
       #expect(outcome.exit.termination == .exited(6))
@@ -90,7 +90,7 @@ struct AdoptionTests {
   @Test func `adopting what was never started, or is not there, is answered with lost`() async throws {
     let (unstarted, unknown) = (makeKey(), makeKey())
     try await withExecutor(in: data) { executor, observations in
-      _ = try FileSystem.createDirectory(data.attempt(unstarted).path)
+      _ = try data.attempt(unstarted).create()
       executor.adopt(unstarted, nil, makeLaunch("exit 0"))
       try await observations.next { if case .lost(unstarted, _) = $0 { () } else { nil } }
       executor.adopt(unknown, nil, makeLaunch("exit 0"))
@@ -149,7 +149,7 @@ struct AdoptionTests {
     let key = makeKey()
     let directory = data.attempt(key)
     try await withExecutor(in: data) { executor, observations in
-      _ = try FileSystem.createDirectory(directory.path)
+      _ = try directory.create()
       let damaged = Data(#"{"supervisor":{"pi"#.utf8)
       #expect(FileManager.default.createFile(atPath: directory.records, contents: damaged))
       executor.adopt(key, nil, makeLaunch("exit 0"))
@@ -165,7 +165,7 @@ struct AdoptionTests {
     let key = makeKey()
     try await withExecutor(in: data) { executor, observations in
       let directory = data.attempt(key)
-      _ = try FileSystem.createDirectory(directory.path)
+      _ = try directory.create()
       // This very process, in another life of the machine.
       let own = try #require(ProcessTable.status(of: getpid()))
       var file = try AttemptRecordFile(in: directory)

@@ -24,7 +24,7 @@ final class DataDirectory: Sendable {
   init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
   deinit { try? FileManager.default.removeItem(atPath: path) }
 
-  func attempt(_ key: AttemptKey) -> AttemptDirectory { AttemptDirectory(path: "\(path)/attempts/\(key)") }
+  func attempt(_ key: AttemptKey) -> AttemptDirectory { AttemptDirectory(of: key, below: "\(path)/attempts") }
 }
 
 /// What an executor said, in order.

@@ -280,7 +280,8 @@ struct SupervisorPoolTests {
     let keys = (1...3).map { makeKey($0) }
     // Of the first nothing is left, of the second an empty file, of the third all but its supervisor's record.
     for key in keys.dropFirst() {
-      for path in ["\(data.path)/attempts", data.attempt(key).path] { _ = try FileSystem.createDirectory(path) }
+      _ = try FileSystem.createDirectory("\(data.path)/attempts")
+      _ = try data.attempt(key).create()
     }
     try FileSystem.write([], to: "records.jsonl", in: data.attempt(keys[1]).path)
     try await withExecutor(in: data) { executor, seen in

@@ -33,7 +33,9 @@ struct SupervisorTests {
   /// As a server that was killed right after the launch leaves it.
   func prepare(_ key: AttemptKey, running arguments: [String]) throws -> AttemptDirectory {
     let directory = data.attempt(key)
-    for path in ["\(data.path)/attempts", directory.path, directory.work] { _ = try FileSystem.createDirectory(path) }
+    _ = try FileSystem.createDirectory("\(data.path)/attempts")
+    _ = try directory.create()
+    _ = try FileSystem.createDirectory(directory.work)
     try directory.begin(
       LaunchRecord(
         arguments: arguments, environment: ["PATH": "/usr/bin:/bin"], workDirectory: directory.work,

@@ -71,6 +71,9 @@ int cprocess_event_create(void);
 void cprocess_event_raise(int descriptor);
 void cprocess_event_clear(int descriptor);
 
+// FS_TOPDIR_FL, where the file system has it.
+void cprocess_spread_subdirectories(int directory);
+
 // inotify, reduced to "this file was written to".
 int cprocess_write_watch_create(void);
 // A watch number or the negative errno.

@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 internal import Glibc
+internal import MendCore
 
 /// Where an attempt and all that is known of it is kept: the seam between the server and the supervisor, and what a
 /// restarted server reads.
@@ -15,6 +16,47 @@ internal import Glibc
 /// File systems take longest over new files, so there are few: this directory, `work`, the manifest and the records.
 struct AttemptDirectory: Sendable, Hashable {
   var path: String
+
+  init(path: String) { self.path = path }
+
+  // MARK: where it is
+
+  /// Directories that attempts are spread over, by their names. Their own is marked (`FileSystem.spread`) so that each of
+  /// them is put elsewhere on the disk: a file system may look at all that was lately deleted nearby for each new file.
+  private static let groups: UInt32 = 64
+
+  /// ATTEMPTS/GROUP/LAUNCH-ID.
+  init(of key: AttemptKey, below attempts: String) {
+    let name = key.description
+    // FNV-1a: the same in every process.
+    let hash = name.utf8.reduce(2_166_136_261 as UInt32) { ($0 ^ UInt32($1)) &* 16_777_619 }
+    self.init(path: "\(attempts)/\(hash % Self.groups)/\(name)")
+  }
+
+  private var group: String { String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) }
+
+  /// False if it is there already.
+  func create() throws(SystemError) -> Bool {
+    do throws(SystemError) {
+      return try FileSystem.createDirectory(path)
+    } catch {
+      guard error.code == ENOENT else { throw error }
+      // An attempt's user, where it has one, is let through.
+      _ = try FileSystem.createDirectory(group, mode: 0o711)
+      return try FileSystem.createDirectory(path)
+    }
+  }
+
+  /// Those of all attempts that there are.
+  static func all(below attempts: String) -> [(key: AttemptKey, directory: AttemptDirectory)] {
+    FileSystem.names(in: attempts).flatMap { group in
+      FileSystem.names(in: "\(attempts)/\(group)").compactMap { name in
+        AttemptKey(name).map { ($0, AttemptDirectory(of: $0, below: attempts)) }
+      }
+    }
+  }
+
+  // MARK: what it holds
 
   /// Where the entrypoint starts, and its TMPDIR.
   var work: String { "\(path)/work" }

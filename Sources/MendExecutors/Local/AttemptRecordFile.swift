@@ -105,7 +105,6 @@ struct AttemptRecordFile: ~Copyable {
   static func synchronize(in directory: AttemptDirectory) throws(SystemError) {
     let file = try FileSystem.open(directory.records, O_RDONLY)
     guard file.synchronize() else { throw SystemError("fsync \(directory.records)") }
-    try FileSystem.synchronizeDirectory(directory.path)
-    try FileSystem.synchronizeDirectory("\(directory.path)/..")
+    for path in ["", "/..", "/../.."] { try FileSystem.synchronizeDirectory(directory.path + path) }
   }
 }

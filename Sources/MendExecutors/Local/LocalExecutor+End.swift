@@ -123,17 +123,15 @@ extension LocalExecutor {
   /// The attempt of this data directory that a process supervises.
   private func attempt(inArgumentsOf pid: Int32) -> AttemptKey? {
     let arguments = ProcessTable.arguments(of: pid)
-    guard arguments.count > 3, arguments[1] == "supervise", arguments[3].hasPrefix("\(attemptsDirectory)/") else {
-      return nil
-    }
-    return AttemptKey(arguments[3].dropFirst(attemptsDirectory.utf8.count + 1))
+    guard arguments.count > 3, arguments[1] == "supervise", let name = arguments[3].split(separator: "/").last,
+      let key = AttemptKey(name), directory(of: key).path == arguments[3]
+    else { return nil }
+    return key
   }
 
   func removeNow(of batch: BatchKey) {
-    for name in FileSystem.names(in: attemptsDirectory) {
-      guard let key = AttemptKey(name), key.batch == batch, state.withLock({ $0.attempts[key] }) == nil
-      else { continue }
-      let directory = directory(of: key)
+    for (key, directory) in AttemptDirectory.all(below: attemptsDirectory) {
+      guard key.batch == batch, state.withLock({ $0.attempts[key] }) == nil else { continue }
       // The lock says that nothing supervises it; what a killed supervisor left has not been told of before its exit.
       guard let lock = try? directory.tryLock() else { continue }
       let records = AttemptRecords(in: directory)

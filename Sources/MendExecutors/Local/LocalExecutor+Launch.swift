@@ -16,7 +16,7 @@ extension LocalExecutor {
     }
     let directory = directory(of: key)
     do throws(SystemError) {
-      let isNew = try FileSystem.createDirectory(directory.path)
+      let isNew = try directory.create()
       switch try isNew ? .neverStarted(directory.lock()) : examine(directory) {
       case .neverStarted(let lock):
         let record = launchRecord(key, launch, in: directory)

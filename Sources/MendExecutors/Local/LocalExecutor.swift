@@ -7,7 +7,7 @@ internal import Synchronization
 
 /// Runs attempts as processes of this machine, each under a supervisor of its own that outlives the server.
 ///
-/// What is known of an attempt is in its directory DATA/attempts/LAUNCH-ID, so a new executor on the same data
+/// What is known of an attempt is in its directory below DATA/attempts, so a new executor on the same data
 /// directory finds everything again. Only one executor may run on a data directory at a time (the server's own lock
 /// sees to it).
 /// Calls for one attempt are carried out in the order in which they were made.
@@ -115,7 +115,7 @@ public final class LocalExecutor: Executor {
     baseEnvironment = AttemptEnvironment.base(of: settings.environment, mendBinary: mendBinary)
     do {
       _ = try FileSystem.createDirectory(data)
-      _ = try FileSystem.createDirectory(attemptsDirectory)
+      if try FileSystem.createDirectory(attemptsDirectory) { FileSystem.spread(below: attemptsDirectory) }
       try FileSystem.synchronizeDirectory(data)
       if settings.account != nil { try Self.open(data, attemptsDirectory) }
       watcher = try Watcher()
@@ -227,7 +227,7 @@ public final class LocalExecutor: Executor {
   }
 
   func directory(of key: AttemptKey) -> AttemptDirectory {
-    AttemptDirectory(path: "\(attemptsDirectory)/\(key)")
+    AttemptDirectory(of: key, below: attemptsDirectory)
   }
 
   func handle(_ identity: ProcessIdentity) -> ExecutorHandle {

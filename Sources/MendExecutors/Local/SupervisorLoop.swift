@@ -27,7 +27,8 @@ struct SupervisorLoop: ~Copyable {
     case running
     /// SIGTERM was sent; SIGKILL at the deadline.
     case terminating(Reason, since: ContinuousClock.Instant, deadline: ContinuousClock.Instant)
-    case killing(Reason, since: ContinuousClock.Instant)
+    /// So long after SIGTERM.
+    case killing(Reason, after: Duration)
   }
 
   private enum Reason { case requested, memoryLimit, limit, leftBehind }
@@ -144,12 +145,12 @@ struct SupervisorLoop: ~Copyable {
     let limit = launch.memoryLimitBytes
     if limit > 0 && bytes > limit && limitPassedAt == nil {
       limitPassedAt = FileSystem.wallClockMilliseconds()
-      if case .killing = phase {} else { phase = .killing(.memoryLimit, since: clock.now) }
+      if case .killing = phase {} else { phase = .killing(.memoryLimit, after: .zero) }
       kill()
     }
     if limitExceeded == nil, let text = excess(tree) {
       limitExceeded = ExitAccount.LimitExceeded(text: text, isMeasured: true)
-      if case .killing = phase {} else { phase = .killing(.limit, since: clock.now) }
+      if case .killing = phase {} else { phase = .killing(.limit, after: .zero) }
       kill()
     }
     var slowest = limit > 0 && bytes > limit / 2 ? Self.watchfulSample : Self.slowestSample
@@ -194,7 +195,7 @@ struct SupervisorLoop: ~Copyable {
 
   private mutating func terminate(_ reason: Reason, grace: Duration) {
     guard grace > .zero else {
-      phase = .killing(reason, since: clock.now)
+      phase = .killing(reason, after: .zero)
       return kill()
     }
     phase = .terminating(reason, since: clock.now, deadline: clock.now + grace)
@@ -214,7 +215,7 @@ struct SupervisorLoop: ~Copyable {
     case .running: break
     case .terminating(let reason, let since, let deadline):
       guard clock.now >= deadline else { return }
-      phase = .killing(reason, since: since)
+      phase = .killing(reason, after: clock.now - since)
       kill()
     case .killing: kill()
     }
@@ -295,12 +296,12 @@ struct SupervisorLoop: ~Copyable {
     case .terminating: "SIGTERM"
     case .killing(.memoryLimit, _): "SIGKILL over the memory limit"
     case .killing(.limit, _): "SIGKILL over a limit"
-    case .killing(.requested, let since): killedAfter(since)
+    case .killing(.requested, let time): killedAfter(time)
     }
   }
 
-  private func killedAfter(_ since: ContinuousClock.Instant) -> String {
-    let tenths = (clock.now - since).milliseconds / 100
+  private func killedAfter(_ time: Duration) -> String {
+    let tenths = time.milliseconds / 100
     switch tenths {
     case 0: return "SIGKILL"
     case ..<10: return "SIGTERM, then SIGKILL after 0.\(tenths) s"

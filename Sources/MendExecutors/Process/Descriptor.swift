@@ -146,6 +146,13 @@ enum FileSystem {
     throw SystemError("mkdir \(path)")
   }
 
+  /// Says that the directories to come in this one have nothing to do with each other (`chattr +T`): the file system, if
+  /// it is one that cares, puts each where there is most room.
+  static func spread(below path: String) {
+    guard let directory = try? open(path, O_RDONLY | O_DIRECTORY) else { return }
+    cprocess_spread_subdirectories(directory.rawValue)
+  }
+
   static func remove(_ path: String) { _ = unsafe unlink(path) }
 
   static func rename(_ path: String, to other: String) throws(SystemError) {
