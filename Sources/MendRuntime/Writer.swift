@@ -18,6 +18,7 @@ struct Writer {
   /// Since when the store has no room.
   private var fullSince: Instant?
   private var finals: FinalBatches
+  private var strays = StrayLaunches()
 
   init(runtime: Runtime, core: Core) {
     self.runtime = runtime
@@ -137,6 +138,7 @@ struct Writer {
       round.add(core.step(event, at: now))
       if case .tick = event { round.ticked = true }
       if case .observation(.capacity) = event { round.learns = true }
+      if case .observation(.duplicate(let attempt, let reference)) = event { report(attempt, reference) }
     }
     round.add(core.review(at: now))
     if runtime.settings.planted == .effectBeforeCommit { callExecutor(round.executorCalls) }
@@ -227,6 +229,13 @@ struct Writer {
       case .endStray(let attempt, let reference, _): executor.endStray(attempt, reference: reference)
       case .reply, .refuse, .changed, .retire, .wakeAt: break
       }
+    }
+  }
+
+  private mutating func report(_ attempt: AttemptKey, _ reference: String) {
+    guard core.batches.index(forKey: attempt.batch) == nil else { return }
+    strays.report(attempt, reference, runtime.logger) { [store = runtime.store] in
+      (try? store.journal(of: attempt.batch, after: 0, limit: 1))?.isEmpty == false
     }
   }
 

@@ -17,7 +17,8 @@ final class Harness: Sendable {
 
   init(
     directory: String? = nil, clock: ManualClock = ManualClock(), settings: RuntimeSettings = .init(),
-    limits: Limits = Limits(), answersAtOnce: Bool = false
+    limits: Limits = Limits(), answersAtOnce: Bool = false,
+    logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
   ) throws {
     let path =
       directory
@@ -32,8 +33,7 @@ final class Harness: Sendable {
       core: Core(
         limits: limits, capacity: Capacity(executor: .local, cpus: 8, memoryBytes: 8 << 30),
         generator: SystemRandomNumberGenerator()),
-      store: store, executor: executor, clock: clock, settings: settings,
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      store: store, executor: executor, clock: clock, settings: settings, logger: logger)
   }
 
   func remove() { try? FileManager.default.removeItem(atPath: directory) }

@@ -1,0 +1,31 @@
+internal import Logging
+internal import MendCore
+
+/// Launches that executors see and that are no live batch's, each told once: in the log, for there is nobody else.
+///
+/// Where the batch is in memory the core knows of them, Diagnose tells and Heal ends them. A batch that has left it may
+/// be over, or forgotten, or this data may be older than the launch, or a copy of what another server runs on. So
+/// nothing is ended here.
+struct StrayLaunches {
+  /// What is remembered as told; beyond it all are told again.
+  static let limit = 1000
+
+  private var told: Set<String> = []
+
+  /// - Parameter isKnown: whether the store has the batch; asked at most once a launch.
+  mutating func report(
+    _ attempt: AttemptKey, _ reference: String, _ logger: Logger, isKnown: () -> Bool
+  ) {
+    guard !told.contains(reference) else { return }
+    if told.count >= Self.limit { told = [] }
+    told.insert(reference)
+    logger.warning(
+      "something runs that no live attempt owns; it is left alone, for this server cannot tell whether anybody needs it",
+      metadata: [
+        "reference": "\(reference)", "namespace": "\(attempt.batch.namespace)", "batch": "\(attempt.batch.batchID)",
+        "job": "\(attempt.job)", "attempt": "\(attempt.number)",
+        "batch_is": isKnown() ? "over" : "not known here: forgotten, or this data is older than the launch",
+        "todo": "where nobody needs it, end it where it runs; at Ray: ray job stop '\(reference)'",
+      ])
+  }
+}
