@@ -117,11 +117,12 @@ extension Batch {
   }
 
   /// What the job's next attempt takes.
-  func resources(of job: Job, inTier tier: Int) -> Resources {
-    let usual = specification.tiers[tier].extractors[job.extractor].resources
+  func resources(ofJob job: Int, inTier tier: Int) -> Resources {
+    let usual = specification.tiers[tier].extractors[tiers[tier].jobs[job].extractor].resources
     return Resources(
-      cpus: job.overrides.cpus ?? usual.cpus, memoryBytes: job.overrides.memoryBytes ?? usual.memoryBytes,
-      requiresGPU: job.overrides.requiresGPU ?? usual.requiresGPU, limits: usual.limits)
+      cpus: tiers[tier].jobs[job].overrides.cpus ?? usual.cpus,
+      memoryBytes: tiers[tier].jobs[job].overrides.memoryBytes ?? usual.memoryBytes,
+      requiresGPU: tiers[tier].jobs[job].overrides.requiresGPU ?? usual.requiresGPU, limits: usual.limits)
   }
 
   /// What the job's next attempt is given: the specification with the overrides laid over it.
@@ -131,7 +132,7 @@ extension Batch {
     let runTimeout: Duration? = if let override = overrides.runTimeout { override } else { extractor.timers.run }
     return SubmissionParameters(
       extractorName: extractor.name, work: extractor.work, executor: specification.executor,
-      resources: resources(of: tiers[job.tier].jobs[job.index], inTier: job.tier),
+      resources: resources(ofJob: job.index, inTier: job.tier),
       priority: overrides.priority ?? specification.priority,
       environment: extractor.environment.merging(overrides.environment) { _, new in new },
       runTimeout: runTimeout)

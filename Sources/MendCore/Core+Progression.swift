@@ -35,7 +35,10 @@ extension Core {
   /// It fails with any of its jobs; the others run to their end first. Jobs that were cancelled one by one count as
   /// neither, unless there is nothing else.
   private func outcome(of tier: Int, _ key: BatchKey) -> (TierStatus, reason: String)? {
-    guard let tier = batches[key]?.tiers[tier], tier.jobs.allSatisfy({ $0.status.isFinal }) else { return nil }
+    // By index, which copies no job; from the end, for the last to start is mostly the last to end.
+    guard let tier = batches[key]?.tiers[tier],
+      tier.jobs.indices.reversed().allSatisfy({ tier.jobs[$0].status.isFinal })
+    else { return nil }
     if tier.cancelRequested || tier.jobs.allSatisfy({ $0.status == .cancelled }) {
       return (.cancelled, "cancelled by the caller")
     }

@@ -98,8 +98,7 @@ extension Core {
     case .running:
       guard let tier = batch.tiers.first(where: { $0.status == .running }), !tier.cancelRequested else { return nil }
       var best: Int?
-      // By index: a job has many parts, and each batch that an event touches is asked.
-      for index in tier.jobs.indices where tier.jobs[index].couldStart(at: turn.now) {
+      for index in tier.jobs.indices where tier.couldStart(index, at: turn.now) {
         best = max(best ?? 0, tier.jobs[index].overrides.priority ?? batch.specification.priority)
       }
       return best
@@ -126,16 +125,20 @@ extension Core {
     guard let tier = runningTier(of: key) else { return nil }
     let executor = executor(of: key)
     var wait: Wait?
+    var refused: Candidate?
     for candidate in candidates(in: tier, of: key) {
       let job = candidate.job
       let needs = candidate.needs
       if isAtMaximum(key) { break }
       if candidate.hasNothingLeft, finishIfNothingLeft(job, of: key) { continue }
+      // What came before may have taken room; none of it gives any back.
+      if let refused, refused.needs == needs, refused.since <= candidate.since { continue }
       guard canEverStart(needs, on: executor, key.namespace) else { continue }
       let isForQuota = quota?.bound(against: needs, held: index.use(of: key.namespace)) != nil
       if !isForQuota, fits(needs, on: executor, beside: reserved) {
         launch(job, of: key)
       } else {
+        refused = candidate
         let since = candidate.since
         // What waits for room comes before what waits for a quota: only the former is kept room for.
         let isFirst = wait.map { $0.isForQuota != isForQuota ? $0.isForQuota : $0.since > since } ?? true
@@ -181,13 +184,14 @@ extension Core {
   /// what becomes of one changes nothing here for another.
   private func candidates(in tier: Int, of key: BatchKey) -> [Candidate] {
     guard let batch = batches[key], batch.status == .running, batch.tiers[tier].status == .running else { return [] }
-    let started = batch.tiers[tier].startedAt ?? turn.now
-    let jobs = batch.tiers[tier].jobs
-    return jobs.indices.compactMap { index in
-      guard jobs[index].couldStart(at: turn.now) else { return nil }
+    let state = batch.tiers[tier]
+    let started = state.startedAt ?? turn.now
+    return state.jobs.indices.compactMap { index in
+      guard state.couldStart(index, at: turn.now) else { return nil }
+      let last = state.jobs[index].attempts.isEmpty ? nil : state.jobs[index].attempts.last?.end?.at
       return Candidate(
-        job: JobID(tier: tier, index: index), needs: batch.resources(of: jobs[index], inTier: tier),
-        since: max(started, jobs[index].attempts.last?.end?.at ?? started), hasNothingLeft: jobs[index].hasNothingLeft)
+        job: JobID(tier: tier, index: index), needs: batch.resources(ofJob: index, inTier: tier),
+        since: max(started, last ?? started), hasNothingLeft: state.hasNothingLeft(index))
     }
   }
 
@@ -218,7 +222,9 @@ extension Core {
   /// A job without any document left to do is over without an attempt.
   @discardableResult
   mutating func finishIfNothingLeft(_ job: JobID, of key: BatchKey) -> Bool {
-    guard let state = batches[key]?.tiers[job.tier].jobs[job.index], state.hasNothingLeft else { return false }
+    guard batches[key]?.tiers[job.tier].hasNothingLeft(job.index) == true,
+      let state = batches[key]?.tiers[job.tier].jobs[job.index]
+    else { return false }
     if !state.assigned.isEmpty && state.failed.count == state.assigned.count {
       let failure = Job.Failure(
         cause: .documentErrors, confidence: .high, message: "all \(state.assigned.count) documents failed")
@@ -235,11 +241,14 @@ extension Batch {
   var isStarted: Bool { startedAt != nil && !status.isFinal }
 }
 
-extension Job {
-  func couldStart(at now: Instant) -> Bool {
-    status == .pending && (nextAttemptAt.map { $0 <= now } ?? true)
+// Of the tier, field by field: all jobs are asked with each event, and a job's own method has it copied with all its parts.
+extension Tier {
+  func couldStart(_ index: Int, at now: Instant) -> Bool {
+    jobs[index].status == .pending && (jobs[index].nextAttemptAt ?? now) <= now
   }
 
-  /// No document of it is left to do, or in process.
-  var hasNothingLeft: Bool { pendingCount == 0 && processing.isEmpty }
+  /// No document of the job is left to do, or in process.
+  func hasNothingLeft(_ index: Int) -> Bool {
+    jobs[index].assigned.count == jobs[index].committed.count + jobs[index].failed.count
+  }
 }
