@@ -77,6 +77,38 @@ class Heads(OnRay):
         self.assertEqual((diagnosis["status"], diagnosis["failure_category"]), ("failed", "orphaned"), diagnosis)
         self.assert_completed_at_once(fresh, 180)
 
+    def test_a_head_that_stands_still_fails_nothing(self):
+        batch, gate = self.gated()
+        frozen = head.processes("gcs_server") + head.processes("ray/dashboard/dashboard.py")
+        frozen += [pid for pid in head.processes("/raylet/raylet") if pid not in frozen]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            self.wait_until_unreachable(batch)
+            fresh = self.submit_one(f"echo run >> {self.directory}/runs")
+            wait_for(lambda: self.diagnose(fresh)["health_reason"] == "executor_unreachable", "the outage to be told")
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        gate.touch()
+        for name in batch, fresh:
+            self.assert_completed_at_once(name, 180)
+        self.assertEqual((self.directory / "runs").read_text(), "run\n")
+
+    def test_a_token_that_is_changed_is_an_outage_that_names_the_token(self):
+        batch, gate = self.gated()
+        self.server.kill()
+        self.server.environment["MEND_RAY_TOKEN"] = "another-token-" + "1" * 32
+        self.server.start()
+        self.wait_until_unreachable(batch)
+        found = [f for f in self.diagnose(batch)["findings"] if f["cause"] == "executor_unreachable"]
+        self.assertIn("MEND_RAY_TOKEN", json.dumps(found))
+        self.server.kill()
+        self.server.environment["MEND_RAY_TOKEN"] = TOKEN
+        self.server.start()
+        gate.touch()
+        self.assert_completed_at_once(batch)
+
     def test_a_killed_job_agent_takes_its_node_along_and_the_job_is_not_the_pipelines_failure(self):
         batch, gate = self.gated()
         for pid in head.processes("dashboard/agent.py"):
@@ -221,6 +253,21 @@ class Forgotten(OnRay):
         self.assert_completed_at_once(batch)
 
 
+    def test_a_job_of_ours_whose_batch_nobody_knows_is_named_in_the_log_and_left_alone(self):
+        batch, gate = self.gated()
+        own = {**self.jobs_of(batch)[0]["metadata"], "mend_batch": "lost-with-the-data"}
+        foreign = {**own, "mend_installation": "another"}
+        name = "mend_default_lost-with-the-data_t0-j0_1"
+        for submission, metadata in ((name, own), ("not-ours", foreign)):
+            head.submit(submission_id=submission, entrypoint="sleep 600", metadata=metadata)
+            self.addCleanup(head.stop, submission)
+        wait_for(lambda: f"ray job stop '{name}'" in self.server.log.read_text(), "the word on it")
+        self.assertNotIn("not-ours", self.server.log.read_text())
+        self.assertEqual(head.ask(f"/api/jobs/{name}")["status"], "RUNNING")
+        gate.touch()
+        self.assert_completed_at_once(batch)
+
+
 class Oddities(OnRay):
     def test_two_batches_at_once_share_a_cluster(self):
         batches = [self.submit_spec(self.specification(self.files(8), self.counting(f"w{n}"))) for n in range(2)]
@@ -339,8 +386,4 @@ class Logs(OnRay):
 
 
 def load_tests(loader, standard, pattern):
-    """Inherited tests run once."""
-    suite = unittest.TestSuite()
-    for case in (Forgotten, Oddities, Logs, BehindTLS, TwoServers, WorkerNodes, Heads):
-        suite.addTest(unittest.TestSuite(case(name) for name in loader.getTestCaseNames(case) if name in vars(case)))
-    return suite
+    return test_ray.own_tests(loader, Forgotten, Oddities, Logs, BehindTLS, TwoServers, WorkerNodes, Heads)

@@ -313,26 +313,25 @@ class MemoryRunsOut(OnRay):
     # Slowly, and never far: something else may have freed what the guard counts on.
     EAT = "held = []\nfor _ in range(250): held.append(bytearray(b\"x\") * (20 << 20)); time.sleep(0.02)\n"
 
+    def assert_out_of_memory(self, program, words="memory"):
+        batch = self.submit_one(python(program), memory_bytes=200 << 20)
+        self.assert_failed(self.final(batch, 180), "infrastructure", "oom", words)
+
+    def eating(self, indent):
+        return "".join(f"{indent}{line}\n" for line in [*self.EAT.splitlines(), "time.sleep(60)"])
+
     def test_a_driver_that_takes_too_much_is_out_of_memory(self):
-        batch = self.submit_one(python(f"import time\n{self.EAT}time.sleep(60)"), memory_bytes=200 << 20)
-        diagnosis = self.final(batch, 180)
-        self.assert_failed(diagnosis, "infrastructure", "oom", "node running low on memory")
+        self.assert_out_of_memory(f"import time\n{self.eating('')}", "node running low on memory")
 
     def test_a_task_that_takes_too_much_is_out_of_memory(self):
-        body = "".join(f"  {line}\n" for line in self.EAT.splitlines())
-        batch = self.submit_one(python(
-            f"import ray, time\nray.init()\n@ray.remote(max_retries=0, num_cpus=0.1)\ndef eat():\n{body}  time.sleep(60)\n"
-            "ray.get(eat.remote())"), memory_bytes=200 << 20)
-        diagnosis = self.final(batch, 180)
-        self.assert_failed(diagnosis, "infrastructure", "oom", "memory")
+        self.assert_out_of_memory(
+            f"import ray, time\nray.init()\n@ray.remote(max_retries=0, num_cpus=0.1)\ndef eat():\n{self.eating('  ')}"
+            "ray.get(eat.remote())")
 
     def test_an_actor_that_takes_too_much_is_out_of_memory(self):
-        body = "".join(f"    {line}\n" for line in self.EAT.splitlines())
-        batch = self.submit_one(python(
-            f"import ray, time\nray.init()\n@ray.remote(num_cpus=0.1)\nclass Eater:\n  def eat(self):\n{body}    time.sleep(60)\n"
-            "ray.get(Eater.remote().eat.remote())"), memory_bytes=200 << 20)
-        diagnosis = self.final(batch, 180)
-        self.assert_failed(diagnosis, "infrastructure", "oom", "memory")
+        self.assert_out_of_memory(
+            f"import ray, time\nray.init()\n@ray.remote(num_cpus=0.1)\nclass Eater:\n  def eat(self):\n{self.eating('    ')}"
+            "ray.get(Eater.remote().eat.remote())")
 
 
 class Conformance(unittest.TestCase):
@@ -353,7 +352,4 @@ class Conformance(unittest.TestCase):
 
 
 def load_tests(loader, standard, pattern):
-    suite = unittest.TestSuite()
-    for case in (Conformance, Jobs, BehindAProxy, Secured, MemoryRunsOut):
-        suite.addTest(unittest.TestSuite(case(name) for name in loader.getTestCaseNames(case) if name in vars(case)))
-    return suite
+    return test_ray.own_tests(loader, Conformance, Jobs, BehindAProxy, Secured, MemoryRunsOut)

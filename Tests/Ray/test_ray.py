@@ -297,9 +297,11 @@ class OnRaySaidToBeLarger(OnRay):
         self.assertIn(self.jobs_of(batch)[0]["status"], ("FAILED", "STOPPED"))
 
 
+def own_tests(loader, *cases):
+    """Of each case those that it has itself: inherited ones run once."""
+    return unittest.TestSuite(
+        unittest.TestSuite(case(name) for name in loader.getTestCaseNames(case) if name in vars(case)) for case in cases)
+
+
 def load_tests(loader, standard, pattern):
-    """Inherited tests run once."""
-    suite = unittest.TestSuite()
-    for case in (OnRay, OnRaySaidToBeLarger):
-        suite.addTest(unittest.TestSuite(case(name) for name in loader.getTestCaseNames(case) if name in vars(case)))
-    return suite
+    return own_tests(loader, OnRay, OnRaySaidToBeLarger)
