@@ -17,6 +17,8 @@ enum ValueLimit {
   static let cpuSeconds = 1e9
   static let openFilesMinimum = 64
   static let openFiles = 1 << 20
+  /// A log is kept in files of a quarter of its limit: with less, output is mostly work for the file system.
+  static let logBytesMinimum: Int64 = 4096
   static let logBytes: Int64 = 1 << 40
 }
 
@@ -113,9 +115,10 @@ extension AttemptLimits {
         rule: "must be 0 (no limit), or \(ValueLimit.openFilesMinimum) to \(ValueLimit.openFiles)")
     }
     if processes < 0 { throw .invalid(field: "\(path()).processes", rule: "must be 0 (no limit) or more") }
-    if !(0...ValueLimit.logBytes).contains(logBytes) {
+    if logBytes != 0, !(ValueLimit.logBytesMinimum...ValueLimit.logBytes).contains(logBytes) {
       throw .invalid(
-        field: "\(path()).log_bytes", rule: "must be 0 (the server's own limit) to \(ValueLimit.logBytes)")
+        field: "\(path()).log_bytes",
+        rule: "must be 0 (the server's own limit), or \(ValueLimit.logBytesMinimum) to \(ValueLimit.logBytes)")
     }
   }
 }

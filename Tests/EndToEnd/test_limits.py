@@ -4,11 +4,12 @@ import json
 import os
 import pwd
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-from harness import EndToEndCase, MEND, processes_with
+from harness import EndToEndCase, MEND, processes_with, wait_for
 
 
 class LimitCase(EndToEndCase):
@@ -47,9 +48,43 @@ class Limits(LimitCase):
         self.server.start()
         self.ended_at_its_limit(batch, "0.5 s is its limit")
 
+    def test_time_of_processes_that_nobody_waits_for_counts(self):
+        # One after the other: no two of them live at once, and none is collected.
+        burn = ("for (1..8) { pipe(my $r, my $w); unless (fork) { my @t; do { @t = times } while $t[0] + $t[1] < 0.3; exit } "
+                "close $w; readline $r } sleep 1000")
+        batch = self.one({"cpu_seconds": 1}, entrypoint=f"exec perl -e '{burn}'")
+        self.ended_at_its_limit(batch, "1.0 s is its limit")
+
+    def test_memory_that_is_shared_counts_once(self):
+        self.one_and_its_memory(100, "completed")
+        diagnosis = self.one_and_its_memory(300, "failed")
+        self.assertIn("oom", [finding["cause"] for finding in diagnosis["findings"]])
+
+    def one_and_its_memory(self, mebibytes, status):
+        """Four processes that share so much, under a limit of 200 MiB."""
+        code = (f"import mmap, os; m = mmap.mmap(-1, {mebibytes} << 20); [m.write(b'x' * 4096) for _ in range(len(m) >> 12)]; "
+                "os.fork(); os.fork(); sum(m[::4096]); import time; time.sleep(1)")
+        batch = self.one(entrypoint=f'exec {sys.executable} -c "{code}"', memory_bytes=200 << 20)
+        diagnosis = self.final(batch)
+        self.assertEqual(diagnosis["status"], status, json.dumps(diagnosis["findings"]))
+        return diagnosis
+
+    def test_a_process_whose_first_thread_is_over_is_ended_with_the_tree(self):
+        mark = self.directory / "pid"
+        code = ("import ctypes, os, signal, threading, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+                "threading.Thread(target=lambda: time.sleep(1000)).start(); "
+                f"open('{mark}', 'w').write(str(os.getpid())); ctypes.CDLL(None).pthread_exit(None)")
+        batch = self.one(entrypoint=f'{sys.executable} -c "{code}" & wait')
+        wait_for(lambda: mark.exists() and mark.read_text(), "it to run")
+        pid = mark.read_text()
+        wait_for(lambda: "State:\tZ" in Path(f"/proc/{pid}/status").read_text(), "its first thread to be over")
+        self.assertTrue(os.path.exists(f"/proc/{pid}"))
+        self.ok("cancel", batch, "--grace", "1")
+        self.assertFalse(os.path.exists(f"/proc/{pid}"), "cancelled is gone")
+
     def test_limits_that_make_no_sense_are_refused_with_their_field(self):
         for limits, field in (({"processes": -1}, "limits.processes"), ({"open_files": 3}, "limits.open_files"),
-                              ({"cpu_seconds": -0.1}, "limits.cpu_seconds"), ({"log_bytes": -1}, "limits.log_bytes")):
+                              ({"cpu_seconds": -0.1}, "limits.cpu_seconds"), ({"log_bytes": -1}, "limits.log_bytes"), ({"log_bytes": 4095}, "limits.log_bytes")):
             answer = self.mend("submit", "--spec", "-", input=json.dumps(
                 {"documents": [], "tiers": [{"extractors": [{
                     "extractor_name": "a", "entrypoint": "true", "limits": limits}]}]}))

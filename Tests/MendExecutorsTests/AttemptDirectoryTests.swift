@@ -37,7 +37,7 @@ struct AttemptDirectoryTests {
   }
 
   @Test func `where nothing can be made it says so`() {
-    let directory = AttemptDirectory(of: makeKey(), below: "\(data.path)/gone")
+    let directory = AttemptDirectory(of: makeKey(), below: "\(data.path)/gone/attempts")
     #expect(throws: SystemError.self) { try directory.create() }
   }
 }

@@ -40,7 +40,7 @@ import Testing
   }
 
   @Test func `news are read as they were written, and anything else is none`() {
-    for news: SupervisorLink.News in [.started, .ended(exit: []), .ended(exit: [0x7B, 0x7D])] {
+    for news: SupervisorLink.News in [.started, .unkept(exit: [1]), .ended(exit: []), .ended(exit: [0x7B, 0x7D])] {
       #expect(SupervisorLink.News(news.bytes) == news)
     }
     #expect(SupervisorLink.News([]) == nil)
@@ -158,7 +158,7 @@ struct SupervisorPoolTests {
           switch observation {
           case .ended(key, let exit, _): exit.termination == .exited(3)
           // Killed with the attempt in hand, before it could begin: nothing has run.
-          case .launchFailed(key, _, _): signal == SIGKILL
+          case .lost(key, _): signal == SIGKILL
           default: nil
           }
         }

@@ -25,15 +25,18 @@ struct AttemptDirectory: Sendable, Hashable {
   /// them is put elsewhere on the disk: a file system may look at all that was lately deleted nearby for each new file.
   private static let groups: UInt32 = 64
 
-  /// ATTEMPTS/GROUP/LAUNCH-ID.
+  /// ATTEMPTS/GROUP/LAUNCH-ID; those of a job lie together.
   init(of key: AttemptKey, below attempts: String) {
     let name = key.description
+    let job = name.utf8.prefix(upTo: name.utf8.lastIndex(of: UInt8(ascii: ".")) ?? name.utf8.endIndex)
     // FNV-1a: the same in every process.
-    let hash = name.utf8.reduce(2_166_136_261 as UInt32) { ($0 ^ UInt32($1)) &* 16_777_619 }
+    let hash = job.reduce(2_166_136_261 as UInt32) { ($0 ^ UInt32($1)) &* 16_777_619 }
     self.init(path: "\(attempts)/\(hash % Self.groups)/\(name)")
   }
 
-  private var group: String { String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) }
+  private static func parent(of path: String) -> String {
+    String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+  }
 
   /// False if it is there already.
   func create() throws(SystemError) -> Bool {
@@ -41,8 +44,11 @@ struct AttemptDirectory: Sendable, Hashable {
       return try FileSystem.createDirectory(path)
     } catch {
       guard error.code == ENOENT else { throw error }
-      // An attempt's user, where it has one, is let through.
-      _ = try FileSystem.createDirectory(group, mode: 0o711)
+      let group = Self.parent(of: path)
+      // An attempt's user, where it has one, is let through, whatever this process's umask.
+      for missing in [Self.parent(of: group), group] where try FileSystem.createDirectory(missing) {
+        try FileSystem.permit(missing, mode: 0o711)
+      }
       return try FileSystem.createDirectory(path)
     }
   }

@@ -39,7 +39,7 @@ struct Leftovers: Sendable {
 
   /// Parents before their children: a worker must not live to see its commands killed.
   func find() -> [ProcessTable.Status] {
-    let processes = ProcessTable.ownedProcesses()
+    let processes = ProcessTable.allProcesses()
     let byPID = Dictionary(processes.map { ($0.pid, $0) }, uniquingKeysWith: { first, _ in first })
     let spared = supervisor.flatMap { identity in
       identity.bootID == ProcessTable.bootID && byPID[identity.pid]?.startTicks == identity.startTicks

@@ -38,6 +38,7 @@ extension LocalExecutor {
     // Written to its end, if at all: it came and went between the two looks, or never came.
     let records = AttemptRecords(in: directory)
     if let identity = records.read(AttemptRecords.supervisor) { return finding(of: identity, in: directory) }
+    if let exit = records.read(AttemptRecords.exit) { return .ended(exit) }
     // Nobody knows more than that it is gone, if it ever was.
     let launch = records.read(AttemptRecords.launch)
     let boot = launch?.bootID ?? handle?.bootID ?? ProcessTable.bootID
@@ -155,6 +156,11 @@ extension LocalExecutor {
     switch news {
     case .started:
       if withWatched(key, generation, { $0.startAnnounced = true }) != nil { emit(.started(key)) }
+    case .unkept(let bytes):
+      guard let exit = AttemptRecords.exit.decode(bytes), withWatched(key, generation, { $0.unkept = exit }) != nil
+      else { return }
+      settings.logger.warning("no room for the account of an end", metadata: ["attempt": "\(key)"])
+      emit(.ended(key, exit.record, exit.receipt.value))
     case .ended(let bytes):
       guard let attempt = withWatched(key, generation, { $0 }), let supervisor = attempt.supervisor else { return }
       supervisors.release(supervisor)
@@ -200,6 +206,7 @@ extension LocalExecutor {
     case .watched(let attempt):
       emit(.taken(key, handle(attempt.process.identity)))
       if attempt.startAnnounced { emit(.started(key)) }
+      if let exit = attempt.unkept { emit(.ended(key, exit.record, exit.receipt.value)) }
       return true
     }
   }
@@ -229,13 +236,21 @@ extension LocalExecutor {
     if let exit = records.read(AttemptRecords.exit) {
       forget(key)
       emit(.ended(key, exit.record, exit.receipt.value))
+    } else if let exit = attempt.unkept {
+      conclude(key, exit, in: directory)
     } else if records.mayHaveRun {
       cleanUp(key, after: attempt.process.identity, in: directory, forced: attempt)
     } else {
       forget(key)
-      let words = FileSystem.read(directory.supervisorLog).map { String(decoding: $0.suffix(512), as: UTF8.self) }
-      let told = words ?? "what it said is at the end of \(settings.dataDirectory)/supervisors.log"
-      emit(.launchFailed(key, .environmentSetup, message: "its supervisor did not start: \(told)"))
+      if let words = FileSystem.read(directory.supervisorLog), !words.isEmpty {
+        let said = String(decoding: words.suffix(512), as: UTF8.self)
+        emit(.launchFailed(key, .environmentSetup, message: "its supervisor did not start: \(said)"))
+      } else {
+        // Killed, for it has words where it fails; and it had started nothing, or there were a record of it.
+        let place = "\(settings.dataDirectory)/supervisors.log"
+        emit(
+          .lost(key, message: "its supervisor ended before it had started anything; if it said why, then in \(place)"))
+      }
     }
   }
 

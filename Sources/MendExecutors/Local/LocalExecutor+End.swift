@@ -41,6 +41,7 @@ extension LocalExecutor {
   private func requestEnd(
     _ key: AttemptKey, _ attempt: WatchedAttempt, grace: Duration, in directory: AttemptDirectory
   ) {
+    if let exit = attempt.unkept { return emit(.ended(key, exit.record, exit.receipt.value)) }
     let generation = attempt.generation
     perform(for: key, after: grace + settings.endMargin) { self.force(key, generation, quietSince: nil) }
     // Not by a signal, which could find it with its next attempt.
@@ -65,7 +66,10 @@ extension LocalExecutor {
       return attempt.process
     }
     let now = ContinuousClock().now
-    let quiet = killed.isEmpty ? quietSince ?? now : nil
+    // What this server may not end (a program that became another user's) is still the supervisor's to wait for: a cancel
+    // is over when nothing runs.
+    let isAlone = process.map { ProcessTable.descendants(of: $0.identity.pid).isEmpty } ?? true
+    let quiet = killed.isEmpty && isAlone ? quietSince ?? now : nil
     if let quiet, now - quiet >= Self.accountTime {
       settings.logger.warning("a supervisor does not answer and is killed", metadata: ["attempt": "\(key)"])
       process?.signal(SIGKILL)

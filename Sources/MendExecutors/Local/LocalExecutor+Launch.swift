@@ -36,7 +36,15 @@ extension LocalExecutor {
       case .ended(let exit): report(key, exit, in: directory)
       case .killed(let identity): cleanUp(key, after: identity, in: directory, token: launch.token)
       }
+      wasReached()
     } catch {
+      if error.isShortage {
+        // It will pass, or it stops more than this job: nothing has been started, and nothing is lost by waiting.
+        wasNotReached(key, error)
+        return perform(for: key, after: Self.slowestCleaningInterval) {
+          self.launchNow(key, launch, documents: documents, through: self.supervisors)
+        }
+      }
       settings.logger.error("launch failed", metadata: ["attempt": "\(key)", "error": "\(error)"])
       emit(.launchFailed(key, .environmentSetup, message: "\(error)"))
     }

@@ -99,6 +99,8 @@ public final class LocalExecutor: Executor {
     /// Where it works for this server; else its files and its end say how it goes.
     var supervisor: PooledSupervisor?
     var startAnnounced = false
+    /// How it ended, where the disk had no room for that: kept here, for a server that has none cannot keep it either.
+    var unkept: ExitAccount?
     var recordsWatch: Int32?
     /// Killed by the server itself, because the supervisor did not do it.
     var forced: Set<ProcessIdentity> = []

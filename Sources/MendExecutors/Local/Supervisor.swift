@@ -16,6 +16,8 @@ public enum Supervisor {
   /// A minute in all.
   private static let accountTries = 120
   private static let accountPause: Duration = .milliseconds(500)
+  /// For room for the entrypoint's process.
+  private static let startPatience: Duration = .seconds(10)
 
   /// Everything after `supervise`: `--directory DIR`, and `--lock N` where the caller hands over the locked file; or
   /// `--launches DATA --socket N`, for a `LaunchService`.
@@ -119,19 +121,32 @@ public enum Supervisor {
     try file.append(ProcessTable.ownIdentity, as: AttemptRecords.supervisor)
     guard let launch = launch ?? file.records.read(AttemptRecords.launch) else {
       let reason = "the launch in \(directory.records) cannot be read"
-      return try conclude(.notStarted(reason, limit: 0), in: &file, link: link)
+      return try conclude(.notStarted(reason, limit: 0), of: directory, in: &file, link: link)
     }
     var loop: SupervisorLoop
     do throws(SystemError) {
-      loop = try startEntrypoint(launch, in: directory)
+      loop = try startEntrypoint(launch, in: directory, patience: startPatience)
     } catch {
       let reason = "\(launch.arguments.first ?? ""): \(error)"
-      return try conclude(.notStarted(reason, limit: launch.memoryLimitBytes), in: &file, link: link)
+      return try conclude(.notStarted(reason, limit: launch.memoryLimitBytes), of: directory, in: &file, link: link)
     }
     // Without it (a full disk) the start goes unseen by the next server, and nothing else.
     try? file.append(loop.entrypoint, as: AttemptRecords.started)
     link?.tell(.started, of: directory)
-    return try conclude(try loop.run(signals: signals, link: link), in: &file, link: link)
+    return try conclude(try loop.run(signals: signals, link: link), of: directory, in: &file, link: link)
+  }
+
+  /// A machine that has no room for another process has some again, most often.
+  private static func startEntrypoint(
+    _ launch: LaunchRecord, in directory: AttemptDirectory, patience: Duration
+  ) throws(SystemError) -> SupervisorLoop {
+    do throws(SystemError) {
+      return try startEntrypoint(launch, in: directory)
+    } catch {
+      guard error.isShortage, patience > .zero else { throw error }
+      _ = try Poller().wait(accountPause)
+      return try startEntrypoint(launch, in: directory, patience: patience - accountPause)
+    }
   }
 
   private static func startEntrypoint(
@@ -157,9 +172,10 @@ public enum Supervisor {
       launch: launch, directory: directory, entrypoint: entrypoint.identity, output: outputPump, error: errorPump)
   }
 
-  /// The account is worth waiting for room on the disk, unless there is a server that takes it without.
+  /// The account is worth waiting for room on the disk. A server is told at once; it may have no room either, so that the
+  /// account is kept until there is some, or as long as there is that server.
   private static func conclude(
-    _ exit: ExitAccount, in file: inout AttemptRecordFile, link: ServerLink?
+    _ exit: ExitAccount, of directory: AttemptDirectory, in file: inout AttemptRecordFile, link: ServerLink?
   ) throws(SystemError) -> Outcome {
     let bytes = AttemptRecords.exit.encode(exit)
     let line = AttemptRecords.exit.line(encoded: bytes)
@@ -169,10 +185,15 @@ public enum Supervisor {
         try file.append(line)
         return .ended(exit: bytes)
       } catch {
-        if let link, !link.isOver { return .ended(exit: bytes) }
-        if tries == accountTries { throw error }
-        tries += 1
-        _ = try Poller().wait(accountPause)
+        if let link, !link.isOver {
+          if tries == 1 { link.tell(.unkept(exit: bytes), of: directory) }
+          tries = 2
+          link.wait(accountPause)
+        } else {
+          if tries == accountTries { throw error }
+          tries += 1
+          _ = try Poller().wait(accountPause)
+        }
       }
     }
   }
@@ -191,7 +212,7 @@ public enum Supervisor {
     _ = AttemptRecords.exit.encode(.notStarted("", limit: 1))
     _ = directory.endRequest
     _ = directory.has(AttemptRecords.supervisor)
-    _ = ProcessTable.descendants(of: ProcessTable.ownPID).map { ProcessTable.privateBytes(of: $0.pid) }
+    _ = ProcessTable.memoryBytes(of: ProcessTable.descendants(of: ProcessTable.ownPID))
     if let poller = try? Poller() { _ = poller.wait(.zero) }
     _ = ContinuousClock().now
     _ = OwnChildren.cpuSeconds

@@ -48,12 +48,15 @@ enum SupervisorLink {
   /// From the supervisor, of the attempt in hand.
   enum News: Equatable {
     case started
+    /// As it is to stand in the records, which have no room; `ended` follows once they have.
+    case unkept(exit: [UInt8])
     /// As it stands in the records; the supervisor waits for another attempt.
     case ended(exit: [UInt8])
 
     init?(_ bytes: [UInt8]) {
       switch bytes.first {
       case UInt8(ascii: "S") where bytes.count == 1: self = .started
+      case UInt8(ascii: "U"): self = .unkept(exit: Array(bytes.dropFirst()))
       case UInt8(ascii: "X"): self = .ended(exit: Array(bytes.dropFirst()))
       default: return nil
       }
@@ -62,6 +65,7 @@ enum SupervisorLink {
     var bytes: [UInt8] {
       switch self {
       case .started: [UInt8(ascii: "S")]
+      case .unkept(let exit): [UInt8(ascii: "U")] + exit
       case .ended(let exit): [UInt8(ascii: "X")] + exit
       }
     }
@@ -168,6 +172,12 @@ final class ServerLink {
   func tell(_ news: SupervisorLink.News, of directory: AttemptDirectory) {
     if case .ended = news { lastEnd = directory }
     if (try? socket.send(news.bytes)) == nil { isOver = true }
+  }
+
+  /// Takes no order but notices that there will be none any more.
+  func wait(_ time: Duration) {
+    guard let poller = try? Poller(), (try? poller.add(socket.rawDescriptor, token: 0)) != nil else { return }
+    if !poller.wait(time).isEmpty { _ = next() }
   }
 
   private func keepLastEnd() {

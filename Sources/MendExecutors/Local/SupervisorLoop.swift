@@ -138,9 +138,10 @@ struct SupervisorLoop: ~Copyable {
 
   private mutating func sampleIfDue() {
     guard clock.now >= nextSample else { return }
-    let tree = tree()
+    let all = ProcessTable.descendants(of: ProcessTable.ownPID, withEnded: true)
+    let tree = all.filter { !$0.isDead }
     if case .terminating = phase, termination != nil { terminateLatecomers(tree) }
-    let bytes = tree.reduce(0) { $0 + ProcessTable.privateBytes(of: $1.pid) }
+    let bytes = ProcessTable.memoryBytes(of: tree)
     peakBytes = max(peakBytes, bytes)
     let limit = launch.memoryLimitBytes
     if limit > 0 && bytes > limit && limitPassedAt == nil {
@@ -148,7 +149,7 @@ struct SupervisorLoop: ~Copyable {
       if case .killing = phase {} else { phase = .killing(.memoryLimit, after: .zero) }
       kill()
     }
-    if limitExceeded == nil, let text = excess(tree) {
+    if limitExceeded == nil, let text = excess(tree, all) {
       limitExceeded = ExitAccount.LimitExceeded(text: text, isMeasured: true)
       if case .killing = phase {} else { phase = .killing(.limit, after: .zero) }
       kill()
@@ -160,14 +161,14 @@ struct SupervisorLoop: ~Copyable {
     nextSample = clock.now + sampleInterval
   }
 
-  /// What the tree takes beyond a limit of its own, as a sentence.
-  private func excess(_ tree: [ProcessTable.Status]) -> String? {
+  /// What the tree takes beyond a limit of its own, as a sentence. What ended and was not collected took its time too.
+  private func excess(_ tree: [ProcessTable.Status], _ all: [ProcessTable.Status]) -> String? {
     if let allowed = launch.processesLimit, allowed > 0, tree.count > allowed {
       return "\(tree.count) processes ran at once, \(allowed) is its limit; it was ended"
     }
     if let allowed = launch.cpuLimitSeconds, allowed > 0 {
-      let living = tree.reduce(0) { $0 + $1.processorTicks }
-      let used = cpuSeconds + Double(living) / ProcessTable.ticksPerSecond
+      let ticks = all.reduce(0) { $0 + $1.processorTicks }
+      let used = cpuSeconds + Double(ticks) / ProcessTable.ticksPerSecond
       if used > allowed {
         let figures = "\((used * 100).rounded() / 100) s of processor time were used, \(allowed) s is its limit"
         return figures + "; it was ended"

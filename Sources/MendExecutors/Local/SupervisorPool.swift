@@ -13,6 +13,8 @@ final class SupervisorPool: Sendable {
   /// What a supervisor says of the attempt that it has in hand.
   enum News: Sendable {
     case started
+    /// As it is to stand in the records, which have no room. `ended` follows, or `gone`.
+    case unkept([UInt8])
     /// As it stands in the records. It waits for `release`.
     case ended([UInt8])
     /// It ended, or does not speak any more: its directory says what became of the attempt. Nothing follows.
@@ -140,6 +142,7 @@ final class PooledSupervisor: Sendable {
         // What cannot be read stands in the directory, and is looked up there at the end.
         switch SupervisorLink.News(message.bytes) {
         case .started: state.withLock { $0.news }?(.started)
+        case .unkept(let exit): state.withLock { $0.news }?(.unkept(exit))
         case .ended(let exit): takeNews()?(.ended(exit))
         case nil: break
         }

@@ -110,6 +110,9 @@ struct SystemError: Error, CustomStringConvertible {
     self.code = code
   }
 
+  /// Of what the whole machine has: room for processes, descriptors, memory, a disk.
+  var isShortage: Bool { [EAGAIN, ENOMEM, EMFILE, ENFILE, ENOSPC, EDQUOT, EIO, EROFS].contains(code) }
+
   /// errno's text alone: "No such file or directory".
   var reason: String { unsafe strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)" }
   var description: String { "\(operation): \(reason)" }

@@ -14,8 +14,9 @@ enum ProcessTable {
     /// Processor time of it and of the ended children that it has collected, in clock ticks.
     var processorTicks: Int64
 
-    /// Ended; at most waiting to be collected.
-    var isDead: Bool { state == UInt8(ascii: "Z") || state == UInt8(ascii: "X") }
+    /// Ended; at most waiting to be collected. A process goes on after its first thread's end, for as long as it has
+    /// another.
+    var isDead: Bool { (state == UInt8(ascii: "Z") && threads <= 1) || state == UInt8(ascii: "X") }
   }
 
   /// Changes with every boot; empty where the kernel does not tell.
@@ -57,12 +58,42 @@ enum ProcessTable {
       processorTicks: fields[11...14].reduce(0) { $0 + (decimal($1) ?? 0) })
   }
 
-  /// Resident minus shared: what ending it would give back, but for shared memory. 0 if it is gone.
-  static func privateBytes(of pid: Int32) -> Int64 {
-    guard let bytes = FileSystem.read("/proc/\(pid)/statm") else { return 0 }
-    let fields = bytes.split(separator: UInt8(ascii: " "), maxSplits: 3)
-    guard fields.count > 2, let resident = decimal(fields[1]), let shared = decimal(fields[2]) else { return 0 }
-    return max(0, resident - shared) * pageBytes
+  /// What these processes take: what each has resident for itself, and the most that one of them shares as memory.
+  ///
+  /// The latter is what all of them share at the least: who shares what with whom is not told at a bearable price. Programs
+  /// and files that are mapped are nobody's. What is gone takes nothing.
+  static func memoryBytes(of processes: [Status]) -> Int64 {
+    var own: Int64 = 0
+    var mostShared: Int64 = 0
+    for process in processes {
+      // The first thread of a process may be over before it.
+      let isOver = process.state == UInt8(ascii: "Z")
+      let tasks = "/proc/\(process.pid)/task"
+      let directory =
+        isOver
+        ? "\(tasks)/\(FileSystem.names(in: tasks).first { $0 != "\(process.pid)" } ?? "\(process.pid)")"
+        : "/proc/\(process.pid)"
+      guard let bytes = FileSystem.read("\(directory)/statm") else { continue }
+      let fields = bytes.split(separator: UInt8(ascii: " "), maxSplits: 3)
+      guard fields.count > 2, let resident = decimal(fields[1]), let shared = decimal(fields[2]) else { continue }
+      own += max(0, resident - shared) * pageBytes
+      // Of files for the most part, which only a longer look tells.
+      if shared * pageBytes > max(mostShared, Self.noticeableShare) {
+        mostShared = max(mostShared, sharedMemory(directory))
+      }
+    }
+    return own + mostShared
+  }
+
+  private static let noticeableShare: Int64 = 8 << 20
+
+  /// RssShmem of proc(5).
+  private static func sharedMemory(_ directory: String) -> Int64 {
+    let name = Array("RssShmem:".utf8)
+    let line = (FileSystem.read("\(directory)/status") ?? []).split(separator: UInt8(ascii: "\n"))
+      .first { $0.starts(with: name) }
+    let digits = line?.filter { (0x30...0x39).contains($0) } ?? []
+    return (decimal(digits) ?? 0) << 10
   }
 
   /// Children of all its threads. May miss some while they come and go; ask again.
@@ -75,8 +106,9 @@ enum ProcessTable {
     }
   }
 
-  /// All living processes below `pid`, parents before children.
-  static func descendants(of pid: Int32) -> [Status] {
+  /// All processes below `pid`, parents before children; ended ones that nobody has collected only where they are asked
+  /// for.
+  static func descendants(of pid: Int32, withEnded: Bool = false) -> [Status] {
     guard let root = status(of: pid) else { return [] }
     var found: [Status] = []
     var seen: Set<Int32> = [pid]
@@ -85,7 +117,7 @@ enum ProcessTable {
       for child in children(of: next) where seen.insert(child).inserted {
         guard let status = status(of: child) else { continue }
         open.append(status)
-        if !status.isDead { found.append(status) }
+        if withEnded || !status.isDead { found.append(status) }
       }
     }
     return found
@@ -95,10 +127,17 @@ enum ProcessTable {
   /// out.
   static func ownedProcesses() -> [Status] {
     let user = geteuid()
-    return FileSystem.names(in: "/proc").compactMap { name in
-      guard let pid = Int32(name), pid != ownPID, user == 0 || FileSystem.owner(of: "/proc/\(pid)") == user,
-        let status = status(of: pid), !status.isDead
-      else { return nil }
+    return processes { user == 0 || FileSystem.owner(of: "/proc/\($0)") == user }
+  }
+
+  /// Every process but this one, whoever's it is; ended ones are left out.
+  static func allProcesses() -> [Status] { processes { _ in true } }
+
+  private static func processes(where isMeant: (Int32) -> Bool) -> [Status] {
+    FileSystem.names(in: "/proc").compactMap { name in
+      guard let pid = Int32(name), pid != ownPID, isMeant(pid), let status = status(of: pid), !status.isDead else {
+        return nil
+      }
       return status
     }
   }

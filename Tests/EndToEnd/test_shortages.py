@@ -1,0 +1,99 @@
+"""A machine that runs out of room under jobs: what waits goes on when there is some, and nothing is run again."""
+
+import subprocess
+import unittest
+from pathlib import Path
+
+from harness import EndToEndCase, wait_for
+
+
+class Shortage(EndToEndCase):
+    """A server whose data lies on a small file system of its own."""
+
+    serve_flags = ("--cpus", "4")
+    size = "size=64m"
+
+    def setUp(self):
+        super().setUp()
+        self.small = self.directory / "small"
+        self.small.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", self.size, "tmpfs", str(self.small)]
+        probe = subprocess.run(["unshare", "-m", *mount], capture_output=True, text=True)
+        if probe.returncode != 0:
+            self.skipTest(f"no mount namespace of its own: {probe.stderr.strip()}")
+        self.server.stop()
+        self.server.data = self.small / "data"
+        self.server.prefix = ("unshare", "-m", "sh", "-c", f'{" ".join(mount)} && exec "$@"', "sh")
+        self.server.start()
+        # As the server sees it.
+        self.seen = Path(f"/proc/{self.server.process.pid}/root{self.small}")
+        self.runs, self.gate = self.directory / "runs", self.directory / "gate"
+
+    def jobs(self, count, padding=""):
+        return self.submit_spec({
+            "documents": [{"document_id": f"d{n}", "uri": f"file:///d{n}"} for n in range(count)],
+            "tiers": [{"extractors": [{
+                "extractor_name": "work", "shards": count,
+                "entrypoint": f'echo "$MEND_JOB_ID" >> {self.runs}; until [ -e {self.gate} ]; do sleep 0.05; done #{padding}',
+            }]}]})
+
+    def ran_once(self, batch, count):
+        diagnosis = self.final(batch)
+        self.assertEqual(diagnosis["status"], "completed")
+        attempts = [len(job["attempts"]) for job in diagnosis["tiers"][0]["jobs"]]
+        self.assertEqual(attempts, [1] * count)
+        self.assertEqual(len(self.runs.read_text().split()), count)
+
+    def logged(self, words):
+        wait_for(lambda: words in self.server.log.read_text(), f"{words!r} in the log")
+
+
+class FullDisk(Shortage):
+    def fill(self):
+        with open(self.seen / "fill", "wb", 0) as fill:
+            try:
+                while True:
+                    fill.write(b"x" * 4096)
+            except OSError:
+                pass
+
+    def test_what_ends_while_the_disk_is_full_is_not_run_again(self):
+        # A record that fits into the last block of its file needs no room: the account is to begin a new one.
+        self.gate.write_text("")
+        first = self.jobs(1)
+        self.ran_once(first, 1)
+        records = next((self.seen / "data" / "attempts").glob("*/*/records.jsonl")).read_bytes()
+        self.runs.unlink()
+        self.gate.unlink()
+        padding = "x" * ((4096 - 40 - records.index(b'{"exit":')) % 4096)
+        batch = self.jobs(4, padding)
+        wait_for(lambda: self.runs.exists() and len(self.runs.read_text().split()) == 4, "all to run")
+        self.fill()
+        self.gate.write_text("")
+        self.logged("no room for the account of an end")
+        (self.seen / "fill").unlink()
+        self.ran_once(batch, 4)
+
+
+class NoInodes(Shortage):
+    size = "size=64m,nr_inodes=300"
+
+    def test_launches_wait_for_room(self):
+        batch = self.jobs(8)
+        wait_for(lambda: self.runs.exists() and len(self.runs.read_text().split()) == 4, "the first to run")
+        taken = 0
+        try:
+            while True:
+                (self.seen / f"taken{taken}").touch()
+                taken += 1
+        except OSError:
+            pass
+        self.gate.write_text("")
+        self.logged("No space left on device")
+        for number in range(taken):
+            (self.seen / f"taken{number}").unlink()
+        self.ran_once(batch, 8)
+
+
+if __name__ == "__main__":
+    unittest.main()
