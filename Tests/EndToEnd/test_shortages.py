@@ -78,21 +78,37 @@ class FullDisk(Shortage):
 class NoInodes(Shortage):
     size = "size=64m,nr_inodes=300"
 
-    def test_launches_wait_for_room(self):
+    def waiting(self):
+        """A batch of which four jobs ended and four launches wait."""
         batch = self.jobs(8)
         wait_for(lambda: self.runs.exists() and len(self.runs.read_text().split()) == 4, "the first to run")
-        taken = 0
+        self.taken = 0
         try:
             while True:
-                (self.seen / f"taken{taken}").touch()
-                taken += 1
+                (self.seen / f"taken{self.taken}").touch()
+                self.taken += 1
         except OSError:
             pass
         self.gate.write_text("")
         self.logged("No space left on device")
-        for number in range(taken):
+        return batch
+
+    def make_room(self):
+        for number in range(self.taken):
             (self.seen / f"taken{number}").unlink()
+
+    def test_launches_wait_for_room(self):
+        batch = self.waiting()
+        self.make_room()
         self.ran_once(batch, 8)
+
+    def test_a_launch_that_waits_is_cancelled_and_never_comes(self):
+        batch = self.waiting()
+        self.ok("cancel", batch)
+        self.assertEqual(self.final(batch)["status"], "cancelled")
+        self.make_room()
+        self.assertEqual(self.final(self.jobs(1))["status"], "completed")
+        self.assertEqual(len(self.runs.read_text().split()), 5)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,17 @@ import Testing
     #expect(try await client.log("x", keepingEnd: 2, lines: nil) == RayLog(start: 3, bytes: [0x0d, 0x0a]))
   }
 
+  @Test func `a log whose file was removed is none, and not an empty one`() async throws {
+    let words = #"{"result": false, "msg": "A file is not found at: job-driver-ok-1.log"}"#
+    let client = RayClient(
+      ScriptedTransport(answers: [
+        "/api/v0/logs": RayResponse(status: 500, body: Array(words.utf8)),
+        "/api/jobs/ok-1": try RayResponse("get_ok-1"),
+        "/api/jobs/ok-1/logs": RayResponse(status: 200, body: Array(#"{"logs": ""}"#.utf8)),
+      ]))
+    #expect(try await client.log("ok-1", keepingEnd: 1000, lines: nil) == nil)
+  }
+
   @Test func `where there is no state API the Jobs API's log is read`() async throws {
     for missing in [RayResponse(status: 500, body: []), RayResponse(status: 200, mediaType: "text/html", body: [0x3c])]
     {

@@ -61,6 +61,7 @@ struct SupervisorTests {
         return
       }
       #expect(reason.contains("No such file or directory"))
+      #expect(ended.exit.finding?.cause == .environmentSetup)
       #expect(!observations.all.contains(.started(key)))
     }
   }

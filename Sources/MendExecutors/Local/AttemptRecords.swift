@@ -140,6 +140,12 @@ extension ExitAccount {
       return ExitRecord.Finding(
         cause: .resourceLimit, confidence: limit.isMeasured ? .high : .medium, text: limit.text)
     }
+    // What is started is this machine's shell or Mend's own worker: what the author named is found, or not, by those.
+    if termination.kind == .notStarted {
+      return ExitRecord.Finding(
+        cause: .environmentSetup, confidence: .high,
+        text: "nothing could be started for it on this machine: \(termination.message ?? "")")
+    }
     // Counts only where the server had not asked for the end itself.
     guard wasAskedToEnd == true else { return nil }
     return ExitRecord.Finding(

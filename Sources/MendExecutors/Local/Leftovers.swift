@@ -49,8 +49,10 @@ struct Leftovers: Sendable {
     func decide(_ process: ProcessTable.Status) -> Bool {
       if let known = belongs[process.pid] { return known }
       belongs[process.pid] = false  // ends the walk where parents changed while it was made
+      // An environment last: among thousands that fork, the kernel makes who reads it wait.
       let result =
-        isMarked(process, byPID) || process.parent == spared || byPID[process.parent].map(decide) ?? false
+        isOfSession(process, byPID) || isOrphan(process, byPID) || process.parent == spared
+        || byPID[process.parent].map(decide) ?? false || bearsToken(process)
       belongs[process.pid] = result
       return result
     }
@@ -58,9 +60,8 @@ struct Leftovers: Sendable {
       .sorted { ($0.startTicks, $0.pid) < ($1.startTicks, $1.pid) }
   }
 
-  private func isMarked(_ process: ProcessTable.Status, _ byPID: [Int32: ProcessTable.Status]) -> Bool {
-    if isOfSession(process, byPID) || isOrphan(process, byPID) { return true }
-    return !token.isEmpty
+  private func bearsToken(_ process: ProcessTable.Status) -> Bool {
+    !token.isEmpty
       && ProcessTable.environment(of: process.pid, contains: "\(AttemptEnvironment.tokenName)=\(token)")
   }
 

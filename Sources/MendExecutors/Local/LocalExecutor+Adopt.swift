@@ -101,7 +101,7 @@ extension LocalExecutor {
 
   /// Nothing can be said of the attempt; it is asked for again.
   func wasNotReached(_ key: AttemptKey, _ error: SystemError) {
-    settings.logger.error("an attempt cannot be looked at", metadata: ["attempt": "\(key)", "error": "\(error)"])
+    settings.logger.error("an attempt cannot be reached", metadata: ["attempt": "\(key)", "error": "\(error)"])
     state.withLock { $0.isUnreachable = true }
     emit(.unreachable(.local, message: "\(error)"))
   }
@@ -202,7 +202,7 @@ extension LocalExecutor {
   func announceAgain(_ key: AttemptKey) -> Bool {
     switch state.withLock({ $0.attempts[key] }) {
     case nil: return false
-    case .cleaning: return true
+    case .cleaning, .waiting: return true
     case .watched(let attempt):
       emit(.taken(key, handle(attempt.process.identity)))
       if attempt.startAnnounced { emit(.started(key)) }
@@ -254,7 +254,7 @@ extension LocalExecutor {
     }
   }
 
-  private func forget(_ key: AttemptKey) { state.withLock { _ = $0.attempts.removeValue(forKey: key) } }
+  func forget(_ key: AttemptKey) { state.withLock { _ = $0.attempts.removeValue(forKey: key) } }
 
   /// Tells the whole story of an attempt that ended while nobody watched.
   func report(_ key: AttemptKey, _ exit: ExitAccount, in directory: AttemptDirectory) {

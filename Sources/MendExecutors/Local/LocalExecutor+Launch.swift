@@ -23,7 +23,7 @@ extension LocalExecutor {
         try prepare(record, documents: documents(), in: directory)
         if let supervisors {
           if !hand(key, record, in: directory, lock: lock, to: supervisors) {
-            launchNow(key, launch, documents: documents, through: nil)
+            return launchNow(key, launch, documents: documents, through: nil)
           }
         } else {
           watch(key, try start(in: directory, lock: lock), in: directory)
@@ -41,7 +41,11 @@ extension LocalExecutor {
       if error.isShortage {
         // It will pass, or it stops more than this job: nothing has been started, and nothing is lost by waiting.
         wasNotReached(key, error)
+        state.withLock { $0.attempts[key] = .waiting }
         return perform(for: key, after: Self.slowestCleaningInterval) {
+          // It may have been told to end.
+          guard case .waiting = self.state.withLock({ $0.attempts[key] }) else { return }
+          self.forget(key)
           self.launchNow(key, launch, documents: documents, through: self.supervisors)
         }
       }

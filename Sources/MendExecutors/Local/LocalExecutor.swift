@@ -90,6 +90,8 @@ public final class LocalExecutor: Executor {
     case watched(WatchedAttempt)
     /// Its supervisor is gone; what it left is being ended. `ended` follows.
     case cleaning
+    /// Its launch waits for room on the machine. Nothing has been started.
+    case waiting
   }
 
   struct WatchedAttempt {

@@ -200,9 +200,11 @@ struct SupervisorLoop: ~Copyable {
       return kill()
     }
     phase = .terminating(reason, since: clock.now, deadline: clock.now + grace)
-    signalTree(SIGTERM)
-    // One that is stopped would not see it.
-    signalTree(SIGCONT)
+    let tree = tree()
+    for process in tree { signal(process, SIGTERM) }
+    // One that is stopped would not see it. To the same ones: who came in between has been told nothing yet, and is a
+    // latecomer.
+    for process in tree { signal(process, SIGCONT) }
   }
 
   /// What was forked while the signal went round. Not before the entrypoint has ended: until then it may be cleaning up
@@ -236,7 +238,7 @@ struct SupervisorLoop: ~Copyable {
         for process in moving { signal(process, SIGSTOP) }
       }
     }
-    signalTree(SIGKILL)
+    for process in tree() { signal(process, SIGKILL) }
   }
 
   /// Sessions that began below this process have groups of descendants only; a member that was just seen keeps the
@@ -244,10 +246,6 @@ struct SupervisorLoop: ~Copyable {
   private func stopGroups(of processes: [ProcessTable.Status]) {
     let own = getpgrp()
     for group in Set(processes.map(\.group)) where group != own && group > 1 { _ = Glibc.kill(-group, SIGSTOP) }
-  }
-
-  private mutating func signalTree(_ signal: Int32) {
-    for process in tree() { self.signal(process, signal) }
   }
 
   private mutating func signal(_ process: ProcessTable.Status, _ number: Int32) {

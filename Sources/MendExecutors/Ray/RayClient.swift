@@ -87,7 +87,7 @@ struct RayClient: RayJobs {
 
   private func log(
     _ id: String, on node: String, keepingEnd: Int, lines: Int?
-  ) async throws(RayError) -> RayLog {
+  ) async throws(RayError) -> RayLog? {
     // The state API streams the file as it is. The Jobs API reads all of it into memory, as text: it fails at bytes that
     // are not UTF-8, and a long log takes the dashboard's memory. Older versions have only that.
     if node.allSatisfy({ $0.isASCII && $0.isHexDigit }) {
@@ -95,6 +95,8 @@ struct RayClient: RayJobs {
         "/api/v0/logs/file?node_id=\(node)&filename=job-driver-\(id).log&lines=\(lines ?? -1)&timeout=60&format=text"
       let file = try await transport.send(RayRequest(method: "GET", path: path), keepingEnd: keepingEnd)
       if file.status == 200, file.mediaType != "text/html" { return RayLog(start: file.leftOutBytes, bytes: file.body) }
+      // The Jobs API would answer with an empty text.
+      if file.status == 500, String(decoding: file.body, as: UTF8.self).contains("A file is not found") { return nil }
     }
     let text = try Self.decode(Logs.self, try await ask(RayRequest(method: "GET", path: Self.path(of: id) + "/logs")))
       .logs

@@ -17,7 +17,9 @@ extension RayExecutor {
       let piece = try await logs.piece(
         of: id, from: max(0, offset), limit: limit, isGrowing: isWatched(id)
       ) { id, count throws(RayError) in try await self.jobs.log(id, keepingEnd: count, lines: nil) }
-      return piece.map { .success($0) } ?? .failure(.gone)
+      if let piece { return .success(piece) }
+      // Before the driver's first byte there is no file either.
+      return .failure(isWatched(id) ? .gone : .notKept("Ray has no log of its job \(id), or not any more"))
     } catch {
       return .failure(.unreachable("Ray: \(error)"))
     }

@@ -193,18 +193,6 @@ struct Serve: AsyncParsableCommand {
     var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .info }
   }
 
-  enum ExecutorName: String, ExpressibleByArgument, CaseIterable {
-    case local, ray, simulated
-
-    var kind: ExecutorKind {
-      switch self {
-      case .local: .local
-      case .ray: .ray
-      case .simulated: .simulated
-      }
-    }
-  }
-
   func validate() throws {
     _ = try QuotaOption.quotas(quotas)
     guard executor != .ray || ray != nil else {

@@ -79,19 +79,7 @@ struct Submit: AsyncParsableCommand {
     help: ArgumentHelp(
       "Which of the server's executors runs it: local, ray or simulated; the server's --executor where it is not given.",
       valueName: "name"))
-  var deploymentMode: DeploymentMode?
-
-  enum DeploymentMode: String, ExpressibleByArgument, CaseIterable {
-    case local, ray, simulated
-
-    var kind: ExecutorKind {
-      switch self {
-      case .local: .local
-      case .ray: .ray
-      case .simulated: .simulated
-      }
-    }
-  }
+  var deploymentMode: ExecutorName?
 
   @Option(
     help: ArgumentHelp("A tier: its name, and the command to run once a document. In order.", valueName: "NAME=COMMAND")
@@ -109,7 +97,7 @@ struct Submit: AsyncParsableCommand {
 
   func run() async throws {
     var request = try spec.map { try fromSpecification($0) } ?? fromFiles()
-    if let deploymentMode { request.batch?.deploymentMode = deploymentMode.kind }
+    if let deploymentMode { request.batch?.deploymentMode = deploymentMode.deploymentMode }
     try await client.withClient { client in
       let submitted = try await submit(request, client)
       switch format.output {
