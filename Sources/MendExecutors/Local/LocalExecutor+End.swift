@@ -63,8 +63,11 @@ extension LocalExecutor {
   }
 
   /// The supervisor did not end the tree in time: kill the tree, and then the supervisor.
-  private func force(_ key: AttemptKey, _ generation: UInt64, quietSince: ContinuousClock.Instant?) {
-    guard withWatched(key, generation, { _ in true }) == true else { return }
+  private func force(
+    _ key: AttemptKey, _ generation: UInt64, quietSince: ContinuousClock.Instant?,
+    interval: Duration = LocalExecutor.startingInterval
+  ) {
+    guard let known = withWatched(key, generation, { $0.forced }) else { return }
     let directory = directory(of: key)
     let killed = Leftovers(directory: directory).kill()
     let process = withWatched(key, generation) { attempt in
@@ -82,7 +85,13 @@ extension LocalExecutor {
       process?.signal(SIGKILL)
       return
     }
-    perform(for: key, after: Self.startingInterval) { self.force(key, generation, quietSince: quiet) }
+    // Where nothing came of it there is no hurry: each look is at all processes.
+    let isStuck = quiet == nil && killed.isSubset(of: known)
+    let next = isStuck ? min(interval * 2, Self.slowestCleaningInterval) : Self.startingInterval
+    if next == Self.slowestCleaningInterval, interval < next {
+      settings.logger.warning("processes do not end", metadata: ["attempt": "\(key)", "count": "\(killed.count)"])
+    }
+    perform(for: key, after: next) { self.force(key, generation, quietSince: quiet, interval: next) }
   }
 
   // MARK: strays
