@@ -101,7 +101,7 @@ extension LocalExecutor {
 
   /// Nothing can be said of the attempt; it is asked for again.
   func wasNotReached(_ key: AttemptKey, _ error: SystemError) {
-    settings.logger.error("an attempt cannot be reached", metadata: ["attempt": "\(key)", "error": "\(error)"])
+    settings.logger.error("an attempt cannot be looked at", metadata: ["attempt": "\(key)", "error": "\(error)"])
     state.withLock { $0.isUnreachable = true }
     emit(.unreachable(.local, message: "\(error)"))
   }

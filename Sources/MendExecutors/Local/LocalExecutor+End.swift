@@ -15,13 +15,7 @@ extension LocalExecutor {
     switch state.withLock({ $0.attempts[key] }) {
     case .cleaning: return
     case .watched(let attempt): return requestEnd(key, attempt, grace: grace, in: directory)
-    case .waiting:
-      forget(key)
-      // The next launch tells whether there is room now: with none that waits nobody else would.
-      let othersWait = state.withLock { state in
-        state.attempts.values.contains { if case .waiting = $0 { true } else { false } }
-      }
-      if !othersWait { wasReached() }
+    case .waiting: forget(key)
     case nil: break
     }
     guard FileSystem.exists(directory.path) else {

@@ -7,7 +7,7 @@ extension LocalExecutor {
   /// Starts it unless there is anything of it already.
   func launchNow(
     _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document],
-    through supervisors: SupervisorPool?
+    through supervisors: SupervisorPool?, isFirst: Bool = true
   ) {
     if announceAgain(key) { return }
     // Ids become file names.
@@ -23,7 +23,7 @@ extension LocalExecutor {
         try prepare(record, documents: documents(), in: directory)
         if let supervisors {
           if !hand(key, record, in: directory, lock: lock, to: supervisors) {
-            return launchNow(key, launch, documents: documents, through: nil)
+            return launchNow(key, launch, documents: documents, through: nil, isFirst: isFirst)
           }
         } else {
           watch(key, try start(in: directory, lock: lock), in: directory)
@@ -36,21 +36,28 @@ extension LocalExecutor {
       case .ended(let exit): report(key, exit, in: directory)
       case .killed(let identity): cleanUp(key, after: identity, in: directory, token: launch.token)
       }
-      wasReached()
     } catch {
-      if error.isShortage {
-        // It will pass, or it stops more than this job: nothing has been started, and nothing is lost by waiting.
-        wasNotReached(key, error)
-        state.withLock { $0.attempts[key] = .waiting }
-        return perform(for: key, after: Self.slowestCleaningInterval) {
-          // It may have been told to end.
-          guard case .waiting = self.state.withLock({ $0.attempts[key] }) else { return }
-          self.forget(key)
-          self.launchNow(key, launch, documents: documents, through: self.supervisors)
-        }
-      }
+      if error.isShortage { return launchLater(key, launch, documents: documents, isFirst: isFirst, error) }
       settings.logger.error("launch failed", metadata: ["attempt": "\(key)", "error": "\(error)"])
       emit(.launchFailed(key, .environmentSetup, message: "\(error)"))
+    }
+  }
+
+  /// A shortage passes, or it stops more than this job: nothing has been started, and nothing is lost by waiting. It is no
+  /// outage, for what runs is heard of; how long a start may take is the attempt's own timer's to say.
+  private func launchLater(
+    _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document], isFirst: Bool,
+    _ error: SystemError
+  ) {
+    if isFirst {
+      settings.logger.warning("a launch waits for room", metadata: ["attempt": "\(key)", "error": "\(error)"])
+    }
+    state.withLock { $0.attempts[key] = .waiting }
+    perform(for: key, after: Self.slowestCleaningInterval) { [self] in
+      // It may have been told to end.
+      guard case .waiting = state.withLock({ $0.attempts[key] }) else { return }
+      forget(key)
+      launchNow(key, launch, documents: documents, through: supervisors, isFirst: false)
     }
   }
 
