@@ -97,6 +97,24 @@ struct EndingTests {
     }
   }
 
+  @Test func `calls are carried out in their order while the executor starts`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch("exit 0")
+    let handle = ExecutorHandle(node: "", reference: "1:1:another-boot")
+    try await withExecutor(in: data) { executor, observations in
+      for _ in 0..<1000 {
+        executor.end(key, nil, grace: .zero)
+        executor.adopt(key, handle, launch)
+      }
+      for _ in 0..<1000 {
+        guard case .lost(key, _) = try await observations.next({ $0 }) else { throw OutOfOrder() }
+        guard case .ended(key, _, _) = try await observations.next({ $0 }) else { throw OutOfOrder() }
+      }
+    }
+  }
+
+  struct OutOfOrder: Error {}
+
   @Test func `an end of what has ended is answered with its account again`() async throws {
     let key = makeKey()
     try await withExecutor(in: data) { executor, observations in

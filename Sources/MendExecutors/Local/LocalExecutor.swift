@@ -75,7 +75,7 @@ public final class LocalExecutor: Executor {
   struct State {
     enum Phase {
       /// `run` was not called yet; what was asked for waits.
-      case idle([@Sendable () -> Void])
+      case idle([(attempt: AttemptKey, operation: @Sendable () -> Void)])
       case running(@Sendable (Observation) -> Void)
       case stopped
     }
@@ -139,13 +139,14 @@ public final class LocalExecutor: Executor {
   /// Once per executor; a second call returns at once. After cancellation nothing is carried out or observed any more;
   /// what runs goes on running.
   public func run(sink: @escaping @Sendable (Observation) -> Void) async {
-    let waiting = state.withLock { state -> [@Sendable () -> Void]? in
-      guard case .idle(let waiting) = state.phase else { return nil }
+    let isFirst = state.withLock { state in
+      guard case .idle(let waiting) = state.phase else { return false }
       state.phase = .running(sink)
-      return waiting
+      // Before the lock is let go: a call that comes now must not overtake those that waited.
+      for call in waiting { enqueue(for: call.attempt, call.operation) }
+      return true
     }
-    guard let waiting else { return }
-    for operation in waiting { operation() }
+    guard isFirst else { return }
     watcher.after(settings.strayScanDelay) { [self] in enqueue(on: 0) { self.reportStrays() } }
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
@@ -198,7 +199,7 @@ public final class LocalExecutor: Executor {
     let isRunning = state.withLock { state in
       switch state.phase {
       case .idle(let waiting):
-        state.phase = .idle(waiting + [{ self.enqueue(for: key, operation) }])
+        state.phase = .idle(waiting + [(key, operation)])
         return false
       case .running: return true
       case .stopped: return false
