@@ -155,6 +155,27 @@ struct EndingTests {
     }
   }
 
+  /// A user of its own with a limit of processes: what is killed makes room for another, and it is never more than those.
+  @Test(.enabled(if: geteuid() == 0, "needs root, to become another user"))
+  func `a fork bomb under a killed supervisor is stopped before it is killed`() async throws {
+    let key = makeKey()
+    let most = 200
+    let bomb = "setpgrp(0, 0); $SIG{TERM} = \"IGNORE\"; while (1) { fork() // select(undef, undef, undef, 0.02) }"
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(
+        key, makeLaunch("exec setpriv --reuid 54321 --clear-groups prlimit --nproc=\(most) perl -e '\(bomb)'")
+      ) { [] }
+      let handle = try await observations.taken(key)
+      let directory = data.attempt(key)
+      #expect(await eventually { Leftovers(directory: directory).find().count >= most })
+      kill(pid_t(handle.pid), SIGKILL)
+      let ended = try await observations.ended(key)
+      #expect(Leftovers(directory: directory).find().isEmpty)
+      // The supervisor took the first with it, and its place was another's.
+      #expect((most - 1...most + 1).contains(try #require(ended.receipt).processes))
+    }
+  }
+
   @Test func `the last words of a long log are kept when the supervisor is killed`() async throws {
     let key = makeKey()
     try await withExecutor(in: data) {

@@ -26,15 +26,30 @@ struct Leftovers: Sendable {
   }
 
   /// One pass: kills all that it finds. Repeat until it finds nothing, for what is killed may have just forked.
+  ///
+  /// What multiplies is stopped first, for a kill makes room for the next fork, and a stop makes none.
   func kill() -> Set<ProcessIdentity> {
     var killed: Set<ProcessIdentity> = []
-    for process in find() {
-      let identity = ProcessIdentity(
-        pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID)
-      ProcessReference(identity)?.signal(SIGKILL)
-      killed.insert(identity)
+    for _ in 0..<Self.freezingPasses {
+      let moving = find().map(identity).filter { !killed.contains($0) }
+      if moving.isEmpty { break }
+      signal(moving, SIGSTOP)
+      killed.formUnion(moving)
     }
+    signal(Array(killed), SIGKILL)
     return killed
+  }
+
+  /// A fork with a signal waiting fails (fork(2) is begun again after it): who was sent one stop needs no other. What is
+  /// still coming after so many looks is for the next pass.
+  private static let freezingPasses = 50
+
+  private func signal(_ processes: [ProcessIdentity], _ number: Int32) {
+    for process in processes { ProcessReference(process)?.signal(number) }
+  }
+
+  private func identity(_ process: ProcessTable.Status) -> ProcessIdentity {
+    ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID)
   }
 
   /// Parents before their children: a worker must not live to see its commands killed.
@@ -69,7 +84,9 @@ struct Leftovers: Sendable {
     guard let launcher, process.parent == launcher.pid, byPID[launcher.pid]?.startTicks == launcher.startTicks else {
       return false
     }
-    // A copy has the launcher's name before it has its own.
+    // Where it has become another program its arguments need not be asked for: like an environment, that can take long.
+    if ProcessTable.name(of: process.pid) != ProcessTable.name(of: launcher.pid) { return true }
+    // A copy has the launcher's arguments before it has its own.
     return ProcessTable.arguments(of: process.pid).dropFirst().first.map { !Supervisor.names.contains($0) } ?? true
   }
 

@@ -149,6 +149,9 @@ enum ProcessTable {
     return bytes.split(separator: 0).contains { $0.elementsEqual(wanted) }
   }
 
+  /// Of its program, unless it gave itself another; empty where there is no such process.
+  static func name(of pid: Int32) -> [UInt8] { FileSystem.read("/proc/\(pid)/comm") ?? [] }
+
   static func arguments(of pid: Int32) -> [String] {
     (FileSystem.read("/proc/\(pid)/cmdline") ?? []).split(separator: 0, omittingEmptySubsequences: false)
       .map { String(decoding: $0, as: UTF8.self) }
