@@ -5,6 +5,9 @@ extension Core {
     switch observation {
     case .taken(let attempt, let handle):
       taken(attempt, handle)
+    case .delayed(let attempt, let message):
+      guard index.live.contains(attempt), case .intended = state(of: attempt) else { return }
+      setDelay(of: attempt, message)
     case .started(let attempt):
       guard index.live.contains(attempt) else { return }
       noteStart(of: attempt)
@@ -38,11 +41,21 @@ extension Core {
       return
     }
     index.doubtful.remove(attempt)
+    setDelay(of: attempt, nil)
     if self.handle(of: attempt) != handle {
       record(.attemptTaken(attempt.job, number: attempt.number, handle), on: attempt.batch)
       // The first end went out without the handle.
       if state.isEnding { orderEnd(of: attempt, grace: limits.defaultGrace) }
     }
+  }
+
+  private mutating func setDelay(of attempt: AttemptKey, _ message: String?) {
+    guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return }
+    let (tier, job) = (attempt.job.tier, attempt.job.index)
+    guard batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].delayedBy != message else { return }
+    batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].delayedBy = message
+    touch(attempt.batch)
+    askForReview(attempt.batch)
   }
 
   func handle(of attempt: AttemptKey) -> ExecutorHandle? {

@@ -127,6 +127,8 @@ public struct WorkerRequest: Hashable, Sendable {
 public enum Observation: Hashable, Sendable {
   /// The launch was taken.
   case taken(AttemptKey, ExecutorHandle)
+  /// The launch was not taken yet: what it waits for, in the executor's own words.
+  case delayed(AttemptKey, message: String)
   /// It runs: its entrypoint was started.
   case started(AttemptKey)
   /// The launch failed and nothing of it runs.

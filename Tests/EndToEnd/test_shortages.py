@@ -91,6 +91,11 @@ class NoInodes(Shortage):
             pass
         self.gate.write_text("")
         self.logged("No space left on device")
+        finding = wait_for(
+            lambda: next((f for f in self.diagnose(batch)["findings"] if f["cause"] == "cold_start"), None),
+            "a finding about the launches")
+        self.assertIn("its launch waits for room: ", finding["message"])
+        self.assertIn("No space left on device", finding["evidence"][0]["observed"])
         return batch
 
     def make_room(self):
@@ -101,6 +106,7 @@ class NoInodes(Shortage):
         batch = self.waiting()
         self.make_room()
         self.ran_once(batch, 8)
+        self.assertEqual(self.diagnose(batch)["findings"], [])
 
     def test_a_launch_that_waits_is_cancelled_and_never_comes(self):
         batch = self.waiting()

@@ -319,6 +319,7 @@ extension ExecutorConformance {
   private func name(_ observation: Observation) -> String {
     switch observation {
     case .taken: "taken"
+    case .delayed: "delayed"
     case .started: "started"
     case .launchFailed: "launchFailed"
     case .ended: "ended"

@@ -212,7 +212,8 @@ extension World {
 extension Observation {
   fileprivate var attempt: AttemptKey? {
     switch self {
-    case .taken(let attempt, _), .started(let attempt), .launchFailed(let attempt, _, _), .ended(let attempt, _, _),
+    case .taken(let attempt, _), .delayed(let attempt, _), .started(let attempt), .launchFailed(let attempt, _, _),
+      .ended(let attempt, _, _),
       .lost(let attempt, _), .duplicate(let attempt, _):
       attempt
     case .unreachable, .reachable, .capacity: nil

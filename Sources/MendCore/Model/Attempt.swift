@@ -30,6 +30,8 @@ public struct Attempt: Hashable, Codable, Sendable {
   /// When it last asked for documents, had none, and was given none because of others or a pause: it is not its doing that
   /// nothing moves. Not journaled.
   public var heldBackAt: Instant?
+  /// What its launch waits for, in the executor's words, until it is taken. Not journaled: after a restart it is said again.
+  public var delayedBy: String?
   /// First of the two looks: since when it looks stuck. Not journaled.
   public var suspectedSince: Instant?
   /// Reports refused because the attempt was no longer current.

@@ -29,6 +29,9 @@ struct DiagnosisRule: Sendable {
     DiagnosisRule(
       name: "waiting past the window", source: "domain.md, Health: STUCK", findings: { $0.waitingTooLong() }),
     DiagnosisRule(
+      name: "launches that wait", source: "domain.md, Health: SCALING, blocked_reason says for what",
+      findings: { $0.delayedLaunches() }),
+    DiagnosisRule(
       name: "executor unreachable", source: "domain.md, Truth 3: Unreachable is not failed",
       findings: { $0.unreachableExecutor() }),
     DiagnosisRule(

@@ -43,9 +43,9 @@ extension Batch {
     }
   }
 
-  /// "; Ray says PENDING: ...": the executor's own words for what it waits for.
+  /// "; Ray says PENDING: ...", "; its launch waits for room: ...": the executor's own words for what it waits for.
   private func said(by attempt: Attempt) -> String {
-    attempt.handle?.waitingFor.map { "; \(Figures.excerpt($0))" } ?? ""
+    (attempt.delayedBy ?? attempt.handle?.waitingFor).map { "; \(Figures.excerpt($0))" } ?? ""
   }
 
   /// "attempt 1 of job t0-j0 (text) was asked to end 75 s ago, and is not proven gone"

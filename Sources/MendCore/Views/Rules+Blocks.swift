@@ -91,6 +91,36 @@ extension DiagnosisContext {
     ]
   }
 
+  /// What the executor itself has no room for: one finding for all of it, with the words about the first.
+  func delayedLaunches() -> [Finding] {
+    var delayed: [(job: Job, attempt: Attempt, words: String)] = []
+    for tier in batch.tiers.indices where batch.tiers[tier].status == .running {
+      for job in batch.tiers[tier].jobs.indices where batch.tiers[tier].jobs[job].status == .starting {
+        let job = batch.tiers[tier].jobs[job]
+        if let attempt = job.current, let words = attempt.delayedBy { delayed.append((job, attempt, words)) }
+      }
+    }
+    guard let first = delayed.first else { return [] }
+    let others = delayed.count == 1 ? "" : "; and \(delayed.count - 1) more"
+    let executor = first.attempt.parameters.executor.rawValue
+    return [
+      Finding(
+        category: nil, cause: HealthReason.coldStart.rawValue, confidence: .high,
+        message: "The \(executor) executor cannot start \(first.job.title(in: batch)): "
+          + "\(Figures.excerpt(first.words))\(others). Nothing of it has run, and it is tried again each second.",
+        evidence: [
+          Evidence(
+            first.words, by: .executor, at: now,
+            values: [
+              "launches_waiting": "\(delayed.count)",
+              "waiting_seconds": Figures.number((now - first.attempt.intendedAt).inSeconds),
+            ])
+        ],
+        remedy: Remedy("Make room where that says; what waits then starts by itself. Or cancel it", .none),
+        tier: first.job.id.tier, job: first.job.id, attempt: first.attempt.number)
+    ]
+  }
+
   func unreachableExecutor() -> [Finding] {
     guard let outage = batch.outage, !batch.status.isFinal else { return [] }
     if !outage.isConfigured { return [missingExecutor(outage)] }

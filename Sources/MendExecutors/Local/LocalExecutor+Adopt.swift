@@ -202,7 +202,10 @@ extension LocalExecutor {
   func announceAgain(_ key: AttemptKey) -> Bool {
     switch state.withLock({ $0.attempts[key] }) {
     case nil: return false
-    case .cleaning, .waiting: return true
+    case .cleaning: return true
+    case .waiting(let message):
+      emit(.delayed(key, message: message))
+      return true
     case .watched(let attempt):
       emit(.taken(key, handle(attempt.process.identity)))
       if attempt.startAnnounced { emit(.started(key)) }

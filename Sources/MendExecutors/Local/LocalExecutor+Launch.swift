@@ -49,10 +49,12 @@ extension LocalExecutor {
     _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document], isFirst: Bool,
     _ error: SystemError
   ) {
+    let message = "its launch waits for room: \(error)"
     if isFirst {
       settings.logger.warning("a launch waits for room", metadata: ["attempt": "\(key)", "error": "\(error)"])
+      emit(.delayed(key, message: message))
     }
-    state.withLock { $0.attempts[key] = .waiting }
+    state.withLock { $0.attempts[key] = .waiting(message: message) }
     perform(for: key, after: Self.slowestCleaningInterval) { [self] in
       // It may have been told to end.
       guard case .waiting = state.withLock({ $0.attempts[key] }) else { return }

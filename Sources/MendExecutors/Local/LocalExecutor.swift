@@ -91,7 +91,7 @@ public final class LocalExecutor: Executor {
     /// Its supervisor is gone; what it left is being ended. `ended` follows.
     case cleaning
     /// Its launch waits for room on the machine. Nothing has been started.
-    case waiting
+    case waiting(message: String)
   }
 
   struct WatchedAttempt {

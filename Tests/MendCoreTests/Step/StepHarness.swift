@@ -205,6 +205,7 @@ extension Batch {
           copy.tiers[tier].jobs[job].attempts[attempt].suspectedSince = nil
           copy.tiers[tier].jobs[job].attempts[attempt].adoptedAt = nil
           copy.tiers[tier].jobs[job].attempts[attempt].heldBackAt = nil
+          copy.tiers[tier].jobs[job].attempts[attempt].delayedBy = nil
         }
       }
     }

@@ -51,6 +51,29 @@ struct StepTimerTests {
     #expect(harness.launches.isEmpty)
   }
 
+  @Test("What a launch waits for is told until it is taken, and again by the next server")
+  func delayedLaunch() throws {
+    var harness = Harness()
+    harness.submit([tier(extractor(shards: 2))])
+    let (delayed, other) = (harness.attempt(0, 0), harness.attempt(0, 1))
+    harness.see(.taken(other, ExecutorHandle(node: "n", pid: 7, reference: "r")))
+    harness.see(.started(other))
+    harness.see(.delayed(delayed, message: "its launch waits for room: mkdir a: No space left on device"))
+    #expect(harness.output.afterCommit.contains(.changed(harness.key)))
+    harness.see(.delayed(other, message: "too late"))
+    let findings = harness.diagnosis(of: "b").findings
+    let finding = try #require(findings.first)
+    #expect(findings.count == 1 && finding.cause == "cold_start" && finding.job == delayed.job)
+    #expect(finding.message.contains("waits for room: mkdir a: No space left on device. Nothing of it has run"))
+    var restarted = harness.restarted()
+    restarted.step(.recovered)
+    #expect(restarted.diagnosis(of: "b").findings.isEmpty)
+    harness.see(.taken(delayed, ExecutorHandle(node: "n", pid: 8, reference: "s")))
+    #expect(harness.diagnosis(of: "b").findings.isEmpty)
+    restarted.see(.delayed(delayed, message: "its launch waits for room"))
+    #expect(restarted.diagnosis(of: "b").findings.map(\.cause) == ["cold_start"])
+  }
+
   @Test("Silence raises a suspicion, and never kills; a beat takes it away")
   func suspects() {
     var harness = Harness()
