@@ -312,7 +312,7 @@ class Oddities(OnRay):
         package = self.directory / "slow"
         package.mkdir()
         (package / "setup.py").write_text(
-            "import time\ntime.sleep(600)\nfrom setuptools import setup\nsetup(name='slow', version='1')\n")
+            "import signal\nsignal.pause()\nfrom setuptools import setup\nsetup(name='slow', version='1')\n")
         environment = {"pip": {"packages": [str(package)], "pip_install_options": ["--no-index", "--no-build-isolation"]}}
         batch = self.submit_one(
             "true", env={"MEND_RAY_RUNTIME_ENV": json.dumps(environment)})

@@ -318,19 +318,19 @@ class MemoryRunsOut(OnRay):
         self.assert_failed(self.final(batch, 180), "infrastructure", "oom", words)
 
     def eating(self, indent):
-        return "".join(f"{indent}{line}\n" for line in [*self.EAT.splitlines(), "time.sleep(60)"])
+        return "".join(f"{indent}{line}\n" for line in [*self.EAT.splitlines(), "signal.pause()"])
 
     def test_a_driver_that_takes_too_much_is_out_of_memory(self):
-        self.assert_out_of_memory(f"import time\n{self.eating('')}", "node running low on memory")
+        self.assert_out_of_memory(f"import signal, time\n{self.eating('')}", "node running low on memory")
 
     def test_a_task_that_takes_too_much_is_out_of_memory(self):
         self.assert_out_of_memory(
-            f"import ray, time\nray.init()\n@ray.remote(max_retries=0, num_cpus=0.1)\ndef eat():\n{self.eating('  ')}"
+            f"import ray, signal, time\nray.init()\n@ray.remote(max_retries=0, num_cpus=0.1)\ndef eat():\n{self.eating('  ')}"
             "ray.get(eat.remote())")
 
     def test_an_actor_that_takes_too_much_is_out_of_memory(self):
         self.assert_out_of_memory(
-            f"import ray, time\nray.init()\n@ray.remote(num_cpus=0.1)\nclass Eater:\n  def eat(self):\n{self.eating('    ')}"
+            f"import ray, signal, time\nray.init()\n@ray.remote(num_cpus=0.1)\nclass Eater:\n  def eat(self):\n{self.eating('    ')}"
             "ray.get(Eater.remote().eat.remote())")
 
 
