@@ -201,15 +201,65 @@ struct AdoptionTests {
     }
   }
 
+  @Test func `what an earlier batch of the same name left is not taken for this one's`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch("exit 4")
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("exit 3")) { [] }
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .exited(3))
+    }
+    try await withExecutor(in: data) { executor, observations in
+      executor.adopt(key, nil, launch)
+      try await observations.next { if case .lost(key, _) = $0 { () } else { nil } }
+      executor.launch(key, launch) { [] }
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .exited(4))
+      #expect(await eventually { FileSystem.names(in: "\(data.path)/removed").isEmpty })
+    }
+  }
+
+  @Test func `what an earlier server did not come to delete is deleted`() async throws {
+    let left = "\(data.path)/removed/0/work/a"
+    try FileManager.default.createDirectory(atPath: left, withIntermediateDirectories: true)
+    try await withExecutor(in: data) { executor, observations in
+      #expect(await eventually { FileSystem.names(in: "\(data.path)/removed").isEmpty })
+      #expect(observations.all.isEmpty)
+    }
+  }
+
+  @Test func `a launch waits for what runs of an earlier batch of the same name`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(Self.waiting)) { [] }
+      try await observations.started(key)
+    }
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("exit 4")) { [] }
+      let words = try await observations.next { if case .delayed(key, let words) = $0 { words } else { nil } }
+      #expect(words.contains("an earlier batch of its name"))
+      letGo(key)
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .exited(4))
+    }
+  }
+
   @Test func `files of ended attempts are removed on demand, those of running ones stay`() async throws {
     let (ended, running) = (makeKey(1, batch: "same"), makeKey(2, batch: "same"))
+    let (other, kept) = (makeKey(), makeKey())
     try await withExecutor(in: data) { executor, observations in
       executor.launch(ended, makeLaunch("exit 0")) { [] }
       _ = try await observations.ended(ended)
+      for key in [other, kept] {
+        executor.launch(key, makeLaunch("exit 0")) { [] }
+        _ = try await observations.ended(key)
+      }
       executor.launch(running, makeLaunch("sleep 100")) { [] }
       try await observations.started(running)
       executor.removeAttempts(of: ended.batch)
-      #expect(await eventually { !FileSystem.exists(data.attempt(ended).path) })
+      executor.removeAttempts(of: other.batch)
+      #expect(await eventually { [ended, other].allSatisfy { !FileSystem.exists(data.attempt($0).path) } })
+      #expect(FileSystem.exists(data.attempt(kept).path))
       #expect(FileSystem.exists(data.attempt(running).path))
       executor.end(running, nil, grace: .seconds(10))
       _ = try await observations.ended(running)

@@ -80,6 +80,9 @@ extension LocalExecutor {
       }
       return emit(.lost(key, message: "there is no \(directory.path), and no process bears its token"))
     }
+    if isOfAnother(directory, launch) {
+      return emit(.lost(key, message: "\(directory.path) is of an earlier batch of that name"))
+    }
     do throws(SystemError) {
       let finding = try examine(directory, handle)
       wasReached()

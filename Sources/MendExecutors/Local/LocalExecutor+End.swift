@@ -142,20 +142,4 @@ extension LocalExecutor {
     else { return nil }
     return key
   }
-
-  func removeNow(of batch: BatchKey) {
-    for (key, directory) in AttemptDirectory.all(below: attemptsDirectory) {
-      guard key.batch == batch, state.withLock({ $0.attempts[key] }) == nil else { continue }
-      // The lock says that nothing supervises it; what a killed supervisor left has not been told of before its exit.
-      guard let lock = try? directory.tryLock() else { continue }
-      let records = AttemptRecords(in: directory)
-      if records.mayHaveRun && !records.has(AttemptRecords.exit) { continue }
-      do {
-        try FileManager.default.removeItem(atPath: directory.path)
-      } catch {
-        settings.logger.warning("an attempt's files stay", metadata: ["attempt": "\(key)", "error": "\(error)"])
-      }
-      _ = lock
-    }
-  }
 }

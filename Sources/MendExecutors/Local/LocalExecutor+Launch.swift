@@ -17,6 +17,13 @@ extension LocalExecutor {
     let directory = directory(of: key)
     do throws(SystemError) {
       let isNew = try directory.create()
+      if !isNew, isOfAnother(directory, launch) {
+        if takeAway(directory) {
+          return launchNow(key, launch, documents: documents, through: supervisors, isFirst: isFirst)
+        }
+        let message = "its launch waits for what is left of an earlier batch of its name to end"
+        return launchLater(key, launch, documents: documents, isFirst: isFirst, message)
+      }
       switch try isNew ? .neverStarted(directory.lock()) : examine(directory) {
       case .neverStarted(let lock):
         let record = launchRecord(key, launch, in: directory)
@@ -37,7 +44,10 @@ extension LocalExecutor {
       case .killed(let identity): cleanUp(key, after: identity, in: directory, token: launch.token)
       }
     } catch {
-      if error.isShortage { return launchLater(key, launch, documents: documents, isFirst: isFirst, error) }
+      if error.isShortage {
+        let message = "its launch waits for room: \(error)"
+        return launchLater(key, launch, documents: documents, isFirst: isFirst, message)
+      }
       settings.logger.error("launch failed", metadata: ["attempt": "\(key)", "error": "\(error)"])
       emit(.launchFailed(key, .environmentSetup, message: "\(error)"))
     }
@@ -47,11 +57,10 @@ extension LocalExecutor {
   /// outage, for what runs is heard of; how long a start may take is the attempt's own timer's to say.
   private func launchLater(
     _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document], isFirst: Bool,
-    _ error: SystemError
+    _ message: String
   ) {
-    let message = "its launch waits for room: \(error)"
     if isFirst {
-      settings.logger.warning("a launch waits for room", metadata: ["attempt": "\(key)", "error": "\(error)"])
+      settings.logger.warning("a launch waits", metadata: ["attempt": "\(key)", "reason": "\(message)"])
       emit(.delayed(key, message: message))
     }
     state.withLock { $0.attempts[key] = .waiting(message: message) }

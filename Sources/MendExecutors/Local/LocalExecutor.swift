@@ -60,6 +60,8 @@ public final class LocalExecutor: Executor {
   /// Absolute, as everything that goes into an attempt's records.
   let mendBinary: String
   let attemptsDirectory: String
+  /// Where attempts' files wait to be deleted.
+  let removedDirectory: String
   let node: String
   let baseEnvironment: [String: String]
   let watcher: Watcher
@@ -68,6 +70,8 @@ public final class LocalExecutor: Executor {
   let state = Mutex(State())
   /// Blocking work, in order for each attempt; how many bounds the threads.
   private let lanes = (0..<4).map { DispatchQueue(label: "mend.executor.local.\($0)") }
+  /// A work directory can hold anything, and no launch waits for its removal.
+  let removals = DispatchQueue(label: "mend.executor.local.removals")
   let logQueue = DispatchQueue(label: "mend.executor.local.logs")
   private let watcherQueue = DispatchQueue(label: "mend.executor.local.watcher")
   private let work = DispatchGroup()
@@ -81,6 +85,8 @@ public final class LocalExecutor: Executor {
     }
     var phase = Phase.idle([])
     var attempts: [AttemptKey: Entry] = [:]
+    /// Batches whose attempts' files are to be removed.
+    var forgotten: Set<BatchKey> = []
     var lastGeneration: UInt64 = 0
     /// Said to be unreachable, and not yet to be reachable again.
     var isUnreachable = false
@@ -114,6 +120,7 @@ public final class LocalExecutor: Executor {
     let data = Self.absolute(settings.dataDirectory)
     mendBinary = Self.absolute(settings.mendBinary)
     attemptsDirectory = "\(data)/attempts"
+    removedDirectory = "\(data)/removed"
     let name = FileSystem.read("/proc/sys/kernel/hostname") ?? Array("localhost".utf8)
     node = String(decoding: name.filter { $0 > 0x20 }, as: UTF8.self)
     baseEnvironment = AttemptEnvironment.base(of: settings.environment, mendBinary: mendBinary)
@@ -147,6 +154,7 @@ public final class LocalExecutor: Executor {
       return true
     }
     guard isFirst else { return }
+    enqueue(on: removals) { self.deleteTakenAway() }
     watcher.after(settings.strayScanDelay) { [self] in enqueue(on: 0) { self.reportStrays() } }
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
@@ -190,7 +198,12 @@ public final class LocalExecutor: Executor {
   public func forget(_ batch: BatchKey) { removeAttempts(of: batch) }
 
   public func removeAttempts(of batch: BatchKey) {
-    enqueue(on: 0) { self.removeNow(of: batch) }
+    let isFirst = state.withLock { state in
+      defer { state.forgotten.insert(batch) }
+      return state.forgotten.isEmpty
+    }
+    // It goes through every attempt's directory.
+    if isFirst { enqueue(on: removals) { self.removeForgotten() } }
   }
 
   // MARK: lanes and news
@@ -212,8 +225,10 @@ public final class LocalExecutor: Executor {
     enqueue(on: Int(UInt(bitPattern: key.hashValue) % UInt(lanes.count)), operation)
   }
 
-  func enqueue(on lane: Int, _ operation: @escaping @Sendable () -> Void) {
-    lanes[lane].async(group: work) { [self] in
+  func enqueue(on lane: Int, _ operation: @escaping @Sendable () -> Void) { enqueue(on: lanes[lane], operation) }
+
+  func enqueue(on queue: DispatchQueue, _ operation: @escaping @Sendable () -> Void) {
+    queue.async(group: work) { [self] in
       // Once stopped the next executor may be at work in the same directories.
       if state.withLock({ if case .running = $0.phase { true } else { false } }) { operation() }
     }

@@ -1,0 +1,63 @@
+internal import FoundationEssentials
+internal import Glibc
+internal import Logging
+internal import MendCore
+internal import Synchronization
+
+/// Attempts' files that nobody asks for any more. They are taken out of the way by their name, at once and whole, and
+/// deleted later, so that a batch of the same name never meets half of them.
+extension LocalExecutor {
+  /// One look for all batches that were forgotten before it begins.
+  func removeForgotten() {
+    let batches = state.withLock { state in
+      defer { state.forgotten = [] }
+      return state.forgotten
+    }
+    for (key, directory) in AttemptDirectory.all(below: attemptsDirectory) where batches.contains(key.batch) {
+      enqueue(for: key) {
+        if self.state.withLock({ $0.attempts[key] }) == nil { _ = self.takeAway(directory) }
+      }
+    }
+  }
+
+  /// What a server before this one did not come to delete.
+  func deleteTakenAway() {
+    for name in FileSystem.names(in: removedDirectory) { delete("\(removedDirectory)/\(name)") }
+  }
+
+  /// A batch of this name was forgotten, and its files are still there: its server died over it, or is about to remove
+  /// them. What they say is of another attempt.
+  func isOfAnother(_ directory: AttemptDirectory, _ launch: Launch) -> Bool {
+    let token = directory.read(AttemptRecords.launch)?.environment[AttemptEnvironment.tokenName]
+    return token.map { $0 != launch.token } ?? false
+  }
+
+  /// In the attempt's lane. False: something of it may still run, or the file system does not let it go.
+  func takeAway(_ directory: AttemptDirectory) -> Bool {
+    // The lock says that nothing supervises it; what a killed supervisor left is to be ended before its files are gone.
+    guard let lock = try? directory.tryLock() else { return false }
+    let records = AttemptRecords(in: directory)
+    if records.mayHaveRun, !records.has(AttemptRecords.exit), !Leftovers(directory: directory).kill().isEmpty {
+      return false
+    }
+    let place = "\(removedDirectory)/\(String(UInt64.random(in: 0 ... .max), radix: 16))"
+    do throws(SystemError) {
+      _ = try FileSystem.createDirectory(removedDirectory)
+      try FileSystem.rename(directory.path, to: place)
+    } catch {
+      settings.logger.warning("an attempt's files stay", metadata: ["at": "\(directory.path)", "error": "\(error)"])
+      return false
+    }
+    _ = lock
+    enqueue(on: removals) { self.delete(place) }
+    return true
+  }
+
+  private func delete(_ path: String) {
+    do {
+      try FileManager.default.removeItem(atPath: path)
+    } catch {
+      settings.logger.warning("an attempt's files stay", metadata: ["at": "\(path)", "error": "\(error)"])
+    }
+  }
+}
