@@ -228,6 +228,28 @@ struct AdoptionTests {
     }
   }
 
+  @Test func `whatever a job leaves in its directory is removed, and nothing that it points to`() async throws {
+    let key = makeKey()
+    let victim = "\(data.path)/victim"
+    try FileManager.default.createDirectory(atPath: victim, withIntermediateDirectories: true)
+    #expect(FileManager.default.createFile(atPath: "\(victim)/kept", contents: nil))
+    // Deeper than a path can say (PATH_MAX is 4096).
+    let deep = "for (1..100) { mkdir \"d\" x 120 or die; chdir \"d\" x 120 or die }"
+    let command = """
+      ln -s \(victim) link && mkdir shut && touch shut/a && chmod 0 shut && mkfifo pipe && touch "$(printf 'a\\377')" &&
+      perl -e '\(deep)'
+      """
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(command)) { [] }
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .exited(0))
+      executor.removeAttempts(of: key.batch)
+      #expect(await eventually { !FileSystem.exists(data.attempt(key).path) })
+      #expect(await eventually { FileSystem.names(in: "\(data.path)/removed").isEmpty })
+    }
+    #expect(FileSystem.exists("\(victim)/kept"))
+  }
+
   @Test func `a launch waits for what runs of an earlier batch of the same name`() async throws {
     let key = makeKey()
     try await withExecutor(in: data) { executor, observations in

@@ -1,4 +1,3 @@
-internal import FoundationEssentials
 internal import Glibc
 internal import Logging
 internal import MendCore
@@ -22,7 +21,7 @@ extension LocalExecutor {
 
   /// What a server before this one did not come to delete.
   func deleteTakenAway() {
-    for name in FileSystem.names(in: removedDirectory) { delete("\(removedDirectory)/\(name)") }
+    for name in FileSystem.names(in: removedDirectory) { delete(name) }
   }
 
   /// A batch of this name was forgotten, and its files are still there: its server died over it, or is about to remove
@@ -40,24 +39,25 @@ extension LocalExecutor {
     if records.mayHaveRun, !records.has(AttemptRecords.exit), !Leftovers(directory: directory).kill().isEmpty {
       return false
     }
-    let place = "\(removedDirectory)/\(String(UInt64.random(in: 0 ... .max), radix: 16))"
+    let name = TreeRemoval.newName()
     do throws(SystemError) {
       _ = try FileSystem.createDirectory(removedDirectory)
-      try FileSystem.rename(directory.path, to: place)
+      try FileSystem.rename(directory.path, to: "\(removedDirectory)/\(name)")
     } catch {
       settings.logger.warning("an attempt's files stay", metadata: ["at": "\(directory.path)", "error": "\(error)"])
       return false
     }
     _ = lock
-    enqueue(on: removals) { self.delete(place) }
+    enqueue(on: removals) { self.delete(name) }
     return true
   }
 
-  private func delete(_ path: String) {
-    do {
-      try FileManager.default.removeItem(atPath: path)
+  private func delete(_ name: String) {
+    do throws(SystemError) {
+      try TreeRemoval.remove(name, in: removedDirectory)
     } catch {
-      settings.logger.warning("an attempt's files stay", metadata: ["at": "\(path)", "error": "\(error)"])
+      settings.logger.warning(
+        "an attempt's files stay", metadata: ["at": "\(removedDirectory)", "error": "\(error)"])
     }
   }
 }
