@@ -228,6 +228,25 @@ struct AdoptionTests {
     }
   }
 
+  @Test func `a batch that comes again keeps what is its own`() async throws {
+    let (key, other) = (makeKey(), makeKey())
+    try await withExecutor(in: data) { executor, observations in
+      for key in [key, other] {
+        executor.launch(key, makeLaunch("exit 3")) { [] }
+        _ = try await observations.ended(key)
+      }
+      for _ in 0..<20 {
+        executor.forget(key.batch)
+        executor.launch(key, makeLaunch("exit 4")) { [] }
+        let outcome = try await observations.ended(key)
+        #expect(outcome.exit.termination == .exited(4))
+      }
+      executor.forget(other.batch)
+      #expect(await eventually { !FileSystem.exists(data.attempt(other).path) })
+      #expect(data.attempt(key).has(AttemptRecords.exit))
+    }
+  }
+
   @Test func `whatever a job leaves in its directory is removed, and nothing that it points to`() async throws {
     let key = makeKey()
     let victim = "\(data.path)/victim"
@@ -243,7 +262,7 @@ struct AdoptionTests {
       executor.launch(key, makeLaunch(command)) { [] }
       let outcome = try await observations.ended(key)
       #expect(outcome.exit.termination == .exited(0))
-      executor.removeAttempts(of: key.batch)
+      executor.forget(key.batch)
       #expect(await eventually { !FileSystem.exists(data.attempt(key).path) })
       #expect(await eventually { FileSystem.names(in: "\(data.path)/removed").isEmpty })
     }
@@ -278,8 +297,8 @@ struct AdoptionTests {
       }
       executor.launch(running, makeLaunch("sleep 100")) { [] }
       try await observations.started(running)
-      executor.removeAttempts(of: ended.batch)
-      executor.removeAttempts(of: other.batch)
+      executor.forget(ended.batch)
+      executor.forget(other.batch)
       #expect(await eventually { [ended, other].allSatisfy { !FileSystem.exists(data.attempt($0).path) } })
       #expect(FileSystem.exists(data.attempt(kept).path))
       #expect(FileSystem.exists(data.attempt(running).path))

@@ -1,3 +1,4 @@
+internal import Dispatch
 internal import Glibc
 internal import Logging
 internal import MendCore
@@ -6,16 +7,33 @@ internal import Synchronization
 /// Attempts' files that nobody asks for any more. They are taken out of the way by their name, at once and whole, and
 /// deleted later, so that a batch of the same name never meets half of them.
 extension LocalExecutor {
-  /// One look for all batches that were forgotten before it begins.
-  func removeForgotten() {
-    let batches = state.withLock { state in
-      defer { state.forgotten = [] }
-      return state.forgotten
-    }
-    for (key, directory) in AttemptDirectory.all(below: attemptsDirectory) where batches.contains(key.batch) {
-      enqueue(for: key) {
-        if self.state.withLock({ $0.attempts[key] }) == nil { _ = self.takeAway(directory) }
+  func forgetFiles(of batch: BatchKey) {
+    let isFirst = state.withLock { state in
+      defer {
+        state.lastGeneration += 1
+        state.forgotten[batch] = state.lastGeneration
       }
+      return state.forgotten.isEmpty
+    }
+    if isFirst { enqueue(on: removals) { self.removeForgotten() } }
+  }
+
+  /// Somebody has to do with it, so it is another batch of the same name.
+  func remember(_ batch: BatchKey) { state.withLock { _ = $0.forgotten.removeValue(forKey: batch) } }
+
+  /// One look at all attempts' directories for all batches that were forgotten before it, and another for those after.
+  private func removeForgotten() {
+    while case let batches = state.withLock({ $0.forgotten }), !batches.isEmpty {
+      for (key, directory) in AttemptDirectory.all(below: attemptsDirectory) where batches[key.batch] != nil {
+        lane(of: key).sync {
+          let isForgotten = state.withLock { state in
+            guard case .running = state.phase else { return false }
+            return state.forgotten[key.batch] == batches[key.batch] && state.attempts[key] == nil
+          }
+          if isForgotten { _ = takeAway(directory) }
+        }
+      }
+      state.withLock { state in state.forgotten = state.forgotten.filter { batches[$0.key] != $0.value } }
     }
   }
 

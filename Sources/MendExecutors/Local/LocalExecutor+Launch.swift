@@ -10,6 +10,7 @@ extension LocalExecutor {
     through supervisors: SupervisorPool?, isFirst: Bool = true
   ) {
     if announceAgain(key) { return }
+    remember(key.batch)
     // Ids become file names.
     guard Identifier.isValid(key.batch.namespace), Identifier.isValid(key.batch.batchID) else {
       return emit(.launchFailed(key, .environmentSetup, message: "its namespace or batch id \(Identifier.rule)"))

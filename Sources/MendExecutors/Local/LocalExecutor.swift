@@ -70,7 +70,7 @@ public final class LocalExecutor: Executor {
   let state = Mutex(State())
   /// Blocking work, in order for each attempt; how many bounds the threads.
   private let lanes = (0..<4).map { DispatchQueue(label: "mend.executor.local.\($0)") }
-  /// A work directory can hold anything, and no launch waits for its removal.
+  /// A work directory can hold anything, and no launch waits for its removal. It may wait for a lane, and no lane for it.
   let removals = DispatchQueue(label: "mend.executor.local.removals")
   let logQueue = DispatchQueue(label: "mend.executor.local.logs")
   private let watcherQueue = DispatchQueue(label: "mend.executor.local.watcher")
@@ -85,8 +85,8 @@ public final class LocalExecutor: Executor {
     }
     var phase = Phase.idle([])
     var attempts: [AttemptKey: Entry] = [:]
-    /// Batches whose attempts' files are to be removed.
-    var forgotten: Set<BatchKey> = []
+    /// Batches whose attempts' files are to be removed, each with a number of its own.
+    var forgotten: [BatchKey: UInt64] = [:]
     var lastGeneration: UInt64 = 0
     /// Said to be unreachable, and not yet to be reachable again.
     var isUnreachable = false
@@ -195,16 +195,7 @@ public final class LocalExecutor: Executor {
   }
 
   /// Removes logs and records of a batch's attempts that do not run any more. Returns at once.
-  public func forget(_ batch: BatchKey) { removeAttempts(of: batch) }
-
-  public func removeAttempts(of batch: BatchKey) {
-    let isFirst = state.withLock { state in
-      defer { state.forgotten.insert(batch) }
-      return state.forgotten.isEmpty
-    }
-    // It goes through every attempt's directory.
-    if isFirst { enqueue(on: removals) { self.removeForgotten() } }
-  }
+  public func forget(_ batch: BatchKey) { forgetFiles(of: batch) }
 
   // MARK: lanes and news
 
@@ -222,8 +213,10 @@ public final class LocalExecutor: Executor {
   }
 
   func enqueue(for key: AttemptKey, _ operation: @escaping @Sendable () -> Void) {
-    enqueue(on: Int(UInt(bitPattern: key.hashValue) % UInt(lanes.count)), operation)
+    enqueue(on: lane(of: key), operation)
   }
+
+  func lane(of key: AttemptKey) -> DispatchQueue { lanes[Int(UInt(bitPattern: key.hashValue) % UInt(lanes.count))] }
 
   func enqueue(on lane: Int, _ operation: @escaping @Sendable () -> Void) { enqueue(on: lanes[lane], operation) }
 

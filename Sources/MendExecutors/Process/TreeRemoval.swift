@@ -23,6 +23,8 @@ struct TreeRemoval: ~Copyable {
 
   private mutating func remove(_ name: String) {
     let raw = unsafe openat(directory.rawValue, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    // Gone is what it is to be.
+    if raw < 0, errno == ENOENT { return }
     guard raw >= 0 else { return note("open \(name)") }
     guard let stream = unsafe fdopendir(raw) else {
       note("opendir \(name)")
