@@ -229,20 +229,22 @@ struct AdoptionTests {
   }
 
   @Test func `a batch that comes again keeps what is its own`() async throws {
-    let (key, other) = (makeKey(), makeKey())
+    let (key, large, last) = (makeKey(), makeKey(), makeKey())
+    let many = "perl -e 'for (1..3000) { open F, \">\", $_ or die; close F }'"
     try await withExecutor(in: data) { executor, observations in
-      for key in [key, other] {
-        executor.launch(key, makeLaunch("exit 3")) { [] }
+      for (key, command) in [(key, "exit 3"), (large, many), (last, "exit 3")] {
+        executor.launch(key, makeLaunch(command)) { [] }
         _ = try await observations.ended(key)
       }
-      for _ in 0..<20 {
-        executor.forget(key.batch)
-        executor.launch(key, makeLaunch("exit 4")) { [] }
-        let outcome = try await observations.ended(key)
-        #expect(outcome.exit.termination == .exited(4))
-      }
-      executor.forget(other.batch)
-      #expect(await eventually { !FileSystem.exists(data.attempt(other).path) })
+      executor.forget(large.batch)
+      #expect(await eventually { !FileSystem.exists(data.attempt(large).path) })
+      // While that is being deleted nobody looks for what else was forgotten.
+      executor.forget(key.batch)
+      executor.launch(key, makeLaunch("exit 4")) { [] }
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .exited(4))
+      executor.forget(last.batch)
+      #expect(await eventually { !FileSystem.exists(data.attempt(last).path) })
       #expect(data.attempt(key).has(AttemptRecords.exit))
     }
   }
