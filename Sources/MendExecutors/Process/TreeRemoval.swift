@@ -22,7 +22,8 @@ struct TreeRemoval: ~Copyable {
   private init(directory: consuming Descriptor) { self.directory = directory }
 
   private mutating func remove(_ name: String) {
-    let raw = unsafe openat(directory.rawValue, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    var raw = open(name)
+    if raw < 0, errno == EACCES, unsafe fchmodat(directory.rawValue, name, 0o700, 0) == 0 { raw = open(name) }
     // Gone is what it is to be.
     if raw < 0, errno == ENOENT { return }
     guard raw >= 0 else { return note("open \(name)") }
@@ -40,13 +41,19 @@ struct TreeRemoval: ~Copyable {
     if unsafe unlinkat(directory.rawValue, name, AT_REMOVEDIR) < 0 { note("rmdir \(name)") }
   }
 
+  private func open(_ name: String) -> Int32 {
+    unsafe openat(directory.rawValue, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+  }
+
   private mutating func removeEntry(_ entry: UnsafePointer<CChar>, of parent: Int32, _ name: String) {
     if unsafe strcmp(entry, ".") == 0 || strcmp(entry, "..") == 0 || unlinkat(parent, entry, 0) == 0 { return }
     guard errno == EISDIR else { return note("unlink in \(name)") }
-    // Without the right to change it it could be neither moved nor emptied.
-    _ = unsafe fchmodat(parent, entry, 0o700, 0)
     let moved = Self.newName()
-    guard unsafe renameat(parent, entry, directory.rawValue, moved) == 0 else { return note("rename in \(name)") }
+    func move() -> Bool { unsafe renameat(parent, entry, directory.rawValue, moved) == 0 }
+    var isMoved = move()
+    // Only where the right to change it is missing: what is mounted there has its own.
+    if !isMoved, errno == EACCES, unsafe fchmodat(parent, entry, 0o700, 0) == 0 { isMoved = move() }
+    guard isMoved else { return note("rename in \(name)") }
     left.append(moved)
   }
 
