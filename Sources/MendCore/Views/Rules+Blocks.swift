@@ -116,7 +116,7 @@ extension DiagnosisContext {
               "waiting_seconds": Figures.number((now - first.attempt.intendedAt).inSeconds),
             ])
         ],
-        remedy: Remedy("Make room where that says; what waits then starts by itself. Or cancel it", .none),
+        remedy: Remedy("See to what that names: what waits then starts by itself. Or cancel it", .none),
         tier: first.job.id.tier, job: first.job.id, attempt: first.attempt.number)
     ]
   }

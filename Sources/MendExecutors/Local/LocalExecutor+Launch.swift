@@ -4,10 +4,10 @@ internal import MendCore
 internal import Synchronization
 
 extension LocalExecutor {
-  /// Starts it unless there is anything of it already.
+  /// Starts it unless there is anything of it already. `told` is what was said last of why it waits.
   func launchNow(
     _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document],
-    through supervisors: SupervisorPool?, isFirst: Bool = true
+    through supervisors: SupervisorPool?, told: String? = nil
   ) {
     if announceAgain(key) { return }
     remember(key.batch)
@@ -20,10 +20,10 @@ extension LocalExecutor {
       let isNew = try directory.create()
       if !isNew, isOfAnother(directory, launch) {
         if takeAway(directory) {
-          return launchNow(key, launch, documents: documents, through: supervisors, isFirst: isFirst)
+          return launchNow(key, launch, documents: documents, through: supervisors, told: told)
         }
         let message = "its launch waits for what is left of an earlier batch of its name to end"
-        return launchLater(key, launch, documents: documents, isFirst: isFirst, message)
+        return launchLater(key, launch, documents: documents, told: told, message)
       }
       switch try isNew ? .neverStarted(directory.lock()) : examine(directory) {
       case .neverStarted(let lock):
@@ -31,7 +31,7 @@ extension LocalExecutor {
         try prepare(record, documents: documents(), in: directory)
         if let supervisors {
           if !hand(key, record, in: directory, lock: lock, to: supervisors) {
-            return launchNow(key, launch, documents: documents, through: nil, isFirst: isFirst)
+            return launchNow(key, launch, documents: documents, through: nil, told: told)
           }
         } else {
           watch(key, try start(in: directory, lock: lock), in: directory)
@@ -47,7 +47,7 @@ extension LocalExecutor {
     } catch {
       if error.isShortage {
         let message = "its launch waits for room: \(error)"
-        return launchLater(key, launch, documents: documents, isFirst: isFirst, message)
+        return launchLater(key, launch, documents: documents, told: told, message)
       }
       settings.logger.error("launch failed", metadata: ["attempt": "\(key)", "error": "\(error)"])
       emit(.launchFailed(key, .environmentSetup, message: "\(error)"))
@@ -57,19 +57,19 @@ extension LocalExecutor {
   /// A shortage passes, or it stops more than this job: nothing has been started, and nothing is lost by waiting. It is no
   /// outage, for what runs is heard of; how long a start may take is the attempt's own timer's to say.
   private func launchLater(
-    _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document], isFirst: Bool,
+    _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document], told: String?,
     _ message: String
   ) {
-    if isFirst {
+    if told == nil {
       settings.logger.warning("a launch waits", metadata: ["attempt": "\(key)", "reason": "\(message)"])
-      emit(.delayed(key, message: message))
     }
+    if message != told { emit(.delayed(key, message: message)) }
     state.withLock { $0.attempts[key] = .waiting(message: message) }
     perform(for: key, after: Self.slowestCleaningInterval) { [self] in
       // It may have been told to end.
       guard case .waiting = state.withLock({ $0.attempts[key] }) else { return }
       forget(key)
-      launchNow(key, launch, documents: documents, through: supervisors, isFirst: false)
+      launchNow(key, launch, documents: documents, through: supervisors, told: message)
     }
   }
 

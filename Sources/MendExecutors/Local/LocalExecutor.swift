@@ -78,12 +78,13 @@ public final class LocalExecutor: Executor {
 
   struct State {
     enum Phase {
-      /// `run` was not called yet; what was asked for waits.
-      case idle([(attempt: AttemptKey, operation: @Sendable () -> Void)])
+      /// `run` was not called yet; what was asked for waits in `waiting`.
+      case idle
       case running(@Sendable (Observation) -> Void)
       case stopped
     }
-    var phase = Phase.idle([])
+    var phase = Phase.idle
+    var waiting: [(attempt: AttemptKey, operation: @Sendable () -> Void)] = []
     var attempts: [AttemptKey: Entry] = [:]
     /// Batches whose attempts' files are to be removed, each with a number of its own.
     var forgotten: [BatchKey: UInt64] = [:]
@@ -147,10 +148,11 @@ public final class LocalExecutor: Executor {
   /// what runs goes on running.
   public func run(sink: @escaping @Sendable (Observation) -> Void) async {
     let isFirst = state.withLock { state in
-      guard case .idle(let waiting) = state.phase else { return false }
+      guard case .idle = state.phase else { return false }
       state.phase = .running(sink)
       // Before the lock is let go: a call that comes now must not overtake those that waited.
-      for call in waiting { enqueue(for: call.attempt, call.operation) }
+      for call in state.waiting { enqueue(for: call.attempt, call.operation) }
+      state.waiting = []
       return true
     }
     guard isFirst else { return }
@@ -202,8 +204,8 @@ public final class LocalExecutor: Executor {
   private func perform(for key: AttemptKey, _ operation: @escaping @Sendable () -> Void) {
     let isRunning = state.withLock { state in
       switch state.phase {
-      case .idle(let waiting):
-        state.phase = .idle(waiting + [(key, operation)])
+      case .idle:
+        state.waiting.append((key, operation))
         return false
       case .running: return true
       case .stopped: return false
