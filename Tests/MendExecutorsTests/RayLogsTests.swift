@@ -6,7 +6,14 @@ import Testing
 
 /// Logs as a Ray has them, and how often they were fetched.
 private final class Source: Sendable {
-  private let state = Mutex<(logs: [String: [UInt8]], fetches: Int, atOnce: Int, most: Int)>(([:], 0, 0, 0))
+  private struct State {
+    var logs: [String: [UInt8]] = [:]
+    var fetches = 0
+    var atOnce = 0
+    var most = 0
+  }
+
+  private let state = Mutex(State())
 
   var fetches: Int { state.withLock { $0.fetches } }
   var mostAtOnce: Int { state.withLock { $0.most } }
