@@ -83,10 +83,11 @@ enum ProtobufDuration {
   static let limit: Int64 = 315_576_000_000
 
   static func text(seconds: Int64, nanos: Int64) -> String? {
-    guard abs(seconds) <= limit, abs(nanos) < 1_000_000_000, seconds == 0 || nanos == 0 || (seconds < 0) == (nanos < 0)
+    guard seconds.magnitude <= limit, nanos.magnitude < 1_000_000_000,
+      seconds == 0 || nanos == 0 || (seconds < 0) == (nanos < 0)
     else { return nil }
     let sign = seconds < 0 || nanos < 0 ? "-" : ""
-    return "\(sign)\(abs(seconds))\(RFC3339.fraction(Int(abs(nanos))))s"
+    return "\(sign)\(seconds.magnitude)\(RFC3339.fraction(Int(nanos.magnitude)))s"
   }
 
   static func parse(_ text: String) -> (seconds: Int64, nanos: Int32)? {

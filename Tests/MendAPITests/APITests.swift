@@ -49,6 +49,13 @@ struct APITests {
     #expect(try BatchListEntry(json: json) == entry)
   }
 
+  @Test(
+    "A duration that no JSON can say is refused, the most negative too", arguments: [Int64.min, .max, -315_576_000_001])
+  func durationOutOfRange(seconds: Int64) throws {
+    let duration = try GoogleDuration(serialized: GoogleDuration { $0.seconds = seconds }.serialized())
+    #expect(throws: JSONEncodingError.self) { try duration.jsonValue() }
+  }
+
   @Test("Durations, field masks and Any have their own JSON")
   func wellKnown() throws {
     #expect(try RetryInfo(1, 500_000_000).jsonValue() == ["retry_delay": "1.500s"])
