@@ -156,4 +156,12 @@ public struct Boxed<Value: Sendable & Hashable>: Sendable, Hashable {
     get { if case .value(let value) = storage { value } else { nil } }
     set { storage = if let newValue { .value(newValue) } else { .empty } }
   }
+
+  /// Empties the box and answers what was in it.
+  @usableFromInline
+  mutating func take() -> Value? {
+    let value = wrappedValue
+    storage = .empty
+    return value
+  }
 }

@@ -21,6 +21,15 @@ extension Reader {
     field = message
   }
 
+  /// Merges a nested message into a field that can contain its own type.
+  @inlinable
+  public mutating func readMessage<M: Message>(into field: inout Boxed<M>) throws(DecodingError) {
+    // Taken out of its box: a copy that the box still shares would be made anew at each occurrence.
+    var message = field.take() ?? M()
+    try readMessage(into: &message)
+    field.wrappedValue = message
+  }
+
   /// One element of a repeated field.
   @inlinable
   public mutating func readElement<F: FieldType>(_ type: F.Type, into list: inout [F.Value]) throws(DecodingError) {

@@ -44,7 +44,7 @@ enum Samples {
     $0.settings = GoogleStruct { $0.fields = ["deep": GoogleValue { $0.kind = .listValue(GoogleListValue()) }] }
     $0.wrapped = GoogleInt64Value()
     $0.default = "d"
-    $0.`self` = "s"
+    $0.self_ = "s"
     $0.batchID = "b"
     $0.sourceURI = "u"
     $0.jobIDs = ["j"]

@@ -118,7 +118,9 @@ extension Generator {
       out.line("case \(tag): try reader.readEntry(\(self.codec(.scalar(key))).self, \(codec).self, into: &\(name))")
     case .presence, .implicit:
       if case .message = field.type {
-        out.line("case \(tag): try reader.readMessage(into: &\(name))")
+        let isBoxed = recursion.isRecursive(field, in: message)
+        let target = isBoxed ? "self._\(SwiftNames.camelCase(field.name.text))" : name
+        out.line("case \(tag): try reader.readMessage(into: &\(target))")
       } else {
         out.line("case \(tag): \(name) = try \(codec).read(&reader)")
       }
@@ -128,7 +130,11 @@ extension Generator {
       out.line("case \(tag):")
       if case .message(let type) = field.type {
         out.line("  var member = \(names.type(type))()")
-        out.line("  if case .\(member)(let current)? = \(oneof) { member = current }")
+        // The member is emptied before it grows: what it shares would be copied at each occurrence.
+        out.line("  if case .\(member)(let current)? = \(oneof) {")
+        out.line("    member = current")
+        out.line("    \(oneof) = nil")
+        out.line("  }")
         out.line("  try reader.readMessage(into: &member)")
         out.line("  \(oneof) = .\(member)(member)")
       } else {

@@ -115,12 +115,18 @@ extension GoogleValue {
         self.kind = .boolValue(try BoolField.read(&reader))
       case 42:
         var member = GoogleStruct()
-        if case .structValue(let current)? = self.kind { member = current }
+        if case .structValue(let current)? = self.kind {
+          member = current
+          self.kind = nil
+        }
         try reader.readMessage(into: &member)
         self.kind = .structValue(member)
       case 50:
         var member = GoogleListValue()
-        if case .listValue(let current)? = self.kind { member = current }
+        if case .listValue(let current)? = self.kind {
+          member = current
+          self.kind = nil
+        }
         try reader.readMessage(into: &member)
         self.kind = .listValue(member)
       default: try reader.readUnknown(tag, into: &self.unknownFields)

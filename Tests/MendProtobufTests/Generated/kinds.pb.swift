@@ -207,7 +207,7 @@ public struct Kinds: Message {
   public var wrapped: GoogleInt64Value?
   /// Words that Swift keeps for itself.
   public var `default`: String = ""
-  public var `self`: String = ""
+  public var self_: String = ""
   public var batchID: String = ""
   public var sourceURI: String = ""
   public var jobIDs: [String] = []
@@ -294,12 +294,18 @@ extension Kinds {
         self.subject = .number(try Int64Field.read(&reader))
       case 338:
         var member = Scalars()
-        if case .values(let current)? = self.subject { member = current }
+        if case .values(let current)? = self.subject {
+          member = current
+          self.subject = nil
+        }
         try reader.readMessage(into: &member)
         self.subject = .values(member)
       case 346:
         var member = Kinds()
-        if case .kinds(let current)? = self.subject { member = current }
+        if case .kinds(let current)? = self.subject {
+          member = current
+          self.subject = nil
+        }
         try reader.readMessage(into: &member)
         self.subject = .kinds(member)
       case 352:
@@ -308,7 +314,7 @@ extension Kinds {
       case 410: try reader.readMessage(into: &self.settings)
       case 418: try reader.readMessage(into: &self.wrapped)
       case 482: self.`default` = try StringField.read(&reader)
-      case 490: self.`self` = try StringField.read(&reader)
+      case 490: self.self_ = try StringField.read(&reader)
       case 498: self.batchID = try StringField.read(&reader)
       case 506: self.sourceURI = try StringField.read(&reader)
       case 514: try reader.readElement(StringField.self, into: &self.jobIDs)
@@ -324,7 +330,7 @@ extension Kinds {
     writer.repeated(StringField.self, self.jobIDs, tag: 514)
     writer.implicit(StringField.self, self.sourceURI, tag: 506)
     writer.implicit(StringField.self, self.batchID, tag: 498)
-    writer.implicit(StringField.self, self.`self`, tag: 490)
+    writer.implicit(StringField.self, self.self_, tag: 490)
     writer.implicit(StringField.self, self.`default`, tag: 482)
     writer.optional(MessageField<GoogleInt64Value>.self, self.wrapped, tag: 418)
     writer.optional(MessageField<GoogleStruct>.self, self.settings, tag: 410)
@@ -386,7 +392,7 @@ extension Kinds {
     try json.optional(MessageField<GoogleStruct>.self, self.settings, 51)
     try json.optional(MessageField<GoogleInt64Value>.self, self.wrapped, 52)
     try json.implicit(StringField.self, self.`default`, 60)
-    try json.implicit(StringField.self, self.`self`, 61)
+    try json.implicit(StringField.self, self.self_, 61)
     try json.implicit(StringField.self, self.batchID, 62)
     try json.implicit(StringField.self, self.sourceURI, 63)
     try json.repeated(StringField.self, self.jobIDs, 64)
@@ -421,7 +427,7 @@ extension Kinds {
     case 51: self.settings = try json.optional(MessageField<GoogleStruct>.self)
     case 52: self.wrapped = try json.optional(MessageField<GoogleInt64Value>.self)
     case 60: self.`default` = try json.implicit(StringField.self)
-    case 61: self.`self` = try json.implicit(StringField.self)
+    case 61: self.self_ = try json.implicit(StringField.self)
     case 62: self.batchID = try json.implicit(StringField.self)
     case 63: self.sourceURI = try json.implicit(StringField.self)
     case 64: self.jobIDs = try json.repeated(StringField.self)
@@ -499,9 +505,9 @@ extension Tree {
   public mutating func decode(from reader: inout Reader) throws(DecodingError) {
     while let tag = try reader.nextTag() {
       switch tag {
-      case 10: try reader.readMessage(into: &self.left)
-      case 18: try reader.readMessage(into: &self.right)
-      case 26: try reader.readMessage(into: &self.branch)
+      case 10: try reader.readMessage(into: &self._left)
+      case 18: try reader.readMessage(into: &self._right)
+      case 26: try reader.readMessage(into: &self._branch)
       case 34: try reader.readElement(MessageField<Tree>.self, into: &self.more)
       case 40: self.weight = try Int32Field.read(&reader)
       default: try reader.readUnknown(tag, into: &self.unknownFields)
@@ -547,7 +553,7 @@ extension Tree.Branch {
   public mutating func decode(from reader: inout Reader) throws(DecodingError) {
     while let tag = try reader.nextTag() {
       switch tag {
-      case 10: try reader.readMessage(into: &self.tree)
+      case 10: try reader.readMessage(into: &self._tree)
       case 16: self.kind = try EnumField<Tree.Branch.Kind>.read(&reader)
       default: try reader.readUnknown(tag, into: &self.unknownFields)
       }
