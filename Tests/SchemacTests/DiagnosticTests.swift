@@ -34,6 +34,47 @@ struct DiagnosticTests {
       ("message A { reserved 2 to 4; int32 a = 3; }", "2:40: error: number 3 is reserved"),
       ("message A { reserved 9 to max; int32 a = 536870911; }", "2:42: error: number 536870911 is reserved"),
       ("message A { reserved \"a\"; int32 a = 3; }", "2:33: error: name 'a' is reserved"),
+      ("message A { reserved 0; }", "2:22: error: reserved number 0 is out of range 1 to 536870911"),
+      (
+        "message A { reserved 1 to 536870912; }",
+        "2:22: error: reserved number 536870912 is out of range 1 to 536870911"
+      ),
+      (
+        "message A { reserved 5 to 9223372036854775807; }",
+        "2:22: error: reserved number 9223372036854775807 is out of range 1 to 536870911"
+      ),
+      (
+        "enum E { reserved -2147483649; A = 0; }",
+        "2:19: error: reserved number -2147483649 is out of range -2147483648 to 2147483647"
+      ),
+      (
+        "message A { map<string, int32> by_id = 1; message ByIdEntry {} }",
+        "2:32: error: the entries of map 'by_id' are messages called 'ByIdEntry', a name that is taken"
+      ),
+      (
+        "message A { map<string, int32> by_id = 1; map<string, int32> by__id = 2; }",
+        "2:62: error: 'by__id' and 'by_id' have the same JSON name 'byId'"
+      ),
+      (
+        "message A { oneof a { int32 foo_id = 1; int32 foo_i_d = 2; } }",
+        "2:47: error: 'foo_i_d' and 'foo_id' are both 'fooID' in Swift"
+      ),
+      (
+        "message A {} service S { rpc Foo(A) returns (A); rpc foo(A) returns (A); }",
+        "2:54: error: 'foo' and 'Foo' are both 'foo' in Swift"
+      ),
+      ("message A { int32 _ = 1; }", "2:19: error: Swift has no room for the name '_'; rename it"),
+      ("message _ {}", "2:9: error: Swift has no room for a type called '_'; rename it"),
+      ("enum E { _ = 0; }", "2:10: error: Swift has no room for the name '_'; rename it"),
+      (
+        "message A { oneof type { int32 a = 1; } }",
+        "2:19: error: Swift has no room for a type called 'Type'; rename it"
+      ),
+      (#"option a = "\q";"#, #"2:13: error: '\q' is no escape"#),
+      (#"option a = "\xg";"#, #"2:13: error: '\x' needs one or two hexadecimal digits"#),
+      (#"option a = "\400";"#, #"2:13: error: '\400' is more than a byte"#),
+      (#"option a = "\ud800";"#, #"2:13: error: '\u' needs the 4 hexadecimal digits of a Unicode character"#),
+      (#"option a = "\xff";"#, "2:12: error: the bytes of this string are no UTF-8"),
       ("message A { reserved 4 to 2; }", "2:22: error: this range ends before it starts"),
       ("message A { reserved 1, 1; }", "2:25: error: these numbers are reserved twice"),
       ("message A { required int32 a = 1; }", "2:13: error: proto3 has no required fields"),
@@ -185,6 +226,23 @@ struct DiagnosticTests {
       "b.proto": "syntax = \"proto3\";\npackage b;\n\nmessage Same {}",
     ]
     #expect(faults(files) == ["b.proto:4:9: error: Swift type 'Same' is declared twice, first for a.proto:3:9"])
+  }
+
+  @Test("Two schemas may not be written into one file, nor into the list of all")
+  func outputs() {
+    let text = "syntax = \"proto3\";"
+    #expect(
+      faults(["a/b.proto": text, "a_b.proto": text])
+        == ["a_b.proto:1:1: error: this and 'a/b.proto' have one name in Swift, 'a_b.pb.swift'; rename one"])
+    #expect(
+      faults(["a-b.proto": text, "a_b.proto": text])
+        == ["a_b.proto:1:1: error: this and 'a-b.proto' have one name in Swift, 'a_b.pb.swift'; rename one"])
+    #expect(
+      faults(["schema_files.proto": text])
+        == [
+          "schema_files.proto:1:1: error: 'schema_files.pb.swift' is the generated list of files; rename this schema"
+        ])
+    #expect(faults(["a/b.proto": text, "a/c.proto": text]).isEmpty)
   }
 
   @Test("A file that is not there is named")

@@ -79,4 +79,19 @@ struct GoldenTests {
       #expect(text.contains(line), "\(line)")
     }
   }
+
+  @Test("A schema's own Void and ResponsesResult are not taken for Swift's and the generator's")
+  func hiddenNames() throws {
+    let schema = """
+      syntax = "proto3";
+      message Void {}
+      message ResponsesResult {}
+      service S { rpc Both(stream Void) returns (stream ResponsesResult); }
+      """
+    let compiler = Compiler(rpcModule: "MendRPC") { _ in Loader.Text(content: schema, displayName: "t.proto") }
+    let text = compiler.compile(["t.proto"]).outputs[0].text
+    #expect(text.contains("(RequestWriter<Void>) async throws(RPCError) -> Swift.Void"))
+    #expect(text.contains("context: ServerContext) async throws(RPCError) -> Swift.Void in"))
+    #expect(text.contains("func both<_ResponsesResult>("))
+  }
 }

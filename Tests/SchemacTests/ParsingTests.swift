@@ -68,6 +68,28 @@ struct ParsingTests {
     #expect(text.contains("public var m: message?"))
   }
 
+  @Test("A label may stand before a type that begins with a dot")
+  func labelsBeforeDots() {
+    let text = generate(
+      """
+      package t.lead;
+      message A { repeated .t.lead.A list = 1; optional .t.lead.A one = 2; map<string, .t.lead.A> named = 3; }
+      """)
+    #expect(text.contains("public var list: [A] = []"))
+    #expect(text.contains("public var one: A?"))
+    #expect(text.contains("public var named: [String: A] = [:]"))
+  }
+
+  @Test("Every escape of a string stands for its character")
+  func escapes() {
+    let text = generate(
+      #"""
+      message A { int32 a = 1 [json_name = "\x41\102\u0043\U00000044\xc3\xa9\?\'"]; int32 b = 2 [json_name = '"\0b']; }
+      """#)
+    #expect(text.contains(#".init(1, "a", camelCase: "ABCDé?'")"#))
+    #expect(text.contains(#".init(2, "b", camelCase: "\"\u{0}b")"#))
+  }
+
   @Test("Types of Swift and the runtime are qualified where a schema declares their name")
   func hiddenTypes() {
     let text = generate(
@@ -116,6 +138,7 @@ struct ParsingTests {
       ("job_ids", "jobIDs"),
       ("id", "id"), ("uri", "uri"), ("id_of", "idOf"), ("already_camelCase", "alreadyCamelCase"), ("in", "`in`"),
       ("_x", "x"), ("a__b", "aB"), ("UPPER_CASE", "upperCase"), ("field1_2", "field12"),
+      ("self", "self_"),
     ])
   func properties(name: String, swift: String) {
     #expect(SwiftNames.property(name) == swift)

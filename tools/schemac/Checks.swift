@@ -41,14 +41,30 @@ struct Checks {
     for oneof in message.oneofs where names.updateValue(oneof.name.location, forKey: oneof.name.text) != nil {
       diagnostics.report("'\(oneof.name.text)' is declared twice", at: oneof.name.location)
     }
+    checkEntries(of: message, names)
     message.messages.forEach { check($0) }
     message.enums.forEach { check($0) }
   }
 
-  private mutating func checkNumber(_ field: FieldDeclaration) {
-    if field.number < 1 || field.number > Limits.fieldNumberMax {
+  /// A map field declares a message of its own for its entries, which shares the scope with all that stands beside it.
+  private mutating func checkEntries(of message: MessageDeclaration, _ names: [String: Location]) {
+    var taken = Set(names.keys)
+    taken.formUnion(message.messages.map(\.name.text))
+    taken.formUnion(message.enums.map(\.name.text))
+    taken.formUnion(message.enums.flatMap { $0.values.map(\.name.text) })
+    for field in message.fields {
+      guard case .map = field.type, !taken.insert(field.entryName).inserted else { continue }
       diagnostics.report(
-        "field number \(field.number) is out of range 1 to \(Limits.fieldNumberMax)", at: field.numberLocation)
+        "the entries of map '\(field.name.text)' are messages called '\(field.entryName)', a name that is taken",
+        at: field.name.location)
+    }
+  }
+
+  private mutating func checkNumber(_ field: FieldDeclaration) {
+    if !Limits.fieldNumbers.contains(field.number) {
+      diagnostics.report(
+        "field number \(field.number) is out of range 1 to \(Limits.fieldNumbers.upperBound)",
+        at: field.numberLocation)
     } else if Limits.implementationNumbers.contains(field.number) {
       diagnostics.report(
         "field number \(field.number) is in 19000 to 19999, which protobuf keeps for itself", at: field.numberLocation)
@@ -66,7 +82,7 @@ struct Checks {
     }
     var numbers: [Int: Name] = [:]
     for value in declaration.values {
-      if Int32(exactly: value.number) == nil {
+      if !Limits.enumNumbers.contains(value.number) {
         diagnostics.report("\(value.number) is out of an enum's range, 32 bits", at: value.numberLocation)
       }
       if let other = numbers[value.number], !declaration.allowsAlias {

@@ -17,6 +17,7 @@ struct Compiler {
     var diagnostics = loader.diagnostics
     let schema = Linker.link(loader, &diagnostics)
     Checks.run(schema, &diagnostics)
+    Self.checkOutputs(of: paths, &diagnostics)
     let names = SwiftNames(schema, &diagnostics)
     guard diagnostics.all.isEmpty else { return ([], diagnostics.all.sorted { $0.location < $1.location }) }
     let generator = Generator(schema, names: names, rpcModule: rpcModule)
@@ -25,6 +26,19 @@ struct Compiler {
     outputs.append(
       Output(name: Self.listName, text: generator.generateList(of: files.sorted { $0.path < $1.path })))
     return (outputs, [])
+  }
+
+  /// Schemas of different paths may not become one Swift file, nor one constant in it.
+  private static func checkOutputs(of paths: [String], _ diagnostics: inout Diagnostics) {
+    var taken: [String: String] = [:]
+    for path in paths.sorted() {
+      let start = Location(file: path, line: 1, column: 1)
+      if outputName(path) == listName {
+        diagnostics.report("'\(listName)' is the generated list of files; rename this schema", at: start)
+      } else if let other = taken.updateValue(path, forKey: Generator.fileConstant(path)), other != path {
+        diagnostics.report("this and '\(other)' have one name in Swift, '\(outputName(path))'; rename one", at: start)
+      }
+    }
   }
 
   static let listName = "schema_files.pb.swift"

@@ -26,6 +26,7 @@ struct FileDescriptor {
     text(1, message.name.text)
     // Every optional field gets a oneof of its own, behind the real ones: "synthetic oneofs".
     let optionals = message.fields.filter { $0.label == .optional }.map(\.name.text)
+    var taken = Set(message.fields.map(\.name.text)).union(message.oneofs.map(\.name.text))
     for field in message.fields {
       let synthetic = optionals.firstIndex(of: field.name.text).map { message.oneofs.count + $0 }
       self.message(2) { $0.write(field, in: message, oneof: field.oneof ?? synthetic) }
@@ -34,7 +35,7 @@ struct FileDescriptor {
     for field in message.fields {
       guard case .map(let key, let value) = field.type else { continue }
       self.message(3) { out in
-        out.text(1, Self.entryName(field))
+        out.text(1, field.entryName)
         out.message(2) { $0.writeEntryField("key", 1, .scalar(key)) }
         out.message(2) { $0.writeEntryField("value", 2, value) }
         out.message(7) { $0.number(7, 1) }
@@ -43,7 +44,12 @@ struct FileDescriptor {
     for inner in message.enums { self.message(4) { $0.write(inner) } }
     if message.isDeprecated { self.message(7) { $0.number(3, 1) } }
     for oneof in message.oneofs { self.message(8) { $0.text(1, oneof.name.text) } }
-    for name in optionals { self.message(8) { $0.text(1, "_\(name)") } }
+    for name in optionals {
+      // protoc's own way out where the schema uses the name.
+      var synthetic = "_\(name)"
+      while !taken.insert(synthetic).inserted { synthetic = "X\(synthetic)" }
+      self.message(8) { $0.text(1, synthetic) }
+    }
     for span in message.reserved.spans {
       self.message(9) { out in
         out.number(1, span.numbers.lowerBound)
@@ -59,7 +65,7 @@ struct FileDescriptor {
     number(4, field.storageIsList ? 3 : 1)
     if case .map = field.type {
       number(5, 11)
-      text(6, ".\(message.fullName).\(Self.entryName(field))")
+      text(6, ".\(message.fullName).\(field.entryName)")
     } else {
       writeType(field.type)
     }
@@ -139,11 +145,6 @@ struct FileDescriptor {
     .double: 1, .float: 2, .int64: 3, .uint64: 4, .int32: 5, .fixed64: 6, .fixed32: 7, .bool: 8, .string: 9,
     .bytes: 12, .uint32: 13, .sfixed32: 15, .sfixed64: 16, .sint32: 17, .sint64: 18,
   ]
-
-  /// `status_by_id` has entries of type `StatusByIdEntry`.
-  private static func entryName(_ field: FieldDeclaration) -> String {
-    field.name.text.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined() + "Entry"
-  }
 
   // MARK: Wire
 

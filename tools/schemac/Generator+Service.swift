@@ -52,7 +52,7 @@ extension Generator {
           let request = method.streamsInput ? "requests: \(rpc("RequestStream"))<\(input)>" : "request: \(input)"
           let argument = method.streamsInput ? "requests" : "request"
           let writer = method.streamsOutput ? ", writer: \(rpc("ResponseWriter"))<\(output)>" : ""
-          let result = method.streamsOutput ? "Void" : output
+          let result = method.streamsOutput ? swift("Void") : output
           let signature = "(\(request)\(writer), context: \(context)) \(fails) -> \(result)"
           out.block("router.\(shape(method))(\(name).Methods.\(function))") { out in
             out.line("\(signature) in")
@@ -81,11 +81,13 @@ extension Generator {
         out.doc(method.doc, isDeprecated: method.isDeprecated)
         if method.streamsInput {
           let reads = method.streamsOutput
-          // No schema's message is called that: it would hide it.
-          let result = reads ? "ResponsesResult" : output
+          // A message of that name would be hidden by it.
+          let generic = names.declared.contains("ResponsesResult") ? "_ResponsesResult" : "ResponsesResult"
+          let result = reads ? generic : output
           out.line("public func \(function)\(reads ? "<\(result)>" : "")(")
           out.line("  \(options),")
-          let requests = "requests: @escaping @Sendable (\(rpc("RequestWriter"))<\(input)>) \(fails) -> Void"
+          let writes = "(\(rpc("RequestWriter"))<\(input)>) \(fails) -> \(swift("Void"))"
+          let requests = "requests: @escaping @Sendable \(writes)"
           out.line("  \(requests)\(reads ? "," : "")")
           if reads { out.line("  responses: (\(responses)) \(fails) -> \(result)") }
           out.block(") \(fails) -> \(result)") { out in

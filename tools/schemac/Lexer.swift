@@ -145,27 +145,74 @@ struct Lexer {
   private mutating func string(_ quote: Character) throws(Diagnostic) -> String {
     let location = here
     advance()
-    var value = ""
+    // An escape may stand for a part of a character: "\xc3\xa9".
+    var bytes: [UInt8] = []
     while let character = current, !character.isNewline {
       if character == quote {
         advance()
-        return value
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+          throw Diagnostic(location: location, message: "the bytes of this string are no UTF-8")
+        }
+        return text
       }
-      advance()
-      guard character == "\\" else {
-        value.append(character)
-        continue
-      }
-      guard let escaped = current else { break }
-      advance()
-      switch escaped {
-      case "n": value.append("\n")
-      case "t": value.append("\t")
-      case "r": value.append("\r")
-      default: value.append(escaped)
+      if character == "\\" {
+        bytes += try escape()
+      } else {
+        bytes += Array(String(character).utf8)
+        advance()
       }
     }
     throw Diagnostic(location: location, message: "this string does not end on its line")
+  }
+
+  /// One escape, as protobuf's grammar lists them (protobuf.dev/reference/protobuf/proto3-spec, "String literals").
+  private mutating func escape() throws(Diagnostic) -> [UInt8] {
+    let location = here
+    advance()
+    guard let mark = current, !mark.isNewline else { return [] }
+    if let byte = Self.escapes[mark] {
+      advance()
+      return [byte]
+    }
+    switch mark {
+    case "0"..."7":
+      let digits = takeDigits(3, radix: 8)
+      if let byte = UInt8(digits, radix: 8) { return [byte] }
+      throw Diagnostic(location: location, message: "'\\\(digits)' is more than a byte")
+    case "x", "X":
+      advance()
+      let digits = takeDigits(2, radix: 16)
+      if let byte = UInt8(digits, radix: 16) { return [byte] }
+      throw Diagnostic(location: location, message: "'\\\(mark)' needs one or two hexadecimal digits")
+    case "u", "U":
+      advance()
+      let count = mark == "u" ? 4 : 8
+      let digits = takeDigits(count, radix: 16)
+      guard digits.count == count, let number = UInt32(digits, radix: 16), let scalar = Unicode.Scalar(number) else {
+        throw Diagnostic(
+          location: location, message: "'\\\(mark)' needs the \(count) hexadecimal digits of a Unicode character")
+      }
+      return Array(String(Character(scalar)).utf8)
+    default:
+      advance()
+      throw Diagnostic(location: location, message: "'\\\(mark)' is no escape")
+    }
+  }
+
+  private static let escapes: [Character: UInt8] = [
+    "a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "?": 63, "\\": 92, "'": 39, "\"": 34,
+  ]
+
+  /// Takes up to so many digits.
+  private mutating func takeDigits(_ limit: Int, radix: Int) -> String {
+    var digits = ""
+    while digits.count < limit, let character = current, character.isASCII,
+      character.hexDigitValue.map({ $0 < radix }) == true
+    {
+      digits.append(character)
+      advance()
+    }
+    return digits
   }
 
   private mutating func skipBlanksAndComments() throws(Diagnostic) -> [Comment] {

@@ -220,7 +220,8 @@ extension Parser {
     } while depth > 0
   }
 
-  mutating func parseReserved(into reserved: inout Reserved, max: Int) throws(Diagnostic) {
+  /// - Parameter bounds: the numbers that the declaration's fields or values may have.
+  mutating func parseReserved(into reserved: inout Reserved, within bounds: ClosedRange<Int>) throws(Diagnostic) {
     advance()
     if case .string = current.kind {
       repeat { reserved.names.append(try string("a name in quotes")) } while take(",")
@@ -229,7 +230,12 @@ extension Parser {
         let location = current.location
         let first = try integer("a number or a name in quotes")
         var last = first
-        if takeWord("to") { last = takeWord("max") ? max : try integer("a number or max") }
+        if takeWord("to") { last = takeWord("max") ? bounds.upperBound : try integer("a number or max") }
+        for number in [first, last] where !bounds.contains(number) {
+          throw Diagnostic(
+            location: location,
+            message: "reserved number \(number) is out of range \(bounds.lowerBound) to \(bounds.upperBound)")
+        }
         guard first <= last else {
           throw Diagnostic(location: location, message: "this range ends before it starts")
         }

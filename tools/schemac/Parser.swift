@@ -103,7 +103,7 @@ struct Parser {
     switch start.kind {
     case .identifier("option"):
       _ = try parseOptionStatement()
-    case .identifier("reserved"): try parseReserved(into: &message.reserved, max: Limits.fieldNumberMax)
+    case .identifier("reserved"): try parseReserved(into: &message.reserved, within: Limits.fieldNumbers)
     case .identifier("extensions"), .identifier("extend"):
       throw Diagnostic(location: start.location, message: "extensions are not supported")
     default: message.fields.append(try parseField(start, oneof: nil))
@@ -134,7 +134,8 @@ struct Parser {
 
   private mutating func parseField(_ start: Token, oneof: Int?) throws(Diagnostic) -> FieldDeclaration {
     var label = FieldDeclaration.Label.singular
-    if case .identifier = peek(1).kind {
+    // A type follows, which may begin with a dot; a field may be called like a label.
+    if startsType(peek(1)) {
       if takeWord("repeated") {
         label = .repeated
       } else if takeWord("optional") {
@@ -168,6 +169,10 @@ struct Parser {
       name: name, number: number, numberLocation: numberLocation, type: type, label: label, oneof: oneof,
       doc: doc(from: start, to: end), isDeprecated: options.isTrue("deprecated"), packed: options.flag("packed"),
       jsonName: options.text("json_name"))
+  }
+
+  private func startsType(_ token: Token) -> Bool {
+    if case .identifier = token.kind { true } else { token.kind == .symbol(".") }
   }
 
   private mutating func fieldType() throws(Diagnostic) -> FieldKind {
@@ -206,7 +211,7 @@ struct Parser {
         if options.isTrue("allow_alias") { declaration.allowsAlias = true }
         if options.isTrue("deprecated") { declaration.isDeprecated = true }
       } else if start.kind == .identifier("reserved"), parser.peek(1).kind != .symbol("=") {
-        try parser.parseReserved(into: &declaration.reserved, max: Int(Int32.max))
+        try parser.parseReserved(into: &declaration.reserved, within: Limits.enumNumbers)
       } else {
         let name = try parser.identifier("the value's name")
         try parser.expect("=")
@@ -277,7 +282,8 @@ struct Parser {
 
 /// The wire format's own limits.
 enum Limits {
-  static let fieldNumberMax = (1 << 29) - 1
+  static let fieldNumbers = 1...(1 << 29) - 1
+  static let enumNumbers = Int(Int32.min)...Int(Int32.max)
   /// protobuf keeps these for itself.
   static let implementationNumbers = 19000...19999
 }

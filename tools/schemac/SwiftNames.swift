@@ -24,6 +24,7 @@ struct SwiftNames: Sendable {
         for suffix in ["", "Service", "Client"] {
           declareTopLevel(name + suffix, at: service.name.location, &diagnostics)
         }
+        Self.checkDistinct(service.methods.map(\.name), spelledBy: Self.method, &diagnostics)
       }
     }
     for file in schema.files { file.messages.forEach { checkMembers(of: $0, &diagnostics) } }
@@ -76,7 +77,10 @@ struct SwiftNames: Sendable {
     let name = declare(message.name, message.fullName, outer: outer, prefix: prefix, &diagnostics)
     for inner in message.messages { declare(inner, outer: name, prefix: "", &diagnostics) }
     for inner in message.enums { declare(inner, outer: name, prefix: "", &diagnostics) }
-    for oneof in message.oneofs { declared.insert(Self.typeName(oneof)) }
+    for oneof in message.oneofs {
+      Self.checkTypeName(Self.typeName(oneof), at: oneof.name.location, &diagnostics)
+      declared.insert(Self.typeName(oneof))
+    }
   }
 
   private mutating func declare(
@@ -89,9 +93,7 @@ struct SwiftNames: Sendable {
     _ name: Name, _ fullName: String, outer: String?, prefix: String, _ diagnostics: inout Diagnostics
   ) -> String {
     let simple = prefix + name.text
-    if ["Type", "Protocol", "Self", "Any", "Swift", "MendProtobuf"].contains(simple) {
-      diagnostics.report("Swift has no room for a type called '\(simple)'; rename it", at: name.location)
-    }
+    Self.checkTypeName(simple, at: name.location, &diagnostics)
     if outer == nil { declareTopLevel(simple, at: name.location, &diagnostics) }
     declared.insert(simple)
     let swiftName = outer.map { "\($0).\(simple)" } ?? simple
@@ -99,19 +101,40 @@ struct SwiftNames: Sendable {
     return swiftName
   }
 
-  private mutating func checkMembers(of message: MessageDeclaration, _ diagnostics: inout Diagnostics) {
-    var members: [String: Name] = [:]
-    func add(_ swiftName: String, _ name: Name) {
-      if Self.memberNames.contains(swiftName) {
-        diagnostics.report("'\(name.text)' would hide the runtime's '\(swiftName)'; rename it", at: name.location)
-      } else if let other = members[swiftName] {
-        diagnostics.report(
-          "'\(name.text)' and '\(other.text)' are both '\(swiftName)' in Swift", at: name.location)
-      }
-      members[swiftName] = name
+  /// Names that Swift keeps for itself, and those by which generated code finds its modules.
+  private static func checkTypeName(_ name: String, at location: Location, _ diagnostics: inout Diagnostics) {
+    if ["Type", "Protocol", "Self", "Any", "Swift", "MendProtobuf", "_"].contains(name) {
+      diagnostics.report("Swift has no room for a type called '\(name)'; rename it", at: location)
     }
-    for field in message.fields where field.oneof == nil { add(Self.property(field.name.text), field.name) }
-    for oneof in message.oneofs { add(Self.property(oneof.name.text), oneof.name) }
+  }
+
+  /// Names of one scope, which may differ in the schema and yet be one in Swift.
+  private static func checkDistinct(
+    _ names: [Name], spelledBy spelling: (String) -> String, _ diagnostics: inout Diagnostics
+  ) {
+    var taken: [String: Name] = [:]
+    for name in names {
+      let swiftName = spelling(name.text)
+      if swiftName == "_" {
+        diagnostics.report("Swift has no room for the name '_'; rename it", at: name.location)
+      } else if let other = taken[swiftName], other.text != name.text {
+        diagnostics.report("'\(name.text)' and '\(other.text)' are both '\(swiftName)' in Swift", at: name.location)
+      }
+      taken[swiftName] = name
+    }
+  }
+
+  private mutating func checkMembers(of message: MessageDeclaration, _ diagnostics: inout Diagnostics) {
+    let members = message.fields.filter { $0.oneof == nil }.map(\.name) + message.oneofs.map(\.name)
+    for name in members where Self.memberNames.contains(Self.property(name.text)) {
+      let swiftName = Self.property(name.text)
+      diagnostics.report("'\(name.text)' would hide the runtime's '\(swiftName)'; rename it", at: name.location)
+    }
+    Self.checkDistinct(members, spelledBy: Self.property, &diagnostics)
+    for index in message.oneofs.indices {
+      let cases = message.fields.filter { $0.oneof == index }.map(\.name)
+      Self.checkDistinct(cases, spelledBy: Self.property, &diagnostics)
+    }
     var nested: [String: Name] = [:]
     let names =
       message.messages.map(\.name) + message.enums.map(\.name)
@@ -149,7 +172,9 @@ struct SwiftNames: Sendable {
     let spelling = EnumSpelling(declaration)
     for value in declaration.values {
       let name = spelling.caseName(value)
-      if ["unrecognized", "rawValue", "allCases"].contains(name) {
+      if name == "_" {
+        diagnostics.report("Swift has no room for the name '_'; rename it", at: value.name.location)
+      } else if ["unrecognized", "rawValue", "allCases"].contains(name) {
         diagnostics.report(
           "'\(value.name.text)' would hide the runtime's '\(name)'; rename it", at: value.name.location)
       } else if let other = cases[name], other.number != value.number {
@@ -213,7 +238,10 @@ struct SwiftNames: Sendable {
     "typealias", "var", "where", "while",
   ]
 
-  static func escaped(_ name: String) -> String { keywords.contains(name) ? "`\(name)`" : name }
+  /// A name that Swift takes. `self` means something else even in backticks, so it gets an underscore.
+  static func escaped(_ name: String) -> String {
+    name == "self" ? "self_" : keywords.contains(name) ? "`\(name)`" : name
+  }
 }
 
 /// What an enum's values are called. Whether all have their enum's name in front is looked at once an enum.

@@ -70,6 +70,11 @@ struct FieldDeclaration: Sendable {
     }
     return result
   }
+
+  /// What protoc calls the message of a map's entry: `status_by_id` has entries of type `StatusByIdEntry`.
+  var entryName: String {
+    name.text.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined() + "Entry"
+  }
 }
 
 indirect enum FieldKind: Hashable, Sendable {
