@@ -5,10 +5,6 @@ extension Core {
   mutating func end(_ attempt: AttemptKey, _ account: EndAccount) {
     guard index.live.contains(attempt), let place = state(of: attempt) else { return }
     var account = account
-    if planted == .unnamedCause, account.exit?.memoryLimitExceeded == true {
-      account.exit?.memoryLimitExceeded = false
-      account.exit?.termination = .exited(1)
-    }
     if case .ending(let reason, _) = place { account.ending = reason }
     account.executor = executor(of: attempt.batch)
     var end = account.end(at: turn.now)
@@ -39,8 +35,6 @@ extension Core {
   private mutating func settleDocuments(of attempt: AttemptKey, _ end: AttemptEnd, killer: Int?) {
     guard let job = batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index] else { return }
     switch end.verdict {
-    case .cancelled where planted == .countsOff:
-      break
     case .cancelled:
       if !job.processing.isEmpty {
         record(.documentsReleased(attempt.job, number: attempt.number, job.processing), on: attempt.batch)
@@ -170,8 +164,7 @@ extension Core {
     if let memoryBytes = retry.memoryBytes { overrides.memoryBytes = memoryBytes }
     let lost = job.errors.lazy
       .filter { $0.value.causedByAttempt && $0.value.attempt == number && !$0.value.quarantined }.map(\.key).sorted()
-    var reopened = Fact.RetriedJob(job: job.id, overrides: overrides, reopened: DocumentSet(lost))
-    if planted == .retryOfCommitted { reopened.reopened.formUnion(job.committed) }
+    let reopened = Fact.RetriedJob(job: job.id, overrides: overrides, reopened: DocumentSet(lost))
     record(.retried(tier: job.id.tier, jobs: [reopened], actor: "scheduler"), on: key)
     record(.jobStatusChanged(job.id, .pending, failure: nil, reason: retry.reason), on: key)
     if finishIfNothingLeft(job.id, of: key) { return }

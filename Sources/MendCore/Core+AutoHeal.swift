@@ -20,7 +20,7 @@ extension Core {
   /// Applies the plan that Diagnose recommends, as far as the batch's budgets go.
   mutating func healByItself(_ key: BatchKey) {
     guard let batch = batches[key], let policy = batch.specification.autoHeal,
-      batch.autoHeals < policy.maxHeals || planted == .unboundedHeals,
+      batch.autoHeals < policy.maxHeals,
       batch.status == .running || batch.status == .failed
     else { return }
     let plan = batch.healPlan(.auto, tier: nil, at: turn.now, capacity: capacities.of(batch), limits: limits)

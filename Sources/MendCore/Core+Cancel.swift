@@ -46,11 +46,6 @@ extension Core {
       perform(.reply(call, .cancelled(batchID: batchID, status(of: key), receipts)))
       return
     }
-    if planted == .earlyCancelAnswer {
-      let gone = EndReceipt(processes: 1, how: "SIGTERM")
-      let ended = attempts.map { Reply.Ended(job: $0.job, attempt: $0.number, receipt: gone) }
-      return perform(.reply(call, .cancelled(batchID: batchID, status(of: key), ended)))
-    }
     let deadline = turn.now + grace + limits.endTimeout
     cancels.append(PendingCancel(batch: key, scope: scope, calls: [call], attempts: attempts, deadline: deadline))
     index.deadlines.insert(Deadline(at: deadline, kind: .cancelTimeout, batch: key))

@@ -50,8 +50,7 @@ extension Core {
 
   /// A foreign batch and an unknown one look the same: ids are looked up within the caller's namespace only.
   func key(of batchID: String, _ namespace: String) throws(Refusal) -> BatchKey {
-    var key = BatchKey(namespace: namespace, batchID: batchID)
-    if planted == .foreignBatch { key = batches.keys.filter { $0.batchID == batchID }.min() ?? key }
+    let key = BatchKey(namespace: namespace, batchID: batchID)
     guard batches[key] != nil else { throw .notFound(resourceType: "batch", resourceID: batchID) }
     return key
   }

@@ -8,7 +8,7 @@ extension Core {
     if let tier, !batch.tiers.indices.contains(tier) {
       throw .notFound(resourceType: "tier", resourceID: String(tier))
     }
-    if generation != 0 && generation != batch.generation && planted != .staleHeal {
+    if generation != 0 && generation != batch.generation {
       throw .aborted(
         "the plan is for generation \(generation), batch \(key.batchID) is at \(batch.generation)",
         todo: "make a new plan with a dry run")

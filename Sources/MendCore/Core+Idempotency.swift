@@ -68,7 +68,7 @@ extension Core {
 
   /// Keeps an answer under the command's key, durably; `reply` nil says that it follows from the batch's state.
   mutating func remember(_ command: Command, batchID: String, reply: Reply?) {
-    guard !command.idempotencyKey.isEmpty, planted != .lostIdempotencyKey else { return }
+    guard !command.idempotencyKey.isEmpty else { return }
     let entry = IdempotencyEntry(
       namespace: command.namespace, key: command.idempotencyKey, fingerprint: command.fingerprint, batchID: batchID,
       reply: reply, expires: turn.now + limits.idempotencyAge)

@@ -13,11 +13,7 @@ extension Core {
       noteStart(of: attempt)
     case .launchFailed(let attempt, let cause, let message):
       end(attempt, EndAccount(executorCause: cause, executorMessage: message))
-    case .ended(var attempt, let exit, let receipt):
-      if planted == .unseenEndIgnored, case .unknown = exit.termination { return }
-      if planted == .lateEndApplied {
-        attempt.number = batches[attempt.batch]?.jobState(attempt.job)?.attempts.count ?? attempt.number
-      }
+    case .ended(let attempt, let exit, let receipt):
       end(attempt, EndAccount(exit: exit, receipt: receipt))
     case .lost(let attempt, let message):
       lost(attempt, message)

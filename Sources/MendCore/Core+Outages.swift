@@ -81,10 +81,7 @@ extension Core {
   func executor(of key: BatchKey) -> ExecutorKind { batches[key]?.specification.executor ?? capacity.executor }
 
   mutating func orderEnd(of attempt: AttemptKey, grace: Duration) {
-    perform(
-      .end(
-        attempt, handle(of: attempt), grace: grace,
-        on: planted == .misroutedEnd ? capacity.executor : executor(of: attempt.batch)))
+    perform(.end(attempt, handle(of: attempt), grace: grace, on: executor(of: attempt.batch)))
   }
 
   mutating func orderStrayEnd(of attempt: AttemptKey, _ reference: String) {

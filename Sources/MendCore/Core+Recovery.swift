@@ -65,19 +65,8 @@ extension Core {
       .map { (at: $0.submittedAt ?? $0.createdAt, key: $0.key) }
       .sorted { ($0.at, $0.key) < ($1.at, $1.key) }
     for (_, key) in bySubmission { numberSubmission(key) }
-    for attempt in index.live.sorted() where planted != .forgottenAdoption {
-      if planted == .doubleLaunch {
-        end(attempt, EndAccount(executorCause: .orphaned, executorMessage: "taken for dead"))
-        continue
-      }
-      adopt(attempt)
-    }
+    for attempt in index.live.sorted() { adopt(attempt) }
     beginOutages()
-    if planted == .missingExecutorForgotten {
-      for attempt in index.live.sorted() where capacities[executor(of: attempt.batch)] == nil {
-        end(attempt, EndAccount(executorCause: .orphaned, executorMessage: "taken for dead"))
-      }
-    }
     for key in batches.keys.sorted() {
       advance(key)
       enqueue(key)

@@ -109,7 +109,7 @@ extension Core {
 
   /// Starts the batch's jobs as far as there is room. What it waits for, or nil when it waits for none.
   private mutating func startJobs(of key: BatchKey, beside reserved: Resources?) -> Wait? {
-    let quota = planted == .unboundedQuota ? nil : limits.quota(of: key.namespace)
+    let quota = limits.quota(of: key.namespace)
     if status(of: key) == .queued {
       guard let needs = firstNeeds(of: key) else { return nil }
       let since = batches[key]?.submittedAt ?? turn.now

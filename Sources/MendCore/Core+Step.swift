@@ -143,9 +143,7 @@ extension Core {
       turn.cancelsAreDue = true
       index.doubtful.remove(attempt)
       index.checks[attempt] = nil
-      if planted != .leakedCapacity,
-        let parameters = batches[key]?.tiers[job.tier].jobs[job.index].attempts[number - 1].parameters
-      {
+      if let parameters = batches[key]?.tiers[job.tier].jobs[job.index].attempts[number - 1].parameters {
         let executor = parameters.executor
         index.lanes[executor]?.use.remove(parameters.resources)
         index.lanes[executor]?.queue.remove(parameters.resources, from: key.namespace, capacities.of(executor))

@@ -10,8 +10,6 @@ extension Core {
       case .attemptCheck:
         let attempt = AttemptKey(batch: deadline.batch, job: deadline.job, number: deadline.number)
         if index.checks[attempt] == deadline.at { check(attempt) }
-      case .backoff where planted == .lostBackoff:
-        break
       case .backoff:
         enqueue(deadline.batch)
         turn.schedulingIsDue = true

@@ -7,7 +7,7 @@ extension Core {
       return
     }
     turn.worker = attempt
-    guard index.live.contains(attempt) || planted == .droppedFence else {
+    guard index.live.contains(attempt) else {
       noteStaleReport(of: attempt)
       let refusal = Refusal.aborted(
         "attempt \(attempt.job).\(attempt.number) is over; what it says is not applied",
@@ -101,7 +101,7 @@ extension Core {
       let isFinished = claimable.inProcess == 0
       return .claimed([], finished: isFinished, retryAfter: isFinished ? nil : limits.claimRetryBusy)
     }
-    if status(of: key) != .running && planted != .claimWhilePaused {
+    if status(of: key) != .running {
       noteHeldBack(attempt, claimable.inProcess)
       return .claimed([], finished: false, retryAfter: limits.claimRetryPaused)
     }
@@ -127,7 +127,7 @@ extension Core {
   private func claimable(_ job: JobID, of key: BatchKey) -> (pending: Int, inProcess: Int, room: Int) {
     guard let batch = batches[key], let state = batch.jobState(job) else { return (0, 0, 0) }
     let maximum = batch.specification.maxConcurrent
-    if maximum == 0 || planted == .unboundedClaims { return (state.pendingCount, state.processing.count, .max) }
+    if maximum == 0 { return (state.pendingCount, state.processing.count, .max) }
     let inProcess = batch.tiers[job.tier].jobs.reduce(0) { $0 + $1.processing.count }
     return (state.pendingCount, state.processing.count, maximum - inProcess)
   }

@@ -18,8 +18,6 @@ public struct Core {
   var cancels: [PendingCancel] = []
   /// The step that is being taken.
   var turn = Turn()
-  /// Set by the simulator's own tests alone.
-  package var planted: PlantedBug?
 
   public init(limits: Limits = Limits(), capacities: Capacities, generator: any RandomNumberGenerator & Sendable) {
     self.limits = limits

@@ -43,8 +43,5 @@ public struct RuntimeSettings: Sendable, Hashable {
   /// While batches are live, a tick comes at least this often.
   public var tickInterval: Duration = .seconds(1)
 
-  /// Set by the simulator's own tests alone.
-  package var planted: PlantedBug?
-
   public init() {}
 }

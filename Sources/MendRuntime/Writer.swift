@@ -141,8 +141,6 @@ struct Writer {
       if case .observation(.duplicate(let attempt, let reference)) = event { report(attempt, reference) }
     }
     round.add(core.review(at: now))
-    if runtime.settings.planted == .effectBeforeCommit { callExecutor(round.executorCalls) }
-    if runtime.settings.planted == .answerBeforeCommit { runtime.mailbox.answer(round.answers) }
     if !round.writes.isEmpty {
       let began = ContinuousClock.now
       try runtime.store.commit(round.writes)
@@ -272,8 +270,7 @@ struct Writer {
     if round.ticked { lastTick = now }
     let regular = core.batches.isEmpty ? .distantFuture : lastTick + runtime.settings.tickInterval
     let pruning = runtime.settings.keepFinished == nil ? .distantFuture : lastPruning + runtime.settings.pruneInterval
-    runtime.alarm.set(
-      runtime.settings.planted == .lostAlarm ? .distantFuture : min(wakeAt, regular, pruning))
+    runtime.alarm.set(min(wakeAt, regular, pruning))
   }
 }
 

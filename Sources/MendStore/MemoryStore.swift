@@ -22,9 +22,7 @@ package final class MemoryStore: Store {
 
   private let state = Mutex(State())
 
-  private let planted: PlantedBug?
-
-  package init(planted: PlantedBug? = nil) { self.planted = planted }
+  package init() {}
 
   package func commit(_ writes: [Write]) throws(StoreError) {
     try state.withLock { state throws(StoreError) in
@@ -85,11 +83,7 @@ package final class MemoryStore: Store {
     } catch {
       throw StoreError(operation: "recover", message: "the snapshot of \(key.batchID): \(error)")
     }
-    switch planted {
-    case .snapshotTailLost: break
-    case .snapshotAppliedTwice: for record in journal.dropFirst() { batch.apply(record) }
-    default: for record in journal.dropFirst(Int(batch.sequence)) { batch.apply(record) }
-    }
+    for record in journal.dropFirst(Int(batch.sequence)) { batch.apply(record) }
     return batch
   }
 

@@ -50,34 +50,6 @@ struct SimulationTests {
     #expect(worlds[0].steps == worlds[1].steps)
     #expect(!worlds[0].store.journals.isEmpty)
   }
-
-  @Test("The real store goes the same way", arguments: [5, 6, 7, 8] as [UInt64])
-  func realStore(_ seed: UInt64) throws {
-    let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
-      "mend-simulation-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: directory) }
-    let world = World(seed: seed, store: try .onDisk(directory.path))
-    if let broken = world.run() { Issue.record("seed \(seed): \(broken)") }
-    let same = World(seed: seed, store: .inMemory())
-    _ = same.run()
-    #expect(world.store.journals == same.store.journals)
-    #expect(try world.store.base.recover(at: world.now).batches.count <= world.store.journals.count)
-    try (world.store.base as? SQLiteStore)?.close()
-  }
-
-  @Test("Each mistake that is made on purpose is found", arguments: PlantedBug.allCases)
-  func findsPlanted(_ bug: PlantedBug) {
-    for seed in 1...Self.seedsForPlanted {
-      let world = World(seed: seed, planted: bug, store: .inMemory(bug))
-      guard let broken = world.run() else { continue }
-      print("planted \(bug.rawValue): seed \(seed), \(broken)")
-      return
-    }
-    Issue.record("\(bug.rawValue) was planted, and \(Self.seedsForPlanted) seeds did not show it")
-  }
-
-  static let seedsForPlanted: UInt64 = 60
 }
 
 private struct Totals: Sendable {
@@ -109,14 +81,5 @@ private struct Totals: Sendable {
 }
 
 extension CheckedStore {
-  static func inMemory(_ planted: PlantedBug? = nil) -> CheckedStore {
-    CheckedStore(MemoryStore(planted: planted)) { $0 }
-  }
-
-  static func onDisk(_ directory: String) throws -> CheckedStore {
-    CheckedStore(try SQLiteStore(directory: directory)) { store in
-      try (store as? SQLiteStore)?.close()
-      return try SQLiteStore(directory: directory)
-    }
-  }
+  static func inMemory() -> CheckedStore { CheckedStore(MemoryStore()) { $0 } }
 }

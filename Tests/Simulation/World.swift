@@ -33,7 +33,6 @@ final class World: @unchecked Sendable {
   }
 
   let plan: Plan
-  let planted: PlantedBug?
   let store: CheckedStore
   let began = Instant(milliseconds: 1_000_000)
   var now: Instant
@@ -60,9 +59,8 @@ final class World: @unchecked Sendable {
   /// The first thing that does not hold; the run ends with it.
   private(set) var broken: String?
 
-  init(seed: UInt64, planted: PlantedBug? = nil, store: CheckedStore) {
+  init(seed: UInt64, store: CheckedStore) {
     plan = Plan(seed: seed)
-    self.planted = planted
     self.store = store
     now = began
     random = Random(seed: seed ^ 0xC0FF_EE00)
@@ -168,17 +166,14 @@ final class World: @unchecked Sendable {
     var settings = RuntimeSettings()
     settings.eventsPerRound = plan.eventsPerRound
     settings.tickInterval = .seconds(10)
-    settings.planted = planted
     var limits = Limits()
     limits.retireAfter = .seconds(30)
     limits.unreachableGrace = .seconds(60)
     limits.endTimeout = .seconds(40)
     if let quota = plan.quota { limits.quotas[Plan.namespaces[1]] = quota }
-    if planted == .stuckAtFirstLook { limits.stuckConfirmation = .zero }
     let capacities = isChaotic ? plan.capacities(inLife: life) : plan.capacities
-    var core = Core(
+    let core = Core(
       limits: limits, capacities: capacities, generator: Random(seed: UInt64(life) &+ random.next()))
-    core.planted = planted
     let runtime = Runtime(
       core: core, store: store, executors: capacities.all.map { WorldExecutor(self, $0.executor) },
       clock: WorldClock(self),
