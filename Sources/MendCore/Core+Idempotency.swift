@@ -1,42 +1,78 @@
 // The same key with the same request answers the same, with another request it is refused (domain.md, "The calls").
 
-/// Answers by idempotency key, the oldest first, bounded in number and age.
+/// Answers by idempotency key, bounded in age, and in number for each namespace: what one caller asks makes nobody else's
+/// keys forgotten.
 struct AnswerMemory {
   private struct Key: Hashable {
     var namespace: String
     var key: String
   }
 
-  private var entries: [Key: IdempotencyEntry] = [:]
   /// Keys in the order of their answers; those before `head` are gone.
-  private var order: [Key] = []
-  private var head = 0
+  private struct Line {
+    var keys: [(key: Key, expires: Instant)] = []
+    var head = 0
+
+    var first: (key: Key, expires: Instant)? { head < keys.count ? keys[head] : nil }
+
+    mutating func removeFirst() {
+      head += 1
+      if head > 1024 && head > keys.count / 2 {
+        keys.removeFirst(head)
+        head = 0
+      }
+    }
+  }
+
+  private var entries: [Key: IdempotencyEntry] = [:]
+  /// Of all, in the order in which they expire.
+  private var order = Line()
+  /// Of each namespace, with how many of its keys are remembered.
+  private var namespaces: [String: (order: Line, count: Int)] = [:]
 
   var count: Int { entries.count }
 
-  var nextExpiry: Instant? { head < order.count ? entries[order[head]]?.expires : nil }
+  /// Too early where a key was forgotten before its time.
+  var nextExpiry: Instant? { order.first?.expires }
 
   func entry(namespace: String, key: String) -> IdempotencyEntry? {
     entries[Key(namespace: namespace, key: key)]
   }
 
+  /// - Parameter limit: of the keys of one namespace; its oldest go first.
   mutating func remember(_ entry: IdempotencyEntry, limit: Int) {
     let key = Key(namespace: entry.namespace, key: entry.key)
-    if entries.updateValue(entry, forKey: key) == nil { order.append(key) }
-    while entries.count > max(1, limit) { forgetOldest() }
+    let isNew = entries.updateValue(entry, forKey: key) == nil
+    order.keys.append((key, entry.expires))
+    namespaces[entry.namespace, default: (Line(), 0)].order.keys.append((key, entry.expires))
+    guard isNew else { return }
+    namespaces[entry.namespace]?.count += 1
+    while namespaces[entry.namespace]?.count ?? 0 > max(1, limit),
+      let oldest = namespaces[entry.namespace]?.order.first
+    {
+      namespaces[entry.namespace]?.order.removeFirst()
+      forget(oldest.key, expires: oldest.expires)
+    }
   }
 
   mutating func forget(at now: Instant) {
-    while let expiry = nextExpiry, expiry <= now { forgetOldest() }
+    while let oldest = order.first, oldest.expires <= now {
+      order.removeFirst()
+      forget(oldest.key, expires: oldest.expires)
+      // Within its namespace it stands in the same order.
+      while let first = namespaces[oldest.key.namespace]?.order.first, first.expires <= now {
+        namespaces[oldest.key.namespace]?.order.removeFirst()
+        forget(first.key, expires: first.expires)
+      }
+      if namespaces[oldest.key.namespace]?.order.first == nil { namespaces[oldest.key.namespace] = nil }
+    }
   }
 
-  private mutating func forgetOldest() {
-    entries[order[head]] = nil
-    head += 1
-    if head > 1024 && head > order.count / 2 {
-      order.removeFirst(head)
-      head = 0
-    }
+  /// Nothing where it was answered again since.
+  private mutating func forget(_ key: Key, expires: Instant) {
+    guard entries[key]?.expires == expires else { return }
+    entries[key] = nil
+    namespaces[key.namespace]?.count -= 1
   }
 }
 

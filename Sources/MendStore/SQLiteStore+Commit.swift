@@ -20,14 +20,18 @@ extension SQLiteStore {
         try pool.write { database in
           var commit = Staged(marks: ledger.marks)
           for row in entries.rows { try append(row, to: database, &commit, ledger.live) }
-          try append(entries.idempotency, to: database, &commit.marks)
+          commit.keys = try append(entries.idempotency, to: database)
           try keep(entries.starts, in: database)
           try append(entries.notifications, settled: entries.settled, to: database)
-          try clean(database, &commit.marks, entries)
+          try clean(database, &commit, entries, spent: ledger.keys.spent)
           return commit
         }
       }
       ledger.marks = done.marks
+      ledger.keys.remove(through: done.expiredThrough, done.spent)
+      if let row = done.keys {
+        ledger.keys.add(row, of: entries.idempotency.lazy.map(\.namespace), limit: idempotencyKeysLimit)
+      }
       ledger.live.merge(done.batches) { _, new in new }
       if !done.admitted.isEmpty { liveIDs.withLock { $0.merge(done.admitted) { _, new in new } } }
     }
@@ -54,6 +58,11 @@ extension SQLiteStore {
     var marks: Ledger.Marks
     var batches: [BatchKey: Ledger.LiveBatch] = [:]
     var admitted: [BatchKey: Int64] = [:]
+    /// The row of its idempotency keys.
+    var keys: Int64?
+    /// Rows of idempotency keys that it deleted: those up to one, and others.
+    var expiredThrough: Int64?
+    var spent: [Int64] = []
   }
 
   private func append(
@@ -124,15 +133,15 @@ extension SQLiteStore {
     return UInt64(last ?? 0)
   }
 
-  private func append(_ entries: [IdempotencyEntry], to database: Database, _ marks: inout Ledger.Marks) throws {
-    guard let expires = entries.map(\.expires).max() else { return }
+  private func append(_ entries: [IdempotencyEntry], to database: Database) throws -> Int64? {
+    guard let expires = entries.map(\.expires).max() else { return nil }
     var message = JournalAnswers()
     message.writtenBy = version
     message.answers = entries.map { JournalAnswer($0) }
     let insert = try database.cachedStatement(
       sql: "INSERT INTO idempotency (keys, expires, payload) VALUES (?, ?, ?)")
     try insert.execute(arguments: [entries.count, expires.milliseconds, Data(message.serialized())])
-    marks.keys += entries.count
+    return database.lastInsertedRowID
   }
 
   private func keep(_ starts: [Int: StartHistory], in database: Database) throws {
@@ -142,24 +151,22 @@ extension SQLiteStore {
     }
   }
 
-  /// Now and then, forgets the oldest keys: expired ones, and those beyond the limit.
-  private func clean(_ database: Database, _ marks: inout Ledger.Marks, _ entries: JournalRows) throws {
-    marks.commitsSinceCleaning += 1
-    guard let now = entries.newest, marks.commitsSinceCleaning >= Self.commitsPerCleaning else { return }
-    marks.commitsSinceCleaning = 0
+  /// Now and then, forgets keys: expired ones, and those of a namespace beyond its limit.
+  private func clean(_ database: Database, _ commit: inout Staged, _ entries: JournalRows, spent: [Int64]) throws {
+    commit.marks.commitsSinceCleaning += 1
+    guard let now = entries.newest, commit.marks.commitsSinceCleaning >= Self.commitsPerCleaning else { return }
+    commit.marks.commitsSinceCleaning = 0
     // Keys expire in the order of their rows, nearly: the first row that lives holds back the few after it.
     let oldest = try Row.fetchCursor(
-      database.cachedStatement(sql: "SELECT id, keys, expires FROM idempotency ORDER BY id LIMIT ?"),
+      database.cachedStatement(sql: "SELECT id, expires FROM idempotency ORDER BY id LIMIT ?"),
       arguments: [Self.rowsCleaned])
-    var last: Int64?
-    while let row = try oldest.next() {
-      let keys: Int = row[1]
-      guard (row[2] as Int64) <= now.milliseconds || marks.keys - keys >= idempotencyKeysLimit else { break }
-      last = row[0]
-      marks.keys -= keys
+    while let row = try oldest.next(), (row[1] as Int64) <= now.milliseconds { commit.expiredThrough = row[0] }
+    if let last = commit.expiredThrough {
+      try database.cachedStatement(sql: "DELETE FROM idempotency WHERE id <= ?").execute(arguments: [last])
     }
-    guard let last else { return }
-    try database.cachedStatement(sql: "DELETE FROM idempotency WHERE id <= ?").execute(arguments: [last])
+    commit.spent = Array(spent.prefix(Self.rowsCleaned))
+    let delete = try database.cachedStatement(sql: "DELETE FROM idempotency WHERE id = ?")
+    for row in commit.spent { try delete.execute(arguments: [row]) }
   }
 
   static let commitsPerCleaning = 256

@@ -10,14 +10,16 @@ extension SQLiteStore {
   public func recover(at now: Instant) throws(StoreError) -> Recovery {
     try ledger.withLock { ledger throws(StoreError) in
       var live = ledger.live
+      var keys = KeyRows()
       let recovery = try Self.access("recover", path) {
         try pool.read { database in
           Recovery(
-            batches: try liveBatches(database, &live), idempotency: try idempotency(database, at: now),
+            batches: try liveBatches(database, &live), idempotency: try idempotency(database, at: now, &keys),
             starts: try starts(database))
         }
       }
       ledger.live = live
+      ledger.keys = keys
       return recovery
     }
   }
@@ -84,14 +86,23 @@ extension SQLiteStore {
     return histories
   }
 
-  private func idempotency(_ database: Database, at now: Instant) throws -> [IdempotencyEntry] {
+  private func idempotency(_ database: Database, at now: Instant, _ keys: inout KeyRows) throws -> [IdempotencyEntry] {
     let rows = try Row.fetchCursor(
-      database, sql: "SELECT payload FROM idempotency WHERE expires > ? ORDER BY id", arguments: [now.milliseconds])
+      database, sql: "SELECT payload, id FROM idempotency WHERE expires > ? ORDER BY id",
+      arguments: [now.milliseconds])
     var entries: [IdempotencyEntry] = []
     while let row = try rows.next() {
+      let first = entries.count
       try row.withUnsafeData(atIndex: 0) { try decode($0 ?? Data(), at: now, into: &entries) }
+      keys.add(row[1], of: entries[first...].lazy.map(\.namespace), limit: idempotencyKeysLimit)
     }
-    return entries.suffix(idempotencyKeysLimit)
+    // Of each namespace the newest, in their order.
+    var counts: [String: Int] = [:]
+    let kept = entries.reversed().filter { entry in
+      counts[entry.namespace, default: 0] += 1
+      return counts[entry.namespace, default: 0] <= idempotencyKeysLimit
+    }
+    return kept.reversed()
   }
 
   public func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [MendCore.Record] {

@@ -24,13 +24,12 @@ public final class SQLiteStore: Store {
     struct Marks {
       var lastBatch: Int64
       var lastRow: Int64
-      /// Idempotency keys that the table holds.
-      var keys: Int
       var commitsSinceCleaning = 0
     }
 
     var live: [BatchKey: LiveBatch] = [:]
     var marks: Marks
+    var keys = KeyRows()
   }
 
   let pool: DatabasePool
@@ -51,7 +50,8 @@ public final class SQLiteStore: Store {
   /// - Parameters:
   ///   - directory: exists, and belongs to this server alone.
   ///   - version: of the program; it is written into every row, for whoever can't read it.
-  ///   - idempotencyKeysLimit: keys kept, as the core's `Limits.idempotencyKeys` has it; the oldest go first.
+  ///   - idempotencyKeysLimit: keys of one namespace that are kept, as the core's `Limits.idempotencyKeys` has it; its
+  ///     oldest go first.
   /// - Throws: `StoreError` that says what to do: the directory is in use, the database is damaged, another
   ///   program's, or a later version's.
   public init(directory: String, version: String = "0.1.0", idempotencyKeysLimit: Int = 100_000) throws(StoreError) {
@@ -111,8 +111,7 @@ public final class SQLiteStore: Store {
     var ledger = Ledger(
       marks: Ledger.Marks(
         lastBatch: try Int64.fetchOne(database, sql: "SELECT max(id) FROM batches") ?? 0,
-        lastRow: try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0,
-        keys: try Int.fetchOne(database, sql: "SELECT sum(keys) FROM idempotency") ?? 0))
+        lastRow: try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0))
     var ids: [BatchKey: Int64] = [:]
     let rows = try Row.fetchCursor(database, sql: "SELECT id, namespace, batch_id FROM batches WHERE retired = 0")
     while let row = try rows.next() {

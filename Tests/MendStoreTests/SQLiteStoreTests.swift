@@ -205,6 +205,36 @@ struct SQLiteStoreTests {
     #expect(throws: StoreError.self) { try store.journal(of: key, after: 0) }
   }
 
+  @Test("the keys of one namespace make none of another deleted, and a restart counts them as before")
+  func keysOfNamespaces() throws {
+    var store = try SQLiteStore(directory: directory.path, idempotencyKeysLimit: 10)
+    var sequence: UInt64 = 0
+    func commit(_ namespaces: [String]) throws {
+      sequence += 1
+      let writes = namespaces.enumerated().map { place, namespace in
+        Write.idempotency(
+          IdempotencyEntry(
+            namespace: namespace, key: "k\(sequence).\(place)", fingerprint: 0, batchID: "b", reply: nil,
+            expires: Instant(milliseconds: 20_000)))
+      }
+      try store.commit(writes + [record(sequence)])
+    }
+    func count() throws -> Int {
+      try store.pool.read { try Int.fetchOne($0, sql: "SELECT sum(keys) FROM idempotency") } ?? 0
+    }
+    try commit(["quiet"])
+    try commit(["quiet", "loud"])
+    for _ in 0..<(3 * SQLiteStore.commitsPerCleaning) { try commit(["loud"]) }
+    #expect(try count() <= 3 + 10 + SQLiteStore.commitsPerCleaning)
+    try store.close()
+    store = try SQLiteStore(directory: directory.path, idempotencyKeysLimit: 10)
+    let recovered = try store.recover(at: now).idempotency
+    #expect(recovered.count { $0.namespace == "quiet" } == 2 && recovered.count { $0.namespace == "loud" } == 10)
+    for _ in 0..<SQLiteStore.commitsPerCleaning { try commit([]) }
+    #expect(try count() <= 3 + 10 + 1)
+    #expect(try store.recover(at: now).idempotency == recovered)
+  }
+
   @Test("expired keys are deleted now and then, and the oldest beyond the limit")
   func cleaning() throws {
     let store = try SQLiteStore(directory: directory.path, idempotencyKeysLimit: 10)

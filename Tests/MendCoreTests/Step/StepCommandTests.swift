@@ -1,4 +1,4 @@
-import MendCore
+@testable import MendCore
 import Testing
 
 @Suite("Commands")
@@ -245,6 +245,33 @@ struct StepCommandTests {
     }
     _ = harness.ask(operation, namespace: "other", key: "k", fingerprint: 2)
     #expect(harness.core.batches.count == 2)
+  }
+
+  @Test("The keys of one namespace make none of another forgotten, and one that is used again later counts anew")
+  func keysOfOthers() {
+    var limits = Limits()
+    limits.idempotencyKeys = 3
+    limits.idempotencyAge = .seconds(100)
+    var harness = Harness(limits: limits)
+    let operation = Command.Operation.createBatch(batchID: "", specification(), documents: [])
+    _ = harness.ask(operation, namespace: "quiet", key: "mine")
+    for number in 0..<50 {
+      harness.advance(1)
+      _ = harness.ask(operation, namespace: "loud", key: "k\(number)")
+    }
+    let before = harness.core.batches.count
+    _ = harness.ask(operation, namespace: "quiet", key: "mine")
+    _ = harness.ask(operation, namespace: "loud", key: "k49")
+    #expect(harness.core.batches.count == before)
+    // Forgotten for its number, asked again, and then remembered for its whole time.
+    _ = harness.ask(operation, namespace: "loud", key: "k0")
+    harness.tick(after: 99)
+    _ = harness.ask(operation, namespace: "loud", key: "k0")
+    #expect(harness.core.batches.count == before + 1)
+    harness.tick(after: 1)
+    _ = harness.ask(operation, namespace: "quiet", key: "mine")
+    #expect(harness.core.batches.count == before + 2)
+    #expect(harness.core.answers.count <= 4)
   }
 
   @Test("Keys are bounded in number and age, and survive a restart")
