@@ -1,32 +1,35 @@
-import Foundation
 public import MendCore
-
-#if canImport(Glibc)
-import Glibc
-#endif
 
 /// The machine's time: the wall clock read once, and a monotonic clock since. Setting the wall clock moves nothing.
 public struct SystemClock: Clock {
   private let origin: Instant
   private let startNanoseconds: UInt64
   private let sleepers: Sleepers
+  /// How much later its time is than the wall clock's was as it began.
+  public let aheadOfWall: Duration
 
-  public init() {
-    startNanoseconds = Self.monotonicNanoseconds()
-    sleepers = Sleepers(now: Self.monotonicNanoseconds)
-    origin = Instant(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
+  public init() { self.init(beginning: ClockBeginning(startingFrom: nil)) }
+
+  /// Goes on from the time of the server that used this directory before, and leaves word for the next.
+  ///
+  /// - Parameter directory: of the journal, whose latest change is known to be past.
+  public init(continuing directory: String) {
+    let beginning = ClockBeginning(startingFrom: directory)
+    self.init(beginning: beginning)
+    beginning.leaveWord(in: directory)
+  }
+
+  private init(beginning: ClockBeginning) {
+    startNanoseconds = beginning.monotonicNanoseconds
+    sleepers = Sleepers(now: ClockBeginning.monotonicNanoseconds)
+    origin = beginning.origin
+    aheadOfWall = beginning.origin - beginning.wall
   }
 
   /// In whole numbers: `Duration` is 128 bits wide, and every call asks for the time.
   public func now() -> Instant {
-    Instant(milliseconds: origin.milliseconds + Int64((Self.monotonicNanoseconds() - startNanoseconds) / 1_000_000))
-  }
-
-  /// Also while the machine is suspended, as `ContinuousClock` has it.
-  @Sendable private static func monotonicNanoseconds() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_BOOTTIME, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    let elapsed = (ClockBeginning.monotonicNanoseconds() - startNanoseconds) / 1_000_000
+    return Instant(milliseconds: origin.milliseconds + Int64(elapsed))
   }
 
   public func sleep(until deadline: Instant) async {

@@ -2,6 +2,7 @@
 
 import json
 import unittest
+from datetime import datetime
 from pathlib import Path
 
 from harness import alive, processes_with, wait_for
@@ -157,6 +158,24 @@ class Running(ContractCase):
         self.assertEqual(self.mend("retry", batch, "--tier", "0").status, 1)
         self.assertEqual(self.adds_up(batch), before)
         self.ok("resume", batch)
+        self.assertEqual(self.final(batch)["status"], "completed")
+
+    def test_a_clock_that_was_set_between_two_servers_moves_nothing(self):
+        files = self.files(1)
+        batch = self.ok("submit", "--tier", f"hold={self.hold}", files[0])
+        self.processing(batch)
+        before = self.diagnose(batch)["created_at"]
+        self.server.kill()
+        # As if the wall clock had been an hour behind while the first server ran.
+        word = self.server.data / "clock"
+        boot, offset = word.read_text().split()
+        word.write_text(f"{boot} {int(offset) + 3_600_000}\n")
+        self.server.start()
+        second = self.ok("submit", "--tier", "s=true", files[0])
+        moved = datetime.fromisoformat(self.diagnose(second)["created_at"]) - datetime.fromisoformat(before)
+        self.assertAlmostEqual(moved.total_seconds(), 3600, delta=300)
+        self.assertIn("the machine's clock was set", self.server.log.read_text())
+        self.gate.touch()
         self.assertEqual(self.final(batch)["status"], "completed")
 
     def test_timeouts_and_rules_end_and_repeat_attempts(self):

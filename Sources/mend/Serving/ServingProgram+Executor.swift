@@ -13,13 +13,13 @@ import Darwin
 extension ServingProgram {
   /// What runs attempts, and what each has to give; the one for batches that name none first.
   func executors(
-    directory: String, socket: String, logger: Logger
+    directory: String, socket: String, clock: SystemClock, logger: Logger
   ) async throws -> [(any Executor, Capacity)] {
     var executors: [(any Executor, Capacity)] = []
     for kind in options.executorKinds {
       switch kind {
       case .local: executors.append(try localExecutor(directory: directory, socket: socket, logger: logger))
-      case .simulated: executors.append((SimulatedExecutor(clock: SystemClock()), simulatedCapacity))
+      case .simulated: executors.append((SimulatedExecutor(clock: clock), simulatedCapacity))
       case .ray: executors.append(try await rayExecutor(directory: directory, logger: logger))
       }
     }

@@ -79,7 +79,16 @@ struct ServingProgram {
         throw ProgramError.usage("--tokens: \(error.message); mend token create makes the file")
       }
     }
-    let executors = try await executors(directory: directory, socket: socket, logger: logger)
+    let clock = SystemClock(continuing: directory)
+    if abs(clock.aheadOfWall.inSeconds) >= 1 {
+      logger.warning(
+        """
+        the machine's clock was set since the server before this one; its time goes on, and differs from the clock's \
+        until the machine starts again. Without the file clock in the data directory the next server takes the clock's
+        """,
+        metadata: ["seconds_ahead": "\(clock.aheadOfWall.inSeconds)"])
+    }
+    let executors = try await executors(directory: directory, socket: socket, clock: clock, logger: logger)
     guard let capacity = executors.first?.1 else { throw ProgramError.usage("--executor: there is none") }
     let capacities = Capacities(capacity, executors.dropFirst().map(\.1))
     var limits = Limits()
@@ -89,7 +98,7 @@ struct ServingProgram {
     settings.keepFinished = options.keepFinished.duration
     let runtime = Runtime(
       core: Core(limits: limits, capacities: capacities, generator: SystemRandomNumberGenerator()), store: store,
-      executors: executors.map(\.0), clock: SystemClock(), settings: settings, logger: logger)
+      executors: executors.map(\.0), clock: clock, settings: settings, logger: logger)
     for case let simulated as SimulatedExecutor in executors.map(\.0) {
       // Its workers call as others do, without a socket between.
       simulated.connect { [weak runtime] request in
