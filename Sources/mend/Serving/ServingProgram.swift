@@ -96,6 +96,11 @@ struct ServingProgram {
     limits.notifies = webhook != nil
     var settings = RuntimeSettings()
     settings.keepFinished = options.keepFinished.duration
+    if let keep = settings.keepFinished {
+      // What is to be forgotten sooner has to leave memory, and be looked for, sooner.
+      limits.retireAfter = min(limits.retireAfter, keep)
+      settings.pruneInterval = min(settings.pruneInterval, max(.seconds(1), keep))
+    }
     let runtime = Runtime(
       core: Core(limits: limits, capacities: capacities, generator: SystemRandomNumberGenerator()), store: store,
       executors: executors.map(\.0), clock: clock, settings: settings, logger: logger)
