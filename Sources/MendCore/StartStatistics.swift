@@ -41,7 +41,7 @@ struct StartStatistics: Sendable {
   /// A process starts in milliseconds; a cluster that has scaled to zero has to make machines first, however fast its
   /// starts were while it was warm.
   static let shortestLocal: Duration = .seconds(120)
-  static let shortestCluster: Duration = .seconds(10 * 60)
+  static let shortestCluster = Timers.defaultStart
   static let longest: Duration = .seconds(3600)
 
   private var histories: [UInt64: StartHistory] = [:]
@@ -110,9 +110,11 @@ extension Core {
   /// What the next attempt is given, with the window that was learnt for it; a window that the caller set stays.
   func parameters(ofNextAttemptOf job: JobID, _ batch: Batch) -> SubmissionParameters {
     var parameters = batch.submissionParameters(of: job)
-    guard batch.extractorSpecification(of: job).timers.start == Timers.defaultStart else { return parameters }
+    let specified = batch.extractorSpecification(of: job).timers.start
+    parameters.startWindow = specified
+    guard specified == Timers.defaultStart else { return parameters }
     let shape = StartStatistics.shape(of: parameters, in: batch.key.namespace)
-    parameters.startWindow = index.starts.window(of: shape, on: parameters.executor)
+    parameters.startWindow = index.starts.window(of: shape, on: parameters.executor) ?? specified
     return parameters
   }
 

@@ -17,43 +17,43 @@ struct StepStartTests {
   @Test("The window is twenty minutes until there is data, then three times the slowest start, and a restart keeps it")
   func learnt() {
     var harness = Harness()
-    Self.start(&harness, Array(repeating: 10, count: 18) + [300])
+    Self.start(&harness, Array(repeating: 10, count: 18) + [500])
     harness.submit([tier(extractor(opaque: true))], documents: 1, id: "before")
-    #expect(harness.window(of: "before") == nil)
+    #expect(harness.window(of: "before") == .seconds(1200))
     harness.see(.started(harness.attempt(batch: "before")))
     harness.end(.exited(0), batch: "before")
     harness.submit([tier(extractor(opaque: true))], documents: 1, id: "after")
-    #expect(harness.window(of: "after") == .seconds(900))
+    #expect(harness.window(of: "after") == .seconds(1500))
     harness = harness.afterRestart()
     harness.submit([tier(extractor(opaque: true))], documents: 1, id: "later")
-    #expect(harness.window(of: "later") == .seconds(900))
+    #expect(harness.window(of: "later") == .seconds(1500))
     // Other work, and other resources, have no data.
     harness.submit([tier(extractor(cpus: 0.5, opaque: true))], documents: 1, id: "other")
-    #expect(harness.window(of: "other") == nil)
+    #expect(harness.window(of: "other") == .seconds(1200))
   }
 
   @Test("Inside its window it is SCALING, past it STUCK, and the attempt keeps the window it was given")
   func health() {
     var harness = Harness()
-    Self.start(&harness, Array(repeating: 300, count: 20))
+    Self.start(&harness, Array(repeating: 500, count: 20))
     harness.submit([tier(extractor(opaque: true))], documents: 1, id: "cold")
-    harness.tick(after: 899)
+    harness.tick(after: 1499)
     #expect(harness.diagnosis(of: "cold").health == .scaling)
     harness.tick(after: 1)
     #expect(harness.diagnosis(of: "cold").health == .scaling)
     harness.tick(after: 2)
     #expect(harness.diagnosis(of: "cold").health == .stuck)
-    #expect(harness.diagnosis(of: "cold").blockedReason?.contains("900 s is its window") == true)
+    #expect(harness.diagnosis(of: "cold").blockedReason?.contains("1500 s is its window") == true)
   }
 
-  @Test("A cluster's window is never shorter than ten minutes, and a window that the caller set stays")
+  @Test("A cluster's window is never shorter than the default, and a window that the caller set stays")
   func bounds() {
     var harness = Harness()
     Self.start(&harness, Array(repeating: 0.1, count: 30))
     harness.submit([tier(extractor(opaque: true))], documents: 1, id: "warm")
-    #expect(harness.window(of: "warm") == .seconds(600))
+    #expect(harness.window(of: "warm") == .seconds(1200))
     harness.submit([tier(extractor(opaque: true, timers: Timers(start: .seconds(30))))], documents: 1, id: "own")
-    #expect(harness.window(of: "own") == nil)
+    #expect(harness.window(of: "own") == .seconds(30))
   }
 
   @Test("What is remembered is bounded, in kinds of work and in starts of each")
