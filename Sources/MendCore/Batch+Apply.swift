@@ -116,12 +116,16 @@ extension Batch {
   private mutating func change(to status: BatchStatus, reason: String, _ record: Record) {
     let before = self.status
     self.status = status
+    if before == .paused { endPause(at: record.at) }
     if status == .paused {
       statusBeforePause = before
+      pausedAt = record.at
+      pausedBy = record.who
     } else {
       statusBeforePause = nil
     }
-    if before.isFinal && !status.isFinal { timeoutFrom = record.at }
+    // What a batch does by itself gives it no more time.
+    if before.isFinal && !status.isFinal && record.actor != HealRecord.autoHeal { timeoutFrom = record.at }
     if before == .created && !status.isFinal {
       submittedAt = record.at
       timeoutFrom = record.at
@@ -129,6 +133,22 @@ extension Batch {
     if status == .running && startedAt == nil { startedAt = record.at }
     completedAt = status.isFinal ? record.at : nil
     note(.batch, from: before.rawValue, to: status.rawValue, reason: reason, record)
+  }
+
+  /// The clocks go on from where they stood.
+  private mutating func endPause(at now: Instant) {
+    guard let since = pausedAt else { return }
+    pausedAt = nil
+    pausedBy = ""
+    resumedAt = now
+    timeoutFrom = timeoutFrom.map { $0 + max(.zero, now - since) }
+    for tier in tiers.indices where tiers[tier].status == .running {
+      for job in tiers[tier].jobs.indices where tiers[tier].jobs[job].current != nil {
+        let last = tiers[tier].jobs[job].attempts.count - 1
+        guard let started = tiers[tier].jobs[job].attempts[last].startedAt else { continue }
+        tiers[tier].jobs[job].attempts[last].pausedFor += max(.zero, now - max(since, started))
+      }
+    }
   }
 
   private mutating func change(tier: Int, to status: TierStatus, reason: String, _ record: Record) {

@@ -18,10 +18,12 @@ extension Batch {
     case .attemptStarted(let job, let number):
       guard let index = attemptIndex(job, number) else { return }
       start(job, index, record)
-    case .attemptEnding(let job, let number, let reason):
+    case .attemptEnding(let job, let number, let reason, let grace):
       guard let index = attemptIndex(job, number) else { return }
       let before = tiers[job.tier].jobs[job.index].attempts[index].state
       guard !before.isOver else { return }
+      tiers[job.tier].jobs[job.index].attempts[index].shortenGrace(to: grace, at: record.at)
+      if before.isEnding { return }
       tiers[job.tier].jobs[job.index].attempts[index].state = .ending(reason, since: record.at)
       note(.attempt(job, number), from: before.name, to: "ending", reason: reason.name, record)
     case .attemptEnded(let job, let number, let end):
@@ -107,6 +109,13 @@ extension Job {
 }
 
 extension Attempt {
+  /// The first grace that it is given, or a shorter one than that.
+  fileprivate mutating func shortenGrace(to grace: Duration?, at now: Instant) {
+    guard let grace else { return }
+    endGrace = min(endGrace ?? grace, grace)
+    endDueAt = min(endDueAt ?? .distantFuture, now + grace)
+  }
+
   /// Keeps what it was and how it ended, and drops the bulk.
   fileprivate mutating func thinOut() {
     parameters.environment = [:]
@@ -142,6 +151,7 @@ extension EndReason {
     case .batchTimeout: FailureCause.batchTimeout.rawValue
     case .healed(let cause): cause.rawValue
     case .fenced: "fenced"
+    case .paused: "paused"
     }
   }
 }
@@ -190,7 +200,7 @@ extension Fact {
   public var attempt: (JobID, Int)? {
     switch self {
     case .attemptIntended(let job, let number, _, _), .attemptTaken(let job, let number, _),
-      .attemptStarted(let job, let number), .attemptEnding(let job, let number, _),
+      .attemptStarted(let job, let number), .attemptEnding(let job, let number, _, _),
       .attemptEnded(let job, let number, _), .staleReport(let job, let number),
       .documentsClaimed(let job, let number, _, _), .documentsCommitted(let job, let number, _),
       .documentsFailed(let job, let number, _), .documentsReleased(let job, let number, _),

@@ -106,8 +106,9 @@ extension Core {
     case .succeeded:
       finishAfterSuccess(job, end, on: key)
     case .cancelled:
-      // Fenced: the job goes on with what is pending.
-      goOn(job.id, on: key, reason: "attempt \(attempt.number) was fenced")
+      // Fenced, or ended by a pause: the job goes on with what is pending.
+      let how = reason == .paused ? "ended by the pause" : "fenced"
+      goOn(job.id, on: key, reason: "attempt \(attempt.number) was \(how)")
     case .failed(let cause, let confidence):
       if case .healed(let healed) = reason, healed != .nodeFailure {
         goOn(job.id, on: key, reason: "attempt \(attempt.number) was ended for \(healed.rawValue)")
@@ -128,6 +129,7 @@ extension Core {
 
   /// Pending again without asking the rules; over where nothing is left.
   private mutating func goOn(_ job: JobID, on key: BatchKey, reason: String) {
+    if failPastTimeout(job, on: key) { return }
     record(.jobStatusChanged(job, .pending, failure: nil, reason: reason), on: key)
     finishIfNothingLeft(job, of: key)
   }
@@ -160,6 +162,7 @@ extension Core {
 
   /// The rules start a new attempt: what died with this one gets its second chance.
   private mutating func retry(_ job: Job, _ number: Int, _ retry: RetryDecision.Retry, on key: BatchKey) {
+    if failPastTimeout(job.id, on: key) { return }
     var overrides = job.overrides
     if let memoryBytes = retry.memoryBytes { overrides.memoryBytes = memoryBytes }
     let lost = job.errors.lazy

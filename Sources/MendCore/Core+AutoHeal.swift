@@ -12,7 +12,7 @@ extension Core {
   mutating func considerHealing(_ key: BatchKey, after fact: Fact) {
     switch fact {
     case .batchStatusChanged(.failed, _), .attemptEnded: considerHealing(key, at: turn.now)
-    case .attemptEnding: considerHealing(key, at: turn.now + limits.endTimeout)
+    case .attemptEnding(_, _, _, let grace): considerHealing(key, at: turn.now + (grace ?? .zero) + limits.endTimeout)
     default: break
     }
   }
@@ -21,7 +21,7 @@ extension Core {
   mutating func healByItself(_ key: BatchKey) {
     guard let batch = batches[key], let policy = batch.specification.autoHeal,
       batch.autoHeals < policy.maxHeals,
-      batch.status == .running || batch.status == .failed
+      batch.status == .running || batch.status == .failed, !batch.isPastTimeout(at: turn.now)
     else { return }
     let plan = batch.healPlan(.auto, tier: nil, at: turn.now, capacity: capacities.of(batch), limits: limits)
     var steps = plan.filter { policy.allows($0) }

@@ -122,8 +122,29 @@ extension Core {
   /// Durable intent to end an attempt, then the signals. May be asked again: the executor is told again.
   mutating func askToEnd(_ attempt: AttemptKey, _ reason: EndReason, grace: Duration) {
     guard index.live.contains(attempt), let state = state(of: attempt) else { return }
-    if !state.isEnding { record(.attemptEnding(attempt.job, number: attempt.number, reason), on: attempt.batch) }
-    orderEnd(of: attempt, grace: grace)
+    if case .ending(let given, _) = state {
+      // Less grace than before is as durable as the first; more changes nothing.
+      if grace < self.grace(of: attempt) {
+        record(.attemptEnding(attempt.job, number: attempt.number, given, grace: grace), on: attempt.batch)
+      }
+    } else {
+      record(.attemptEnding(attempt.job, number: attempt.number, reason, grace: grace), on: attempt.batch)
+    }
+    orderEnd(of: attempt)
+  }
+
+  /// Between SIGTERM and SIGKILL, as who ended it asked for.
+  private func grace(of attempt: AttemptKey) -> Duration {
+    guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else {
+      return limits.defaultGrace
+    }
+    return batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].endGrace
+      ?? limits.defaultGrace
+  }
+
+  /// Has its executor end it. May come again: an executor that has begun keeps the earlier end.
+  mutating func orderEnd(of attempt: AttemptKey) {
+    perform(.end(attempt, handle(of: attempt), grace: grace(of: attempt), on: executor(of: attempt.batch)))
   }
 
   private func tiers(in scope: CancelScope, of key: BatchKey) -> Range<Int> {

@@ -49,25 +49,14 @@ extension Capacity {
 /// What live attempts hold of the capacity.
 public struct ResourceUse: Hashable, Codable, Sendable {
   public private(set) var cpus = 0.0
-  public private(set) var memoryBytes: Int64 = 0
+  /// As much as can be said, where it is more.
+  public var memoryBytes: Int64 { memorySum < 0 ? .max : memorySum }
   public private(set) var gpus = 0
   public private(set) var attempts = 0
+  /// Goes over from the largest to the smallest value: so what was added can be taken away again, however much it was.
+  private var memorySum: Int64 = 0
 
   public init() {}
-
-  /// - Parameter reserved: what is kept for a job that has waited long; only what it leaves of the free room counts.
-  func fits(_ resources: Resources, in capacity: Capacity, beside reserved: Resources? = nil) -> Bool {
-    let freeCPUs = capacity.cpus - cpus
-    let freeMemory = capacity.memoryBytes - memoryBytes
-    let freeGPUs = capacity.gpus - gpus
-    guard resources.cpus <= freeCPUs + Capacity.tolerance, resources.memoryBytes <= freeMemory,
-      (resources.requiresGPU ? 1 : 0) <= freeGPUs
-    else { return false }
-    guard let reserved else { return true }
-    return resources.cpus <= max(0, freeCPUs - reserved.cpus) + Capacity.tolerance
-      && resources.memoryBytes <= max(0, freeMemory - reserved.memoryBytes)
-      && (resources.requiresGPU ? 1 : 0) <= max(0, freeGPUs - (reserved.requiresGPU ? 1 : 0))
-  }
 
   /// The largest of its shares of what there is.
   func dominantShare(of capacity: Capacity) -> Double {
@@ -77,19 +66,16 @@ public struct ResourceUse: Hashable, Codable, Sendable {
       capacity.gpus > 0 ? Double(gpus) / Double(capacity.gpus) : 0)
   }
 
-  /// True when nothing that needs a CPU can start.
-  func isFull(_ capacity: Capacity) -> Bool { capacity.cpus - cpus <= Capacity.tolerance }
-
   mutating func add(_ other: ResourceUse) {
     cpus += other.cpus
-    memoryBytes += other.memoryBytes
+    memorySum &+= other.memorySum
     gpus += other.gpus
     attempts += other.attempts
   }
 
   public mutating func add(_ resources: Resources) {
     cpus += resources.cpus
-    memoryBytes += resources.memoryBytes
+    memorySum &+= resources.memoryBytes
     gpus += resources.requiresGPU ? 1 : 0
     attempts += 1
   }
@@ -98,15 +84,16 @@ public struct ResourceUse: Hashable, Codable, Sendable {
   mutating func replace(_ old: ResourceUse, by new: ResourceUse) {
     attempts += new.attempts - old.attempts
     cpus = attempts == 0 ? 0 : cpus + new.cpus - old.cpus
-    memoryBytes += new.memoryBytes - old.memoryBytes
+    memorySum = memorySum &+ new.memorySum &- old.memorySum
     gpus += new.gpus - old.gpus
   }
 
   public mutating func remove(_ resources: Resources) {
     attempts -= 1
+    assert(attempts >= 0)
     // Fractions are not left over where nothing runs.
     cpus = attempts == 0 ? 0 : cpus - resources.cpus
-    memoryBytes -= resources.memoryBytes
+    memorySum &-= resources.memoryBytes
     gpus -= resources.requiresGPU ? 1 : 0
   }
 }

@@ -112,6 +112,7 @@ extension Core {
     switch status(of: key) {
     case .queued, .running:
       record(.batchStatusChanged(.paused, reason: "paused by the caller"), on: key)
+      giveUpStarts(of: key)
     case .paused:
       break
     case .created:
@@ -120,6 +121,23 @@ extension Core {
       throw .precondition("batch \(key.batchID) is \(status(of: key).rawValue)", todo: "nothing is left to pause")
     }
     return .status(batchID: key.batchID, status(of: key))
+  }
+
+  /// What was not started yet does nothing in a pause but hold room. An entrypoint is left alone: it does its documents by
+  /// itself, and whether it has begun is not known for sure.
+  private mutating func giveUpStarts(of key: BatchKey) {
+    guard let tier = runningTier(of: key), let jobs = batches[key]?.tiers[tier].jobs else { return }
+    for job in jobs {
+      guard let attempt = job.current, case .documentCommand = attempt.parameters.work, !attempt.hasReported else {
+        continue
+      }
+      switch attempt.state {
+      case .intended, .starting:
+        askToEnd(AttemptKey(batch: key, job: job.id, number: attempt.number), .paused, grace: limits.defaultGrace)
+      case .running, .ending, .ended:
+        break
+      }
+    }
   }
 
   private mutating func resume(_ key: BatchKey) throws(Refusal) -> Reply {

@@ -70,13 +70,13 @@ extension Core {
     guard let state = state(of: attempt) else { return "skipped: no such attempt" }
     guard state.isOver else {
       if state.isEnding {
-        orderEnd(of: attempt, grace: limits.defaultGrace)
+        orderEnd(of: attempt)
         return "asked to end again"
       }
       if let launch = launch(of: attempt) { perform(.adopt(attempt, handle(of: attempt), launch)) }
       return "the executor is asked for it"
     }
-    orderEnd(of: attempt, grace: limits.defaultGrace)
+    orderEnd(of: attempt)
     guard let job = batches[attempt.batch]?.jobState(attempt.job), job.status == .failed,
       job.attempts.last?.number == attempt.number
     else { return "ended where it still ran" }

@@ -41,7 +41,7 @@ extension Core {
     if self.handle(of: attempt) != handle {
       record(.attemptTaken(attempt.job, number: attempt.number, handle), on: attempt.batch)
       // The first end went out without the handle.
-      if state.isEnding { orderEnd(of: attempt, grace: limits.defaultGrace) }
+      if state.isEnding { orderEnd(of: attempt) }
     }
   }
 

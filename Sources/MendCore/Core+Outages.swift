@@ -39,7 +39,7 @@ extension Core {
     for attempt in index.live.sorted() where self.executor(of: attempt.batch) == executor {
       if state(of: attempt)?.isEnding == true {
         // An end that was asked for meanwhile may not have come through.
-        orderEnd(of: attempt, grace: limits.defaultGrace)
+        orderEnd(of: attempt)
       } else if let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) {
         batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].adoptedAt = turn.now
         watch(attempt)
@@ -54,6 +54,8 @@ extension Core {
     capacities.learn(capacity)
     index.lanes[capacity.executor]?.queue.settleAll(capacity)
     if !before.isKnown { endOutage(of: capacity.executor) }
+    // What could never start may be able to now, and the other way round.
+    for key in index.lanes[capacity.executor]?.queue.batches.map(\.self) ?? [] { askForReview(key) }
     turn.schedulingIsDue = true
   }
 
@@ -74,15 +76,12 @@ extension Core {
     guard batches[key]?.outage != outage else { return }
     batches[key]?.outage = outage
     touch(key)
+    askForReview(key)
   }
 
   // MARK: Whom it is asked of
 
   func executor(of key: BatchKey) -> ExecutorKind { batches[key]?.specification.executor ?? capacity.executor }
-
-  mutating func orderEnd(of attempt: AttemptKey, grace: Duration) {
-    perform(.end(attempt, handle(of: attempt), grace: grace, on: executor(of: attempt.batch)))
-  }
 
   mutating func orderStrayEnd(of attempt: AttemptKey, _ reference: String) {
     perform(.endStray(attempt, reference: reference, on: executor(of: attempt.batch)))

@@ -15,7 +15,7 @@ extension Core {
     if !batch.status.isFinal { index.liveBatches += 1 }
     let executor = batch.specification.executor
     if batch.isStarted {
-      index.lanes[executor, default: .init()].queue.countStarted(1, in: key.namespace, capacities.of(executor))
+      index.lanes[executor, default: .init()].queue.countStarted(1, in: key.namespace)
     }
     if batch.status.isFinal {
       index.deadlines.insert(
@@ -56,6 +56,7 @@ extension Core {
     index.reviewsDue.remove(key)
     index.reviewsPutOff.remove(key)
     index.reviewedAt[key] = nil
+    index.turns[key] = nil
     return true
   }
 
@@ -70,6 +71,8 @@ extension Core {
     for key in batches.keys.sorted() {
       advance(key)
       enqueue(key)
+      // What time did meanwhile is to be said.
+      if batches[key]?.status.isFinal == false { askForReview(key) }
       considerHealing(key, at: turn.now + Attempt.adoptionGrace)
     }
     turn.schedulingIsDue = true
@@ -85,7 +88,7 @@ extension Core {
     touch(attempt.batch)
     switch state(of: attempt) {
     case .ending:
-      orderEnd(of: attempt, grace: limits.defaultGrace)
+      orderEnd(of: attempt)
     case .intended:
       index.doubtful.insert(attempt)
       perform(.adopt(attempt, handle(of: attempt), launch))

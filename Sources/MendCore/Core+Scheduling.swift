@@ -11,7 +11,9 @@ extension Core {
       turn.schedulingIsDue = false
       for key in turn.touched { enqueue(key) }
       // Who has waited longest goes first: quotas are of a namespace, whatever it runs on.
-      let heads = index.lanes.compactMap { executor, lane in lane.queue.first.map { (head: $0, executor: executor) } }
+      let heads = index.lanes.compactMap { executor, lane in
+        lane.queue.first.map { (head: $0.entry, executor: executor) }
+      }
       for (_, executor) in heads.sorted(by: { $0.head < $1.head }) { turnOf(executor) }
       // A job that was over at once may have started the next tier.
     } while turn.schedulingIsDue
@@ -23,63 +25,85 @@ extension Core {
     for key in turn.touched where index.lanes[executor]?.queue.entry(of: key) != nil { mark(key, outage) }
   }
 
-  /// Why a batch that was looked at waits on.
-  private struct Wait {
-    var since: Instant
-    /// Of the job that has waited longest.
-    var needs: Resources
-    /// Its namespace has no more, whatever room there is.
-    var isForQuota = false
-  }
-
+  /// Starts what has room, the first in line first. Costs what it starts, and one look for each different demand that is
+  /// refused: those who wait for the same need no further look.
   private mutating func pass(on executor: ExecutorKind) {
     let capacity = capacities.of(executor)
-    var blocked: [QueueEntry] = []
-    var blockedHere: [String: Int] = [:]
-    var reserved: Resources?
-    while let entry = index.lanes[executor]?.queue.popFirst(capacity) {
-      guard let wait = startJobs(of: entry.batch, beside: reserved) else {
-        markQueued(entry.batch, nil)
+    var pass = Pass()
+    while let waiting = index.lanes[executor]?.queue.first {
+      let key = waiting.entry.batch
+      var room = Scheduling(
+        use: index.lanes[executor]?.use ?? ResourceUse(), capacity: capacity, reserved: pass.reserved)
+      if let quota = limits.quota(of: key.namespace) {
+        room.quota = quota
+        room.held = index.use(of: key.namespace)
+        room.started = index.started(in: key.namespace)
+      }
+      // What was looked at once, and waits on for another reason, is not looked at again.
+      if room.canStart(waiting.demand), pass.looked.insert(key).inserted {
+        startJobs(of: key, room)
+        enqueue(key)
         continue
       }
-      blocked.append(entry)
-      let namespace = entry.batch.namespace
-      blockedHere[namespace, default: 0] += 1
-      let isFull =
-        wait.isForQuota
-        && limits.quota(of: namespace)?
-          .isFull(held: index.use(of: namespace), started: index.started(in: namespace)) == true
-      if isFull || blockedHere[namespace, default: 0] >= limits.schedulingLookahead {
-        index.lanes[executor]?.queue.park(namespace, capacity)
-      }
       // One big job that has waited long gets what comes free: others take only what it does not need.
-      if reserved == nil, !wait.isForQuota, turn.now - wait.since >= limits.overtakingWindow { reserved = wait.needs }
-      if blocked.count >= limits.schedulingLookaheadOfAll || index.lanes[executor]?.use.isFull(capacity) == true {
-        break
+      if pass.reserved == nil {
+        pass.reserved = room.oldest(of: waiting.waits, before: turn.now + limits.overtakingWindow * -1)
       }
+      if waiting.crowd.mixedOf != nil {
+        setAside(waiting, on: executor, capacity, &pass)
+      } else if waiting.demand.needs.contains(where: room.fits) {
+        // By its namespace's quota, or by its own doing: others that wait for the same may start.
+        if room.canStart(waiting.demand) {
+          setAside(waiting, on: executor, capacity, &pass)
+        } else {
+          index.lanes[executor]?.queue.park(waiting.crowd, of: key.namespace, capacity)
+        }
+      } else {
+        index.lanes[executor]?.queue.park(waiting.crowd)
+      }
+      assert(index.lanes[executor]?.queue.first != waiting, "a pass has to come on")
     }
-    for entry in blocked { index.lanes[executor]?.queue.insert(entry, capacity) }
+    for waiting in pass.aside { index.lanes[executor]?.queue.insert(waiting, capacity) }
     index.lanes[executor]?.queue.unpark(capacity)
+  }
+
+  /// One pass over an executor's queue.
+  private struct Pass {
+    /// What is kept for a job that has waited long.
+    var reserved: Demand.Need?
+    /// Batches that were looked at.
+    var looked: Set<BatchKey> = []
+    /// Batches that are out of the queue until the pass is over.
+    var aside: [WaitingBatch] = []
+    /// How many of each mixed crowd are aside.
+    var asideOfMixed: [String: Int] = [:]
+  }
+
+  /// Takes it out of the queue until the pass is over. Of those that stand together for being too many different ones, only
+  /// so many are looked past.
+  private mutating func setAside(
+    _ waiting: WaitingBatch, on executor: ExecutorKind, _ capacity: Capacity, _ pass: inout Pass
+  ) {
+    index.lanes[executor]?.queue.remove(waiting.entry.batch, capacity)
+    pass.aside.append(waiting)
+    guard let namespace = waiting.crowd.mixedOf else { return }
+    pass.asideOfMixed[namespace, default: 0] += 1
+    if pass.asideOfMixed[namespace, default: 0] >= limits.schedulingLookahead {
+      index.lanes[executor]?.queue.park(waiting.crowd)
+    }
   }
 
   /// Puts a batch in the scheduler's queue when a job of it could start, and takes it out when none could.
   mutating func enqueue(_ key: BatchKey) {
-    guard let batch = batches[key] else { return }
-    let executor = batch.specification.executor
-    guard let priority = waitingPriority(of: key) else {
+    guard batches[key] != nil else { return }
+    let executor = executor(of: key)
+    guard let waiting = waiting(key) else {
       index.lanes[executor]?.queue.remove(key, capacities.of(executor))
       markQueued(key, nil)
       return
     }
-    // From the latest submission or retry: a batch does not go to the end of the queue with each of its tiers.
-    let since = batch.timeoutFrom ?? batch.submittedAt ?? batch.createdAt
-    let entry = QueueEntry(
-      rank: since.milliseconds - Int64(priority) * limits.agingStep.milliseconds,
-      submission: index.submissions[key] ?? 0, priority: priority, batch: key)
-    if index.lanes[executor]?.queue.entry(of: key) != entry {
-      index.lanes[executor, default: .init()].queue.insert(entry, capacities.of(executor))
-    }
-    markQueued(key, entry)
+    index.lanes[executor, default: .init()].queue.insert(waiting, capacities.of(executor))
+    markQueued(key, waiting.entry)
   }
 
   /// So that the batch's view shows it.
@@ -89,81 +113,69 @@ extension Core {
     touch(key)
   }
 
-  /// The best priority among the jobs that could start; nil when there is none.
-  private func waitingPriority(of key: BatchKey) -> Int? {
+  /// What the batch waits for; nil while no job of it could start.
+  private func waiting(_ key: BatchKey) -> WaitingBatch? {
     guard let batch = batches[key] else { return nil }
+    var waits: [WaitingBatch.Wait] = []
+    var priority = 0
     switch batch.status {
     case .queued:
-      return batch.specification.priority
+      guard let tier = batch.tiers.firstIndex(where: { $0.status == .pending }) else { return nil }
+      let job = batch.tiers[tier].jobs.indices.first { batch.tiers[tier].jobs[$0].status == .pending }
+      let need = job.map { batch.need(ofJob: $0, inTier: tier) } ?? .nothing
+      waits = [
+        WaitingBatch.Wait(need: need, since: max(batch.submittedAt ?? batch.createdAt, batch.resumedAt ?? .distantPast))
+      ]
+      priority = batch.specification.priority
     case .running:
-      guard let tier = batch.tiers.first(where: { $0.status == .running }), !tier.cancelRequested else { return nil }
-      var best: Int?
-      for index in tier.jobs.indices where tier.couldStart(index, at: turn.now) {
-        best = max(best ?? 0, tier.jobs[index].overrides.priority ?? batch.specification.priority)
+      guard let tier = batch.tiers.firstIndex(where: { $0.status == .running }), !batch.tiers[tier].cancelRequested,
+        !batch.isAtMaximum
+      else { return nil }
+      for job in batch.tiers[tier].jobs.indices where batch.tiers[tier].couldStart(job, at: turn.now) {
+        let need = batch.tiers[tier].hasNothingLeft(job) ? .nothing : batch.need(ofJob: job, inTier: tier)
+        let since = max(batch.tiers[tier].waitsSince(job, at: turn.now), batch.resumedAt ?? .distantPast)
+        if let place = waits.firstIndex(where: { $0.need == need }) {
+          waits[place].since = min(waits[place].since, since)
+        } else {
+          waits.append(WaitingBatch.Wait(need: need, since: since))
+        }
+        priority = max(priority, batch.tiers[tier].jobs[job].overrides.priority ?? batch.specification.priority)
       }
-      return best
+      if waits.isEmpty { return nil }
     case .created, .paused, .completed, .failed, .cancelled:
       return nil
     }
+    // From the latest submission or retry: a batch does not go to the end of the queue with each of its tiers.
+    let since = batch.timeoutFrom ?? batch.submittedAt ?? batch.createdAt
+    let entry = QueueEntry(
+      rank: since.milliseconds - Int64(priority) * limits.agingStep.milliseconds,
+      submission: index.submissions[key] ?? 0, priority: priority, batch: key)
+    return WaitingBatch(entry, waits, isQueued: batch.status == .queued)
   }
 
-  /// Starts the batch's jobs as far as there is room. What it waits for, or nil when it waits for none.
-  private mutating func startJobs(of key: BatchKey, beside reserved: Resources?) -> Wait? {
-    let quota = limits.quota(of: key.namespace)
+  /// Starts the batch's jobs as far as there is room.
+  private mutating func startJobs(of key: BatchKey, _ room: Scheduling) {
+    var room = room
     if status(of: key) == .queued {
-      guard let needs = firstNeeds(of: key) else { return nil }
-      let since = batches[key]?.submittedAt ?? turn.now
-      if quota?.bound(againstBatchBeside: index.started(in: key.namespace)) != nil
-        || quota?.bound(against: needs, held: index.use(of: key.namespace)) != nil
-      {
-        return Wait(since: since, needs: needs, isForQuota: true)
-      }
-      if !fits(needs, on: executor(of: key), beside: reserved) { return Wait(since: since, needs: needs) }
       record(.batchStatusChanged(.running, reason: "started"), on: key)
       advance(key)
     }
-    guard let tier = runningTier(of: key) else { return nil }
-    let executor = executor(of: key)
-    var wait: Wait?
-    var refused: Candidate?
+    guard let tier = runningTier(of: key) else { return }
+    var refused: Demand.Need?
     for candidate in candidates(in: tier, of: key) {
-      let job = candidate.job
-      let needs = candidate.needs
-      if isAtMaximum(key) { break }
-      if candidate.hasNothingLeft, finishIfNothingLeft(job, of: key) { continue }
+      if batches[key]?.isAtMaximum == true { break }
+      if candidate.hasNothingLeft, finishIfNothingLeft(candidate.job, of: key) { continue }
       // What came before may have taken room; none of it gives any back.
-      if let refused, refused.needs == needs, refused.since <= candidate.since { continue }
-      guard canEverStart(needs, on: executor, key.namespace) else { continue }
-      let isForQuota = quota?.bound(against: needs, held: index.use(of: key.namespace)) != nil
-      if !isForQuota, fits(needs, on: executor, beside: reserved) {
-        launch(job, of: key)
+      if refused == candidate.need { continue }
+      if room.fits(candidate.need), room.isAllowed(candidate.need) {
+        room.use.add(candidate.need.resources)
+        room.held.add(candidate.need.resources)
+        launch(candidate.job, of: key)
       } else {
-        refused = candidate
-        let since = candidate.since
-        // What waits for room comes before what waits for a quota: only the former is kept room for.
-        let isFirst = wait.map { $0.isForQuota != isForQuota ? $0.isForQuota : $0.since > since } ?? true
-        if isFirst { wait = Wait(since: since, needs: needs, isForQuota: isForQuota) }
+        refused = candidate.need
       }
     }
     advance(key)
-    return wait
-  }
-
-  private func canEverStart(_ needs: Resources, on executor: ExecutorKind, _ namespace: String) -> Bool {
-    capacities.of(executor).whyNeverSchedulable(needs) == nil
-      && limits.quota(of: namespace)?.whyNeverSchedulable(needs, in: namespace) == nil
-  }
-
-  private func fits(_ needs: Resources, on executor: ExecutorKind, beside reserved: Resources?) -> Bool {
-    (index.lanes[executor]?.use ?? ResourceUse()).fits(needs, in: capacities.of(executor), beside: reserved)
-  }
-
-  /// What the first job of a queued batch needs; nil when it could never start (a smaller server since the submission).
-  private func firstNeeds(of key: BatchKey) -> Resources? {
-    guard let batch = batches[key], let tier = batch.tiers.first(where: { $0.status == .pending }) else { return nil }
-    guard let job = tier.jobs.first(where: { $0.status == .pending }) else { return Resources(cpus: 0) }
-    let needs = batch.submissionParameters(of: job.id).resources
-    return canEverStart(needs, on: batch.specification.executor, key.namespace) ? needs : nil
   }
 
   func runningTier(of key: BatchKey) -> Int? {
@@ -174,9 +186,7 @@ extension Core {
   /// A job that could start, with what decides whether it does.
   private struct Candidate {
     var job: JobID
-    var needs: Resources
-    /// Since when it could.
-    var since: Instant
+    var need: Demand.Need
     var hasNothingLeft: Bool
   }
 
@@ -185,25 +195,12 @@ extension Core {
   private func candidates(in tier: Int, of key: BatchKey) -> [Candidate] {
     guard let batch = batches[key], batch.status == .running, batch.tiers[tier].status == .running else { return [] }
     let state = batch.tiers[tier]
-    let started = state.startedAt ?? turn.now
     return state.jobs.indices.compactMap { index in
       guard state.couldStart(index, at: turn.now) else { return nil }
-      let last = state.jobs[index].attempts.isEmpty ? nil : state.jobs[index].attempts.last?.end?.at
       return Candidate(
-        job: JobID(tier: tier, index: index), needs: batch.resources(ofJob: index, inTier: tier),
-        since: max(started, last ?? started), hasNothingLeft: state.hasNothingLeft(index))
+        job: JobID(tier: tier, index: index), need: batch.need(ofJob: index, inTier: tier),
+        hasNothingLeft: state.hasNothingLeft(index))
     }
-  }
-
-  /// max_concurrent bounds attempts too: one that could not claim anything is of no use.
-  private func isAtMaximum(_ key: BatchKey) -> Bool {
-    guard let maximum = batches[key]?.specification.maxConcurrent, maximum > 0, let batch = batches[key] else {
-      return false
-    }
-    let running = batch.tiers.reduce(0) { count, tier in
-      tier.status == .running ? count + tier.jobs.reduce(0) { $0 + ($1.current == nil ? 0 : 1) } : count
-    }
-    return running >= maximum
   }
 
   /// Durable intent, then the launch.
@@ -239,12 +236,35 @@ extension Core {
 extension Batch {
   /// It counts among those that its namespace's quota bounds: it was started, and is not over.
   var isStarted: Bool { startedAt != nil && !status.isFinal }
+
+  /// max_concurrent bounds attempts too: one that could not claim anything is of no use.
+  var isAtMaximum: Bool {
+    let maximum = specification.maxConcurrent
+    return maximum > 0 && held.attempts >= maximum
+  }
+
+  /// What the job's next attempt takes of its executor.
+  func need(ofJob job: Int, inTier tier: Int) -> Demand.Need {
+    let extractor = tiers[tier].jobs[job].extractor
+    return Demand.Need(
+      cpus: tiers[tier].jobs[job].overrides.cpus ?? specification.tiers[tier].extractors[extractor].resources.cpus,
+      memoryBytes: tiers[tier].jobs[job].overrides.memoryBytes
+        ?? specification.tiers[tier].extractors[extractor].resources.memoryBytes,
+      requiresGPU: tiers[tier].jobs[job].overrides.requiresGPU
+        ?? specification.tiers[tier].extractors[extractor].resources.requiresGPU)
+  }
 }
 
 // Of the tier, field by field: all jobs are asked with each event, and a job's own method has it copied with all its parts.
 extension Tier {
   func couldStart(_ index: Int, at now: Instant) -> Bool {
     jobs[index].status == .pending && (jobs[index].nextAttemptAt ?? now) <= now
+  }
+
+  /// Since when the job could have started: its tier's start, or the end of its last attempt and of the wait after it.
+  func waitsSince(_ index: Int, at now: Instant) -> Instant {
+    let ended = jobs[index].attempts.isEmpty ? nil : jobs[index].attempts[jobs[index].attempts.count - 1].end?.at
+    return [startedAt ?? now, ended, jobs[index].nextAttemptAt].lazy.compactMap(\.self).max() ?? now
   }
 
   /// No document of the job is left to do, or in process.

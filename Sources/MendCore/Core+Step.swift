@@ -74,11 +74,15 @@ extension Core {
     if turn.cancelsAreDue { answerCancels() }
     trimDeadlines()
     for key in turn.touched { turn.output.afterCommit.append(.changed(key)) }
+    announceWake()
+  }
+
+  /// Says when the next tick is due, where that changed.
+  mutating func announceWake() {
     let wake = nextDeadline
-    if wake != turn.announcedWake {
-      turn.announcedWake = wake
-      if wake != .distantFuture { turn.output.afterCommit.append(.wakeAt(wake)) }
-    }
+    guard wake != turn.announcedWake else { return }
+    turn.announcedWake = wake
+    if wake != .distantFuture { turn.output.afterCommit.append(.wakeAt(wake)) }
   }
 
   /// Makes one thing so: gives it its place in the batch's journal, applies it, and keeps the indices in step.
@@ -102,7 +106,7 @@ extension Core {
     considerHealing(key, after: fact)
     if change.wasStarted != change.isStarted {
       index.lanes[change.executor, default: .init()].queue
-        .countStarted(change.isStarted ? 1 : -1, in: key.namespace, capacities.of(change.executor))
+        .countStarted(change.isStarted ? 1 : -1, in: key.namespace)
     }
   }
 
@@ -127,6 +131,9 @@ extension Core {
     switch fact {
     case .tierStarted, .jobStatusChanged(_, .pending, _, _):
       turn.schedulingIsDue = true
+    case .tierStatusChanged, .jobStatusChanged(_, .cancelled, _, _), .jobStatusChanged(_, .failed, _, _):
+      // What waits for less now, or for nothing, lets others start.
+      if batches[key]?.queued != nil { turn.schedulingIsDue = true }
     case .batchStatusChanged(let status, _):
       followStatus(of: key, from: before, to: status)
     case .attemptIntended(let job, let number, let token, let parameters):
@@ -166,12 +173,21 @@ extension Core {
 
   private mutating func followStatus(of key: BatchKey, from before: BatchStatus, to status: BatchStatus) {
     if before.isFinal != status.isFinal { index.liveBatches += status.isFinal ? -1 : 1 }
-    if status == .queued || status == .running { turn.schedulingIsDue = true }
+    if status == .queued || status == .running || batches[key]?.queued != nil { turn.schedulingIsDue = true }
     if index.submissions[key] == nil && status != .created { numberSubmission(key) }
     if status.isFinal {
       index.deadlines.insert(Deadline(at: turn.now + limits.retireAfter, kind: .retire, batch: key))
     }
-    if before == .created || before.isFinal { setBatchTimeout(key) }
+    if before == .created || before.isFinal || before == .paused { setBatchTimeout(key) }
+    if before == .paused { watchAttempts(of: key) }
+  }
+
+  /// The clocks of a batch that was paused go on.
+  private mutating func watchAttempts(of key: BatchKey) {
+    guard let tier = runningTier(of: key), let jobs = batches[key]?.tiers[tier].jobs else { return }
+    for job in jobs {
+      if let attempt = job.current { watch(AttemptKey(batch: key, job: job.id, number: attempt.number)) }
+    }
   }
 
   mutating func numberSubmission(_ key: BatchKey) {
@@ -180,10 +196,8 @@ extension Core {
   }
 
   mutating func setBatchTimeout(_ key: BatchKey) {
-    guard let batch = batches[key], !batch.status.isFinal, let timeout = batch.specification.timeout,
-      let from = batch.timeoutFrom
-    else { return }
-    index.deadlines.insert(Deadline(at: from + timeout, kind: .batchTimeout, batch: key))
+    guard let batch = batches[key], !batch.status.isFinal, let at = batch.timeoutAt else { return }
+    index.deadlines.insert(Deadline(at: at, kind: .batchTimeout, batch: key))
   }
 }
 

@@ -23,6 +23,10 @@ extension Core {
         healByItself(deadline.batch)
       case .retire:
         askToRetire(deadline.batch, due: deadline.at)
+      case .review:
+        guard index.turns[deadline.batch] == deadline.at else { continue }
+        index.turns[deadline.batch] = nil
+        askForReview(deadline.batch)
       }
     }
   }
@@ -47,9 +51,7 @@ extension Core {
     case .backoff:
       return batch?.jobState(deadline.job)?.nextAttemptAt == deadline.at
     case .batchTimeout:
-      guard let batch, !batch.status.isFinal, let timeout = batch.specification.timeout, let from = batch.timeoutFrom
-      else { return false }
-      return from + timeout == deadline.at
+      return batch.map { !$0.status.isFinal && $0.timeoutAt == deadline.at } ?? false
     case .cancelTimeout:
       return cancels.contains { $0.deadline == deadline.at && $0.batch == deadline.batch }
     case .outage:
@@ -62,6 +64,8 @@ extension Core {
     case .retire:
       guard let batch, batch.status.isFinal else { return false }
       return (batch.completedAt ?? batch.updatedAt) + limits.retireAfter == deadline.at
+    case .review:
+      return index.turns[deadline.batch] == deadline.at
     }
   }
 
@@ -100,7 +104,7 @@ extension Core {
         due.append(state.idleFrom + progress)
       }
       if batch.expectsHeartbeats(state) { due.append(max(state.lastHeartbeatAt, started) + timers.heartbeat) }
-      if let run = state.parameters.runTimeout { due.append(started + run) }
+      if batch.status != .paused, let run = state.runDeadline { due.append(run) }
       return due.isEmpty ? nil : next(state, due)
     }
   }
@@ -119,9 +123,7 @@ extension Core {
       let place = batch.attemptIndex(attempt.job, attempt.number), !job.attempts[place].state.isOver
     else { return }
     let state = job.attempts[place]
-    if case .running = state.state, let run = state.parameters.runTimeout,
-      (state.startedAt ?? state.intendedAt) + run <= turn.now
-    {
+    if case .running = state.state, batch.status != .paused, let run = state.runDeadline, run <= turn.now {
       askToEnd(attempt, .runTimeout, grace: limits.defaultGrace)
       return
     }
@@ -155,10 +157,8 @@ extension Core {
 
   /// The batch is past its own time: all of it ends, as failed.
   private mutating func endAtBatchTimeout(_ key: BatchKey) {
-    guard let batch = batches[key], !batch.status.isFinal, let timeout = batch.specification.timeout,
-      let from = batch.timeoutFrom, from + timeout <= turn.now
-    else { return }
-    let message = "the batch was past its timeout of \(timeout.inSeconds) s"
+    guard let batch = batches[key], !batch.status.isFinal, batch.isPastTimeout(at: turn.now) else { return }
+    let message = batch.timeoutSentence
     guard let number = batch.tiers.firstIndex(where: { $0.status != .completed }) else { return }
     if batch.tiers[number].status == .pending {
       // Nothing of it ran: it fails where it stands.
@@ -168,6 +168,7 @@ extension Core {
       return
     }
     failPending(batch.tiers[number], on: key, message)
+    // An attempt that is being ended already is not run again when it is gone.
     for job in batch.tiers[number].jobs {
       guard let attempt = job.current, !attempt.state.isEnding else { continue }
       askToEnd(
@@ -183,10 +184,24 @@ extension Core {
     }
   }
 
+  /// A deadline that passed while an attempt was being ended is kept: its job is not run again. True where it passed.
+  mutating func failPastTimeout(_ job: JobID, on key: BatchKey) -> Bool {
+    guard let batch = batches[key], batch.isPastTimeout(at: turn.now) else { return false }
+    let failure = Job.Failure(cause: .batchTimeout, confidence: .high, message: batch.timeoutSentence)
+    record(.jobStatusChanged(job, .failed, failure: failure, reason: failure.cause.rawValue), on: key)
+    return true
+  }
+
   private mutating func askToRetire(_ key: BatchKey, due: Instant) {
     guard let batch = batches[key], batch.status.isFinal, let completedAt = batch.completedAt,
       completedAt + limits.retireAfter <= turn.now
     else { return }
     perform(.retire(key))
+  }
+}
+
+extension Batch {
+  fileprivate var timeoutSentence: String {
+    "the batch was past its timeout of \((specification.timeout ?? .zero).inSeconds) s"
   }
 }

@@ -103,6 +103,10 @@ extension Core {
     }
     if status(of: key) != .running {
       noteHeldBack(attempt, claimable.inProcess)
+      // It is idle for as long as the pause lasts: others may have what it holds.
+      if status(of: key) == .paused, claimable.inProcess == 0 {
+        askToEnd(attempt, .paused, grace: limits.defaultGrace)
+      }
       return .claimed([], finished: false, retryAfter: limits.claimRetryPaused)
     }
     let wanted = min(max(1, maximum), limits.documentsPerClaim, claimable.pending, claimable.room)

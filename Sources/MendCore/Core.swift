@@ -81,7 +81,7 @@ public struct Limits: Hashable, Sendable {
   public var liveBatches = 100_000
   /// One claim.
   public var documentsPerClaim = 10_000
-  /// Idempotency keys that are remembered, and for how long.
+  /// Idempotency keys of one namespace that are remembered, and for how long.
   public var idempotencyKeys = 100_000
   public var idempotencyAge: Duration = .seconds(24 * 3600)
   /// How long the second look waits after the first before stuck is confirmed.
@@ -94,10 +94,9 @@ public struct Limits: Hashable, Sendable {
   public var retireAfter: Duration = .seconds(600)
   /// Between SIGTERM and SIGKILL where nobody said otherwise.
   public var defaultGrace: Duration = .seconds(10)
-  /// How many batches of one namespace, and of all, the scheduler looks past because their jobs do not fit yet, in one
-  /// pass.
+  /// How many batches of one namespace the scheduler looks past in one pass where their jobs need more different things
+  /// than `FairQueue.demandsPerNamespace`; others are looked past by what they need, however many they are.
   public var schedulingLookahead = 64
-  public var schedulingLookaheadOfAll = 256
   /// How long a job may wait for room before room is kept for it: from then on later ones start beside it only with what
   /// it does not need.
   public var overtakingWindow: Duration = .seconds(60)

@@ -28,6 +28,9 @@ struct CoreIndex {
   /// When the verdicts of batches that run were looked at last.
   var reviewedAt: [BatchKey: Instant] = [:]
 
+  /// When the verdict on a batch may turn next by time alone.
+  var turns: [BatchKey: Instant] = [:]
+
   /// What is kept for one executor: what waits for it holds nothing up that waits for another.
   struct Lane {
     /// What live attempts hold of it.
@@ -50,7 +53,7 @@ struct CoreIndex {
 /// Something that is due at a time. What it was set for may be over by then: whoever takes it looks again.
 struct Deadline: Comparable, Hashable {
   enum Kind: Int, Comparable {
-    case attemptCheck, backoff, batchTimeout, cancelTimeout, outage, autoHeal, retire
+    case attemptCheck, backoff, batchTimeout, cancelTimeout, outage, autoHeal, retire, review
     static func < (left: Kind, right: Kind) -> Bool { left.rawValue < right.rawValue }
   }
 

@@ -14,8 +14,9 @@ public enum Fact: Hashable, Sendable {
   /// The executor has it.
   case attemptTaken(JobID, number: Int, ExecutorHandle)
   case attemptStarted(JobID, number: Int)
-  /// Intent to end it: durable before the first signal.
-  case attemptEnding(JobID, number: Int, EndReason)
+  /// Intent to end it: durable before the first signal. Again for less grace, with the reason it had. `grace` is nil where
+  /// an older version wrote it.
+  case attemptEnding(JobID, number: Int, EndReason, grace: Duration? = nil)
   case attemptEnded(JobID, number: Int, AttemptEnd)
   /// A report came from an attempt that was no longer current; refused, counted.
   case staleReport(JobID, number: Int)

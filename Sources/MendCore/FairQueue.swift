@@ -24,13 +24,14 @@ public struct QueueEntry: Comparable, Hashable, Codable, Sendable {
   }
 }
 
-/// Batches with a job that could start, over all namespaces.
+/// Batches with a job that could start, over all namespaces, apart by what they wait for: what has no room now holds up
+/// nothing that needs less, or other things.
 ///
 /// Fair by dominant resource: each namespace counts with the largest of its shares of CPUs, memory and GPUs; among equal
 /// shares the one that was served longest ago is first. Priorities order within a namespace only: else everybody
 /// would ask for the highest.
 struct FairQueue: Sendable {
-  /// Where a namespace with waiting batches stands.
+  /// Where the batches of one namespace that wait for the same stand.
   private struct Place: Comparable {
     var share: Double
     var served: Served
@@ -52,32 +53,51 @@ struct FairQueue: Sendable {
   }
 
   private struct Namespace {
-    var waiting = SortedList<QueueEntry>()
+    var waiting: [Demand: Line] = [:]
     var use = ResourceUse()
     /// Batches that were started and are not final.
     var started = 0
     var served = Served()
-    var place: Place?
-    var isParked = false
 
     var isIdle: Bool { waiting.isEmpty && use.attempts == 0 && started == 0 }
   }
 
+  /// The batches of one namespace that wait for the same.
+  private struct Line {
+    var entries = SortedList<QueueEntry>()
+    var place: Place?
+    var isParked = false
+  }
+
+  /// All who wait for the same.
+  private struct Crowd {
+    var places = SortedList<Place>()
+    var first: Place?
+    var isParked = false
+  }
+
   private var namespaces: [String: Namespace] = [:]
-  private var places = SortedList<Place>()
-  private var entries: [BatchKey: QueueEntry] = [:]
-  private var parked: [String] = []
+  private var crowds: [Demand: Crowd] = [:]
+  /// The first of each crowd that is not parked.
+  private var firsts = SortedList<Place>()
+  private var waiting: [BatchKey: WaitingBatch] = [:]
+  private var parkedCrowds: [Demand] = []
+  private var parkedLines: [(namespace: String, demand: Demand)] = []
   private var launches = 0
 
   /// Namespaces of which nothing waits or runs that are remembered for when they were served.
   static let idleNamespaces = 4096
+  /// Different needs of one namespace that stand apart; what comes beyond it stands together, in the namespace's own crowd.
+  static let demandsPerNamespace = 64
 
-  var batches: some Sequence<BatchKey> { entries.keys }
+  var batches: some Sequence<BatchKey> { waiting.keys }
 
-  func entry(of batch: BatchKey) -> QueueEntry? { entries[batch] }
+  func entry(of batch: BatchKey) -> QueueEntry? { waiting[batch]?.entry }
+
+  func waits(of batch: BatchKey) -> WaitingBatch? { waiting[batch] }
 
   /// Who would be taken next.
-  var first: QueueEntry? { places.first?.head }
+  var first: WaitingBatch? { firsts.first.flatMap { waiting[$0.head.batch] } }
 
   /// What the namespace's live attempts hold.
   func use(of namespace: String) -> ResourceUse { namespaces[namespace]?.use ?? ResourceUse() }
@@ -86,42 +106,65 @@ struct FairQueue: Sendable {
   func started(in namespace: String) -> Int { namespaces[namespace]?.started ?? 0 }
 
   /// How many of its namespace stand before it.
-  func position(of entry: QueueEntry) -> Int { namespaces[entry.batch.namespace]?.waiting.position(of: entry) ?? 0 }
+  func position(of entry: QueueEntry) -> Int {
+    namespaces[entry.batch.namespace]?.waiting.values.reduce(0) { $0 + $1.entries.position(of: entry) } ?? 0
+  }
 
   /// In the place of the batch's earlier entry.
-  mutating func insert(_ entry: QueueEntry, _ capacity: Capacity) {
-    if let old = entries[entry.batch], old != entry { namespaces[entry.batch.namespace]?.waiting.remove(old) }
-    entries[entry.batch] = entry
-    namespaces[entry.batch.namespace, default: Namespace()].waiting.insert(entry)
-    settle(entry.batch.namespace, capacity)
+  mutating func insert(_ batch: WaitingBatch, _ capacity: Capacity) {
+    let (key, name) = (batch.entry.batch, batch.entry.batch.namespace)
+    var batch = batch
+    batch.crowd = crowd(of: batch.demand, in: name)
+    if let old = waiting[key] {
+      if old == batch { return }
+      remove(key, capacity)
+    }
+    waiting[key] = batch
+    namespaces[name, default: Namespace()].waiting[batch.crowd, default: Line()].entries.insert(batch.entry)
+    settle(batch.crowd, of: name, capacity)
+  }
+
+  private func crowd(of demand: Demand, in name: String) -> Demand {
+    guard let lines = namespaces[name]?.waiting, lines.count >= Self.demandsPerNamespace, lines[demand] == nil else {
+      return demand
+    }
+    return .mixed(of: name)
   }
 
   mutating func remove(_ batch: BatchKey, _ capacity: Capacity) {
-    guard let entry = entries.removeValue(forKey: batch) else { return }
-    namespaces[batch.namespace]?.waiting.remove(entry)
-    settle(batch.namespace, capacity)
+    guard let old = waiting.removeValue(forKey: batch) else { return }
+    namespaces[batch.namespace]?.waiting[old.crowd]?.entries.remove(old.entry)
+    settle(old.crowd, of: batch.namespace, capacity)
+    forgetIfIdle(batch.namespace)
   }
 
-  mutating func popFirst(_ capacity: Capacity) -> QueueEntry? {
-    guard let head = places.first?.head else { return nil }
-    remove(head.batch, capacity)
-    return head
+  /// Leaves all who wait for this out, until `unpark`.
+  mutating func park(_ demand: Demand) {
+    guard crowds[demand]?.isParked == false else { return }
+    crowds[demand]?.isParked = true
+    parkedCrowds.append(demand)
+    settle(demand)
   }
 
-  /// Leaves a namespace out until `unpark()`.
-  mutating func park(_ namespace: String, _ capacity: Capacity) {
-    guard namespaces[namespace]?.isParked == false else { return }
-    namespaces[namespace]?.isParked = true
-    parked.append(namespace)
-    settle(namespace, capacity)
+  /// Leaves out those of one namespace, until `unpark`.
+  mutating func park(_ demand: Demand, of namespace: String, _ capacity: Capacity) {
+    guard namespaces[namespace]?.waiting[demand]?.isParked == false else { return }
+    namespaces[namespace]?.waiting[demand]?.isParked = true
+    parkedLines.append((namespace, demand))
+    settle(demand, of: namespace, capacity)
   }
 
   mutating func unpark(_ capacity: Capacity) {
-    for namespace in parked {
-      namespaces[namespace]?.isParked = false
-      settle(namespace, capacity)
+    for demand in parkedCrowds where crowds[demand] != nil {
+      crowds[demand]?.isParked = false
+      settle(demand)
     }
-    parked.removeAll()
+    parkedCrowds.removeAll(keepingCapacity: true)
+    for (namespace, demand) in parkedLines where namespaces[namespace]?.waiting[demand] != nil {
+      namespaces[namespace]?.waiting[demand]?.isParked = false
+      settle(demand, of: namespace, capacity)
+    }
+    parkedLines.removeAll(keepingCapacity: true)
   }
 
   mutating func add(_ resources: Resources, to namespace: String, at now: Instant, _ capacity: Capacity) {
@@ -136,6 +179,7 @@ struct FairQueue: Sendable {
   mutating func remove(_ resources: Resources, from namespace: String, _ capacity: Capacity) {
     namespaces[namespace]?.use.remove(resources)
     settle(namespace, capacity)
+    forgetIfIdle(namespace)
   }
 
   /// The executor has another capacity now, so everybody's share is another.
@@ -143,23 +187,47 @@ struct FairQueue: Sendable {
     for namespace in namespaces.keys.sorted() { settle(namespace, capacity) }
   }
 
-  mutating func countStarted(_ change: Int, in namespace: String, _ capacity: Capacity) {
+  mutating func countStarted(_ change: Int, in namespace: String) {
     namespaces[namespace, default: Namespace()].started += change
-    settle(namespace, capacity)
+    forgetIfIdle(namespace)
   }
 
-  /// Brings the namespace's place up to date with what it holds and what waits.
+  /// Brings the namespace's places up to date with what it holds.
   private mutating func settle(_ name: String, _ capacity: Capacity) {
-    guard let namespace = namespaces[name] else { return }
+    guard let demands = namespaces[name]?.waiting.keys, !demands.isEmpty else { return }
+    for demand in demands { settle(demand, of: name, capacity) }
+  }
+
+  /// Brings one place up to date with what its namespace holds and who waits there.
+  private mutating func settle(_ demand: Demand, of name: String, _ capacity: Capacity) {
+    guard let namespace = namespaces[name], let line = namespace.waiting[demand] else { return }
+    let (old, isEmpty) = (line.place, line.entries.isEmpty)
     var place: Place?
-    if !namespace.isParked, let head = namespace.waiting.first {
+    if !line.isParked, let head = line.entries.first {
       place = Place(share: namespace.use.dominantShare(of: capacity), served: namespace.served, head: head)
     }
-    if place != namespace.place {
-      if let old = namespace.place { places.remove(old) }
-      if let place { places.insert(place) }
-      namespaces[name]?.place = place
+    if place != old {
+      if let old { crowds[demand]?.places.remove(old) }
+      if let place { crowds[demand, default: Crowd()].places.insert(place) }
+      namespaces[name]?.waiting[demand]?.place = place
+      settle(demand)
     }
-    if namespace.isIdle, namespaces.count > Self.idleNamespaces { namespaces[name] = nil }
+    if isEmpty { namespaces[name]?.waiting[demand] = nil }
+  }
+
+  /// Brings the crowd's first up to date.
+  private mutating func settle(_ demand: Demand) {
+    guard let crowd = crowds[demand] else { return }
+    let first = crowd.isParked ? nil : crowd.places.first
+    if first != crowd.first {
+      if let old = crowd.first { firsts.remove(old) }
+      if let first { firsts.insert(first) }
+      crowds[demand]?.first = first
+    }
+    if crowd.places.isEmpty, !crowd.isParked { crowds[demand] = nil }
+  }
+
+  private mutating func forgetIfIdle(_ name: String) {
+    if namespaces.count > Self.idleNamespaces, namespaces[name]?.isIdle == true { namespaces[name] = nil }
   }
 }

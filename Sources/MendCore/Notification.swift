@@ -58,7 +58,8 @@ extension Core {
   /// Puts a notification about the batch's newest fact into the outbox, where somebody is to be told.
   mutating func notify(_ kind: Notification.Kind, of key: BatchKey, message: String? = nil) {
     guard limits.notifies, let batch = batches[key], batch.specification.notificationEnabled else { return }
-    let health = batch.health(at: turn.now, capacity: capacities.of(batch), limits: limits)
+    let health = batch.health(
+      at: turn.now, capacity: capacities.of(batch), limits: limits, surroundings: surroundings(of: batch))
     turn.output.writes.append(
       .notification(
         Notification(

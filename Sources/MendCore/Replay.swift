@@ -58,16 +58,29 @@ public struct Replay {
 
   private func point(_ record: Record, then: VerdictRecord, isRecordedVerdict: Bool) -> Point {
     var batch = batch
-    if then.reason == .executorNotConfigured {
-      // What the server was started with is in no journal.
+    var limits = limits
+    var surroundings = Surroundings()
+    // What the server was started with, what it could not reach and what others of the namespace held is in no journal of
+    // the batch.
+    switch then.reason {
+    case .executorNotConfigured:
       batch.outage = ExecutorOutage(
         executor: batch.specification.executor, since: record.at, message: then.blockedReason,
         isConfigured: false)
+    case .executorUnreachable:
+      batch.outage = ExecutorOutage(
+        executor: batch.specification.executor, since: record.at + limits.unreachableGrace * -1,
+        message: then.blockedReason)
+    case .quota where limits.quota(of: batch.key.namespace) == nil:
+      limits.quotas["*"] = Quota(cpus: ValueLimit.cpus)
+      surroundings.namespaceUse.add(Resources(cpus: ValueLimit.cpus))
+    default:
+      break
     }
     batch.assumeLife(at: record.at, but: then, confirmation: limits.stuckConfirmation)
     return Point(
       sequence: record.sequence, at: record.at, isRecordedVerdict: isRecordedVerdict, then: then,
-      now: batch.verdict(at: record.at, capacity: capacity, limits: limits))
+      now: batch.verdict(at: record.at, capacity: capacity, limits: limits, surroundings: surroundings))
   }
 }
 

@@ -39,7 +39,7 @@ extension EndAccount {
       evidence.append(seen)
     }
     switch ending {
-    case .cancelled, .fenced:
+    case .cancelled, .fenced, .paused:
       return .cancelled
     case .runTimeout:
       evidence.append(Evidence("it was past its run timeout and was ended for it", by: .clock, at: now))

@@ -54,14 +54,16 @@ public struct VerdictCause: Hashable, Codable, Sendable {
 extension Batch {
   /// What is to be kept of the verdict at `now`. A batch that is well, or waits within its cold-start window, costs no
   /// diagnosis.
-  public func verdict(at now: Instant, capacity: Capacity, limits: Limits) -> VerdictRecord {
-    let health = health(at: now, capacity: capacity, limits: limits)
+  public func verdict(
+    at now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings = Surroundings()
+  ) -> VerdictRecord {
+    let health = health(at: now, capacity: capacity, limits: limits, surroundings: surroundings)
     let isWell = health.health == .ok || health.health == .scaling
     let hasFailedAttempts = tiers.contains { tier in
       tier.jobs.contains { job in job.attempts.contains { $0.end?.cause != nil } }
     }
     if isWell, !hasFailures, !hasFailedAttempts { return .well }
-    let findings = diagnosis(at: now, capacity: capacity, limits: limits).findings
+    let findings = diagnosis(at: now, capacity: capacity, limits: limits, surroundings: surroundings).findings
     let causes = findings.prefix(VerdictRecord.causesLimit).map { finding in
       VerdictCause(
         category: finding.category, cause: finding.cause, confidence: finding.confidence, job: finding.job,
@@ -95,6 +97,7 @@ extension Core {
     }
     for key in due.sorted() { review(key) }
     for key in turn.touched { turn.output.afterCommit.append(.changed(key)) }
+    announceWake()
     return turn.output
   }
 
@@ -105,11 +108,28 @@ extension Core {
       return
     }
     index.reviewedAt[key] = batch.status.isFinal ? nil : turn.now
-    let verdict = batch.verdict(at: turn.now, capacity: capacities.of(batch), limits: limits)
+    setTurn(of: key, to: batch.nextTurn(after: turn.now, limits: limits))
+    let verdict = batch.verdict(
+      at: turn.now, capacity: capacities.of(batch), limits: limits, surroundings: surroundings(of: batch))
     guard !verdict.isSame(as: batch.verdict ?? .well) else { return }
     let wasStuck = batch.verdict?.health == .stuck
     record(.verdictChanged(verdict), on: key)
     if verdict.health == .stuck, !wasStuck { notify(.stuck, of: key) }
+  }
+
+  /// The batch is looked at again then, whether or not anything happens to it.
+  private mutating func setTurn(of key: BatchKey, to instant: Instant?) {
+    guard index.turns[key] != instant else { return }
+    index.turns[key] = instant
+    if let instant { index.deadlines.insert(Deadline(at: instant, kind: .review, batch: key)) }
+  }
+
+  /// What health is judged by beside the batch itself; who holds what is for those who ask.
+  func surroundings(of batch: Batch) -> Surroundings {
+    let queue = index.lanes[batch.specification.executor]?.queue
+    return Surroundings(
+      namespaceUse: index.use(of: batch.key.namespace), started: index.started(in: batch.key.namespace),
+      ahead: batch.queued.flatMap { queue?.position(of: $0) })
   }
 
   /// The batch is looked at in the next review.

@@ -68,8 +68,10 @@ struct FactLog {
         self.init(
           attempt: "attempt taken", job, number, ["node": "\(handle.node)", "reference": "\(handle.reference)"])
       case .attemptStarted(let job, let number): self.init(attempt: "attempt started", job, number)
-      case .attemptEnding(let job, let number, let reason):
-        self.init(attempt: "attempt ending", job, number, ["reason": "\(reason)"])
+      case .attemptEnding(let job, let number, let reason, let grace):
+        self.init(
+          attempt: "attempt ending", job, number,
+          ["reason": "\(reason)", "grace_seconds": "\(grace.map { "\($0.inSeconds)" } ?? "")"])
       case .attemptEnded(let job, let number, let end):
         self.init(attempt: "attempt ended", job, number, ["verdict": "\(end.verdict)"])
       case .staleReport(let job, let number): self.init(attempt: "stale report refused", job, number)

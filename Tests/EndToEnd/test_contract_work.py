@@ -155,7 +155,11 @@ class Running(ContractCase):
         self.assertGreater(before["pending"], 0)
         diagnosis = self.diagnose(batch)
         self.assertEqual((diagnosis["health"], diagnosis["next_actions"]), ("ok", [f"mend resume {batch}"]))
+        self.assertRegex(diagnosis["blocked_reason"], "^paused by .* s ago")
         self.assertEqual(self.mend("retry", batch, "--tier", "0").status, 1)
+        # What the paused batch held is for others.
+        urgent = self.ok("submit", "--cpus", "2", "--tier", "u=true", files[0])
+        self.assertEqual(self.final(urgent)["status"], "completed")
         self.assertEqual(self.adds_up(batch), before)
         self.ok("resume", batch)
         self.assertEqual(self.final(batch)["status"], "completed")

@@ -201,14 +201,15 @@ struct ViewsHealthTests {
   }
 
   @Test("A paused batch is ok, whatever its attempts look like, and its pause is not held against them")
-  func paused() {
+  func paused() throws {
     var patient = Patient()
     patient.submit()
     patient.run(first)
     patient.wait(10)
     patient.tell(.batchStatusChanged(.paused, reason: ""))
     patient.wait(3600)
-    #expect(patient.health == HealthVerdict(.ok, .paused))
+    #expect(patient.health.health == .ok && patient.health.reason == .paused)
+    #expect(try #require(patient.health.blockedReason).hasSuffix(" 3600 s ago"))
     #expect(patient.batch.suspicions(at: patient.now, limits: patient.limits).isEmpty)
     patient.tell(.batchStatusChanged(.running, reason: ""))
     patient.beat(first)

@@ -32,7 +32,7 @@ enum Samples {
         job, number: 3,
         ExecutorHandle(node: "here", pid: 4711, reference: "4711:99:boot", waitingFor: "a CPU"))
     case .attemptTaken: return .attemptStarted(job, number: 3)
-    case .attemptStarted: return .attemptEnding(job, number: 3, .healed(.progressTimeout))
+    case .attemptStarted: return .attemptEnding(job, number: 3, .healed(.progressTimeout), grace: .seconds(60))
     case .attemptEnding: return .attemptEnded(job, number: 3, ends[0])
     case .attemptEnded: return .staleReport(job, number: 2)
     case .staleReport: return .nextAttemptScheduled(job, at: at)
@@ -132,7 +132,7 @@ enum Samples {
     runTimeout: .seconds(60), startWindow: .seconds(90))
 
   static let endReasons: [EndReason] =
-    [.cancelled, .runTimeout, .batchTimeout, .fenced] + FailureCause.allCases.map { .healed($0) }
+    [.cancelled, .runTimeout, .batchTimeout, .fenced, .paused] + FailureCause.allCases.map { .healed($0) }
 
   static let evidence = Evidence.Observer.allCases.map {
     Evidence("it was seen", by: $0, at: at, values: ["peak_memory_bytes": "1"])

@@ -113,7 +113,7 @@ extension World {
     let key = AttemptKey(batch: record.batch, job: job, number: number)
     guard let process = processes[key], !process.isLied else { return }
     let reasons = store.journals[record.batch]?.compactMap { record -> EndReason? in
-      if case .attemptEnding(job, number, let reason) = record.fact { reason } else { nil }
+      if case .attemptEnding(job, number, let reason, _) = record.fact { reason } else { nil }
     }
     guard let reason = reasons?.last else {
       if process.isEnded { return }

@@ -36,6 +36,13 @@ public struct Attempt: Hashable, Codable, Sendable {
   public var suspectedSince: Instant?
   /// Reports refused because the attempt was no longer current.
   public var staleReports: Int
+  /// How long its batch was paused since it started, pauses that are over: its run timer does not count them.
+  public var pausedFor: Duration = .zero
+  /// Between SIGTERM and SIGKILL, as it was asked to end last with the least; nil where it was not asked, or an older
+  /// version asked it.
+  public var endGrace: Duration?
+  /// When that grace is over.
+  public var endDueAt: Instant?
   /// The stage it is in, and since when; nil before the first.
   public var stage: Stage?
   /// True once its worker has called: an entrypoint that never does is opaque.
@@ -85,6 +92,14 @@ public struct Attempt: Hashable, Codable, Sendable {
     [lastActivityAt, startedAt ?? intendedAt, adoptedAt, heldBackAt].compactMap(\.self).max() ?? lastActivityAt
   }
 
+  /// When its run timer is over, pauses that are over not counted; nil where it has none.
+  var runDeadline: Instant? { parameters.runTimeout.map { (startedAt ?? intendedAt) + $0 + pausedFor } }
+
+  /// From when on an end that was asked for at `since` counts as overdue.
+  func endIsOverdue(from since: Instant, limits: Limits) -> Instant {
+    max(since, endDueAt ?? since) + limits.endTimeout
+  }
+
   mutating func remember(_ claim: Claim) {
     claims.removeAll { $0.id == claim.id }
     if claims.count >= Self.claimsLimit { claims.removeFirst() }
@@ -107,7 +122,8 @@ public struct SubmissionParameters: Hashable, Codable, Sendable {
   public var priority: Int
   public var environment: [String: String]
   public var runTimeout: Duration?
-  /// The cold-start window that was learnt for it; nil: the timer of the specification holds.
+  /// Its cold-start window: the caller's own, or what was learnt; nil where an older version wrote it: the timer of the
+  /// specification holds.
   public var startWindow: Duration?
 
   public init(
@@ -153,6 +169,8 @@ public enum EndReason: Hashable, Codable, Sendable {
   case healed(FailureCause)
   /// A newer attempt took its place, or the job was over without it.
   case fenced
+  /// The batch is paused, and it had nothing in process: what it held is for others.
+  case paused
 }
 
 /// How an attempt ended.

@@ -20,8 +20,14 @@ public struct Batch: Hashable, Codable, Sendable {
 
   public var createdAt: Instant
   public var submittedAt: Instant?
-  /// Since when the batch's timeout counts: its submission, or the latest retry that took it out of a final state.
+  /// Since when the batch's timeout counts: its submission, or the latest retry by a caller that took it out of a final
+  /// state; moved on by each pause.
   public var timeoutFrom: Instant?
+  /// While it is paused: since when, and who asked for it.
+  public var pausedAt: Instant?
+  public var pausedBy = ""
+  /// When its latest pause ended.
+  public var resumedAt: Instant?
   public var startedAt: Instant?
   public var updatedAt: Instant
   public var completedAt: Instant?
@@ -56,6 +62,17 @@ public struct Batch: Hashable, Codable, Sendable {
   public static let duplicatesLimit = 64
   public static let recentChangesLimit = 2048
   public static let healHistoryLimit = 64
+}
+
+extension Batch {
+  /// When its own time is over, if it is not paused before; nil where it has no bound, or was not submitted.
+  var timeoutAt: Instant? {
+    guard let timeout = specification.timeout else { return nil }
+    return timeoutFrom.map { $0 + timeout }
+  }
+
+  /// It is past its own time. In a pause the clock stands still.
+  func isPastTimeout(at now: Instant) -> Bool { timeoutAt.map { $0 <= (pausedAt ?? now) } ?? false }
 }
 
 /// Something that an executor runs under a job's name, and that is not the job's current attempt.

@@ -8,6 +8,7 @@ public struct Instant: Hashable, Comparable, Codable, Sendable {
   public init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
   public static let distantFuture = Instant(milliseconds: .max)
+  static let distantPast = Instant(milliseconds: .min)
 
   public static func < (left: Instant, right: Instant) -> Bool { left.milliseconds < right.milliseconds }
 

@@ -29,7 +29,8 @@ public struct Quota: Hashable, Sendable {
     if let cpus, held.cpus + resources.cpus > cpus + Capacity.tolerance, resources.cpus > 0 {
       return Bound(kind: .cpus, allowed: Figures.cpus(cpus), held: Figures.cpus(held.cpus))
     }
-    if let memoryBytes, held.memoryBytes + resources.memoryBytes > memoryBytes, resources.memoryBytes > 0 {
+    if let memoryBytes, held.memoryBytes.addingSaturated(resources.memoryBytes) > memoryBytes, resources.memoryBytes > 0
+    {
       return Bound(kind: .memory, allowed: Figures.bytes(memoryBytes), held: Figures.bytes(held.memoryBytes))
     }
     if let gpus, resources.requiresGPU, held.gpus + 1 > gpus {
@@ -51,11 +52,6 @@ public struct Quota: Hashable, Sendable {
     if let batches, batches < 1 { return "may not run: the quota of namespace \(namespace) is 0 batches" }
     guard let bound = bound(against: resources, held: ResourceUse()) else { return nil }
     return "needs \(Figures.resources(resources)), the quota of namespace \(namespace) is \(bound.allowed)"
-  }
-
-  /// Nothing that needs a CPU, or no further batch, can start.
-  func isFull(held: ResourceUse, started: Int) -> Bool {
-    (cpus.map { held.cpus + Capacity.tolerance >= $0 } ?? false) && (batches.map { started >= $0 } ?? true)
   }
 }
 

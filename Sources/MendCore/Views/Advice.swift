@@ -64,15 +64,15 @@ extension DiagnosisContext {
   }
 
   private var queueSentence: String {
-    guard let job = firstWaitingJob else { return "the batch is queued, and starts when the executor has room" }
+    guard let job = firstWaitingJob else { return "the batch is queued, and starts when the executor has room for it" }
     let asked = job.resourcesAsked(in: batch)
     let place = room.place.map { "\($0), it" } ?? "the batch is queued, and"
     if let bound = room.bound(for: asked, isQueued: true) {
       return "\(place) starts when the quota of namespace \(batch.key.namespace) (\(bound.allowed)) allows"
         + Room.names(of: surroundings.holdersOfQuota)
     }
-    return "\(place) starts when the executor has room for \(Figures.resources(asked))"
-      + Room.names(of: surroundings.holders)
+    return "\(place) starts when the executor has room for \(Figures.resources(asked)) beside what it keeps for "
+      + "jobs that have waited longer" + Room.names(of: surroundings.holders)
   }
 
   private func runningActions(_ findings: [Finding], estimate: Instant?) -> [String] {

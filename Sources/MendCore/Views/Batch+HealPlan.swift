@@ -65,7 +65,7 @@ extension DiagnosisContext {
       guard tier == nil || tier == job.id.tier else { return }
       for attempt in job.attempts {
         switch attempt.state {
-        case .ending(let reason, let since) where now - since >= limits.endTimeout:
+        case .ending(let reason, let since) where now >= attempt.endIsOverdue(from: since, limits: limits):
           steps.append(
             HealStep(
               operation: .reclaimOrphan(job.id, number: attempt.number),

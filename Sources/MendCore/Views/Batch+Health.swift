@@ -15,7 +15,7 @@ extension Batch {
     case .queued:
       return notConfigured(at: now) ?? unschedulable(at: now, room) ?? queueHealth(at: now, room, limits: limits)
     case .paused:
-      return HealthVerdict(.ok, .paused)
+      return HealthVerdict(.ok, .paused, blockedReason: pausedSentence(at: now))
     case .running:
       return runningHealth(at: now, room, limits: limits)
     case .completed, .failed, .cancelled:
@@ -64,18 +64,11 @@ extension Batch {
   private func queueHealth(at now: Instant, _ room: Room, limits: Limits) -> HealthVerdict {
     if let outage, now - outage.since < limits.unreachableGrace { return HealthVerdict(.ok, .executorUnreachable) }
     if let outage { return unreachable(outage, since: outage.since, at: now, limits: limits) }
-    // Nothing happens to a queued batch, so its last fact is when it was queued, by a submit or by a retry.
-    let since = max(updatedAt, submittedAt ?? createdAt)
-    let window = tiers.first?.jobs.compactMap { $0.specified(in: self)?.timers.start }.max() ?? Timers.defaultStart
     guard let job = tiers.first(where: { $0.status != .completed })?.jobs.first(where: { $0.status == .pending }) else {
       return HealthVerdict(.ok, .waitingForCapacity)
     }
-    let reason = room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: true)
-    // Behind others that the quota lets run, it has not been forgotten: its turn comes when one of them is over.
-    guard now - since >= window else { return HealthVerdict(.ok, reason) }
-    return HealthVerdict(
-      .stuck, reason, blockedReason: waitingSentence(job, since: since, window: window, at: now, room),
-      stuckFor: now - since)
+    // However long it waits: it has its place, and its turn comes when others are over.
+    return HealthVerdict(.ok, room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: true))
   }
 
   private func unreachable(
@@ -170,11 +163,14 @@ extension Batch {
     _ attempt: Attempt, of job: Job, at now: Instant, limits: Limits, into survey: inout Survey
   ) {
     switch look(at: attempt, of: job, at: now, limits: limits) {
-    case .ending(let since) where now - since >= limits.endTimeout:
+    case .ending(let since) where now >= attempt.endIsOverdue(from: since, limits: limits):
       // Not for detect_stuck, which would only ask it again to end: reclaim_orphans is its remedy.
       survey.stuck.append(
         Block(
           reason: .noProgress, sentence: overdueEndSentence(attempt, of: job, since: since, at: now), since: since))
+    case .ending where outage.map({ now - $0.since >= limits.unreachableGrace }) == true:
+      // It was given up with its executor: nothing says that its end comes.
+      break
     case .working, .ending:
       survey.somethingWorks = true
     case .unknown:
@@ -196,6 +192,15 @@ extension Batch {
     }
   }
 
+  /// Since when a job without an attempt has waited for room.
+  func waitsSince(_ job: Job, of tier: Tier, window: Duration, at now: Instant) -> Instant {
+    var since = max(tier.startedAt ?? startedAt ?? createdAt, job.attempts.last?.end?.at ?? createdAt)
+    if let backedOff = job.nextAttemptAt { since = max(since, backedOff) }
+    // A retry or the end of a pause starts the window again; only looked up where it matters.
+    if now - since >= window { since = max(since, lastChange(of: [.batch, .tier(tier.number), .job(job.id)])) }
+    return since
+  }
+
   private func surveyWaiting(
     _ job: Job, of tier: Tier, at now: Instant, _ room: Room, into survey: inout Survey
   ) {
@@ -207,10 +212,7 @@ extension Batch {
       return
     }
     let window = job.specified(in: self)?.timers.start ?? Timers.defaultStart
-    var since = max(tier.startedAt ?? startedAt ?? createdAt, job.attempts.last?.end?.at ?? createdAt)
-    if let backedOff = job.nextAttemptAt { since = max(since, backedOff) }
-    // A retry or the end of a pause starts the window again; only looked up where it matters.
-    if now - since >= window { since = max(since, lastChange(of: [.batch, .tier(tier.number), .job(job.id)])) }
+    let since = waitsSince(job, of: tier, window: window, at: now)
     let block = Block(
       reason: room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: false),
       sentence: waitingSentence(job, since: since, window: window, at: now, room), since: since)

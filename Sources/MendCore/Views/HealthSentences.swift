@@ -54,6 +54,15 @@ extension Batch {
       + "and is not proven gone"
   }
 
+  /// "paused by ann (operator) 14 s ago; 2 documents are still in process"
+  func pausedSentence(at now: Instant) -> String? {
+    guard let pausedAt else { return nil }
+    let inProcess = tiers.reduce(0) { $0 + $1.jobs.reduce(0) { $0 + $1.processing.count } }
+    let who = pausedBy.isEmpty ? "" : " by \(pausedBy)"
+    return "paused\(who) \(Figures.seconds(now - pausedAt)) ago"
+      + (inProcess == 0 ? "" : "; \(Figures.count(inProcess, "document", "is", "are")) still in process")
+  }
+
   /// "waiting_for_capacity: job t0-j0 (text) has waited 30 s for 2 CPUs; ...; 3rd in the queue ...": for what, who has
   /// it, how many stand before it.
   func waitingSentence(_ job: Job, since: Instant, window: Duration, at now: Instant, _ room: Room) -> String {

@@ -2,7 +2,7 @@
 public struct HealthVerdict: Hashable, Sendable {
   public var health: Health
   public var reason: HealthReason
-  /// One sentence for people; nil when ok or degraded.
+  /// One sentence for people; nil when degraded, or ok and not paused.
   public var blockedReason: String?
   /// Since the last real progress: documents and stages, not heartbeats. nil when not stuck.
   public var stuckFor: Duration?

@@ -197,7 +197,7 @@ extension DiagnosisContext {
     var findings: [Finding] = []
     forEachJob { tier, job in
       guard let attempt = job.current, case .ending(let reason, let since) = attempt.state,
-        now - since >= limits.endTimeout
+        now >= attempt.endIsOverdue(from: since, limits: limits)
       else { return }
       findings.append(
         Finding(

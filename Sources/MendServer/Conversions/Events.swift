@@ -119,7 +119,9 @@ extension BatchEvent {
       say("attempt_intended", "\(parameters.extractorName) is to run: \(Self.text(of: parameters.resources))")
     case .attemptTaken(_, _, let handle): say("attempt_taken", "taken by \(handle.node) as \(handle.reference)")
     case .attemptStarted: say("attempt_started", "running")
-    case .attemptEnding(_, _, let reason): say("attempt_ending", "being ended: \(Self.text(of: reason))")
+    case .attemptEnding(_, _, let reason, let grace):
+      let after = grace.map { ", SIGKILL after \($0.inSeconds) s" } ?? ""
+      say("attempt_ending", "being ended: \(Self.text(of: reason))\(after)")
     case .attemptEnded(_, _, let end): say("attempt_ended", Self.text(of: end))
     case .staleReport: say("stale_report", "a late report was refused")
     case .documentsClaimed(_, _, let set, _): about(documents: set.count, "documents_claimed", "claimed")
@@ -152,6 +154,7 @@ extension BatchEvent {
     case .batchTimeout: FailureCause.batchTimeout.rawValue
     case .healed(let cause): "healed, \(cause.rawValue)"
     case .fenced: "fenced"
+    case .paused: "the batch is paused, and it had nothing in process"
     }
   }
 

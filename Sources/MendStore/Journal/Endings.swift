@@ -2,9 +2,10 @@ import MendAPI
 import MendCore
 
 extension JournalAttemptEnding {
-  init(_ attempt: JournalAttempt, _ reason: EndReason) {
+  init(_ attempt: JournalAttempt, _ reason: EndReason, grace: Duration?) {
     self.init()
     self.attempt = attempt
+    graceMs = grace?.milliseconds
     switch reason {
     case .cancelled: kind = .cancelled
     case .runTimeout: kind = .runTimeout
@@ -13,6 +14,7 @@ extension JournalAttemptEnding {
       kind = .healed
       cause = healedCause.wire
     case .fenced: kind = .fenced
+    case .paused: kind = .paused
     }
   }
 
@@ -23,6 +25,7 @@ extension JournalAttemptEnding {
     case .batchTimeout: .batchTimeout
     case .healed: .healed(try MendCore.FailureCause(cause))
     case .fenced: .fenced
+    case .paused: .paused
     case .unspecified, .unrecognized: throw JournalFault("an unknown reason \(kind.rawValue) for an attempt's end")
     }
   }

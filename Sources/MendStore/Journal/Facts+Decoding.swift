@@ -41,7 +41,8 @@ extension JournalRecord.Fact {
     case .attemptStarted(let attempt): return .attemptStarted(attempt.job, number: attempt.place)
     case .attemptEnding(let ending):
       let attempt = try required(ending.attempt, "attempt")
-      return .attemptEnding(attempt.job, number: attempt.place, try ending.reason())
+      return .attemptEnding(
+        attempt.job, number: attempt.place, try ending.reason(), grace: ending.graceMs.map { .milliseconds($0) })
     case .attemptEnded(let ended):
       let attempt = try required(ended.attempt, "attempt")
       return .attemptEnded(attempt.job, number: attempt.place, try ended.end())

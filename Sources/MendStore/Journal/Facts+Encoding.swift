@@ -58,8 +58,8 @@ extension JournalRecord.Fact {
       taken.waitingFor = handle.waitingFor ?? ""
       self = .attemptTaken(taken)
     case .attemptStarted(let job, let number): self = .attemptStarted(JournalAttempt(job, number))
-    case .attemptEnding(let job, let number, let reason):
-      self = .attemptEnding(JournalAttemptEnding(JournalAttempt(job, number), reason))
+    case .attemptEnding(let job, let number, let reason, let grace):
+      self = .attemptEnding(JournalAttemptEnding(JournalAttempt(job, number), reason, grace: grace))
     case .attemptEnded(let job, let number, let end):
       self = .attemptEnded(JournalAttemptEnded(JournalAttempt(job, number), end))
     case .staleReport(let job, let number): self = .staleReport(JournalAttempt(job, number))

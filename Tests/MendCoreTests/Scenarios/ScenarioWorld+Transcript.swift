@@ -26,7 +26,7 @@ extension ScenarioWorld {
       return "\(at)\(job).\(number) intended\(memory)"
     case .attemptTaken(let job, let number, _): return "\(at)\(job).\(number) taken"
     case .attemptStarted(let job, let number): return "\(at)\(job).\(number) started"
-    case .attemptEnding(let job, let number, let reason): return "\(at)\(job).\(number) ending: \(reason.name)"
+    case .attemptEnding(let job, let number, let reason, _): return "\(at)\(job).\(number) ending: \(reason.name)"
     case .attemptEnded(let job, let number, let end):
       if case .failed(let cause, let confidence) = end.verdict {
         return "\(at)\(job).\(number) failed: \(cause.category.rawValue) \(cause.rawValue) (\(confidence.rawValue))"

@@ -160,11 +160,8 @@ struct StepFairnessTests {
       ])
     harness.advance(20 * 60)
     let late = harness.diagnosis(of: "d", "n")
-    #expect(late.health == .stuck && late.healthReason == .quota)
-    #expect(
-      late.blockedReason == "quota: job t0-j0 (text) has waited 1200 s for 1 CPU; the quota of namespace n is 2 CPUs, "
-        + "and 2 CPUs are held, batch a holds 2 CPUs; 3rd in the queue of its namespace, behind 2 batches, 1 with a "
-        + "higher priority; up to 1200 s is expected")
+    #expect(late.health == .ok && late.healthReason == .quota && late.blockedReason == nil)
+    #expect(late.nextActions == diagnosis.nextActions)
   }
 
   @Test("Ten thousand waiting batches cost a step no more than a hundred")

@@ -112,6 +112,23 @@ struct Invariants {
     return nil
   }
 
+  /// Nothing that has room and quota waits, but where room is kept for who has waited long.
+  private static func idleRoom(_ core: Core) -> String? {
+    for (executor, lane) in core.index.lanes where lane.outage == nil {
+      let waiting = lane.queue.batches.compactMap { lane.queue.waits(of: $0) }
+      let long = core.turn.now + core.limits.overtakingWindow * -1
+      if waiting.contains(where: { $0.waits.contains { $0.since <= long } }) { continue }
+      for batch in waiting {
+        let namespace = batch.entry.batch.namespace
+        let room = Scheduling(
+          use: lane.use, capacity: core.capacities.of(executor), quota: core.limits.quota(of: namespace),
+          held: core.index.use(of: namespace), started: core.index.started(in: namespace))
+        if room.canStart(batch.demand) { return "\(batch.entry.batch.batchID) waits, and there is room for it" }
+      }
+    }
+    return nil
+  }
+
   private static func broken(_ core: Core) -> String? {
     var live: Set<AttemptKey> = []
     var uses: [ExecutorKind: (cpus: Double, memory: Int64, attempts: Int)] = [:]
@@ -141,6 +158,7 @@ struct Invariants {
       }
       if batch.isStarted && batch.status == .queued { return "\(key.batchID): queued, and started" }
     }
+    if let broken = idleRoom(core) { return broken }
     for namespace in Set(core.batches.keys.map(\.namespace)) {
       let started = core.batches.values.count { $0.key.namespace == namespace && $0.isStarted }
       if core.index.started(in: namespace) != started { return "started batches of \(namespace)" }

@@ -1,0 +1,29 @@
+// When health turns although nothing happens: a window that ends is news as well.
+
+extension Batch {
+  /// The next time after `now` at which the verdict on the batch may turn by time alone; nil where only an event turns it.
+  /// It may be too early, never too late: who looks then asks again. Attempts that run or start have looks of their own.
+  func nextTurn(after now: Instant, limits: Limits) -> Instant? {
+    guard status == .queued || status == .running else { return nil }
+    var turns: [Instant] = []
+    if let outage, outage.isConfigured { turns.append(outage.since + limits.unreachableGrace) }
+    for tier in tiers.indices where tiers[tier].status == .running {
+      for job in tiers[tier].jobs.indices where !tiers[tier].jobs[job].status.isFinal {
+        turns.append(contentsOf: self.turns(ofJob: job, inTier: tier, at: now, limits: limits))
+      }
+    }
+    return turns.lazy.filter { $0 > now && $0 < .distantFuture }.min()
+  }
+
+  private func turns(ofJob index: Int, inTier number: Int, at now: Instant, limits: Limits) -> [Instant] {
+    let job = tiers[number].jobs[index]
+    if let attempt = job.current {
+      guard case .ending(_, let since) = attempt.state else { return [] }
+      return [attempt.endIsOverdue(from: since, limits: limits)]
+    }
+    let window = job.specified(in: self)?.timers.start ?? Timers.defaultStart
+    let waited = waitsSince(job, of: tiers[number], window: window, at: now) + window
+    // While it backs off, something works; from then on it waits as others do.
+    return job.nextAttemptAt.map { [$0, waited] } ?? [waited]
+  }
+}
