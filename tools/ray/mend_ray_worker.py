@@ -28,6 +28,8 @@ import concurrent.futures
 import itertools
 import os
 import random
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -42,11 +44,16 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 # Reports that wait for the server; the worker stops working before it forgets any.
 HELD_REPORTS_MAX = 10_000
-# Documents of one report.
+# Documents of one report, and about how many bytes: the server takes 4 MiB.
 REPORT_DOCUMENTS_MAX = 1_000
+REPORT_BYTES_MAX = 1 << 20
+# What is kept of a failure's message and of each of its details, as UTF-8.
+MESSAGE_BYTES_MAX, DETAIL_BYTES_MAX, DETAILS_MAX = 4_000, 1_000, 16
 CALL_SECONDS = 20
 # Of a command's stderr, to find its last line in.
 STDERR_BYTES_KEPT = 64 << 10
+# What is read of stderr once the shell has ended: as much as a pipe holds.
+STDERR_BYTES_AFTER_END = 64 << 10
 BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX = 0.2, 10.0
 
 Document = collections.namedtuple("Document", "id uri path media_type size_bytes")
@@ -58,6 +65,10 @@ class Fenced(Exception):
 
 class Refused(Exception):
     """The server refuses a call for a reason that does not pass."""
+
+
+class _TooLarge(Exception):
+    """The server has no room for a request that can be made smaller."""
 
 
 def compile_schema(directory, target):
@@ -185,17 +196,23 @@ class Worker:
                     self._lock.wait(max(0.05, answer.retry_after_seconds))
 
     def done(self, document_id):
-        self._hold("completed", [document_id])
+        self._hold("completed", [_text(document_id)])
 
     def failed(self, document_id, code, message, details=None):
-        """`code` is a word of the extractor's own, such as format_error."""
-        failure = {"document_id": document_id, "code": code, "message": str(message)[:4000], "details": details or {}}
-        self._hold("failed", [failure])
+        """`code` is a word of the extractor's own, such as format_error.
+
+        Message and details may be any objects: they are made text, and cut where they are long.
+        """
+        kept = list((details or {}).items())[:DETAILS_MAX]
+        self._hold("failed", [{
+            "document_id": _text(document_id), "code": _text(code, DETAIL_BYTES_MAX),
+            "message": _text(message, MESSAGE_BYTES_MAX),
+            "details": {_text(name, DETAIL_BYTES_MAX): _text(value, DETAIL_BYTES_MAX) for name, value in kept}}])
 
     def stage(self, name):
         """Enters a stage; the one before it ends."""
         with self._lock:
-            self._stage = name
+            self._stage = _text(name, DETAIL_BYTES_MAX)
             self._lock.notify_all()
 
     def close(self):
@@ -237,37 +254,63 @@ class Worker:
 
     def _report_all(self):
         beat = max(0.1, self.assignment.heartbeat_seconds)
-        while True:
+        try:
+            while self._report_next(beat):
+                pass
+        except Exception as error:  # pylint: disable=broad-except
+            # Whatever it was: those who wait for this thread are told, for it sends nothing any more.
             with self._lock:
-                if not self._results and not self._stage and not self._closed:
-                    self._lock.wait(beat)
-                if self._closed and not self._results:
-                    return
-                batch = [self._results.popleft() for _ in range(min(len(self._results), REPORT_DOCUMENTS_MAX))]
-                stage, self._stage = self._stage, ""
-                self._sending = True
-            fault = None
-            try:
-                fields = {"stage": stage, "completed": [], "failed": [], "released": []}
-                for kind, entry in batch:
-                    fields[kind].append(entry)
-                answer = self._patiently("Report", **fields)
-                if answer.stop:
-                    self._stopping = True
-            except (Fenced, Refused, grpc.RpcError) as error:
-                fault = error
-            with self._lock:
-                self._sending = False
-                self._fault = self._fault or fault
+                self._fault = error
                 self._lock.notify_all()
-            if isinstance(fault, Fenced):
-                print(f"mend_ray_worker: this attempt is no longer the current one: {fault}", file=sys.stderr, flush=True)
+            if isinstance(error, Fenced):
+                print(f"mend_ray_worker: this attempt is no longer the current one: {error}", file=sys.stderr, flush=True)
                 os.kill(os.getpid(), signal.SIGTERM)
-            if fault:
-                return
 
-    def _patiently(self, method, **fields):
-        """Repeats a call while the server is away. All calls of the service may be repeated."""
+    def _report_next(self, beat):
+        """Waits for something to say, or for a beat to be due, and reports it; false once all is said."""
+        with self._lock:
+            if not self._results and not self._stage and not self._closed:
+                self._lock.wait(beat)
+            if self._closed and not self._results:
+                return False
+            batch = self._next_batch()
+            stage, self._stage = self._stage, ""
+            self._sending = True
+        self._report(stage, batch)
+        with self._lock:
+            self._sending = False
+            self._lock.notify_all()
+        return True
+
+    def _next_batch(self):
+        """The oldest results that fit into one report. Called with the lock held."""
+        batch, size = [], 0
+        while self._results and len(batch) < REPORT_DOCUMENTS_MAX:
+            size += _size(self._results[0][1])
+            if batch and size > REPORT_BYTES_MAX:
+                break
+            batch.append(self._results.popleft())
+        return batch
+
+    def _report(self, stage, batch):
+        """Sends results; in halves where the server calls them too large at once."""
+        fields = {"stage": stage, "completed": [], "failed": [], "released": []}
+        for kind, entry in batch:
+            fields[kind].append(entry)
+        try:
+            answer = self._patiently("Report", halves=len(batch) > 1, **fields)
+        except _TooLarge:
+            middle = len(batch) // 2
+            self._report(stage, batch[:middle])
+            return self._report("", batch[middle:])
+        if answer.stop:
+            self._stopping = True
+
+    def _patiently(self, method, halves=False, **fields):
+        """Repeats a call while the server is away. All calls of the service may be repeated.
+
+        `halves`: raises _TooLarge where the server has no room for the request, instead of repeating it.
+        """
         request = self._calls.request(method, attempt_token=self._token, **fields)
         deadline = time.monotonic() + self._patience
         backoff = BACKOFF_SECONDS_FIRST
@@ -281,6 +324,8 @@ class Worker:
                     raise Refused(
                         f"{method}: the certificate of {os.environ['MEND_ENDPOINT']} is not trusted by MEND_TLS_CA "
                         f"(mend serve --worker-tls-ca): {details}") from None
+                if halves and error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    raise _TooLarge from None
                 if time.monotonic() > deadline:
                     raise
                 if error.code() != said:
@@ -298,12 +343,71 @@ def _required(name):
     return value
 
 
+def _text(value, bytes_max=None):
+    """Any object as text that protobuf takes, cut at a character."""
+    encoded = str(value).encode(errors="backslashreplace")
+    return encoded[:bytes_max].decode(errors="ignore")
+
+
+def _size(entry):
+    """About how many bytes a result has in a report."""
+    if isinstance(entry, str):
+        return len(entry) + 8
+    texts = [entry["document_id"], entry["code"], entry["message"], *entry["details"], *entry["details"].values()]
+    return sum(len(text.encode()) + 8 for text in texts)
+
+
 def _path(uri):
-    """Of a file on this node; empty for any other uri."""
+    """Of a file on this node, as `os` has names that are not UTF-8; empty for any other uri (RFC 8089)."""
     if uri.startswith("/"):
         return uri
-    parts = urllib.parse.urlsplit(uri)
-    return urllib.parse.unquote(parts.path) if parts.scheme == "file" and parts.netloc in ("", "localhost") else ""
+    match = re.fullmatch(r"file:(?://(?:localhost)?)?(/.*)", uri, re.IGNORECASE | re.DOTALL)
+    if not match or re.search(r"%(?![0-9A-Fa-f]{2})|%00", match[1]):
+        return ""
+    return os.fsdecode(urllib.parse.unquote_to_bytes(match[1]))
+
+
+def _follow_errors(command):
+    """Passes a command's stderr on until its shell has ended, and answers the end of it.
+
+    What the shell left behind may hold the pipe open, and write to it for as long as it likes.
+    """
+    kept = b""
+    pipe = command.stderr.fileno()
+    os.set_blocking(pipe, False)
+
+    def take():
+        nonlocal kept
+        try:
+            part = os.read(pipe, 4096)
+        except BlockingIOError:
+            return None
+        os.write(2, part)
+        kept = (kept + part)[-STDERR_BYTES_KEPT:]
+        return len(part)
+
+    try:
+        shell = os.pidfd_open(command.pid)
+    except (AttributeError, OSError):
+        # An old Python or kernel, or no descriptor left: the shell is looked at from time to time.
+        shell = None
+    try:
+        watch = select.poll()
+        for descriptor in [pipe] if shell is None else [pipe, shell]:
+            watch.register(descriptor, select.POLLIN)
+        while True:
+            ready = [descriptor for descriptor, _ in watch.poll(100 if shell is None else None)]
+            has_ended = command.poll() is not None if shell is None else shell in ready
+            if has_ended:
+                left = STDERR_BYTES_AFTER_END
+                while left > 0 and (count := take()):
+                    left -= count
+                return kept
+            if pipe in ready and take() == 0:
+                return kept
+    finally:
+        if shell is not None:
+            os.close(shell)
 
 
 def _run_command(worker, document):
@@ -312,11 +416,9 @@ def _run_command(worker, document):
     try:
         # In the job's own session: when Ray ends the job, it ends its commands.
         with subprocess.Popen(
-                ["/bin/sh", "-c", worker.assignment.document_command], env=variables, stderr=subprocess.PIPE) as command:
-            kept = b""
-            while part := command.stderr.read1(4096):
-                os.write(2, part)
-                kept = (kept + part)[-STDERR_BYTES_KEPT:]
+                ["/bin/sh", "-c", worker.assignment.document_command], env=variables, stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE) as command:
+            kept = _follow_errors(command)
     except (OSError, ValueError) as error:
         return worker.failed(document.id, "entrypoint_not_found", f"/bin/sh could not be started: {error}")
     lines = [line for line in kept.decode(errors="replace").splitlines() if line.strip()]
