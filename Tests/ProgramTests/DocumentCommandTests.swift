@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import mend
@@ -41,6 +42,22 @@ struct DocumentCommandTests {
     let result = await run("sleep 30 & exit 0")
     #expect(result.termination == .exited(0))
     #expect(ContinuousClock.now - start < .seconds(20))
+  }
+
+  @Test("Something left behind that writes to stderr on and on holds nothing up", .timeLimit(.minutes(1)))
+  func leftWriting() async throws {
+    let command = "(while echo beat >&2; do :; done) & echo the last word >&2; exit 3"
+    #expect(await run(command).termination == .exited(3))
+  }
+
+  @Test("A command has no descriptor of the worker's")
+  func descriptors() async {
+    let leaked = open("/dev/null", O_RDONLY)
+    defer { close(leaked) }
+    #expect(leaked > 2)
+    // The listing has one of its own while it reads.
+    let result = await run("ls /proc/self/fd | tr '\\n' ' ' >&2; exit 1")
+    #expect(result.lastErrorLine == "0 1 2 3")
   }
 
   @Test("Running commands can be ended with what they started")

@@ -1,6 +1,7 @@
 // What Swift cannot reach of Linux's process calls: variadic system calls, macros, and the code between clone and exec.
 // Everything returns 0 or a positive errno unless it says otherwise. No state is kept.
 #pragma once
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,6 +26,9 @@ typedef struct {
 // Starts a child in its own session with default signal handling. Returns once it has called exec; if it could not,
 // errno's value is returned and nothing is left of it. `pidfd` is close-on-exec.
 int cprocess_spawn(const cprocess_child *child, pid_t *pid, int *pidfd);
+
+// To a spawn's actions: closes every descriptor from `first` on.
+int cprocess_spawn_closing_from(posix_spawn_file_actions_t *actions, int first);
 
 // Both ends close-on-exec; the reading one does not block.
 int cprocess_pipe(int *reading, int *writing);

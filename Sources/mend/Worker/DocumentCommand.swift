@@ -95,26 +95,36 @@ final class DocumentCommands: Sendable {
     return information._sifields._sigchld.si_pid == pid
   }
 
-  /// Passes stderr on until it is closed, or the shell has ended: something that it left behind may hold it open.
+  /// As much as a pipe holds: all that the shell itself wrote can be left when its end is seen.
+  private static let bytesAfterEnd = 64 << 10
+
+  /// Passes stderr on until it is closed or the shell has ended: what it left behind may hold it open, and write to it for
+  /// as long as it likes.
   private static func followErrors(_ descriptor: Int32, until pid: pid_t) -> String {
     var tail = LastLine()
     var buffer = [UInt8](repeating: 0, count: 4096)
-    var wait: Int32 = 20
-    while true {
-      var readable = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-      let ready = poll(&readable, 1, wait)
-      if ready == 0 {
-        // Nothing for a while. A closed pipe ends the loop at once; this is only for one that is held open.
-        if hasEnded(pid) { return tail.text }
-        wait = min(wait * 2, 250)
-        continue
-      }
-      if ready < 0 { continue }
+    /// How many bytes there were: 0 at the end, nil where there are none now.
+    func pass() -> Int? {
       let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count > 0 else { return tail.text }
+      if count < 0 { return errno == EINTR || errno == EAGAIN ? nil : 0 }
       tail.append(buffer[..<count])
       buffer.withUnsafeBytes { _ = write(STDERR_FILENO, $0.baseAddress, count) }
+      return count
+    }
+    let shell = cprocess_pidfd_open(pid)
+    defer { if shell >= 0 { close(shell) } }
+    while true {
+      // poll skips a negative descriptor: without one, the shell is looked at from time to time.
+      var ready = [
+        pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: shell, events: Int16(POLLIN), revents: 0),
+      ]
+      guard poll(&ready, 2, shell >= 0 ? -1 : 100) >= 0 else { continue }
+      if shell >= 0 ? ready[1].revents != 0 : hasEnded(pid) {
+        var left = bytesAfterEnd
+        while left > 0, let count = pass(), count > 0 { left -= count }
+        return tail.text
+      }
+      if ready[0].revents != 0, pass() == 0 { return tail.text }
     }
   }
 
@@ -127,6 +137,8 @@ final class DocumentCommands: Sendable {
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_adddup2(&actions, standardError, STDERR_FILENO)
+    // The worker's own connection and event loops are nobody else's to write to or to hold open.
+    _ = cprocess_spawn_closing_from(&actions, STDERR_FILENO + 1)
 
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
@@ -209,7 +221,7 @@ struct CommandDocument: Sendable, Hashable {
 
   /// `MEND_PATH` is empty where the uri is no file's.
   init(id: String, uri: String) {
-    path = FileDocuments.path(of: uri) ?? []
+    path = FileURI.path(of: uri) ?? []
     environment = [
       Array("MEND_PATH=".utf8) + path, Array("MEND_URI=\(uri)".utf8), Array("MEND_DOCUMENT_ID=\(id)".utf8),
     ]
