@@ -1,10 +1,6 @@
-import MendAPI
-
-#if canImport(Glibc)
 import Glibc
-#else
-import Darwin
-#endif
+import MendAPI
+import MendCore
 
 /// Documents made from the files of a command line.
 enum FileDocuments {
@@ -13,16 +9,16 @@ enum FileDocuments {
   /// One document a file, in the files' order.
   ///
   /// - Throws: `ProgramError` (wrong usage) that names the first file that is missing, unreadable or no regular file.
-  static func documents(of files: [String]) throws -> [Document] {
-    let directory = currentDirectory()
-    let ids = ids(of: files)
-    var documents: [Document] = []
+  static func documents(of files: [FileArgument]) throws -> [MendAPI.Document] {
+    let directory = currentDirectoryBytes()
+    let ids = ids(of: files.map(\.text))
+    var documents: [MendAPI.Document] = []
     documents.reserveCapacity(files.count)
     for (file, id) in zip(files, ids) {
-      var document = Document()
+      var document = MendAPI.Document()
       document.documentID = id
-      document.uri = uri(of: absolutePath(file, in: directory))
-      document.mediaType = mediaType(of: file)
+      document.uri = FileURI.uri(ofPath: absolutePath(file.bytes, in: directory))
+      document.mediaType = mediaType(of: file.text)
       document.sizeBytes = try size(of: file)
       documents.append(document)
     }
@@ -67,59 +63,13 @@ enum FileDocuments {
     String(path.split(separator: "/").last ?? Substring(path))
   }
 
-  /// RFC 8089: `file:///` and the path with everything but unreserved characters and slashes percent-encoded.
-  static func uri(of path: String) -> String {
-    var uri = "file://"
-    for byte in path.utf8 {
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-        UInt8(ascii: "~"), UInt8(ascii: "/"):
-        uri.unicodeScalars.append(Unicode.Scalar(byte))
-      default:
-        let hex = String(byte, radix: 16, uppercase: true)
-        uri += "%" + (hex.count == 1 ? "0" + hex : hex)
-      }
-    }
-    return uri
-  }
-
-  /// The file that a `file:` URI or a bare absolute path names, as bytes; nil for other schemes and for broken
-  /// percent-encoding.
-  static func path(of uri: String) -> [UInt8]? {
-    if uri.hasPrefix("/") { return Array(uri.utf8) }
-    var rest: Substring.UTF8View
-    if uri.hasPrefix("file:///") {
-      rest = uri.dropFirst(7).utf8
-    } else if uri.hasPrefix("file://localhost/") {
-      rest = uri.dropFirst(16).utf8
-    } else if uri.hasPrefix("file:/") {
-      rest = uri.dropFirst(5).utf8
-    } else {
-      return nil
-    }
-    var path: [UInt8] = []
-    path.reserveCapacity(rest.count)
-    while let byte = rest.popFirst() {
-      guard byte == UInt8(ascii: "%") else {
-        path.append(byte)
-        continue
-      }
-      guard let high = rest.popFirst().flatMap(hexValue), let low = rest.popFirst().flatMap(hexValue) else {
-        return nil
-      }
-      path.append(high << 4 | low)
-    }
-    return path.contains(0) ? nil : path
-  }
-
   /// A relative path as the URI of its file: attempts run in a directory of their own. What has a scheme or is absolute
   /// stays as it is.
   static func absoluteURI(_ uri: String, in directory: String) -> String {
     let scheme = uri.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "+.-".contains($0)) }
     let hasScheme = scheme.first?.isLetter == true && uri.dropFirst(scheme.count).first == ":"
     if uri.isEmpty || uri.hasPrefix("/") || hasScheme { return uri }
-    return Self.uri(of: absolutePath(uri, in: directory))
+    return FileURI.uri(ofPath: absolutePath(uri, in: directory).utf8)
   }
 
   /// - Throws: `ProgramError` (wrong usage) that names the file.
@@ -127,33 +77,37 @@ enum FileDocuments {
     guard access(file, R_OK) == 0 else { throw ProgramError.usage("\(file): \(Standard.systemError())") }
   }
 
-  private static func hexValue(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-    default: nil
-    }
+  static func currentDirectory() -> String { String(decoding: currentDirectoryBytes(), as: UTF8.self) }
+
+  private static func currentDirectoryBytes() -> [UInt8] {
+    guard let name = getcwd(nil, 0) else { return [slash] }
+    defer { free(name) }
+    return (0..<strlen(name)).map { UInt8(bitPattern: name[$0]) }
   }
 
-  static func currentDirectory() -> String {
-    guard let name = getcwd(nil, 0) else { return "/" }
-    defer { free(name) }
-    return String(cString: name)
+  private static let slash = UInt8(ascii: "/")
+
+  static func absolutePath(_ path: String, in directory: String) -> String {
+    String(decoding: absolutePath(Array(path.utf8), in: Array(directory.utf8)), as: UTF8.self)
   }
 
   /// Absolute and without `.` and `..`; links are not resolved.
-  static func absolutePath(_ path: String, in directory: String) -> String {
-    var parts: [Substring] = []
-    for part in (path.hasPrefix("/") ? path : directory + "/" + path).split(separator: "/") where part != "." {
-      if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+  static func absolutePath(_ path: [UInt8], in directory: [UInt8]) -> [UInt8] {
+    var parts: [ArraySlice<UInt8>] = []
+    for part in (path.first == slash ? path : directory + [slash] + path).split(separator: slash) {
+      if part.elementsEqual("..".utf8) {
+        _ = parts.popLast()
+      } else if !part.elementsEqual(".".utf8) {
+        parts.append(part)
+      }
     }
-    return "/" + parts.joined(separator: "/")
+    return [slash] + parts.joined(separator: [slash])
   }
 
-  private static func size(of file: String) throws -> Int64 {
+  private static func size(of argument: FileArgument) throws -> Int64 {
+    let file = argument.text
     // Non-blocking: opening a pipe must not wait for its writer.
-    let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let descriptor = open(argument.bytes.map { CChar(bitPattern: $0) } + [0], O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       throw ProgramError.usage("\(file): \(Standard.systemError()); nothing was submitted")
     }

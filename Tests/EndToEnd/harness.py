@@ -174,7 +174,8 @@ class EndToEndCase(unittest.TestCase):
 
     def mend(self, *arguments, input=None, timeout=PATIENCE_SECONDS, environment=None):
         completed = subprocess.run(
-            [MEND, *map(str, arguments)], capture_output=True, text=True, input=input, timeout=timeout,
+            [MEND, *(a if isinstance(a, bytes) else str(a) for a in arguments)], capture_output=True, text=True, input=input,
+            timeout=timeout,
             env={**os.environ, "MEND_SERVER": self.server.address or "127.0.0.1:1", **(environment or {})})
         return Answer(completed)
 

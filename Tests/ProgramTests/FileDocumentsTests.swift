@@ -26,22 +26,15 @@ struct FileDocumentsTests {
     #expect(FileDocuments.ids(of: files) == ids)
   }
 
-  @Test(
-    "A path becomes a URI and comes back byte for byte",
-    arguments: ["/a/b.txt", "/a b/100%/ü?#.txt", "/it's $HOME"])
-  func uris(_ path: String) {
-    let uri = FileDocuments.uri(of: path)
-    #expect(uri.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") })
-    #expect(FileDocuments.path(of: uri) == Array(path.utf8))
-  }
-
-  @Test("Only file URIs and absolute paths have a path")
-  func otherURIs() {
-    #expect(FileDocuments.path(of: "s3://bucket/key") == nil)
-    #expect(FileDocuments.path(of: "file:///a%2") == nil)
-    #expect(FileDocuments.path(of: "file:///a%00b") == nil)
-    #expect(FileDocuments.path(of: "file://localhost/a") == Array("/a".utf8))
-    #expect(FileDocuments.path(of: "/a%20b") == Array("/a%20b".utf8))
+  @Test("A name that is not UTF-8 keeps its bytes")
+  func bytes() throws {
+    let latin: [UInt8] = Array("caf".utf8) + [0xE9] + Array(".txt".utf8)
+    let other: [UInt8] = Array("caf".utf8) + [0xE8] + Array(".txt".utf8)
+    let text = String(decoding: latin, as: UTF8.self)
+    let given = [Array("submit".utf8), latin, Array("plain.txt".utf8), other]
+    let files = FileArgument.all(of: [text, "plain.txt", text], in: given)
+    #expect(files.map(\.bytes) == [latin, Array("plain.txt".utf8), other])
+    #expect(FileDocuments.ids(of: files.map(\.text)) == ["caf-txt", "plain-txt", "caf-txt-2"])
   }
 
   @Test("Paths are made absolute without dots")

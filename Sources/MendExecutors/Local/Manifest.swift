@@ -4,7 +4,7 @@ internal import MendCore
 /// The documents that an attempt has still to do, a JSON object a line:
 /// `{"document_id", "uri", "path", "media_type", "size_bytes"}`.
 ///
-/// `path` is empty where the uri is not a file's; `size_bytes` is left out where it is not known.
+/// `path` is empty where the uri is not a file's, or the file's name is not UTF-8; `size_bytes` is left out where it is not known.
 enum Manifest {
   private static let chunk = 64 * 1024
 
@@ -28,7 +28,7 @@ enum Manifest {
     bytes.append(contentsOf: #","uri":"#.utf8)
     JSONText.quote(document.uri, to: &bytes)
     bytes.append(contentsOf: #","path":"#.utf8)
-    JSONText.quote(filePath(of: document.uri) ?? "", to: &bytes)
+    JSONText.quote(filePath(of: document.uri), to: &bytes)
     bytes.append(contentsOf: #","media_type":"#.utf8)
     JSONText.quote(document.mediaType, to: &bytes)
     if document.size >= 0 { bytes.append(contentsOf: #","size_bytes":\#(document.size)"#.utf8) }
@@ -36,35 +36,8 @@ enum Manifest {
     bytes.append(UInt8(ascii: "\n"))
   }
 
-  /// Of `file:///a%20b`, `file://localhost/a`, `file:/a` and of a plain absolute path; nil for anything else, and where
-  /// a percent sign begins no byte.
-  static func filePath(of uri: String) -> String? {
-    if uri.hasPrefix("/") { return uri }
-    let scheme = uri.lowercased()
-    if scheme.hasPrefix("file:/"), !scheme.hasPrefix("file://") { return decodingPercents(uri.utf8.dropFirst(5)) }
-    guard scheme.hasPrefix("file://") else { return nil }
-    let rest = uri.utf8.dropFirst(7)
-    guard let slash = rest.firstIndex(of: UInt8(ascii: "/")) else { return nil }
-    let host = rest[..<slash]
-    guard host.isEmpty || host.elementsEqual("localhost".utf8) else { return nil }
-    return decodingPercents(rest[slash...])
-  }
-
-  private static func decodingPercents(_ text: Substring.UTF8View) -> String? {
-    var bytes: [UInt8] = []
-    var rest = text
-    while let byte = rest.popFirst() {
-      guard byte == UInt8(ascii: "%") else {
-        bytes.append(byte)
-        continue
-      }
-      let digits = String(decoding: rest.prefix(2), as: UTF8.self)
-      guard digits.utf8.count == 2, digits.allSatisfy(\.isHexDigit), let value = UInt8(digits, radix: 16) else {
-        return nil
-      }
-      bytes.append(value)
-      rest = rest.dropFirst(2)
-    }
-    return String(decoding: bytes, as: UTF8.self)
+  /// JSON is text: a name that is none has its bytes in the uri alone.
+  private static func filePath(of uri: String) -> String {
+    FileURI.path(of: uri).flatMap { String(validating: $0, as: UTF8.self) } ?? ""
   }
 }

@@ -53,23 +53,8 @@ extension MendAPI.ErrorSummary {
 
 /// What people call a document's place.
 enum FilePath {
-  /// The path of a `file:` URI of this machine, decoded; any other URI as it is.
+  /// The path of a `file:` URI of this machine, decoded; any other URI, and one whose path is not UTF-8, as it is.
   static func of(uri: String) -> String {
-    guard uri.hasPrefix("file://") else { return uri }
-    var rest = uri.utf8.dropFirst("file://".utf8.count)
-    if rest.starts(with: "localhost/".utf8) { rest = rest.dropFirst("localhost".utf8.count) }
-    guard rest.first == UInt8(ascii: "/") else { return uri }
-    var bytes: [UInt8] = []
-    while let byte = rest.popFirst() {
-      guard byte == UInt8(ascii: "%") else {
-        bytes.append(byte)
-        continue
-      }
-      let digits = rest.prefix(2).compactMap { Character(UnicodeScalar($0)).hexDigitValue }
-      guard digits.count == 2 else { return uri }
-      bytes.append(UInt8(digits[0] << 4 | digits[1]))
-      rest = rest.dropFirst(2)
-    }
-    return String(validating: bytes, as: UTF8.self) ?? uri
+    FileURI.path(of: uri).flatMap { String(validating: $0, as: UTF8.self) } ?? uri
   }
 }

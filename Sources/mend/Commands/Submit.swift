@@ -191,7 +191,7 @@ struct Submit: AsyncParsableCommand {
       return tier
     }
     request.batch = batch
-    request.documents = try FileDocuments.documents(of: files)
+    request.documents = try FileDocuments.documents(of: FileArgument.all(of: files))
     return request
   }
 
