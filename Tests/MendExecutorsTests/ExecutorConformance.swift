@@ -219,7 +219,7 @@ extension ExecutorConformance {
       return try RayExecutor(settings, ray)
     case .cluster:
       var settings = RayExecutor.Settings(
-        url: Cluster.url ?? "", token: Cluster.token, dataDirectory: data.path, workerEndpoint: "127.0.0.1:7443",
+        url: Cluster.url ?? "", token: { Cluster.token }, dataDirectory: data.path, workerEndpoint: "127.0.0.1:7443",
         logger: logger)
       settings.grace = .seconds(1)
       settings.attempts.pollInterval = .milliseconds(200)

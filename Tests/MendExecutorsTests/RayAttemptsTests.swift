@@ -283,10 +283,80 @@ import Testing
       let job = jobs.first { $0.submissionID == id }
       _ = machine.take(.seen(id: id, .success(.init(job: job))), at: now, wallClock: wall)
     }
-    _ = machine.take(.listed(.success(jobs), took: .seconds(2)), at: now, wallClock: wall)
+    _ = machine.take(.listed(.success(jobs), took: .milliseconds(400)), at: now, wallClock: wall)
     #expect(machine.entries.values.filter(\.isStarted).count == keys.count)
-    #expect(!machine.next(at: now + .seconds(10), underWay: 0).calls.contains(.list))
-    #expect(machine.next(at: now + .seconds(20), underWay: 0).calls == [.list])
+    #expect(!machine.next(at: now + .seconds(3), underWay: 0).calls.contains(.list))
+    #expect(machine.next(at: now + .seconds(4), underWay: 0).calls == [.list])
+  }
+
+  @Test func `where a list takes long, jobs are looked at one by one, and none waits for the list`() {
+    var machine = machine()
+    let keys = (0..<12).map { AttemptKey(batch: key.batch, job: JobID(tier: 0, index: $0), number: 1) }
+    for key in keys { machine.adopt(key, id: RaySubmissionID.make(key), fence: "", at: start) }
+    var ended: [AttemptKey: RayAttempts.Moment] = [:]
+    var answers: [(at: RayAttempts.Moment, RayAttempts.Answer)] = []
+    let end = start + .seconds(30)
+    var now = start
+    while now < start + .seconds(60), ended.count < keys.count {
+      for call in machine.next(at: now, underWay: answers.count).calls {
+        switch call {
+        case .look(let id, _):
+          var job = RayJob(submissionID: id, status: now >= end ? .succeeded : .running)
+          job.metadata[RayMetadata.installation] = "here"
+          answers.append((now + .milliseconds(50), .seen(id: id, .success(.init(job: job)))))
+        case .list:
+          // What Ray had when it was asked.
+          let jobs = keys.map { key in
+            var job = RayJob(submissionID: RaySubmissionID.make(key), status: now >= end ? .succeeded : .running)
+            job.metadata[RayMetadata.installation] = "here"
+            return job
+          }
+          answers.append((now + .seconds(6), .listed(.success(jobs), took: .seconds(6))))
+        default: break
+        }
+      }
+      now += .milliseconds(10)
+      for answer in answers where answer.at <= now {
+        for case .ended(let key, _, _) in machine.take(answer.1, at: now, wallClock: wall) { ended[key] = now }
+      }
+      answers.removeAll { $0.at <= now }
+    }
+    #expect(ended.count == keys.count)
+    #expect(ended.values.allSatisfy { $0 < end + .seconds(4) })
+  }
+
+  @Test func `slow answers leave no job waiting for good, and a stop comes first`() {
+    var machine = machine { $0.looksPerInterval = 20 }
+    let keys = (0..<100).map { AttemptKey(batch: key.batch, job: JobID(tier: 0, index: $0), number: 1) }
+    for key in keys { machine.adopt(key, id: RaySubmissionID.make(key), fence: "", at: start) }
+    machine.lists.isUnusable = true
+    var looks: [String: Int] = [:]
+    var stoppedAt: RayAttempts.Moment?
+    let asked = start + .seconds(60)
+    // Each look takes two seconds, so eight at once are four a second: a round of all takes 25 s.
+    var now = start
+    while now < start + .seconds(120) {
+      if now == asked { machine.end(keys[99], id: RaySubmissionID.make(keys[99]), at: now) }
+      let calls = machine.next(at: now, underWay: 0).calls
+      now += .seconds(2)
+      for call in calls {
+        switch call {
+        case .look(let id, _):
+          looks[id, default: 0] += 1
+          var job = RayJob(submissionID: id, status: .running)
+          job.metadata[RayMetadata.installation] = "here"
+          _ = machine.take(.seen(id: id, .success(.init(job: job))), at: now, wallClock: wall)
+        case .stop(let id):
+          stoppedAt = stoppedAt ?? now
+          _ = machine.take(.stopped(id: id, .success(true)), at: now, wallClock: wall)
+        case .list: _ = machine.take(.listed(.failure(.unknown("too long")), took: .zero), at: now, wallClock: wall)
+        default: break
+        }
+      }
+    }
+    #expect(looks.count == keys.count)
+    #expect(looks.values.max()! - looks.values.min()! <= 3, "\(looks.values.sorted())")
+    #expect(stoppedAt.map { $0 <= asked + .seconds(4) } == true)
   }
 
   @Test func `a dead node is believed at the second look, and only while Ray says the job lives`() throws {

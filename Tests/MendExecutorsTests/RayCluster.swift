@@ -12,7 +12,7 @@ enum Cluster {
   private static func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
   private static func transport() throws -> HTTPRayTransport {
-    HTTPRayTransport(base: try #require(url), token: token, timeout: .seconds(10), answerLimitBytes: 1 << 20)
+    HTTPRayTransport(base: try #require(url), token: { token }, timeout: .seconds(10), answerLimitBytes: 1 << 20)
   }
 
   /// As somebody who stops it by Ray's API and deletes its record.

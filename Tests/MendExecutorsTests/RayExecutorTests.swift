@@ -347,14 +347,29 @@ final class FakeRay: RayJobs {
       ray.state.withLock { $0.isAway = true }
       guard case .unreachable(.ray, _) = try await observations.next() else { return #expect(Bool(false)) }
       executor.forget(gone.batch)
-      while RayRecord.read(in: data.path)?.forgottenBatches != [gone.batch] { await Task.yield() }
+      while try RayRecord.read(in: data.path)?.forgottenBatches != [gone.batch] { await Task.yield() }
     }
     #expect(ray.state.withLock { $0.jobs.count } == 2)
     ray.state.withLock { $0.isAway = false }
     try await withExecutor(settings) { _, _ in
-      while RayRecord.read(in: data.path)?.forgottenBatches != [] { await Task.yield() }
+      while try RayRecord.read(in: data.path)?.forgottenBatches != [] { await Task.yield() }
     }
     #expect(ray.state.withLock { Array($0.jobs.keys) } == [RaySubmissionID.make(kept)])
+  }
+
+  @Test func `a damaged mark of this server is said, and never replaced`() throws {
+    let settings = settings()
+    let file = data.path + "/ray.json"
+    let first = try RayExecutor(settings).installation
+    #expect(try RayExecutor(settings).installation == first)
+    let whole = try String(contentsOfFile: file, encoding: .utf8)
+    for damage in [String(whole.dropLast(3)), "", "{\"installation\":\"\"}"] {
+      try damage.write(toFile: file, atomically: true, encoding: .utf8)
+      #expect(throws: RayExecutor.SetupError.self) { try RayExecutor(settings) }
+      #expect(try String(contentsOfFile: file, encoding: .utf8) == damage)
+    }
+    try whole.write(toFile: file, atomically: true, encoding: .utf8)
+    #expect(try RayExecutor(settings).installation == first)
   }
 
   @Test func `capacity is what live nodes have, also while the cluster is away`() async throws {
@@ -406,7 +421,7 @@ final class FakeRay: RayJobs {
 
   @Test func `a port that nobody listens on is unreachable over real sockets`() async throws {
     let client = RayClient(
-      HTTPRayTransport(base: "http://127.0.0.1:1", token: "t", timeout: .seconds(5), answerLimitBytes: 1000))
+      HTTPRayTransport(base: "http://127.0.0.1:1", token: { "t" }, timeout: .seconds(5), answerLimitBytes: 1000))
     do throws(RayError) {
       _ = try await client.version()
       #expect(Bool(false), "nobody listens there")

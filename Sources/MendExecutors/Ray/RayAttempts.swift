@@ -18,6 +18,9 @@ struct RayAttempts {
     var looksPerInterval = 20
     /// A list costs Ray what it has; the next one waits so many times as long as the last one took.
     var listCostFactor = 10
+    /// With a longer wait between lists jobs are looked at one by one, as far as `looksPerInterval` goes: what a list
+    /// tells comes too late.
+    var listPatience: Duration = .seconds(5)
     /// Between two looks for jobs that nobody owns.
     var strayInterval: Duration = .seconds(20)
     var firstStrayScan: Duration = .seconds(10)
@@ -130,6 +133,8 @@ struct RayAttempts {
 
     /// A second look is to confirm what the first one saw.
     var isDoubtful: Bool { missing > 0 || hasFailed || nodeIsDead || isUnexplained }
+    /// It runs or waits at Ray, and nothing but its end is expected.
+    var isSettled: Bool { phase == .watched && handle != nil && !isDoubtful && end == nil }
   }
 
   /// It was asked to end.
@@ -170,7 +175,7 @@ struct RayAttempts {
     var isAskingNodes = false
     /// "1 live node with 2 CPU, 22.6 GiB of memory in all", as it was last.
     var resources = ""
-    /// The last one was too long or failed: jobs are looked at one by one.
+    /// The last one failed, or the next one is too far off: jobs are looked at one by one.
     var isUnusable = false
   }
 
@@ -254,16 +259,14 @@ struct RayAttempts {
         wakeAt = min(wakeAt, due)
       }
     }
-    for (id, entry) in entries where !entry.isUnderWay {
-      guard entry.due <= now else {
-        wakeAt = min(wakeAt, entry.due)
-        continue
+    if room > 0 {
+      let due = dueNow(at: now, usesList: usesList, &wakeAt)
+      for id in due.prefix(room) {
+        guard let entry = entries[id] else { continue }
+        calls.append(call(for: entry, id, at: now))
+        entries[id]?.isUnderWay = true
+        room -= 1
       }
-      guard room > 0 else { continue }
-      guard let call = call(for: entry, id, at: now, usesList: usesList) else { continue }
-      entries[id]?.isUnderWay = true
-      calls.append(call)
-      room -= 1
     }
     while room > 0, let id = nextDeletion() {
       calls.append(.delete(id: id))
@@ -281,6 +284,27 @@ struct RayAttempts {
     return (calls, max(wakeAt, now + .milliseconds(1)))
   }
 
+  /// Jobs that a call of their own is due for: those to be stopped first, then those that have waited longest, so that
+  /// slow answers keep none of them waiting for good.
+  private mutating func dueNow(at now: Moment, usesList: Bool, _ wakeAt: inout Moment) -> [String] {
+    var due: [(id: String, isStop: Bool, since: Moment)] = []
+    for (id, entry) in entries where !entry.isUnderWay {
+      if entry.due > now {
+        wakeAt = min(wakeAt, entry.due)
+      } else if usesList, entry.isSettled {
+        // The list tells of it.
+        look(at: id, now + settings.pollInterval)
+      } else {
+        due.append((id, entry.end.map { $0.nextStop <= now } == true, entry.due))
+      }
+    }
+    due.sort { one, other in
+      if one.isStop != other.isStop { return one.isStop }
+      return (one.since, one.id) < (other.since, other.id)
+    }
+    return due.map(\.id)
+  }
+
   private mutating func nextWhileAway(at now: Moment) -> (calls: [Call], wakeAt: Moment) {
     guard !reach.isAsking else { return ([], now + settings.idleInterval) }
     guard reach.nextQuestion <= now else { return ([], reach.nextQuestion) }
@@ -293,7 +317,7 @@ struct RayAttempts {
     return ([.version], now + settings.idleInterval)
   }
 
-  private mutating func call(for entry: Entry, _ id: String, at now: Moment, usesList: Bool) -> Call? {
+  private mutating func call(for entry: Entry, _ id: String, at now: Moment) -> Call {
     switch entry.phase {
     case .toSubmit:
       if entry.end != nil, entry.submissions == 0 {
@@ -309,12 +333,6 @@ struct RayAttempts {
     case .watched:
       if entry.isSeen, let end = entry.end, end.nextStop <= now { return .stop(id: id) }
       if entry.isUnexplained { return .examine(id: id) }
-      let isSettled = entry.handle != nil && !entry.isDoubtful && entry.end == nil
-      if usesList && isSettled {
-        // The list tells of it.
-        look(at: id, now + settings.pollInterval)
-        return nil
-      }
       return .look(id: id, thoroughly: entry.isDoubtful)
     }
   }

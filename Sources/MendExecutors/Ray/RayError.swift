@@ -13,7 +13,7 @@ public enum RayError: Error, Hashable, Sendable, CustomStringConvertible {
     switch self {
     case .unreachable(let text): "it cannot be reached: \(text)"
     case .unknown(let text): "its answer is not known: \(text)"
-    case .denied(let text): "it does not take the token (MEND_RAY_TOKEN): \(text)"
+    case .denied(let text): "it does not take the token (MEND_RAY_TOKEN, --ray-token-file): \(text)"
     case .refused(let status, let text): "it refused with status \(status): \(text)"
     }
   }

@@ -12,8 +12,8 @@ public final class RayExecutor: Executor {
   public struct Settings: Sendable {
     /// Where the Jobs API is: `http://HOST:8265` or `https://...`.
     public var url: String
-    /// For a cluster with RAY_AUTH_MODE=token.
-    public var token: String?
+    /// For a cluster with RAY_AUTH_MODE=token; asked for before each call, so a renewed one needs no restart.
+    public var token: @Sendable () -> String?
     /// The server's own; ray.json is kept there.
     public var dataDirectory: String
     /// MEND_ENDPOINT: where workers on Ray's nodes reach the server, HOST:PORT.
@@ -43,7 +43,8 @@ public final class RayExecutor: Executor {
     var logs = RayLogs.Settings()
 
     public init(
-      url: String, token: String? = nil, dataDirectory: String, workerEndpoint: String, workerToken: String? = nil,
+      url: String, token: @escaping @Sendable () -> String? = { nil }, dataDirectory: String, workerEndpoint: String,
+      workerToken: String? = nil,
       logger: Logger
     ) {
       self.url = url
@@ -95,12 +96,14 @@ public final class RayExecutor: Executor {
     let record: RayRecord
     do {
       _ = try FileSystem.createDirectory(settings.dataDirectory)
-      if let known = RayRecord.read(in: settings.dataDirectory) {
+      if let known = try RayRecord.read(in: settings.dataDirectory) {
         record = known
       } else {
         record = .make()
         try record.write(in: settings.dataDirectory)
       }
+    } catch let error as SetupError {
+      throw error
     } catch {
       throw SetupError(description: "the Ray executor cannot be set up: \(error)")
     }

@@ -36,9 +36,29 @@ struct RayRecord: Codable, Hashable, Sendable {
 
   private static let name = "ray.json"
 
-  static func read(in directory: String) -> RayRecord? {
-    guard let bytes = FileSystem.read("\(directory)/\(name)") else { return nil }
-    return try? JSONDecoder().decode(RayRecord.self, from: Data(bytes))
+  /// Nil where there is none yet.
+  ///
+  /// - Throws: where there is one that cannot be read. A new name would make strangers of this server's own jobs at Ray.
+  static func read(in directory: String) throws(RayExecutor.SetupError) -> RayRecord? {
+    let path = "\(directory)/\(name)"
+    func unreadable(_ reason: String) -> RayExecutor.SetupError {
+      RayExecutor.SetupError(
+        description:
+          "\(path), which marks this server's jobs at Ray, \(reason); bring it back from a copy, or remove it: "
+          + "then jobs and records at Ray that no batch here knows of any more stay there")
+    }
+    let bytes: [UInt8]
+    do {
+      bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
+    } catch let error as CocoaError where error.code == .fileReadNoSuchFile {
+      return nil
+    } catch {
+      throw unreadable("cannot be read (\(error))")
+    }
+    guard let record = try? JSONDecoder().decode(RayRecord.self, from: Data(bytes)), !record.installation.isEmpty else {
+      throw unreadable("is damaged (\(bytes.count) bytes)")
+    }
+    return record
   }
 
   func write(in directory: String) throws(SystemError) {

@@ -33,7 +33,7 @@ extension RayTransport {
 /// HTTP through URLSession, with a bound on time and size that holds for every call. TLS by the URL's scheme.
 final class HTTPRayTransport: RayTransport {
   private let base: String
-  private let token: String?
+  private let token: @Sendable () -> String?
   private let answers: Line
   private let logs: Line
 
@@ -41,7 +41,8 @@ final class HTTPRayTransport: RayTransport {
   ///   - base: `http://HOST:PORT` or `https://...`, with a path where a proxy has one, without a slash at the end.
   ///   - timeout: for one call from its start to the last byte of its answer.
   init(
-    base: String, token: String?, timeout: Duration, answerLimitBytes: Int, logTimeout: Duration = .seconds(60)
+    base: String, token: @escaping @Sendable () -> String?, timeout: Duration, answerLimitBytes: Int,
+    logTimeout: Duration = .seconds(60)
   ) {
     self.base = base
     self.token = token
@@ -78,7 +79,7 @@ final class HTTPRayTransport: RayTransport {
     var message = URLRequest(url: url, timeoutInterval: line.timeout)
     message.httpMethod = request.method
     message.setValue("application/json", forHTTPHeaderField: "Accept")
-    if let token { message.setValue("Bearer \(token)", forHTTPHeaderField: "Authorization") }
+    if let token = token() { message.setValue("Bearer \(token)", forHTTPHeaderField: "Authorization") }
     if let body = request.body {
       message.httpBody = Data(body)
       message.setValue("application/json", forHTTPHeaderField: "Content-Type")

@@ -63,7 +63,7 @@ struct Serve: AsyncParsableCommand {
     help: ArgumentHelp(
       """
       Where Ray's Jobs API is, such as http://ray-head:8265, for the --executor or for batches that name it; its token, \
-      where it wants one, is MEND_RAY_TOKEN. An extractor's env may have MEND_RAY_RUNTIME_ENV and MEND_RAY_RESOURCES, JSON objects for Ray's runtime_env and its \
+      where it wants one, is MEND_RAY_TOKEN or in --ray-token-file. An extractor's env may have MEND_RAY_RUNTIME_ENV and MEND_RAY_RESOURCES, JSON objects for Ray's runtime_env and its \
       custom resources.
       """, valueName: "URL"))
   var ray: String?
@@ -78,6 +78,13 @@ struct Serve: AsyncParsableCommand {
       MEND_RAY_WORKER_TOKEN, a token of the role worker, which is then to be seen in Ray's jobs.
       """, valueName: "HOST:PORT"))
   var workerEndpoint: String?
+
+  @Option(
+    name: .customLong("ray-token-file"),
+    help: ArgumentHelp(
+      "With --ray: the cluster's token, in place of MEND_RAY_TOKEN. Read again for each call, so it can be renewed.",
+      valueName: "FILE"))
+  var rayTokenFile: String?
 
   @Option(
     name: .customLong("worker-tls-ca"),
@@ -212,6 +219,7 @@ struct Serve: AsyncParsableCommand {
         "--ray with --tls-cert needs --worker-tls-ca FILE|system, by which workers trust this server, and the other way "
           + "round.")
     }
+    guard ray != nil || rayTokenFile == nil else { throw ValidationError("--ray-token-file is for --ray.") }
     guard ray != nil || workerAuthority == nil else {
       throw ValidationError("--worker-tls-ca is for --ray; local workers use a socket below --data.")
     }

@@ -3,6 +3,7 @@ import MendClient
 import MendCore
 import MendExecutors
 import MendRuntime
+import Synchronization
 
 #if canImport(Glibc)
 import Glibc
@@ -59,7 +60,7 @@ extension ServingProgram {
         """)
     }
     var settings = RayExecutor.Settings(
-      url: options.ray ?? "", token: Environment["MEND_RAY_TOKEN"], dataDirectory: directory,
+      url: options.ray ?? "", token: try rayToken(), dataDirectory: directory,
       workerEndpoint: try workerEndpoint(), workerToken: workerToken, logger: logger)
     settings.workerAuthorities = try workerAuthorities()
     let stated = options.stated(.ray)
@@ -80,6 +81,34 @@ extension ServingProgram {
     } catch {
       throw ProgramError(.refused, error.description)
     }
+  }
+
+  /// Of MEND_RAY_TOKEN, or of a file that is read again before each call: whoever renews the token writes it there.
+  private func rayToken() throws -> @Sendable () -> String? {
+    guard let file = options.rayTokenFile else {
+      let token = Environment["MEND_RAY_TOKEN"]
+      return { token }
+    }
+    let first = try Self.readToken(file)
+    let last = Mutex(first)
+    return {
+      // While it is being written anew, the one before it holds.
+      guard let token = try? Self.readToken(file) else { return last.withLock { $0 } }
+      last.withLock { $0 = token }
+      return token
+    }
+  }
+
+  private static func readToken(_ file: String) throws -> String {
+    let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else {
+      throw ProgramError.usage("--ray-token-file: \(file) cannot be read: \(Standard.systemError())")
+    }
+    defer { close(descriptor) }
+    let text = try Standard.readText(descriptor, name: "--ray-token-file", limit: 16 << 10)
+    let token = text.split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
+    guard !token.isEmpty else { throw ProgramError.usage("--ray-token-file: \(file) holds no token") }
+    return token
   }
 
   private func workerAuthorities() throws -> String? {
