@@ -1,5 +1,3 @@
-package import MendCore
-
 /// Every bound of the runtime, by name, with its default and its reason.
 public struct RuntimeSettings: Sendable, Hashable {
   /// Calls that wait for the writer. At some 10 µs a step and 1 ms a commit this is well below a second of waiting;
