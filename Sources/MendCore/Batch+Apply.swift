@@ -78,9 +78,9 @@ extension Batch {
     case .documentsReleased(let job, _, let set):
       if contains(job) { release(set, by: job) }
     case .workRepeated(let job, _, let count):
-      if contains(job) { tiers[job.tier].jobs[job.index].repeatedWork += count }
+      if contains(job) { tiers[job.tier].jobs[job.index].repeatedWork = repeatedWork(of: job).addingSaturated(count) }
     case .collectionWritten(let job, _, let count):
-      if contains(job) { tiers[job.tier].jobs[job.index].written = (written(by: job) ?? 0) + count }
+      if contains(job) { tiers[job.tier].jobs[job.index].written = (written(by: job) ?? 0).addingSaturated(count) }
     case .attemptIntended, .attemptTaken, .attemptStarted, .attemptEnding, .attemptEnded, .staleReport, .stageEntered,
       .stageSpent:
       applyToAttempt(record)
@@ -98,6 +98,8 @@ extension Batch {
   }
 
   private func written(by job: JobID) -> Int? { tiers[job.tier].jobs[job.index].written }
+
+  private func repeatedWork(of job: JobID) -> Int { tiers[job.tier].jobs[job.index].repeatedWork }
 
   /// A change of state: it moves the generation on and is kept for watches that resume.
   mutating func note(_ subject: StateChange.Subject, from: String, to: String, reason: String, _ record: Record) {

@@ -1,17 +1,28 @@
 // Every field of what a caller sends, with the rule that it breaks. Paths are the schema's; they are put together only
 // for a rule that is broken.
 
-/// Bounds of single values. A value beyond one is refused with the field's name.
-enum ValueLimit {
+/// Bounds of single values. A value beyond one is refused where it comes in, with the field's name and the bound.
+package enum ValueLimit {
+  /// What a double holds exactly, so that no reader of JSON rounds it. For counts, and for places in a log.
+  package static let count = 1 << 53
+  /// A century, in seconds: what a span of time is at most.
+  package static let spanSeconds = 3.2e9
+  static let span: Duration = .seconds(spanSeconds)
+  /// Milliseconds of the years 1 to 9999: the times that can be written down.
+  package static let milliseconds: ClosedRange<Int64> = -62_135_596_800_000...253_402_300_799_999
+  static let exitCodes = 256
+  /// The most that Linux has.
+  static let processes = 1 << 22
   static let nameBytes = 256
   static let commandBytes = 64 * 1024
   static let environmentBytes = 64 * 1024
   static let uriBytes = 8 * 1024
   static let mediaTypeBytes = 255
   static let retryRules = 64
-  static let cpus = 1_000_000.0
-  static let memoryBytes: Int64 = 1 << 56
-  static let memoryFactor = 64.0
+  package static let cpus = 1_000_000.0
+  package static let gpus = 1_000_000
+  package static let memoryBytes: Int64 = 1 << 56
+  package static let memoryFactor = 64.0
   static let retryAttempts = 1000
   static let autoHeals = 100
   static let cpuSeconds = 1e9
@@ -29,15 +40,18 @@ extension BatchSpecification {
       throw .invalid(field: "batch_name", rule: "must be at most \(ValueLimit.nameBytes) bytes")
     }
     try Rule.priority(priority, "priority")
-    if maxConcurrent < 0 { throw .invalid(field: "max_concurrent", rule: "must be 0 (no bound) or more") }
+    if !(0...Int(Int32.max)).contains(maxConcurrent) {
+      throw .invalid(field: "max_concurrent", rule: "must be 0 (no bound) to \(Int32.max), is \(maxConcurrent)")
+    }
     if let autoHeal {
       if !(1...ValueLimit.autoHeals).contains(autoHeal.maxHeals) {
         throw .invalid(
-          field: "auto_heal.max_heals", rule: "must be 0 (\(AutoHeal.defaultHeals)) to \(ValueLimit.autoHeals)")
+          field: "auto_heal.max_heals",
+          rule: "must be 0 (\(AutoHeal.defaultHeals)) to \(ValueLimit.autoHeals), is \(autoHeal.maxHeals)")
       }
       try Rule.memory(autoHeal.memoryCeilingBytes, "auto_heal.memory_ceiling_bytes")
     }
-    if let timeout, timeout <= .zero { throw .invalid(field: "timeout_seconds", rule: "must be more than 0") }
+    if let timeout { try Rule.timer(timeout, "timeout_seconds") }
     if let why = capacities.whyMissing(executor) {
       let names = Figures.list(capacities.all.map(\.executor.rawValue), "or")
       throw .invalid(field: "deployment_mode", rule: "must be \(names), which this server runs, or unset: \(why)")
@@ -86,7 +100,8 @@ extension ExtractorSpecification {
       throw .invalid(field: "\(path()).\(field)", rule: "must be 1 to \(ValueLimit.commandBytes) bytes without NUL")
     }
     if !(1...limits.shardsPerExtractor).contains(shards) {
-      throw .invalid(field: "\(path()).shards", rule: "must be 1 to \(limits.shardsPerExtractor)")
+      throw .invalid(
+        field: "\(path()).shards", rule: "must be 0 (for 1) to \(limits.shardsPerExtractor), is \(shards)")
     }
     try Rule.cpus(resources.cpus, "\(path()).num_cpus")
     try Rule.memory(resources.memoryBytes, "\(path()).memory_bytes")
@@ -106,7 +121,8 @@ extension ExtractorSpecification {
 extension AttemptLimits {
   fileprivate func validate(_ path: () -> String) throws(Refusal) {
     if !(0...ValueLimit.cpuSeconds).contains(cpuSeconds) {
-      throw .invalid(field: "\(path()).cpu_seconds", rule: "must be 0 (no limit) or more")
+      throw .invalid(
+        field: "\(path()).cpu_seconds", rule: "must be 0 (no limit) to \(Int(ValueLimit.cpuSeconds)), is \(cpuSeconds)")
     }
     // A worker with fewer cannot reach its server.
     if openFiles != 0, !(ValueLimit.openFilesMinimum...ValueLimit.openFiles).contains(openFiles) {
@@ -114,7 +130,10 @@ extension AttemptLimits {
         field: "\(path()).open_files",
         rule: "must be 0 (no limit), or \(ValueLimit.openFilesMinimum) to \(ValueLimit.openFiles)")
     }
-    if processes < 0 { throw .invalid(field: "\(path()).processes", rule: "must be 0 (no limit) or more") }
+    if !(0...ValueLimit.processes).contains(processes) {
+      throw .invalid(
+        field: "\(path()).processes", rule: "must be 0 (no limit) to \(ValueLimit.processes), is \(processes)")
+    }
     if logBytes != 0, !(ValueLimit.logBytesMinimum...ValueLimit.logBytes).contains(logBytes) {
       throw .invalid(
         field: "\(path()).log_bytes",
@@ -131,11 +150,18 @@ extension RetryRule {
         rule: "\(cause.rawValue) is of category \(cause.category.rawValue), not \(category.rawValue)"
       )
     }
+    if exitCodes.count > ValueLimit.exitCodes {
+      throw .invalid(
+        field: "\(path()).exit_codes", rule: "must be at most \(ValueLimit.exitCodes), are \(exitCodes.count)")
+    }
     if !(0...ValueLimit.retryAttempts).contains(maxAttempts) {
-      throw .invalid(field: "\(path()).max_attempts", rule: "must be 0 to \(ValueLimit.retryAttempts)")
+      throw .invalid(
+        field: "\(path()).max_attempts", rule: "must be 0 to \(ValueLimit.retryAttempts), is \(maxAttempts)")
     }
     if !(1...ValueLimit.memoryFactor).contains(memoryFactor) {
-      throw .invalid(field: "\(path()).memory_factor", rule: "must be 1 to \(Int(ValueLimit.memoryFactor))")
+      throw .invalid(
+        field: "\(path()).memory_factor",
+        rule: "must be 0 (for 1), or 1 to \(Int(ValueLimit.memoryFactor)), is \(memoryFactor)")
     }
     try Rule.memory(memoryCeilingBytes, "\(path()).memory_ceiling_bytes")
     if backoff < .zero { throw .invalid(field: "\(path()).backoff_seconds", rule: "must be 0 or more") }
@@ -184,7 +210,11 @@ extension Core {
         throw .invalid(
           field: "documents[\(number)].media_type", rule: "must be at most \(ValueLimit.mediaTypeBytes) bytes")
       }
-      if document.size < -1 { throw .invalid(field: "documents[\(number)].size_bytes", rule: "must be 0 or more") }
+      if document.size != -1, !(0...ValueLimit.memoryBytes).contains(document.size) {
+        throw .invalid(
+          field: "documents[\(number)].size_bytes",
+          rule: "must be 0 to \(ValueLimit.memoryBytes), or unset, is \(document.size)")
+      }
       textBytes += document.id.utf8.count + uri.count + document.mediaType.utf8.count
     }
     if textBytes > limits.documentTextPerBatch {
@@ -198,19 +228,27 @@ extension Core {
 
 private enum Rule {
   static func priority(_ priority: Int, _ field: @autoclosure () -> String) throws(Refusal) {
-    if !(0...100).contains(priority) { throw .invalid(field: field(), rule: "must be 0 to 100") }
+    if !(0...100).contains(priority) { throw .invalid(field: field(), rule: "must be 0 to 100, is \(priority)") }
   }
 
   static func cpus(_ cpus: Double, _ field: @autoclosure () -> String) throws(Refusal) {
-    if !(0...ValueLimit.cpus).contains(cpus) { throw .invalid(field: field(), rule: "must be 0 or more") }
+    if !(0...ValueLimit.cpus).contains(cpus) {
+      throw .invalid(field: field(), rule: "must be 0 to \(Int(ValueLimit.cpus)), is \(cpus)")
+    }
   }
 
   static func memory(_ bytes: Int64, _ field: @autoclosure () -> String) throws(Refusal) {
-    if !(0...ValueLimit.memoryBytes).contains(bytes) { throw .invalid(field: field(), rule: "must be 0 or more") }
+    if !(0...ValueLimit.memoryBytes).contains(bytes) {
+      throw .invalid(field: field(), rule: "must be 0 to \(ValueLimit.memoryBytes) bytes, is \(bytes)")
+    }
   }
 
   static func timer(_ duration: Duration, _ field: @autoclosure () -> String) throws(Refusal) {
-    if duration <= .zero { throw .invalid(field: field(), rule: "must be more than 0") }
+    if duration <= .zero || duration > ValueLimit.span {
+      throw .invalid(
+        field: field(),
+        rule: "must be more than 0 and at most \(Int(ValueLimit.spanSeconds)) seconds, is \(duration.inSeconds)")
+    }
   }
 
   /// Names of extractors and collections: an id's characters, and `_` and `.`.

@@ -154,7 +154,10 @@ extension Core {
       if written.collectionID != collectionID {
         throw .invalid(field: "written[\(number)].collection_id", rule: "must be \(collectionID), the job's collection")
       }
-      if written.count < 0 { throw .invalid(field: "written[\(number)].document_count", rule: "must be 0 or more") }
+      if !(0...ValueLimit.count).contains(written.count) {
+        throw .invalid(
+          field: "written[\(number)].document_count", rule: "must be 0 to \(ValueLimit.count), is \(written.count)")
+      }
     }
     var results = Results()
     var seen = Set<Int>(minimumCapacity: completed.count + failed.count)
@@ -190,7 +193,7 @@ extension Core {
         positions.append(position)
       } else {
         if unknown.isEmpty { firstUnknown = number }
-        if unknown.count < 10 { unknown.append(String(id.prefix(Identifier.maximumLength))) }
+        if unknown.count < 10 { unknown.append(id.cut(to: Identifier.maximumLength)) }
       }
     }
     if unknown.isEmpty { return positions }

@@ -98,7 +98,7 @@ extension Batch {
         let suspect = suspects[tiers[tier].jobs[job].id]
         if suspect != nil {
           tiers[tier].jobs[job].attempts[last].suspectedSince = Instant(
-            milliseconds: now.milliseconds - confirmation.milliseconds - 1)
+            milliseconds: now.milliseconds.subtractingSaturated(confirmation.milliseconds + 1))
         }
         let isSilent = suspect == FailureCause.heartbeatTimeout.rawValue || suspect == HealthReason.noHeartbeat.rawValue
         if !isSilent { tiers[tier].jobs[job].attempts[last].lastHeartbeatAt = now }

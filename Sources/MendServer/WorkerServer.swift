@@ -112,10 +112,8 @@ extension WorkerRequest.Report {
     }
     var written: [WorkerRequest.Written] = []
     for (index, write) in request.written.enumerated() {
-      guard write.documentCount >= 0 else {
-        throw FieldViolation("written[\(index)].document_count", "must not be negative, is \(write.documentCount)")
-      }
-      written.append(WorkerRequest.Written(collectionID: write.collectionID, count: Int(write.documentCount)))
+      let count = try FieldRule.count(write.documentCount, "written[\(index)].document_count")
+      written.append(WorkerRequest.Written(collectionID: write.collectionID, count: count))
     }
     self.init(
       completed: request.completed, failed: failures, released: request.released, stage: request.stage,

@@ -10,10 +10,18 @@ struct CapacityOption: Hashable, Sendable {
 
   static let accepted =
     "a capacity is EXECUTOR=PART,... with the executors local, ray and simulated, and the parts cpus:NUMBER, memory:SIZE "
-    + "and gpus:NUMBER, such as ray=cpus:64,memory:256GiB"
+    + "and gpus:NUMBER, such as ray=cpus:64,memory:256GiB; up to 1000000 CPUs and GPUs, and 65536TiB"
 }
 
 extension CapacityOption: ExpressibleByArgument {
+  /// For `@Option(transform:)`: says what is accepted.
+  static func option(_ text: String) throws -> CapacityOption {
+    guard let option = CapacityOption(argument: text) else {
+      throw ValidationError("'\(text)' is no capacity; \(accepted).")
+    }
+    return option
+  }
+
   init?(argument: String) {
     guard let equals = argument.firstIndex(of: "="), let executor = ExecutorKind(rawValue: String(argument[..<equals]))
     else { return nil }
@@ -29,13 +37,13 @@ extension CapacityOption: ExpressibleByArgument {
   private mutating func take(_ name: String, _ value: String) -> Bool {
     switch name {
     case "cpus":
-      guard cpus == nil, let cpus = Double(value), cpus > 0, cpus.isFinite else { return false }
+      guard cpus == nil, let cpus = Double(value), cpus > 0, cpus <= ValueLimit.cpus else { return false }
       self.cpus = cpus
     case "memory":
-      guard memoryBytes == nil, let memory = Size.parse(value), memory > 0 else { return false }
+      guard memoryBytes == nil, let memory = Size.parse(value) else { return false }
       memoryBytes = memory
     case "gpus":
-      guard gpus == nil, let gpus = Int(value), gpus >= 0 else { return false }
+      guard gpus == nil, let gpus = Int(value), (0...ValueLimit.gpus).contains(gpus) else { return false }
       self.gpus = gpus
     default:
       return false

@@ -88,15 +88,22 @@ struct HistoryFile {
     writtenBy = header["written_by"]?.text ?? ""
     let given = header["capacity"]
     capacity = Capacity(
-      executor: ExecutorKind(rawValue: given?["executor"]?.text ?? "") ?? .local, cpus: given?["cpus"]?.double ?? 0,
-      memoryBytes: Int64(given?["memory_bytes"]?.double ?? 0), gpus: Int(given?["gpus"]?.double ?? 0))
+      executor: ExecutorKind(rawValue: given?["executor"]?.text ?? "") ?? .local,
+      cpus: try Self.number(given, "cpus", atMost: ValueLimit.cpus, path),
+      memoryBytes: Int64(try Self.number(given, "memory_bytes", atMost: Double(ValueLimit.memoryBytes), path)),
+      gpus: Int(try Self.number(given, "gpus", atMost: Double(ValueLimit.gpus), path)))
     records = []
+    var documents = 0
     for (index, line) in lines.dropFirst().enumerated() {
       do {
         let message = try JournalRecord(jsonText: String(line))
         records.append(try JournalFormat.decode(message.serialized(), of: key))
       } catch {
         throw ProgramError.usage("\(path):\(index + 2): no record: \(error)")
+      }
+      if case .documentsAdded(let added) = records[index].fact { documents += added.count }
+      if let place = records[index].fact.lastDocument, place >= documents {
+        throw ProgramError.usage("\(path):\(index + 2): no record: it names document \(place) of \(documents)")
       }
       guard records[index].sequence == UInt64(index) + 1 else {
         throw ProgramError.usage(
@@ -105,6 +112,31 @@ struct HistoryFile {
       }
     }
     guard !records.isEmpty else { throw ProgramError.usage("\(path) has no records; export it anew") }
+  }
+
+  /// A number of the header; 0 where it has none.
+  private static func number(
+    _ object: JSONValue?, _ name: String, atMost most: Double, _ path: String
+  ) throws -> Double {
+    guard let number = object?[name]?.double else { return 0 }
+    guard (0...most).contains(number) else {
+      throw ProgramError.usage("\(path):1: capacity.\(name) must be 0 to \(Int(most)), is \(number)")
+    }
+    return number
+  }
+}
+
+extension Fact {
+  /// The last document that it names by its place in the batch.
+  fileprivate var lastDocument: Int? {
+    switch self {
+    case .tierStarted(_, let set), .documentsClaimed(_, _, let set, _), .documentsCommitted(_, _, let set),
+      .documentsReleased(_, _, let set):
+      set.ranges.last?.last
+    case .documentsFailed(_, _, let failed): failed.map(\.position).max()
+    case .retried(_, let jobs, _): jobs.compactMap { $0.reopened.ranges.last?.last }.max()
+    default: nil
+    }
   }
 }
 

@@ -1,10 +1,11 @@
 import ArgumentParser
+import MendCore
 
 /// A number of bytes as people write it: `256MiB`, `512M`, `1G`, `1073741824`. All units are binary.
 struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible {
   static let accepted =
     "accepted are whole or decimal numbers with K, M, G, T (or KiB, MiB, GiB, TiB; all binary) or "
-    + "none for bytes, such as 256MiB, 1.5G or 1073741824"
+    + "none for bytes, such as 256MiB, 1.5G or 1073741824, up to 65536TiB"
 
   var bytes: Int64
 
@@ -15,7 +16,7 @@ struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible 
     self.bytes = bytes
   }
 
-  /// nil for anything that `accepted` does not name, for zero and below, and beyond 2^63 - 1.
+  /// nil for anything that `accepted` does not name, for zero and below, and beyond `ValueLimit.memoryBytes`.
   static func parse(_ text: String) -> Int64? {
     let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
     let unit = text.dropFirst(digits.count).lowercased()
@@ -30,11 +31,11 @@ struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible 
     }
     if let whole = Int64(digits) {
       let (bytes, overflow) = whole.multipliedReportingOverflow(by: 1 << Int64(shift))
-      return overflow || bytes <= 0 ? nil : bytes
+      return overflow || !(1...ValueLimit.memoryBytes).contains(bytes) ? nil : bytes
     }
     guard shift > 0, digits.first != ".", digits.last != ".", let decimal = Double(digits) else { return nil }
     let bytes = (decimal * Double(Int64(1) << Int64(shift))).rounded()
-    return bytes >= 1 && bytes < 9.2e18 ? Int64(bytes) : nil
+    return bytes >= 1 && bytes <= Double(ValueLimit.memoryBytes) ? Int64(bytes) : nil
   }
 
   /// In the largest unit that it is a whole number of (512 MiB), else with one decimal (1.5 GiB).

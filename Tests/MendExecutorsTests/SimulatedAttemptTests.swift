@@ -103,6 +103,25 @@ struct SimulatedAttemptTests {
     }
   }
 
+  @Test("runs or refuses whatever number a word has", arguments: SimulatedBehaviour.words)
+  func extremes(_ line: String) throws {
+    guard let equals = line.firstIndex(of: "=") else { return }
+    let numbers = [
+      "", "-1", "0", "2147483648", "9007199254740993", "72057594037927937", "9223372036854775807",
+      "9223372036854775808",
+      "1e300", "nan", "inf", "-inf", "0-1e300", "0.5-nan", "1e400%", "nan%", "100%", "9223372036854775807:255",
+      "1:9223372036854775807", "1:-1",
+    ]
+    for number in numbers {
+      var server = PlayedServer(documents: 3)
+      do {
+        _ = try server.run("\(line[..<equals])=\(number)", memoryBytes: 1 << 56)
+      } catch let error as SimulatedBehaviour.Mistake {
+        #expect(error.description.contains(number))
+      } catch is PlayedServer.NotOver {}
+    }
+  }
+
   @Test("takes its words from the environment before those of the command, and none from other commands")
   func places() throws {
     var parameters = PlayedServer.parameters("simulate claim=3 seed=2", memoryBytes: 0)

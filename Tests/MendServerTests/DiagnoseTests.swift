@@ -97,6 +97,60 @@ struct DiagnoseTests {
     }
   }
 
+  @Test("a count of documents written is bounded where it comes in, and the error says by what")
+  func writtenBeyondTheBound() async throws {
+    try await Harness.run { harness in
+      try await harness.submit("b1", documents: 1)
+      let token = await harness.token("b1", JobID(tier: 0, index: 0))
+      func write(_ count: Int64) async throws {
+        let request = ReportRequest {
+          $0.attemptToken = token
+          $0.written = [
+            CollectionWrite {
+              $0.collectionID = "text"
+              $0.documentCount = count
+            }
+          ]
+        }
+        _ = try await harness.worker.report(request, context: harness.context(Worker.Methods.report))
+      }
+      for count in [Int64.min, -1, (1 << 53) + 1, .max] {
+        let facts = try await failure { try await write(count) }
+        let violation = facts.badRequest?.fieldViolations.first
+        #expect(violation?.field == "written[0].document_count")
+        #expect(violation?.description.contains("0 to 9007199254740992") == true)
+      }
+      for _ in 0..<3 { try await write(1 << 53) }
+      #expect(try await harness.diagnose("b1").collections.first?.documentCount == 3 << 53)
+    }
+  }
+
+  @Test("a journal that counts beyond all bounds is folded and diagnosed")
+  func writtenInTheJournal() throws {
+    let key = BatchKey(namespace: "n", batchID: "b")
+    var extractor = MendCore.ExtractorSpecification(
+      name: "text", work: .entrypoint("x"), collectionID: "texts", shards: 2,
+      resources: Resources(cpus: 1, memoryBytes: 0, requiresGPU: false), environment: [:], timers: Timers(),
+      retryRules: [])
+    extractor.collectionID = "texts"
+    let specification = MendCore.BatchSpecification(
+      bucketID: "", batchName: "", priority: 50, maxConcurrent: 0, timeout: nil, notificationEnabled: false,
+      executor: .local, tiers: [MendCore.TierSpecification(extractors: [extractor])], autoHeal: nil)
+    let facts: [Fact] =
+      [.batchCreated(specification)]
+      + (0..<4).map { .collectionWritten(JobID(tier: 0, index: $0 % 2), collectionID: "texts", count: .max) }
+      + (0..<4).map { .workRepeated(JobID(tier: 0, index: $0 % 2), number: 1, count: .max) }
+    let records = facts.enumerated().map { index, fact in
+      Record(batch: key, sequence: UInt64(index + 1), at: Instant(milliseconds: 1000), cause: "worker", fact: fact)
+    }
+    let batch = try #require(Batch.folding(records))
+    #expect(CollectionDiagnostic.all(of: batch).first?.documentCount == .max)
+    let capacity = Capacity(executor: .local, cpus: 4, memoryBytes: 1 << 30)
+    let diagnosis = batch.diagnosis(
+      at: Instant(milliseconds: 2000), capacity: capacity, limits: Limits())
+    #expect(diagnosis.repeatedWork == .max)
+  }
+
   @Test("the slowest tier of a summary is told by its number")
   func slowestTier() {
     let summary = MendCore.PerformanceSummary(

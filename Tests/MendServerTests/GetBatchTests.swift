@@ -198,6 +198,27 @@ struct GetBatchTests {
     }
   }
 
+  @Test("a page token beyond the last document is refused", arguments: [4, 1 << 53, Int.max - 1, Int.max])
+  func tokenBeyondTheEnd(position: Int) async throws {
+    try await Harness.run { harness in
+      try await harness.create("b1", documents: 3)
+      let facts = try await failure {
+        try await harness.getBatch("b1") {
+          $0.includeJobDetails = true
+          $0.pageToken = PageToken.document(batchID: "b1", position: position).text
+        }
+      }
+      #expect(facts.code == .invalidArgument)
+      #expect(facts.badRequest?.fieldViolations.first?.field == "page_token")
+      // The place behind the last one is no mistake: a batch may have had more when the token was made.
+      let last = try await harness.getBatch("b1") {
+        $0.includeJobDetails = true
+        $0.pageToken = PageToken.document(batchID: "b1", position: 3).text
+      }
+      #expect(last.jobDetails.isEmpty && last.nextPageToken.isEmpty)
+    }
+  }
+
   @Test("a namespace's batches come newest first, in pages, with filters, and no others")
   func list() async throws {
     try await Harness.run { harness in

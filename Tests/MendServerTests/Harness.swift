@@ -50,22 +50,25 @@ struct Harness: Sendable {
     }
   }
 
-  static func makeRuntime(in directory: String, executor: any Executor, limits: Limits = Limits()) throws -> Runtime {
+  static let capacity = Capacity(executor: .local, cpus: 4, memoryBytes: 8 << 30, gpus: 1)
+
+  static func makeRuntime(
+    in directory: String, executor: any Executor, limits: Limits = Limits(), capacity: Capacity = capacity
+  ) throws -> Runtime {
     let store = try SQLiteStore(directory: directory)
-    let capacity = Capacity(executor: .local, cpus: 4, memoryBytes: 8 << 30, gpus: 1)
     return Runtime(
       core: Core(limits: limits, capacity: capacity, generator: SystemRandomNumberGenerator()), store: store,
       executor: executor, clock: SystemClock(), logger: quiet)
   }
 
   /// A directory's last owner may need a moment to let go of it: its writer's thread ends after its `run`.
-  private static func reopenRuntime(
-    in directory: String, executor: any Executor, limits: Limits
+  static func reopenRuntime(
+    in directory: String, executor: any Executor, limits: Limits, capacity: Capacity = capacity
   ) async throws -> Runtime {
     let deadline = ContinuousClock.now + .seconds(10)
     while true {
       do {
-        return try makeRuntime(in: directory, executor: executor, limits: limits)
+        return try makeRuntime(in: directory, executor: executor, limits: limits, capacity: capacity)
       } catch  where ContinuousClock.now < deadline {
         await Task.yield()
       }

@@ -22,6 +22,29 @@ struct JournalRoundTripTests {
     #expect(try through(fact) == fact)
   }
 
+  @Test("numbers beyond what the core takes are brought within it, and sets that no batch has are refused")
+  func beyond() throws {
+    #expect(
+      try through(.collectionWritten(Samples.job, collectionID: "c", count: .max))
+        == .collectionWritten(Samples.job, collectionID: "c", count: ValueLimit.count))
+    #expect(
+      try through(.stageSpent(Samples.job, number: 1, name: "s", .milliseconds(Int64.max)))
+        == .stageSpent(Samples.job, number: 1, name: "s", .seconds(ValueLimit.spanSeconds)))
+    #expect(
+      try through(.nextAttemptScheduled(Samples.job, at: .distantFuture))
+        == .nextAttemptScheduled(Samples.job, at: Instant(milliseconds: ValueLimit.milliseconds.upperBound)))
+    var record = ExitRecord(termination: .exited(1), at: Samples.at, peakMemoryBytes: .max)
+    record.cpuSeconds = .nan
+    let end = AttemptEnd(verdict: .succeeded, at: Samples.at, exit: record, receipt: nil, evidence: [])
+    guard case .attemptEnded(_, _, let back) = try through(.attemptEnded(Samples.job, number: 1, end)) else {
+      Issue.record("another fact")
+      return
+    }
+    #expect(back.exit?.peakMemoryBytes == ValueLimit.memoryBytes && back.exit?.cpuSeconds == 0)
+    let set = DocumentSet(ranges: [2_000_000..<2_000_001])
+    #expect(throws: JournalFault.self) { try through(.documentsCommitted(Samples.job, number: 1, set)) }
+  }
+
   @Test("every reply comes back as it was", arguments: Samples.replies)
   func replies(_ reply: MendCore.Reply) throws {
     #expect(try JournalReply(serialized: JournalReply(reply).serialized()).decoded() == reply)

@@ -14,11 +14,11 @@ public struct Instant: Hashable, Comparable, Codable, Sendable {
 
   public static func + (left: Instant, right: Duration) -> Instant {
     let (sum, overflow) = left.milliseconds.addingReportingOverflow(right.milliseconds)
-    return overflow ? .distantFuture : Instant(milliseconds: sum)
+    return overflow ? Instant(milliseconds: sum < 0 ? .max : .min) : Instant(milliseconds: sum)
   }
 
   public static func - (left: Instant, right: Instant) -> Duration {
-    .milliseconds(left.milliseconds - right.milliseconds)
+    .milliseconds(left.milliseconds.subtractingSaturated(right.milliseconds))
   }
 }
 
@@ -27,7 +27,8 @@ extension Duration {
   public var milliseconds: Int64 {
     let (seconds, attoseconds) = components
     let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-    return overflow ? (seconds < 0 ? .min : .max) : product + attoseconds / 1_000_000_000_000_000
+    return overflow
+      ? (seconds < 0 ? .min : .max) : product.addingSaturated(attoseconds / 1_000_000_000_000_000)
   }
 
   /// Seconds with a fraction, for people and for `..._seconds` fields.

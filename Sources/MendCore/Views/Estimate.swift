@@ -58,7 +58,7 @@ extension Batch {
     let margin = max(
       pace.map { Double(left) * $0.perDocument * $0.spread } ?? expected,
       expected * (estimate.pastError ?? 0) * 2, Double(leftLater) * overall / 2)
-    estimate.p90 = now + .milliseconds(Int64((expected + margin).rounded()))
+    estimate.p90 = now + .milliseconds(Int64(saturating: expected + margin))
     let perDocument = Figures.number((((pace?.perDocument ?? overall) / 100).rounded() / 10))
     estimate.basis =
       pace.map { "the last \(Figures.count($0.documents, "document")) of tier \(running?.number ?? 0)" }

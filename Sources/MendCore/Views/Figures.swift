@@ -72,7 +72,7 @@ enum Figures {
   }
 
   /// "90 %" of a share between 0 and 1.
-  static func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
+  static func percent(_ share: Double) -> String { "\(Int(saturating: (share * 100).rounded())) %" }
 
   /// "1 CPU, 512 MiB and a GPU".
   static func resources(_ resources: Resources) -> String {

@@ -197,7 +197,7 @@ extension DiagnosisContext {
     return insights
   }
 
-  var repeatedWork: Int { batch.tiers.reduce(0) { $0 + $1.jobs.reduce(0) { $0 + $1.repeatedWork } } }
+  var repeatedWork: Int { batch.tiers.flatMap(\.jobs).map(\.repeatedWork).saturatedSum() }
 
   /// Work done twice is counted and shown (domain.md, Truth 2).
   private func repeatedWorkInsights() -> [Insight] {
@@ -241,7 +241,7 @@ extension DiagnosisContext {
     var results = 0
     forEachJob { _, job in
       attempts += job.attempts.count
-      results += job.committed.count + job.repeatedWork
+      results = results.addingSaturated(job.committed.count.addingSaturated(job.repeatedWork))
       for attempt in job.attempts {
         let ran = spent(attempt.startedAt, attempt.end?.at)
         if attempt.end?.cause == nil {

@@ -134,7 +134,7 @@ extension SimulatedBehaviour {
       failPercent = try percent(halves.first ?? "", word)
       if halves.count == 2 { failCode = halves[1] }
     case "repeat": repeatPercent = try percent(value, word)
-    case "memory": memoryBytes = Int64(try number(value, word))
+    case "memory": memoryBytes = Int64(try number(value, word, atMost: Int(ValueLimit.memoryBytes)))
     case "times": faultAttempts = try number(value, word)
     case "exit": try set(.exit(try code(value, word)), at: "0", word)
     case "exit_at", "signal_at":
@@ -173,9 +173,9 @@ extension SimulatedBehaviour {
     faultAt = try number(text, word)
   }
 
-  private func number(_ text: String, _ word: String) throws(Mistake) -> Int {
-    guard let number = Int(text), number >= 0 else {
-      throw Mistake(description: "'\(word)': '\(text)' is no whole number of 0 or more")
+  private func number(_ text: String, _ word: String, atMost most: Int = ValueLimit.count) throws(Mistake) -> Int {
+    guard let number = Int(text), (0...most).contains(number) else {
+      throw Mistake(description: "'\(word)': '\(text)' is no whole number from 0 to \(most)")
     }
     return number
   }
@@ -196,13 +196,20 @@ extension SimulatedBehaviour {
 
   private func range(_ text: String, _ word: String) throws(Mistake) -> Range {
     let ends = text.split(separator: "-").map { Double($0) }
-    guard (1...2).contains(ends.count), let least = ends[0], let most = ends[ends.count - 1], least >= 0, most >= least
-    else { throw Mistake(description: "'\(word)': '\(text)' is no time such as 0.5 or 0.1-0.5") }
+    guard (1...2).contains(ends.count), let least = ends[0], let most = ends[ends.count - 1], least >= 0, most >= least,
+      most <= Self.longestSeconds
+    else {
+      throw Mistake(
+        description: "'\(word)': '\(text)' is no time such as 0.5 or 0.1-0.5, up to \(Int(Self.longestSeconds)) seconds"
+      )
+    }
     return Range(Self.duration(least), Self.duration(most))
   }
 
   /// A thousand documents a second and more need less than a millisecond each.
-  private static func duration(_ seconds: Double) -> Duration { .nanoseconds(Int64(min(seconds, 1e9) * 1e9)) }
+  private static func duration(_ seconds: Double) -> Duration { .nanoseconds(Int64(seconds * 1e9)) }
+
+  private static let longestSeconds = 1e9
 }
 
 extension SimulatedBehaviour {

@@ -29,6 +29,8 @@ extension BatchesServer {
       start = position
     }
     let view = try await view(of: request.batchID, call)
+    // A position comes from outside: a token is not signed.
+    guard start <= view.batch.documents.count else { throw call.invalid("page_token", Self.pageTokenRule) }
     let now = runtime.now()
     var response = GetBatchResponse()
     fill(&response, view.batch, fields, includeErrors: request.includeErrors ?? true, call, at: now)
@@ -80,8 +82,8 @@ extension BatchesServer {
   private func page(
     _ response: inout GetBatchResponse, _ batch: Batch, from start: Int, _ size: Int, includeErrors: Bool
   ) {
-    let end = min(batch.documents.count, start + min(size, batch.documents.count))
-    guard start < end else { return }
+    guard start < batch.documents.count else { return }
+    let end = start + min(size, batch.documents.count - start)
     response.jobDetails = (start..<end).map { DocumentDetail($0, of: batch, includeErrors: includeErrors) }
     if end < batch.documents.count {
       response.nextPageToken = PageToken.document(batchID: batch.key.batchID, position: end).text

@@ -134,7 +134,7 @@ extension BatchesServer {
 
 extension Call {
   func check(tier: Int32) throws(RPCError) {
-    guard tier >= 0 else { throw invalid("tier", "must not be negative; tiers are numbered from 0") }
+    guard tier >= 0 else { throw invalid("tier", "must be 0 or more: tiers are numbered from 0; is \(tier)") }
   }
 
   /// Job ids as the schema writes them. What cannot name a job names none: NOT_FOUND, as for one that is unknown.

@@ -127,7 +127,7 @@ extension CollectionDiagnostic {
         if found[extractor.collectionID] == nil { order.append(extractor.collectionID) }
         var tally = found[extractor.collectionID] ?? Tally()
         let jobs = tier.jobs.filter { $0.extractor == index }
-        tally.written += jobs.reduce(0) { $0 + ($1.written ?? $1.committed.count) }
+        tally.written = tally.written.addingSaturated(jobs.map { $0.written ?? $0.committed.count }.saturatedSum())
         // What did not fail before will be handed on.
         tally.expected +=
           hasStarted

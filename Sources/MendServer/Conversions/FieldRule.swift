@@ -1,16 +1,22 @@
 import MendCore
 
-/// The rules that fields of several requests share. Each names the field that broke it.
+/// The rules that fields of several requests share, one a kind of value. Each names the field that broke it, and the bound.
 enum FieldRule {
-  /// A century, so that sums of spans never overflow.
-  static let longestSpan = 3.2e9
 
   /// A span has no form in the core when it is negative, not a number, or longer than a century.
   static func span(_ seconds: Double, _ field: String) throws(FieldViolation) -> Duration {
-    guard (0...longestSpan).contains(seconds) else {
-      throw FieldViolation(field, "must be 0 or a positive number of seconds, is \(seconds)")
+    guard (0...ValueLimit.spanSeconds).contains(seconds) else {
+      throw FieldViolation(field, "must be 0 to \(Int(ValueLimit.spanSeconds)) seconds, is \(seconds)")
     }
     return .seconds(seconds)
+  }
+
+  /// What is counted, and places in a log, which count bytes.
+  static func count(_ value: Int64, _ field: String) throws(FieldViolation) -> Int {
+    guard (0...Int64(ValueLimit.count)).contains(value) else {
+      throw FieldViolation(field, "must be 0 to \(ValueLimit.count), is \(value)")
+    }
+    return Int(value)
   }
 
   static func length(_ text: String, atMost bytes: Int, _ field: String) throws(FieldViolation) {

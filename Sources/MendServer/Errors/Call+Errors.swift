@@ -30,8 +30,8 @@ extension Call {
       }
     return error(
       .notFound, message, reason: .notFound,
-      [.resourceInfo(type: resourceType, name: resourceID, description: message)],
-      values: ["resource_type": resourceType, "resource_id": resourceID])
+      [.resourceInfo(type: resourceType, name: resourceID.short, description: message)],
+      values: ["resource_type": resourceType, "resource_id": resourceID.short])
   }
 
   /// After the end of a range: `todo` says where to go on.
@@ -91,8 +91,8 @@ extension Call {
       let message = "\(type) \(id.quotedShort) exists already; choose another id, or go on with the one that is there"
       return error(
         .alreadyExists, message, reason: .alreadyExists,
-        [.resourceInfo(type: type, name: id, description: message)],
-        values: ["resource_type": type, "resource_id": id])
+        [.resourceInfo(type: type, name: id.short, description: message)],
+        values: ["resource_type": type, "resource_id": id.short])
     case .precondition(let message, let todo):
       return error(
         .failedPrecondition, Self.sentence(message, todo), reason: .preconditionFailed,
@@ -167,9 +167,20 @@ enum ErrorReason: String, Sendable, CaseIterable {
 }
 
 extension String {
-  /// In quotation marks, for messages: at most 80 characters, control characters replaced.
+  /// In quotation marks, for messages: at most 80 characters, those replaced that a terminal obeys.
   var quotedShort: String {
-    let shown = unicodeScalars.prefix(80).map { $0.value < 0x20 || $0.value == 0x7F ? "?" : String($0) }.joined()
+    let shown = unicodeScalars.prefix(80).map { Self.isObeyed($0) ? "?" : String($0) }.joined()
     return "\"\(shown)\(unicodeScalars.count > 80 ? "..." : "")\""
+  }
+
+  /// An id as an error repeats it: one that can be one is whole, of another its beginning says which it was.
+  var short: String { utf8.count <= 256 ? self : String(String.UnicodeScalarView(unicodeScalars.prefix(64))) + "..." }
+
+  /// Control characters of both sets, and those that turn the direction of text.
+  private static func isObeyed(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0..<0x20, 0x7F...0x9F, 0x202A...0x202E, 0x2066...0x2069: true
+    default: false
+    }
   }
 }

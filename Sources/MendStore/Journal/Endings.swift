@@ -98,8 +98,9 @@ extension JournalExitRecord {
       case .unknown(let why): .unknown(why)
       }
     return MendCore.ExitRecord(
-      termination: how, at: Instant(atMs), peakMemoryBytes: peakMemoryBytes, memoryLimitBytes: memoryLimitBytes,
-      memoryLimitExceeded: memoryLimitExceeded, lastStderrLine: lastStderrLine, cpuSeconds: cpuSeconds,
+      termination: how, at: Instant(atMs), peakMemoryBytes: JournalNumber.memory(peakMemoryBytes),
+      memoryLimitBytes: JournalNumber.memory(memoryLimitBytes), memoryLimitExceeded: memoryLimitExceeded,
+      lastStderrLine: lastStderrLine, cpuSeconds: JournalNumber.seconds(cpuSeconds),
       finding: try finding?.finding())
   }
 }
@@ -118,7 +119,7 @@ extension JournalEndReceipt {
     how = receipt.how
   }
 
-  var receipt: EndReceipt { EndReceipt(processes: Int(processes), how: how) }
+  var receipt: EndReceipt { EndReceipt(processes: Int(journaled: processes), how: how) }
 }
 
 extension JournalEvidence {

@@ -42,7 +42,7 @@ extension JournalRecord.Fact {
     case .attemptEnding(let ending):
       let attempt = try required(ending.attempt, "attempt")
       return .attemptEnding(
-        attempt.job, number: attempt.place, try ending.reason(), grace: ending.graceMs.map { .milliseconds($0) })
+        attempt.job, number: attempt.place, try ending.reason(), grace: ending.graceMs.map { Duration(journaled: $0) })
     case .attemptEnded(let ended):
       let attempt = try required(ended.attempt, "attempt")
       return .attemptEnded(attempt.job, number: attempt.place, try ended.end())
@@ -65,21 +65,21 @@ extension JournalRecord.Fact {
       for entry in failed.documents {
         documents.append(
           MendCore.Fact.FailedDocument(
-            position: Int(entry.position), error: try required(entry.error, "error").error))
+            position: try JournalNumber.position(entry.position), error: try required(entry.error, "error").error))
       }
       return .documentsFailed(attempt.job, number: attempt.place, documents)
     case .workRepeated(let repeated):
       let attempt = try required(repeated.attempt, "attempt")
-      return .workRepeated(attempt.job, number: attempt.place, count: Int(repeated.count))
+      return .workRepeated(attempt.job, number: attempt.place, count: Int(journaled: repeated.count))
     case .stageEntered(let stage):
       let attempt = try required(stage.attempt, "attempt")
       return .stageEntered(attempt.job, number: attempt.place, name: stage.name)
     case .stageSpent(let stage):
       let attempt = try required(stage.attempt, "attempt")
-      return .stageSpent(attempt.job, number: attempt.place, name: stage.name, .milliseconds(stage.durationMs))
+      return .stageSpent(attempt.job, number: attempt.place, name: stage.name, Duration(journaled: stage.durationMs))
     case .collectionWritten(let written):
       return .collectionWritten(
-        try required(written.job, "job").job, collectionID: written.collectionID, count: Int(written.count))
+        try required(written.job, "job").job, collectionID: written.collectionID, count: Int(journaled: written.count))
     case .retried(let retried):
       return .retried(tier: Int(retried.tier), jobs: try retried.retriedJobs(), actor: retried.actor)
     case .healed(let record): return .healed(try record.record())

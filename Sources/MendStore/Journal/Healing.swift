@@ -56,7 +56,8 @@ extension JournalHealStep {
       what = .killDuplicate(try required(kill.job, "job").job, reference: kill.reference)
     case .reclaimOrphan(let attempt): what = .reclaimOrphan(attempt.job, number: attempt.place)
     case .retryTier(let retry):
-      what = .retryTier(tier: Int(retry.tier), jobs: retry.jobs.map(\.job), memoryBytes: retry.memoryBytes)
+      what = .retryTier(
+        tier: Int(retry.tier), jobs: retry.jobs.map(\.job), memoryBytes: retry.memoryBytes.map(JournalNumber.memory))
     }
     return MendCore.HealStep(
       operation: what, reason: reason, evidence: try evidence.evidence(), risk: try MendCore.Risk(risk),

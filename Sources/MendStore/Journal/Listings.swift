@@ -23,7 +23,7 @@ extension JournalListing {
   func listing(of key: BatchKey) throws(JournalFault) -> BatchListing {
     BatchListing(
       key: key, batchName: batchName, bucketID: bucketID, status: try MendCore.BatchStatus(status),
-      health: try MendCore.Health(health), overallProgress: overallProgress, totalObjects: Int(totalObjects),
+      health: try MendCore.Health(health), overallProgress: overallProgress, totalObjects: Int(journaled: totalObjects),
       currentTier: Int(currentTier), totalTiers: Int(totalTiers), hasFailures: hasFailures, priority: Int(priority),
       createdAt: Instant(createdAtMs), completedAt: completedAtMs.map { Instant($0) })
   }

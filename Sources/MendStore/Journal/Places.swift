@@ -34,7 +34,7 @@ extension JournalDocumentSet {
     }
   }
 
-  /// Positions are below 2^31, as `DocumentTable` has them; a set that says more is damaged.
+  /// A set that names more documents than a batch may have is damaged.
   func documents() throws(JournalFault) -> DocumentSet {
     guard runs.count.isMultiple(of: 2) else { throw JournalFault("a document set with half a run") }
     var ranges: [Range<Int>] = []
@@ -43,7 +43,7 @@ extension JournalDocumentSet {
     for index in stride(from: 0, to: runs.count, by: 2) {
       let start = end + Int(runs[index])
       end = start + Int(runs[index + 1])
-      guard end <= Int(Int32.max) else { throw JournalFault("a document set that ends at \(end)") }
+      guard end <= Limits().documentsPerBatch else { throw JournalFault("a document set that ends at \(end)") }
       ranges.append(start..<end)
     }
     return DocumentSet(ranges: ranges)
@@ -62,10 +62,6 @@ extension MendAPI.Document {
   var journaled: MendCore.Document {
     MendCore.Document(id: documentID, uri: uri, mediaType: mediaType, size: sizeBytes ?? -1)
   }
-}
-
-extension MendCore.Instant {
-  init(_ milliseconds: Int64) { self.init(milliseconds: milliseconds) }
 }
 
 extension JournalStartHistory {

@@ -103,19 +103,21 @@ extension JournalReply {
     switch reply {
     case .created(let created):
       return .created(
-        batchID: created.batchID, try MendCore.BatchStatus(created.status), totalObjects: Int(created.totalObjects))
+        batchID: created.batchID, try MendCore.BatchStatus(created.status),
+        totalObjects: Int(journaled: created.totalObjects))
     case .documentsAdded(let entry):
       return .documentsAdded(
-        batchID: entry.batchID, added: Int(entry.added), totalObjects: Int(entry.totalObjects))
+        batchID: entry.batchID, added: Int(journaled: entry.added), totalObjects: Int(journaled: entry.totalObjects))
     case .submitted(let submitted):
       return .submitted(
         batchID: submitted.batchID, try MendCore.BatchStatus(submitted.status),
-        queuePosition: Int(submitted.queuePosition))
+        queuePosition: Int(journaled: submitted.queuePosition))
     case .status(let entry): return .status(batchID: entry.batchID, try MendCore.BatchStatus(entry.status))
     case .retried(let retried):
       return .retried(
         batchID: retried.batchID, tier: Int(retried.tier), jobs: retried.jobs.map(\.job),
-        documents: Int(retried.documents), try MendCore.BatchStatus(retried.status), generation: retried.generation)
+        documents: Int(journaled: retried.documents), try MendCore.BatchStatus(retried.status),
+        generation: retried.generation)
     case .healed(let healed):
       return .healed(
         batchID: healed.batchID, generation: healed.generation, dryRun: healed.dryRun, try healed.steps.steps())
@@ -136,15 +138,16 @@ extension JournalReply {
             batch: BatchKey(namespace: started.namespace, batchID: started.batchID), job: attempt.job,
             number: attempt.place),
           parameters: try required(started.parameters, "parameters").parameters(),
-          collectionID: started.collectionID, heartbeat: .milliseconds(started.heartbeatMs),
-          documentsLeft: Int(started.documentsLeft)))
+          collectionID: started.collectionID, heartbeat: Duration(journaled: started.heartbeatMs),
+          documentsLeft: Int(journaled: started.documentsLeft)))
     case .claimed(let claimed):
       return .claimed(
         claimed.documents.map(\.journaled), finished: claimed.finished,
-        retryAfter: claimed.retryAfterMs.map { .milliseconds($0) })
+        retryAfter: claimed.retryAfterMs.map { Duration(journaled: $0) })
     case .reported(let reported):
       return .reported(
-        accepted: Int(reported.accepted), repeated: Int(reported.repeatedWork), stop: reported.stop)
+        accepted: Int(journaled: reported.accepted), repeated: Int(journaled: reported.repeatedWork),
+        stop: reported.stop)
     }
   }
 }

@@ -19,8 +19,8 @@ extension JournalSpecification {
     var specified: [MendCore.TierSpecification] = []
     for tier in tiers { specified.append(try tier.specification()) }
     return MendCore.BatchSpecification(
-      bucketID: bucketID, batchName: batchName, priority: Int(priority), maxConcurrent: Int(maxConcurrent),
-      timeout: timeoutMs.map { .milliseconds($0) }, notificationEnabled: notificationEnabled,
+      bucketID: bucketID, batchName: batchName, priority: Int(priority), maxConcurrent: Int(journaled: maxConcurrent),
+      timeout: timeoutMs.map { Duration(journaled: $0) }, notificationEnabled: notificationEnabled,
       executor: try MendCore.ExecutorKind(executor), tiers: specified, autoHeal: try autoHeal?.autoHeal())
   }
 }
@@ -35,7 +35,8 @@ extension JournalAutoHeal {
 
   func autoHeal() throws(JournalFault) -> MendCore.AutoHeal {
     MendCore.AutoHeal(
-      maxHeals: Int(maxHeals), memoryCeilingBytes: memoryCeilingBytes, maxRisk: try MendCore.Risk(maxRisk))
+      maxHeals: Int(maxHeals), memoryCeilingBytes: JournalNumber.memory(memoryCeilingBytes),
+      maxRisk: try MendCore.Risk(maxRisk))
   }
 }
 
@@ -68,6 +69,7 @@ extension JournalExtractor {
   func specification() throws(JournalFault) -> MendCore.ExtractorSpecification {
     var rules: [MendCore.RetryRule] = []
     for rule in retryRules { rules.append(try rule.rule()) }
+    guard shards <= Limits().shardsPerExtractor else { throw JournalFault("an extractor with \(shards) shards") }
     return MendCore.ExtractorSpecification(
       name: name, work: try required(work, "work").work(), collectionID: collectionID, shards: Int(shards),
       resources: try required(resources, "resources").resources, environment: environment,
@@ -104,7 +106,7 @@ extension JournalResources {
 
   var resources: Resources {
     Resources(
-      cpus: cpus, memoryBytes: memoryBytes, requiresGPU: requiresGpu,
+      cpus: JournalNumber.cpus(cpus), memoryBytes: JournalNumber.memory(memoryBytes), requiresGPU: requiresGpu,
       limits: limits.map { MendCore.AttemptLimits($0) } ?? MendCore.AttemptLimits())
   }
 }
@@ -122,7 +124,8 @@ extension MendAPI.AttemptLimits {
 extension MendCore.AttemptLimits {
   fileprivate init(_ limits: MendAPI.AttemptLimits) {
     self.init(
-      cpuSeconds: limits.cpuSeconds, openFiles: Int(limits.openFiles), processes: Int(limits.processes),
+      cpuSeconds: JournalNumber.seconds(limits.cpuSeconds), openFiles: Int(limits.openFiles),
+      processes: Int(limits.processes),
       logBytes: limits.logBytes)
   }
 }
@@ -138,11 +141,11 @@ extension JournalTimers {
   }
 
   var timers: Timers {
-    let progress: Duration = .milliseconds(progressMs)
+    let progress = Duration(journaled: progressMs)
     return Timers(
-      start: .milliseconds(startMs), heartbeat: .milliseconds(heartbeatMs),
+      start: Duration(journaled: startMs), heartbeat: Duration(journaled: heartbeatMs),
       progress: progressIsSet || progress != Timers.defaultProgress ? progress : nil,
-      run: runMs.map { .milliseconds($0) })
+      run: runMs.map { Duration(journaled: $0) })
   }
 }
 
@@ -164,8 +167,8 @@ extension JournalRetryRule {
     MendCore.RetryRule(
       category: try MendCore.FailureCategory.optional(category), cause: try MendCore.FailureCause.optional(cause),
       exitCodes: exitCodes, action: try MendCore.RetryRule.Action(action), maxAttempts: Int(maxAttempts),
-      memoryFactor: memoryFactor, memoryCeilingBytes: memoryCeilingBytes, backoff: .milliseconds(backoffMs),
-      backoffMaximum: .milliseconds(backoffMaximumMs))
+      memoryFactor: JournalNumber.factor(memoryFactor), memoryCeilingBytes: JournalNumber.memory(memoryCeilingBytes),
+      backoff: Duration(journaled: backoffMs), backoffMaximum: Duration(journaled: backoffMaximumMs))
   }
 }
 
@@ -186,8 +189,8 @@ extension JournalSubmission {
     SubmissionParameters(
       extractorName: extractorName, work: try required(work, "work").work(),
       executor: try MendCore.ExecutorKind(executor), resources: try required(resources, "resources").resources,
-      priority: Int(priority), environment: environment, runTimeout: runTimeoutMs.map { .milliseconds($0) },
-      startWindow: startWindowMs.map { .milliseconds($0) })
+      priority: Int(priority), environment: environment, runTimeout: runTimeoutMs.map { Duration(journaled: $0) },
+      startWindow: startWindowMs.map { Duration(journaled: $0) })
   }
 }
 
@@ -208,9 +211,10 @@ extension JournalOverrides {
 
   var overrides: Job.Overrides {
     let runTimeout: Duration?? =
-      if withoutRunTimeout { .some(nil) } else if let runTimeoutMs { .milliseconds(runTimeoutMs) } else { nil }
+      if withoutRunTimeout { .some(nil) } else if let runTimeoutMs { Duration(journaled: runTimeoutMs) } else { nil }
     return Job.Overrides(
-      cpus: cpus, memoryBytes: memoryBytes, requiresGPU: requiresGpu, priority: priority.map { Int($0) },
+      cpus: cpus.map(JournalNumber.cpus), memoryBytes: memoryBytes.map(JournalNumber.memory), requiresGPU: requiresGpu,
+      priority: priority.map { Int($0) },
       runTimeout: runTimeout, environment: environment)
   }
 }

@@ -81,7 +81,7 @@ extension JournalNotification {
       status: try MendCore.BatchStatus(status), health: try MendCore.Health(health),
       reason: try MendCore.HealthReason(journaled: reason), message: message,
       progress: ProgressCounts(
-        completed: Int(completed), failed: Int(failed), pending: Int(pending), processing: Int(processing),
-        total: Int(total)))
+        completed: Int(journaled: completed), failed: Int(journaled: failed), pending: Int(journaled: pending),
+        processing: Int(journaled: processing), total: Int(journaled: total)))
   }
 }

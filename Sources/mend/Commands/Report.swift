@@ -1,6 +1,7 @@
 import ArgumentParser
 import MendAPI
 import MendClient
+import MendCore
 
 struct Report: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -105,11 +106,11 @@ struct Report: AsyncParsableCommand {
 
   static func write(_ text: String) throws -> CollectionWrite {
     guard let equals = text.lastIndex(of: "="), equals > text.startIndex,
-      let count = Int64(text[text.index(after: equals)...]), count >= 0
-    else { throw ProgramError.usage("--written '\(text)' is not COLLECTION=N") }
+      let count = Int(text[text.index(after: equals)...]), (0...ValueLimit.count).contains(count)
+    else { throw ProgramError.usage("--written '\(text)' is not COLLECTION=N with N from 0 to \(ValueLimit.count)") }
     var write = CollectionWrite()
     write.collectionID = String(text[..<equals])
-    write.documentCount = count
+    write.documentCount = Int64(count)
     return write
   }
 }

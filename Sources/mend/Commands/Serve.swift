@@ -122,7 +122,7 @@ struct Serve: AsyncParsableCommand {
       """
       The same of an executor by its name, such as ray=cpus:64,memory:256GiB,gpus:4; what is not said is the machine's or \
       the cluster's. May be given again.
-      """, valueName: "EXECUTOR=..."))
+      """, valueName: "EXECUTOR=..."), transform: CapacityOption.option)
   var capacities: [CapacityOption] = []
 
   @Option(
@@ -136,7 +136,7 @@ struct Serve: AsyncParsableCommand {
       """
       What a namespace may have at once, such as team=cpus:4,memory:8GiB,gpus:1,batches:100; what is beyond it waits. \
       The namespace * is all that have no quota of their own. May be given again.
-      """, valueName: "NAMESPACE=..."))
+      """, valueName: "NAMESPACE=..."), transform: QuotaOption.option)
   var quotas: [QuotaOption] = []
 
   @Option(name: .customLong("tls-cert"), help: ArgumentHelp("The server's certificate chain, PEM.", valueName: "F"))
@@ -233,8 +233,12 @@ struct Serve: AsyncParsableCommand {
     guard (notifyURL == nil) == (notifySecretFile == nil) else {
       throw ValidationError("--notify-url and --notify-secret-file go together.")
     }
-    if let cpus, !(cpus > 0 && cpus.isFinite) { throw ValidationError("--cpus is a number above 0.") }
-    if let gpus, gpus < 0 { throw ValidationError("--gpus is 0 or more.") }
+    if let cpus, !(cpus > 0 && cpus <= ValueLimit.cpus) {
+      throw ValidationError("--cpus is a number above 0, at most \(Int(ValueLimit.cpus)).")
+    }
+    if let gpus, !(0...ValueLimit.gpus).contains(gpus) {
+      throw ValidationError("--gpus is 0 to \(ValueLimit.gpus).")
+    }
     for (name, seconds) in [("--drain-delay", drainDelay), ("--drain-timeout", drainTimeout)]
     where !(0...86_400).contains(seconds) {
       throw ValidationError("\(name) is a number of seconds from 0 to 86400.")

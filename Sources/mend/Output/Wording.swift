@@ -1,4 +1,5 @@
 import MendAPI
+import MendCore
 import MendProtobuf
 
 /// Figures and times as people read them.
@@ -8,7 +9,7 @@ enum Wording {
     guard seconds.isFinite, seconds >= 0 else { return "-" }
     if seconds < 0.9995 { return "\(Int((seconds * 1000).rounded())) ms" }
     if seconds < 9.95 { return "\(decimal(seconds)) s" }
-    let whole = Int(seconds.rounded())
+    let whole = Int(saturating: seconds.rounded())
     if whole < 60 { return "\(whole) s" }
     if whole < 3600 { return pair(whole / 60, "min", whole % 60, "s") }
     if whole < 86_400 { return pair(whole / 3600, "h", whole % 3600 / 60, "min") }
@@ -21,14 +22,15 @@ enum Wording {
 
   /// With one decimal, none when it is zero.
   static func decimal(_ value: Double) -> String {
-    let tenths = Int((value * 10).rounded())
+    let tenths = Int(saturating: (value * 10).rounded())
     return tenths % 10 == 0 ? String(tenths / 10) : "\(tenths / 10).\(abs(tenths % 10))"
   }
 
   /// `42 %`; never 100 before the end, never 0 once something is done.
   static func percentage(_ value: Double) -> String {
     if value >= 100 { return "100 %" }
-    if value <= 0 { return "0 %" }
+    // NaN as well.
+    guard value > 0 else { return "0 %" }
     return "\(min(99, max(1, Int(value.rounded())))) %"
   }
 
@@ -47,7 +49,7 @@ enum Wording {
 
   /// A bar of `width` characters, filled to `percentage`.
   static func bar(_ percentage: Double, width: Int) -> String {
-    let filled = min(width, max(0, Int((percentage / 100 * Double(width)).rounded(.down))))
+    let filled = min(width, max(0, Int(saturating: percentage / 100 * Double(width))))
     return String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
   }
 

@@ -53,7 +53,10 @@ struct CallLimit: Sendable {
     case .optionalTime where parts[1] == "none":
       return CallLimit(name: name, field: field, value: -1)
     case .bytes:
-      guard let bytes = Size.parse(parts[1]) else { throw ValidationError("\(name): \(Size.accepted).") }
+      // A message is held in one piece, and its length has 32 bits on the wire.
+      guard let bytes = Size.parse(parts[1]), bytes <= 1 << 40 else {
+        throw ValidationError("\(name): '\(parts[1])' is no number of bytes up to 1TiB; \(Size.accepted).")
+      }
       return CallLimit(name: name, field: field, value: Int(bytes))
     case .count, .time, .optionalTime, .pingInterval, .pingStrikes:
       // Within what a counter on the wire and a timer take.

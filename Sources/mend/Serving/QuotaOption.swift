@@ -8,10 +8,16 @@ struct QuotaOption: Hashable, Sendable {
 
   static let accepted =
     "a quota is NAMESPACE=BOUND,... with the bounds cpus:NUMBER, memory:SIZE, gpus:NUMBER and batches:NUMBER, such as "
-    + "team=cpus:4,memory:8GiB,batches:100"
+    + "team=cpus:4,memory:8GiB,batches:100; up to 1000000 CPUs and GPUs, and 65536TiB"
 }
 
 extension QuotaOption: ExpressibleByArgument {
+  /// For `@Option(transform:)`: says what is accepted.
+  static func option(_ text: String) throws -> QuotaOption {
+    guard let option = QuotaOption(argument: text) else { throw ValidationError("'\(text)' is no quota; \(accepted).") }
+    return option
+  }
+
   init?(argument: String) {
     guard let equals = argument.firstIndex(of: "=") else { return nil }
     namespace = String(argument[..<equals])
@@ -28,16 +34,18 @@ extension QuotaOption: ExpressibleByArgument {
   private mutating func take(_ name: String, _ value: String) -> Bool {
     switch name {
     case "cpus":
-      guard quota.cpus == nil, let cpus = Double(value), cpus >= 0, cpus.isFinite else { return false }
+      guard quota.cpus == nil, let cpus = Double(value), (0...ValueLimit.cpus).contains(cpus) else { return false }
       quota.cpus = cpus
     case "memory":
       guard quota.memoryBytes == nil, let memory = Size.parse(value) else { return false }
       quota.memoryBytes = memory
     case "gpus":
-      guard quota.gpus == nil, let gpus = Int(value), gpus >= 0 else { return false }
+      guard quota.gpus == nil, let gpus = Int(value), (0...ValueLimit.gpus).contains(gpus) else { return false }
       quota.gpus = gpus
     case "batches":
-      guard quota.batches == nil, let batches = Int(value), batches >= 0 else { return false }
+      guard quota.batches == nil, let batches = Int(value), (0...ValueLimit.count).contains(batches) else {
+        return false
+      }
       quota.batches = batches
     default:
       return false

@@ -44,7 +44,7 @@ struct WorkerLoop {
   /// Works until nothing is left, or the attempt is over.
   func run(endRequest: EndRequest) async -> WorkerState.Ending {
     let limits = WorkerState.Limits(
-      slots: max(1, Int(min(1024, assignment.numCpus))),
+      slots: (1...1024).contains(assignment.numCpus) ? Int(assignment.numCpus) : assignment.numCpus > 1024 ? 1024 : 1,
       heartbeatSeconds: assignment.heartbeatSeconds > 0 ? assignment.heartbeatSeconds : 60)
     var state = WorkerState(limits: limits, at: now)
     return await withTaskGroup(of: WorkerState.Event.self) { group in

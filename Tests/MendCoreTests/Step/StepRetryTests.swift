@@ -176,7 +176,7 @@ struct StepRetryTests {
     #expect(harness.ask(.retry(batchID: "b", tier: 0, jobs: [], .init(cpus: 99), .failed)).isPrecondition)
     #expect(
       harness.ask(.retry(batchID: "b", tier: 0, jobs: [], .init(priority: 101), .failed))
-        == .failure(.invalid(field: "priority", rule: "must be 0 to 100")))
+        == .failure(.invalid(field: "priority", rule: "must be 0 to 100, is 101")))
     #expect(harness.batch.status == .failed)
   }
 
