@@ -135,6 +135,15 @@ public final class MendServer: Sendable {
     return phase.withLock { $0 } == .recovering ? "recovering" : nil
   }
 
+  /// Until cancelled, off the event loops.
+  @concurrent
+  private func watch(_ tokens: Tokens) async {
+    while !Task.isCancelled {
+      tokens.look()
+      try? await Task.sleep(for: Tokens.lookInterval)
+    }
+  }
+
   private enum Finished: Sendable {
     case runtime(Result<Void, RuntimeError>)
     case calls(Result<Void, MendServerError>)
@@ -227,6 +236,7 @@ public final class MendServer: Sendable {
       if configuration.listeners.contains(where: { $0.tls != nil }) {
         group.addTask { [self] in await watchCertificates(of: server) }
       }
+      if let tokens = gate.tokens { group.addTask { [self] in await watch(tokens) } }
       await notice.wait()
       await delayDrain()
       group.cancelAll()

@@ -132,6 +132,19 @@ struct LogTests {
     }
   }
 
+  @Test("Logs that are followed by many are looked at less often, so that all together cost no more")
+  func manyFollowers() {
+    let followers = LogFollowers()
+    followers.add(1)
+    #expect(followers.interval == .milliseconds(250))
+    followers.add(499)
+    #expect(followers.interval == .milliseconds(250))
+    followers.add(3100)
+    #expect(followers.interval == .milliseconds(1800))
+    followers.add(-3600)
+    #expect(followers.interval == .milliseconds(250))
+  }
+
   @Test("What is not there, and what is asked for wrongly, is named")
   func faults() async throws {
     try await Harness.run { harness in
@@ -149,7 +162,7 @@ struct LogTests {
       let position = request { $0.positions = [LogPosition()] }
       #expect(
         try await failure { try await read(harness, position) }.badRequest?.fieldViolations.first?.field
-          == "positions[0]")
+          == "positions[0].job_id")
     }
   }
 }

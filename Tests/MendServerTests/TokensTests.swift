@@ -1,6 +1,7 @@
 import Foundation
 import MendAPI
 import MendCore
+import MendProtobuf
 import MendRPC
 import Testing
 
@@ -40,6 +41,50 @@ struct TokensTests {
       guard let byte = bytes.popLast() else { return nil }
       looks += 1
       return byte
+    }
+  }
+
+  @Test("a token that is taken back ends the streams that it opened within a second", arguments: [false, true])
+  func streams(isLogs: Bool) async throws {
+    let directory = try TemporaryDirectory()
+    defer { directory.remove() }
+    let path = directory.path + "/tokens"
+    let (secret, entry) = Tokens.create(namespace: "default", role: .operator, name: "ci", at: 1)
+    let (other, otherEntry) = Tokens.create(namespace: "default", role: .viewer, name: "other", at: 1)
+    try Tokens.append(entry, to: path)
+    try Tokens.append(otherEntry, to: path)
+    let tokens = try Tokens(path: path, logger: Harness.quiet)
+    try await ServedOverSockets.run(tokens: tokens) { _, channel in
+      var options = CallOptions()
+      options.metadata = ["authorization": "Bearer \(secret)"]
+      let creation = Harness.creation("b1", documents: 1)
+      let _: CreateBatchResponse = try await channel.unary(Batches.Methods.createBatch, creation, options: options)
+      let submission = SubmitBatchRequest { $0.batchID = "b1" }
+      let _: SubmitBatchResponse = try await channel.unary(Batches.Methods.submitBatch, submission, options: options)
+      func stream(_ options: CallOptions) async throws -> ResponseStream<RawMessage> {
+        if isLogs {
+          let request = ReadLogsRequest {
+            $0.batchID = "b1"
+            $0.follow = true
+          }
+          return try await channel.serverStreaming(Batches.Methods.readLogs, request, options: options)
+        }
+        let request = WatchProgressRequest { $0.batchID = "b1" }
+        return try await channel.serverStreaming(Batches.Methods.watchProgress, request, options: options)
+      }
+      var others = CallOptions()
+      others.metadata = ["authorization": "Bearer \(other)"]
+      others.timeout = .seconds(3)
+      let kept = try await stream(others)
+      let ended = try await stream(options)
+      #expect(try TokensFile(path: path).revoke("ci").count == 1)
+      let start = ContinuousClock.now
+      let error = await #expect(throws: RPCError.self) { for try await _ in ended {} }
+      #expect(error?.code == .unauthenticated)
+      #expect(ContinuousClock.now - start < .seconds(2))
+      // Whoever has another token goes on, to the end of the time that it asked for.
+      let end = await #expect(throws: RPCError.self) { for try await _ in kept {} }
+      #expect(end?.code == .deadlineExceeded)
     }
   }
 

@@ -85,6 +85,25 @@ struct Gate: Sendable {
     Call(requestID: requestIDs.make(), operation: method.operation, namespace: namespace, actor: "")
   }
 
+  /// What a stream that is open for long asks again: a token may have been taken back meanwhile. Throws what a new call
+  /// would be told.
+  func readmit(_ context: ServerContext) throws(RPCError) {
+    guard tokens != nil else { return }
+    _ = try authorize(context.method, context.metadata, context.peer)
+  }
+
+  /// Until the call is not let in any more, or at cancellation: its error, or nil.
+  func whenTakenBack(_ context: ServerContext) async -> RPCError? {
+    guard tokens != nil else { return nil }
+    while !Task.isCancelled {
+      do throws(RPCError) { try readmit(context) } catch { return error }
+      try? await Task.sleep(for: Self.readmissionInterval)
+    }
+    return nil
+  }
+
+  static let readmissionInterval: Duration = .milliseconds(250)
+
   // MARK: A call's handler
 
   /// What a handler begins with: the call as it was let in. Says the request id in the answer's metadata.

@@ -10,18 +10,15 @@ import Darwin
 
 /// The tokens that a server accepts: a file of hashes, read again when it changed.
 ///
-/// A change counts at most a second later, without a restart. A file that can't be read or parsed leaves the tokens
-/// that were good before, and is logged; a file that is gone leaves none.
+/// A change counts when somebody looks: a server does, twice a second, off its event loops. A file that can't be read or
+/// parsed leaves the tokens that were good before, and is logged; a file that is gone leaves none.
 public final class Tokens: Sendable {
   public let path: String
   private let logger: Logger
-  private let state: Mutex<State>
-
-  private struct State {
-    var entries: [UInt64: [Known]] = [:]
-    var stamp: Stamp?
-    var checkedAt: ContinuousClock.Instant
-  }
+  /// What calls are looked up in: held for a look, never for a read of the file.
+  private let entries: Mutex<[UInt64: [Known]]>
+  /// The version of the file that was seen last; held while it is read.
+  private let stamp: Mutex<Stamp?>
 
   private struct Known {
     var digest: [UInt8]
@@ -37,7 +34,8 @@ public final class Tokens: Sendable {
     var mode: UInt32
   }
 
-  static let checkInterval: Duration = .seconds(1)
+  /// Between two looks at the file: what is taken back counts within a second.
+  static let lookInterval: Duration = .milliseconds(500)
   /// No tokens file of a reasonable server is larger; one that is was given by mistake.
   static let maximumFileBytes = 16 << 20
 
@@ -47,7 +45,8 @@ public final class Tokens: Sendable {
     self.logger = logger
     let (bytes, stamp) = try Self.read(path)
     try Self.check(stamp, path, logger)
-    state = Mutex(State(entries: Self.index(try TokenEntry.parse(bytes)), stamp: stamp, checkedAt: .now))
+    entries = Mutex(Self.index(try TokenEntry.parse(bytes)))
+    self.stamp = Mutex(stamp)
   }
 
   /// Who can write the file can let anybody in; who can read it learns who is let in, and no token.
@@ -68,37 +67,35 @@ public final class Tokens: Sendable {
   public func entry(for secret: String) -> TokenEntry? {
     let digest = SHA256.hash(data: Array(secret.utf8))
     let slot = Self.slot(digest)
-    return state.withLock { state in
-      refresh(&state)
-      return state.entries[slot]?.first { ConstantTime.areEqual(digest, $0.digest) }?.entry
-    }
+    return entries.withLock { $0[slot]?.first { ConstantTime.areEqual(digest, $0.digest) }?.entry }
   }
 
-  public var count: Int { state.withLock { state in state.entries.values.reduce(0) { $0 + $1.count } } }
+  public var count: Int { entries.withLock { entries in entries.values.reduce(0) { $0 + $1.count } } }
 
-  /// Reads the file now, changed or not, instead of within a second of a change.
-  func reload() {
-    state.withLock { refresh(&$0, always: true) }
-  }
+  /// Reads the file where it changed. Reads the disk: not for an event loop.
+  func look() { read(always: false) }
 
-  private func refresh(_ state: inout State, always: Bool = false) {
-    let now = ContinuousClock.now
-    guard always || now - state.checkedAt >= Self.checkInterval else { return }
-    state.checkedAt = now
-    guard always || Self.stamp(path) != state.stamp else { return }
-    do throws(TokensError) {
-      let (bytes, stamp) = try Self.read(path)
-      // Told of once: refused or not, this version of the file was seen.
-      state.stamp = stamp
-      try Self.check(stamp, path, logger)
-      state.entries = Self.index(try TokenEntry.parse(bytes))
-      logger.info("tokens were read again", metadata: ["path": "\(path)"])
-    } catch {
-      if Self.stamp(path) == nil {
-        state.entries = [:]
-        state.stamp = nil
+  /// Reads the file, changed or not. Reads the disk: not for an event loop.
+  func reload() { read(always: true) }
+
+  private func read(always: Bool) {
+    stamp.withLock { known in
+      guard always || Self.stamp(path) != known else { return }
+      do throws(TokensError) {
+        let (bytes, stamp) = try Self.read(path)
+        // Told of once: refused or not, this version of the file was seen.
+        known = stamp
+        try Self.check(stamp, path, logger)
+        let index = Self.index(try TokenEntry.parse(bytes))
+        entries.withLock { $0 = index }
+        logger.info("tokens were read again", metadata: ["path": "\(path)"])
+      } catch {
+        if Self.stamp(path) == nil {
+          entries.withLock { $0 = [:] }
+          known = nil
+        }
+        logger.error("tokens cannot be read", metadata: ["path": "\(path)", "error": "\(error)"])
       }
-      logger.error("tokens cannot be read", metadata: ["path": "\(path)", "error": "\(error)"])
     }
   }
 

@@ -2,29 +2,35 @@ import MendAPI
 import MendCore
 import MendRPC
 import MendRuntime
+import Synchronization
 
 // ReadLogs: what attempts wrote, from where the executor keeps it.
 
 extension BatchesServer {
   /// Of one message.
   static let logPieceBytes = 64 * 1024
-  /// Between two looks at logs that are followed.
-  static let logInterval: Duration = .milliseconds(250)
-
   typealias SendLog = @Sendable (ReadLogsResponse) async throws(RPCError) -> Void
 
   func readLogs(
     _ request: ReadLogsRequest, writer: ResponseWriter<ReadLogsResponse>, context: ServerContext
   ) async throws(RPCError) {
     let call = try gate.admit(context, "read_logs")
-    try await readLogs(request, call) { piece throws(RPCError) in try await writer.write(piece) }
+    try await readLogs(request, call, readmit: { () throws(RPCError) in try gate.readmit(context) }) {
+      piece throws(RPCError) in try await writer.write(piece)
+    }
   }
 
   /// Sends what there is, and with `follow` what comes. Nothing is kept between two pieces: a slow reader holds up its
   /// own stream.
-  func readLogs(_ request: ReadLogsRequest, _ call: Call, send: SendLog) async throws(RPCError) {
+  ///
+  /// - Parameter readmit: throws where the caller is let in no more.
+  func readLogs(
+    _ request: ReadLogsRequest, _ call: Call, readmit: () throws(RPCError) -> Void = {}, send: SendLog
+  ) async throws(RPCError) {
     var logs = try LogSelection(request, call)
     var isFirst = true
+    if request.follow { followers.add(1) }
+    defer { if request.follow { followers.add(-1) } }
     while !Task.isCancelled {
       // Looked at before the logs: what an ended attempt wrote is all there.
       let view = try await view(of: request.batchID, call)
@@ -36,8 +42,13 @@ extension BatchesServer {
       if drain.hasBegun {
         throw call.unavailable("the server is stopping; ask again with positions", retryAfter: .seconds(1))
       }
-      // No sequence is beyond this one: it is the time that is waited for.
-      _ = try await change(of: view, after: .max, until: runtime.now() + Self.logInterval, call)
+      let due = runtime.now() + followers.interval
+      repeat {
+        // No sequence is beyond this one: it is the time that is waited for.
+        let until = min(due, runtime.now() + LogFollowers.shortestInterval)
+        _ = try await change(of: view, after: .max, until: until, call)
+        try readmit()
+      } while runtime.now() < due && !Task.isCancelled && !drain.hasBegun
     }
   }
 
@@ -87,6 +98,22 @@ extension BatchesServer {
   }
 }
 
+/// How many logs are followed, and how often each is therefore looked at: all together cost no more than so many looks a
+/// second.
+final class LogFollowers: Sendable {
+  static let shortestInterval: Duration = .milliseconds(250)
+  static let looksPerSecond = 2000
+
+  private let count = Atomic(0)
+
+  func add(_ change: Int) { count.wrappingAdd(change, ordering: .relaxed) }
+
+  /// Between two looks at a log.
+  var interval: Duration {
+    max(Self.shortestInterval, .seconds(1) * count.load(ordering: .relaxed) / Self.looksPerSecond)
+  }
+}
+
 /// Which logs a call asks for, and how far each has been sent.
 struct LogSelection {
   struct Place: Hashable {
@@ -128,12 +155,18 @@ struct LogSelection {
       throw call.invalid("positions", "must be \(Self.positionsMaximum) at most, are \(request.positions.count)")
     }
     for (index, position) in request.positions.enumerated() {
-      guard let job = JobID(position.jobID), position.attempt > 0, position.offset >= 0,
-        let stream = MendRuntime.LogStream.named(position.stream), stream.count == 1
-      else {
-        throw call.invalid("positions[\(index)]", "must name a job, an attempt, a stream, and an offset of 0 or more")
+      let path = "positions[\(index)]"
+      guard let job = JobID(position.jobID) else { throw call.invalid("\(path).job_id", "must name a job, e.g. t0-j1") }
+      guard position.attempt > 0 else {
+        throw call.invalid("\(path).attempt", "must be 1 or more, is \(position.attempt)")
       }
-      offsets[Name(job: job, attempt: Int(position.attempt), stream: stream[0])] = position.offset
+      guard let stream = MendRuntime.LogStream.named(position.stream), stream.count == 1 else {
+        throw call.invalid("\(path).stream", "must be stdout or stderr")
+      }
+      let offset = try call.checked { () throws(FieldViolation) in
+        try FieldRule.count(position.offset, "\(path).offset")
+      }
+      offsets[Name(job: job, attempt: Int(position.attempt), stream: stream[0])] = Int64(offset)
     }
   }
 

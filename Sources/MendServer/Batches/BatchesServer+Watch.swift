@@ -14,14 +14,21 @@ extension BatchesServer {
     _ request: WatchProgressRequest, writer: ResponseWriter<WatchProgressResponse>, context: ServerContext
   ) async throws(RPCError) {
     let call = try gate.admit(context, "watch_progress")
-    try await watch(request, call) { message throws(RPCError) in try await writer.write(message) }
+    try await watch(request, call, takenBack: { [gate] in await gate.whenTakenBack(context) }) {
+      message throws(RPCError) in try await writer.write(message)
+    }
   }
 
   /// Sends a snapshot or what a resumed watch has missed, then what happens, and ends after the terminal message.
   ///
   /// Throws UNAVAILABLE with where to resume when the server stops. `send` may suspend for as long as the reader likes:
   /// nothing is queued meanwhile, the next message is made from the newest view.
-  func watch(_ request: WatchProgressRequest, _ call: Call, send: @escaping SendProgress) async throws(RPCError) {
+  ///
+  /// - Parameter takenBack: returns when the caller is let in no more, with what it is told, or nil at cancellation.
+  func watch(
+    _ request: WatchProgressRequest, _ call: Call, takenBack: @escaping @Sendable () async -> RPCError? = { nil },
+    send: @escaping SendProgress
+  ) async throws(RPCError) {
     try call.check(batchID: request.batchID)
     let state = try await begin(request, call)
     let drain = drain
@@ -31,12 +38,16 @@ extension BatchesServer {
         await drain.wait()
         return nil
       }
-      var result: Result<Void, RPCError> = .success(())
+      if gate.tokens != nil {
+        group.addTask { await takenBack().map { Result<Void, RPCError>.failure($0) } }
+      }
+      var result: Result<Void, RPCError>?
       while let next = await group.next() {
-        if let next { result = next }
+        // The first end is the call's: what it was cancelled by comes before what it says of that.
+        if result == nil || drain.hasBegun { result = next ?? result }
         group.cancelAll()
       }
-      return result
+      return result ?? .success(())
     }
     try result.get()
   }

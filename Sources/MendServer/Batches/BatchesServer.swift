@@ -13,6 +13,7 @@ struct BatchesServer: BatchesService {
   let drain: Drain
   /// Where Ray's dashboard is, for links; empty where there is none.
   let dashboard: String
+  let followers = LogFollowers()
   let logger: Logger
 
   init(runtime: Runtime, gate: Gate, drain: Drain, dashboard: String = "", logger: Logger) {
