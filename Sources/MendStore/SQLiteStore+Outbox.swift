@@ -71,9 +71,14 @@ extension SQLiteStore {
           database.cachedStatement(
             sql: """
               SELECT id, namespace, batch_id FROM batches WHERE retired = 1 AND completed_at < ?
+              -- What is still tried to be told stays: an event id is NAMESPACE.BATCH.SEQUENCE, and "/" follows ".". Where
+              -- nobody tells, a row is as old as its batch, and goes with it.
+              AND NOT EXISTS (
+                SELECT 1 FROM outbox WHERE event_id > batches.namespace || '.' || batches.batch_id || '.'
+                AND event_id < batches.namespace || '.' || batches.batch_id || '/' AND next_at >= ?)
               ORDER BY completed_at LIMIT ?
               """),
-          arguments: [finishedBefore.milliseconds, limit])
+          arguments: [finishedBefore.milliseconds, finishedBefore.milliseconds, limit])
         var pruned: [BatchKey] = []
         for row in rows {
           let id: Int64 = row[0]

@@ -88,6 +88,27 @@ import Testing
     try store.close()
   }
 
+  @Test("a batch that somebody is still tried to be told of is not forgotten, however short its time is")
+  func retentionOfWhatWaits() throws {
+    let store = try open()
+    var other = notification(1, at: 1)
+    other.batch.batchID = "bb"
+    try store.commit([created("b"), created("bb"), .notification(notification(1, at: 1)), .notification(other)])
+    for id in ["b", "bb"] {
+      var listing = Samples.listing(id)
+      listing.completedAt = Instant(milliseconds: 1000)
+      try store.retire([listing])
+    }
+    // It failed, and is tried again later than what is forgotten now.
+    try store.putOff(notification(1, at: 1).eventID, attempts: 1, until: Instant(milliseconds: 9000))
+    #expect(try store.prune(finishedBefore: Instant(milliseconds: 3000), limit: 9).map(\.batchID) == ["bb"])
+    #expect(try store.outboxState().count == 1)
+    // Nobody tries any more.
+    #expect(try store.prune(finishedBefore: Instant(milliseconds: 9001), limit: 9).map(\.batchID) == ["b"])
+    #expect(try store.outboxState().count == 0)
+    try store.close()
+  }
+
   @Test("a journal is read in pages from anywhere")
   func pages() throws {
     let store = try open()

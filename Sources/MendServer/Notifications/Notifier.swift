@@ -107,9 +107,7 @@ public final class Notifier: Sendable {
 
   /// Doubling, with chance in it so that a receiver that comes back is not met by all at once.
   private func backoff(after attempts: Int) -> Duration {
-    var wait = settings.backoff
-    for _ in 1..<max(1, attempts) where wait < settings.longestBackoff { wait = wait * 2 }
-    wait = min(wait, settings.longestBackoff)
+    let wait = settings.wait(after: attempts)
     return .milliseconds(wait.milliseconds - .random(in: 0...max(0, wait.milliseconds / 5)))
   }
 
