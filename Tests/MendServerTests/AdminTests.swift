@@ -4,6 +4,7 @@ import MendRuntime
 import NIOCore
 import NIOEmbedded
 import NIOHTTP1
+import NIOPosix
 import Testing
 
 @testable import MendServer
@@ -91,6 +92,84 @@ struct AdminTests {
     let head = try answer("HEAD /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
     #expect(head.contains("content-length: 3\r\n") && head.hasSuffix("\r\n\r\n"))
     #expect(try answer("POST /metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").hasPrefix("HTTP/1.1 405"))
+  }
+
+  @Test("who reads nothing is answered no more: one answer is held, and the rest comes as it is read")
+  func unread() throws {
+    let channel = EmbeddedChannel()
+    try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
+    var answers = 0
+    try channel.pipeline.syncOperations.addHandler(AdminHandler(pages()) { answers += 1 })
+    try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+    channel.isWritable = false
+    let requests = String(repeating: "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n", count: 1000)
+    try channel.writeInbound(ByteBuffer(string: requests))
+    #expect(answers == 0)
+    // As a socket does it: what was written is taken, and no more is taken then.
+    for expected in 1...3 {
+      channel.isWritable = true
+      channel.pipeline.fireChannelWritabilityChanged()
+      #expect(answers >= expected)
+      channel.isWritable = false
+    }
+    channel.embeddedEventLoop.advanceTime(by: .seconds(61))
+    #expect(!channel.isActive)
+    _ = try? channel.finish(acceptAlreadyClosed: true)
+  }
+
+  @Test("who connects and asks nothing is gone after five seconds, who was answered after a minute")
+  func silent() throws {
+    func connect() throws -> EmbeddedChannel {
+      let channel = EmbeddedChannel()
+      try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
+      try channel.pipeline.syncOperations.addHandler(AdminHandler(pages()))
+      try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+      return channel
+    }
+    let silent = try connect()
+    try silent.writeInbound(ByteBuffer(string: "GET /healthz HTTP/1.1\r\n"))
+    silent.embeddedEventLoop.advanceTime(by: .seconds(6))
+    #expect(!silent.isActive)
+    let answered = try connect()
+    try answered.writeInbound(ByteBuffer(string: "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"))
+    answered.embeddedEventLoop.advanceTime(by: .seconds(59))
+    #expect(answered.isActive)
+    answered.embeddedEventLoop.advanceTime(by: .seconds(2))
+    #expect(!answered.isActive)
+    _ = try? silent.finish(acceptAlreadyClosed: true)
+    _ = try? answered.finish(acceptAlreadyClosed: true)
+  }
+
+  @Test("a probe has a place, however many connections are silent")
+  func crowded() async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let server = AdminServer(pages())
+    guard case .inet(_, let port) = try await server.start(host: "127.0.0.1", port: 0, on: group) else { return }
+    var silent: [any Channel] = []
+    for _ in 0..<AdminServer.maxConnections * 2 {
+      silent.append(try await ClientBootstrap(group: group).connect(host: "127.0.0.1", port: port).get())
+    }
+    let (answers, answer) = AsyncStream.makeStream(of: String.self)
+    let probe = try await ClientBootstrap(group: group)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(Received { answer.yield($0) })
+        }
+      }
+      .connect(host: "127.0.0.1", port: port).get()
+    try await probe.writeAndFlush(ByteBuffer(string: "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"))
+    var iterator = answers.makeAsyncIterator()
+    #expect(await iterator.next()?.hasPrefix("HTTP/1.1 200") == true)
+    for channel in silent + [probe] { try? await channel.close() }
+    await server.stop()
+    try await group.shutdownGracefully()
+  }
+
+  private final class Received: ChannelInboundHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+    private let take: @Sendable (String) -> Void
+    init(_ take: @escaping @Sendable (String) -> Void) { self.take = take }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { take(String(buffer: unwrapInboundIn(data))) }
   }
 
   @Test("large heads and bodies end the connection")

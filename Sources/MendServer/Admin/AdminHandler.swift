@@ -2,6 +2,10 @@ import NIOCore
 import NIOHTTP1
 
 /// Answers one admin connection. GET and HEAD only; a request has to be small, and complete in time.
+///
+/// An answer is made when the one before is on its way: who reads nothing is read from no more, so that a connection holds
+/// one answer and what came in one read. That needs the pipeline's HTTPServerPipelineHandler, which hands on one request at a
+/// time.
 final class AdminHandler: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
@@ -11,25 +15,40 @@ final class AdminHandler: ChannelInboundHandler, RemovableChannelHandler {
     var headBytes = 16 << 10
     /// Nothing here takes a body; what is sent is read over.
     var bodyBytes = 64 << 10
-    /// From the connection or the last answer to the end of the next request.
+    /// From the connection to the end of its first request: who connects has something to ask.
+    var firstRequestTimeout: TimeAmount = .seconds(5)
+    /// From the last answer to the end of the next request, and for an answer to be taken.
     var requestTimeout: TimeAmount = .seconds(60)
   }
 
   private let pages: AdminPages
   private let limits: Limits
+  /// Told of each request that was answered.
+  private let answered: () -> Void
   private var head: HTTPRequestHead?
+  /// Asked for, while the answer before it is not taken yet.
+  private var waiting: HTTPRequestHead?
   private var bodyBytes = 0
   private var isRefused = false
   private var timeout: Scheduled<Void>?
 
-  init(_ pages: AdminPages, limits: Limits = Limits()) {
+  init(_ pages: AdminPages, limits: Limits = Limits(), answered: @escaping () -> Void = {}) {
     self.pages = pages
     self.limits = limits
+    self.answered = answered
   }
 
   func channelActive(context: ChannelHandlerContext) {
-    waitForRequest(context)
+    end(context, in: limits.firstRequestTimeout)
     context.fireChannelActive()
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if context.channel.isWritable, let head = waiting {
+      waiting = nil
+      answer(context, head)
+    }
+    context.fireChannelWritabilityChanged()
   }
 
   func channelInactive(context: ChannelHandlerContext) {
@@ -54,21 +73,27 @@ final class AdminHandler: ChannelInboundHandler, RemovableChannelHandler {
     case .end:
       guard let head else { return }
       self.head = nil
-      timeout?.cancel()
+      guard context.channel.isWritable else {
+        waiting = head
+        return end(context, in: limits.requestTimeout)
+      }
       answer(context, head)
     }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
-  private func waitForRequest(_ context: ChannelHandlerContext) {
+  /// Ends the connection, unless something happens before.
+  private func end(_ context: ChannelHandlerContext, in time: TimeAmount) {
     timeout?.cancel()
-    timeout = context.eventLoop.assumeIsolated().scheduleTask(in: limits.requestTimeout) {
+    timeout = context.eventLoop.assumeIsolated().scheduleTask(in: time) {
       context.close(promise: nil)
     }
   }
 
   private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
+    timeout?.cancel()
+    answered()
     guard head.method == .GET || head.method == .HEAD else {
       return write(context, .plain(405, "GET or HEAD"), head, extra: [("allow", "GET, HEAD")])
     }
@@ -98,11 +123,11 @@ final class AdminHandler: ChannelInboundHandler, RemovableChannelHandler {
     if request.method != .HEAD {
       context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
     }
-    let end = context.writeAndFlush(wrapOutboundOut(.end(nil)))
-    if request.isKeepAlive {
-      waitForRequest(context)
-    } else {
-      end.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
+    let written = context.writeAndFlush(wrapOutboundOut(.end(nil)))
+    // Also where nobody takes the answer.
+    end(context, in: limits.requestTimeout)
+    if !request.isKeepAlive {
+      written.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
     }
   }
 }

@@ -6,7 +6,7 @@ import Synchronization
 
 /// Plain HTTP/1.1 for machines, on an address of its own. Started once, stopped once.
 final class AdminServer: Sendable {
-  /// Probes and scrapers are few; what is more is closed as it arrives.
+  /// Probes and scrapers are few. For one more, the connection ends that was answered, or came, the longest ago.
   static let maxConnections = 64
 
   private let pages: AdminPages
@@ -15,7 +15,19 @@ final class AdminServer: Sendable {
   private struct State {
     var listener: (any Channel)?
     var isStopped = false
-    var connections: [ObjectIdentifier: any Channel] = [:]
+    var connections: [ObjectIdentifier: Connection] = [:]
+    var lastUse: UInt64 = 0
+
+    mutating func use() -> UInt64 {
+      lastUse += 1
+      return lastUse
+    }
+  }
+
+  private struct Connection {
+    var channel: any Channel
+    /// Grows with each connection that comes, and each answer.
+    var use: UInt64
   }
 
   init(_ pages: AdminPages) { self.pages = pages }
@@ -31,7 +43,8 @@ final class AdminServer: Sendable {
           channel.closeFuture.whenComplete { [self] _ in remove(channel) }
           return channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
-            try channel.pipeline.syncOperations.addHandler(AdminHandler(pages))
+            let id = ObjectIdentifier(channel)
+            try channel.pipeline.syncOperations.addHandler(AdminHandler(pages) { [self] in noteUse(id) })
           }
         }
         .bind(host: host, port: port).get()
@@ -45,16 +58,32 @@ final class AdminServer: Sendable {
   func stop() async {
     let channels = state.withLock { state in
       state.isStopped = true
-      return (state.listener.map { [$0] } ?? []) + state.connections.values
+      return (state.listener.map { [$0] } ?? []) + state.connections.values.map(\.channel)
     }
     for channel in channels { try? await channel.close() }
   }
 
   private func add(_ channel: any Channel) -> Bool {
+    let (isAdded, oldest) = state.withLock { state -> (Bool, (any Channel)?) in
+      guard !state.isStopped else { return (false, nil) }
+      var oldest: (any Channel)?
+      if state.connections.count >= Self.maxConnections,
+        let (id, connection) = state.connections.min(by: { $0.value.use < $1.value.use })
+      {
+        state.connections[id] = nil
+        oldest = connection.channel
+      }
+      state.connections[ObjectIdentifier(channel)] = Connection(channel: channel, use: state.use())
+      return (true, oldest)
+    }
+    oldest?.close(promise: nil)
+    return isAdded
+  }
+
+  private func noteUse(_ id: ObjectIdentifier) {
     state.withLock { state in
-      guard !state.isStopped, state.connections.count < Self.maxConnections else { return false }
-      state.connections[ObjectIdentifier(channel)] = channel
-      return true
+      let use = state.use()
+      state.connections[id]?.use = use
     }
   }
 
