@@ -129,6 +129,15 @@ extension JSONValue: CustomStringConvertible {
     text += close
   }
 
+  /// What a terminal that shows the text would obey: control characters of both sets, and those that turn the direction of
+  /// what follows. JSON asks for the first 32 to be escaped, and allows it of all.
+  private static func isObeyed(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0..<0x20, 0x7F...0x9F, 0x2028, 0x2029, 0x202A...0x202E, 0x2066...0x2069: true
+    default: false
+    }
+  }
+
   private static func quote(_ string: String, to text: inout String) {
     text += "\""
     for scalar in string.unicodeScalars {
@@ -140,7 +149,7 @@ extension JSONValue: CustomStringConvertible {
       case "\t": text += "\\t"
       case "\u{8}": text += "\\b"
       case "\u{c}": text += "\\f"
-      case _ where scalar.value < 0x20 || scalar.value == 0x7f:
+      case _ where isObeyed(scalar):
         let hex = String(scalar.value, radix: 16)
         text += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
       default: text.unicodeScalars.append(scalar)

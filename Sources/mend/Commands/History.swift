@@ -48,7 +48,7 @@ struct History: AsyncParsableCommand {
         } else if format.output == .jsonl {
           for event in page.events { try Format.jsonl.print(event) { _ in "" } }
         } else {
-          Standard.output(Self.table(page.events).printable)
+          Standard.output(Self.table(page.events))
         }
       }
     }

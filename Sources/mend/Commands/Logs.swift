@@ -7,8 +7,8 @@ struct Logs: AsyncParsableCommand {
     abstract: "Prints what a batch's attempts wrote.",
     discussion: """
       The latest attempt of every job, or of those asked for, each begun by a line that names it. A log is kept to a \
-      bound, its beginning and its end; a line says how much is left out between them. With -o jsonl a \
-      line is a piece of a log.
+      bound, its beginning and its end; a line says how much is left out between them. On a terminal control characters \
+      are written out (\\u001b), elsewhere, and with --raw, bytes are as they are. With -o jsonl a line is a piece of a log.
 
       EXAMPLES
         mend logs BATCH
@@ -36,6 +36,9 @@ struct Logs: AsyncParsableCommand {
   @Flag(help: "Go on with what comes, until the jobs are over.")
   var follow = false
 
+  @Flag(help: "Bytes as they are on a terminal, too: it obeys what is in them.")
+  var raw = false
+
   enum Stream: String, ExpressibleByArgument, CaseIterable { case stdout, stderr }
 
   func run() async throws {
@@ -53,7 +56,7 @@ struct Logs: AsyncParsableCommand {
     request.follow = follow
     let asked = request
     try await client.withClient { client in
-      var view = LogView()
+      var view = LogView(isRaw: raw || !Standard.isOutputTerminal)
       for try await piece in client.logs(asked) {
         switch format.output {
         case .table: view.show(piece)
@@ -65,15 +68,20 @@ struct Logs: AsyncParsableCommand {
   }
 }
 
-/// Logs as a terminal shows them: bytes as they are, with a line wherever another log goes on.
+/// Logs one after the other, with a line wherever another log goes on.
 struct LogView {
+  /// Bytes go out as they are.
+  let isRaw: Bool
+  private var text = TerminalLog()
   private var shown: String?
   private var isAtLineStart = true
   private var said: Set<String> = []
 
+  init(isRaw: Bool) { self.isRaw = isRaw }
+
   mutating func show(_ piece: ReadLogsResponse) {
     if !piece.note.isEmpty { return say(piece) }
-    let name = "\(piece.jobID).\(piece.attempt) \(piece.stream == .stderr ? "stderr" : "stdout")"
+    let name = "\(piece.jobID.escaped).\(piece.attempt) \(piece.stream == .stderr ? "stderr" : "stdout")"
     if shown != name {
       finishLine()
       Standard.output("==> \(name) <==\n")
@@ -83,7 +91,7 @@ struct LogView {
       finishLine()
       Standard.output("[mend: \(piece.leftOutBytes) bytes left out here]\n")
     }
-    Standard.output(piece.data)
+    if isRaw { Standard.output(piece.data) } else { Standard.output(text.shown(piece.data)) }
     isAtLineStart = piece.data.last == UInt8(ascii: "\n")
   }
 
@@ -91,10 +99,11 @@ struct LogView {
 
   /// On stderr, for it is no part of a log; once, for many jobs may have the same reason.
   private mutating func say(_ piece: ReadLogsResponse) {
-    if said.insert(piece.note).inserted { Standard.error("mend: \(piece.note)\n") }
+    if said.insert(piece.note).inserted { Standard.error("mend: \(piece.note.escaped)\n") }
   }
 
   private mutating func finishLine() {
+    if !isRaw { Standard.output(text.end()) }
     if !isAtLineStart { Standard.output("\n") }
     isAtLineStart = true
   }

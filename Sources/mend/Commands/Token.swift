@@ -63,6 +63,10 @@ struct Token: ParsableCommand {
       guard namespace == TokenEntry.everyNamespace || (letters && (1...64).contains(namespace.utf8.count)) else {
         throw ValidationError("--namespace has 1 to 64 letters, digits or hyphens, or is '*'.")
       }
+      // Histories, logs and tables show it.
+      guard name.unicodeScalars.count <= 64, !name.unicodeScalars.contains(where: TerminalText.isObeyed) else {
+        throw ValidationError("--name has at most 64 characters, and no control characters.")
+      }
     }
 
     func run() throws {

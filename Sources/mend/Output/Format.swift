@@ -33,7 +33,7 @@ enum Format: String, ExpressibleByArgument, CaseIterable {
   ///   would look like an answer (`has_failures: false`). nil is all.
   func print<Answer: Message>(_ message: Answer, fields: Set<String>? = nil, table: (Answer) -> String) throws {
     switch self {
-    case .table: Standard.output(table(message).printable)
+    case .table: Standard.output(table(try TerminalText.escaped(message)).printable)
     case .json: Standard.output(try Self.json(of: message, fields).pretty() + "\n")
     case .jsonl: Standard.output(try Self.json(of: message, fields).compact() + "\n")
     }

@@ -9,7 +9,8 @@ struct Table {
 
   var isEmpty: Bool { rows.isEmpty }
 
-  mutating func add(_ cells: String...) { rows.append(cells) }
+  /// A cell is on one line: what would begin another one, or move the terminal's cursor, is written out.
+  mutating func add(_ cells: String...) { rows.append(cells.map(\.escaped)) }
 
   /// The lines, with the titles above them; columns that are empty in all rows are left out.
   func lines(indent: Int = 0) -> [String] {
@@ -40,23 +41,11 @@ extension String {
     return line.count <= width ? line : line.prefix(max(1, width - 1)) + "…"
   }
 
-  /// Without control characters but line feeds: a file's name and a command's stderr may hold any, and a terminal would
-  /// obey them.
-  var printable: String {
-    let isPlain = unicodeScalars.allSatisfy { $0 == "\n" || $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) }
-    if isPlain { return self }
-    var text = String.UnicodeScalarView()
-    for scalar in unicodeScalars {
-      switch scalar.value {
-      case 0x0A: text.append(scalar)
-      case 0x09: text.append(" ")
-      // C1, too: 0x9B begins a terminal's sequence as ESC [ does.
-      case 0..<0x20, 0x7F...0x9F: text.append("\u{FFFD}")
-      default: text.append(scalar)
-      }
-    }
-    return String(text)
-  }
+  /// Without what a terminal obeys, but line feeds: a file's name and a command's stderr may hold any of it.
+  var printable: String { TerminalText.escaped(self, keepingLines: true) }
+
+  /// On one line, without what a terminal obeys: for a value that comes from outside.
+  var escaped: String { TerminalText.escaped(self, keepingLines: false) }
 
   /// As a word of a shell's command line.
   var shellQuoted: String {

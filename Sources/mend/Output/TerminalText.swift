@@ -1,0 +1,111 @@
+import MendProtobuf
+
+/// Text as a terminal shows it and does not obey it: control characters of both sets, and those that turn the direction of
+/// what follows, are written as JSON writes them. U+009B begins a sequence as ESC [ does; U+202E shows a name backwards.
+enum TerminalText {
+  static func escaped(_ text: String, keepingLines: Bool) -> String {
+    if text.unicodeScalars.allSatisfy({ !isObeyed($0) || keepingLines && $0 == "\n" }) { return text }
+    var shown = ""
+    for scalar in text.unicodeScalars {
+      if !isObeyed(scalar) || keepingLines && scalar == "\n" {
+        shown.unicodeScalars.append(scalar)
+      } else {
+        shown += escape(scalar)
+      }
+    }
+    return shown
+  }
+
+  static func isObeyed(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0..<0x20, 0x7F...0x9F, 0x2028, 0x2029, 0x202A...0x202E, 0x2066...0x2069, 0x200E, 0x200F, 0x061C: true
+    default: false
+    }
+  }
+
+  private static func escape(_ scalar: Unicode.Scalar) -> String {
+    switch scalar {
+    case "\n": return "\\n"
+    case "\r": return "\\r"
+    case "\t": return "\\t"
+    default:
+      let digits = String(scalar.value, radix: 16)
+      return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    }
+  }
+
+  /// A message whose every text is on one line: what a report is made from, line by line.
+  static func escaped<Answer: Message>(_ message: Answer) throws -> Answer {
+    let json = try Format.json(of: message)
+    let shown = escaped(json)
+    guard shown != json else { return message }
+    do {
+      return try Answer(json: shown)
+    } catch {
+      throw ProgramError(.refused, "the server's answer cannot be shown: \(error)")
+    }
+  }
+
+  private static func escaped(_ value: JSONValue) -> JSONValue {
+    switch value {
+    case .string(let text): return .string(escaped(text, keepingLines: false))
+    case .array(let values): return .array(values.map { escaped($0) })
+    case .object(let object):
+      return .object(
+        JSONObject(object.members.map { JSONObject.Member($0.name.escaped, escaped($0.value)) }))
+    default: return value
+    }
+  }
+}
+
+/// A log's bytes as a terminal shows them, piece by piece: lines and tabs stay, the rest is as in `TerminalText`. A
+/// character may begin in one piece and end in the next.
+struct TerminalLog {
+  private var rest: [UInt8] = []
+
+  mutating func shown(_ bytes: [UInt8]) -> String {
+    var all = rest + bytes
+    rest = Array(all[Self.incompleteTail(of: all)...])
+    all.removeLast(rest.count)
+    return Self.escaped(all)
+  }
+
+  /// What is left at a log's end: a character that never ended.
+  mutating func end() -> String {
+    defer { rest = [] }
+    return Self.escaped(rest)
+  }
+
+  private static func escaped(_ bytes: [UInt8]) -> String {
+    var text = ""
+    var rest = bytes[...]
+    while let first = rest.first {
+      let length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1
+      if let character = String(validating: rest.prefix(length), as: UTF8.self) {
+        rest = rest.dropFirst(length)
+        switch character {
+        case "\n", "\t": text += character
+        // The end of a line as other systems write it.
+        case "\r" where rest.first == UInt8(ascii: "\n"): break
+        default: text += character.escaped
+        }
+      } else {
+        let digits = String(first, radix: 16)
+        text += "\\x" + (digits.count < 2 ? "0" : "") + digits
+        rest = rest.dropFirst()
+      }
+    }
+    return text
+  }
+
+  /// Where a character begins that the bytes do not end; their end where there is none.
+  private static func incompleteTail(of bytes: [UInt8]) -> Int {
+    for back in 1...3 where back <= bytes.count {
+      let byte = bytes[bytes.count - back]
+      if byte & 0xC0 == 0x80 { continue }
+      let needed = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1
+      return needed > back ? bytes.count - back : bytes.count
+    }
+    return bytes.count
+  }
+}
