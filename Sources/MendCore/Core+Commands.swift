@@ -67,12 +67,14 @@ extension Core {
       throw .exhausted(
         limit: "live_batches", "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
     }
+    try requireRoom(for: specification, in: namespace)
     let key = batchID.isEmpty ? freshKey(namespace) : BatchKey(namespace: namespace, batchID: batchID)
     if batches[key] != nil { throw .alreadyExists(resourceType: "batch", resourceID: batchID) }
     let record = Record(
       batch: key, sequence: 1, at: turn.now, cause: turn.cause, actor: turn.actor, fact: .batchCreated(specification))
     batches[key] = Batch.creating(record)
     index.liveBatches += 1
+    index.specifications.add(specification, of: namespace)
     turn.output.writes.append(.record(record))
     touch(key)
     if !documents.isEmpty { self.record(.documentsAdded(documents), on: key) }

@@ -12,6 +12,7 @@ extension Core {
     let key = batch.key
     guard batches[key] == nil else { return }
     batches[key] = batch
+    index.specifications.add(batch.specification, of: key.namespace)
     if !batch.status.isFinal { index.liveBatches += 1 }
     let executor = batch.specification.executor
     if batch.isStarted {
@@ -51,6 +52,7 @@ extension Core {
     }
     let executor = batch.specification.executor
     batches[key] = nil
+    index.specifications.remove(batch.specification, of: key.namespace)
     index.submissions[key] = nil
     index.lanes[executor]?.queue.remove(key, capacities.of(executor))
     index.reviewsDue.remove(key)

@@ -79,6 +79,9 @@ public struct Limits: Hashable, Sendable {
   public var shardsPerExtractor = 256
   /// Batches that are not final, over all namespaces.
   public var liveBatches = 100_000
+  /// Bytes that the specifications of batches in memory take, over all namespaces and of one.
+  public var specificationBytes = 512 << 20
+  public var specificationBytesPerNamespace = 256 << 20
   /// One claim.
   public var documentsPerClaim = 10_000
   /// Idempotency keys of one namespace that are remembered, and for how long.

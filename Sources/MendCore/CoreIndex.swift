@@ -18,6 +18,7 @@ struct CoreIndex {
   var starts = StartStatistics()
   /// Batches that are not final.
   var liveBatches = 0
+  var specifications = SpecificationSizes()
   /// Order of submission within one process; after a restart by time.
   var submissions: [BatchKey: Int] = [:]
   var lastSubmission = 0

@@ -50,6 +50,47 @@ struct StepCommandTests {
     #expect(harness.ask(.createBatch(batchID: "b", specification(), documents: []), namespace: "other").isSuccess)
   }
 
+  @Test("The memory that specifications take is bounded, for each namespace and for all, and comes free again")
+  func specificationBytes() {
+    var harness = Harness()
+    harness.core.limits.specificationBytesPerNamespace = 20_000
+    harness.core.limits.specificationBytes = 30_000
+    let long = BatchSpecification(
+      executor: .simulated,
+      tiers: [
+        TierSpecification(extractors: [
+          ExtractorSpecification(name: "x", work: .entrypoint(String(repeating: "x", count: 8000)))
+        ])
+      ])
+    func limit(_ answer: Result<Reply, Refusal>?) -> String? {
+      guard case .failure(.exhausted(let limit, _, let retryAfter)) = answer, retryAfter != nil else { return nil }
+      return limit
+    }
+    func create(_ id: String, _ harness: inout Harness, in namespace: String = "default") -> Result<Reply, Refusal>? {
+      harness.ask(.createBatch(batchID: id, long, documents: []), namespace: namespace)
+    }
+    for id in ["a", "b"] {
+      let answer = create(id, &harness)
+      #expect(answer.isSuccess)
+    }
+    let tooMuch = create("c", &harness)
+    #expect(limit(tooMuch) == "specification_bytes_per_namespace")
+    // Another tenant has room, until all together have none.
+    let other = create("a", &harness, in: "other")
+    #expect(other.isSuccess)
+    let tooMuchOfAll = create("b", &harness, in: "other")
+    #expect(limit(tooMuchOfAll) == "specification_bytes")
+    _ = harness.ask(.cancel(batchID: "a", .batch, grace: .zero))
+    let batch = harness.core.batches[BatchKey(namespace: "default", batchID: "a")]
+    let isGone = harness.core.retire(BatchKey(namespace: "default", batchID: "a"))
+    let again = create("c", &harness)
+    #expect(isGone && again.isSuccess)
+    // What comes back into memory counts as before.
+    if let batch { harness.core.restore(batch) }
+    let last = create("d", &harness)
+    #expect(limit(last) == "specification_bytes_per_namespace")
+  }
+
   @Test("A foreign batch answers exactly as an unknown one")
   func foreign() {
     var harness = Harness()
