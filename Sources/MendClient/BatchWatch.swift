@@ -6,12 +6,16 @@ extension MendClient {
   ///
   /// - Parameter afterSequence: the sequence of the last message seen; 0 starts with a snapshot.
   /// - Parameter minimumInterval: seconds between two messages that carry counts only; nil is the server's 0.2.
-  public func watch(_ batchID: String, afterSequence: UInt64 = 0, minimumInterval: Double? = nil) -> BatchWatch {
+  /// - Parameter onInterruption: told each time that the watch breaks off, and why, before it is taken up again.
+  public func watch(
+    _ batchID: String, afterSequence: UInt64 = 0, minimumInterval: Double? = nil,
+    onInterruption: (@Sendable (MendError) -> Void)? = nil
+  ) -> BatchWatch {
     var request = WatchProgressRequest()
     request.batchID = batchID
     request.afterSequence = afterSequence
     request.minIntervalSeconds = minimumInterval
-    return BatchWatch(client: self, request: request)
+    return BatchWatch(client: self, request: request, onInterruption: onInterruption)
   }
 }
 
@@ -23,8 +27,11 @@ public struct BatchWatch: AsyncSequence, Sendable {
 
   let client: MendClient
   let request: WatchProgressRequest
+  let onInterruption: (@Sendable (MendError) -> Void)?
 
-  public func makeAsyncIterator() -> Iterator { Iterator(client: client, request: request) }
+  public func makeAsyncIterator() -> Iterator {
+    Iterator(client: client, request: request, onInterruption: onInterruption)
+  }
 
   public struct Iterator: AsyncIteratorProtocol {
     public typealias Element = WatchProgressResponse
@@ -36,8 +43,12 @@ public struct BatchWatch: AsyncSequence, Sendable {
     private var reconnection: Reconnection
     private var hasSeenMessage = false
     private var isFinished = false
+    private let onInterruption: (@Sendable (MendError) -> Void)?
 
-    init(client: MendClient, request: WatchProgressRequest) {
+    init(
+      client: MendClient, request: WatchProgressRequest, onInterruption: (@Sendable (MendError) -> Void)? = nil
+    ) {
+      self.onInterruption = onInterruption
       self.client = client
       self.request = request
       self.reconnection = Reconnection(client.settings.limits)
@@ -54,6 +65,7 @@ public struct BatchWatch: AsyncSequence, Sendable {
           if let message = try await receive() { return message }
         } catch {
           stream = nil
+          if hasSeenMessage, error.isRetryable { onInterruption?(error) }
           try await reconnection.wait(after: error, for: client)
         }
       }

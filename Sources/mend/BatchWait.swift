@@ -34,7 +34,11 @@ enum BatchWait {
     var line = ProgressLine()
     defer { line.end() }
     var last = WatchProgressResponse()
-    for try await message in client.watch(batchID, minimumInterval: Standard.isErrorTerminal ? 0.2 : 1) {
+    let outage = WatchOutage()
+    let messages = client.watch(
+      batchID, minimumInterval: Standard.isErrorTerminal ? 0.2 : 1, onInterruption: { outage.began($0) })
+    for try await message in messages {
+      if outage.ended() { line = ProgressLine() }
       last = message
       line.show(message)
     }
@@ -65,7 +69,7 @@ struct ProgressLine {
   /// `running  tier 1 of 2  63 %  188 of 300 done, 2 failed, 4 in process`
   static func text(of message: WatchProgressResponse) -> String {
     var parts = [Wording.name(message.status)]
-    if message.totalTiers > 0 { parts.append("tier \(message.currentTier + 1) of \(message.totalTiers)") }
+    if message.totalTiers > 0 { parts.append("tier \(Int(message.currentTier) + 1) of \(message.totalTiers)") }
     parts.append(Wording.percentage(message.overallProgress))
     if let progress = message.progress {
       var counts = "\(progress.completed) of \(progress.total) done"

@@ -17,10 +17,15 @@ struct Submit: AsyncParsableCommand {
       else fails it with the last line of stderr. Prints the batch's id. Where its start is refused, the batch stays CREATED: \
       nothing of it runs, and mend cancel takes it away.
 
+      On the server's machine a command runs in a directory of its job's own, which is empty at first and goes with the \
+      batch: name programs and results by whole paths. It has PATH, HOME, LANG, LC_ALL, TZ and LD_LIBRARY_PATH of the \
+      server's environment, TMPDIR, and what "env" of --spec adds; nothing else.
+
       EXAMPLES
-        mend submit --tier 'text=pdftotext "$MEND_PATH" - > "$MEND_PATH.txt"' --wait *.pdf
-        mend submit --name nightly --memory 512MiB --tier 'check=xmllint --noout "$MEND_PATH"' \\
-                    --tier 'index=./index "$MEND_DOCUMENT_ID" "$MEND_PATH"' data/*.xml
+        mend submit --tier 'words=wc -w < "$MEND_PATH" > "$MEND_PATH.words"' *.txt
+        mend submit --name nightly --memory 512MiB \\
+                    --tier 'check=test -s "$MEND_PATH"' \\
+                    --tier 'sum=sha256sum "$MEND_PATH" > "$MEND_PATH.sha"' data/*.txt
         mend submit --spec batch.json
         mend submit --spec batch.json --deployment-mode ray
         generate-batch | mend submit --spec -

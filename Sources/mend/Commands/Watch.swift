@@ -1,6 +1,7 @@
 import ArgumentParser
 import MendAPI
 import MendClient
+import Synchronization
 
 struct Watch: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -31,9 +32,13 @@ struct Watch: AsyncParsableCommand {
 
   func run() async throws {
     try await client.withClient { client in
+      let outage = WatchOutage()
       var view = WatchView(batch: batch)
       do {
-        for try await message in client.watch(batch, afterSequence: after, minimumInterval: interval) {
+        let messages = client.watch(
+          batch, afterSequence: after, minimumInterval: interval, onInterruption: { outage.began($0) })
+        for try await message in messages {
+          if outage.ended() { view.end() }
           switch format.output {
           case .table: view.show(message)
           case .json, .jsonl: try Format.jsonl.print(message) { _ in "" }
@@ -54,7 +59,7 @@ struct WatchView {
   private var tiers: [Int32: TierProgress] = [:]
   private var changes: [StateChange] = []
   private var linesDrawn = 0
-  private var plain = ProgressLine()
+  private var width = 0
   private static let changesShown = 6
 
   init(batch: String) { self.batch = batch }
@@ -85,13 +90,21 @@ struct WatchView {
       lines.append("  \(Wording.name(message.health)): \(Wording.name(message.healthReason))")
     }
     lines += changes.map { "  " + Self.line($0) }
-    // Up to where the last picture began, and each line cleared before it is written.
-    var text = linesDrawn > 0 ? "\u{1B}[\(linesDrawn)A\r" : ""
-    let width = Standard.columns - 1
-    for line in lines { text += "\u{1B}[2K" + line.clipped(to: width) + "\n" }
-    text += "\u{1B}[J"
-    linesDrawn = lines.count
+    let (text, count) = Self.picture(lines, over: linesDrawn, width: Standard.columns, before: width)
+    (linesDrawn, width) = (count, Standard.columns)
     Standard.output(text)
+  }
+
+  /// The lines over those that were drawn before, and how many they are. Of another width, a terminal has broken those
+  /// anew, so that nobody knows where they began: the screen is begun anew, too.
+  static func picture(_ lines: [String], over drawn: Int, width: Int, before: Int) -> (text: String, lines: Int) {
+    var text = ""
+    if drawn > 0 {
+      // Up to where the last picture began, and each line cleared before it is written.
+      text = width == before ? "\u{1B}[\(drawn)A\r" : "\u{1B}[2J\u{1B}[H"
+    }
+    for line in lines { text += "\u{1B}[2K" + line.clipped(to: width - 1) + "\n" }
+    return (text + "\u{1B}[J", lines.count)
   }
 
   private static func line(_ change: StateChange) -> String {
@@ -99,5 +112,28 @@ struct WatchView {
     let from = change.from.isEmpty ? "" : "\(change.from) → "
     return "\(Wording.time(change.at).suffix(8))  \(change.subject): \(from)\(change.to)\(reason)".clipped(to: 1000)
       .printable
+  }
+}
+
+/// Says once, on stderr, that the server is away while a watch waits for it.
+final class WatchOutage: Sendable {
+  private let isAway = Mutex(false)
+
+  func began(_ error: MendError) {
+    let isNew = isAway.withLock { away in
+      defer { away = true }
+      return !away
+    }
+    guard isNew else { return }
+    let start = Standard.isErrorTerminal ? "\r\u{1B}[K" : ""
+    Standard.error("\(start)mend: the server does not answer (\(error.message.escaped)); waiting for it\n")
+  }
+
+  /// A message came; true where that ends an outage.
+  func ended() -> Bool {
+    isAway.withLock { away in
+      defer { away = false }
+      return away
+    }
   }
 }
