@@ -22,6 +22,11 @@ import Testing
     #expect(PercentEncoding.encode(text.utf8) == Array("50 %25 gr%C3%BCn%0A~%7F".utf8))
     #expect(PercentEncoding.decode(PercentEncoding.encode(text.utf8)[...]) == text)
     #expect(PercentEncoding.decode(Array("%4a%zz%4".utf8)[...]) == "J%zz%4")
+    // A header's value may not begin or end with a blank: peers end the stream for it.
+    for (blank, encoded) in [(" a b ", "%20a b%20"), (" ", "%20"), ("", ""), ("x:  ", "x: %20")] {
+      #expect(PercentEncoding.encode(blank.utf8) == Array(encoded.utf8))
+      #expect(PercentEncoding.decode(Array(encoded.utf8)[...]) == blank)
+    }
   }
 
   @Test("Timeouts are read in every unit and written in the finest that fits, rounded up")

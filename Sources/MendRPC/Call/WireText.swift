@@ -51,15 +51,17 @@ enum Base64 {
   }
 }
 
-/// How a status message is written into a header: UTF-8, with everything but printable ASCII as `%XX`.
+/// How a status message is written into a header: UTF-8, with everything but printable ASCII as `%XX`; a blank at either
+/// end, too, for a header's value may not begin or end with one (RFC 9113, 8.2.1).
 enum PercentEncoding {
   private static let digits = Array("0123456789ABCDEF".utf8)
 
   static func encode(_ bytes: some Collection<UInt8>) -> [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(bytes.count)
-    for byte in bytes {
-      if byte >= 0x20, byte < 0x7f, byte != UInt8(ascii: "%") {
+    for (index, byte) in bytes.enumerated() {
+      let isBlankAtEnd = byte == 0x20 && (index == 0 || index == bytes.count - 1)
+      if byte >= 0x20, byte < 0x7f, byte != UInt8(ascii: "%"), !isBlankAtEnd {
         out.append(byte)
       } else {
         out.append(UInt8(ascii: "%"))
