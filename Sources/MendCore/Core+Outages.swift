@@ -84,6 +84,11 @@ extension Core {
   func executor(of key: BatchKey) -> ExecutorKind { batches[key]?.specification.executor ?? capacity.executor }
 
   mutating func orderStrayEnd(of attempt: AttemptKey, _ reference: String) {
+    // What a copied journal names is the original's.
+    if let batch = batches[attempt.batch], let place = batch.attemptIndex(attempt.job, attempt.number) {
+      let parameters = batch.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].parameters
+      guard server.owns(parameters.server) else { return }
+    }
     perform(.endStray(attempt, reference: reference, on: executor(of: attempt.batch)))
   }
 }

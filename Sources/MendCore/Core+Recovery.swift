@@ -84,6 +84,11 @@ extension Core {
     guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number),
       let launch = launch(of: attempt)
     else { return }
+    guard server.owns(launch.parameters.server) else {
+      // Nobody here may touch it, and nothing of it can come here any more.
+      let why = "it was begun from the data directory that this one is a copy of, and is that one's"
+      return end(attempt, EndAccount(executorCause: .orphaned, executorMessage: why))
+    }
     let (tier, job) = (attempt.job.tier, attempt.job.index)
     batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = turn.now
     batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].adoptedAt = turn.now

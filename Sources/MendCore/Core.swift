@@ -4,6 +4,8 @@ public struct Core {
   public var limits: Limits
   /// What each executor can give; a job that needs more is never schedulable.
   public internal(set) var capacities: Capacities
+  /// Whose attempts are adopted, ended and launched.
+  public var server = ServerIdentity.none
   /// Ids and tokens come from it: the system's in production, a seeded one in tests.
   var generator: any RandomNumberGenerator & Sendable
 
@@ -35,7 +37,11 @@ public struct Core {
 
   /// A core without batches that goes on with this one's settings and generator: for a driver whose store could not
   /// take what was decided, and who recovers what it has.
-  public func emptied() -> Core { Core(limits: limits, capacities: capacities, generator: generator) }
+  public func emptied() -> Core {
+    var core = Core(limits: limits, capacities: capacities, generator: generator)
+    core.server = server
+    return core
+  }
 }
 
 /// What an executor has to give.

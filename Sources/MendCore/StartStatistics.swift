@@ -110,6 +110,7 @@ extension Core {
   /// What the next attempt is given, with the window that was learnt for it; a window that the caller set stays.
   func parameters(ofNextAttemptOf job: JobID, _ batch: Batch) -> SubmissionParameters {
     var parameters = batch.submissionParameters(of: job)
+    parameters.server = server.id
     let specified = batch.extractorSpecification(of: job).timers.start
     parameters.startWindow = specified
     guard specified == Timers.defaultStart else { return parameters }

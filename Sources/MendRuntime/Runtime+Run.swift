@@ -23,7 +23,7 @@ extension Runtime {
     guard isFirst else { throw .alreadyRun }
     let result = await withTaskGroup(of: Finished.self) { group in
       group.addTask { .writer(await self.write()) }
-      for executor in self.executors {
+      for executor in self.executors where self.settings.refusal == nil {
         group.addTask {
           await executor.run { self.mailbox.post($0) }
           return .executor(executor.kind)

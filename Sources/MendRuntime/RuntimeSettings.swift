@@ -1,3 +1,5 @@
+public import MendCore
+
 /// Every bound of the runtime, by name, with its default and its reason.
 public struct RuntimeSettings: Sendable, Hashable {
   /// Calls that wait for the writer. At some 10 µs a step and 1 ms a commit this is well below a second of waiting;
@@ -40,6 +42,10 @@ public struct RuntimeSettings: Sendable, Hashable {
   public var fullInterval: Duration = .seconds(1)
   /// While batches are live, a tick comes at least this often.
   public var tickInterval: Duration = .seconds(1)
+
+  /// Where it is set every change is refused with it, and nothing is decided, run or told to anybody: what was recovered
+  /// can be looked at.
+  public var refusal: Refusal?
 
   public init() {}
 }

@@ -33,6 +33,10 @@ struct Writer {
   mutating func drive() throws(StoreError) {
     try whileThereIsRoom { writer throws(StoreError) in try writer.recover() }
     while let events = runtime.mailbox.next() {
+      if let refusal = runtime.settings.refusal {
+        runtime.mailbox.refuseTaken(refusal)
+        continue
+      }
       if let fullSince {
         try wait(forRoomSince: fullSince)
       } else {
@@ -108,7 +112,7 @@ struct Writer {
         "batches": "\(core.batches.count)", "attempts": "\(statistics.runningAttempts)",
         "idempotency_keys": "\(recovery.idempotency.count)", "took": "\(ContinuousClock.now - began)",
       ])
-    try round([.recovered])
+    if runtime.settings.refusal == nil { try round([.recovered]) }
   }
 
   /// A server that was started with other executors than the one before keeps their batches, and says so.

@@ -17,7 +17,7 @@ final class Harness: Sendable {
 
   init(
     directory: String? = nil, clock: ManualClock = ManualClock(), settings: RuntimeSettings = .init(),
-    limits: Limits = Limits(), answersAtOnce: Bool = false,
+    limits: Limits = Limits(), server: ServerIdentity = .none, answersAtOnce: Bool = false,
     logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
   ) throws {
     let path =
@@ -29,11 +29,12 @@ final class Harness: Sendable {
     database = try SQLiteStore(directory: path)
     store = ObservedStore(database, trace)
     executor = ScriptedExecutor(trace, answersAtOnce: answersAtOnce)
+    var core = Core(
+      limits: limits, capacity: Capacity(executor: .local, cpus: 8, memoryBytes: 8 << 30),
+      generator: SystemRandomNumberGenerator())
+    core.server = server
     runtime = Runtime(
-      core: Core(
-        limits: limits, capacity: Capacity(executor: .local, cpus: 8, memoryBytes: 8 << 30),
-        generator: SystemRandomNumberGenerator()),
-      store: store, executor: executor, clock: clock, settings: settings, logger: logger)
+      core: core, store: store, executor: executor, clock: clock, settings: settings, logger: logger)
   }
 
   func remove() { try? FileManager.default.removeItem(atPath: directory) }

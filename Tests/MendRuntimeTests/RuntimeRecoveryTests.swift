@@ -36,6 +36,73 @@ struct RuntimeRecoveryTests {
     }
   }
 
+  /// Two attempts run in it.
+  private func journal(of server: ServerIdentity, _ clock: ManualClock) async throws -> Harness {
+    let harness = try Harness(clock: clock, server: server, answersAtOnce: true)
+    try await harness.run { harness in
+      _ = await harness.create("b", documents: 4)
+      _ = await harness.send(.submitBatch(batchID: "b"))
+      try await eventually("both jobs run") {
+        harness.runtime.view(of: harness.key("b"))?.batch.tiers[0].jobs.allSatisfy { $0.status == .running } == true
+      }
+    }
+    return harness
+  }
+
+  @Test(
+    "attempts of the data directory that this one is a copy of are touched by nobody, and run again here",
+    arguments: ["original", ""])
+  func copyAdopted(original: String) async throws {
+    let clock = ManualClock()
+    let first = try await journal(of: ServerIdentity(id: original, ownsNameless: true), clock)
+    defer { first.remove() }
+    let server = ServerIdentity(id: "copy", ownsNameless: false)
+    let second = try Harness(directory: first.directory, clock: clock, server: server, answersAtOnce: true)
+    try await second.run { harness in
+      try await eventually("both are over") {
+        harness.runtime.view(of: harness.key("b"))?.batch.tiers[0].jobs.allSatisfy {
+          $0.attempts.count == 1 && $0.current == nil
+        }
+          == true
+      }
+      let end = harness.runtime.view(of: harness.key("b"))?.batch.tiers[0].jobs[0].attempts[0].end
+      #expect(end?.cause == .orphaned)
+      clock.advance(by: .seconds(600))
+      try await eventually("both run again") { harness.executor.launched.count == 2 }
+      #expect(harness.executor.launched.allSatisfy { $0.attempt.number == 2 && $0.launch.parameters.server == "copy" })
+      #expect(harness.executor.adopted.isEmpty)
+      #expect(harness.executor.ended.isEmpty)
+    }
+    // What was begun here is this one's to carry on with.
+    let third = try Harness(directory: first.directory, clock: clock, server: server)
+    try await third.run { harness in
+      try await eventually("both are adopted") { harness.executor.adopted.count == 2 }
+    }
+  }
+
+  @Test("where changes are refused everything can be looked at, and nothing is decided or run")
+  func lookedAt() async throws {
+    let clock = ManualClock()
+    let first = try await journal(of: .none, clock)
+    defer { first.remove() }
+    var settings = RuntimeSettings()
+    let refusal = Refusal.precondition("a copy", todo: "something else")
+    settings.refusal = refusal
+    let second = try Harness(directory: first.directory, clock: clock, settings: settings)
+    try await second.run { harness in
+      #expect(await harness.send(.pauseBatch(batchID: "b")) == .failure(refusal))
+      #expect(await harness.create("new") == .failure(refusal))
+      #expect(await harness.runtime.worker(WorkerRequest(token: "", operation: .start)) == .failure(refusal))
+      let batch = try #require(harness.runtime.view(of: harness.key("b"))?.batch)
+      #expect(batch.tiers[0].jobs.allSatisfy { $0.status == .running })
+      clock.advance(by: .seconds(100_000))
+      #expect(await harness.send(.pauseBatch(batchID: "b")) == .failure(refusal))
+      #expect(harness.runtime.view(of: harness.key("b"))?.batch == batch)
+      #expect(harness.store.commits.isEmpty)
+      #expect(!harness.executor.isRunning && harness.executor.adopted.isEmpty && harness.executor.ended.isEmpty)
+    }
+  }
+
   @Test("calls wait for recovery")
   func callsWaitForRecovery() async throws {
     let harness = try Harness()

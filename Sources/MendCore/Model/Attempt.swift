@@ -125,6 +125,8 @@ public struct SubmissionParameters: Hashable, Codable, Sendable {
   /// Its cold-start window: the caller's own, or what was learnt; nil where an older version wrote it: the timer of the
   /// specification holds.
   public var startWindow: Duration?
+  /// Whose it is: of the data directory that it was begun from (`ServerIdentity.id`); empty where that has no name.
+  public var server = ""
 
   public init(
     extractorName: String, work: ExtractorSpecification.Work, executor: ExecutorKind, resources: Resources,

@@ -183,14 +183,17 @@ extension JournalSubmission {
     environment = parameters.environment
     runTimeoutMs = parameters.runTimeout?.milliseconds
     startWindowMs = parameters.startWindow?.milliseconds
+    server = parameters.server
   }
 
   func parameters() throws(JournalFault) -> SubmissionParameters {
-    SubmissionParameters(
+    var parameters = SubmissionParameters(
       extractorName: extractorName, work: try required(work, "work").work(),
       executor: try MendCore.ExecutorKind(executor), resources: try required(resources, "resources").resources,
       priority: Int(priority), environment: environment, runTimeout: runTimeoutMs.map { Duration(journaled: $0) },
       startWindow: startWindowMs.map { Duration(journaled: $0) })
+    parameters.server = server
+    return parameters
   }
 }
 
