@@ -23,6 +23,11 @@ extension Core {
       if capacities[executor]?.isKnown == true { endOutage(of: executor) }
     case .capacity(let capacity):
       learn(capacity)
+    case .hidden(let attempt, let message):
+      note(of: attempt) { $0.hiddenBy = message }
+    case .looked(let attempt, var activity):
+      activity.at = turn.now
+      note(of: attempt) { $0.activity = activity }
     case .duplicate(let attempt, let reference):
       noteDuplicate(attempt, reference)
     }
@@ -50,6 +55,17 @@ extension Core {
     let (tier, job) = (attempt.job.tier, attempt.job.index)
     guard batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].delayedBy != message else { return }
     batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].delayedBy = message
+    touch(attempt.batch)
+    askForReview(attempt.batch)
+  }
+
+  /// What is not journaled.
+  private mutating func note(of attempt: AttemptKey, _ change: (inout Attempt) -> Void) {
+    guard index.live.contains(attempt), let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number),
+      var state = batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place]
+    else { return }
+    change(&state)
+    batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place] = state
     touch(attempt.batch)
     askForReview(attempt.batch)
   }

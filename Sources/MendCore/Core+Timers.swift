@@ -137,6 +137,7 @@ extension Core {
       // That it was taken, or runs, may have been said and lost; an entrypoint that never reports is not heard of otherwise.
       perform(.adopt(attempt, state.handle, launch))
     }
+    if stalled, case .running = state.state { perform(.look(attempt, on: executor(of: attempt.batch))) }
     mark(attempt, place, stalled: stalled, since: state.suspectedSince)
     watch(attempt)
   }

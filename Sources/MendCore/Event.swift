@@ -142,6 +142,10 @@ public enum Observation: Hashable, Sendable {
   case reachable(ExecutorKind)
   /// What the executor has to give, of which that was not known before or is not so any more.
   case capacity(Capacity)
+  /// Whether it runs cannot be told for now: what keeps the executor from looking at it; nil once nothing does.
+  case hidden(AttemptKey, message: String?)
+  /// What its processes do, as the answer to `Effect.look`.
+  case looked(AttemptKey, ProcessActivity)
   /// Somebody runs what is not the current attempt: by launch id or the executor's own reference.
   case duplicate(AttemptKey, reference: String)
 }

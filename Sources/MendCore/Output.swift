@@ -53,6 +53,8 @@ public enum Effect: Hashable, Sendable {
   case end(AttemptKey, ExecutorHandle?, grace: Duration, on: ExecutorKind)
   /// End something that is not a current attempt.
   case endStray(AttemptKey, reference: String, on: ExecutorKind)
+  /// Look at what its processes do; answer with `looked`, or not at all.
+  case look(AttemptKey, on: ExecutorKind)
   /// The batch changed: its view is to be published and its watchers told.
   case changed(BatchKey)
   /// The batch is final and may leave memory; its journal stays.
@@ -66,7 +68,7 @@ extension Effect {
   public var executor: ExecutorKind? {
     switch self {
     case .launch(_, let launch), .adopt(_, _, let launch): launch.parameters.executor
-    case .end(_, _, _, let executor), .endStray(_, _, let executor): executor
+    case .end(_, _, _, let executor), .endStray(_, _, let executor), .look(_, let executor): executor
     case .reply, .refuse, .changed, .retire, .wakeAt: nil
     }
   }

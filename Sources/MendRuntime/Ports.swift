@@ -215,6 +215,9 @@ public protocol Executor: Sendable {
   func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration)
   func endStray(_ attempt: AttemptKey, reference: String)
 
+  /// Says what the attempt's processes do, where it can see them.
+  func look(at attempt: AttemptKey)
+
   /// The batch is forgotten: what its attempts left behind may go.
   func forget(_ batch: BatchKey)
 
@@ -228,6 +231,7 @@ public protocol Executor: Sendable {
 
 extension Executor {
   public func forget(_ batch: BatchKey) {}
+  public func look(at attempt: AttemptKey) {}
 }
 
 /// Where the time comes from.

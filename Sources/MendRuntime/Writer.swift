@@ -229,6 +229,7 @@ struct Writer {
       case .adopt(let attempt, let handle, let launch): executor.adopt(attempt, handle, launch)
       case .end(let attempt, let handle, let grace, _): executor.end(attempt, handle, grace: grace)
       case .endStray(let attempt, let reference, _): executor.endStray(attempt, reference: reference)
+      case .look(let attempt, _): executor.look(at: attempt)
       case .reply, .refuse, .changed, .retire, .wakeAt: break
       }
     }
@@ -319,7 +320,7 @@ private struct Round {
       case .changed(let key): touched.insert(key)
       case .retire(let key): retired.append(key)
       case .wakeAt(let instant): wakeAt = instant
-      case .launch, .adopt, .end, .endStray: executorCalls.append(effect)
+      case .launch, .adopt, .end, .endStray, .look: executorCalls.append(effect)
       }
     }
   }

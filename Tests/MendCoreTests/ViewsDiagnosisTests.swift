@@ -49,6 +49,40 @@ struct ViewsDiagnosisTests {
     #expect(diagnosis.errorSummary.map(\.errorType) == ["oom"])
   }
 
+  @Test("What a stuck attempt's processes do is evidence: waiting, computing or stopped")
+  func activity() throws {
+    var patient = Patient()
+    patient.submit()
+    patient.run(first)
+    patient.claim(first, 0)
+    patient.wait(400)
+    patient.beat(first)
+    patient.lookTwice()
+    let newest = ProcessActivity.Process(pid: 17, state: .waiting, commandLine: String(repeating: "x", count: 300))
+    patient.batch.tiers[0].jobs[0].attempts[0].activity = ProcessActivity(
+      at: patient.now, state: .waiting, processes: 2, cpuSeconds: 1.5, recently: .init(cpuSeconds: 0, seconds: 4),
+      newest: newest)
+    let finding = try #require(patient.diagnosis.findings.first { $0.cause == "no_progress" })
+    let evidence = try #require(finding.evidence.first { $0.values["process_state"] != nil })
+    #expect(
+      evidence.observed.hasPrefix(
+        "2 processes wait: 0 s of processor time in the last 4 s; the newest, pid 17, waits: xx"))
+    #expect(evidence.values["newest_command"]?.count == ProcessActivity.commandLineLength)
+  }
+
+  @Test("An attempt that its executor cannot look at is told with the reason, and nothing is held against it")
+  func hidden() throws {
+    var patient = Patient()
+    patient.submit()
+    patient.run(first)
+    patient.batch.tiers[0].jobs[0].attempts[0].hiddenBy = "open x: Too many open files"
+    let diagnosis = patient.diagnosis
+    let finding = try #require(diagnosis.findings.first)
+    #expect(finding.cause == "executor_unreachable" && finding.job == first && finding.category == nil)
+    #expect(finding.message.contains("cannot look at job t0-j0 (text): open x: Too many open files. Whether it runs"))
+    #expect(diagnosis.health == .ok || diagnosis.health == .scaling)
+  }
+
   @Test("A document's command that was killed by nobody known may have been out of memory")
   func killedCommand() throws {
     var patient = Patient(documents: 1)

@@ -328,6 +328,8 @@ extension ExecutorConformance {
     case .reachable: "reachable"
     case .capacity: "capacity"
     case .duplicate: "duplicate"
+    case .looked: "looked"
+    case .hidden: "hidden"
     }
   }
 

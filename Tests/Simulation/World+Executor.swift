@@ -216,7 +216,7 @@ extension Observation {
       .ended(let attempt, _, _),
       .lost(let attempt, _), .duplicate(let attempt, _):
       attempt
-    case .unreachable, .reachable, .capacity: nil
+    case .unreachable, .reachable, .capacity, .looked, .hidden: nil
     }
   }
 }

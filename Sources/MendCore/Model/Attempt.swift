@@ -32,6 +32,10 @@ public struct Attempt: Hashable, Codable, Sendable {
   public var heldBackAt: Instant?
   /// What its launch waits for, in the executor's words, until it is taken. Not journaled: after a restart it is said again.
   public var delayedBy: String?
+  /// What keeps its executor from looking at it, in the executor's words, until it can. Not journaled: it is said again.
+  public var hiddenBy: String?
+  /// What its processes did when they were last looked at, which is done while it looks stuck. Not journaled.
+  public var activity: ProcessActivity?
   /// First of the two looks: since when it looks stuck. Not journaled.
   public var suspectedSince: Instant?
   /// Reports refused because the attempt was no longer current.

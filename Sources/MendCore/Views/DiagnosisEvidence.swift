@@ -116,6 +116,7 @@ extension DiagnosisContext {
             ]))
       }
     }
+    if let activity = attempt.activity { evidence.append(activity.evidence) }
     if let suspected = attempt.suspectedSince {
       evidence.append(
         Evidence(

@@ -30,7 +30,7 @@ struct DiagnosisRule: Sendable {
       name: "waiting past the window", source: "domain.md, Health: STUCK", findings: { $0.waitingTooLong() }),
     DiagnosisRule(
       name: "launches that wait", source: "domain.md, Health: SCALING, blocked_reason says for what",
-      findings: { $0.delayedLaunches() }),
+      findings: { $0.delayedLaunches() + $0.hiddenAttempts() }),
     DiagnosisRule(
       name: "executor unreachable", source: "domain.md, Truth 3: Unreachable is not failed",
       findings: { $0.unreachableExecutor() }),

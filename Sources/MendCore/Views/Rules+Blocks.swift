@@ -121,6 +121,32 @@ extension DiagnosisContext {
     ]
   }
 
+  /// What the executor cannot look at for now: one finding for all of it, with the words about the first.
+  func hiddenAttempts() -> [Finding] {
+    var hidden: [(job: Job, attempt: Attempt, words: String)] = []
+    for tier in batch.tiers.indices where !batch.tiers[tier].status.isFinal {
+      for job in batch.tiers[tier].jobs.indices {
+        if let attempt = batch.tiers[tier].jobs[job].current, let words = attempt.hiddenBy {
+          hidden.append((batch.tiers[tier].jobs[job], attempt, words))
+        }
+      }
+    }
+    guard let first = hidden.first else { return [] }
+    let others = hidden.count == 1 ? "" : "; and \(hidden.count - 1) more"
+    let executor = first.attempt.parameters.executor.rawValue
+    return [
+      Finding(
+        category: nil, cause: HealthReason.executorUnreachable.rawValue, confidence: .high,
+        message: "The \(executor) executor cannot look at \(first.job.title(in: batch)): "
+          + "\(Figures.excerpt(first.words))\(others). Whether it runs is not known; it is looked at again each second.",
+        evidence: [
+          Evidence(first.words, by: .executor, at: now, values: ["attempts_hidden": "\(hidden.count)"])
+        ],
+        remedy: Remedy("See to what that names. What ended meanwhile is told then, and is not run again", .none),
+        tier: first.job.id.tier, job: first.job.id, attempt: first.attempt.number)
+    ]
+  }
+
   func unreachableExecutor() -> [Finding] {
     guard let outage = batch.outage, !batch.status.isFinal else { return [] }
     if !outage.isConfigured { return [missingExecutor(outage)] }

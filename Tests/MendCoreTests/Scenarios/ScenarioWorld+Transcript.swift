@@ -62,7 +62,7 @@ extension ScenarioWorld {
     case .end(let attempt, _, let grace, _): "=> end \(name(attempt)) within \(grace.inSeconds) s"
     case .endStray(_, let reference, _): "=> end stray \(reference)"
     case .retire(let key): "=> retire \(key.batchID)"
-    case .changed, .wakeAt: nil
+    case .changed, .wakeAt, .look: nil
     }
   }
 
