@@ -45,6 +45,13 @@ static void set_limit(int resource, uint64_t value) {
   if (value != UINT64_MAX) setrlimit(resource, &limit);
 }
 
+static void set_soft_limit(int resource, uint64_t value) {
+  struct rlimit limit;
+  if (value == UINT64_MAX || getrlimit(resource, &limit) < 0) return;
+  limit.rlim_cur = value < limit.rlim_max ? value : limit.rlim_max;
+  setrlimit(resource, &limit);
+}
+
 static void write_oom_score(int score) {
   char digits[8];
   int length = 0;
@@ -113,6 +120,7 @@ static int become(void *argument) {
   if (place_descriptors(source, child->extra < 0 ? 3 : 4, &report) < 0) goto failed;
   // Last: it may be less than the numbers used above.
   set_limit(RLIMIT_NOFILE, child->limit_open_files);
+  if (child->limit_open_files == UINT64_MAX) set_soft_limit(RLIMIT_NOFILE, child->soft_limit_open_files);
   execve(start->arguments[0], start->arguments, start->environment);
 failed:;
   int error = errno;
@@ -224,6 +232,12 @@ int cprocess_reap_any(pid_t *pid, int *exit_code, int *signal) {
 int cprocess_reap(int pidfd) {
   siginfo_t information;
   return waitid((idtype_t)P_PIDFD, (id_t)pidfd, &information, WEXITED | WNOHANG) < 0 ? errno : 0;
+}
+
+void cprocess_kill_child(int pidfd) {
+  siginfo_t information;
+  cprocess_pidfd_signal(pidfd, SIGKILL);
+  while (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &information, WEXITED) < 0 && errno == EINTR) {}
 }
 
 double cprocess_children_cpu_seconds(void) {

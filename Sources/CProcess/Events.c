@@ -18,6 +18,7 @@ int cprocess_signal_descriptor(void) {
   ignore.sa_handler = SIG_IGN;
   sigaction(SIGHUP, &ignore, NULL);
   sigaction(SIGPIPE, &ignore, NULL);
+  sigaction(SIGXFSZ, &ignore, NULL);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);

@@ -36,6 +36,15 @@ class Repair(EndToEndCase):
         self.assertTrue(finding["evidence"])
         self.assertEqual(finding["remedy"]["heal"]["action"], "detect_stuck")
 
+        def looked():
+            evidence = [e for f in self.diagnose(hung)["findings"] for e in f["evidence"] if "newest_command" in e.get("values", {})]
+            return next((e for e in evidence if "recent_seconds" in e["values"]), None)
+
+        look = wait_for(looked, "what its processes do")
+        self.assertEqual(look["values"]["process_state"], "waiting")
+        self.assertEqual(look["values"]["newest_command"], "sleep 1000")
+        self.assertIn("of processor time in the last", look["observed"])
+
         plan = self.mend("heal", hung, "--action", "detect-stuck", "--dry-run", "-o", "json").json
         self.assertTrue(plan["dry_run"])
         self.assertEqual(len(plan["steps"]), 1, plan)

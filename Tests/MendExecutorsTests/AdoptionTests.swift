@@ -47,7 +47,7 @@ struct AdoptionTests {
       try await observations.started(key)
     }
     letGo(key)
-    #expect(await eventually { data.attempt(key).has(AttemptRecords.exit) })
+    #expect(await eventually { data.attempt(key).holds(AttemptRecords.exit) })
     try await withExecutor(in: data) { executor, observations in
       executor.adopt(key, nil, launch)
       let outcome = try await observations.ended(key)
@@ -108,7 +108,7 @@ struct AdoptionTests {
       try await observations.started(key)
     }
     let directory = data.attempt(key)
-    #expect(await eventually { Leftovers(directory: directory).find().count == 3 })
+    #expect(await eventually { leftovers(of: directory).count == 3 })
     kill(pid_t(try #require(handle).pid), SIGKILL)
     try await withExecutor(in: data) { executor, observations in
       executor.adopt(key, handle, launch)
@@ -118,7 +118,7 @@ struct AdoptionTests {
         return
       }
     }
-    #expect(Leftovers(directory: directory).find().isEmpty)
+    #expect(leftovers(of: directory).isEmpty)
   }
 
   @Test func `an attempt whose supervisor's record is damaged is found again, and its end is told`() async throws {
@@ -142,7 +142,7 @@ struct AdoptionTests {
         return
       }
     }
-    #expect(Leftovers(directory: directory).find().isEmpty)
+    #expect(leftovers(of: directory).isEmpty)
   }
 
   @Test func `a damaged record of a supervisor that is gone is an attempt that nobody saw end`() async throws {
@@ -167,7 +167,7 @@ struct AdoptionTests {
       let directory = data.attempt(key)
       _ = try directory.create()
       // This very process, in another life of the machine.
-      let own = try #require(ProcessTable.status(of: getpid()))
+      let own = try #require(processStatus(of: getpid()))
       var file = try AttemptRecordFile(in: directory)
       try file.append(
         ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: "another"), as: AttemptRecords.supervisor)
@@ -215,7 +215,7 @@ struct AdoptionTests {
       executor.launch(key, launch) { [] }
       let outcome = try await observations.ended(key)
       #expect(outcome.exit.termination == .exited(4))
-      #expect(await eventually { FileSystem.names(in: "\(data.path)/removed").isEmpty })
+      #expect(await eventually { names(in: "\(data.path)/removed").isEmpty })
     }
   }
 
@@ -223,7 +223,7 @@ struct AdoptionTests {
     let left = "\(data.path)/removed/0/work/a"
     try FileManager.default.createDirectory(atPath: left, withIntermediateDirectories: true)
     try await withExecutor(in: data) { executor, observations in
-      #expect(await eventually { FileSystem.names(in: "\(data.path)/removed").isEmpty })
+      #expect(await eventually { names(in: "\(data.path)/removed").isEmpty })
       #expect(observations.all.isEmpty)
     }
   }
@@ -237,15 +237,15 @@ struct AdoptionTests {
         _ = try await observations.ended(key)
       }
       executor.forget(large.batch)
-      #expect(await eventually { !FileSystem.exists(data.attempt(large).path) })
+      #expect(await eventually { !exists(data.attempt(large).path) })
       // While that is being deleted nobody looks for what else was forgotten.
       executor.forget(key.batch)
       executor.launch(key, makeLaunch("exit 4")) { [] }
       let outcome = try await observations.ended(key)
       #expect(outcome.exit.termination == .exited(4))
       executor.forget(last.batch)
-      #expect(await eventually { !FileSystem.exists(data.attempt(last).path) })
-      #expect(data.attempt(key).has(AttemptRecords.exit))
+      #expect(await eventually { !exists(data.attempt(last).path) })
+      #expect(data.attempt(key).holds(AttemptRecords.exit))
     }
   }
 
@@ -265,10 +265,10 @@ struct AdoptionTests {
       let outcome = try await observations.ended(key)
       #expect(outcome.exit.termination == .exited(0))
       executor.forget(key.batch)
-      #expect(await eventually { !FileSystem.exists(data.attempt(key).path) })
-      #expect(await eventually { FileSystem.names(in: "\(data.path)/removed").isEmpty })
+      #expect(await eventually { !exists(data.attempt(key).path) })
+      #expect(await eventually { names(in: "\(data.path)/removed").isEmpty })
     }
-    #expect(FileSystem.exists("\(victim)/kept"))
+    #expect(exists("\(victim)/kept"))
   }
 
   @Test func `a launch waits for what runs of an earlier batch of the same name`() async throws {
@@ -301,9 +301,9 @@ struct AdoptionTests {
       try await observations.started(running)
       executor.forget(ended.batch)
       executor.forget(other.batch)
-      #expect(await eventually { [ended, other].allSatisfy { !FileSystem.exists(data.attempt($0).path) } })
-      #expect(FileSystem.exists(data.attempt(kept).path))
-      #expect(FileSystem.exists(data.attempt(running).path))
+      #expect(await eventually { [ended, other].allSatisfy { !exists(data.attempt($0).path) } })
+      #expect(exists(data.attempt(kept).path))
+      #expect(exists(data.attempt(running).path))
       executor.end(running, nil, grace: .seconds(10))
       _ = try await observations.ended(running)
     }

@@ -19,21 +19,21 @@ struct AttemptDirectoryTests {
       }
       for try await isNew in group { #expect(isNew) }
     }
-    let found = AttemptDirectory.all(below: data.path)
+    let found = try AttemptDirectory.all(below: data.path)
     #expect(Set(found.map(\.key)) == Set(keys))
     for (key, directory) in found {
       #expect(directory == AttemptDirectory(of: key, below: data.path))
-      #expect(FileSystem.exists(directory.path))
+      #expect(exists(directory.path))
       #expect(try !directory.create())
     }
-    #expect(FileSystem.names(in: data.path).count > 16)
+    #expect(names(in: data.path).count > 16)
   }
 
   @Test func `what is no attempt is passed over`() throws {
     try FileSystem.write([], to: "a file", in: data.path)
     _ = try FileSystem.createDirectory("\(data.path)/7")
     _ = try FileSystem.createDirectory("\(data.path)/7/garbage")
-    #expect(AttemptDirectory.all(below: data.path).isEmpty)
+    #expect(try AttemptDirectory.all(below: data.path).isEmpty)
   }
 
   @Test func `where nothing can be made it says so`() {

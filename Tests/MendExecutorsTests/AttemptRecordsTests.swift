@@ -25,36 +25,36 @@ struct AttemptRecordsTests {
     #expect(!file.records.has(AttemptRecords.exit), "what a launch holds is no record")
     try file.append(Self.identity, as: AttemptRecords.supervisor)
     try file.append(Self.other, as: AttemptRecords.started)
-    let records = AttemptRecords(in: directory)
+    let records = try AttemptRecords(in: directory)
     #expect(records.read(AttemptRecords.supervisor) == Self.identity)
     #expect(records.read(AttemptRecords.started) == Self.other)
     #expect(records.read(AttemptRecords.exit) == nil)
     #expect(!records.areDamaged)
     try directory.begin(Self.launch)
-    #expect(!directory.has(AttemptRecords.supervisor))
+    #expect(!directory.holds(AttemptRecords.supervisor))
   }
 
   @Test func `a line that was not written to its end does not count, and makes room for the next`() throws {
     try directory.begin(Self.launch)
-    let whole = try #require(FileSystem.read(directory.records))
+    let whole = try #require(contents(of: directory.records))
     // Longer than what comes in its place.
     let torn = AttemptRecords.exit.line(
       .unknown(String(repeating: "x", count: 1000), receipt: .init(processes: 0, how: ""), memoryLimitBytes: 0))
     try FileSystem.write(whole + torn.dropLast(), to: "records.jsonl", in: directory.path)
-    #expect(directory.read(AttemptRecords.exit) == nil)
-    #expect(directory.has(AttemptRecords.exit))
-    #expect(AttemptRecords(in: directory).areDamaged)
+    #expect(try directory.read(AttemptRecords.exit) == nil)
+    #expect(directory.holds(AttemptRecords.exit))
+    #expect(try AttemptRecords(in: directory).areDamaged)
     var file = try AttemptRecordFile(in: directory)
     try file.append(Self.identity, as: AttemptRecords.supervisor)
-    #expect(directory.read(AttemptRecords.supervisor) == Self.identity)
-    #expect(directory.read(AttemptRecords.launch) == Self.launch)
-    #expect(directory.read(AttemptRecords.exit) == nil)
+    #expect(try directory.read(AttemptRecords.supervisor) == Self.identity)
+    #expect(try directory.read(AttemptRecords.launch) == Self.launch)
+    #expect(try directory.read(AttemptRecords.exit) == nil)
   }
 
   @Test func `the last of its kind counts`() throws {
     var file = try AttemptRecordFile(in: directory)
     for identity in [Self.identity, Self.other] { try file.append(identity, as: AttemptRecords.started) }
-    #expect(directory.read(AttemptRecords.started) == Self.other)
+    #expect(try directory.read(AttemptRecords.started) == Self.other)
   }
 
   @Test(arguments: [

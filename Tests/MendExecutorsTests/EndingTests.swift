@@ -25,7 +25,7 @@ struct EndingTests {
   /// Waits until all of it runs.
   func stubbornProcesses(_ key: AttemptKey) async throws -> [Int32] {
     let directory = data.attempt(key)
-    #expect(await eventually { Leftovers(directory: directory).find().count == 6 })
+    #expect(await eventually { leftovers(of: directory).count == 6 })
     let processes = lines(of: "\(directory.work)/pids").compactMap { Int32($0) }
     #expect(processes.count == 3)
     return processes
@@ -70,7 +70,7 @@ struct EndingTests {
       #expect(ended.exit.termination == .signalled(SIGKILL))
       #expect(ended.receipt == EndReceipt(processes: 6, how: "SIGTERM, then SIGKILL after 1 s"))
       #expect(processes.allSatisfy { !isAlive($0) })
-      #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+      #expect(leftovers(of: data.attempt(key)).isEmpty)
     }
   }
 
@@ -151,7 +151,7 @@ struct EndingTests {
       // The entrypoint went with its supervisor; its sleep and the four others were left.
       #expect(try #require(ended.receipt).processes >= 4)
       #expect(processes.allSatisfy { !isAlive($0) })
-      #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+      #expect(leftovers(of: data.attempt(key)).isEmpty)
     }
   }
 
@@ -167,10 +167,10 @@ struct EndingTests {
       ) { [] }
       let handle = try await observations.taken(key)
       let directory = data.attempt(key)
-      #expect(await eventually { Leftovers(directory: directory).find().count >= most })
+      #expect(await eventually { leftovers(of: directory).count >= most })
       kill(pid_t(handle.pid), SIGKILL)
       let ended = try await observations.ended(key)
-      #expect(Leftovers(directory: directory).find().isEmpty)
+      #expect(leftovers(of: directory).isEmpty)
       // The supervisor took the first with it, and its place was another's.
       #expect((most - 1...most + 1).contains(try #require(ended.receipt).processes))
     }
@@ -190,7 +190,7 @@ struct EndingTests {
       let directory = data.attempt(key)
       #expect(
         await eventually {
-          FileSystem.names(in: directory.path).filter { $0.hasPrefix("stderr.log") }
+          names(in: directory.path).filter { $0.hasPrefix("stderr.log") }
             .contains { lines(of: "\(directory.path)/\($0)").last == "last words" }
         })
       kill(pid_t(handle.pid), SIGKILL)
@@ -213,7 +213,7 @@ struct EndingTests {
       let ended = try await observations.ended(key)
       #expect(ended.exit.termination == .unknown("the supervisor did not answer and was killed"))
       #expect(ended.receipt == EndReceipt(processes: 6, how: "SIGKILL by the server"))
-      #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+      #expect(leftovers(of: data.attempt(key)).isEmpty)
       #expect(!isAlive(Int32(handle.pid)))
     }
   }
@@ -226,7 +226,7 @@ struct EndingTests {
       let directory = data.attempt(key)
       #expect(await eventually { !lines(of: "\(directory.work)/pid").isEmpty })
       let pid = try #require(Int32(lines(of: "\(directory.work)/pid")[0]))
-      #expect(await eventually { ProcessTable.arguments(of: pid).first == "sleep" })
+      #expect(await eventually { processArguments(of: pid).first == "sleep" })
       kill(pid_t(handle.pid), SIGKILL)
       _ = try await observations.ended(key)
       #expect(!isAlive(pid))
@@ -241,7 +241,7 @@ struct EndingTests {
       let file = "\(data.attempt(key).work)/pid"
       #expect(
         await eventually {
-          lines(of: file).first.flatMap { Int32($0) }.flatMap(ProcessTable.status)?.state == UInt8(ascii: "T")
+          lines(of: file).first.flatMap { Int32($0) }.flatMap(processStatus)?.state == UInt8(ascii: "T")
         })
       executor.end(key, nil, grace: .seconds(30))
       let ended = try await observations.ended(key)
@@ -255,7 +255,7 @@ struct EndingTests {
       executor.launch(key, makeLaunch("sleep 100")) { [] }
       let handle = try await observations.taken(key)
       try await observations.started(key)
-      let own = try #require(ProcessTable.status(of: getpid()))
+      let own = try #require(processStatus(of: getpid()))
       executor.endStray(makeKey(), reference: "\(own.pid):\(own.startTicks):\(ProcessTable.bootID)")
       executor.endStray(makeKey(), reference: handle.reference)
       let ended = try await observations.ended(key)

@@ -107,7 +107,26 @@ func eventually(within limit: Duration = .seconds(20), _ condition: () -> Bool) 
 }
 
 func lines(of path: String) -> [Substring] {
-  String(decoding: FileSystem.read(path) ?? [], as: UTF8.self).split(separator: "\n")
+  String(decoding: contents(of: path) ?? [], as: UTF8.self).split(separator: "\n")
 }
 
-func isAlive(_ pid: Int32) -> Bool { ProcessTable.status(of: pid).map { !$0.isDead } ?? false }
+func isAlive(_ pid: Int32) -> Bool { processStatus(of: pid).map { !$0.isDead } ?? false }
+
+// A test has descriptors enough: what cannot be read is not there.
+
+func contents(of path: String) -> [UInt8]? { (try? FileSystem.read(path)) ?? nil }
+func names(in directory: String) -> [String] { (try? FileSystem.names(in: directory)) ?? [] }
+func exists(_ path: String) -> Bool { (try? FileSystem.exists(path)) ?? false }
+func processStatus(of pid: Int32) -> ProcessTable.Status? { (try? ProcessTable.status(of: pid)) ?? nil }
+func processChildren(of process: ProcessTable.Status) -> [Int32] { (try? ProcessTable.children(of: process)) ?? [] }
+func processArguments(of pid: Int32) -> [String] { (try? ProcessTable.arguments(of: pid)) ?? [] }
+func leftovers(of directory: AttemptDirectory) -> [ProcessTable.Status] {
+  (try? Leftovers(directory: directory).find()) ?? []
+}
+func reference(to identity: ProcessIdentity, collecting: Bool = false) -> ProcessReference? {
+  (try? ProcessReference(identity, collecting: collecting)) ?? nil
+}
+
+extension AttemptDirectory {
+  func holds<Content>(_ record: AttemptRecords.Record<Content>) -> Bool { (try? has(record)) ?? false }
+}

@@ -52,16 +52,16 @@ struct LauncherTests {
       let pid = Int32(try await seen.taken(key).pid)
       try await seen.started(key)
       let launcher = try #require(executor.launcher.process?.identity.pid)
-      let status = try #require(ProcessTable.status(of: pid))
+      let status = try #require(processStatus(of: pid))
       #expect(status.parent == launcher)
       #expect(status.session == pid)
       // Whoever looks for supervisors does not find it.
-      let named = ProcessTable.arguments(of: launcher).filter { !$0.isEmpty }
+      let named = processArguments(of: launcher).filter { !$0.isEmpty }
       let program = try #require(Program.mend)
       #expect(named == [program, "launcher", "--data", data.path])
-      let own = try #require(ProcessTable.status(of: launcher))
-      #expect(ProcessTable.children(of: own) == [pid])
-      let arguments = ProcessTable.arguments(of: pid)
+      let own = try #require(processStatus(of: launcher))
+      #expect(processChildren(of: own) == [pid])
+      let arguments = processArguments(of: pid)
       let directory = data.attempt(key)
       #expect(Array(arguments.prefix(5).dropFirst()) == ["supervise", "--directory", directory.path, "--lock"])
       #expect(arguments[0] == Program.mend)
@@ -95,7 +95,7 @@ struct LauncherTests {
         }
         // The last is what ls reads the directory with.
         #expect(numbers == ["0", "1", "2", "3"])
-        let open = FileSystem.names(in: "/proc/\(pid)/fd").compactMap {
+        let open = names(in: "/proc/\(pid)/fd").compactMap {
           try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\($0)")
         }
         // Its link to the server.
@@ -153,8 +153,8 @@ struct LauncherTests {
       #expect(ended.exit.termination == .signalled(SIGKILL))
       #expect(ended.receipt?.processes == 1)
     }
-    let own = try #require(ProcessTable.status(of: getpid()))
-    #expect(ProcessTable.children(of: own).allSatisfy { !(ProcessTable.status(of: $0)?.isDead ?? false) })
+    let own = try #require(processStatus(of: getpid()))
+    #expect(processChildren(of: own).allSatisfy { !(processStatus(of: $0)?.isDead ?? false) })
   }
 
   @Test func `a launcher that dies with a launch in hand is done without, and the attempt runs once`() async throws {
@@ -168,7 +168,7 @@ struct LauncherTests {
         doomed?.signal(SIGSTOP)
         executor.launch(key, makeLaunch("echo run >> runs; exit 3")) { [] }
         if let doomed {
-          #expect(await eventually { self.data.attempt(key).has(AttemptRecords.launch) })
+          #expect(await eventually { self.data.attempt(key).holds(AttemptRecords.launch) })
           doomed.signal(SIGKILL)
         }
         let ended = try await seen.ended(key)
@@ -206,7 +206,7 @@ struct LauncherTests {
       launcher = executor.launcher.process
     }
     let gone = try #require(launcher)
-    #expect(ProcessReference(gone.identity) == nil)
+    #expect(reference(to: gone.identity) == nil)
     try await withExecutor(in: data) { executor, seen in
       for (key, launch) in zip(keys, launches) {
         executor.adopt(key, nil, launch)
@@ -232,11 +232,11 @@ struct LauncherTests {
             })
         }
         let launcher = try #require(executor.launcher.process?.identity.pid)
-        let status = try #require(ProcessTable.status(of: launcher))
-        #expect(await eventually { ProcessTable.children(of: status).isEmpty })
+        let status = try #require(processStatus(of: launcher))
+        #expect(await eventually { processChildren(of: status).isEmpty })
         let now = (
           memory: try #require(field("VmRSS", of: launcher)),
-          descriptors: FileSystem.names(in: "/proc/\(launcher)/fd").count
+          descriptors: names(in: "/proc/\(launcher)/fd").count
         )
         if round == 1 { before = now }
         if round == rounds - 1 {
@@ -246,7 +246,7 @@ struct LauncherTests {
         }
       }
     }
-    let own = try #require(ProcessTable.status(of: getpid()))
-    #expect(ProcessTable.children(of: own).allSatisfy { !(ProcessTable.status(of: $0)?.isDead ?? false) })
+    let own = try #require(processStatus(of: getpid()))
+    #expect(processChildren(of: own).allSatisfy { !(processStatus(of: $0)?.isDead ?? false) })
   }
 }

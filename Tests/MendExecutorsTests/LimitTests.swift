@@ -32,7 +32,7 @@ struct LimitTests {
     #expect(ended.exit.finding?.confidence == .high)
     #expect(ended.exit.finding?.text.contains("20 is its limit") == true)
     #expect(ended.receipt?.how == "SIGKILL over a limit")
-    #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+    #expect(leftovers(of: data.attempt(key)).isEmpty)
   }
 
   /// Whose parents end at once, in one session and in one each; and one that does nothing but multiply. Without the limit
@@ -47,7 +47,7 @@ struct LimitTests {
     let ended = try await end("sh \(data.path)/bomb 0; sleep 100", AttemptLimits(processes: 40), key)
     #expect(ended.exit.finding?.cause == .resourceLimit)
     #expect(ended.exit.finding?.text.contains("40 is its limit") == true)
-    #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+    #expect(leftovers(of: data.attempt(key)).isEmpty)
   }
 
   @Test func `as many processes as are allowed are let be`() async throws {
@@ -83,12 +83,71 @@ struct LimitTests {
     #expect(other.exit.finding == nil)
   }
 
+  @Test func `without a limit of its own it may raise the one that the server was started with`() async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) {
+      $0.softOpenFilesLimit = 123
+    } _: { executor, observations in
+      executor.launch(key, makeLaunch("ulimit -S -n; ulimit -S -n 200 && ulimit -S -n")) { [] }
+      _ = try await observations.ended(key)
+    }
+    #expect(lines(of: data.attempt(key).standardOutput) == ["123", "200"])
+  }
+
+  /// Holds 64 MiB (Perl takes as much again while it makes them), and forks four times.
+  private func forking(_ child: String) -> String {
+    "exec perl -e '$x = q(x) x 1; $x x= 64 << 20; for (1..4) { next if fork; \(child); exit } 1 while wait > 0'"
+  }
+
+  @Test func `pages that forked processes have in common count once`() async throws {
+    let key = makeKey()
+    let limit: Int64 = 200 << 20
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(forking("select undef, undef, undef, 0.7"), memory: limit)) { [] }
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.termination == .exited(0))
+      #expect(!ended.exit.memoryLimitExceeded)
+      #expect(ended.exit.peakMemoryBytes > 64 << 20)
+      #expect(ended.exit.peakMemoryBytes <= limit)
+    }
+  }
+
+  @Test func `once they are written to they count for each`() async throws {
+    let key = makeKey()
+    let limit: Int64 = 200 << 20
+    let writes =
+      "select undef, undef, undef, 0.3; for ($i = 0; $i < length $x; $i += 4096) { substr($x, $i, 1) = q(y) } sleep 100"
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(forking(writes), memory: limit)) { [] }
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.memoryLimitExceeded)
+      #expect(ended.exit.peakMemoryBytes > limit)
+    }
+  }
+
+  @Test func `looking after many processes takes little of a processor`() async throws {
+    let key = makeKey()
+    let many = "i=0; while [ $i -lt 600 ]; do sleep 1000 & i=$((i+1)); done; touch up; wait"
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(many, limits: AttemptLimits(processes: 2000))) { [] }
+      let pid = Int32(try await observations.taken(key).pid)
+      #expect(await eventually { exists("\(data.attempt(key).work)/up") })
+      func ticks() throws -> Double { Double(try #require(processStatus(of: pid)).processorTicks) }
+      let (before, began) = (try ticks(), ContinuousClock.now)
+      try await Task.sleep(for: .seconds(2))
+      let used = (try ticks() - before) / ProcessTable.ticksPerSecond
+      #expect(used < 0.15 * Double((ContinuousClock.now - began).milliseconds) / 1000)
+      executor.end(key, nil, grace: .zero)
+      _ = try await observations.ended(key)
+    }
+  }
+
   @Test func `logs are kept within the job's own limit`() async throws {
     let key = makeKey()
     _ = try await end("head -c 1000000 /dev/zero", AttemptLimits(logBytes: 65_536), key)
     let directory = data.attempt(key)
-    let sizes = FileSystem.names(in: directory.path).filter { $0.hasPrefix("stdout.log") }
-      .map { FileSystem.read("\(directory.path)/\($0)")?.count ?? 0 }
+    let sizes = names(in: directory.path).filter { $0.hasPrefix("stdout.log") }
+      .map { contents(of: "\(directory.path)/\($0)")?.count ?? 0 }
     #expect(sizes.reduce(0, +) <= 65_536)
     #expect(sizes.reduce(0, +) >= 32_768)
   }
@@ -100,7 +159,7 @@ struct LimitTests {
       graceMilliseconds: 3, cpuLimitSeconds: 0.5, openFilesLimit: 4, processesLimit: 5,
       account: AttemptAccount(user: 6, group: 7, home: "/home"))
     try directory.begin(launch)
-    #expect(directory.read(AttemptRecords.launch) == launch)
+    #expect(try directory.read(AttemptRecords.launch) == launch)
   }
 }
 
@@ -152,7 +211,7 @@ struct AttemptAccountTests {
       kill(pid_t(handle.pid), SIGKILL)
       _ = try await observations.ended(key)
       #expect(!isAlive(entrypoint))
-      #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+      #expect(leftovers(of: data.attempt(key)).isEmpty)
     }
   }
 

@@ -42,6 +42,33 @@ struct LocalExecutorTests {
     }
   }
 
+  @Test(arguments: [
+    ("exec sleep 1000", ProcessActivity.State.waiting, "sleep 1000"),
+    ("sleep 1000 & while :; do :; done", .computing, "sleep 1000"),
+    ("kill -STOP $$; exit 0", .stopped, "kill -STOP"),
+    ("exec perl -e 'sleep 1000' \"$WORD\"", .waiting, "perl -e sleep 1000 $WORD"),
+  ]) func `what an attempt's processes do is told`(
+    entrypoint: String, state: ProcessActivity.State, command: String
+  ) async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(entrypoint, environment: ["WORD": "kept to itself"])) { [] }
+      try await observations.started(key)
+      var looks = 0
+      while true {
+        executor.look(at: key)
+        let activity = try await observations.next { if case .looked(key, let activity) = $0 { activity } else { nil } }
+        looks += 1
+        #expect((activity.recently == nil) == (looks == 1))
+        // It may just be starting.
+        if looks > 2, activity.state == state, activity.newest.commandLine.contains(command) { break }
+        try await Task.sleep(for: .milliseconds(50))
+      }
+      executor.end(key, nil, grace: .zero)
+      _ = try await observations.ended(key)
+    }
+  }
+
   @Test func `a signal is told as one, and is no memory kill`() async throws {
     let (exit, _, _) = try await outcome(of: makeLaunch("kill -9 $$", memory: 1 << 30))
     #expect(exit.termination == .signalled(SIGKILL))
@@ -92,7 +119,7 @@ struct LocalExecutorTests {
         """))
     #expect(exit.termination == .exited(4))
     #expect(receipt?.processes == 3)
-    #expect(Leftovers(directory: data.attempt(key)).find().isEmpty)
+    #expect(leftovers(of: data.attempt(key)).isEmpty)
   }
 
   @Test func `a flood of output is bounded and does not block`() async throws {
@@ -102,8 +129,8 @@ struct LocalExecutorTests {
     #expect(exit.termination == .exited(0))
     #expect(exit.lastStderrLine == "last")
     let path = data.attempt(key).standardError
-    let files = FileSystem.names(in: data.attempt(key).path).filter { $0.hasPrefix("stderr.log") }
-    let log = files.map { FileSystem.read("\(data.attempt(key).path)/\($0)") ?? [] }
+    let files = names(in: data.attempt(key).path).filter { $0.hasPrefix("stderr.log") }
+    let log = files.map { contents(of: "\(data.attempt(key).path)/\($0)") ?? [] }
     #expect(log.reduce(0) { $0 + $1.count } <= 64 << 10)
     #expect(AttemptLog(path: path).piece(from: 0, limit: 6)?.bytes == Array("first\n".utf8))
     let end = Int64(30_000_000 + "first\n\nlast\n".utf8.count)
@@ -184,8 +211,8 @@ struct LocalExecutorTests {
         missing.remove(key)
       }
     }
-    let own = try #require(ProcessTable.status(of: getpid()))
-    #expect(ProcessTable.children(of: own).allSatisfy { !(ProcessTable.status(of: $0)?.isDead ?? false) })
-    #expect(keys.allSatisfy { Leftovers(directory: data.attempt($0)).find().isEmpty })
+    let own = try #require(processStatus(of: getpid()))
+    #expect(processChildren(of: own).allSatisfy { !(processStatus(of: $0)?.isDead ?? false) })
+    #expect(keys.allSatisfy { leftovers(of: data.attempt($0)).isEmpty })
   }
 }

@@ -21,15 +21,15 @@ import Testing
   }
 
   @Test func `a pid that was used again is not the process`() throws {
-    let own = try #require(ProcessTable.status(of: getpid()))
+    let own = try #require(processStatus(of: getpid()))
     let identity = ProcessIdentity(pid: own.pid, startTicks: own.startTicks, bootID: ProcessTable.bootID)
-    #expect(ProcessReference(identity) != nil)
+    #expect(reference(to: identity) != nil)
     var later = identity
     later.startTicks += 1
-    #expect(ProcessReference(later) == nil)
+    #expect(reference(to: later) == nil)
     var elsewhere = identity
     elsewhere.bootID = "other"
-    #expect(ProcessReference(elsewhere) == nil)
+    #expect(reference(to: elsewhere) == nil)
     #expect(ProcessIdentity(reference: identity.reference) == identity)
   }
 
@@ -79,7 +79,7 @@ import Testing
     var log = BoundedLog(path: path, limit: 16)
     for write in ["HEADHEAD", String(repeating: "x", count: 40), "TAIL"] { log.append(Array(write.utf8)[...]) }
     #expect(kept() == "HEADHEAD[36]xxxxTAIL")
-    #expect(FileSystem.names(in: data.path).count == 3)
+    #expect(names(in: data.path).count == 3)
     #expect(AttemptLog(path: path).piece(from: 50, limit: 100) == LogPiece(offset: 50, bytes: Array("IL".utf8)))
     #expect(AttemptLog(path: path).piece(from: 52, limit: 100) == LogPiece(offset: 52, bytes: []))
   }

@@ -92,6 +92,58 @@ struct SupervisorPoolTests {
     return try #require(ProcessIdentity(reference: handle.reference))
   }
 
+  /// What the largest file may have that a process writes; its children inherit it.
+  private func limitFiles(of process: Int32, to bytes: String) throws {
+    let program = try ProcessReference.Child(
+      arguments: ["/usr/bin/prlimit", "--pid", "\(process)", "--fsize=\(bytes):"], environment: [:]
+    ).start(output: nil, error: nil)
+    #expect(program.waitForEnd(.seconds(20)))
+    program.reap()
+  }
+
+  @Test func `a supervisor without room for its first record lets the launch wait`() async throws {
+    let (first, key, ended) = (makeKey(), makeKey(), makeKey())
+    try await withExecutor(in: data) {
+      $0.waitingSupervisors = 0
+    } _: { executor, observations in
+      executor.launch(first, makeLaunch("exit 0")) { [] }
+      _ = try await observations.ended(first)
+      let launcher = try #require(executor.launcher.process).identity.pid
+      try limitFiles(of: launcher, to: "1")
+      for key in [key, ended] {
+        executor.launch(key, makeLaunch("echo run >> \(data.path)/runs; exit 7")) { [] }
+        let words = try await observations.next { if case .delayed(key, let words) = $0 { words } else { nil } }
+        #expect(words.contains("File too large"))
+      }
+      executor.end(ended, nil, grace: .zero)
+      try await observations.next { if case .lost(ended, _) = $0 { () } else { nil } }
+      try limitFiles(of: launcher, to: "unlimited")
+      let outcome = try await observations.ended(key)
+      #expect(outcome.exit.termination == .exited(7))
+    }
+    #expect(lines(of: "\(data.path)/runs").count == 1)
+  }
+
+  @Test func `a supervisor whose directory is removed ends what it has in hand, and itself`() async throws {
+    let key = makeKey()
+    var pid: Int32 = 0
+    var worker: Int32 = 0
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch("echo $$ > pid; exec sleep 1000")) { [] }
+      pid = Int32(try await observations.taken(key).pid)
+      let file = "\(data.attempt(key).work)/pid"
+      #expect(await eventually { !lines(of: file).isEmpty })
+      worker = try #require(Int32(lines(of: file)[0]))
+    }
+    #expect(isAlive(pid))
+    // To another name it may go.
+    try FileSystem.rename("\(data.path)/attempts", to: "\(data.path)/moved")
+    try await Task.sleep(for: .milliseconds(1500))
+    #expect(isAlive(worker))
+    try FileManager.default.removeItem(atPath: "\(data.path)/moved")
+    #expect(await eventually { !isAlive(pid) && !isAlive(worker) })
+  }
+
   @Test func `attempts one after the other have one supervisor, each its own tree and account`() async throws {
     try await withExecutor(in: data) { executor, seen in
       var supervisors: Set<ProcessIdentity> = []
@@ -108,9 +160,9 @@ struct SupervisorPoolTests {
         #expect(ended.receipt?.processes == 1)
         #expect(executor.supervisors.waiting.count == 1)
         let supervisor = try #require(executor.supervisors.waiting.first)
-        let status = try #require(ProcessTable.status(of: supervisor.identity.pid))
-        #expect(ProcessTable.children(of: status).isEmpty)
-        #expect(Array(ProcessTable.arguments(of: status.pid).prefix(3).dropFirst()) == ["supervise", "--waiting"])
+        let status = try #require(processStatus(of: supervisor.identity.pid))
+        #expect(processChildren(of: status).isEmpty)
+        #expect(Array(processArguments(of: status.pid).prefix(3).dropFirst()) == ["supervise", "--waiting"])
       }
       #expect(supervisors.count == 1)
     }
@@ -186,7 +238,7 @@ struct SupervisorPoolTests {
       let key = makeKey()
       executor.launch(key, makeLaunch("trap 'exit 4' TERM; touch up; while :; do sleep 0.01; done")) { [] }
       let pid = Int32(try await seen.taken(key).pid)
-      #expect(await eventually { FileSystem.exists("\(self.data.attempt(key).work)/up") })
+      #expect(await eventually { exists("\(self.data.attempt(key).work)/up") })
       kill(pid, SIGTERM)
       let ended = try await seen.ended(key)
       #expect(ended.exit.finding?.cause == .preemption)
@@ -244,7 +296,7 @@ struct SupervisorPoolTests {
       supervisor = try await run("exit 0", number: 1, executor, &seen)
     }
     let identity = try #require(supervisor)
-    #expect(await eventually(within: .seconds(1)) { ProcessReference(identity, collecting: true) == nil })
+    #expect(await eventually(within: .seconds(1)) { reference(to: identity, collecting: true) == nil })
   }
 
   @Test func `a record of an ended attempt is not taken for its supervisor's next one`() async throws {

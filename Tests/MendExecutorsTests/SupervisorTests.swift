@@ -53,7 +53,7 @@ struct SupervisorTests {
     let key = makeKey()
     let supervisor = try supervise(prepare(key, running: ["/nonexistent/program"]))
     try await withExecutor(in: data) { executor, observations in
-      #expect(await eventually { ProcessReference(supervisor.identity, collecting: true) == nil })
+      #expect(await eventually { reference(to: supervisor.identity, collecting: true) == nil })
       executor.adopt(key, nil, makeLaunch(""))
       let ended = try await observations.ended(key)
       guard case .notStarted(let reason) = ended.exit.termination else {
@@ -71,7 +71,7 @@ struct SupervisorTests {
     let directory = try prepare(key, running: ["/bin/sh", "-c", "echo run >> runs; exit 8"])
     let supervisors = try (0..<6).map { _ in try supervise(directory) }
     for supervisor in supervisors {
-      #expect(await eventually { ProcessReference(supervisor.identity, collecting: true) == nil })
+      #expect(await eventually { reference(to: supervisor.identity, collecting: true) == nil })
     }
     #expect(lines(of: "\(directory.work)/runs").count == 1)
     try await withExecutor(in: data) { executor, observations in

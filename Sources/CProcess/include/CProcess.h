@@ -16,7 +16,8 @@ typedef struct {
   // -1: /dev/null. `extra` becomes descriptor 3; -1: none. Every other descriptor is closed by exec.
   int input, output, error, extra;
   uint64_t limit_core, limit_address_space;  // bytes; UINT64_MAX: leave
-  uint64_t limit_open_files;                 // UINT64_MAX: leave
+  uint64_t limit_open_files;                 // soft and hard; UINT64_MAX: leave
+  uint64_t soft_limit_open_files;            // where there is none of the above; UINT64_MAX: leave
   int64_t user, group;                       // whom it runs as, with no other groups; negative: as the caller
   int death_signal;                          // what the child gets when the calling thread ends; 0: nothing
   int signals_blocked;                       // not 0: start with the signals of cprocess_signal_descriptor blocked
@@ -45,10 +46,12 @@ int cprocess_become_subreaper(void);
 int cprocess_reap_any(pid_t *pid, int *exit_code, int *signal);
 // Collects the child behind a pidfd if it has ended. ECHILD: not a child of this process.
 int cprocess_reap(int pidfd);
+// Ends the child behind a pidfd and collects it.
+void cprocess_kill_child(int pidfd);
 // Of all children that were collected, and of those that they collected.
 double cprocess_children_cpu_seconds(void);
 
-// Blocks SIGTERM, SIGINT, SIGCHLD, ignores SIGHUP and SIGPIPE, and gives a non-blocking descriptor that reads the
+// Blocks SIGTERM, SIGINT, SIGCHLD, ignores SIGHUP, SIGPIPE and SIGXFSZ, and gives a non-blocking descriptor that reads the
 // former (or the negative errno).
 int cprocess_signal_descriptor(void);
 // The next signal that arrived, 0 if none.

@@ -55,7 +55,7 @@ extension FileSystem {
 extension LocalExecutor {
   /// Lets attempts' user through to the directories that are its own, and to nothing else below the data directory.
   static func open(_ data: String, _ attempts: String) throws(SystemError) {
-    for name in FileSystem.names(in: data) where FileSystem.isRegularFile("\(data)/\(name)") {
+    for name in try FileSystem.names(in: data) where FileSystem.isRegularFile("\(data)/\(name)") {
       try FileSystem.permit("\(data)/\(name)", mode: 0o600)
     }
     for path in [data, attempts] { try FileSystem.permit(path, mode: 0o711) }
@@ -67,7 +67,7 @@ extension LocalExecutor {
     try FileSystem.hand(directory.work, to: account, asOwner: true, mode: 0o700)
     try FileSystem.hand(directory.manifest, to: account, asOwner: false, mode: 0o640)
     let socket = settings.endpoint.dropFirst("unix:".count)
-    if settings.endpoint.hasPrefix("unix:"), FileSystem.exists(String(socket)) {
+    if settings.endpoint.hasPrefix("unix:"), try FileSystem.exists(String(socket)) {
       try FileSystem.hand(String(socket), to: account, asOwner: false, mode: 0o660)
     }
   }

@@ -54,12 +54,19 @@ struct AttemptDirectory: Sendable, Hashable {
   }
 
   /// Those of all attempts that there are.
-  static func all(below attempts: String) -> [(key: AttemptKey, directory: AttemptDirectory)] {
-    FileSystem.names(in: attempts).flatMap { group in
-      FileSystem.names(in: "\(attempts)/\(group)").compactMap { name in
-        AttemptKey(name).map { ($0, AttemptDirectory(of: $0, below: attempts)) }
+  static func all(below attempts: String) throws(SystemError) -> [(key: AttemptKey, directory: AttemptDirectory)] {
+    var found: [(key: AttemptKey, directory: AttemptDirectory)] = []
+    for group in try FileSystem.names(in: attempts) {
+      do throws(SystemError) {
+        for name in try FileSystem.names(in: "\(attempts)/\(group)") {
+          if let key = AttemptKey(name) { found.append((key, AttemptDirectory(of: key, below: attempts))) }
+        }
+      } catch {
+        // Somebody's file.
+        guard error.code == ENOTDIR else { throw error }
       }
     }
+    return found
   }
 
   // MARK: what it holds
@@ -74,13 +81,17 @@ struct AttemptDirectory: Sendable, Hashable {
   var supervisorLog: String { "\(path)/supervisor.log" }
 
   /// Read anew with each call.
-  func read<Content>(_ record: AttemptRecords.Record<Content>) -> Content? { AttemptRecords(in: self).read(record) }
+  func read<Content>(_ record: AttemptRecords.Record<Content>) throws(SystemError) -> Content? {
+    try AttemptRecords(in: self).read(record)
+  }
 
-  func has<Content>(_ record: AttemptRecords.Record<Content>) -> Bool { AttemptRecords(in: self).has(record) }
+  func has<Content>(_ record: AttemptRecords.Record<Content>) throws(SystemError) -> Bool {
+    try AttemptRecords(in: self).has(record)
+  }
 
   /// The first record, in the place of all that there may be.
   func begin(_ launch: LaunchRecord) throws(SystemError) {
-    let file = try FileSystem.open(records, O_WRONLY | O_CREAT | O_TRUNC)
+    let file = try FileSystem.openRegular(records, O_WRONLY | O_CREAT | O_TRUNC)
     guard file.write(AttemptRecords.launch.line(launch)[...]) else { throw SystemError("write \(records)") }
   }
 
@@ -92,10 +103,10 @@ struct AttemptDirectory: Sendable, Hashable {
     try FileSystem.write(JSONText.object(request.write), to: Self.endRequest, in: path)
   }
 
+  /// nil: there is none, or it cannot be read; then the attempt's own grace holds.
   var endRequest: EndRequest? {
-    FileSystem.read("\(path)/\(Self.endRequest)").flatMap {
-      try? JSONDecoder().decode(EndRequest.self, from: Data($0))
-    }
+    guard let bytes = try? FileSystem.readRegular("\(path)/\(Self.endRequest)", limit: 4096) else { return nil }
+    return try? JSONDecoder().decode(EndRequest.self, from: Data(bytes))
   }
 
   /// The lock of a directory that is nobody else's yet.

@@ -9,6 +9,12 @@ enum AttemptEnvironment {
   static let inherited = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH"]
   static let fallback = ["PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "LANG": "C.UTF-8"]
 
+  /// Set for the job by its author, or known to it alone.
+  static func isJobsOwn(_ name: String) -> Bool {
+    if name.hasPrefix("MEND_") { return name == tokenName }
+    return !inherited.contains(name) && name != "TMPDIR"
+  }
+
   /// `mend report` is found without a path: the program's directory comes last in PATH.
   static func base(of server: [String: String], mendBinary: String) -> [String: String] {
     var base = fallback

@@ -15,7 +15,7 @@ struct AttemptLog {
       for (index, start) in starts.enumerated() {
         // Behind what a later file begins with, an earlier one has nothing to say.
         if index + 1 < starts.count, starts[index + 1] <= offset { continue }
-        guard let file = try? FileSystem.open(start == 0 ? path : "\(path).\(start)", O_RDONLY) else { break }
+        guard let file = try? FileSystem.openRegular(start == 0 ? path : "\(path).\(start)", O_RDONLY) else { break }
         let bytes = file.read(at: max(0, offset - start), limit: limit)
         if !bytes.isEmpty { return LogPiece(offset: max(offset, start), bytes: bytes) }
         if index + 1 == starts.count { return LogPiece(offset: max(offset, start), bytes: []) }
@@ -31,13 +31,15 @@ struct AttemptLog {
     guard let slash = path.lastIndex(of: "/") else { return nil }
     let name = path[path.index(after: slash)...]
     var found: [Int64] = []
-    for other in FileSystem.names(in: String(path[..<slash])) {
+    let directory = String(path[..<slash])
+    // What cannot be read now is empty so far: who asks again gets it then.
+    for other in (try? FileSystem.names(in: directory)) ?? [] {
       if other == name { found.append(0) }
       if other.hasPrefix(name + "."), let start = Int64(other.dropFirst(name.count + 1)), start > 0 {
         found.append(start)
       }
     }
-    if found.isEmpty && !FileSystem.exists(String(path[..<slash])) { return nil }
+    if found.isEmpty, (try? FileSystem.exists(directory)) == false { return nil }
     return found.sorted()
   }
 }

@@ -35,10 +35,16 @@ struct AttemptRecords {
     launch.beginning, supervisor.beginning, started.beginning, exit.beginning,
   ]
 
+  /// A launch holds the environment and the command of a message that came in, in JSON, where a byte takes at most six;
+  /// the others are short. What is longer is nobody's records.
+  static let limit = 32 << 20
+
   /// Without their ends.
   private let lines: [ArraySlice<UInt8>]
   /// Behind the last whole line.
   private let rest: ArraySlice<UInt8>
+  /// What is in the place of the file, where that is none that Mend wrote.
+  private(set) var replacement: String?
 
   init(_ bytes: [UInt8]) {
     var lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
@@ -46,8 +52,23 @@ struct AttemptRecords {
     self.lines = lines
   }
 
-  /// None where there is no file, or it cannot be read.
-  init(in directory: AttemptDirectory) { self.init(FileSystem.read(directory.records) ?? []) }
+  /// None where there is no file. Throws where nobody can tell what is in it.
+  init(in directory: AttemptDirectory) throws(SystemError) {
+    do throws(SystemError) {
+      self.init(try FileSystem.readRegular(directory.records, limit: Self.limit) ?? [])
+    } catch {
+      switch error.code {
+      case SystemError.isNoFile: self.init(replacedBy: "no regular file")
+      case EFBIG: self.init(replacedBy: "a file of more than \(Self.limit) bytes")
+      default: throw error
+      }
+    }
+  }
+
+  private init(replacedBy replacement: String) {
+    self.init([])
+    self.replacement = replacement
+  }
 
   /// The last of its kind; nil: not there, or not whole.
   func read<Content>(_ record: Record<Content>) -> Content? {
@@ -60,12 +81,16 @@ struct AttemptRecords {
     lines.contains { $0.starts(with: record.beginning) } || rest.starts(with: record.beginning)
   }
 
+  /// Whose attempt it is, as its launch says; empty where that says nothing.
+  var server: String { read(Self.launch)?.server ?? "" }
+
   /// No record of a supervisor is one that it was never started only where the others are as they were written.
   var mayHaveRun: Bool { has(Self.supervisor) || areDamaged }
 
   /// There is something that nobody writes, or that was not written to its end, but for a launch: then nothing was
   /// started yet.
   var areDamaged: Bool {
+    if replacement != nil { return true }
     if lines.contains(where: { line in !Self.beginnings.contains { line.starts(with: $0) } }) { return true }
     if rest.isEmpty { return false }
     let launch = Self.launch.beginning
@@ -85,9 +110,12 @@ struct AttemptRecordFile: ~Copyable {
   private var end: Int64
 
   init(in directory: AttemptDirectory) throws(SystemError) {
-    path = directory.records
-    file = try FileSystem.open(path, O_RDWR | O_CREAT)
-    records = AttemptRecords(file.readToEnd() ?? [])
+    let path = directory.records
+    let file = try FileSystem.openRegular(path, O_RDWR | O_CREAT)
+    let records = AttemptRecords(try file.readToEnd(limit: AttemptRecords.limit))
+    self.path = path
+    self.file = file
+    self.records = records
     end = records.end
   }
 
@@ -97,13 +125,18 @@ struct AttemptRecordFile: ~Copyable {
   }
 
   mutating func append(_ line: [UInt8]) throws(SystemError) {
-    guard file.write(line[...], at: end) else { throw SystemError("write \(path)") }
+    guard file.write(line[...], at: end) else {
+      let error = SystemError("write \(path)")
+      // What there was room for is no record.
+      _ = ftruncate(file.rawValue, off_t(end))
+      throw error
+    }
     end += Int64(line.count)
   }
 
   /// Makes what was written survive a power cut, and with it the directories that it is in.
   static func synchronize(in directory: AttemptDirectory) throws(SystemError) {
-    let file = try FileSystem.open(directory.records, O_RDONLY)
+    let file = try FileSystem.openRegular(directory.records, O_RDONLY)
     guard file.synchronize() else { throw SystemError("fsync \(directory.records)") }
     for path in ["", "/..", "/../.."] { try FileSystem.synchronizeDirectory(directory.path + path) }
   }

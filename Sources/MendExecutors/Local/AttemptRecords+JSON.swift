@@ -20,6 +20,8 @@ extension LaunchRecord: JSONWritable {
     text.add(CodingKeys.memoryLimitBytes, memoryLimitBytes)
     text.add(CodingKeys.openFilesLimit, openFilesLimit)
     text.add(CodingKeys.processesLimit, processesLimit)
+    text.add(CodingKeys.server, server)
+    text.add(CodingKeys.softOpenFilesLimit, softOpenFilesLimit)
     text.add(CodingKeys.workDirectory, workDirectory)
   }
 }

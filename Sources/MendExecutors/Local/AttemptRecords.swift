@@ -23,9 +23,14 @@ struct LaunchRecord: Codable, Hashable, Sendable {
   var account: AttemptAccount?
   /// In which it was written.
   var bootID: String?
+  /// Whose attempt it is (`ServerIdentity.id`); nil where the data directory has no name.
+  var server: String?
+  /// Of each process, which it may raise by itself up to what the system allows; for those without `openFilesLimit`.
+  var softOpenFilesLimit: Int?
 
   enum CodingKeys: String, CodingKey {
-    case arguments, environment, account
+    case arguments, environment, account, server
+    case softOpenFilesLimit = "soft_open_files_limit"
     case cpuLimitSeconds = "cpu_limit_seconds"
     case openFilesLimit = "open_files_limit"
     case processesLimit = "processes_limit"

@@ -51,7 +51,7 @@ struct BoundedLog: ~Copyable {
   }
 
   private mutating func writeToHead(_ bytes: ArraySlice<UInt8>) {
-    guard let file = head.take() ?? (try? FileSystem.open(path, O_WRONLY | O_CREAT | O_TRUNC)) else { return }
+    guard let file = head.take() ?? (try? FileSystem.openRegular(path, O_WRONLY | O_CREAT | O_TRUNC)) else { return }
     _ = file.write(bytes, at: length)
     head = consume file
   }
@@ -67,7 +67,7 @@ struct BoundedLog: ~Copyable {
       if let olderStart { FileSystem.remove("\(path).\(olderStart)") }
       olderStart = start
     }
-    if let file = try? FileSystem.open("\(path).\(length)", O_WRONLY | O_CREAT | O_TRUNC) {
+    if let file = try? FileSystem.openRegular("\(path).\(length)", O_WRONLY | O_CREAT | O_TRUNC) {
       segment = Segment(file: file, start: length)
     }
     return segmentLimit

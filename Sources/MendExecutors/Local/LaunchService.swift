@@ -48,7 +48,7 @@ struct LaunchService: ~Copyable {
   }
 
   init(data: String, socket: Int32) throws(SystemError) {
-    let program = ProcessTable.arguments(of: ProcessTable.ownPID).first ?? "mend"
+    let program = try ProcessTable.arguments(of: ProcessTable.ownPID).first ?? "mend"
     let area = try ArgumentArea()
     try area.replace(by: [program, "launcher", "--data", data])
     // Of whatever crashes, the copies too.
@@ -70,9 +70,17 @@ struct LaunchService: ~Copyable {
         switch try Fork.fork() {
         case .child: beSupervisor(link: link.rawValue)
         case .parent(let pid, let pidfd):
-          let ticks = ProcessTable.status(of: pid)?.startTicks ?? 0
-          Fork.forgetChildren()
-          try socket.send(Answer(error: 0, pid: pid, startTicks: ticks).bytes, with: pidfd.rawValue)
+          defer { Fork.forgetChildren() }
+          let status: ProcessTable.Status?
+          do throws(SystemError) {
+            status = try ProcessTable.status(of: pid)
+          } catch {
+            // It has nothing in hand yet, and could not be told from another.
+            Fork.kill(pidfd)
+            throw error
+          }
+          try socket.send(
+            Answer(error: 0, pid: pid, startTicks: status?.startTicks ?? 0).bytes, with: pidfd.rawValue)
         }
       } catch {
         try socket.send(Answer(error: error.code).bytes)

@@ -62,8 +62,14 @@ final class Launcher: Sendable {
           throw SystemError("recvmsg", code: ECONNRESET)
         }
         let answer = LaunchService.Answer(message.bytes)
+        if let answer, answer.error != 0 {
+          // The machine has no room for another process; the launcher is well.
+          let error = SystemError("fork", code: answer.error)
+          logger.warning("the launcher could not fork", metadata: ["error": "\(error)"])
+          return nil
+        }
         guard let answer, let supervisor = ProcessReference(started: answer, by: message) else {
-          throw SystemError("fork", code: answer?.error ?? EPROTO)
+          throw SystemError("fork", code: EPROTO)
         }
         state.nextTry = nil
         return supervisor

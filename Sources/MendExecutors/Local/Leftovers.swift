@@ -17,35 +17,47 @@ struct Leftovers: Sendable {
   /// Inherits what supervisors leave when they are killed, of this attempt or of another that is over as well.
   var launcher: ProcessIdentity?
 
-  init(directory: AttemptDirectory, token: String? = nil) {
-    let records = AttemptRecords(in: directory)
+  init(directory: AttemptDirectory, token: String? = nil) throws(SystemError) {
+    let records = try AttemptRecords(in: directory)
     let recorded = records.read(AttemptRecords.launch)?.environment[AttemptEnvironment.tokenName]
     self.token = token ?? recorded ?? ""
     entrypoint = records.read(AttemptRecords.started)
     supervisor = records.read(AttemptRecords.supervisor)
   }
 
-  /// One pass: kills all that it finds. Repeat until it finds nothing, for what is killed may have just forked.
+  /// One pass: kills all that it finds. Repeat until it finds nothing, for what is killed may have just forked. Throws
+  /// where it could not look everywhere: then nothing is known of what is left.
   ///
   /// What multiplies is stopped first, for a kill makes room for the next fork, and a stop makes none.
-  func kill() -> Set<ProcessIdentity> {
-    var killed: Set<ProcessIdentity> = []
-    for _ in 0..<Self.freezingPasses {
-      let moving = find().map(identity).filter { !killed.contains($0) }
-      if moving.isEmpty { break }
-      signal(moving, SIGSTOP)
-      killed.formUnion(moving)
+  func kill() throws(SystemError) -> Set<ProcessIdentity> {
+    var stopped: Set<ProcessIdentity> = []
+    do throws(SystemError) {
+      for _ in 0..<Self.freezingPasses {
+        let moving = try find().map(identity).filter { !stopped.contains($0) }
+        if moving.isEmpty { break }
+        stopped.formUnion(moving)
+        try signal(moving, SIGSTOP)
+      }
+    } catch {
+      // What is stopped is not to stay so.
+      try signal(Array(stopped), SIGKILL)
+      throw error
     }
-    signal(Array(killed), SIGKILL)
-    return killed
+    try signal(Array(stopped), SIGKILL)
+    return stopped
   }
 
   /// A fork with a signal waiting fails (fork(2) is begun again after it): who was sent one stop needs no other. What is
   /// still coming after so many looks is for the next pass.
   private static let freezingPasses = 50
 
-  private func signal(_ processes: [ProcessIdentity], _ number: Int32) {
-    for process in processes { ProcessReference(process)?.signal(number) }
+  /// To all of them that can be reached, whatever keeps it from others.
+  private func signal(_ processes: [ProcessIdentity], _ number: Int32) throws(SystemError) {
+    var failure: SystemError?
+    for process in processes {
+      do throws(SystemError) { try ProcessReference(process)?.signal(number) } catch { failure = error }
+    }
+    if let failure { throw failure }
   }
 
   private func identity(_ process: ProcessTable.Status) -> ProcessIdentity {
@@ -53,41 +65,47 @@ struct Leftovers: Sendable {
   }
 
   /// Parents before their children: a worker must not live to see its commands killed.
-  func find() -> [ProcessTable.Status] {
-    let processes = ProcessTable.allProcesses()
+  func find() throws(SystemError) -> [ProcessTable.Status] {
+    let processes = try ProcessTable.allProcesses()
     let byPID = Dictionary(processes.map { ($0.pid, $0) }, uniquingKeysWith: { first, _ in first })
     let spared = supervisor.flatMap { identity in
       identity.bootID == ProcessTable.bootID && byPID[identity.pid]?.startTicks == identity.startTicks
         ? identity.pid : nil
     }
     var belongs: [Int32: Bool] = [:]
-    func decide(_ process: ProcessTable.Status) -> Bool {
+    func decide(_ process: ProcessTable.Status) throws(SystemError) -> Bool {
       if let known = belongs[process.pid] { return known }
       belongs[process.pid] = false  // ends the walk where parents changed while it was made
+      var result = isOfSession(process, byPID) || process.parent == spared
+      if !result { result = try isOrphan(process, byPID) }
+      if !result, let parent = byPID[process.parent] { result = try decide(parent) }
       // An environment last: among thousands that fork, the kernel makes who reads it wait.
-      let result =
-        isOfSession(process, byPID) || isOrphan(process, byPID) || process.parent == spared
-        || byPID[process.parent].map(decide) ?? false || bearsToken(process)
+      if !result { result = try bearsToken(process) }
       belongs[process.pid] = result
       return result
     }
-    return processes.filter { $0.pid != spared && decide($0) }
-      .sorted { ($0.startTicks, $0.pid) < ($1.startTicks, $1.pid) }
+    var found: [ProcessTable.Status] = []
+    for process in processes where process.pid != spared {
+      if try decide(process) { found.append(process) }
+    }
+    return found.sorted { ($0.startTicks, $0.pid) < ($1.startTicks, $1.pid) }
   }
 
-  private func bearsToken(_ process: ProcessTable.Status) -> Bool {
-    !token.isEmpty
-      && ProcessTable.environment(of: process.pid, contains: "\(AttemptEnvironment.tokenName)=\(token)")
+  private func bearsToken(_ process: ProcessTable.Status) throws(SystemError) -> Bool {
+    if token.isEmpty { return false }
+    return try ProcessTable.environment(of: process.pid, contains: "\(AttemptEnvironment.tokenName)=\(token)")
   }
 
-  private func isOrphan(_ process: ProcessTable.Status, _ byPID: [Int32: ProcessTable.Status]) -> Bool {
+  private func isOrphan(
+    _ process: ProcessTable.Status, _ byPID: [Int32: ProcessTable.Status]
+  ) throws(SystemError) -> Bool {
     guard let launcher, process.parent == launcher.pid, byPID[launcher.pid]?.startTicks == launcher.startTicks else {
       return false
     }
     // Where it has become another program its arguments need not be asked for: like an environment, that can take long.
-    if ProcessTable.name(of: process.pid) != ProcessTable.name(of: launcher.pid) { return true }
+    if try ProcessTable.name(of: process.pid) != ProcessTable.name(of: launcher.pid) { return true }
     // A copy has the launcher's arguments before it has its own.
-    return ProcessTable.arguments(of: process.pid).dropFirst().first.map { !Supervisor.names.contains($0) } ?? true
+    return try ProcessTable.arguments(of: process.pid).dropFirst().first.map { !Supervisor.names.contains($0) } ?? true
   }
 
   /// The kernel gives no pid out again while it names a session, so members older than the leader, or under a leader

@@ -18,12 +18,17 @@ extension LocalExecutor {
     case .waiting: forget(key)
     case nil: break
     }
-    guard FileSystem.exists(directory.path) else {
-      return emit(.lost(key, message: "there is no \(directory.path)"))
-    }
     do throws(SystemError) {
+      guard try FileSystem.exists(directory.path) else {
+        wasReached(key)
+        return emit(.lost(key, message: "there is no \(directory.path)"))
+      }
+      if try isOfAnotherServer(directory) {
+        wasReached(key)
+        return emit(.lost(key, message: "\(directory.path) is another data directory's"))
+      }
       let finding = try examine(directory)
-      wasReached()
+      wasReached(key)
       switch finding {
       case .neverStarted: emit(.lost(key, message: "its supervisor was never started"))
       case .starting: perform(for: key, after: Self.startingInterval) { self.endNow(key, grace: grace) }
@@ -44,6 +49,7 @@ extension LocalExecutor {
   ) {
     if let exit = attempt.unkept { return emit(.ended(key, exit.record, exit.receipt.value)) }
     let generation = attempt.generation
+    withWatched(key, generation) { $0.isAskedToEnd = true }
     perform(for: key, after: grace + settings.endMargin) { self.force(key, generation, quietSince: nil) }
     // Not by a signal, which could find it with its next attempt.
     if let supervisor = attempt.supervisor { return supervisor.end(grace: grace) }
@@ -63,16 +69,31 @@ extension LocalExecutor {
   ) {
     guard let known = withWatched(key, generation, { $0.forced }) else { return }
     let directory = directory(of: key)
-    let killed = Leftovers(directory: directory).kill()
-    let process = withWatched(key, generation) { attempt in
-      attempt.isForced = true
-      attempt.forced.formUnion(killed)
-      return attempt.process
+    let killed: Set<ProcessIdentity>
+    let isAlone: Bool
+    let process: ProcessReference?
+    do throws(SystemError) {
+      let found = try Leftovers(directory: directory).kill()
+      killed = found
+      process = withWatched(key, generation) { attempt in
+        attempt.isForced = true
+        attempt.forced.formUnion(found)
+        return attempt.process
+      }
+      // What this server may not end (a program that became another user's) is still the supervisor's to wait for: a
+      // cancel is over when nothing runs.
+      isAlone =
+        try process.map { process throws(SystemError) in
+          try ProcessTable.descendants(of: process.identity.pid).isEmpty
+        } ?? true
+      wasReached(key)
+    } catch {
+      // The supervisor keeps what could not be seen from being lost.
+      wasNotReached(key, error)
+      perform(for: key, after: Self.slowestCleaningInterval) { self.force(key, generation, quietSince: nil) }
+      return
     }
     let now = ContinuousClock().now
-    // What this server may not end (a program that became another user's) is still the supervisor's to wait for: a cancel
-    // is over when nothing runs.
-    let isAlone = process.map { ProcessTable.descendants(of: $0.identity.pid).isEmpty } ?? true
     let quiet = killed.isEmpty && isAlone ? quietSince ?? now : nil
     if let quiet, now - quiet >= Self.accountTime {
       settings.logger.warning("a supervisor does not answer and is killed", metadata: ["attempt": "\(key)"])
@@ -93,50 +114,63 @@ extension LocalExecutor {
   /// `reference` is a launch id, or a supervisor as in `ExecutorHandle.reference`. Nothing is ended that is not a
   /// supervisor of this data directory.
   func endStrayNow(_ key: AttemptKey, reference: String) {
-    guard let stray = AttemptKey(reference) ?? attempt(supervisedBy: reference, instead: key) else { return }
-    enqueue(for: stray) { self.endNow(stray, grace: self.settings.grace) }
+    do throws(SystemError) {
+      var stray = AttemptKey(reference)
+      if stray == nil { stray = try attempt(supervisedBy: reference, instead: key) }
+      guard let stray else { return }
+      enqueue(for: stray) { self.endNow(stray, grace: self.settings.grace) }
+    } catch {
+      wasNotReached(key, error)
+      perform(for: key, after: Self.slowestCleaningInterval) { self.endStrayNow(key, reference: reference) }
+    }
   }
 
-  private func attempt(supervisedBy reference: String, instead key: AttemptKey) -> AttemptKey? {
+  private func attempt(
+    supervisedBy reference: String, instead key: AttemptKey
+  ) throws(SystemError) -> AttemptKey? {
     guard let identity = ProcessIdentity(reference: reference) else { return nil }
     // It may not have said so yet.
     if case .watched(let attempt) = state.withLock({ $0.attempts[key] }), attempt.process.identity == identity {
       return key
     }
-    if directory(of: key).read(AttemptRecords.supervisor) == identity { return key }
-    guard ProcessReference(identity) != nil else { return nil }
-    return attempt(inArgumentsOf: identity.pid)
+    if try directory(of: key).read(AttemptRecords.supervisor) == identity { return key }
+    guard try ProcessReference(identity) != nil else { return nil }
+    return try attempt(inArgumentsOf: identity.pid)
   }
 
   /// Looks for supervisors of this data directory that nobody launched or adopted since the start, and again after each
   /// interval. Reported is what is still there at a second look: at the first it may just be on its way in or out.
   func reportStrays() {
-    for process in ProcessTable.ownedProcesses() {
+    // What cannot be seen now is in a later look.
+    for process in (try? ProcessTable.ownedProcesses()) ?? [] {
       let identity = ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID)
-      guard let key = attempt(inArgumentsOf: process.pid), isStray(identity, key) else { continue }
+      guard let key = try? attempt(inArgumentsOf: process.pid), (try? isStray(identity, key)) == true else { continue }
       watcher.after(Self.strayConfirmation) { [self] in
         enqueue(for: key) {
-          if self.isStray(identity, key) { self.emit(.duplicate(key, reference: identity.reference)) }
+          if (try? self.isStray(identity, key)) == true {
+            self.emit(.duplicate(key, reference: identity.reference))
+          }
         }
       }
     }
     watcher.after(settings.strayScanInterval) { [self] in enqueue(on: 0) { self.reportStrays() } }
   }
 
-  private func isStray(_ identity: ProcessIdentity, _ key: AttemptKey) -> Bool {
+  private func isStray(_ identity: ProcessIdentity, _ key: AttemptKey) throws(SystemError) -> Bool {
     switch state.withLock({ $0.attempts[key] }) {
     case .cleaning, .waiting: return false
     case .watched(let attempt) where attempt.process.identity == identity: return false
     case .watched, nil: break
     }
-    let records = AttemptRecords(in: directory(of: key))
-    return records.read(AttemptRecords.supervisor) == identity && !records.has(AttemptRecords.exit)
-      && ProcessReference(identity) != nil
+    let records = try AttemptRecords(in: directory(of: key))
+    guard records.read(AttemptRecords.supervisor) == identity, !records.has(AttemptRecords.exit) else { return false }
+    guard settings.identity.owns(records.server) else { return false }
+    return try ProcessReference(identity) != nil
   }
 
   /// The attempt of this data directory that a process supervises.
-  private func attempt(inArgumentsOf pid: Int32) -> AttemptKey? {
-    let arguments = ProcessTable.arguments(of: pid)
+  private func attempt(inArgumentsOf pid: Int32) throws(SystemError) -> AttemptKey? {
+    let arguments = try ProcessTable.arguments(of: pid)
     guard arguments.count > 3, arguments[1] == "supervise", let name = arguments[3].split(separator: "/").last,
       let key = AttemptKey(name), directory(of: key).path == arguments[3]
     else { return nil }

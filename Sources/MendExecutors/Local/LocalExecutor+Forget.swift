@@ -24,7 +24,11 @@ extension LocalExecutor {
   /// One look at all attempts' directories for all batches that were forgotten before it, and another for those after.
   private func removeForgotten() {
     while case let batches = state.withLock({ $0.forgotten }), !batches.isEmpty {
-      for (key, directory) in AttemptDirectory.all(below: attemptsDirectory) where batches[key.batch] != nil {
+      guard let all = try? AttemptDirectory.all(below: attemptsDirectory) else {
+        return watcher.after(Self.slowestCleaningInterval) { [self] in enqueue(on: removals) { self.removeForgotten() }
+        }
+      }
+      for (key, directory) in all where batches[key.batch] != nil {
         lane(of: key).sync {
           let isForgotten = state.withLock { state in
             guard case .running = state.phase else { return false }
@@ -39,26 +43,62 @@ extension LocalExecutor {
 
   /// What a server before this one did not come to delete.
   func deleteTakenAway() {
-    for name in FileSystem.names(in: removedDirectory) { delete(name) }
+    for name in (try? FileSystem.names(in: removedDirectory)) ?? [] { delete(name) }
+  }
+
+  /// A batch is forgotten before its files are: a server that ended in between, and a directory that something still ran
+  /// in, leave files of no batch. Looked for again after each interval, and removed once nobody wrote to them for as long.
+  func removeUnknown() {
+    guard let isKnown = settings.isKnown else { return }
+    var known: [BatchKey: Bool] = [:]
+    // What cannot be seen now is in a later look.
+    for (key, directory) in (try? AttemptDirectory.all(below: attemptsDirectory)) ?? [] {
+      if known[key.batch] == nil { known[key.batch] = (try? isKnown(key.batch)) ?? true }
+      guard known[key.batch] == false, isOld(directory) else { continue }
+      lane(of: key).sync {
+        // A batch may have come by that name.
+        guard state.withLock({ $0.attempts[key] }) == nil, (try? isKnown(key.batch)) == false else { return }
+        if takeAway(directory) {
+          settings.logger.info("files of an attempt without a batch are removed", metadata: ["attempt": "\(key)"])
+        }
+      }
+    }
+    watcher.after(settings.unknownScanInterval) { [self] in enqueue(on: removals) { self.removeUnknown() } }
+  }
+
+  private func isOld(_ directory: AttemptDirectory) -> Bool {
+    let last = [directory.path, directory.records, directory.standardOutput, directory.standardError].compactMap {
+      (try? FileSystem.modificationTime(of: $0)) ?? nil
+    }.max()
+    return last.map { FileSystem.wallClockMilliseconds() - $0 >= settings.unknownScanInterval.milliseconds } ?? false
   }
 
   /// A batch of this name was forgotten, and its files are still there: its server died over it, or is about to remove
   /// them. What they say is of another attempt.
-  func isOfAnother(_ directory: AttemptDirectory, _ launch: Launch) -> Bool {
-    let token = directory.read(AttemptRecords.launch)?.environment[AttemptEnvironment.tokenName]
-    return token.map { $0 != launch.token } ?? false
+  func isOfAnother(_ directory: AttemptDirectory, _ launch: Launch) throws(SystemError) -> Bool {
+    guard let record = try directory.read(AttemptRecords.launch) else { return false }
+    let token = record.environment[AttemptEnvironment.tokenName]
+    return token.map { $0 != launch.token } ?? false || !settings.identity.owns(record.server ?? "")
+  }
+
+  /// It came with a copy of another data directory: what it names there is that one's to end.
+  func isOfAnotherServer(_ directory: AttemptDirectory) throws(SystemError) -> Bool {
+    guard let record = try directory.read(AttemptRecords.launch) else { return false }
+    return !settings.identity.owns(record.server ?? "")
   }
 
   /// In the attempt's lane. False: something of it may still run, or the file system does not let it go.
   func takeAway(_ directory: AttemptDirectory) -> Bool {
     // The lock says that nothing supervises it; what a killed supervisor left is to be ended before its files are gone.
     guard let lock = try? directory.tryLock() else { return false }
-    let records = AttemptRecords(in: directory)
-    if records.mayHaveRun, !records.has(AttemptRecords.exit), !Leftovers(directory: directory).kill().isEmpty {
-      return false
-    }
     let name = TreeRemoval.newName()
     do throws(SystemError) {
+      let records = try AttemptRecords(in: directory)
+      if records.mayHaveRun, !records.has(AttemptRecords.exit), settings.identity.owns(records.server),
+        !(try Leftovers(directory: directory).kill().isEmpty)
+      {
+        return false
+      }
       _ = try FileSystem.createDirectory(removedDirectory)
       try FileSystem.rename(directory.path, to: "\(removedDirectory)/\(name)")
     } catch {

@@ -11,6 +11,9 @@ extension LocalExecutor {
   ) {
     if announceAgain(key) { return }
     remember(key.batch)
+    guard settings.identity.owns(launch.parameters.server) else {
+      return emit(.lost(key, message: "it was begun from another data directory, and is that one's"))
+    }
     // Ids become file names.
     guard Identifier.isValid(key.batch.namespace), Identifier.isValid(key.batch.batchID) else {
       return emit(.launchFailed(key, .environmentSetup, message: "its namespace or batch id \(Identifier.rule)"))
@@ -18,7 +21,7 @@ extension LocalExecutor {
     let directory = directory(of: key)
     do throws(SystemError) {
       let isNew = try directory.create()
-      if !isNew, isOfAnother(directory, launch) {
+      if !isNew, try isOfAnother(directory, launch) {
         if takeAway(directory) {
           return launchNow(key, launch, documents: documents, through: supervisors, told: told)
         }
@@ -30,7 +33,10 @@ extension LocalExecutor {
         let record = launchRecord(key, launch, in: directory)
         try prepare(record, documents: documents(), in: directory)
         if let supervisors {
-          if !hand(key, record, in: directory, lock: lock, to: supervisors) {
+          let launchAgain: @Sendable (String) -> Void = { [self] why in
+            launchLater(key, launch, documents: documents, told: told, why)
+          }
+          if !hand(key, record, in: directory, lock: lock, to: supervisors, launchAgain: launchAgain) {
             return launchNow(key, launch, documents: documents, through: nil, told: told)
           }
         } else {
@@ -85,11 +91,11 @@ extension LocalExecutor {
   /// The lock is let go on return; the supervisor has it too.
   private func hand(
     _ key: AttemptKey, _ launch: LaunchRecord, in directory: AttemptDirectory, lock: consuming Descriptor,
-    to supervisors: SupervisorPool
+    to supervisors: SupervisorPool, launchAgain: @escaping @Sendable (String) -> Void
   ) -> Bool {
     let generation = nextGeneration()
     let supervisor = supervisors.start(directory, launch, lock: lock) { [self] news in
-      enqueue(for: key) { self.take(news, of: key, generation) }
+      enqueue(for: key) { self.take(news, of: key, generation, launchAgain: launchAgain) }
     }
     guard let supervisor else { return false }
     watch(key, supervisor, generation)
@@ -126,6 +132,8 @@ extension LocalExecutor {
       graceMilliseconds: settings.grace.milliseconds, cpuLimitSeconds: resources.limits.cpuSeconds,
       openFilesLimit: resources.limits.openFiles,
       processesLimit: resources.limits.processes > 0 ? resources.limits.processes + (isWorker ? 1 : 0) : 0,
-      account: settings.account, bootID: ProcessTable.bootID)
+      account: settings.account, bootID: ProcessTable.bootID,
+      server: settings.identity.id.isEmpty ? nil : settings.identity.id,
+      softOpenFilesLimit: settings.softOpenFilesLimit > 0 ? settings.softOpenFilesLimit : nil)
   }
 }

@@ -27,6 +27,15 @@ public final class LocalExecutor: Executor {
     public var logLimitBytes = 8 << 20
     /// Whom entrypoints run as; nil is the server's own user.
     public var account: AttemptAccount?
+    /// Of the data directory: nothing is touched that bears another name.
+    public var identity = ServerIdentity.none
+    /// Which batches there are. What lies here of others is removed; nothing is where this is nil.
+    public var isKnown: (@Sendable (BatchKey) throws -> Bool)?
+    /// What is of no batch is looked for once in so long, and is removed when it was not written to for as long.
+    public var unknownScanInterval: Duration = .seconds(600)
+    /// Open files of a process, as the soft limit of those that run for jobs without a limit of their own; 0 leaves the
+    /// server's.
+    public var softOpenFilesLimit = 0
     /// Supervisors that are kept, for a moment, for the next attempt; with none each attempt has a new one.
     public var waitingSupervisors = 32
     /// After the start: when running attempts that nobody asked for are reported as strays.
@@ -89,8 +98,8 @@ public final class LocalExecutor: Executor {
     /// Batches whose attempts' files are to be removed, each with a number of its own.
     var forgotten: [BatchKey: UInt64] = [:]
     var lastGeneration: UInt64 = 0
-    /// Said to be unreachable, and not yet to be reachable again.
-    var isUnreachable = false
+    /// Attempts that could not be looked at, each said once.
+    var unreached: Set<AttemptKey> = []
   }
 
   enum Entry {
@@ -111,6 +120,9 @@ public final class LocalExecutor: Executor {
     /// How it ended, where the disk had no room for that: kept here, for a server that has none cannot keep it either.
     var unkept: ExitAccount?
     var recordsWatch: Int32?
+    var isAskedToEnd = false
+    /// For the processor time since then.
+    var lastLook: ProcessLook?
     /// Killed by the server itself, because the supervisor did not do it.
     var forced: Set<ProcessIdentity> = []
     var isForced = false
@@ -122,7 +134,7 @@ public final class LocalExecutor: Executor {
     mendBinary = Self.absolute(settings.mendBinary)
     attemptsDirectory = "\(data)/attempts"
     removedDirectory = "\(data)/removed"
-    let name = FileSystem.read("/proc/sys/kernel/hostname") ?? Array("localhost".utf8)
+    let name = (try? FileSystem.read("/proc/sys/kernel/hostname")) ?? Array("localhost".utf8)
     node = String(decoding: name.filter { $0 > 0x20 }, as: UTF8.self)
     baseEnvironment = AttemptEnvironment.base(of: settings.environment, mendBinary: mendBinary)
     do {
@@ -156,7 +168,10 @@ public final class LocalExecutor: Executor {
       return true
     }
     guard isFirst else { return }
-    enqueue(on: removals) { self.deleteTakenAway() }
+    enqueue(on: removals) {
+      self.deleteTakenAway()
+      self.removeUnknown()
+    }
     watcher.after(settings.strayScanDelay) { [self] in enqueue(on: 0) { self.reportStrays() } }
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
@@ -195,6 +210,8 @@ public final class LocalExecutor: Executor {
   public func endStray(_ attempt: AttemptKey, reference: String) {
     perform(for: attempt) { self.endStrayNow(attempt, reference: reference) }
   }
+
+  public func look(at attempt: AttemptKey) { perform(for: attempt) { self.lookNow(at: attempt) } }
 
   /// Removes logs and records of a batch's attempts that do not run any more. Returns at once.
   public func forget(_ batch: BatchKey) { forgetFiles(of: batch) }

@@ -13,8 +13,6 @@ public enum Supervisor {
 
   /// The kernel, out of memory, is to take jobs before it takes servers.
   private static let outOfMemoryScore: Int32 = 500
-  /// A minute in all.
-  private static let accountTries = 120
   private static let accountPause: Duration = .milliseconds(500)
   /// For room for the entrypoint's process.
   private static let startPatience: Duration = .seconds(10)
@@ -92,11 +90,19 @@ public enum Supervisor {
       let signals = try SignalReader()
       _ = setsid()
       try OwnChildren.becomeSubreaper()
-      let outcome = try attend(directory, signals: signals, link: nil)
-      if case .taken = outcome { return statusTaken }
-      try AttemptRecordFile.synchronize(in: directory)
-      _ = lock
-      return 0
+      while true {
+        switch try attend(directory, lock: lock, signals: signals, link: nil) {
+        case .taken: return statusTaken
+        case .ended:
+          try AttemptRecordFile.synchronize(in: directory)
+          return 0
+        case .noRoom(let error):
+          // Nothing has been started, and nobody is told: it is tried until somebody ends this.
+          Wait.pause(accountPause)
+          while let signal = signals.next() { if signal != SIGCHLD { throw error } }
+          if lock.isUnlinked() { throw error }
+        }
+      }
     } catch {
       complain("\(error)")
       return statusFailed
@@ -106,6 +112,8 @@ public enum Supervisor {
   enum Outcome {
     /// Another has or had it.
     case taken
+    /// The machine had no room for its first record. Nothing was started, and nothing of this try is left.
+    case noRoom(SystemError)
     /// As it stands in the records.
     case ended(exit: [UInt8])
   }
@@ -113,47 +121,85 @@ public enum Supervisor {
   /// From an attempt's first record to its last, by the process that has its lock. Throws what kept the records from
   /// being written.
   static func attend(
-    _ directory: AttemptDirectory, _ launch: LaunchRecord? = nil, signals: borrowing SignalReader, link: ServerLink?
+    _ directory: AttemptDirectory, _ launch: LaunchRecord? = nil, lock: borrowing Descriptor,
+    signals: borrowing SignalReader, link: ServerLink?
   ) throws(SystemError) -> Outcome {
-    var file = try AttemptRecordFile(in: directory)
-    // Written before anything is started, so there was one before; the attempt is over.
-    guard !file.records.has(AttemptRecords.supervisor) else { return .taken }
-    try file.append(ProcessTable.ownIdentity, as: AttemptRecords.supervisor)
+    switch try begin(directory) {
+    case .taken: return .taken
+    case .noRoom(let error): return .noRoom(error)
+    case .begun(let file): return try attend(directory, launch, in: file, lock: lock, signals: signals, link: link)
+    }
+  }
+
+  private static func attend(
+    _ directory: AttemptDirectory, _ launch: LaunchRecord?, in file: consuming AttemptRecordFile,
+    lock: borrowing Descriptor, signals: borrowing SignalReader, link: ServerLink?
+  ) throws(SystemError) -> Outcome {
+    var file = file
     guard let launch = launch ?? file.records.read(AttemptRecords.launch) else {
       let reason = "the launch in \(directory.records) cannot be read"
-      return try conclude(.notStarted(reason, limit: 0), of: directory, in: &file, link: link)
+      return try conclude(.notStarted(reason, limit: 0), of: directory, lock, in: &file, link: link)
     }
     var loop: SupervisorLoop
     do throws(SystemError) {
-      loop = try startEntrypoint(launch, in: directory, patience: startPatience)
+      loop = try startEntrypoint(launch, in: directory, signals: signals, link: link, patience: startPatience)
     } catch {
       let reason = "\(launch.arguments.first ?? ""): \(error)"
-      return try conclude(.notStarted(reason, limit: launch.memoryLimitBytes), of: directory, in: &file, link: link)
+      let exit = ExitAccount.notStarted(reason, limit: launch.memoryLimitBytes)
+      return try conclude(exit, of: directory, lock, in: &file, link: link)
     }
     // Without it (a full disk) the start goes unseen by the next server, and nothing else.
     try? file.append(loop.entrypoint, as: AttemptRecords.started)
     link?.tell(.started, of: directory)
-    return try conclude(try loop.run(signals: signals, link: link), of: directory, in: &file, link: link)
+    let exit = loop.run(lock: lock, signals: signals, link: link)
+    return try conclude(exit, of: directory, lock, in: &file, link: link)
+  }
+
+  private enum Beginning: ~Copyable {
+    case begun(AttemptRecordFile)
+    case taken
+    case noRoom(SystemError)
+  }
+
+  /// Writes the first record, before anything is started. So where there is one the attempt is over.
+  private static func begin(_ directory: AttemptDirectory) throws(SystemError) -> Beginning {
+    do throws(SystemError) {
+      var file = try AttemptRecordFile(in: directory)
+      if file.records.has(AttemptRecords.supervisor) { return .taken }
+      try file.append(ProcessTable.ownIdentity, as: AttemptRecords.supervisor)
+      return .begun(file)
+    } catch {
+      guard error.isShortage else { throw error }
+      return .noRoom(error)
+    }
   }
 
   /// A machine that has no room for another process has some again, most often.
   private static func startEntrypoint(
-    _ launch: LaunchRecord, in directory: AttemptDirectory, patience: Duration
+    _ launch: LaunchRecord, in directory: AttemptDirectory, signals: borrowing SignalReader, link: ServerLink?,
+    patience: Duration
   ) throws(SystemError) -> SupervisorLoop {
     do throws(SystemError) {
-      return try startEntrypoint(launch, in: directory)
+      return try startEntrypoint(launch, in: directory, signals: signals, link: link)
     } catch {
       guard error.isShortage, patience > .zero else { throw error }
-      _ = try Poller().wait(accountPause)
-      return try startEntrypoint(launch, in: directory, patience: patience - accountPause)
+      Wait.pause(accountPause)
+      return try startEntrypoint(
+        launch, in: directory, signals: signals, link: link, patience: patience - accountPause)
     }
   }
 
   private static func startEntrypoint(
-    _ launch: LaunchRecord, in directory: AttemptDirectory
+    _ launch: LaunchRecord, in directory: AttemptDirectory, signals: borrowing SignalReader, link: ServerLink?
   ) throws(SystemError) -> SupervisorLoop {
     let output = try FileSystem.pipe()
     let error = try FileSystem.pipe()
+    // All that the loop needs comes before the entrypoint: once that runs, nothing may fail.
+    let poller = try Poller()
+    try poller.add(signals.rawDescriptor, token: SupervisorLoop.Token.signal)
+    try poller.add(output.reading.rawValue, token: SupervisorLoop.Token.output)
+    try poller.add(error.reading.rawValue, token: SupervisorLoop.Token.error)
+    if let link, !link.isOver { try poller.add(link.rawDescriptor, token: SupervisorLoop.Token.link) }
     let outputPump = LogPump(output.reading, path: directory.standardOutput, limit: launch.logLimitBytes)
     let errorPump = LogPump(error.reading, path: directory.standardError, limit: launch.logLimitBytes)
     // Its own, so that it may open /dev/stdout and /dev/stderr again.
@@ -166,33 +212,34 @@ public enum Supervisor {
     let entrypoint = try ProcessReference.Child(
       arguments: launch.arguments, environment: launch.environment, directory: launch.workDirectory,
       deathSignal: SIGKILL, outOfMemoryScore: outOfMemoryScore, openFilesLimit: launch.openFilesLimit ?? 0,
-      account: launch.account
+      softOpenFilesLimit: launch.softOpenFilesLimit ?? 0, account: launch.account
     ).start(output: output.writing.rawValue, error: error.writing.rawValue)
     return SupervisorLoop(
-      launch: launch, directory: directory, entrypoint: entrypoint.identity, output: outputPump, error: errorPump)
+      launch: launch, directory: directory, entrypoint: entrypoint.identity, poller: poller, output: outputPump,
+      error: errorPump)
   }
 
-  /// The account is worth waiting for room on the disk. A server is told at once; it may have no room either, so that the
-  /// account is kept until there is some, or as long as there is that server.
+  /// The account is worth waiting for room on the disk: an end that nobody knows of is run again. A server is told at
+  /// once; it may have no room either. Throws once nobody can ever read it.
   private static func conclude(
-    _ exit: ExitAccount, of directory: AttemptDirectory, in file: inout AttemptRecordFile, link: ServerLink?
+    _ exit: ExitAccount, of directory: AttemptDirectory, _ lock: borrowing Descriptor,
+    in file: inout AttemptRecordFile, link: ServerLink?
   ) throws(SystemError) -> Outcome {
     let bytes = AttemptRecords.exit.encode(exit)
     let line = AttemptRecords.exit.line(encoded: bytes)
-    var tries = 1
+    var isTold = false
     while true {
       do throws(SystemError) {
         try file.append(line)
         return .ended(exit: bytes)
       } catch {
+        if lock.isUnlinked() { throw error }
         if let link, !link.isOver {
-          if tries == 1 { link.tell(.unkept(exit: bytes), of: directory) }
-          tries = 2
+          if !isTold { link.tell(.unkept(exit: bytes), of: directory) }
+          isTold = true
           link.wait(accountPause)
         } else {
-          if tries == accountTries { throw error }
-          tries += 1
-          _ = try Poller().wait(accountPause)
+          Wait.pause(accountPause)
         }
       }
     }
@@ -211,8 +258,8 @@ public enum Supervisor {
     _ = AttemptRecords.launch.decode(AttemptRecords.launch.encode(launch))
     _ = AttemptRecords.exit.encode(.notStarted("", limit: 1))
     _ = directory.endRequest
-    _ = directory.has(AttemptRecords.supervisor)
-    _ = ProcessTable.memoryBytes(of: ProcessTable.descendants(of: ProcessTable.ownPID))
+    _ = try? directory.has(AttemptRecords.supervisor)
+    _ = try? ProcessTable.memoryBytes(of: ProcessTable.descendants(of: ProcessTable.ownPID))
     if let poller = try? Poller() { _ = poller.wait(.zero) }
     _ = ContinuousClock().now
     _ = OwnChildren.cpuSeconds
@@ -231,44 +278,5 @@ extension ExitAccount {
       reason, receipt: Receipt(processes: 0, how: "was not started"), memoryLimitBytes: limit)
     file.termination.kind = .notStarted
     return file
-  }
-}
-
-/// Carries what a child writes from its pipe to its log, and never makes it wait for long.
-struct LogPump: ~Copyable {
-  private let pipe: Descriptor
-  private var log: BoundedLog
-  private(set) var tail = StandardErrorTail()
-  private(set) var isOpen = true
-  private var buffer = [UInt8](repeating: 0, count: Self.chunk)
-
-  /// Taken at once before other work gets its turn.
-  private static let burst = 256 * 1024
-  private static let chunk = 64 * 1024
-
-  init(_ pipe: consuming Descriptor, path: String, limit: Int) {
-    log = BoundedLog(path: path, limit: limit)
-    self.pipe = pipe
-  }
-
-  var rawDescriptor: Int32 { pipe.rawValue }
-
-  mutating func pump() {
-    var taken = 0
-    while isOpen && taken < Self.burst {
-      switch pipe.read(into: &buffer) {
-      case .some(let count):
-        log.append(buffer[..<count])
-        tail.append(buffer[..<count])
-        taken += count
-      case .nothingYet: return
-      case .end: isOpen = false
-      }
-    }
-  }
-
-  /// After the last process is gone: what is still in the pipe (a megabyte at most).
-  mutating func finish() {
-    for _ in 0..<8 where isOpen { pump() }
   }
 }

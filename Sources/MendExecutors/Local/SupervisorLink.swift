@@ -52,9 +52,14 @@ enum SupervisorLink {
     case unkept(exit: [UInt8])
     /// As it stands in the records; the supervisor waits for another attempt.
     case ended(exit: [UInt8])
+    /// There was no room for its first record (errno): nothing was started, and the supervisor waits for another attempt.
+    case noRoom(code: Int32)
 
     init?(_ bytes: [UInt8]) {
       switch bytes.first {
+      case UInt8(ascii: "N"):
+        guard let code = Int32(String(decoding: bytes.dropFirst(), as: UTF8.self)) else { return nil }
+        self = .noRoom(code: code)
       case UInt8(ascii: "S") where bytes.count == 1: self = .started
       case UInt8(ascii: "U"): self = .unkept(exit: Array(bytes.dropFirst()))
       case UInt8(ascii: "X"): self = .ended(exit: Array(bytes.dropFirst()))
@@ -67,6 +72,7 @@ enum SupervisorLink {
       case .started: [UInt8(ascii: "S")]
       case .unkept(let exit): [UInt8(ascii: "U")] + exit
       case .ended(let exit): [UInt8(ascii: "X")] + exit
+      case .noRoom(let code): [UInt8(ascii: "N")] + "\(code)".utf8
       }
     }
   }
@@ -93,6 +99,8 @@ extension LaunchRecord {
     append(account?.group)
     append(account?.home ?? "")
     append(bootID ?? "")
+    append(server ?? "")
+    append(softOpenFilesLimit)
     append(arguments.count)
     for argument in arguments { append(argument) }
     for (name, value) in environment { append("\(name)=\(value)") }
@@ -100,14 +108,14 @@ extension LaunchRecord {
     return bytes.count { $0 == 0 } == count ? bytes : nil
   }
 
-  private static let plainFields = 12
+  private static let plainFields = 14
 
   fileprivate init?(fields bytes: ArraySlice<UInt8>) {
     guard bytes.last == 0 else { return nil }
     let fields = bytes.dropLast().split(separator: 0, omittingEmptySubsequences: false)
       .map { String(decoding: $0, as: UTF8.self) }
     guard fields.count >= Self.plainFields, let memory = Int64(fields[1]), let log = Int(fields[2]),
-      let grace = Int64(fields[3]), let argumentCount = Int(fields[11]),
+      let grace = Int64(fields[3]), let argumentCount = Int(fields[13]),
       (0...fields.count - Self.plainFields).contains(argumentCount)
     else { return nil }
     let rest = fields[Self.plainFields...]
@@ -124,7 +132,8 @@ extension LaunchRecord {
       arguments: Array(rest.prefix(argumentCount)), environment: environment, workDirectory: fields[0],
       memoryLimitBytes: memory, logLimitBytes: log, graceMilliseconds: grace,
       cpuLimitSeconds: UInt64(fields[4]).map { Double(bitPattern: $0) }, openFilesLimit: Int(fields[5]),
-      processesLimit: Int(fields[6]), account: account, bootID: fields[10].isEmpty ? nil : fields[10])
+      processesLimit: Int(fields[6]), account: account, bootID: fields[10].isEmpty ? nil : fields[10],
+      server: fields[11].isEmpty ? nil : fields[11], softOpenFilesLimit: Int(fields[12]))
   }
 }
 
@@ -176,8 +185,7 @@ final class ServerLink {
 
   /// Takes no order but notices that there will be none any more.
   func wait(_ time: Duration) {
-    guard let poller = try? Poller(), (try? poller.add(socket.rawDescriptor, token: 0)) != nil else { return }
-    if !poller.wait(time).isEmpty { _ = next() }
+    if Wait.untilReadable(socket.rawDescriptor, time) { _ = next() }
   }
 
   private func keepLastEnd() {

@@ -3,27 +3,32 @@ internal import MendCore
 
 /// What a supervisor does while its attempt lives.
 struct SupervisorLoop: ~Copyable {
-  private let launch: LaunchRecord
+  let launch: LaunchRecord
   private let directory: AttemptDirectory
   let entrypoint: ProcessIdentity
+  private let poller: Poller
   private var output: LogPump
-  private var error: LogPump
+  var error: LogPump
   private let clock = ContinuousClock()
   /// Of attempts that this process had before.
   private let cpuSecondsBefore = OwnChildren.cpuSeconds
 
-  private var phase = Phase.running
-  private var termination: ExitAccount.Termination?
+  var phase = Phase.running
+  var termination: ExitAccount.Termination?
   private var mayReapMore = false
-  private var peakBytes: Int64 = 0
-  private var limitPassedAt: Int64?
-  private var limitExceeded: ExitAccount.LimitExceeded?
+  private(set) var peakBytes: Int64 = 0
+  private(set) var limitPassedAt: Int64?
+  var limitExceeded: ExitAccount.LimitExceeded?
   /// Everything that got a signal, once: what the receipt counts.
-  private var signalled: Set<ProcessIdentity> = []
+  var signalled: Set<ProcessIdentity> = []
   private var nextSample: ContinuousClock.Instant
   private var sampleInterval = Self.firstSample
+  /// When the lock's directory is looked at again: once it is gone, nobody will ever ask for this attempt.
+  private var nextLookAtDirectory: ContinuousClock.Instant
+  /// Somebody was to be told to end, and could not be seen.
+  private var signalIsOwed = false
 
-  private enum Phase {
+  enum Phase {
     case running
     /// SIGTERM was sent; SIGKILL at the deadline.
     case terminating(Reason, since: ContinuousClock.Instant, deadline: ContinuousClock.Instant)
@@ -31,13 +36,17 @@ struct SupervisorLoop: ~Copyable {
     case killing(Reason, after: Duration)
   }
 
-  private enum Reason { case requested, memoryLimit, limit, leftBehind }
+  enum Reason { case requested, memoryLimit, limit, leftBehind, directoryRemoved }
 
   /// Short lives are measured too: samples start close together and grow apart.
   private static let firstSample: Duration = .milliseconds(5)
   private static let slowestSample: Duration = .milliseconds(50)
-  /// Above half of the limit.
+  /// Above half of the memory limit, where it costs little.
   private static let watchfulSample: Duration = .milliseconds(25)
+  /// So many times as long as a sample takes is the wait for the next: 5 % of a CPU; where a limit is near, half of one.
+  private static let costFactor = 20
+  private static let costFactorNearLimit = 2
+  private static let directoryInterval: Duration = .seconds(1)
   /// What an entrypoint left running when it ended gets to end by itself.
   private static let leftBehindGrace: Duration = .milliseconds(500)
   private static let killInterval: Duration = .milliseconds(2)
@@ -47,27 +56,24 @@ struct SupervisorLoop: ~Copyable {
   /// Each pass looks at all that is left.
   private static let killedReapedAtOnce = 4096
 
-  private enum Token { static let signal: UInt64 = 0, output: UInt64 = 1, error: UInt64 = 2, link: UInt64 = 3 }
+  enum Token { static let signal: UInt64 = 0, output: UInt64 = 1, error: UInt64 = 2, link: UInt64 = 3 }
 
   init(
-    launch: LaunchRecord, directory: AttemptDirectory, entrypoint: ProcessIdentity, output: consuming LogPump,
-    error: consuming LogPump
+    launch: LaunchRecord, directory: AttemptDirectory, entrypoint: ProcessIdentity, poller: consuming Poller,
+    output: consuming LogPump, error: consuming LogPump
   ) {
     self.launch = launch
     self.directory = directory
     self.entrypoint = entrypoint
+    self.poller = poller
     self.output = output
     self.error = error
     nextSample = clock.now + Self.firstSample
+    nextLookAtDirectory = clock.now + Self.directoryInterval
   }
 
   /// Returns once nothing of the attempt runs any more.
-  mutating func run(signals: borrowing SignalReader, link: ServerLink?) throws(SystemError) -> ExitAccount {
-    let poller = try Poller()
-    try poller.add(signals.rawDescriptor, token: Token.signal)
-    try poller.add(output.rawDescriptor, token: Token.output)
-    try poller.add(error.rawDescriptor, token: Token.error)
-    if let link, !link.isOver { try poller.add(link.rawDescriptor, token: Token.link) }
+  mutating func run(lock: borrowing Descriptor, signals: borrowing SignalReader, link: ServerLink?) -> ExitAccount {
     while true {
       for token in poller.wait(untilNextDeadline()) {
         switch token {
@@ -94,6 +100,7 @@ struct SupervisorLoop: ~Copyable {
         }
       }
       if !reapAll() { break }
+      lookAtDirectory(lock)
       sampleIfDue()
       advance()
     }
@@ -138,12 +145,31 @@ struct SupervisorLoop: ~Copyable {
 
   private mutating func sampleIfDue() {
     guard clock.now >= nextSample else { return }
-    let all = ProcessTable.descendants(of: ProcessTable.ownPID, withEnded: true)
+    let began = Self.processorTime()
+    // What cannot be seen now (no descriptors left on the machine) is looked at again: no limit is passed unseen for long.
+    let next = (try? sample()) ?? Sample(slowest: Self.slowestSample)
+    sampleInterval = min(sampleInterval * 2, next.slowest)
+    let factor = next.isNearLimit ? Self.costFactorNearLimit : Self.costFactor
+    nextSample = clock.now + max(sampleInterval, (Self.processorTime() - began) * factor)
+  }
+
+  /// What was seen, for the time of the next one.
+  private struct Sample {
+    var slowest: Duration
+    var isNearLimit = false
+  }
+
+  private mutating func sample() throws(SystemError) -> Sample {
+    let all = try ProcessTable.descendants(of: ProcessTable.ownPID, withEnded: true)
     let tree = all.filter { !$0.isDead }
     if case .terminating = phase, termination != nil { terminateLatecomers(tree) }
-    let bytes = ProcessTable.memoryBytes(of: tree)
-    peakBytes = max(peakBytes, bytes)
     let limit = launch.memoryLimitBytes
+    var bytes = try ProcessTable.memoryBytes(of: tree)
+    // Processes that were forked have pages in common, which that counts once for each. Nobody is ended for those.
+    if limit > 0, bytes > limit, tree.count > 1 {
+      bytes = min(bytes, try ProcessTable.exactMemoryBytes(of: tree))
+    }
+    peakBytes = max(peakBytes, bytes)
     if limit > 0 && bytes > limit && limitPassedAt == nil {
       limitPassedAt = FileSystem.wallClockMilliseconds()
       if case .killing = phase {} else { phase = .killing(.memoryLimit, after: .zero) }
@@ -154,11 +180,31 @@ struct SupervisorLoop: ~Copyable {
       if case .killing = phase {} else { phase = .killing(.limit, after: .zero) }
       kill()
     }
-    var slowest = limit > 0 && bytes > limit / 2 ? Self.watchfulSample : Self.slowestSample
-    // Processes double in less time than it takes to write this.
-    if (launch.processesLimit ?? 0) > 0 { slowest = Self.shortestSample }
-    sampleInterval = min(sampleInterval * 2, slowest)
-    nextSample = clock.now + sampleInterval
+    var next = Sample(slowest: Self.slowestSample)
+    if limit > 0 {
+      if bytes > limit / 2 { next.slowest = Self.watchfulSample }
+      next.isNearLimit = bytes > limit - limit / 4
+    }
+    if let most = launch.processesLimit, most > 0 {
+      // Processes double in less time than it takes to write this.
+      next.slowest = Self.shortestSample
+      next.isNearLimit = next.isNearLimit || tree.count > most - most / 4
+    }
+    return next
+  }
+
+  /// Of this process, which has one thread.
+  private static func processorTime() -> Duration {
+    var time = timespec()
+    _ = unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
+
+  private mutating func lookAtDirectory(_ lock: borrowing Descriptor) {
+    guard clock.now >= nextLookAtDirectory else { return }
+    nextLookAtDirectory = clock.now + Self.directoryInterval
+    guard case .running = phase, lock.isUnlinked() else { return }
+    terminate(.directoryRemoved, grace: .milliseconds(launch.graceMilliseconds))
   }
 
   /// What the tree takes beyond a limit of its own, as a sentence. What ended and was not collected took its time too.
@@ -177,9 +223,11 @@ struct SupervisorLoop: ~Copyable {
     return nil
   }
 
-  private var cpuSeconds: Double { OwnChildren.cpuSeconds - cpuSecondsBefore }
+  var cpuSeconds: Double { OwnChildren.cpuSeconds - cpuSecondsBefore }
 
-  private func tree() -> [ProcessTable.Status] { ProcessTable.descendants(of: ProcessTable.ownPID) }
+  private func tree() throws(SystemError) -> [ProcessTable.Status] {
+    try ProcessTable.descendants(of: ProcessTable.ownPID)
+  }
 
   // MARK: ending
 
@@ -200,24 +248,41 @@ struct SupervisorLoop: ~Copyable {
       return kill()
     }
     phase = .terminating(reason, since: clock.now, deadline: clock.now + grace)
-    let tree = tree()
-    for process in tree { signal(process, SIGTERM) }
-    // One that is stopped would not see it. To the same ones: who came in between has been told nothing yet, and is a
-    // latecomer.
-    for process in tree { signal(process, SIGCONT) }
+    tellToEnd()
+  }
+
+  /// Again where not all of them could be seen, or reached: a second SIGTERM does no harm.
+  private mutating func tellToEnd() {
+    do throws(SystemError) {
+      let tree = try tree()
+      var failure: SystemError?
+      for number in [SIGTERM, SIGCONT] {
+        // One that is stopped would not see the first. To the same ones: who came in between has been told nothing yet,
+        // and is a latecomer.
+        for process in tree {
+          do throws(SystemError) { try signal(process, number) } catch { failure = error }
+        }
+      }
+      signalIsOwed = failure != nil
+    } catch {
+      signalIsOwed = true
+    }
   }
 
   /// What was forked while the signal went round. Not before the entrypoint has ended: until then it may be cleaning up
   /// after itself with new processes.
   private mutating func terminateLatecomers(_ tree: [ProcessTable.Status]) {
-    for process in tree where !signalled.contains(identity(process)) { signal(process, SIGTERM) }
+    for process in tree where !signalled.contains(identity(process)) { try? signal(process, SIGTERM) }
   }
 
   private mutating func advance() {
     switch phase {
     case .running: break
     case .terminating(let reason, let since, let deadline):
-      guard clock.now >= deadline else { return }
+      guard clock.now >= deadline else {
+        if signalIsOwed { tellToEnd() }
+        return
+      }
       phase = .killing(reason, after: clock.now - since)
       kill()
     case .killing: kill()
@@ -232,13 +297,17 @@ struct SupervisorLoop: ~Copyable {
       // The entrypoint leads a group as it leads a session. Collected, it may be another's by now.
       if termination == nil { _ = Glibc.kill(-entrypoint.pid, SIGSTOP) }
       for _ in 0..<Self.freezingPasses {
-        let moving = tree().filter { $0.state != UInt8(ascii: "T") }
-        if moving.isEmpty { break }
+        guard let moving = try? tree().filter({ $0.state != UInt8(ascii: "T") }), !moving.isEmpty else { break }
         stopGroups(of: moving)
-        for process in moving { signal(process, SIGSTOP) }
+        for process in moving { try? signal(process, SIGSTOP) }
       }
     }
-    for process in tree() { signal(process, SIGKILL) }
+    guard let tree = try? tree() else {
+      // They cannot be seen now. The entrypoint's group can be reached all the same; the rest in a later pass.
+      if termination == nil { _ = Glibc.kill(-entrypoint.pid, SIGKILL) }
+      return
+    }
+    for process in tree { try? signal(process, SIGKILL) }
   }
 
   /// Sessions that began below this process have groups of descendants only; a member that was just seen keeps the
@@ -248,63 +317,12 @@ struct SupervisorLoop: ~Copyable {
     for group in Set(processes.map(\.group)) where group != own && group > 1 { _ = Glibc.kill(-group, SIGSTOP) }
   }
 
-  private mutating func signal(_ process: ProcessTable.Status, _ number: Int32) {
-    ProcessReference(identity(process))?.signal(number)
+  private mutating func signal(_ process: ProcessTable.Status, _ number: Int32) throws(SystemError) {
+    try ProcessReference(identity(process))?.signal(number)
     signalled.insert(identity(process))
   }
 
   private func identity(_ process: ProcessTable.Status) -> ProcessIdentity {
     ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID)
-  }
-
-  // MARK: the account
-
-  private func account() -> ExitAccount {
-    ExitAccount(
-      termination: termination ?? .init(kind: .unknown, message: "its exit status was not seen"),
-      atMilliseconds: FileSystem.wallClockMilliseconds(), peakMemoryBytes: peakBytes,
-      memoryLimitBytes: launch.memoryLimitBytes, memoryLimitExceeded: limitPassedAt != nil,
-      memoryLimitExceededAtMilliseconds: limitPassedAt, lastStderrLine: error.tail.line,
-      cpuSeconds: cpuSeconds,
-      receipt: ExitAccount.Receipt(processes: signalled.count, how: how), wasAskedToEnd: wasAskedToEnd ? true : nil,
-      limitExceeded: limitExceeded ?? saidLimit)
-  }
-
-  /// The system refuses open files by itself; what came of it is only in the entrypoint's own words.
-  private var saidLimit: ExitAccount.LimitExceeded? {
-    guard let allowed = launch.openFilesLimit, allowed > 0, termination?.kind == .exited, termination?.number != 0,
-      error.tail.line.contains("Too many open files")
-    else { return nil }
-    return ExitAccount.LimitExceeded(
-      text: "it was refused more than its limit of \(allowed) open files a process, by its last line: "
-        + error.tail.line, isMeasured: false)
-  }
-
-  private var wasAskedToEnd: Bool {
-    switch phase {
-    case .terminating(.requested, _, _), .killing(.requested, _): true
-    case .running, .terminating, .killing: false
-    }
-  }
-
-  private var how: String {
-    switch phase {
-    case .running: "ended by itself"
-    case .terminating(.leftBehind, _, _): "left running by the entrypoint: SIGTERM"
-    case .killing(.leftBehind, _): "left running by the entrypoint: SIGTERM, then SIGKILL"
-    case .terminating: "SIGTERM"
-    case .killing(.memoryLimit, _): "SIGKILL over the memory limit"
-    case .killing(.limit, _): "SIGKILL over a limit"
-    case .killing(.requested, let time): killedAfter(time)
-    }
-  }
-
-  private func killedAfter(_ time: Duration) -> String {
-    let tenths = time.milliseconds / 100
-    switch tenths {
-    case 0: return "SIGKILL"
-    case ..<10: return "SIGTERM, then SIGKILL after 0.\(tenths) s"
-    default: return "SIGTERM, then SIGKILL after \(tenths / 10) s"
-    }
   }
 }

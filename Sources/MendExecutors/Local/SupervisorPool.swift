@@ -17,6 +17,8 @@ final class SupervisorPool: Sendable {
     case unkept([UInt8])
     /// As it stands in the records. It waits for `release`.
     case ended([UInt8])
+    /// There was no room for its first record; nothing was started. It waits for `release`.
+    case noRoom(SystemError)
     /// It ended, or does not speak any more: its directory says what became of the attempt. Nothing follows.
     case gone
   }
@@ -138,12 +140,20 @@ final class PooledSupervisor: Sendable {
 
   fileprivate func listen(with watcher: Watcher, whenGone: @escaping @Sendable () -> Void) throws(SystemError) {
     let source = try watcher.whenReadable(socket.rawDescriptor) { [self] in
-      if let message = try? socket.receive(limit: SupervisorLink.newsLimit) {
+      let message: MessageSocket.Message?
+      do throws(SystemError) {
+        message = try socket.receive(limit: SupervisorLink.newsLimit)
+      } catch {
+        // A message that is none was taken; for want of memory it comes again.
+        return
+      }
+      if let message {
         // What cannot be read stands in the directory, and is looked up there at the end.
         switch SupervisorLink.News(message.bytes) {
         case .started: state.withLock { $0.news }?(.started)
         case .unkept(let exit): state.withLock { $0.news }?(.unkept(exit))
         case .ended(let exit): takeNews()?(.ended(exit))
+        case .noRoom(let code): takeNews()?(.noRoom(SystemError("its supervisor's first record", code: code)))
         case nil: break
         }
       } else {

@@ -44,6 +44,7 @@ struct WaitingSupervisor: ~Copyable {
         let directory = AttemptDirectory(path: path)
         switch try attend(directory, launch, lock: lock, signals: signals) {
         case .ended(let exit): link.tell(.ended(exit: exit), of: directory)
+        case .noRoom(let error): link.tell(.noRoom(code: error.code), of: directory)
         case .taken: return Supervisor.statusTaken
         }
       }
@@ -60,7 +61,7 @@ struct WaitingSupervisor: ~Copyable {
     signals: borrowing SignalReader
   ) throws(SystemError) -> Supervisor.Outcome {
     try area.replace(by: Supervisor.arguments(program: program, directory, lock: lock.rawValue))
-    let outcome = try Supervisor.attend(directory, launch, signals: signals, link: link)
+    let outcome = try Supervisor.attend(directory, launch, lock: lock, signals: signals, link: link)
     try area.replace(by: Supervisor.waitingArguments(program: program))
     return outcome
   }

@@ -22,21 +22,29 @@ struct Descriptor: ~Copyable, Sendable {
       Self.retrying { unsafe Glibc.read(rawValue, buffer.baseAddress.map { unsafe $0 + offset }, room) }
     }
     if count > 0 { return .some(count) }
-    return count < 0 && errno == EAGAIN ? .nothingYet : .end
+    if count == 0 { return .end }
+    return errno == EAGAIN ? .nothingYet : .failed(errno)
   }
 
-  /// All that follows; nil where that has to be waited for. Files of /proc say nothing of their size.
-  borrowing func readToEnd() -> [UInt8]? {
-    var bytes = [UInt8](repeating: 0, count: 4096)
+  /// All that follows. Files of /proc say nothing of their size. Throws EAGAIN where it has to be waited for, and EFBIG
+  /// where it is more than `limit` bytes.
+  borrowing func readToEnd(limit: Int) throws(SystemError) -> [UInt8] {
+    var status = stat()
+    let size = unsafe fstat(rawValue, &status) == 0 ? Int(status.st_size) : 0
+    // A hole takes long to read.
+    if size > limit { throw SystemError("read", code: EFBIG) }
+    var bytes = [UInt8](repeating: 0, count: max(4096, size + 1))
     var count = 0
     while true {
+      if count > limit { throw SystemError("read", code: EFBIG) }
       if count == bytes.count { bytes.append(contentsOf: repeatElement(0, count: count)) }
       switch read(into: &bytes, from: count) {
       case .some(let more): count += more
       case .end:
         bytes.removeLast(bytes.count - count)
         return bytes
-      case .nothingYet: return nil
+      case .nothingYet: throw SystemError("read", code: EAGAIN)
+      case .failed(let code): throw SystemError("read", code: code)
       }
     }
   }
@@ -44,8 +52,9 @@ struct Descriptor: ~Copyable, Sendable {
   enum ReadOutcome {
     case some(Int)
     case nothingYet
-    /// Of the file, or it cannot be read.
     case end
+    /// errno
+    case failed(Int32)
   }
 
   /// Writes all of it; false if that failed (a full disk).
@@ -89,6 +98,12 @@ struct Descriptor: ~Copyable, Sendable {
 
   borrowing func synchronize() -> Bool { fsync(rawValue) == 0 }
 
+  /// It was removed; only who has it open sees it.
+  borrowing func isUnlinked() -> Bool {
+    var status = stat()
+    return unsafe fstat(rawValue, &status) == 0 && status.st_nlink == 0
+  }
+
   /// Takes the whole-file lock; it belongs to this open file and all its duplicates, across exec too.
   borrowing func tryLock() -> Bool { flock(rawValue, LOCK_EX | LOCK_NB) == 0 }
 
@@ -111,10 +126,19 @@ struct SystemError: Error, CustomStringConvertible {
   }
 
   /// Of what the whole machine has: room for processes, descriptors, memory, a disk.
-  var isShortage: Bool { [EAGAIN, ENOMEM, EMFILE, ENFILE, ENOSPC, EDQUOT, EIO, EROFS].contains(code) }
+  var isShortage: Bool { [EAGAIN, ENOMEM, EMFILE, ENFILE, ENOSPC, EDQUOT, EFBIG, EIO, EROFS].contains(code) }
+
+  /// What was asked for is not there, which is an answer. After any other error nothing is known of it.
+  var isAbsence: Bool { code == ENOENT || code == ESRCH }
+
+  /// The place of a file that Mend writes is taken by something else, such as a pipe or a link.
+  static let isNoFile: Int32 = -1
 
   /// errno's text alone: "No such file or directory".
-  var reason: String { unsafe strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)" }
+  var reason: String {
+    if code == Self.isNoFile { return "Not a regular file" }
+    return unsafe strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)"
+  }
   var description: String { "\(operation): \(reason)" }
 }
 
@@ -124,6 +148,24 @@ enum FileSystem {
     let raw = unsafe Glibc.open(path, flags | O_CLOEXEC, mode)
     guard raw >= 0 else { throw SystemError("open \(path)") }
     return Descriptor(owning: raw)
+  }
+
+  /// A file of Mend's own, which a job may have put anything in the place of: a pipe would be waited for, a device never
+  /// ends, a link leads elsewhere. None of them is opened.
+  static func openRegular(_ path: String, _ flags: Int32, mode: mode_t = 0o600) throws(SystemError) -> Descriptor {
+    let raw = unsafe Glibc.open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, mode)
+    let failure = SystemError("open \(path)")
+    var status = stat()
+    guard raw >= 0 else {
+      let isThere = unsafe lstat(path, &status) == 0
+      throw isThere && status.st_mode & S_IFMT != S_IFREG
+        ? SystemError("open \(path)", code: SystemError.isNoFile) : failure
+    }
+    let descriptor = Descriptor(owning: raw)
+    guard unsafe fstat(raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      throw SystemError("open \(path)", code: SystemError.isNoFile)
+    }
+    return descriptor
   }
 
   /// Both ends of a pipe; the reading one does not block.
@@ -140,7 +182,13 @@ enum FileSystem {
     let writing: Descriptor
   }
 
-  static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+  /// Throws where that cannot be told.
+  static func exists(_ path: String) throws(SystemError) -> Bool {
+    if unsafe access(path, F_OK) == 0 { return true }
+    let error = SystemError("look for \(path)")
+    guard error.isAbsence else { throw error }
+    return false
+  }
 
   /// False if something of that name is there already.
   static func createDirectory(_ path: String, mode: mode_t = 0o700) throws(SystemError) -> Bool {
@@ -162,10 +210,24 @@ enum FileSystem {
     guard unsafe Glibc.rename(path, other) == 0 else { throw SystemError("rename \(path)") }
   }
 
-  /// The whole file; nil if it cannot be read.
-  static func read(_ path: String) -> [UInt8]? {
-    guard let file = try? open(path, O_RDONLY) else { return nil }
-    return file.readToEnd()
+  /// The whole of a file of the system's, such as those of /proc; nil if it is not there. Throws where that cannot be told.
+  static func read(_ path: String, limit: Int = 16 << 20) throws(SystemError) -> [UInt8]? {
+    do throws(SystemError) {
+      return try open(path, O_RDONLY).readToEnd(limit: limit)
+    } catch {
+      guard error.isAbsence else { throw SystemError("read \(path)", code: error.code) }
+      return nil
+    }
+  }
+
+  /// The same of a file of Mend's own.
+  static func readRegular(_ path: String, limit: Int) throws(SystemError) -> [UInt8]? {
+    do throws(SystemError) {
+      return try openRegular(path, O_RDONLY).readToEnd(limit: limit)
+    } catch {
+      guard error.isAbsence else { throw SystemError("read \(path)", code: error.code) }
+      return nil
+    }
   }
 
   /// Makes the names in a directory survive a power cut.
@@ -188,24 +250,47 @@ enum FileSystem {
     if durable { try synchronizeDirectory(directory) }
   }
 
-  /// Names in a directory; empty if it cannot be read.
-  static func names(in directory: String) -> [String] {
-    guard let stream = unsafe opendir(directory) else { return [] }
+  /// Names in a directory; none if it is not there. Throws where that cannot be told.
+  static func names(in directory: String) throws(SystemError) -> [String] {
+    guard let stream = unsafe opendir(directory) else {
+      let error = SystemError("list \(directory)")
+      guard error.isAbsence else { throw error }
+      return []
+    }
     defer { _ = unsafe closedir(stream) }
     var names: [String] = []
-    while let entry = unsafe readdir(stream) {
+    while true {
+      errno = 0
+      guard let entry = unsafe readdir(stream) else {
+        let error = SystemError("list \(directory)")
+        guard error.code == 0 || error.isAbsence else { throw error }
+        return names
+      }
       let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { buffer in
         unsafe String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
       }
       if name != "." && name != ".." { names.append(name) }
     }
-    return names
   }
 
-  /// The user that a file (or a process's directory in /proc) belongs to.
-  static func owner(of path: String) -> uid_t? {
+  /// The user that a file (or a process's directory in /proc) belongs to; nil if it is not there.
+  static func owner(of path: String) throws(SystemError) -> uid_t? {
     var status = stat()
-    return unsafe stat(path, &status) == 0 ? status.st_uid : nil
+    if unsafe stat(path, &status) == 0 { return status.st_uid }
+    let error = SystemError("stat \(path)")
+    guard error.isAbsence else { throw error }
+    return nil
+  }
+
+  /// When it was last changed; nil if it is not there. Milliseconds since the epoch.
+  static func modificationTime(of path: String) throws(SystemError) -> Int64? {
+    var status = stat()
+    if unsafe lstat(path, &status) == 0 {
+      return Int64(status.st_mtim.tv_sec) * 1000 + Int64(status.st_mtim.tv_nsec) / 1_000_000
+    }
+    let error = SystemError("stat \(path)")
+    guard error.isAbsence else { throw error }
+    return nil
   }
 
   /// Milliseconds since the epoch.

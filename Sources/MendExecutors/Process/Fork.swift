@@ -18,6 +18,9 @@ enum Fork {
     return pid == 0 ? .child : .parent(pid: pid, pidfd: Descriptor(owning: pidfd))
   }
 
+  /// Ends a child and collects it.
+  static func kill(_ pidfd: borrowing Descriptor) { cprocess_kill_child(pidfd.rawValue) }
+
   /// From now to the next fork nothing is left of children that end.
   static func forgetChildren() { cprocess_forget_children() }
 

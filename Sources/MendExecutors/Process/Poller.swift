@@ -36,7 +36,7 @@ struct WakeUp: ~Copyable, Sendable {
   borrowing func clear() { cprocess_event_clear(descriptor.rawValue) }
 }
 
-/// SIGTERM, SIGINT and SIGCHLD of this process as something to poll; SIGHUP and SIGPIPE are ignored from then on.
+/// SIGTERM, SIGINT and SIGCHLD of this process as something to poll; SIGHUP, SIGPIPE and SIGXFSZ are ignored from then on.
 struct SignalReader: ~Copyable {
   private let descriptor: Descriptor
   init() throws(SystemError) { descriptor = try Descriptor(result: cprocess_signal_descriptor(), of: "signalfd") }

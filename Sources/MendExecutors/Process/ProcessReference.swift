@@ -42,12 +42,12 @@ final class ProcessReference: Sendable {
     self.descriptor = descriptor
   }
 
-  /// Nil if that process has ended (`collecting`: it is collected then, if a child, and its exit status is gone).
+  /// Nil if that process has ended (`collecting`: it is collected then, if a child, and its exit status is gone). Throws
+  /// where that cannot be told.
   /// The descriptor comes first and the comparison after, so that what matched is pinned.
-  init?(_ identity: ProcessIdentity, collecting: Bool = false) {
-    guard identity.bootID == ProcessTable.bootID,
-      let descriptor = try? Descriptor(result: cprocess_pidfd_open(identity.pid), of: "pidfd_open"),
-      let status = ProcessTable.status(of: identity.pid), status.startTicks == identity.startTicks
+  init?(_ identity: ProcessIdentity, collecting: Bool = false) throws(SystemError) {
+    guard identity.bootID == ProcessTable.bootID, let descriptor = try Self.pin(identity.pid),
+      let status = try ProcessTable.status(of: identity.pid), status.startTicks == identity.startTicks
     else { return nil }
     guard !status.isDead else {
       if collecting { _ = cprocess_reap(descriptor.rawValue) }
@@ -64,14 +64,16 @@ final class ProcessReference: Sendable {
     self.descriptor = descriptor
   }
 
-  /// Blocks until it has ended; false if it has not by then.
-  func waitForEnd(_ patience: Duration) -> Bool {
-    guard let poller = try? Poller(), (try? poller.add(descriptor.rawValue, token: 0)) != nil else { return false }
-    let clock = ContinuousClock()
-    let deadline = clock.now + patience
-    while clock.now < deadline { if !poller.wait(deadline - clock.now).isEmpty { return true } }
-    return false
+  /// Nil where no process has this number; it may be a thread's.
+  private static func pin(_ pid: Int32) throws(SystemError) -> Descriptor? {
+    let result = cprocess_pidfd_open(pid)
+    return [-ESRCH, -ENOENT, -EINVAL].contains(result) ? nil : try Descriptor(result: result, of: "pidfd_open")
   }
+
+  var hasEnded: Bool { Wait.untilReadable(descriptor.rawValue, .zero) }
+
+  /// Blocks until it has ended; false if it has not by then.
+  func waitForEnd(_ patience: Duration) -> Bool { Wait.untilReadable(descriptor.rawValue, patience) }
 
   @discardableResult
   func signal(_ number: Int32) -> Bool { cprocess_pidfd_signal(descriptor.rawValue, number) == 0 }
@@ -93,6 +95,8 @@ final class ProcessReference: Sendable {
     var outOfMemoryScore: Int32 = 0
     /// 0 leaves what is inherited.
     var openFilesLimit = 0
+    /// Where there is no such limit: the one that a process may raise by itself. 0 leaves what is inherited.
+    var softOpenFilesLimit = 0
     /// Whom it runs as; nil is whoever starts it.
     var account: AttemptAccount?
 
@@ -101,6 +105,8 @@ final class ProcessReference: Sendable {
     /// `output`, `error`: null device if nil; `extra` becomes its descriptor 3. Throws what kept it from starting, with
     /// nothing left of it.
     func start(output: Int32?, error: Int32?, extra: Int32? = nil) throws(SystemError) -> ProcessReference {
+      // What is started can then be told from others, however many descriptors others take meanwhile.
+      let reserve = try FileSystem.open("/dev/null", O_RDONLY)
       let argumentBytes = Self.terminated(arguments)
       let environmentBytes = Self.terminated(environment.map { "\($0.key)=\($0.value)" })
       let directoryBytes = directory.map { Self.terminated([$0]) }
@@ -122,6 +128,7 @@ final class ProcessReference: Sendable {
             unsafe child.limit_core = 0
             unsafe child.limit_address_space = .max
             unsafe child.limit_open_files = openFilesLimit > 0 ? UInt64(openFilesLimit) : .max
+            unsafe child.soft_limit_open_files = softOpenFilesLimit > 0 ? UInt64(softOpenFilesLimit) : .max
             unsafe child.user = account.map { Int64($0.user) } ?? -1
             unsafe child.group = account.map { Int64($0.group) } ?? -1
             unsafe child.death_signal = deathSignal
@@ -132,12 +139,29 @@ final class ProcessReference: Sendable {
         }
       }
       guard code == 0 else { throw SystemError("start \(arguments.first ?? "")", code: code) }
-      let descriptor = Descriptor(owning: pidfd)
-      // A child that nobody has collected keeps its line in /proc, ended or not.
-      guard let status = ProcessTable.status(of: pid) else { throw SystemError("read /proc/\(pid)/stat", code: ESRCH) }
-      return ProcessReference(
-        identity: ProcessIdentity(pid: pid, startTicks: status.startTicks, bootID: ProcessTable.bootID),
-        descriptor: descriptor)
+      return try Self.named(pid, Descriptor(owning: pidfd), reserve)
+    }
+
+    private static func named(
+      _ pid: Int32, _ descriptor: consuming Descriptor, _ reserve: consuming Descriptor
+    ) throws(SystemError) -> ProcessReference {
+      do {
+        let free = reserve
+        _ = free
+      }
+      do throws(SystemError) {
+        // A child that nobody has collected keeps its line in /proc, ended or not.
+        guard let status = try ProcessTable.status(of: pid) else {
+          throw SystemError("read /proc/\(pid)/stat", code: ESRCH)
+        }
+        return ProcessReference(
+          identity: ProcessIdentity(pid: pid, startTicks: status.startTicks, bootID: ProcessTable.bootID),
+          descriptor: descriptor)
+      } catch {
+        // Whoever is told of an error may start it again.
+        cprocess_kill_child(descriptor.rawValue)
+        throw error
+      }
     }
 
     /// NUL inside a string would shift all that follow; the part before it is what exec would see.

@@ -1,0 +1,78 @@
+internal import Glibc
+internal import MendCore
+internal import Synchronization
+
+/// What an attempt's processes had used at one moment.
+struct ProcessLook: Sendable {
+  var at: ContinuousClock.Instant
+  var cpuSeconds: Double
+}
+
+extension LocalExecutor {
+  /// Nothing is said of what cannot be seen now, or has ended.
+  func lookNow(at key: AttemptKey) {
+    guard case .watched(let attempt) = state.withLock({ $0.attempts[key] }),
+      let all = try? ProcessTable.descendants(of: attempt.process.identity.pid, withEnded: true)
+    else { return }
+    let look = ProcessLook(
+      at: ContinuousClock().now,
+      cpuSeconds: Double(all.reduce(0) { $0 + $1.processorTicks }) / ProcessTable.ticksPerSecond)
+    withWatched(key, attempt.generation) { $0.lastLook = look }
+    let tree = all.filter { !$0.isDead }
+    guard let newest = tree.max(by: { ($0.startTicks, $0.pid) < ($1.startTicks, $1.pid) }) else { return }
+    // Processes that ended and were collected take their time with them.
+    let recently = attempt.lastLook.map { before in
+      ProcessActivity.Recent(
+        cpuSeconds: ((max(0, look.cpuSeconds - before.cpuSeconds)) * 100).rounded() / 100,
+        seconds: (Double((look.at - before.at).milliseconds) / 10).rounded() / 100)
+    }
+    emit(
+      .looked(
+        key,
+        ProcessActivity(
+          at: Instant(milliseconds: FileSystem.wallClockMilliseconds()), state: summary(of: tree, recently),
+          processes: tree.count, cpuSeconds: look.cpuSeconds, recently: recently,
+          newest: ProcessActivity.Process(
+            pid: Int64(newest.pid), state: newest.activity,
+            commandLine: commandLine(of: newest.pid, key)))))
+  }
+
+  /// In one line, with the names of the job's own variables where their values are: those are nobody's to read.
+  private func commandLine(of pid: Int32, _ key: AttemptKey) -> String {
+    var words = ((try? ProcessTable.arguments(of: pid)) ?? []).joined(separator: " ").filter { !$0.isNewline }
+    while words.last == " " { words.removeLast() }
+    let environment = (try? directory(of: key).read(AttemptRecords.launch))??.environment ?? [:]
+    for (name, value) in environment.sorted(by: { ($1.value.count, $0.key) < ($0.value.count, $1.key) })
+    where AttemptEnvironment.isJobsOwn(name) && value.count >= Self.shortestSecret {
+      words = words.replacing(value, with: "$\(name)")
+    }
+    return words
+  }
+
+  /// What is shorter is in too many words.
+  private static let shortestSecret = 6
+
+  /// Most of a moment is waiting, also for what computes all the time: what was used since the last look says more.
+  private func summary(
+    of tree: [ProcessTable.Status], _ recently: ProcessActivity.Recent?
+  ) -> ProcessActivity.State {
+    if let recently, recently.cpuSeconds > recently.seconds * Self.computingShare { return .computing }
+    if tree.allSatisfy({ $0.activity == .stopped }) { return .stopped }
+    if recently == nil, tree.contains(where: { $0.activity == .computing }) { return .computing }
+    // Who waits for one that is stopped waits in vain.
+    return tree.contains { $0.activity == .stopped } ? .stopped : .waiting
+  }
+
+  /// Of one processor.
+  private static let computingShare = 0.1
+}
+
+extension ProcessTable.Status {
+  fileprivate var activity: ProcessActivity.State {
+    switch state {
+    case UInt8(ascii: "R"): .computing
+    case UInt8(ascii: "T"), UInt8(ascii: "t"): .stopped
+    default: .waiting
+    }
+  }
+}
