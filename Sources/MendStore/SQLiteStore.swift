@@ -35,6 +35,8 @@ public final class SQLiteStore: Store {
   let pool: DatabasePool
   let path: String
   private let file: JournalFile
+  /// A journal stood in this directory before this start.
+  let journalWasMadeHere: Bool
   /// Of the file that was opened.
   private let identity: JournalFile.Identity?
   let version: String
@@ -60,6 +62,7 @@ public final class SQLiteStore: Store {
     let path = directory + "/journal.sqlite"
     let file = JournalFile(path: path)
     try file.check(wasMade: held.journalWasMade)
+    journalWasMadeHere = held.journalWasMade
     self.path = path
     self.version = version
     self.idempotencyKeysLimit = idempotencyKeysLimit

@@ -139,6 +139,13 @@ struct Serve: AsyncParsableCommand {
       """, valueName: "NAMESPACE=..."), transform: QuotaOption.option)
   var quotas: [QuotaOption] = []
 
+  @Flag(
+    help: """
+      Where --data is a copy of another data directory: it becomes one of its own. What its journal calls running is the \
+      original's, and is run again here by the batches' rules.
+      """)
+  var adoptCopy = false
+
   @Option(name: .customLong("tls-cert"), help: ArgumentHelp("The server's certificate chain, PEM.", valueName: "F"))
   var tlsCertificate: String?
 

@@ -14,27 +14,31 @@ import Darwin
 extension ServingProgram {
   /// What runs attempts, and what each has to give; the one for batches that name none first.
   func executors(
-    directory: String, socket: String, clock: SystemClock, logger: Logger
+    _ surroundings: Surroundings, clock: SystemClock, logger: Logger
   ) async throws -> [(any Executor, Capacity)] {
     var executors: [(any Executor, Capacity)] = []
     for kind in options.executorKinds {
       switch kind {
-      case .local: executors.append(try localExecutor(directory: directory, socket: socket, logger: logger))
+      case .local: executors.append(try localExecutor(surroundings, logger: logger))
       case .simulated: executors.append((SimulatedExecutor(clock: clock), simulatedCapacity))
-      case .ray: executors.append(try await rayExecutor(directory: directory, logger: logger))
+      case .ray: executors.append(try await rayExecutor(directory: surroundings.directory, logger: logger))
       }
     }
     return executors
   }
 
   private func localExecutor(
-    directory: String, socket: String, logger: Logger
+    _ surroundings: Surroundings, logger: Logger
   ) throws -> (any Executor, Capacity) {
     let machine = Capacity(
       executor: .local, cpus: Double(Machine.cpus), memoryBytes: Machine.memoryBytes, gpus: Machine.gpus)
     do throws(LocalExecutor.SetupError) {
       var settings = LocalExecutor.Settings(
-        dataDirectory: directory, mendBinary: Machine.programPath, endpoint: "unix:\(socket)", logger: logger)
+        dataDirectory: surroundings.directory, mendBinary: Machine.programPath,
+        endpoint: "unix:\(surroundings.socket)", logger: logger)
+      settings.identity = surroundings.identity
+      settings.softOpenFilesLimit = surroundings.softOpenFilesLimit
+      settings.isKnown = { [store = surroundings.store] in try !store.journal(of: $0, after: 0, limit: 1).isEmpty }
       settings.account = try options.attemptUser.map { name throws(LocalExecutor.SetupError) in
         try AttemptAccount(name: name)
       }

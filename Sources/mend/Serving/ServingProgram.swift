@@ -27,14 +27,15 @@ struct ServingProgram {
     try Self.makeDirectory(directory)
     // Attempts' user is let through this directory, and nothing else of it is that user's business.
     if options.attemptUser != nil { umask(0o077) }
-    Self.raiseDescriptorLimit()
+    let softOpenFilesLimit = Self.raiseDescriptorLimit()
     Standard.ignoreFileSizeLimits()
 
     var logger = Logger(label: "mend") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = options.logLevel.level
     // From here on a signal drains instead of ending the program half way.
     let terminations = TerminationSignals()
-    let (server, notifier) = try await server(directory: directory, socket: socket, logger: logger)
+    let (server, notifier) = try await server(
+      directory: directory, socket: socket, softOpenFilesLimit: softOpenFilesLimit, logger: logger)
     let unix = options.unix
     let hangups = SignalSources([SIGHUP]) { [logger] _ in
       logger.notice("SIGHUP: certificates and tokens are read again")
@@ -63,12 +64,14 @@ struct ServingProgram {
   }
 
   private func server(
-    directory: String, socket: String, logger: Logger
+    directory: String, socket: String, softOpenFilesLimit: Int, logger: Logger
   ) async throws -> (ServedServer, Notifier?) {
-    let webhook = try webhookSettings()
+    var webhook = try webhookSettings()
     let store: SQLiteStore
+    let standing: DataDirectoryStanding
     do throws(StoreError) {
       store = try SQLiteStore(directory: directory, version: Mend.version)
+      standing = try self.standing(of: directory, store, logger: logger)
     } catch {
       throw ProgramError(.refused, error.message)
     }
@@ -88,22 +91,37 @@ struct ServingProgram {
         """,
         metadata: ["seconds_ahead": "\(clock.aheadOfWall.inSeconds)"])
     }
-    let executors = try await executors(directory: directory, socket: socket, clock: clock, logger: logger)
+    var settings = RuntimeSettings()
+    settings.keepFinished = options.keepFinished.duration
+    let executors: [(any Executor, Capacity)]
+    var identity = ServerIdentity.none
+    switch standing {
+    case .own(let own):
+      identity = own
+      executors = try await self.executors(
+        Surroundings(
+          directory: directory, socket: socket, identity: own, softOpenFilesLimit: softOpenFilesLimit, store: store),
+        clock: clock, logger: logger)
+    case .copy(let original):
+      // What it says to others the original says, too.
+      webhook = nil
+      settings.refusal = Self.refusal(of: directory, original)
+      executors = options.executorKinds.map { (AbsentExecutor(kind: $0), .unknown($0)) }
+    }
     guard let capacity = executors.first?.1 else { throw ProgramError.usage("--executor: there is none") }
     let capacities = Capacities(capacity, executors.dropFirst().map(\.1))
     var limits = Limits()
     limits.quotas = try QuotaOption.quotas(options.quotas)
     limits.notifies = webhook != nil
-    var settings = RuntimeSettings()
-    settings.keepFinished = options.keepFinished.duration
     if let keep = settings.keepFinished {
       // What is to be forgotten sooner has to leave memory, and be looked for, sooner.
       limits.retireAfter = min(limits.retireAfter, keep)
       settings.pruneInterval = min(settings.pruneInterval, max(.seconds(1), keep))
     }
+    var core = Core(limits: limits, capacities: capacities, generator: SystemRandomNumberGenerator())
+    core.server = identity
     let runtime = Runtime(
-      core: Core(limits: limits, capacities: capacities, generator: SystemRandomNumberGenerator()), store: store,
-      executors: executors.map(\.0), clock: clock, settings: settings, logger: logger)
+      core: core, store: store, executors: executors.map(\.0), clock: clock, settings: settings, logger: logger)
     for case let simulated as SimulatedExecutor in executors.map(\.0) {
       // Its workers call as others do, without a socket between.
       simulated.connect { [weak runtime] request in
@@ -214,12 +232,15 @@ struct ServingProgram {
     }
   }
 
-  /// Each connection and each attempt takes descriptors, and the usual soft limit is a relic of select(2).
-  private static func raiseDescriptorLimit() {
+  /// Each connection and each attempt takes descriptors, and the usual soft limit is a relic of select(2). Jobs may use
+  /// that: the limit that was found is theirs, 0 where there was none.
+  private static func raiseDescriptorLimit() -> Int {
     var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
+    let found = limit.rlim_cur
     limit.rlim_cur = limit.rlim_max
     setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    return Int(clamping: found)
   }
 }
 

@@ -1,0 +1,170 @@
+import Foundation
+import GRDB
+import Glibc
+public import MendCore
+public import MendRuntime
+
+/// What a journal says of the directory that it lies in.
+public enum DataDirectoryStanding: Sendable, Hashable {
+  /// It was made here, or came here with its directory.
+  case own(ServerIdentity)
+  /// It is a copy of what lay elsewhere, or lies there yet; nil where nobody knows where.
+  case copy(of: String?)
+}
+
+/// A data directory has a name of its own, random, and the name is bound to its place: the directory's inode and device.
+/// Both are kept in the journal, and the name in DATA/identity, too.
+///
+/// A directory that is renamed keeps its inode, and so its name. A copy, by whatever means, has another: whoever serves it
+/// would end what the original runs. After a restart of the machine devices may have other numbers; then the same path
+/// with the same inode is the same place.
+extension SQLiteStore {
+  /// Names a directory that is new, or older than names. Changes nothing in a copy.
+  public func standing(of directory: String) throws(StoreError) -> DataDirectoryStanding {
+    let place = try Place(of: directory)
+    let name = try DirectoryName(in: directory)
+    let found = try Self.access("identify", path) {
+      try pool.write { database in
+        try database.execute(sql: Self.table)
+        return (
+          row: try Row.fetchOne(
+            database, sql: "SELECT id, path, device, inode, boot, owns_nameless FROM data_directory"),
+          batches: try Int.fetchOne(database, sql: "SELECT count(*) FROM (SELECT 1 FROM batches LIMIT 1)") ?? 0
+        )
+      }
+    }
+    guard let row = found.row else {
+      // Older than names. A journal is never without the lock that it was made under.
+      let isEmpty = found.batches == 0
+      guard isEmpty || (name.text == nil && journalWasMadeHere) else { return .copy(of: nil) }
+      let identity = ServerIdentity(id: name.text ?? DirectoryName.make(), ownsNameless: true)
+      try name.write(identity.id)
+      try bind(identity, to: place)
+      return .own(identity)
+    }
+    let identity = ServerIdentity(id: row[0], ownsNameless: row[5])
+    let known = Place(path: row[1], device: row[2], inode: row[3], boot: row[4])
+    guard known.isSame(as: place), name.text == nil || name.text == identity.id else { return .copy(of: known.path) }
+    if name.text == nil { try name.write(identity.id) }
+    if known != place { try bind(identity, to: place) }
+    return .own(identity)
+  }
+
+  /// Gives a copy a name of its own. What its journal calls running is the original's from now on.
+  public func adoptCopy(in directory: String) throws(StoreError) -> ServerIdentity {
+    let identity = ServerIdentity(id: DirectoryName.make(), ownsNameless: false)
+    // The name of an installation on a Ray cluster is the original's, too.
+    let ray = directory + "/ray.json"
+    guard unsafe unlink(ray) == 0 || errno == ENOENT else {
+      throw StoreError(
+        operation: "identify", message: "\(ray) is the original's and cannot be removed: \(reason(errno))")
+    }
+    // A copy as long as the two say different things.
+    try DirectoryName(in: directory).write(identity.id)
+    try bind(identity, to: try Place(of: directory))
+    return identity
+  }
+
+  private static let table = """
+    CREATE TABLE IF NOT EXISTS data_directory (
+      only INTEGER PRIMARY KEY CHECK (only = 1),
+      id TEXT NOT NULL,
+      path TEXT NOT NULL,
+      device INTEGER NOT NULL,
+      inode INTEGER NOT NULL,
+      boot TEXT NOT NULL,
+      -- Attempts without a name were begun here.
+      owns_nameless INTEGER NOT NULL
+    )
+    """
+
+  private func bind(_ identity: ServerIdentity, to place: Place) throws(StoreError) {
+    try Self.access("identify", path) {
+      try pool.write { database in
+        try database.execute(
+          sql: "INSERT OR REPLACE INTO data_directory VALUES (1, ?, ?, ?, ?, ?, ?)",
+          arguments: [identity.id, place.path, place.device, place.inode, place.boot, identity.ownsNameless])
+      }
+    }
+  }
+}
+
+/// Where a directory is.
+private struct Place: Equatable {
+  var path: String
+  var device: Int64
+  var inode: Int64
+  /// Of the machine's present run; devices are numbered anew in each.
+  var boot: String
+
+  init(path: String, device: Int64, inode: Int64, boot: String) {
+    self.path = path
+    self.device = device
+    self.inode = inode
+    self.boot = boot
+  }
+
+  init(of directory: String) throws(StoreError) {
+    var status = stat()
+    guard unsafe stat(directory, &status) == 0, let real = unsafe realpath(directory, nil) else {
+      throw StoreError(operation: "identify", message: "\(directory) cannot be looked at: \(reason(errno))")
+    }
+    defer { unsafe free(real) }
+    let boot = try? String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
+    self.init(
+      path: unsafe String(cString: real), device: Int64(bitPattern: UInt64(status.st_dev)),
+      inode: Int64(bitPattern: UInt64(status.st_ino)),
+      boot: boot?.trimmingCharacters(in: .whitespacesAndNewlines) ?? "")
+  }
+
+  func isSame(as other: Place) -> Bool {
+    inode == other.inode && (device == other.device || (path == other.path && boot != other.boot))
+  }
+}
+
+/// DATA/identity.
+private struct DirectoryName {
+  /// nil: there is none.
+  let text: String?
+  private let path: String
+
+  init(in directory: String) throws(StoreError) {
+    path = directory + "/identity"
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
+    guard file >= 0 else {
+      guard errno == ENOENT else {
+        throw StoreError(operation: "identify", message: "\(path) cannot be read: \(reason(errno))")
+      }
+      text = nil
+      return
+    }
+    defer { close(file) }
+    var bytes = [UInt8](repeating: 0, count: 128)
+    let count = unsafe read(file, &bytes, bytes.count)
+    guard count >= 0 else {
+      throw StoreError(operation: "identify", message: "\(path) cannot be read: \(reason(errno))")
+    }
+    text = String(decoding: bytes.prefix(count), as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+
+  static func make() -> String {
+    (0..<2).map { _ in
+      let digits = String(UInt64.random(in: 0 ... .max), radix: 16)
+      return String(repeating: "0", count: 16 - digits.count) + digits
+    }.joined()
+  }
+
+  func write(_ name: String) throws(StoreError) {
+    let new = path + ".new"
+    let file = unsafe open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    let bytes = Array("\(name)\n".utf8)
+    let isWritten = unsafe file >= 0 && Glibc.write(file, bytes, bytes.count) == bytes.count && fsync(file) == 0
+    let code = errno
+    if file >= 0 { close(file) }
+    guard isWritten, unsafe rename(new, path) == 0 else {
+      throw StoreError(operation: "identify", message: "\(path) cannot be written: \(reason(isWritten ? errno : code))")
+    }
+  }
+}
+
+private func reason(_ code: CInt) -> String { unsafe String(cString: strerror(code)) }

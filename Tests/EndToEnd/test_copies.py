@@ -1,0 +1,118 @@
+"""A copy of a data directory beside the live server: looked at, never at work on what is the original's."""
+
+import shutil
+import sqlite3
+import unittest
+
+from harness import EndToEndCase, Server, alive, wait_for
+
+
+class Copies(EndToEndCase):
+    def setUp(self):
+        super().setUp()
+        self.runs, self.gate = self.directory / "runs", self.directory / "gate"
+        self.batch = self.submit_spec({
+            "documents": [{"document_id": "d", "uri": "file:///d"}],
+            "tiers": [{"extractors": [{
+                "extractor_name": "work",
+                "entrypoint": f'echo "$PWD $$" >> {self.runs}; until [ -e {self.gate} ]; do sleep 0.05; done'}]}]})
+        wait_for(lambda: self.attempts()[0]["state"] == "running" and self.lines(), "the job to run")
+        self.pid = int(self.lines()[0].split()[1])
+
+    def attempts(self):
+        return self.diagnose(self.batch)["tiers"][0]["jobs"][0]["attempts"]
+
+    def lines(self):
+        return self.runs.read_text().splitlines() if self.runs.exists() else []
+
+    def backup(self):
+        copy = self.directory / "backup"
+        copy.mkdir()
+        source, target = (sqlite3.connect(path / "journal.sqlite") for path in (self.server.data, copy))
+        source.backup(target)
+        source.close()
+        target.close()
+        return copy
+
+    def whole(self):
+        copy = self.directory / "whole"
+        shutil.copytree(self.server.data, copy, ignore=lambda _, names: [name for name in names if name.endswith(".sock")])
+        return copy
+
+    def serve(self, copy, *flags):
+        server = Server(copy, *flags)
+        server.log = self.directory / f"{copy.name}.log"
+        self.addCleanup(server.kill)
+        return server.start()
+
+    def at(self, server, *arguments):
+        return self.mend(*arguments, environment={"MEND_SERVER": server.address})
+
+    def is_original_well(self):
+        self.assertTrue(alive(self.pid))
+        attempts = self.attempts()
+        self.assertEqual([attempt["state"] for attempt in attempts], ["running"])
+
+    def look(self, copy):
+        server = self.serve(copy)
+        self.assertIn("is a copy", server.log.read_text())
+        self.assertEqual(self.at(server, "diagnose", self.batch, "-o", "json").json["batch_id"], self.batch)
+        self.assertIn(self.batch, self.at(server, "list").out)
+        for command in (["cancel", self.batch, "--grace", "0"], ["pause", self.batch], ["submit", "--tier", "a=true", "/etc/hostname"]):
+            refused = self.at(server, *command)
+            self.assertEqual(refused.status, 1, refused.out)
+            self.assertIn("--adopt-copy", refused.err)
+        server.kill()
+        server.address = None
+        self.is_original_well()
+
+    def adopt(self, copy):
+        server = self.serve(copy, "--adopt-copy")
+        def jobs():
+            return self.at(server, "diagnose", self.batch, "-o", "json").json["tiers"][0]["jobs"][0]["attempts"]
+        wait_for(lambda: len(jobs()) == 2 and len(self.lines()) == 2, "the copy to run it again")
+        first = jobs()[0]
+        self.assertEqual(first["failure_category"], "orphaned")
+        told = self.at(server, "history", self.batch, "-o", "jsonl").out + self.at(server, "diagnose", self.batch).out
+        self.assertIn("this one is a copy of", told)
+        self.assertTrue(self.lines()[1].startswith(str(copy)))
+        self.is_original_well()
+        # A data directory of its own: it goes on after a kill, without being told again.
+        server.kill()
+        server.flags, server.address = (), None
+        server.start()
+        wait_for(lambda: [attempt["state"] for attempt in jobs()] == ["ended", "running"], "its attempt to be adopted")
+        self.at(server, "cancel", self.batch, "--grace", "0")
+        self.is_original_well()
+
+    def ends(self):
+        self.gate.write_text("")
+        self.assertEqual(self.final(self.batch)["status"], "completed")
+        self.assertEqual(len(self.attempts()), 1)
+
+    def test_a_backup_that_is_served_beside_the_live_server_touches_nothing(self):
+        copy = self.backup()
+        self.look(copy)
+        self.adopt(copy)
+        self.ends()
+
+    def test_a_copied_directory_does_so_with_the_attempts_files_in_it(self):
+        copy = self.whole()
+        self.look(copy)
+        self.adopt(copy)
+        self.ends()
+
+    def test_a_data_directory_that_is_renamed_carries_on(self):
+        self.server.kill()
+        moved = self.directory / "moved"
+        self.server.data.rename(moved)
+        self.server.data = moved
+        self.server.start()
+        wait_for(lambda: self.attempts()[0]["state"] == "running", "the attempt to be adopted")
+        self.is_original_well()
+        self.ends()
+        self.assertEqual(len(self.lines()), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,114 @@
+import Foundation
+import GRDB
+import MendCore
+import MendRuntime
+import Testing
+
+@testable import MendStore
+
+struct DataDirectoryIdentityTests {
+  private let place: TemporaryDirectory
+  private var data: String { place.path + "/data" }
+
+  init() throws {
+    place = try TemporaryDirectory()
+    try FileManager.default.createDirectory(atPath: place.path + "/data", withIntermediateDirectories: true)
+  }
+
+  private func open<Value>(_ directory: String, _ body: (SQLiteStore) throws -> Value) throws -> Value {
+    let store = try SQLiteStore(directory: directory)
+    let value = try body(store)
+    try store.close()
+    return value
+  }
+
+  private func standing(of directory: String) throws -> DataDirectoryStanding {
+    try open(directory) { try $0.standing(of: directory) }
+  }
+
+  private func identity(of directory: String) throws -> ServerIdentity {
+    guard case .own(let identity) = try standing(of: directory) else { throw NotOwn() }
+    return identity
+  }
+
+  private struct NotOwn: Error {}
+
+  private func addBatch(to store: SQLiteStore) throws {
+    let record = Record(
+      batch: BatchKey(namespace: "n", batchID: "b"), sequence: 1, at: Instant(milliseconds: 1), cause: "caller",
+      fact: .batchCreated(Samples.specification))
+    try store.commit([.record(record)])
+  }
+
+  @Test func `a new data directory gets a name and keeps it`() throws {
+    let identity = try identity(of: data)
+    #expect(identity.id.count == 32)
+    #expect(identity.ownsNameless)
+    #expect(try standing(of: data) == .own(identity))
+    let other = place.path + "/other"
+    try FileManager.default.createDirectory(atPath: other, withIntermediateDirectories: true)
+    #expect(try self.identity(of: other).id != identity.id)
+  }
+
+  @Test func `one that is renamed, and one whose name was removed, keep it`() throws {
+    let identity = try identity(of: data)
+    let moved = place.path + "/moved"
+    try FileManager.default.moveItem(atPath: data, toPath: moved)
+    #expect(try standing(of: moved) == .own(identity))
+    try FileManager.default.removeItem(atPath: moved + "/identity")
+    #expect(try standing(of: moved) == .own(identity))
+    #expect(FileManager.default.fileExists(atPath: moved + "/identity"))
+  }
+
+  @Test func `a journal of one directory in another is a copy, however it came there`() throws {
+    _ = try identity(of: data)
+    let (whole, backup) = (place.path + "/whole", place.path + "/backup")
+    try FileManager.default.copyItem(atPath: data, toPath: whole)
+    try FileManager.default.createDirectory(atPath: backup, withIntermediateDirectories: true)
+    try open(data) { store in try store.pool.backup(to: DatabaseQueue(path: backup + "/journal.sqlite")) }
+    // In a directory that has a name of its own.
+    let named = place.path + "/named"
+    try FileManager.default.createDirectory(atPath: named, withIntermediateDirectories: true)
+    _ = try identity(of: named)
+    for name in ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"] {
+      try? FileManager.default.removeItem(atPath: "\(named)/\(name)")
+    }
+    try FileManager.default.copyItem(atPath: backup + "/journal.sqlite", toPath: named + "/journal.sqlite")
+    for copy in [whole, backup, named] {
+      for _ in 0..<2 {
+        #expect(try standing(of: copy) == .copy(of: URL(filePath: data).resolvingSymlinksInPath().path))
+      }
+    }
+  }
+
+  @Test func `a copy that is adopted has a name of its own, and none of what is the original's`() throws {
+    let original = try identity(of: data)
+    let copy = place.path + "/copy"
+    try FileManager.default.copyItem(atPath: data, toPath: copy)
+    #expect(FileManager.default.createFile(atPath: copy + "/ray.json", contents: Data("{}".utf8)))
+    let identity = try open(copy) { try $0.adoptCopy(in: copy) }
+    #expect(identity.id != original.id)
+    #expect(!identity.ownsNameless)
+    #expect(!identity.owns("") && !identity.owns(original.id) && identity.owns(identity.id))
+    #expect(try standing(of: copy) == .own(identity))
+    #expect(!FileManager.default.fileExists(atPath: copy + "/ray.json"))
+    #expect(try standing(of: data) == .own(original))
+  }
+
+  @Test func `a journal that is older than names is its directory's own, and elsewhere a copy`() throws {
+    try open(data) { try addBatch(to: $0) }
+    let copy = place.path + "/copy"
+    try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+    try open(data) { store in try store.pool.backup(to: DatabaseQueue(path: copy + "/journal.sqlite")) }
+    #expect(try identity(of: data).ownsNameless)
+    #expect(try standing(of: copy) == .copy(of: nil))
+  }
+
+  @Test func `an empty journal takes the name that its directory has`() throws {
+    let identity = try identity(of: data)
+    for name in try FileManager.default.contentsOfDirectory(atPath: data) where name.hasPrefix("journal.sqlite") {
+      try FileManager.default.removeItem(atPath: "\(data)/\(name)")
+    }
+    #expect(try standing(of: data) == .own(identity))
+  }
+}
