@@ -38,6 +38,8 @@ package final class RuntimeStepper {
 
   package func post(_ observation: Observation) { runtime.mailbox.post(observation) }
 
+  package func post(_ outcome: NotificationOutcome, of batch: BatchKey) { runtime.mailbox.post(outcome, of: batch) }
+
   /// `answer` is called from within `round()`, or at once where the call is refused.
   package func command(_ command: Command, answer: @escaping @Sendable (Result<Reply, Refusal>) -> Void) {
     runtime.mailbox.call({ .command($0, command) }, answer: answer)

@@ -1,8 +1,7 @@
 import MendCore
 import MendRuntime
 
-/// A store that dies at a write when the world says so, and that looks at each record on its way: what holds of every
-/// history.
+/// A store that dies at a write when the world says so, and that shows the world each record on its way.
 ///
 /// Used from the one thread of its world.
 final class CheckedStore: Store, @unchecked Sendable {
@@ -12,12 +11,16 @@ final class CheckedStore: Store, @unchecked Sendable {
   private let reopened: (any Store) throws -> any Store
   /// What the next write comes to.
   var death: () -> Death = { .none }
-  var broken: (String) -> Void = { _ in }
-  /// Told of each record that became durable.
-  var onRecord: (Record) -> Void = { _ in }
-  /// Everything durable, and what it folds to.
+  var broken: (Invariant, String) -> Void = { _, _ in }
+  /// Told of each record that became durable, before the model has it and after.
+  var onRecord: (Record, Model) -> Void = { _, _ in }
+  var afterRecord: (Record) -> Void = { _ in }
+  /// Told of each commit, whole.
+  var afterCommit: ([Write]) -> Void = { _ in }
+  /// Everything durable, and what it comes to by the simulator's own count.
   private(set) var journals: [BatchKey: [Record]] = [:]
-  private(set) var batches: [BatchKey: Batch] = [:]
+  private(set) var models: [BatchKey: Model] = [:]
+  private(set) var room = Room()
   /// Said to need no recovery, and not written to since.
   private(set) var retiredBatches: Set<BatchKey> = []
   private(set) var writes = 0
@@ -36,68 +39,39 @@ final class CheckedStore: Store, @unchecked Sendable {
     if death == .before { throw StoreError(operation: "commit", message: "the disk was gone before it") }
     try base.commit(writes)
     for case .record(let record) in writes { take(record) }
+    afterCommit(writes)
     if death == .after { throw StoreError(operation: "commit", message: "the disk was gone after it") }
   }
 
   private func take(_ record: Record) {
-    retiredBatches.remove(record.batch)
-    journals[record.batch, default: []].append(record)
-    if batches[record.batch] == nil {
-      batches[record.batch] = Batch.creating(record)
-    } else {
-      if let before = batches[record.batch] { check(record, before) }
-      batches[record.batch]?.apply(record)
+    let key = record.batch
+    retiredBatches.remove(key)
+    journals[key, default: []].append(record)
+    guard let before = models[key] else {
+      models[key] = Model(record)
+      if models[key] == nil { broken(.history, "\(key.batchID) begins with \(record.fact)") }
+      return
     }
-    onRecord(record)
+    if record.sequence != before.sequence + 1 {
+      broken(.history, "\(key.batchID): \(record.sequence) comes after \(before.sequence)")
+    }
+    onRecord(record, before)
+    if case .documentsFailed(let job, _, let failed) = record.fact { models[key]?.countDeaths(job, failed) }
+    models[key]?.take(record)
+    follow(record, before)
+    afterRecord(record)
   }
 
-  /// The rules of a history.
-  private func check(_ record: Record, _ before: Batch) {
-    let name = record.batch.batchID
-    func job(_ id: JobID) -> Job { before.tiers[id.tier].jobs[id.index] }
+  /// What is held, and by whom.
+  private func follow(_ record: Record, _ before: Model) {
+    let key = record.batch
     switch record.fact {
-    case .documentsCommitted(let id, let number, let documents):
-      if job(id).current?.number != number { broken("\(name) \(id).\(number) commits, and is not the current attempt") }
-      if documents.contains(where: { job(id).committed.contains($0) }) {
-        broken("\(name) \(id): a document is committed twice")
-      }
-      if before.status.isFinal { broken("\(name): a commit after \(before.status)") }
-    case .documentsClaimed(let id, let number, let documents, _):
-      if before.status != .running { broken("\(name) \(id): a claim while \(before.status)") }
-      if job(id).current?.number != number { broken("\(name) \(id).\(number) claims, and is not the current attempt") }
-      let maximum = before.specification.maxConcurrent
-      let held = before.tiers.reduce(0) { $0 + $1.jobs.reduce(0) { $0 + $1.processing.count } }
-      if maximum > 0, held + documents.count > maximum { broken("\(name): more than \(maximum) documents in process") }
-      if documents.contains(where: { job(id).committed.contains($0) }) {
-        broken("\(name) \(id): a committed document is handed out again")
-      }
-    case .retried(_, let jobs, let actor) where actor == "scheduler":
-      for retried in jobs where retried.reopened.contains(where: { job(retried.job).committed.contains($0) }) {
-        broken("\(name) \(retried.job): a committed document is done again by rule")
-      }
-    case .attemptIntended(let id, let number, _, _):
-      if job(id).current != nil { broken("\(name) \(id).\(number) is intended beside another attempt") }
-      if before.status.isFinal { broken("\(name): an attempt after \(before.status)") }
-    case .attemptEnded(let id, let number, _):
-      if job(id).current?.number != number { broken("\(name) \(id).\(number) ends twice") }
-    case .batchStatusChanged(let status, _):
-      if before.status.isFinal {
-        let reopening = journals[record.batch]?.suffix(40).contains { earlier in
-          if case .retried = earlier.fact { earlier.at == record.at } else { false }
-        }
-        if reopening != true { broken("\(name) left \(before.status) for \(status), without a retry") }
-      }
-      if status.isFinal, before.tiers.contains(where: { $0.jobs.contains { $0.current != nil } }) {
-        broken("\(name) is \(status), and an attempt lives")
-      }
-      if status == .completed, before.tiers.contains(where: { $0.status != .completed }) {
-        broken("\(name) is completed, and a tier is not")
-      }
-    case .jobStatusChanged(let id, let status, _, let reason):
-      let old = job(id).status
-      if old.isFinal, status != .pending || !reason.contains("retr") {
-        broken("\(name) \(id) left \(old) for \(status)")
-      }
+    case .attemptIntended(_, _, _, let parameters): room.add(parameters.resources, of: before)
+    case .attemptEnded(let job, let number, _):
+      if let attempt = before.attempt(job, number), attempt.end == nil { room.remove(attempt.needs, of: before) }
+    case .batchStatusChanged:
+      let change = (models[key]?.isStarted == true ? 1 : 0) - (before.isStarted ? 1 : 0)
+      room.started[key.namespace, default: 0] += change
     default: break
     }
   }
@@ -106,8 +80,8 @@ final class CheckedStore: Store, @unchecked Sendable {
 
   func recover(at now: Instant) throws(StoreError) -> Recovery {
     let recovery = try base.recover(at: now)
-    for batch in recovery.batches where batches[batch.key].map({ $0 != batch }) ?? true {
-      broken("\(batch.key.batchID): what is recovered at \(batch.sequence) is not what its journal folds to")
+    for batch in recovery.batches where Batch.folding(journals[batch.key] ?? []) != batch {
+      broken(.recovery, "\(batch.key.batchID): what is recovered at \(batch.sequence) is not what its journal folds to")
     }
     return recovery
   }
@@ -118,6 +92,13 @@ final class CheckedStore: Store, @unchecked Sendable {
   }
   func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
     try base.journal(of: batch, after: sequence)
+  }
+  func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] {
+    try base.notifications(dueAt: now, limit: limit)
+  }
+  func outboxState() throws(StoreError) -> OutboxState { try base.outboxState() }
+  func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError) {
+    try base.putOff(eventID, attempts: attempts, until: until)
   }
   func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError) { try retire([entry]) }
   func retire(_ entries: [BatchListing]) throws(StoreError) {

@@ -1,159 +1,165 @@
 import MendCore
 
-/// What a seed stands for: the batches, how their attempts go, and what goes wrong around them.
+/// What a seed stands for: the batches, how their attempts go, what their callers do, and what goes wrong around them.
 struct Plan {
-  struct Job {
+  /// Most seeds are of any kind; some are made for what comes of many, of clocks, of single documents, or of calm.
+  enum Theme: CaseIterable { case ordinary, crowd, clocks, documents, steady }
+
+  /// A batch and its caller.
+  struct Work {
     var namespace: String
     /// Two namespaces may have the same.
     var id: String
     var specification: BatchSpecification
     var documents: Int
     var submittedAfter: Duration
-    /// What its caller does besides: pauses, heals, cancels, retries.
-    var cancels: CancelScope?
-    var pauses: Bool
-    var retries: Int
-    var scope: RetryScope
-    var actsAfter: Duration
+    /// What its caller does besides, each so long after the submission.
+    var acts: [Act] = []
+    /// Once it is over.
+    var retries = 0
+    var scope = RetryScope.failed
+    /// How long its caller looks elsewhere before a retry.
+    var retriesAfter: Duration = .zero
+    /// Each document takes as long as the next, so that its end can be foretold.
+    var isSteady = false
   }
 
-  var batches: [Job] = []
-  var capacity: Capacity
+  struct Act {
+    enum What {
+      case pause(Duration)
+      case cancel(CancelScope, grace: Duration)
+      /// Whatever it is at.
+      case retry(tier: Int, jobs: [JobID], RetryScope)
+    }
+    var after: Duration
+    var what: What
+  }
+
+  /// Nodes that go, with what runs on them, or that come, for a while.
+  struct Change {
+    var at: Duration
+    var length: Duration
+    var executor: ExecutorKind
+    var cpus: Double
+    var gpus: Int
+  }
+
+  struct Outage {
+    var executor: ExecutorKind
+    var at: Duration
+    var length: Duration
+  }
+
+  var theme = Theme.ordinary
+  var batches: [Work] = []
+  var capacity = Capacity(executor: .simulated, cpus: 4, memoryBytes: 8000)
   /// Of a second executor beside it, where the server has one.
   var other: Capacity?
+  /// It says what it has only once it is asked.
+  var otherIsUnknownAtFirst = false
+  var changes: [Change] = []
   /// Of a thousand: commits that fail, requests and answers that get lost, reports that are said twice.
-  var crashes: Int
-  var losses: Int
-  var duplicates: Int
+  var crashes = 0
+  var losses = 0
+  var duplicates = 0
   /// Calls of workers that take just longer than the heartbeat timer, and not long enough to be stuck.
-  var hiccups: Int
+  var hiccups = 0
   /// The life of the server that is started without the second executor, where one is.
   var lifeWithoutOther: Int?
-  /// When the executor cannot be asked, and for how long; the second one at its own time.
-  var outage: (at: Duration, length: Duration)?
-  var otherOutage: (at: Duration, length: Duration)?
-  /// Attempts that the executor says it lost, while they run on.
-  var lies: Int
+  var outages: [Outage] = []
+  /// Of a thousand: attempts that the executor says it lost, while they run on.
+  var lies = 0
   /// The server's deaths without any write being involved.
-  var kills: [Duration]
+  var kills: [Duration] = []
   /// When the whole machine goes down: with the server all that runs.
   var reboot: Duration?
-  /// What one of the namespaces may have at once.
-  var quota: Quota?
+  /// What namespaces may have at once.
+  var quotas: [String: Quota] = [:]
   /// Of a thousand: how often a snapshot is made after a commit.
-  var snapshots: Int
-  var eventsPerRound: Int
+  var snapshots = 0
+  var eventsPerRound = 1024
+  /// Of a thousand: webhooks that their receiver refuses.
+  var refusals = 0
   var chaosEnds: Duration = .seconds(120)
 
   init(seed: UInt64) {
     var random = Random(seed: seed)
-    capacity = Capacity(
-      executor: .simulated, cpus: Double(random.below(6) + 1), memoryBytes: 8000, gpus: 0)
-    let isCalm = random.chance(200)
-    crashes = isCalm ? 0 : random.below(12)
-    losses = isCalm ? 0 : random.below(30)
-    duplicates = isCalm ? 0 : random.below(250)
-    hiccups = isCalm ? 60 : 0
-    lies = random.chance(150) ? 100 : 0
-    outage = random.chance(250) ? (.seconds(random.below(60)), .seconds(random.below(120) + 1)) : nil
-    kills = isCalm ? [] : (0..<random.below(3)).map { _ in .milliseconds(random.below(90_000)) }
-    eventsPerRound = random.chance(300) ? 2 : 1024
-    for number in 0..<(random.below(3) + 1) { batches.append(Self.batch(number, &random)) }
-    reboot = !isCalm && random.chance(150) ? .milliseconds(random.below(90_000)) : nil
-    quota = random.chance(300) ? Quota(cpus: Double(random.below(2) + 1), batches: random.chance(500) ? 1 : nil) : nil
-    snapshots = random.chance(500) ? random.below(100) : 0
-    for number in batches.indices.dropFirst() where random.chance(400) {
-      batches[number].namespace = Self.namespaces[1]
-      if number == 1, random.chance(500) { batches[number].id = batches[0].id }
+    let draw = random.below(1000)
+    theme = draw < 530 ? .ordinary : draw < 560 ? .crowd : draw < 750 ? .clocks : draw < 920 ? .documents : .steady
+    refusals = random.chance(500) ? random.below(500) : 0
+    switch theme {
+    case .ordinary: drawOrdinary(&random)
+    case .crowd: drawCrowd(&random)
+    case .clocks: drawClocks(&random)
+    case .documents: drawDocuments(&random)
+    case .steady: drawSteady(&random)
     }
-    for number in batches.indices where random.chance(200) {
-      batches[number].specification.autoHeal = AutoHeal(
-        maxHeals: random.below(3) + 1, memoryCeilingBytes: random.chance(500) ? 2000 : 0,
-        maxRisk: Risk.allCases[random.below(Risk.allCases.count)])
-    }
-    // Drawn last, so that what a seed stood for before is still in it.
-    guard random.chance(400) else { return }
-    other = Capacity(executor: .ray, cpus: Double(random.below(4) + 1), memoryBytes: 8000, gpus: 0)
-    if random.chance(400) { otherOutage = (.seconds(random.below(60)), .seconds(random.below(120) + 1)) }
-    for number in batches.indices where random.chance(500) { batches[number].specification.executor = .ray }
-    if random.chance(400) { lifeWithoutOther = random.below(3) + 1 }
+    for number in batches.indices { batches[number].specification.notificationEnabled = random.chance(700) }
   }
 
   var capacities: Capacities { Capacities(capacity, other.map { [$0] } ?? []) }
 
-  /// As the server has them in one of its lives.
-  func capacities(inLife life: Int) -> Capacities { life == lifeWithoutOther ? Capacities(capacity) : capacities }
+  static let namespaces = ["simulation", "other", "third", "fourth"]
 
-  static let namespaces = ["simulation", "other"]
-
-  private static func batch(_ number: Int, _ random: inout Random) -> Job {
-    var tiers: [TierSpecification] = []
-    for tier in 0..<(random.below(3) + 1) {
-      var extractors: [ExtractorSpecification] = []
-      for index in 0..<(random.below(2) + 1) { extractors.append(extractor("x\(tier)\(index)", &random)) }
-      tiers.append(TierSpecification(extractors: extractors))
-    }
-    let specification = BatchSpecification(
-      priority: random.below(101), maxConcurrent: random.chance(250) ? random.below(4) + 1 : 0,
-      timeout: random.chance(80) ? .seconds(random.below(100) + 20) : nil, executor: .simulated, tiers: tiers)
-    let cancels: CancelScope? =
-      random.chance(150)
-      ? [.batch, .tier(random.below(tiers.count)), .job(JobID(tier: 0, index: 0))][random.below(3)] : nil
-    return Job(
-      namespace: namespaces[0], id: "b\(number)", specification: specification, documents: random.below(25) + 1,
-      submittedAfter: .milliseconds(random.below(20_000)), cancels: cancels, pauses: random.chance(250),
-      retries: random.below(3), scope: random.chance(300) ? .all : .failed,
-      actsAfter: .milliseconds(random.below(60_000)))
-  }
-
-  private static func extractor(_ name: String, _ random: inout Random) -> ExtractorSpecification {
-    var words = words(&random)
-    let isOpaque = words.contains("opaque")
-    // An opaque entrypoint shows no progress: what its author allows it is as long as it takes, or it is not limited.
-    let hasProgressTimer = !isOpaque || random.chance(500)
-    if isOpaque && hasProgressTimer { words += " document_seconds=1" }
-    var rules: [RetryRule] = []
+  /// Of any kind.
+  private mutating func drawOrdinary(_ random: inout Random) {
+    capacity.cpus = Double(random.below(6) + 1)
+    let isCalm = random.chance(200)
+    drawFaults(&random, isCalm: isCalm)
+    hiccups = isCalm ? 60 : 0
+    for number in 0..<(random.below(3) + 1) { batches.append(Self.ordinary(number, &random)) }
     if random.chance(300) {
-      rules = [
-        RetryRule(cause: .oom, action: .retry, maxAttempts: 4, memoryFactor: 2),
-        RetryRule(category: .pipeline, action: random.chance(500) ? .retry : .ignore, maxAttempts: 2),
-        RetryRule(action: .retry, maxAttempts: 3),
-      ]
+      quotas["other"] = Quota(cpus: Double(random.below(2) + 1), batches: random.chance(500) ? 1 : nil)
     }
-    return ExtractorSpecification(
-      name: name, work: isOpaque ? .entrypoint("simulate \(words)") : .documentCommand("simulate \(words)"),
-      shards: random.below(3) + 1,
-      resources: Resources(cpus: 0.5, memoryBytes: random.chance(500) ? Int64(random.below(900) + 100) : 0),
-      timers: Timers(
-        start: .seconds(60), heartbeat: .seconds(15), progress: hasProgressTimer ? .seconds(40) : nil,
-        run: random.chance(100) ? .seconds(random.below(60) + 5) : nil),
-      retryRules: rules)
+    for number in batches.indices.dropFirst() where random.chance(400) {
+      batches[number].namespace = Self.namespaces[1]
+      if number == 1, random.chance(500) { batches[number].id = batches[0].id }
+    }
+    healThemselves(200, &random)
+    guard random.chance(400) else { return }
+    other = Capacity(executor: .ray, cpus: Double(random.below(4) + 1), memoryBytes: 8000, gpus: 0)
+    otherIsUnknownAtFirst = random.chance(300)
+    if random.chance(400) {
+      outages.append(
+        Outage(executor: .ray, at: .seconds(random.below(60)), length: .seconds(random.below(120) + 1)))
+    }
+    for number in batches.indices where random.chance(500) { batches[number].specification.executor = .ray }
+    if random.chance(400) { lifeWithoutOther = random.below(3) + 1 }
   }
 
-  private static func words(_ random: inout Random) -> String {
-    var words = ["seed=\(random.below(1000))", "claim=\(random.below(8) + 1)"]
-    words.append(
-      ["document_seconds=0", "document_seconds=0.1", "document_seconds=0.5-3", "document_seconds=2"][random.below(4)])
-    if random.chance(500) { words.append("start_seconds=0-\(random.below(50) + 1)") }
-    if random.chance(300) { words.append("fail=\(random.below(60))%:corrupt") }
-    if random.chance(200) { words.append("repeat=50%") }
-    if random.chance(200) { words.append("end_seconds=\(random.below(20))") }
-    if random.chance(200) { words.append("ignore_term") }
-    if random.chance(200) { words.append("late") }
-    if random.chance(150) { words.append("lost_answer") }
-    if random.chance(150) { words.append("duplicate") }
-    let at = random.below(6) + 1
-    let faults = [
-      "oom_at=\(at) memory=\(random.below(3000) + 1)", "oom_at=\(at)", "exit_at=\(at):\(random.below(120) + 1)",
-      "signal_at=\(at):11", "exit=3", "preempt_at=\(at)", "hang_at=\(at)", "silence_at=\(at)",
-      "lost_supervisor_at=\(at)", "vanish_at=\(at)", "launch_fails", "never_starts",
-    ]
-    if random.chance(500) {
-      words += [faults[random.below(faults.count)], "times=\(random.below(3) + 1)"]
-    } else if random.chance(100) {
-      words.append("opaque")
+  mutating func drawFaults(_ random: inout Random, isCalm: Bool = false) {
+    eventsPerRound = random.chance(300) ? 2 : 1024
+    snapshots = random.chance(500) ? random.below(100) : 0
+    if isCalm { return }
+    crashes = random.below(12)
+    losses = random.below(30)
+    duplicates = random.below(250)
+    lies = random.chance(150) ? 100 : 0
+    if random.chance(250) {
+      outages.append(
+        Outage(executor: .simulated, at: .seconds(random.below(60)), length: .seconds(random.below(120) + 1)))
     }
-    return words.joined(separator: " ")
+    kills = (0..<random.below(3)).map { _ in .milliseconds(random.below(90_000)) }
+    reboot = random.chance(150) ? .milliseconds(random.below(90_000)) : nil
+    if random.chance(250) { drawChange(&random) }
+  }
+
+  /// It goes down to less than half, or up.
+  mutating func drawChange(_ random: inout Random) {
+    let isLess = random.chance(700)
+    let cpus = isLess ? Double(random.below(max(1, Int(capacity.cpus)))) : capacity.cpus * 2
+    changes.append(
+      Change(
+        at: .seconds(random.below(70) + 1), length: .seconds(random.below(100) + 5), executor: .simulated, cpus: cpus,
+        gpus: isLess && random.chance(500) ? 0 : capacity.gpus))
+  }
+
+  mutating func healThemselves(_ perMille: Int, _ random: inout Random) {
+    for number in batches.indices where random.chance(perMille) {
+      batches[number].specification.autoHeal = AutoHeal(
+        maxHeals: random.below(3) + 1, memoryCeilingBytes: random.chance(500) ? 2000 : 0,
+        maxRisk: Risk.allCases[random.below(Risk.allCases.count)])
+    }
   }
 }
 
@@ -175,4 +181,6 @@ struct Random: RandomNumberGenerator, Sendable {
 
   /// So many of a thousand.
   mutating func chance(_ perMille: Int) -> Bool { below(1000) < perMille }
+
+  mutating func of<Element>(_ elements: [Element]) -> Element { elements[below(elements.count)] }
 }

@@ -29,8 +29,10 @@ struct SimulationTests {
       }
       return await group.reduce(into: Totals()) { $0.add($1) }
     }
+    for broken in totals.broken.dropFirst(20).prefix(300) { print("broken: \(broken)") }
     for broken in totals.broken.prefix(20) { Issue.record("\(broken)") }
     print("simulated: \(totals.runs) runs, \(totals.steps) steps, \(totals.writes) commits, \(totals.lives) lives")
+    print(totals.coverage.account)
     #expect(totals.broken.isEmpty)
     #expect(totals.runs == Self.seeds.count)
   }
@@ -52,23 +54,39 @@ struct SimulationTests {
   }
 }
 
-private struct Totals: Sendable {
+private struct Totals: @unchecked Sendable {
   var runs = 0
   var steps = 0
   var writes = 0
   var lives = 0
   var broken: [String] = []
+  var coverage = Coverage()
 
   mutating func run(_ seed: UInt64) {
-    let world = World(seed: seed, store: .inMemory())
+    let world = World(seed: seed, store: .inMemory(), coverage: coverage)
     if let broken = world.run() {
       self.broken.append("seed \(seed): \(broken)")
       if SimulationTests.seeds.count == 1 { print(world.account) }
+      if self.broken.count <= 2, let invariant = world.brokenInvariant {
+        print(Self.shrunk(seed, world.plan, invariant))
+      }
     }
     runs += 1
     steps += world.steps
     writes += world.store.writes
     lives += world.life
+  }
+
+  /// The smallest that was found to break the same: what is left of the plan, and its script.
+  private static func shrunk(_ seed: UInt64, _ plan: Plan, _ invariant: Invariant) -> String {
+    var shrinker = Shrinker(seed: seed, plan: plan, invariant: invariant)
+    shrinker.shrink()
+    let world = World(seed: seed, plan: shrinker.plan, store: .inMemory())
+    world.script = Script()
+    let broken = world.run() ?? "nothing any more"
+    return
+      "shrunk: seed \(seed) in \(shrinker.runs) runs to \(shrinker.plan.batches.count) batches, which break \(broken)\n"
+      + "# \(invariant.rawValue)\n\n\(world.script?.text ?? "")\n"
   }
 
   mutating func add(_ other: Totals) {
@@ -77,6 +95,7 @@ private struct Totals: Sendable {
     writes += other.writes
     lives += other.lives
     broken += other.broken
+    coverage.add(other.coverage)
   }
 }
 

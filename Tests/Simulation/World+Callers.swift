@@ -1,15 +1,17 @@
 import MendCore
 import MendRuntime
 
+@testable import MendExecutors
+
 extension World {
   /// Who made a batch, and repeats itself until it is answered.
   struct Caller {
-    var plan: Plan.Job
+    var plan: Plan.Work
     /// It was said to be there.
     var isCreated = false
     var isSubmitted = false
     var retriesLeft: Int
-    var hasActed = false
+    var actsLeft: Int
     /// What its plan was made for.
     var plannedGeneration: UInt64 = 0
     var isDone = false
@@ -19,8 +21,9 @@ extension World {
     /// As the histories have it.
     var actor: String { "caller of \(plan.namespace)" }
 
-    init(_ plan: Plan.Job) {
+    init(_ plan: Plan.Work) {
       self.plan = plan
+      actsLeft = plan.acts.count
       retriesLeft = plan.retries
     }
   }
@@ -29,6 +32,9 @@ extension World {
 
   func call(worker request: WorkerRequest, then answer: @escaping @Sendable (World, Result<Reply, Refusal>) -> Void) {
     guard let server else { return answer(self, .failure(.unavailable("no server"))) }
+    if script != nil, let attempt = processes.first(where: { $0.value.attempt.launch.token == request.token })?.key {
+      note(Script.directive(request.operation, of: attempt))
+    }
     server.stepper.worker(request, answer: answering(in: nil, answer))
     wakeWriter()
   }
@@ -61,6 +67,7 @@ extension World {
     guard let server else { return after(.milliseconds(500), again) }
     let isLost = isChaotic && random.chance(plan.losses * 3)
     if isLost, random.chance(300) { return after(.milliseconds(500), again) }
+    if script != nil, let directive = Script.directive(command) { note(directive) }
     server.stepper.command(
       command,
       answer: answering(in: caller.plan.namespace) { world, result in
@@ -80,7 +87,8 @@ extension World {
     let plan = callers[number].plan
     let documents = (0..<plan.documents).map { Document(id: "d\($0)", uri: "file:///d\($0)") }
     ask(number, .createBatch(batchID: plan.id, plan.specification, documents: documents)) { world, result in
-      guard case .success = result else { return world.fail("creating \(plan.id) again says \(result)") }
+      if case .failure(.invalid) = result, world.dropRules(number) { return world.create(number) }
+      guard case .success = result else { return world.fail(.durable, "creating \(plan.id) again says \(result)") }
       world.callers[number].isCreated = true
       world.submit(number)
     }
@@ -89,27 +97,50 @@ extension World {
   private func submit(_ number: Int) {
     let plan = callers[number].plan
     ask(number, .submitBatch(batchID: plan.id)) { world, result in
-      guard case .success = result else { return world.fail("submitting \(plan.id) again says \(result)") }
+      // While nodes are gone it is refused what it could never have with those that are left.
+      if case .failure(.precondition) = result, world.isSmaller {
+        return world.after(.seconds(3)) { $0.submit(number) }
+      }
+      guard case .success = result else { return world.fail(.durable, "submitting \(plan.id) again says \(result)") }
       world.callers[number].isSubmitted = true
-      world.after(plan.actsAfter) { $0.act(number) }
+      for act in plan.acts { world.after(act.after) { $0.act(number, act.what) } }
       world.watch(number)
     }
   }
 
-  private func act(_ number: Int) {
-    let plan = callers[number].plan
-    if plan.pauses {
-      ask(number, .pauseBatch(batchID: plan.id)) { world, _ in
-        world.after(world.some(.seconds(80))) { world in
-          world.ask(number, .resumeBatch(batchID: plan.id)) { world, _ in world.callers[number].hasActed = true }
+  /// A rule that no end could ever come to is refused; its author leaves the rules out then.
+  private func dropRules(_ number: Int) -> Bool {
+    var hadRules = false
+    for tier in callers[number].plan.specification.tiers.indices {
+      for extractor in callers[number].plan.specification.tiers[tier].extractors.indices {
+        let rules = callers[number].plan.specification.tiers[tier].extractors[extractor].retryRules
+        let kept = rules.filter { $0.cause != .documentErrors }
+        if kept.count < rules.count { hadRules = true }
+        callers[number].plan.specification.tiers[tier].extractors[extractor].retryRules = kept
+      }
+    }
+    if hadRules { cover("rule refused") }
+    return hadRules
+  }
+
+  private func act(_ number: Int, _ what: Plan.Act.What) {
+    let id = callers[number].plan.id
+    switch what {
+    case .pause(let length):
+      cover("pause")
+      ask(number, .pauseBatch(batchID: id)) { world, _ in
+        world.after(length) { world in
+          world.ask(number, .resumeBatch(batchID: id)) { world, _ in world.callers[number].actsLeft -= 1 }
         }
       }
-    } else if let scope = plan.cancels {
-      ask(number, .cancel(batchID: plan.id, scope, grace: .seconds(random.below(10)))) { world, _ in
-        world.callers[number].hasActed = true
+    case .cancel(let scope, let grace):
+      cover("cancel")
+      ask(number, .cancel(batchID: id, scope, grace: grace)) { world, _ in world.callers[number].actsLeft -= 1 }
+    case .retry(let tier, let jobs, let scope):
+      ask(number, .retry(batchID: id, tier: tier, jobs: jobs, Job.Overrides(), scope)) { world, result in
+        if case .success = result { world.cover("retry at any time") } else { world.cover("retry refused") }
+        world.callers[number].actsLeft -= 1
       }
-    } else {
-      callers[number].hasActed = true
     }
   }
 
@@ -119,18 +150,20 @@ extension World {
     let next: @Sendable (World) -> Void = { world in world.after(.seconds(7)) { $0.watch(number) } }
     guard let server, let batch = batch(of: callers[number].key, at: server.runtime) else { return next(self) }
     if batch.status.isFinal {
-      guard callers[number].hasActed else { return next(self) }
+      guard callers[number].actsLeft == 0 else { return next(self) }
       guard callers[number].retriesLeft > 0, !isChaotic || random.chance(300) else {
         callers[number].isDone = callers[number].retriesLeft == 0
         return callers[number].isDone ? () : next(self)
       }
+      if let since = batch.completedAt, now - since < plan.retriesAfter { return next(self) }
       callers[number].retriesLeft -= 1
+      cover("retry")
       let tier = batch.tiers.firstIndex { $0.status != .completed } ?? random.below(batch.tiers.count)
       return ask(number, .retry(batchID: plan.id, tier: tier, jobs: [], Job.Overrides(), plan.scope)) { world, _ in
         next(world)
       }
     }
-    let health = batch.health(at: now, capacity: self.plan.capacities.of(batch), limits: server.runtime.limits)
+    let health = server.runtime.health(of: batch, at: now)
     guard health.health == .stuck || (!isChaotic && !batch.duplicates.isEmpty) else { return next(self) }
     heal(number, next)
   }
@@ -153,12 +186,6 @@ extension World {
   /// The end of what goes wrong: everything works from now on.
   func mend() {
     if life == plan.lifeWithoutOther { die("it is started with all of its executors") }
-    for number in callers.indices where callers[number].plan.pauses {
-      after(some(.seconds(5))) { world in
-        guard world.callers[number].isSubmitted else { return }
-        world.ask(number, .resumeBatch(batchID: world.callers[number].plan.id)) { _, _ in }
-      }
-    }
   }
 }
 

@@ -8,44 +8,50 @@ import MendRuntime
 extension World {
   /// Launch intent is durable before the launch.
   func checkIntent(of key: AttemptKey) {
-    let attempts = store.batches[key.batch]?.tiers[key.job.tier].jobs[key.job.index].attempts ?? []
-    if attempts.count < key.number { fail("\(key) is launched, and its intent is not durable") }
+    count(.durable)
+    if store.models[key.batch]?.attempt(key.job, key.number) == nil {
+      fail(.durable, "\(key) is launched, and its intent is not durable")
+    }
   }
 
   /// What an answer says is durable.
   func check(_ result: Result<Reply, Refusal>, in namespace: String?) {
     guard case .success(let reply) = result else { return }
     func key(_ id: String) -> BatchKey { BatchKey(namespace: namespace ?? "", batchID: id) }
-    func batch(_ id: String) -> Batch? { store.batches[key(id)] }
+    func model(_ id: String) -> Model? { store.models[key(id)] }
+    count(.durable)
     switch reply {
     case .created(let id, _, let total):
-      if batch(id)?.documents.count != total { fail("\(id) was said to be created, and is not durable") }
+      if model(id)?.documents != total { fail(.durable, "\(id) was said to be created, and is not durable") }
     case .submitted(let id, _, _):
-      if batch(id)?.submittedAt == nil { fail("\(id) was said to be submitted, and is not durable") }
+      if model(id)?.submittedAt == nil { fail(.durable, "\(id) was said to be submitted, and is not durable") }
     case .claimed(let documents, _, _) where !documents.isEmpty:
-      let known = store.batches.values.contains { $0.tiers.contains { $0.jobs.contains { !$0.processing.isEmpty } } }
-      if !known { fail("documents were handed out, and no claim is durable") }
+      let known = store.models.values.contains { $0.tiers.contains { $0.jobs.contains { $0.count(.processing) > 0 } } }
+      if !known { fail(.durable, "documents were handed out, and no claim is durable") }
     case .cancelled(let id, _, let ended):
       for receipt in ended {
         let key = AttemptKey(batch: key(id), job: receipt.job, number: receipt.attempt)
+        count(.attempts)
         if let process = processes[key], process.attempt.phase != .over, !process.isLied {
-          fail("the cancel of \(id) was answered, and \(key) still runs")
+          fail(.attempts, "the cancel of \(id) was answered, and \(key) still runs")
         }
       }
     case .workerStarted(let assignment):
       checkIntent(of: assignment.attempt)
-    case .documentsAdded, .status, .retried, .healed, .claimed, .reported: break
+    default: break
     }
   }
 
   /// Views are of what is durable, and their parts add up.
   func checkViews() {
     guard let server else { return }
-    for (key, durable) in store.batches {
-      guard let batch = server.runtime.view(of: key)?.batch else { continue }
-      if batch.sequence > durable.sequence { fail("\(key.batchID): a view of what is not durable") }
-      if let what = Self.broken(batch) { fail("\(key.batchID): \(what)") }
+    for key in changed {
+      guard let durable = store.models[key], let batch = server.runtime.view(of: key)?.batch else { continue }
+      count(.counts)
+      if batch.sequence > durable.sequence { fail(.durable, "\(key.batchID): a view of what is not durable") }
+      if let what = Self.broken(batch) { fail(.counts, "\(key.batchID): \(what)") }
     }
+    changed.removeAll(keepingCapacity: true)
   }
 
   static func broken(_ batch: Batch) -> String? {
@@ -84,150 +90,78 @@ extension World {
   /// What was durable is what is there again.
   func checkRecovery() {
     guard let server else { return }
-    for (key, durable) in store.batches {
-      guard let batch = batch(of: key, at: server.runtime) else {
-        fail("\(key.batchID) is gone after a restart")
+    for (key, durable) in store.models {
+      count(.recovery)
+      // Who is retired is found in the store, as its journal has it.
+      if store.retiredBatches.contains(key) { continue }
+      guard let batch = server.runtime.view(of: key)?.batch else {
+        fail(.recovery, "\(key.batchID) is gone after a restart")
         continue
       }
-      if batch.sequence < durable.sequence { fail("\(key.batchID) lost history in a restart") }
+      if batch.sequence < durable.sequence { fail(.recovery, "\(key.batchID) lost history in a restart") }
     }
-    for caller in callers where caller.isCreated {
-      if store.batches[caller.key] == nil {
-        fail("\(caller.plan.id) was acknowledged, and is lost")
-      }
+    for caller in callers where caller.isCreated && store.models[caller.key] == nil {
+      fail(.recovery, "\(caller.plan.id) was acknowledged, and is lost")
     }
   }
 
-  /// Each end has its name: what an attempt died of by itself, and what it was ended for. And who is called stuck is.
-  func look(at record: Record) {
-    if case .verdictChanged(let verdict) = record.fact, verdict.health == .stuck {
-      after(.zero) { $0.probe(record.batch) }
-    }
-    checkWho(record)
-    if case .healed(let heal) = record.fact { check(heal, of: record.batch) }
-    if case .attemptIntended = record.fact {
-      checkQuota()
-      checkRoom()
-    }
-    guard case .attemptEnded(let job, let number, let end) = record.fact else { return }
-    let key = AttemptKey(batch: record.batch, job: job, number: number)
-    guard let process = processes[key], !process.isLied else { return }
-    let reasons = store.journals[record.batch]?.compactMap { record -> EndReason? in
-      if case .attemptEnding(job, number, let reason, _) = record.fact { reason } else { nil }
-    }
-    guard let reason = reasons?.last else {
-      if process.isEnded { return }
-      if end.cause != process.diedOf {
-        fail("\(key) died of \(process.diedOf?.rawValue ?? "nothing"), and is said to have \(end.verdict)")
-      }
-      return
-    }
-    if case .healed(let cause) = reason, end.cause != cause { fail("\(key) was healed of \(cause): \(end.verdict)") }
-  }
+  // MARK: Now and then
 
-  /// Nothing of another namespace is changed, and nobody of it is named.
-  private func checkWho(_ record: Record) {
-    for caller in callers where record.actor == caller.actor && record.batch.namespace != caller.plan.namespace {
-      fail("\(record.batch): \(record.fact) by the \(record.actor)")
-    }
-    if record.cause == "caller", record.actor.isEmpty {
-      fail("\(record.batch): \(record.fact) by a caller without a name")
-    }
-  }
-
-  private func check(_ heal: HealRecord, of key: BatchKey) {
-    guard let batch = store.batches[key] else { return fail("\(key) is healed, and is not there") }
-    if heal.actor == HealRecord.autoHeal {
-      guard let policy = batch.specification.autoHeal else {
-        return fail("\(key) heals itself, and did not ask for it")
-      }
-      if batch.autoHeals > policy.maxHeals {
-        fail("\(key) healed itself \(batch.autoHeals) times of \(policy.maxHeals)")
-      }
-      for step in heal.steps where !policy.allows(step) { fail("\(key) healed itself by \(step.operation)") }
-    } else if let caller = callers.first(where: { $0.key == key }), heal.generation != caller.plannedGeneration {
-      fail("\(key.batchID): a plan for \(caller.plannedGeneration) is applied at \(heal.generation)")
-    }
-  }
-
-  /// No executor is promised more than it has.
-  private func checkRoom() {
-    for capacity in plan.capacities.all {
-      var cpus = 0.0
-      for batch in store.batches.values where batch.specification.executor == capacity.executor {
-        cpus += batch.held.cpus
-      }
-      if cpus > capacity.cpus + 1e-6 { fail("\(capacity.executor) has \(capacity.cpus) CPUs, and \(cpus) are held") }
-    }
-  }
-
-  /// What the attempts of the bounded namespace hold together.
-  private func checkQuota() {
-    guard let quota = plan.quota else { return }
-    var use = ResourceUse()
-    var started = 0
-    for batch in store.batches.values where batch.key.namespace == Plan.namespaces[1] {
-      if batch.startedAt != nil, !batch.status.isFinal { started += 1 }
-      for job in batch.tiers.flatMap(\.jobs) { if let attempt = job.current { use.add(attempt.parameters.resources) } }
-    }
-    if let cpus = quota.cpus, use.cpus > cpus { fail("\(Plan.namespaces[1]) has \(use.cpus) of \(cpus) CPUs") }
-    if let batches = quota.batches, started > batches {
-      fail("\(Plan.namespaces[1]) has \(started) batches of \(batches)")
-    }
-  }
-
-  /// Now and then: is anything called stuck that is not?
   func probe() {
     after(.seconds(3)) { $0.probe() }
-    for key in store.batches.keys.sorted() { probe(key) }
+    checkIdleRoom()
+    for key in store.models.keys.sorted() {
+      guard let model = store.models[key], !model.status.isFinal, model.status != .created else { continue }
+      checkClocks(model)
+      // Who waits among scores is looked at less often.
+      if plan.batches.count > 10, model.status == .queued, !random.chance(50) { continue }
+      probe(key)
+    }
   }
 
-  private func probe(_ key: BatchKey) {
-    guard let server, let batch = server.runtime.view(of: key)?.batch, batch.status == .running else { return }
-    let health = batch.health(at: now, capacity: plan.capacities.of(batch), limits: server.runtime.limits)
+  /// Is anything called stuck that is not, and is what is said now said in the history?
+  func probe(_ key: BatchKey) {
+    guard let server, let batch = server.runtime.view(of: key)?.batch else { return }
+    let health = server.runtime.health(of: batch, at: now)
+    checkSaid(batch, health.health)
+    guard batch.status == .running else { return }
     for stuck in health.stuckAttempts {
+      count(.causes)
       check(stuck, AttemptKey(batch: key, job: stuck.job, number: stuck.number))
     }
     let jobs = batch.tiers.flatMap(\.jobs)
     for job in jobs where job.status == .failed && job.failure == nil {
-      fail("\(key.batchID) \(job.id) failed of nothing")
+      fail(.findings, "\(key.batchID) \(job.id) failed of nothing")
     }
+    guard plan.theme == .steady || plan.theme == .documents && random.chance(300) else { return }
+    let diagnosis = server.runtime.diagnosis(of: batch, at: now)
+    if plan.theme == .steady { noteEstimate(batch, diagnosis) } else { checkSuspects(diagnosis, of: batch) }
+    checkAdvice(diagnosis, of: key)
   }
 
   private func check(_ stuck: StuckAttempt, _ key: AttemptKey) {
     guard let process = processes[key], !process.isLied else { return }
     switch process.attempt.phase {
     case .working:
-      fail("\(key) works, and is called stuck for \(stuck.cause.rawValue)")
+      // What its worker said first may be under way for longer than it had left to start.
+      if stuck.cause == .startTimeout, let at = store.models[key.batch]?.attempt(key.job, key.number)?.intendedAt,
+        now - at < .seconds(60 + 15)
+      {
+        return
+      }
+      fail(.causes, "\(key) works, and is called stuck for \(stuck.cause.rawValue)")
     case .starting(let at?):
-      let intended = store.batches[key.batch]?.tiers[key.job.tier].jobs[key.job.index].attempts[key.number - 1]
-        .intendedAt
-      if let intended, max(at, now) - intended <= .seconds(60) { fail("\(key) starts in time, and is called stuck") }
+      if let intended = store.models[key.batch]?.attempt(key.job, key.number)?.intendedAt,
+        max(at, now) - intended <= .seconds(60)
+      {
+        fail(.causes, "\(key) starts in time, and is called stuck")
+      }
     case .stalled(let beats):
       let isNamed = beats ? stuck.cause == .progressTimeout : stuck.cause != .startTimeout
-      if !isNamed { fail("\(key) \(beats ? "hangs" : "is silent"), and is called \(stuck.cause.rawValue)") }
+      if !isNamed { fail(.causes, "\(key) \(beats ? "hangs" : "is silent"), and is called \(stuck.cause.rawValue)") }
     case .starting(nil):
-      if stuck.cause != .startTimeout { fail("\(key) never starts, and is called \(stuck.cause.rawValue)") }
+      if stuck.cause != .startTimeout { fail(.causes, "\(key) never starts, and is called \(stuck.cause.rawValue)") }
     case .ending, .over: break
-    }
-  }
-
-  /// Everything has come to an end: it says the same from its journal, and each failure has its cause.
-  func checkEnd() {
-    for (key, records) in store.journals {
-      guard let first = records.first, var folded = Batch.creating(first) else { continue }
-      for record in records.dropFirst() { folded.apply(record) }
-      if let what = Self.broken(folded) { fail("\(key.batchID) at its end: \(what)") }
-      let diagnosis = folded.diagnosis(at: now, capacity: plan.capacities.of(folded), limits: Limits())
-      if folded.hasFailures, diagnosis.failureCategory == nil { fail("\(key.batchID) failed of no category") }
-      for job in folded.tiers.flatMap(\.jobs) where job.status == .failed {
-        guard let failure = job.failure else {
-          fail("\(key.batchID) \(job.id) failed of nothing")
-          continue
-        }
-        let isFound = diagnosis.findings.contains { $0.job == job.id && $0.cause == failure.cause.rawValue }
-        if !isFound, diagnosis.findings.isEmpty { fail("\(key.batchID) \(job.id): \(failure.cause) is no finding") }
-      }
     }
   }
 }

@@ -51,20 +51,24 @@ extension World {
   // MARK: The executor
 
   /// Which of the server's executors has it.
-  private func executor(of key: AttemptKey) -> ExecutorKind {
-    store.batches[key.batch]?.specification.executor ?? .simulated
+  func executor(of key: AttemptKey) -> ExecutorKind {
+    store.models[key.batch]?.specification.executor ?? .simulated
   }
 
   func check(_ key: AttemptKey, isFor kind: ExecutorKind) {
-    if executor(of: key) != kind { fail("\(kind) is asked for \(key), which is of \(executor(of: key))") }
+    if executor(of: key) != kind { fail(.attempts, "\(kind) is asked for \(key), which is of \(executor(of: key))") }
   }
 
   func beginOutage(of executor: ExecutorKind, _ length: Duration) {
+    cover("outage")
     outages[executor] = now + length
     observe(.unreachable(executor, message: "no answer"))
     after(length) { world in
       world.outages[executor] = nil
+      world.reachableSince[executor] = world.now
       world.observe(.reachable(executor))
+      // What it has now is seen with its first answer.
+      if let capacity = world.actual[executor] { world.observe(.capacity(capacity)) }
       let calls = world.putOff[executor] ?? []
       world.putOff[executor] = []
       for call in calls where call.life == world.life { call.carryOut(world) }
@@ -83,7 +87,9 @@ extension World {
     guard whenReachable(key, { $0.launch(key, launch, documents) }) else { return }
     if processes[key] != nil { return update(key) { $0.announce() } }
     for (other, process) in processes where other.batch == key.batch && other.job == key.job {
-      if process.attempt.phase != .over, !process.isLied { fail("\(key) is launched while \(other) still runs") }
+      if process.attempt.phase != .over, !process.isLied {
+        fail(.attempts, "\(key) is launched while \(other) still runs")
+      }
     }
     do throws(SimulatedBehaviour.Mistake) {
       let behaviour = try SimulatedBehaviour(of: launch.parameters)
@@ -96,7 +102,7 @@ extension World {
       if behaviour.hasDuplicate { observe(.duplicate(key, reference: "simulated:\(key):again")) }
       if isChaotic, random.chance(plan.lies) { after(some(.seconds(20))) { $0.lie(about: key) } }
     } catch {
-      fail("\(error)")
+      fail(.attempts, "\(error)")
     }
   }
 
@@ -110,6 +116,7 @@ extension World {
 
   func end(_ key: AttemptKey, grace: Duration) {
     guard whenReachable(key, { $0.end(key, grace: grace) }) else { return }
+    checkGrace(key, grace)
     guard let process = processes[key], !process.isLied else {
       return observe(.lost(key, message: "the executor does not know it"))
     }
@@ -129,6 +136,7 @@ extension World {
       return
     }
     processes[key]?.isLied = true
+    cover("lie")
     observe(.lost(key, message: "the executor does not know it"))
   }
 
@@ -160,7 +168,7 @@ extension World {
   }
 
   /// Late, and twice, where the plan has it. What a dead server was to hear is gone; the next one asks.
-  private func tell(_ observation: Observation) {
+  func tell(_ observation: Observation) {
     // Nobody sees what an executor does that the server was started without.
     if let key = observation.attempt, server?.runtime.capacities[executor(of: key)] == nil { return }
     if let key = observation.attempt, let until = outages[executor(of: key)] {
@@ -177,14 +185,36 @@ extension World {
 
   func observe(_ observation: Observation) {
     guard let server else { return }
+    if script != nil { note(Script.directive(observation)) }
     server.stepper.post(observation)
     wakeWriter()
+  }
+
+  /// Results come with what was written and how long it took. Said again, they are the same.
+  private func saidBesides(_ operation: WorkerRequest.Operation, by key: AttemptKey) -> WorkerRequest.Operation {
+    guard case .report(var report) = operation, !report.completed.isEmpty || !report.failed.isEmpty,
+      let model = store.models[key.batch], plan.theme != .crowd
+    else { return operation }
+    report.written = [
+      WorkerRequest.Written(collectionID: model.extractor(key.job).collectionID, count: report.completed.count)
+    ]
+    report.stageTimings = [Job.StageTotal(name: "processing", duration: .milliseconds(100))]
+    let name = JobName(batch: key.batch, job: key.job)
+    let words = ["\(key.number)"] + report.completed + report.failed.map(\.documentID)
+    if told[name, default: Told()].reports.insert(words).inserted {
+      told[name]?.written += report.completed.count
+      told[name]?.spent += .milliseconds(100)
+      told[name]?.failed += report.failed.count
+    } else {
+      cover("report said again")
+    }
+    return .report(report)
   }
 
   /// A worker's call: it may not arrive, its answer may not, and a report may arrive twice.
   private func say(_ operation: WorkerRequest.Operation, by key: AttemptKey) {
     guard let token = processes[key]?.attempt.launch.token else { return }
-    let request = WorkerRequest(token: token, operation: operation)
+    let request = WorkerRequest(token: token, operation: saidBesides(operation, by: key))
     let answer: @Sendable (World, Result<Reply, Refusal>) -> Void = { world, answer in
       world.update(key) { $0.answered(answer, at: world.now) }
     }

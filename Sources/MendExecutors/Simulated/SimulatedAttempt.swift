@@ -191,7 +191,12 @@ struct SimulatedAttempt {
     let share = each > .zero ? max(1, Int(min(Duration.milliseconds(200) / each, 1e6))) : inHand.count
     var count = min(share, inHand.count)
     var endsInFault = false
-    if hasFault, behaviour.faultAt > handled {
+    if hasFault, !behaviour.faultDocument.isEmpty {
+      if let place = inHand.prefix(count).firstIndex(where: { $0.id == behaviour.faultDocument }) {
+        endsInFault = place == 0
+        count = max(1, place)
+      }
+    } else if hasFault, behaviour.faultAt > handled {
       if behaviour.faultAt == handled + 1 {
         count = 1
         endsInFault = true
@@ -236,7 +241,7 @@ struct SimulatedAttempt {
 
   /// Everything is done.
   private mutating func leave(_ now: Instant, _ actions: inout [Action]) {
-    if hasFault, behaviour.faultAt == 0 { return fault(now, &actions) }
+    if hasFault, behaviour.faultAt == 0, behaviour.faultDocument.isEmpty { return fault(now, &actions) }
     over(.exited(0), now, &actions)
   }
 

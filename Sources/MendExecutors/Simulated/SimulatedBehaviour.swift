@@ -46,6 +46,8 @@ public struct SimulatedBehaviour: Hashable, Sendable {
   public var fault: Fault?
   /// The fault comes while the attempt has its document of this number, counted from 1; 0 is when all are done.
   public var faultAt = 0
+  /// The fault comes with this document instead, in whichever attempt has it; empty for none.
+  public var faultDocument = ""
   /// Only attempts up to this number have the fault.
   public var faultAttempts = Int.max
   /// What it holds at its peak; out of memory is only who has a lower limit, or none.
@@ -114,6 +116,7 @@ extension SimulatedBehaviour {
     "silence_at=N        says nothing more",
     "lost_supervisor_at=N  ends, and nobody knows how",
     "vanish_at=N         the executor does not know it any more",
+    "poison=ID           its fault comes with this document, not at a number",
     "times=N             only the first N attempts of a job have the fault",
     "launch_fails, never_starts, lost_answer, duplicate, late, opaque,",
     "ignore_term         what they say",
@@ -135,6 +138,7 @@ extension SimulatedBehaviour {
       if halves.count == 2 { failCode = halves[1] }
     case "repeat": repeatPercent = try percent(value, word)
     case "memory": memoryBytes = Int64(try number(value, word, atMost: Int(ValueLimit.memoryBytes)))
+    case "poison": faultDocument = value
     case "times": faultAttempts = try number(value, word)
     case "exit": try set(.exit(try code(value, word)), at: "0", word)
     case "exit_at", "signal_at":

@@ -1,0 +1,67 @@
+import MendCore
+
+/// What a run, or many, came by: facts, faults, and how often each invariant was looked at.
+final class Coverage {
+  var happened: [String: Int] = [:]
+  var checks: [Invariant: Int] = [:]
+
+  func add(_ other: Coverage) {
+    happened.merge(other.happened) { $0 + $1 }
+    checks.merge(other.checks) { $0 + $1 }
+  }
+
+  /// Lines of names and numbers.
+  var account: String {
+    func line(_ title: String, _ numbers: [(String, Int)]) -> String {
+      "covered: \(title): " + numbers.sorted { $0.0 < $1.0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
+    }
+    let facts = happened.filter {
+      $0.key.first?.isLowercase == true && !$0.key.contains(" ") && Self.facts.contains($0.key)
+    }
+    let rest = happened.filter { facts[$0.key] == nil }
+    return [
+      line("facts", facts.map { ($0.key, $0.value) }), line("faults and acts", rest.map { ($0.key, $0.value) }),
+      line("looks", checks.map { ($0.key.rawValue, $0.value) }),
+    ].joined(separator: "\n")
+  }
+
+  static let facts: Set<String> = [
+    "batchCreated", "documentsAdded", "batchStatusChanged", "tierStarted", "tierStatusChanged", "jobStatusChanged",
+    "attemptIntended", "attemptTaken", "attemptStarted", "attemptEnding", "attemptEnded", "staleReport",
+    "nextAttemptScheduled", "documentsClaimed", "documentsCommitted", "documentsFailed", "documentsReleased",
+    "workRepeated", "stageSpent", "collectionWritten", "retried", "healed", "verdictChanged", "notificationSettled",
+  ]
+}
+
+extension Fact {
+  /// Its case.
+  var name: String {
+    switch self {
+    case .batchCreated: "batchCreated"
+    case .documentsAdded: "documentsAdded"
+    case .batchStatusChanged: "batchStatusChanged"
+    case .tierStarted: "tierStarted"
+    case .tierStatusChanged: "tierStatusChanged"
+    case .jobStatusChanged: "jobStatusChanged"
+    case .attemptIntended: "attemptIntended"
+    case .attemptTaken: "attemptTaken"
+    case .attemptStarted: "attemptStarted"
+    case .attemptEnding: "attemptEnding"
+    case .attemptEnded: "attemptEnded"
+    case .staleReport: "staleReport"
+    case .nextAttemptScheduled: "nextAttemptScheduled"
+    case .documentsClaimed: "documentsClaimed"
+    case .documentsCommitted: "documentsCommitted"
+    case .documentsFailed: "documentsFailed"
+    case .documentsReleased: "documentsReleased"
+    case .workRepeated: "workRepeated"
+    case .stageSpent: "stageSpent"
+    case .collectionWritten: "collectionWritten"
+    case .retried: "retried"
+    case .healed: "healed"
+    case .verdictChanged: "verdictChanged"
+    case .notificationSettled: "notificationSettled"
+    default: "another"
+    }
+  }
+}

@@ -1,0 +1,136 @@
+import MendCore
+import MendRuntime
+
+// What may follow upon what in a history.
+
+extension World {
+  /// Of a record that is durable, and of what its batch was before it.
+  func checkHistory(_ record: Record, _ before: Model) {
+    let name = record.batch.batchID
+    count(.history)
+    switch record.fact {
+    case .documentsCommitted(let id, let number, let documents):
+      if before[id].current == nil || before[id].attempts.count != number {
+        fail(.history, "\(name) \(id).\(number) commits, and is not the current attempt")
+      }
+      if documents.contains(where: { before[id].places[$0] == .committed }) {
+        fail(.history, "\(name) \(id): a document is committed twice")
+      }
+      if before.status.isFinal { fail(.history, "\(name): a commit after \(before.status)") }
+    case .documentsClaimed(let id, let number, let documents, _):
+      checkClaim(record, before, id, number, documents)
+    case .documentsFailed(let id, _, let failed):
+      checkAccusation(name, before, id, failed)
+    case .retried(let tier, let jobs, _):
+      checkRetry(record, before, tier, jobs)
+    case .healed(let heal): checkHeal(heal, before)
+    case .attemptIntended(let id, let number, _, let parameters):
+      if before[id].current != nil { fail(.history, "\(name) \(id).\(number) is intended beside another attempt") }
+      if before[id].attempts.count + 1 != number { fail(.history, "\(name) \(id).\(number) is not the next") }
+      if before.status != .running { fail(.history, "\(name): an attempt while \(before.status)") }
+      checkRoom(for: parameters, of: before)
+      checkStart(of: id, before)
+    case .attemptEnding(let id, let number, let reason, _):
+      checkEnding(id, number, reason, before)
+    case .attemptEnded(let id, let number, _):
+      if before.attempt(id, number)?.end != nil || before[id].attempts.count != number {
+        fail(.history, "\(name) \(id).\(number) ends twice")
+      }
+    case .batchStatusChanged(let status, _):
+      checkStatus(status, record, before)
+    case .jobStatusChanged(let id, let status, let failure, _):
+      checkJob(id, status, failure, record, before)
+    case .collectionWritten(let id, _, _), .stageSpent(let id, _, _, _):
+      after(.zero) { $0.checkTold(record.batch, id) }
+    default: break
+    }
+  }
+
+  private func checkClaim(_ record: Record, _ before: Model, _ id: JobID, _ number: Int, _ documents: DocumentSet) {
+    let name = record.batch.batchID
+    if before.status != .running { fail(.history, "\(name) \(id): a claim while \(before.status)") }
+    if before[id].current == nil || before[id].attempts.count != number {
+      fail(.history, "\(name) \(id).\(number) claims, and is not the current attempt")
+    }
+    let maximum = before.specification.maxConcurrent
+    if maximum > 0 {
+      let held = before.tiers.reduce(0) { $0 + $1.jobs.reduce(0) { $0 + $1.count(.processing) } }
+      if held + documents.count > maximum { fail(.history, "\(name): more than \(maximum) documents in process") }
+    }
+    if let taken = documents.first(where: { before[id].places[$0] != .pending }) {
+      fail(.history, "\(name) \(id): document \(taken) is handed out, and was \(before[id].places[taken])")
+    }
+  }
+
+  private func checkRetry(_ record: Record, _ before: Model, _ tier: Int, _ jobs: [Fact.RetriedJob]) {
+    guard record.cause != "caller" else { return }
+    for retried in jobs {
+      let job = before[retried.job]
+      if retried.reopened.contains(where: { job.places[$0] == .committed }) {
+        fail(.history, "\(record.batch.batchID) \(retried.job): a committed document is done again by rule")
+      }
+      count(.rules)
+      let last = job.attempts.last
+      if let memory = retried.overrides.memoryBytes, let last, memory > last.needs.memoryBytes, let end = last.end,
+        end.cause != .oom
+      {
+        fail(
+          .rules, "\(record.batch.batchID) \(retried.job): more memory after \(end.cause?.rawValue ?? "nothing")")
+      }
+    }
+  }
+
+  /// What is over is reclaimed once, and again only when it is heard of again.
+  private func checkHeal(_ heal: HealRecord, _ before: Model) {
+    for step in heal.steps {
+      guard case .reclaimOrphan(let job, let number) = step.operation, let attempt = before.attempt(job, number),
+        attempt.end != nil, let known = attempt.reportsBeforeReclaim
+      else { continue }
+      count(.heals)
+      if attempt.staleReports <= known {
+        fail(.heals, "\(before.key.batchID): \(job).\(number) is over, was reclaimed, and is once more")
+      }
+    }
+  }
+
+  private func checkStatus(_ status: BatchStatus, _ record: Record, _ before: Model) {
+    let name = record.batch.batchID
+    if before.status.isFinal, before.lastRetried?.at != record.at {
+      fail(.history, "\(name) left \(before.status) for \(status), without a retry")
+    }
+    if status.isFinal, before.live > 0 { fail(.history, "\(name) is \(status), and an attempt lives") }
+    if status == .completed, before.tiers.contains(where: { $0.status != .completed }) {
+      fail(.history, "\(name) is completed, and a tier is not")
+    }
+    if status == .completed { checkStaleness(before) }
+  }
+
+  private func checkJob(
+    _ id: JobID, _ status: JobStatus, _ failure: MendCore.Job.Failure?, _ record: Record, _ before: Model
+  ) {
+    let job = before[id]
+    let isRetried = before.lastRetried.map { $0.at == record.at && $0.tier <= id.tier } ?? false
+    if job.status.isFinal, status != .pending || !isRetried {
+      fail(.history, "\(record.batch.batchID) \(id) left \(job.status) for \(status)")
+    }
+    if status == .failed, let failure { checkFailure(id, failure, before, at: record.at) }
+  }
+
+  /// What is completed was made of what the tiers before it have.
+  private func checkStaleness(_ model: Model) {
+    for position in 0..<model.documents {
+      var newest = 0
+      for tier in model.tiers {
+        let commits = tier.jobs.compactMap {
+          $0.places.isEmpty ? nil : $0.places[position] == .committed ? $0.committedAs[position] : nil
+        }
+        count(.staleness)
+        if let first = commits.min(), first < newest {
+          return fail(
+            .staleness, "\(model.key.batchID): document \(position) was done again in a tier before, and is stale")
+        }
+        newest = max(newest, commits.max() ?? 0)
+      }
+    }
+  }
+}
