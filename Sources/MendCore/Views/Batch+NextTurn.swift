@@ -18,8 +18,19 @@ extension Batch {
   private func turns(ofJob index: Int, inTier number: Int, at now: Instant, limits: Limits) -> [Instant] {
     let job = tiers[number].jobs[index]
     if let attempt = job.current {
-      guard case .ending(_, let since) = attempt.state else { return [] }
-      return [attempt.endIsOverdue(from: since, limits: limits)]
+      switch attempt.state {
+      case .ending(_, let since): return [attempt.endIsOverdue(from: since, limits: limits)]
+      case .running where outage?.isConfigured == false:
+        // Nobody checks what runs on an executor that the server does not have: its own silence is all that is known.
+        let timers = job.specified(in: self)?.timers ?? Timers()
+        var silent: [Instant] = []
+        if expectsHeartbeats(attempt) {
+          silent.append(max(attempt.lastHeartbeatAt, attempt.startedAt ?? attempt.intendedAt) + timers.heartbeat)
+        }
+        if let progress = progressTimer(of: attempt, timers) { silent.append(attempt.idleFrom + progress) }
+        return silent
+      case .intended, .starting, .running, .ended: return []
+      }
     }
     let window = job.specified(in: self)?.timers.start ?? Timers.defaultStart
     let waited = waitsSince(job, of: tiers[number], window: window, at: now) + window
