@@ -26,11 +26,19 @@ extension Core {
   }
 
   /// Starts what has room, the first in line first. Costs what it starts, and one look for each different demand that is
-  /// refused: those who wait for the same need no further look.
+  /// refused: those who wait for the same need no further look. After so many looks the rest waits for the next pass.
   private mutating func pass(on executor: ExecutorKind) {
     let capacity = capacities.of(executor)
     var pass = Pass()
     while let waiting = index.lanes[executor]?.queue.first {
+      pass.looks += 1
+      if pass.looks > limits.schedulingLooks {
+        // Who was refused stays out until all others were looked at.
+        for waiting in pass.aside { index.lanes[executor]?.queue.insert(waiting, capacity) }
+        let nobody = BatchKey(namespace: "", batchID: "")
+        index.deadlines.insert(Deadline(at: turn.now + .milliseconds(1), kind: .schedule, batch: nobody))
+        return
+      }
       let key = waiting.entry.batch
       var room = Scheduling(
         use: index.lanes[executor]?.use ?? ResourceUse(), capacity: capacity, reserved: pass.reserved)
@@ -69,6 +77,7 @@ extension Core {
 
   /// One pass over an executor's queue.
   private struct Pass {
+    var looks = 0
     /// What is kept for a job that has waited long.
     var reserved: Demand.Need?
     /// Batches that were looked at.
@@ -95,9 +104,9 @@ extension Core {
 
   /// Puts a batch in the scheduler's queue when a job of it could start, and takes it out when none could.
   mutating func enqueue(_ key: BatchKey) {
-    guard batches[key] != nil else { return }
-    let executor = executor(of: key)
-    guard let waiting = waiting(key) else {
+    guard let batch = batches[key] else { return }
+    let executor = batch.specification.executor
+    guard let waiting = waiting(batch) else {
       index.lanes[executor]?.queue.remove(key, capacities.of(executor))
       markQueued(key, nil)
       return
@@ -114,8 +123,7 @@ extension Core {
   }
 
   /// What the batch waits for; nil while no job of it could start.
-  private func waiting(_ key: BatchKey) -> WaitingBatch? {
-    guard let batch = batches[key] else { return nil }
+  private func waiting(_ batch: Batch) -> WaitingBatch? {
     var waits: [WaitingBatch.Wait] = []
     var priority = 0
     switch batch.status {
@@ -129,7 +137,7 @@ extension Core {
       priority = batch.specification.priority
     case .running:
       guard let tier = batch.tiers.firstIndex(where: { $0.status == .running }), !batch.tiers[tier].cancelRequested,
-        !batch.isAtMaximum
+        batch.attemptsLeft > 0
       else { return nil }
       for job in batch.tiers[tier].jobs.indices where batch.tiers[tier].couldStart(job, at: turn.now) {
         let need = batch.tiers[tier].hasNothingLeft(job) ? .nothing : batch.need(ofJob: job, inTier: tier)
@@ -149,7 +157,7 @@ extension Core {
     let since = batch.timeoutFrom ?? batch.submittedAt ?? batch.createdAt
     let entry = QueueEntry(
       rank: since.milliseconds - Int64(priority) * limits.agingStep.milliseconds,
-      submission: index.submissions[key] ?? 0, priority: priority, batch: key)
+      submission: index.submissions[batch.key] ?? 0, priority: priority, batch: batch.key)
     return WaitingBatch(entry, waits, isQueued: batch.status == .queued)
   }
 
@@ -162,8 +170,9 @@ extension Core {
     }
     guard let tier = runningTier(of: key) else { return }
     var refused: Demand.Need?
+    var left = batches[key]?.attemptsLeft ?? 0
     for candidate in candidates(in: tier, of: key) {
-      if batches[key]?.isAtMaximum == true { break }
+      if left <= 0 { break }
       if candidate.hasNothingLeft, finishIfNothingLeft(candidate.job, of: key) { continue }
       // What came before may have taken room; none of it gives any back.
       if refused == candidate.need { continue }
@@ -171,6 +180,7 @@ extension Core {
         room.use.add(candidate.need.resources)
         room.held.add(candidate.need.resources)
         launch(candidate.job, of: key)
+        left -= 1
       } else {
         refused = candidate.need
       }
@@ -237,10 +247,11 @@ extension Batch {
   /// It counts among those that its namespace's quota bounds: it was started, and is not over.
   var isStarted: Bool { startedAt != nil && !status.isFinal }
 
-  /// max_concurrent bounds attempts too: one that could not claim anything is of no use.
-  var isAtMaximum: Bool {
+  /// How many attempts may be started beside those that live: max_concurrent bounds them too, for one that could not claim
+  /// anything is of no use.
+  var attemptsLeft: Int {
     let maximum = specification.maxConcurrent
-    return maximum > 0 && held.attempts >= maximum
+    return maximum > 0 ? maximum - held.attempts : .max
   }
 
   /// What the job's next attempt takes of its executor.

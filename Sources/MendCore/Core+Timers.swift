@@ -27,6 +27,8 @@ extension Core {
         guard index.turns[deadline.batch] == deadline.at else { continue }
         index.turns[deadline.batch] = nil
         askForReview(deadline.batch)
+      case .schedule:
+        turn.schedulingIsDue = true
       }
     }
   }
@@ -66,6 +68,8 @@ extension Core {
       return (batch.completedAt ?? batch.updatedAt) + limits.retireAfter == deadline.at
     case .review:
       return index.turns[deadline.batch] == deadline.at
+    case .schedule:
+      return true
     }
   }
 

@@ -106,6 +106,9 @@ public struct Limits: Hashable, Sendable {
   /// How many batches of one namespace the scheduler looks past in one pass where their jobs need more different things
   /// than `FairQueue.demandsPerNamespace`; others are looked past by what they need, however many they are.
   public var schedulingLookahead = 64
+  /// How many looks one pass of the scheduler takes at an executor's queue; the next one, a moment later, goes on with the
+  /// rest.
+  public var schedulingLooks = 4096
   /// How long a job may wait for room before room is kept for it: from then on later ones start beside it only with what
   /// it does not need.
   public var overtakingWindow: Duration = .seconds(60)

@@ -54,7 +54,7 @@ struct CoreIndex {
 /// Something that is due at a time. What it was set for may be over by then: whoever takes it looks again.
 struct Deadline: Comparable, Hashable {
   enum Kind: Int, Comparable {
-    case attemptCheck, backoff, batchTimeout, cancelTimeout, outage, autoHeal, retire, review
+    case attemptCheck, backoff, batchTimeout, cancelTimeout, outage, autoHeal, retire, review, schedule
     static func < (left: Kind, right: Kind) -> Bool { left.rawValue < right.rawValue }
   }
 

@@ -90,6 +90,28 @@ struct StepWaitingTests {
     #expect(entry.map { harness.core.index.lanes[.simulated]?.queue.position(of: $0) ?? 0 } ?? 0 > 250)
   }
 
+  @Test("A pass takes so many looks and no more, and the next ones come to all the others")
+  func looks() {
+    var limits = Limits()
+    limits.schedulingLooks = 8
+    var harness = Harness(cpus: 100, limits: limits)
+    harness.submit([tier(extractor(cpus: 95))], id: "holds")
+    for number in 0..<40 { harness.submit("b", in: "n\(number)", cpus: 10 + Double(number)) }
+    harness.submit("small", in: "last")
+    #expect(harness.core.batches[BatchKey(namespace: "last", batchID: "small")]?.status == .queued)
+    var ticks = 0
+    while harness.core.nextDeadline <= harness.now + .milliseconds(1), ticks < 20 {
+      harness.now = harness.core.nextDeadline
+      harness.step(.tick)
+      ticks += 1
+    }
+    #expect(ticks < 20, "it comes to rest")
+    #expect(harness.core.batches[BatchKey(namespace: "last", batchID: "small")]?.status == .running)
+    harness.finish(batch: "holds")
+    for _ in 0..<20 { harness.tick(after: 0.001) }
+    #expect(harness.live.count == 8, "10 + 11 + ... + 16 CPUs, and the small one")
+  }
+
   @Test("A pause or a cancel of what waits lets others start, and nobody stands behind it any more")
   func leaves() {
     for operation in [
