@@ -71,6 +71,10 @@ extension DiagnosisContext {
       return "\(place) starts when the quota of namespace \(batch.key.namespace) (\(bound.allowed)) allows"
         + Room.names(of: surroundings.holdersOfQuota)
     }
+    if let outage = batch.outage {
+      return "\(place) starts when the \(outage.executor.rawValue) executor can be asked again, and has room for "
+        + Figures.resources(asked)
+    }
     return "\(place) starts when the executor has room for \(Figures.resources(asked)) beside what it keeps for "
       + "jobs that have waited longer" + Room.names(of: surroundings.holders)
   }

@@ -118,6 +118,9 @@ struct StepExecutorsTests {
     harness.submit([tier(extractor())], id: "later", on: .ray)
     #expect(launches(harness) == [])
     #expect(health(harness, of: "later").reason == .executorUnreachable)
+    #expect(
+      diagnosis(harness, of: "later").nextActions.last
+        == "wait: the batch is queued, and starts when the ray executor can be asked again, and has room for 1 CPU")
     harness.see(.reachable(.simulated))
     #expect(health(harness).reason == .executorUnreachable)
     harness.tick(after: 300)
