@@ -99,5 +99,14 @@ class History(EndToEndCase):
         self.assertEqual(stuck[0]["verdict"]["health"], "stuck")
 
 
+class Forgetting(EndToEndCase):
+    serve_flags = ("--keep-finished", "2s")
+
+    def test_a_finished_batch_is_forgotten_after_the_time_that_was_set_however_short(self):
+        batch = self.ok("submit", "--wait", "--tier", "quick=:", *self.files(1))
+        wait_for(lambda: self.mend("status", batch).status == 1, "the batch to be forgotten", 60)
+        self.assertNotIn(batch, self.ok("list", "-o", "json"))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -69,7 +69,8 @@ class Notifications(EndToEndCase):
         with open(self.secret_file, "wb") as file:
             file.write(SECRET + b"\n")
         self.serve_flags = (
-            "--notify-url", f"http://127.0.0.1:{self.receiver.port}/hook", "--notify-secret-file", self.secret_file)
+            "--notify-url", f"http://127.0.0.1:{self.receiver.port}/hook", "--notify-secret-file", self.secret_file,
+            "--cpus", "1")
         super().setUp()
 
     def submit(self, command, name, **extra):
@@ -156,6 +157,32 @@ class Notifications(EndToEndCase):
         self.settled(batch, 2)
         self.assertEqual([body["type"] for body in self.receiver.bodies()][:2], ["batch.stuck", "batch.healed"])
         self.assertEqual(self.receiver.bodies()[0]["health"], "stuck")
+
+    def test_stuck_by_waiting_is_told_and_stands_in_the_history(self):
+        gate = self.directory / "gate"
+        self.submit_spec({
+            "batch_id": "waits", "notification_enabled": True,
+            "documents": [{"document_id": "d0", "uri": "file:///srv/d0"}],
+            "tiers": [
+                {"extractors": [{"extractor_name": "first", "entrypoint": f"until [ -e {gate} ]; do sleep 0.05; done"}]},
+                {"extractors": [{"extractor_name": "second", "entrypoint": "true", "timers": {"start_seconds": 1}}]}]})
+        for name in ("hold", "queued"):
+            self.submit_spec({
+                "batch_id": name, "priority": 100, "notification_enabled": True,
+                "documents": [{"document_id": "d0", "uri": "file:///srv/d0"}],
+                "tiers": [{"extractors": [
+                    {"extractor_name": "hold", "entrypoint": "exec sleep 1000", "timers": {"start_seconds": 1}}]}]})
+        gate.touch()
+        self.settled("waits")
+        body = self.receiver.bodies()[0]
+        self.assertEqual((body["type"], body["batch_id"], body["health_reason"]),
+                         ("batch.stuck", "waits", "waiting_for_capacity"))
+        self.assertEqual([e["verdict"]["health"] for e in self.events("waits", "verdict_changed")], ["stuck"])
+        self.assertEqual(self.diagnose("waits")["health"], "stuck")
+        # Behind others nothing is wrong, however long it is.
+        queued = self.diagnose("queued")
+        self.assertEqual((queued["status"], queued["health"], queued["queue"]["position"]), ("queued", "ok", 1))
+        self.assertEqual({body["batch_id"] for body in self.receiver.bodies()}, {"waits"})
 
     def test_an_address_that_must_not_be_is_refused_at_start(self):
         for url, says in [("ftp://x/", "neither https:// nor http://"), ("http://169.254.169.254/", "clouds answer")]:
