@@ -25,8 +25,23 @@ final class Coverage {
     ].joined(separator: "\n")
   }
 
+  /// What thousands of seeds are to come by, and did not.
+  var missing: [String] {
+    let looks = Invariant.allCases.filter { $0 != .ending && checks[$0, default: 0] == 0 }.map {
+      "looks at \($0.rawValue)"
+    }
+    return (Self.facts.union(Self.faults).filter { happened[$0] == nil } + looks).sorted()
+  }
+
+  static let faults: Set<String> = [
+    "death", "death before a commit", "death after a commit", "reboot", "snapshot", "outage", "lie", "nodes lost",
+    "nodes come", "killed with its node", "pause", "cancel", "retry", "retry at any time", "retry refused",
+    "report said again", "webhook refused", "webhook delivered",
+  ]
+
+  /// The first of a batch is not counted.
   static let facts: Set<String> = [
-    "batchCreated", "documentsAdded", "batchStatusChanged", "tierStarted", "tierStatusChanged", "jobStatusChanged",
+    "documentsAdded", "batchStatusChanged", "tierStarted", "tierStatusChanged", "jobStatusChanged",
     "attemptIntended", "attemptTaken", "attemptStarted", "attemptEnding", "attemptEnded", "staleReport",
     "nextAttemptScheduled", "documentsClaimed", "documentsCommitted", "documentsFailed", "documentsReleased",
     "workRepeated", "stageSpent", "collectionWritten", "retried", "healed", "verdictChanged", "notificationSettled",

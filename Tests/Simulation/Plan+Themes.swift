@@ -49,6 +49,26 @@ extension Plan {
     }
   }
 
+  /// Room is kept for one that needs the whole machine, others wait for it, and it goes away: nothing else happens then.
+  mutating func drawStandoff(_ random: inout Random) {
+    capacity.cpus = Double(random.below(5) + 4)
+    batches.append(Self.small("hog", "document_seconds=35", documents: random.below(3) + 4, cpus: 1, after: 0, &random))
+    var big = Self.small("big", "document_seconds=1", documents: 1, cpus: capacity.cpus, after: 2000, &random)
+    let leaves: [Act.What] = [
+      .pause(.seconds(random.below(60) + 30)), .cancel(.batch, grace: .zero),
+      .cancel(.job(JobID(tier: 0, index: 0)), grace: .zero),
+    ]
+    big.acts = [Act(after: .seconds(random.below(20) + 72), what: random.of(leaves))]
+    batches.append(big)
+    for number in 0..<(random.below(4) + 2) {
+      var work = Self.small(
+        "s\(number)", "document_seconds=2", documents: 2, cpus: Double(random.below(2) + 1) / 2,
+        after: 64_000 + random.below(4000), &random)
+      work.namespace = random.of(Self.namespaces)
+      batches.append(work)
+    }
+  }
+
   private static func small(
     _ id: String, _ words: String, documents: Int, cpus: Double = 0.1, gpu: Bool = false, after: Int,
     _ random: inout Random

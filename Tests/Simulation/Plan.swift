@@ -3,7 +3,7 @@ import MendCore
 /// What a seed stands for: the batches, how their attempts go, what their callers do, and what goes wrong around them.
 struct Plan {
   /// Most seeds are of any kind; some are made for what comes of many, of clocks, of single documents, or of calm.
-  enum Theme: CaseIterable { case ordinary, crowd, clocks, documents, steady }
+  enum Theme: CaseIterable { case ordinary, crowd, standoff, clocks, documents, steady }
 
   /// A batch and its caller.
   struct Work {
@@ -85,11 +85,15 @@ struct Plan {
   init(seed: UInt64) {
     var random = Random(seed: seed)
     let draw = random.below(1000)
-    theme = draw < 530 ? .ordinary : draw < 560 ? .crowd : draw < 750 ? .clocks : draw < 920 ? .documents : .steady
+    theme =
+      draw < 500
+      ? .ordinary
+      : draw < 530 ? .crowd : draw < 570 ? .standoff : draw < 760 ? .clocks : draw < 930 ? .documents : .steady
     refusals = random.chance(500) ? random.below(500) : 0
     switch theme {
     case .ordinary: drawOrdinary(&random)
     case .crowd: drawCrowd(&random)
+    case .standoff: drawStandoff(&random)
     case .clocks: drawClocks(&random)
     case .documents: drawDocuments(&random)
     case .steady: drawSteady(&random)

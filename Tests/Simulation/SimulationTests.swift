@@ -33,6 +33,7 @@ struct SimulationTests {
     for broken in totals.broken.prefix(20) { Issue.record("\(broken)") }
     print("simulated: \(totals.runs) runs, \(totals.steps) steps, \(totals.writes) commits, \(totals.lives) lives")
     print(totals.coverage.account)
+    if Self.seeds.count >= 1000 { #expect(totals.coverage.missing.isEmpty) }
     #expect(totals.broken.isEmpty)
     #expect(totals.runs == Self.seeds.count)
   }
