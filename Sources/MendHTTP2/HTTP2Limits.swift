@@ -26,8 +26,9 @@ package struct HTTP2Limits: Hashable, Sendable {
   /// Bytes that a peer may send on one stream before somebody has read them.
   package var streamWindowBytes: Int = 256 * 1024
 
-  /// Bytes that a peer may send on all streams together: far more than one stream's, so that a paused stream cannot
-  /// stall the others.
+  /// Bytes that a peer may send on all streams together before they were looked at: far more than one stream's. They are
+  /// given back as they arrive, or streams that nobody reads would stall the others; whoever has the session bounds
+  /// ``HTTP2Session/unreadBytes``.
   package var connectionWindowBytes: Int = 16 * 1024 * 1024
 
   /// Frames that the library may queue (acknowledgements, resets) for a peer that doesn't read.
@@ -40,7 +41,8 @@ package struct HTTP2Limits: Hashable, Sendable {
   /// more, and each is a walk through the library.
   package var maxSpareWindowUpdates: Int = 10_000
 
-  /// RST_STREAM frames received (rapid reset, CVE-2023-44487). Honest cancellations count as well.
+  /// RST_STREAM frames received (rapid reset, CVE-2023-44487). Honest cancellations count as well. Streams that are
+  /// refused, because too many are open, are counted apart, by the same figures.
   package var resetsReceived = RateLimit(burst: 2000, perSecond: 200)
 
   /// Streams that the library resets because the peer broke a rule on them (MadeYouReset, CVE-2025-8671).
@@ -105,4 +107,6 @@ package struct HTTP2Counters: Hashable, Sendable {
   package var resetsSent = 0
   /// Frames that broke a rule of their stream and left the connection alone.
   package var faultsReceived = 0
+  /// Streams above ``HTTP2Limits/maxConcurrentStreams``.
+  package var streamsRefused = 0
 }

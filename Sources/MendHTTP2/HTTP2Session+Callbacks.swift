@@ -27,8 +27,8 @@ internal import CNghttp2
     unsafe nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, user in
       unsafe withSession(user) { unsafe $0.onFrame(frame!) }
     }
-    unsafe nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, frame, _, user in
-      unsafe withSession(user) { unsafe $0.onInvalidFrame(frame!.pointee.hd.stream_id) }
+    unsafe nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, frame, code, user in
+      unsafe withSession(user) { unsafe $0.onInvalidFrame(frame!.pointee.hd.stream_id, code) }
     }
     unsafe nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, user in
       unsafe withSession(user) { unsafe $0.onFrameSent(frame!) }
@@ -118,7 +118,11 @@ extension HTTP2Session {
     }
   }
 
-  fileprivate func onInvalidFrame(_ id: Int32) -> Int32 {
+  fileprivate func onInvalidFrame(_ id: Int32, _ code: Int32) -> Int32 {
+    guard code != NGHTTP2_ERR_REFUSED_STREAM.rawValue else {
+      state.value.counters.streamsRefused += 1
+      return 0
+    }
     state.value.counters.faultsReceived += 1
     state.value.streams.open(id)?.value.isFaulty = true
     return 0
@@ -126,6 +130,7 @@ extension HTTP2Session {
 
   fileprivate func onBeginHeaders(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
     state.value.headers.begin()
+    state.value.rules.begin()
     state.value.headersTarget = nil
     guard unsafe frame.pointee.hd.type == headersType else { return 0 }
     let id = unsafe frame.pointee.hd.stream_id
@@ -141,24 +146,16 @@ extension HTTP2Session {
     return 0
   }
 
-  fileprivate func onHeader(
-    _ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int
-  ) -> Int32 {
-    unsafe state.value.headers.add(name, nameCount, value, valueCount)
-    guard state.value.headers.listBytes <= limits.maxHeaderListBytes else {
-      // Who sends a little too much is told so by the call's end; nothing of it is kept.
-      let mayBeTold = role == .server && state.value.headersTarget?.value.receivesTrailers == false
-      if mayBeTold, state.value.headers.listBytes <= 4 * limits.maxHeaderListBytes { return 0 }
-      state.value.headersTarget?.value.headerListTooLarge = true
-      return Int32(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
-    }
-    return 0
-  }
-
   fileprivate func onData(_ id: Int32, _ bytes: UnsafeBufferPointer<UInt8>) -> Int32 {
-    guard let stream = state.value.streams.open(id), !stream.value.discards else {
-      state.value.connectionCredit += bytes.count
-      return 0
+    // What nobody reads holds up its own stream, whose window is given back as it is read, and no other.
+    state.value.connectionCredit &+= bytes.count
+    guard let stream = state.value.streams.open(id), !stream.value.discards else { return 0 }
+    if stream.value.contentLeft >= 0 {
+      stream.value.contentLeft -= bytes.count
+      guard stream.value.contentLeft >= 0 else {
+        breakOff(stream)
+        return 0
+      }
     }
     unsafe stream.value.received.append(contentsOf: bytes)
     state.value.unreadBytes &+= bytes.count
@@ -176,7 +173,11 @@ extension HTTP2Session {
         state.value.counters.controlFramesReceived += 1
       }
       guard let stream = state.value.streams.open(header.stream_id) else { break }
-      if ends { stream.value.remoteEnded = true }
+      if ends {
+        stream.value.remoteEnded = true
+        // Less than its content-length said.
+        if stream.value.contentLeft > 0 { breakOff(stream) }
+      }
       if !stream.value.discards, ends || header.length > 0 {
         state.value.events.append(.data(stream.value.handle, endStream: ends))
       }
@@ -224,46 +225,6 @@ extension HTTP2Session {
     }
   }
 
-  private func onHeaderList(_ stream: Pinned<StreamState>, endStream: Bool) {
-    if endStream { stream.value.remoteEnded = true }
-    state.value.headersTarget = nil
-    guard !stream.value.discards else { return }
-    guard state.value.headers.listBytes <= limits.maxHeaderListBytes else {
-      state.value.events.append(
-        .headersTooLarge(stream.value.handle, bytes: state.value.headers.listBytes, endStream: endStream))
-      return
-    }
-    stream.value.headerBytes &+= state.value.headers.listBytes
-    state.value.headerBytes &+= state.value.headers.listBytes
-    if stream.value.receivesTrailers {
-      stream.value.trailers.take(state.value.headers)
-    } else {
-      stream.value.headers.take(state.value.headers)
-    }
-    guard role == .client else {
-      state.value.events.append(
-        stream.value.receivesTrailers
-          ? .trailers(stream.value.handle) : .headers(stream.value.handle, endStream: endStream))
-      return
-    }
-    let block = stream.value.receivesTrailers ? stream.value.trailers : stream.value.headers
-    guard let status = block.first(":status") else {
-      if stream.value.receivesTrailers { state.value.events.append(.trailers(stream.value.handle)) }
-      return
-    }
-    // 1xx announces a response and is none.
-    if block.bytes[status.value].first == UInt8(ascii: "1") {
-      stream.value.headers.removeAll()
-      stream.value.trailers.removeAll()
-      return
-    }
-    if stream.value.receivesTrailers {
-      swap(&stream.value.headers, &stream.value.trailers)
-      stream.value.trailers.removeAll()
-    }
-    state.value.events.append(.headers(stream.value.handle, endStream: endStream))
-  }
-
   fileprivate func onFrameSent(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
     let header = unsafe frame.pointee.hd
     switch header.type {
@@ -287,18 +248,24 @@ extension HTTP2Session {
       stream.value.resetByUs = true
     case UInt8(NGHTTP2_GOAWAY.rawValue):
       // The library found the connection broken, and nothing that still arrives counts.
-      if unsafe frame.pointee.goaway.error_code != HTTP2ErrorCode.noError.rawValue { state.value.isTerminated = true }
+      guard unsafe frame.pointee.goaway.error_code != HTTP2ErrorCode.noError.rawValue else { break }
+      state.value.isTerminated = true
+      state.value.saidGoodbye = true
     default:
       break
     }
     return 0
   }
 
-  /// A request that the library would not send, as after a GOAWAY: the peer never saw it.
+  /// A request that the library would not send, as after a GOAWAY: the peer never saw it. A response or trailers that it
+  /// would not send, as they are too large: its caller waits for them.
   fileprivate func onFrameNotSent(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
     let header = unsafe frame.pointee.hd
     if role == .client, header.type == headersType, unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
       return onClose(header.stream_id, .refusedStream)
+    }
+    if role == .server, header.type == headersType, let stream = state.value.streams.open(header.stream_id) {
+      reset(stream.value.handle, .internalError)
     }
     return 0
   }
@@ -321,7 +288,8 @@ extension HTTP2Session {
     if stream.value.outboundStart == stream.value.outbound.count {
       stream.value.outbound.removeAll(keepingCapacity: true)
       stream.value.outboundStart = 0
-    } else if stream.value.outboundStart > 64 * 1024 {
+    } else if stream.value.outboundStart > 64 * 1024, stream.value.outboundStart * 2 > stream.value.outbound.count {
+      // Not more often: each time moves all that is left.
       stream.value.outbound.removeFirst(stream.value.outboundStart)
       stream.value.outboundStart = 0
     }

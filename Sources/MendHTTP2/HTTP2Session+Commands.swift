@@ -53,12 +53,11 @@ extension HTTP2Session {
     }
   }
 
-  /// Gives the peer its window back for all bytes received but the last `kept` ones, so that it may send more.
+  /// Gives the peer the stream's window back for all bytes received but the last `kept` ones, so that it may send more.
   package func giveCredit(_ handle: StreamHandle, keeping kept: Int) {
     guard let stream = state.value.streams.held(handle), stream.value.uncredited > kept else { return }
     let credit = stream.value.uncredited - kept
     stream.value.uncredited = kept
-    state.value.connectionCredit += credit
     if !stream.value.remoteEnded, !stream.value.isClosed {
       unsafe nghttp2_session_consume_stream(session, handle.id, credit)
     }
@@ -67,7 +66,6 @@ extension HTTP2Session {
   /// The caller is done with a closed stream: its memory and its slot may be used again.
   package func release(_ handle: StreamHandle) {
     guard let stream = state.value.streams.held(handle), stream.value.isClosed else { return }
-    state.value.connectionCredit += stream.value.uncredited
     state.value.outboundBytes -= stream.value.pending
     state.value.unreadBytes -= stream.value.unread
     state.value.headerBytes -= stream.value.headerBytes
@@ -105,7 +103,7 @@ extension HTTP2Session {
     }
     stream.value.hasProvider = true
     var provider = unsafe dataProvider(stream)
-    unsafe nghttp2_submit_response(session, handle.id, headers.fields, headers.count, &provider)
+    answer(stream, unsafe nghttp2_submit_response(session, handle.id, headers.fields, headers.count, &provider))
   }
 
   /// As ``respond(_:_:)``, with headers of this call. With `endStream` they are the whole response.
@@ -114,15 +112,22 @@ extension HTTP2Session {
       return
     }
     stream.value.hasProvider = true
-    unsafe headers.withNameValues { list, count in
-      guard !endStream else {
-        unsafe nghttp2_submit_response(session, handle.id, list, count, nil)
-        return
-      }
+    let result = unsafe headers.withNameValues { list, count in
+      guard !endStream else { return unsafe nghttp2_submit_response(session, handle.id, list, count, nil) }
       var provider = unsafe dataProvider(stream)
-      unsafe nghttp2_submit_response(session, handle.id, list, count, &provider)
+      return unsafe nghttp2_submit_response(session, handle.id, list, count, &provider)
     }
+    answer(stream, result)
   }
+
+  /// A response that the library won't take leaves its caller waiting, unless its stream is reset.
+  private func answer(_ stream: Pinned<StreamState>, _ result: Int32) {
+    if result != 0 { reset(stream.value.handle, .internalError) }
+  }
+
+  /// The largest header list that is sent, as RFC 9113 6.5.2 counts it; the library sends none above 64 KiB on the wire. A
+  /// larger one's stream is reset with INTERNAL_ERROR.
+  package static let maxSentListBytes = 60 * 1024
 
   /// Lets `body` append bytes to send; returns how many wait on this stream now.
   @discardableResult
@@ -182,7 +187,6 @@ extension HTTP2Session {
     guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.resetByUs else { return }
     stream.value.discards = true
     stream.value.resetByUs = true
-    state.value.connectionCredit += stream.value.uncredited
     stream.value.uncredited = 0
     unsafe nghttp2_submit_rst_stream(session, flagNone, handle.id, code.rawValue)
   }
@@ -210,9 +214,9 @@ extension HTTP2Session {
   /// Streams that are open in either direction.
   package var openStreamCount: Int { state.value.streams.count }
 
-  /// False once ids are used up or the peer said that it will take no more requests (client).
-  package var canRequest: Bool {
-    unsafe nghttp2_session_check_request_allowed(session) != 0
+  /// Passes over the ids below this one (client): a connection that has carried that many calls already.
+  package func skipStreams(to id: Int32) throws(HTTP2Error) {
+    try check(unsafe nghttp2_session_set_next_stream_id(session, id))
   }
 
   package func ping(_ opaque: UInt64) {
@@ -239,12 +243,15 @@ extension HTTP2Session {
   package func terminate(_ code: HTTP2ErrorCode, saying reason: StaticString = "") {
     guard !state.value.isTerminated else { return }
     state.value.isTerminated = true
-    if reason.utf8CodeUnitCount > 0 {
-      // The one below can't carry a reason.
-      let last = unsafe nghttp2_session_get_last_proc_stream_id(session)
-      unsafe nghttp2_submit_goaway(
-        session, flagNone, last, code.rawValue, reason.utf8Start, reason.utf8CodeUnitCount)
+    state.value.terminationReason = reason
+    guard reason.utf8CodeUnitCount > 0 else {
+      unsafe nghttp2_session_terminate_session(session, code.rawValue)
+      return
     }
-    unsafe nghttp2_session_terminate_session(session, code.rawValue)
+    // The library's own end can't carry a reason, and a second GOAWAY without would hide the first's.
+    let last = unsafe nghttp2_session_get_last_proc_stream_id(session)
+    let result = unsafe nghttp2_submit_goaway(
+      session, flagNone, last, code.rawValue, reason.utf8Start, reason.utf8CodeUnitCount)
+    if result != 0 { unsafe nghttp2_session_terminate_session(session, code.rawValue) }
   }
 }

@@ -16,8 +16,10 @@ internal import CNghttp2
   package let limits: HTTP2Limits
   let state: Pinned<SessionState>
   let memory: HTTP2Memory
-  // Set in init, deleted in deinit; no variable, because every use of one would be checked for exclusive access.
+  // Set in init and never changed; no variable, because every use of one would be checked for exclusive access.
   let session: OpaquePointer?
+  /// Somebody else frees what there is to free.
+  private var isGivenUp = false
 
   package var counters: HTTP2Counters { state.value.counters }
   /// Bytes that wait to be sent on all streams together.
@@ -52,6 +54,11 @@ internal import CNghttp2
     guard unsafe nghttp2_option_new(&option) == 0 else { throw HTTP2Error(.local, "out of memory") }
     defer { unsafe nghttp2_option_del(option) }
     unsafe nghttp2_option_set_no_auto_window_update(option, 1)
+    // Blanks around a value are dropped, as gRPC lets a server do, not held against its sender.
+    unsafe nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1)
+    // What RFC 9113 asks of a request is asked by ``RequestRules``: the library takes no request without `:authority` and
+    // none whose `:authority` is a socket's path.
+    if role == .server { unsafe nghttp2_option_set_no_http_messaging(option, 1) }
     // The library's own limits are set out of the way: it counts CONTINUATION anew per read, its limit on resets reads the
     // system's clock, and that on acknowledgements is no setting of ours. ``FrameMeter`` counts, and `maxOutboundFrames`.
     unsafe nghttp2_option_set_max_continuations(option, 1 << 40)
@@ -71,15 +78,37 @@ internal import CNghttp2
   }
 
   deinit {
-    if let session = unsafe session { unsafe nghttp2_session_del(session) }
-    state.free()
+    if !isGivenUp { remains.free() }
   }
 
+  /// What of a session has to be freed on its memory's thread.
+  @safe package struct Remains: @unchecked Sendable {
+    // Unchecked: it is carried from one thread to another, and used once.
+    fileprivate let session: OpaquePointer?
+    fileprivate let state: Pinned<SessionState>
+    fileprivate let memory: HTTP2Memory
+
+    /// To be called once, on the memory's thread.
+    package func free() {
+      if let session = unsafe session { unsafe nghttp2_session_del(session) }
+      state.free()
+    }
+  }
+
+  private var remains: Remains { unsafe Remains(session: session, state: state, memory: memory) }
+
+  /// For an owner that goes on another thread than the session's: the session must not be used afterwards, and who calls
+  /// this owes `Remains.free()` on the session's thread.
+  package func giveUp() -> Remains {
+    isGivenUp = true
+    return remains
+  }
+
+  /// A server's limit on streams is in a second SETTINGS frame, which ``announceStreamLimit(_:_:)`` puts into the first on
+  /// its way out: the library refuses a stream above a limit that is not acknowledged yet, and ends the connection above
+  /// one that is (RFC 9113 5.1.2 leaves the choice).
   private func submitSettings() throws(HTTP2Error) {
     var settings = [
-      nghttp2_settings_entry(
-        settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
-        value: role == .server ? UInt32(limits.maxConcurrentStreams) : 0),
       nghttp2_settings_entry(
         settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(limits.streamWindowBytes)),
       nghttp2_settings_entry(
@@ -89,7 +118,12 @@ internal import CNghttp2
       settings.append(
         nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_ENABLE_PUSH.rawValue), value: 0))
     }
+    var streams = nghttp2_settings_entry(
+      settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
+      value: role == .server ? UInt32(limits.maxConcurrentStreams) : 0)
+    if role == .client { settings.insert(streams, at: 0) }
     try check(unsafe nghttp2_submit_settings(session, flagNone, &settings, settings.count))
+    if role == .server { try check(unsafe nghttp2_submit_settings(session, flagNone, &streams, 1)) }
     try check(
       unsafe nghttp2_session_set_local_window_size(session, flagNone, 0, Int32(limits.connectionWindowBytes)))
   }
@@ -162,6 +196,11 @@ internal import CNghttp2
       state.value.faultsSeen = state.value.counters.faultsReceived
       if !state.value.faults.take(count, now: now) { terminate(.enhanceYourCalm, saying: "too many broken frames") }
     }
+    if state.value.counters.streamsRefused != state.value.refusalsSeen {
+      let count = state.value.counters.streamsRefused - state.value.refusalsSeen
+      state.value.refusalsSeen = state.value.counters.streamsRefused
+      if !state.value.refusals.take(count, now: now) { terminate(.enhanceYourCalm, saying: "too many streams at once") }
+    }
     if unsafe nghttp2_session_get_outbound_queue_size(session) > limits.maxOutboundFrames {
       terminate(.enhanceYourCalm, saying: "too many frames to answer")
     }
@@ -179,6 +218,9 @@ internal import CNghttp2
 
   /// Ended because of what the peer did: there is a GOAWAY that says so, and it should be able to read it.
   package var isTerminated: Bool { state.value.isTerminated }
+
+  /// What this side holds against the peer where it ended the connection; empty where it did not, or did not say.
+  package var terminationReason: String { "\(state.value.terminationReason)" }
 
   /// Swaps the events so far with `list`, which should be empty: its memory is used for the next ones.
   package func exchangeEvents(with list: inout [HTTP2Event]) {
@@ -222,12 +264,12 @@ internal import CNghttp2
   private func pump(upTo limit: Int) throws(HTTP2Error) {
     giveConnectionCredit()
     state.value.sendLimit = limit
-    while memory.sentCount < limit {
+    while memory.sentCount < limit, !state.value.saidGoodbye {
       var frame: UnsafePointer<UInt8>?
       let count = unsafe nghttp2_session_mem_send(session, &frame)
       guard count >= 0 else { throw Self.error(.local, count) }
       if count > 0, let frame = unsafe frame {
-        unsafe memory.appendToSend(frame, count)
+        if unsafe !rewrite(frame, count) { unsafe memory.appendToSend(frame, count) }
       } else if state.value.endedEarly.isEmpty {
         break
       } else {
@@ -262,7 +304,8 @@ internal import CNghttp2
 
   /// Nothing is left to read or to write: close the connection at once, also when something was just written.
   package var isFinished: Bool {
-    unsafe nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0
+    unsafe state.value.saidGoodbye
+      || nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0
   }
 
   // MARK: Errors

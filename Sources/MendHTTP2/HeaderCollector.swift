@@ -52,6 +52,11 @@ internal import Glibc
     count &+= 1
   }
 
+  /// A field that is not kept costs what it would have.
+  mutating func passOver(_ nameCount: Int, _ valueCount: Int) {
+    listBytes &+= nameCount &+ valueCount &+ Self.fieldOverhead
+  }
+
   func copyBytes(to room: UnsafeMutableRawBufferPointer) {
     guard used > 0, let start = room.baseAddress else { return }
     unsafe memcpy(start, bytes, used)

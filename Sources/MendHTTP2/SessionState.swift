@@ -2,6 +2,8 @@
 struct SessionState: ~Copyable {
   var streams: StreamTable
   var headers: HeaderCollector
+  /// What the header list that is being received is held to (server).
+  var rules = RequestRules()
   /// Whose header list is being received; nil when nobody wants it.
   var headersTarget: Pinned<StreamState>?
   var events: [HTTP2Event] = []
@@ -22,6 +24,12 @@ struct SessionState: ~Copyable {
   var endedEarly: [Int32] = []
   /// A GOAWAY that says what the peer did wrong is queued or was sent; nothing more is received.
   var isTerminated = false
+  /// What the peer did wrong, as that GOAWAY says it.
+  var terminationReason: StaticString = ""
+  /// That GOAWAY was sent: it is the last frame.
+  var saidGoodbye = false
+  /// How many SETTINGS frames of this side's were sent, up to two.
+  var settingsSent = 0
   /// SETTINGS_INITIAL_WINDOW_SIZE as the peer set it last (RFC 9113 6.5.2).
   var peerInitialWindow = 65_535
   /// It was raised, and what the library made of that has not been sent yet.
@@ -38,6 +46,8 @@ struct SessionState: ~Copyable {
   var controlFramesSeen = 0
   var resetsSeen = 0
   var faultsSeen = 0
+  var refusals: TokenBucket
+  var refusalsSeen = 0
 
   init(_ limits: HTTP2Limits, _ role: HTTP2Session.Role) {
     streams = StreamTable(keptHeaderBytes: limits.keptHeaderBytes)
@@ -46,5 +56,6 @@ struct SessionState: ~Copyable {
     controlFrames = TokenBucket(limits.controlFrames)
     resets = TokenBucket(limits.resetsReceived)
     faults = TokenBucket(limits.faultsReceived)
+    refusals = TokenBucket(limits.resetsReceived)
   }
 }

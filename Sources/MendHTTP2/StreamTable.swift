@@ -14,6 +14,8 @@ struct StreamState {
 
   var received: [UInt8] = []
   var receivedStart = 0
+  /// Bytes of the content that its content-length still allows; below 0 where it has none (server).
+  var contentLeft = -1
   /// Bytes received for which the peer was not given its window back.
   var uncredited = 0
   /// Nobody will read what still arrives.
@@ -71,6 +73,7 @@ struct StreamState {
       received.removeAll(keepingCapacity: true)
     }
     receivedStart = 0
+    contentLeft = -1
     uncredited = 0
     discards = false
     remoteEnded = false

@@ -172,7 +172,8 @@ import Testing
     pair.server.finishShutdown()
     try pair.exchange()
     #expect(pair.clientEvents.contains(.goAway(lastStreamID: call.client.id, .noError)))
-    #expect(!pair.client.canRequest)
+    #expect(throws: HTTP2Error.self) { _ = try pair.request() }
+    #expect(pair.clientEvents.contains { if case .closed(_, .refusedStream) = $0 { true } else { false } })
     #expect(!pair.server.isFinished)
     pair.server.respond(call.server, SessionPair.okHeaders)
     pair.server.finish(call.server, trailers: SessionPair.okTrailers)
