@@ -33,12 +33,13 @@ import Testing
       return (call, decision, actions)
     }
 
-    /// A ready connection with room for so many calls, which a first call asked for and left again.
+    /// A ready connection with room for so many calls, which a first call asked for and left again, answered.
     mutating func connect(maxCalls: Int = 100) throws -> PoolState.ConnectionID {
       let first = request()
       guard case .connect(let id)? = first.actions.first,
         pool.connected(id, maxCalls: maxCalls, now: now) == [.admit(first.call, id)]
       else { throw NotConnected() }
+      _ = pool.served(id)
       _ = pool.ended(on: id, now: now)
       return id
     }
@@ -48,6 +49,7 @@ import Testing
 
   static func id(_ number: UInt64) -> PoolState.ConnectionID { PoolState.ConnectionID(number: number) }
   static let refused = RPCError.notBegun("can't connect to test:1: Connection refused")
+  static let goodbye = RPCError.notBegun("test:1 takes no more calls: it is shutting down", origin: .server)
 
   @Test("The first call has a connection made, those that come meanwhile share it, and later ones have it at once")
   func firstConnection() {
@@ -151,6 +153,7 @@ import Testing
     }
     #expect(expected == 120)
     #expect(bench.pool.connected(Self.id(16), maxCalls: 9, now: bench.now).count == 1)
+    _ = bench.pool.served(Self.id(16))
     _ = bench.pool.ended(on: Self.id(16), now: bench.now)
     bench.advance(.seconds(60))
     _ = bench.pool.closed(Self.id(16), Self.refused, now: bench.now)
@@ -248,7 +251,7 @@ import Testing
     var bench = Bench()
     let old = try bench.connect()
     _ = bench.request()
-    #expect(bench.pool.draining(old, tooManyPings: false, now: bench.now) == [])
+    #expect(bench.pool.draining(old, Self.goodbye, tooManyPings: false, now: bench.now) == [])
     let next = bench.request()
     #expect(next.actions == [.connect(Self.id(2))])
     #expect(bench.pool.connected(Self.id(2), maxCalls: 9, now: bench.now) == [.admit(next.call, Self.id(2))])
@@ -263,7 +266,75 @@ import Testing
     let id = try bench.connect(maxCalls: 1)
     _ = bench.request()
     #expect(bench.request().actions == [])
-    #expect(bench.pool.draining(id, tooManyPings: false, now: bench.now) == [.connect(Self.id(2))])
+    #expect(bench.pool.draining(id, Self.goodbye, tooManyPings: false, now: bench.now) == [.connect(Self.id(2))])
+  }
+
+  @Test("A connection that says goodbye without having served is a failed attempt, and attempts are spread")
+  func goodbyeUnserved() {
+    var bench = Bench()
+    let hasty = bench.request()
+    #expect(hasty.actions == [.connect(Self.id(1))])
+    #expect(bench.pool.connected(Self.id(1), maxCalls: 9, now: bench.now) == [.admit(hasty.call, Self.id(1))])
+    #expect(bench.pool.draining(Self.id(1), Self.goodbye, tooManyPings: false, now: bench.now) == [])
+    _ = bench.pool.ended(on: Self.id(1), now: bench.now)
+    // Whoever won't wait is refused, in the server's words.
+    if case .refused(let error) = bench.request().decision {
+      #expect(error.message.hasPrefix(Self.goodbye.message))
+      #expect(error.origin == .server)
+    } else {
+      Issue.record("it connects again at once")
+    }
+    // The waits grow though connections are made.
+    for (number, wait) in [(2, 1.0), (3, 1.6), (4, 2.56)] {
+      let patient = bench.request(ready: true)
+      #expect(patient.actions == [])
+      let due = bench.pool.nextDue ?? bench.now
+      #expect(abs(Double((due - bench.now).nanoseconds) / 1e9 - wait) < 0.001)
+      bench.now = due
+      let id = Self.id(UInt64(number))
+      #expect(bench.pool.tick(now: bench.now) == [.connect(id)])
+      #expect(bench.pool.connected(id, maxCalls: 9, now: bench.now) == [.admit(patient.call, id)])
+      #expect(bench.pool.draining(id, Self.goodbye, tooManyPings: false, now: bench.now) == [])
+      _ = bench.pool.ended(on: id, now: bench.now)
+      _ = bench.pool.closed(id, Self.refused, now: bench.now)
+    }
+    _ = bench.request(ready: true)
+    // One that serves starts them anew.
+    bench.now = bench.pool.nextDue ?? bench.now
+    _ = bench.pool.tick(now: bench.now)
+    _ = bench.pool.connected(Self.id(5), maxCalls: 9, now: bench.now)
+    _ = bench.pool.served(Self.id(5))
+    #expect(bench.pool.draining(Self.id(5), Self.goodbye, tooManyPings: false, now: bench.now) == [])
+    #expect(bench.request().actions == [.connect(Self.id(6))])
+  }
+
+  @Test("A server that takes no calls at present is not asked by further connections")
+  func noPlaces() {
+    var bench = Bench()
+    let call = bench.request()
+    #expect(bench.pool.connected(Self.id(1), maxCalls: 0, now: bench.now) == [])
+    for _ in 0..<5 { #expect(bench.request().actions == []) }
+    #expect(bench.pool.tick(now: bench.now + .seconds(10)) == [])
+    #expect(
+      bench.pool.limitChanged(Self.id(1), maxCalls: 1, now: bench.now) == [
+        .admit(call.call, Self.id(1)), .connect(Self.id(2)),
+      ])
+  }
+
+  @Test("A connection that does not answer gets no calls until it does: another is made")
+  func silent() throws {
+    var bench = Bench()
+    let id = try bench.connect()
+    #expect(bench.request().decision == .admitted(id))
+    #expect(bench.pool.silenceChanged(id, isSilent: true, now: bench.now) == [])
+    let next = bench.request()
+    #expect(next.actions == [.connect(Self.id(2))])
+    #expect(bench.pool.silenceChanged(id, isSilent: false, now: bench.now) == [.admit(next.call, id)])
+    #expect(bench.pool.silenceChanged(id, isSilent: true, now: bench.now) == [])
+    _ = bench.pool.connected(Self.id(2), maxCalls: 9, now: bench.now)
+    #expect(bench.request().decision == .admitted(Self.id(2)))
+    // It is lost at last, and fails nobody who waits for it.
+    #expect(bench.pool.closed(id, Self.refused, now: bench.now + .seconds(20)) == [])
   }
 
   @Test("Draining connections are bounded: the oldest is closed")
@@ -274,7 +345,7 @@ import Testing
       let id = try bench.connect()
       _ = bench.request()
       ids.append(id)
-      let actions = bench.pool.draining(id, tooManyPings: false, now: bench.now)
+      let actions = bench.pool.draining(id, Self.goodbye, tooManyPings: false, now: bench.now)
       #expect(actions == (ids.count == 3 ? [.close(ids[0])] : []))
     }
   }
@@ -284,12 +355,12 @@ import Testing
     var bench = Bench { $0.connection.keepaliveInterval = .seconds(300) }
     for expected in [600, 1200, 2400] {
       let id = try bench.connect()
-      _ = bench.pool.draining(id, tooManyPings: true, now: bench.now)
+      _ = bench.pool.draining(id, Self.goodbye, tooManyPings: true, now: bench.now)
       #expect(bench.pool.keepaliveInterval == .seconds(expected))
     }
     for _ in 0..<20 {
       let id = try bench.connect()
-      _ = bench.pool.draining(id, tooManyPings: true, now: bench.now)
+      _ = bench.pool.draining(id, Self.goodbye, tooManyPings: true, now: bench.now)
     }
     #expect(bench.pool.keepaliveInterval == .seconds(24 * 3600))
   }
@@ -389,6 +460,7 @@ private struct RandomPool {
       if let id = connection, connecting.remove(id) != nil {
         limits[id] = Int.random(in: 1...3, using: &generator)
         apply(bench.pool.connected(id, maxCalls: limits[id] ?? 1, now: bench.now))
+        if Bool.random(using: &generator) { apply(bench.pool.served(id)) }
       }
     case 5:
       if let id = connection {
@@ -399,7 +471,8 @@ private struct RandomPool {
       }
     case 6:
       if let id = connection, limits[id] != nil {
-        apply(bench.pool.draining(id, tooManyPings: Bool.random(using: &generator), now: bench.now))
+        apply(
+          bench.pool.draining(id, PoolStateTests.goodbye, tooManyPings: Bool.random(using: &generator), now: bench.now))
       }
     case 7:
       if let call = waiting.sorted(by: { $0.number < $1.number }).randomElement(using: &generator) {

@@ -51,6 +51,8 @@ public struct RPCError: Error, Sendable, Hashable {
   /// True when the server certainly did not begin to work on the call, whatever the code says: it may be sent again.
   /// Local knowledge of a client, never on the wire.
   public var isSafeToRetry = false
+  /// The server saw the call's stream and refused it: such a call is sent again once (gRPC's A6).
+  var isRefusedStream = false
   /// Who ended the call. Local knowledge of a client, never on the wire.
   public var origin = Origin.local
   /// What the server said about sending the call again (`grpc-retry-pushback-ms`); nil where it said nothing.

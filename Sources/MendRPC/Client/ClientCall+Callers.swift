@@ -130,6 +130,8 @@ extension ClientCall {
           else { return continuation.resume() }
           call.writers.append(continuation)
         }
+        // A cancellation that came before the writer waited found nobody to wake.
+        if Task.isCancelled { onLoop { $0.drained() } }
       }
     } onCancel: {
       onLoop { $0.drained() }

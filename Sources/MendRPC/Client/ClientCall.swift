@@ -22,6 +22,8 @@ final class ClientCall: @unchecked Sendable {
   private let maxResponseBytes: Int
 
   var isStarted = false
+  /// Known of calls with a deadline.
+  var openedAt = NIODeadline.uptimeNanoseconds(0)
   var handle: StreamHandle?
   private(set) var outcome: Result<Void, RPCError>?
   private var initial = Metadata()
@@ -152,56 +154,74 @@ final class ClientCall: @unchecked Sendable {
     }
     if let outcome { return outcome.map { .end } }
     guard let handle else { return .success(.wait) }
-    do throws(RPCError) {
-      let payloads = try unreadPayloads(handle)
-      let session = connection.session
-      session.giveCredit(handle, keeping: payloads.isEmpty ? 0 : session.unreadCount(of: handle))
-      connection.scheduleFlush()
-      arrivalsSeen = arrivals
-      return .success(payloads.isEmpty ? .wait : .payloads(payloads))
-    } catch {
-      fail(error)
-      return .failure(error)
+    let (payloads, fault) = unreadPayloads(handle)
+    if payloads.isEmpty, let fault {
+      fail(fault)
+      return .failure(fault)
     }
+    let session = connection.session
+    session.giveCredit(handle, keeping: payloads.isEmpty ? 0 : session.unreadCount(of: handle))
+    connection.scheduleFlush()
+    // What follows a whole message is looked at again when that is taken.
+    if fault == nil { arrivalsSeen = arrivals }
+    return .success(payloads.isEmpty ? .wait : .payloads(payloads))
   }
 
-  /// Every complete message that arrived.
-  private func unreadPayloads(_ handle: StreamHandle) throws(RPCError) -> [ReceivedPayload] {
+  /// Every complete message that arrived, and why what follows them is none.
+  private func unreadPayloads(_ handle: StreamHandle) -> ([ReceivedPayload], RPCError?) {
     var payloads: [ReceivedPayload] = []
-    try connection.session.withReceived(handle) { bytes throws(RPCError) in
+    var fault: RPCError?
+    connection.session.withReceived(handle) { bytes in
       var taken = 0
       while taken < bytes.byteCount {
         let rest = bytes.extracting(taken..<bytes.byteCount)
         let who = "a response message"
-        switch try MessageFraming.scan(rest, limit: maxResponseBytes, encoding: encoding, who: who) {
-        case .incomplete:
+        do throws(RPCError) {
+          switch try MessageFraming.scan(rest, limit: maxResponseBytes, encoding: encoding, who: who) {
+          case .incomplete:
+            return taken
+          case .payload(let range):
+            payloads.append(
+              ReceivedPayload(bytes: Array(copying: rest.extracting(range)), isGzip: false, limit: maxResponseBytes))
+            taken += range.upperBound
+          case .gzip(let range):
+            payloads.append(
+              ReceivedPayload(bytes: Array(copying: rest.extracting(range)), isGzip: true, limit: maxResponseBytes))
+            taken += range.upperBound
+          }
+        } catch {
+          fault = error
           return taken
-        case .payload(let range):
-          payloads.append(
-            ReceivedPayload(bytes: Array(copying: rest.extracting(range)), isGzip: false, limit: maxResponseBytes))
-          taken += range.upperBound
-        case .gzip(let range):
-          payloads.append(
-            ReceivedPayload(bytes: Array(copying: rest.extracting(range)), isGzip: true, limit: maxResponseBytes))
-          taken += range.upperBound
         }
       }
       return taken
     }
-    return payloads
+    return (payloads, fault)
   }
 
   /// The stream is gone; `code` is its reset's, or NO_ERROR.
   func streamClosed(_ code: HTTP2ErrorCode) {
-    if outcome == nil {
-      let isTooLarge = handle.map { connection.session.refusedHeaderList(of: $0) } ?? false
-      end(.failure(isTooLarge ? metadataTooLarge : ResponseHead.error(code)))
-    }
+    if outcome == nil { end(.failure(error(of: code))) }
     handle = nil
   }
 
+  private func error(of code: HTTP2ErrorCode) -> RPCError {
+    if let handle, connection.session.refusedHeaderList(of: handle) { return metadataTooLarge }
+    // A stream above a GOAWAY's last ends as if it had been refused.
+    if code == .refusedStream, case .draining(let error) = connection.phase { return error }
+    // The server's clock may be the first to say so.
+    if code == .cancel, let deadline, deadline <= .now() { return deadlineError }
+    return ResponseHead.error(code)
+  }
+
   func deadlinePassed() {
-    fail(RPCError(.deadlineExceeded, "no answer from \(connection.address) within \(options.timeout ?? .zero)"))
+    let wasOpen = handle != nil
+    fail(deadlineError)
+    if wasOpen { connection.nothingCame(since: openedAt) }
+  }
+
+  private var deadlineError: RPCError {
+    RPCError(.deadlineExceeded, "no answer from \(connection.address) within \(options.timeout ?? .zero)")
   }
 
   func failForMemory() {
@@ -222,22 +242,10 @@ final class ClientCall: @unchecked Sendable {
     guard outcome == nil else { return }
     var status = status
     if let handle {
-      do throws(RPCError) {
-        let payloads = try unreadPayloads(handle)
-        let cut = connection.session.unreadCount(of: handle)
-        if case .success = status {
-          if cut > 0 {
-            throw RPCError(.internal, "the response was cut short: its stream ended \(cut) bytes into a message")
-          }
-          if takesOneResponse, payloads.count != 1 {
-            throw RPCError(.internal, "the server answered OK with \(payloads.count) messages instead of one")
-          }
-        }
-        payload = payloads.first
-        if !takesOneResponse { leftOver = payloads }
-      } catch {
-        if case .success = status { status = .failure(error) }
-      }
+      let (payloads, fault) = unreadPayloads(handle)
+      payload = payloads.first
+      if !takesOneResponse { leftOver = payloads }
+      if case .success = status, let fault = fault ?? incompleteness(payloads, handle) { status = .failure(fault) }
       // Without effect where the stream has ended in both directions.
       connection.session.reset(handle, .cancel)
       connection.scheduleFlush()
@@ -251,6 +259,16 @@ final class ClientCall: @unchecked Sendable {
     drained()
     completion?.resume(returning: status.flatMap { onlyPayload() })
     completion = nil
+  }
+
+  /// What is wrong with the messages of a call that the server ended with OK.
+  private func incompleteness(_ payloads: [ReceivedPayload], _ handle: StreamHandle) -> RPCError? {
+    let cut = connection.session.unreadCount(of: handle)
+    if cut > 0 {
+      return RPCError(.internal, "the response was cut short: its stream ended \(cut) bytes into a message")
+    }
+    guard takesOneResponse, payloads.count != 1 else { return nil }
+    return RPCError(.internal, "the server answered OK with \(payloads.count) messages instead of one")
   }
 
   private var metadataTooLarge: RPCError {

@@ -21,6 +21,8 @@ public struct ClientConfiguration: Hashable, Sendable {
   public var acceptsGzip = false
   /// What a name stands for, where the system is not to be asked: numeric addresses and their ports.
   package var knownAddresses: [ServerAddress] = []
+  /// The id of a connection's first stream; another than 1 for tests of its last.
+  package var firstStreamID: Int32 = 1
 
   public init() {}
 }
@@ -65,7 +67,8 @@ public struct ClientLimits: Hashable, Sendable {
   /// Bytes that the server may send on one call before its reader has taken them: a slow reader holds its server back,
   /// not memory. A message larger than this is let in whole.
   public var streamWindowBytes = 256 * 1024
-  /// The same for all calls together: far more than one call's, so that one slow reader can't stall the others.
+  /// The same for all calls together before they were looked at: far more than one call's. It is given back at once, so
+  /// that calls that nobody reads can't stall the others; `maxBufferedResponseBytes` bounds what they hold.
   public var connectionWindowBytes = 16 * 1024 * 1024
   /// Response bytes that wait on all calls together, unary responses in the making included.
   public var maxBufferedResponseBytes = 256 * 1024 * 1024

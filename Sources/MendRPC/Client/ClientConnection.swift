@@ -35,7 +35,7 @@ public final class ClientConnection: RPCChannel {
         enter(.ready)
         // Nobody waits for it any more, so nobody will use it.
         if !decide(.success(handler)) { handler.close() }
-      case .maxCalls: break
+      case .maxCalls, .served, .silent, .heard: break
       case .draining(let error, _): enter(.draining(error))
       case .closed(let error):
         decide(.failure(error))

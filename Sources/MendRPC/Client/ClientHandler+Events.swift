@@ -9,6 +9,10 @@ extension ClientHandler {
     for event in events {
       switch event {
       case .headers(let handle, let endStream):
+        if !hasServed {
+          hasServed = true
+          owner?(.served)
+        }
         guard let call = call(handle) else { break }
         var block = HeaderBlock()
         session.exchangeHeaders(of: handle, with: &block)
@@ -33,7 +37,8 @@ extension ClientHandler {
         call(handle)?.drained()
       case .settings:
         settingsArrived()
-      case .goAway(_, let code):
+      case .goAway(let last, let code):
+        noteKeptCalls(last)
         goAwayArrived(code)
       case .pingAcknowledged, .pingReceived, .settingsAcknowledged, .headersTooLarge:
         break
@@ -58,12 +63,19 @@ extension ClientHandler {
     }
   }
 
+  /// A server that will still answer a call is one that serves.
+  private func noteKeptCalls(_ last: Int32) {
+    guard !hasServed, calls.contains(where: { ($0?.handle?.id).map { $0 <= last } ?? false }) else { return }
+    hasServed = true
+    owner?(.served)
+  }
+
   private func goAwayArrived(_ code: HTTP2ErrorCode) {
     let text = String(decoding: session.goAwayText, as: UTF8.self)
     let said = text.isEmpty || text.contains(where: \.isNewline) ? "" : " (\(text))"
     let why = code == .noError ? "it is shutting down" : "\(code)\(said)"
     closeGracefully(
-      .notBegun("\(address) takes no more calls: \(why)"),
+      .notBegun("\(address) takes no more calls: \(why)", origin: .server),
       tooManyPings: code == .enhanceYourCalm && text == "too_many_pings")
   }
 }

@@ -8,6 +8,12 @@ enum ConnectionEvent: Hashable, Sendable {
   case ready(maxCalls: Int)
   /// It takes this many calls from now on.
   case maxCalls(Int)
+  /// It answered a call; told once.
+  case served
+  /// A call's deadline passed, and nothing at all came meanwhile: it was asked whether it lives.
+  case silent
+  /// It lives.
+  case heard
   /// Open calls go on, new ones fail with this error.
   case draining(RPCError, tooManyPings: Bool)
   /// Calls fail with this error.
@@ -39,6 +45,8 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   var queue = CallQueue()
   var openCalls = 0
   var maxCalls = 0
+  var hasServed = false
+  private var isSilent = false
   var events: [HTTP2Event] = []
   private var isReading = false
   private var isFlushScheduled = false
@@ -59,7 +67,12 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     let shared = LoopContext.of(loop)
     outbox = shared.outbox
     session = try HTTP2Session(role: .client, limits: limits, memory: shared.memory)
+    if configuration.firstStreamID > 1 { try session.skipStreams(to: configuration.firstStreamID) }
     keepalive = ClientKeepalive(configuration, now: .now())
+  }
+
+  deinit {
+    session.end(on: loop)
   }
 
   /// Tells `owner` what becomes of the connection from now on, and first what has become of it.
@@ -112,7 +125,9 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   private func open(_ call: ClientCall) {
     var headers = call.headers
     if let deadline = call.deadline {
-      let left = max(1, (deadline - .now()).nanoseconds)
+      let now = NIODeadline.now()
+      call.openedAt = now
+      let left = max(1, (deadline - now).nanoseconds)
       headers.append("grpc-timeout", TimeoutText.format(nanoseconds: left))
     }
     let size = headers.listBytes
@@ -137,10 +152,20 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       scheduleFlush()
       // A server that never says a word is found out by nothing else.
       if openCalls == 1 { arm() }
+      if handle.id >= Self.lastStreamID {
+        closeGracefully(.notBegun("the connection to \(address) has carried all the calls that one can"))
+      }
     } catch {
-      call.fail(.notBegun("no stream can be opened to \(address): \(error)"))
+      // Whatever it was, the next call would fare the same.
+      let error = RPCError.notBegun("no stream can be opened to \(address): \(error)")
+      call.fail(error)
+      closeGracefully(error)
     }
   }
+
+  /// The ids of a connection's streams end at 2^31 - 1 (RFC 9113 5.1.1). A thousand calls before that another connection
+  /// takes over, so that those on their way to this one still find a stream.
+  private static let lastStreamID = Int32.max - 2000
 
   func openQueued() {
     while canOpen, let call = queue.popFirst() {
@@ -174,6 +199,10 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     let buffer = unwrapInboundIn(data)
     let now = NIODeadline.now()
     keepalive.heard(now)
+    if isSilent {
+      isSilent = false
+      owner?(.heard)
+    }
     if case .connecting = phase, let why = ConnectionFault.http1(buffer) {
       lossReason = why
       return close()
@@ -234,21 +263,45 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       case .draining(let error): error.message
       default: "the connection to \(address) was lost"
       }
-    if lossReason == nil, case .connecting = phase {
+    let broken = brokenRule
+    if let broken {
+      lossReason = "it was ended here, because the server broke HTTP/2's rules: \(broken)"
+    } else if lossReason == nil, case .connecting = phase {
       lossReason = ConnectionFault.hungUp(hasTLS: configuration.tls != nil)
     }
     let reason = lossReason.map { "\(what): \($0)" } ?? what
-    let refusal = RPCError.notBegun(reason)
+    let refusal = RPCError.notBegun(reason, origin: broken == nil ? .connection : .server)
     phase = .closed(refusal)
     owner?(.closed(refusal))
     owner = nil
     let open = calls.compactMap { $0 }
     calls.removeAll()
     for call in open {
-      call.fail(.lost(reason))
+      call.fail(broken == nil ? .lost(reason) : RPCError(.internal, reason))
       call.streamClosed(.internalError)
     }
     for call in queue.removeAll() { call.fail(refusal) }
+  }
+
+  /// What this side ended the connection for; nil where it did not.
+  private var brokenRule: String? {
+    guard session.isTerminated else { return nil }
+    let reason = session.terminationReason
+    guard reason.isEmpty else { return reason }
+    // A connection that drains is ended as well, when it has drained.
+    if case .draining = phase { return nil }
+    return "a frame that is none"
+  }
+
+  /// Nothing came since then, though a call waited for its answer until its deadline: a server that takes bytes and does
+  /// nothing is found out by nothing else. Further calls take another connection until this one has answered.
+  func nothingCame(since start: NIODeadline) {
+    guard case .ready = phase, !isSilent, keepalive.suspect(silentSince: start, now: .now()) else { return }
+    isSilent = true
+    session.ping(0)
+    owner?(.silent)
+    scheduleFlush()
+    arm()
   }
 
   private func connectTimedOut() {

@@ -13,6 +13,9 @@ struct ClientKeepalive: Hashable, Sendable {
   private let interval: TimeAmount?
   private let timeout: TimeAmount
   private let pingsWithoutCalls: Bool
+  /// Of pings that no interval asked for.
+  private let suspicionInterval: TimeAmount
+  private var suspectedAt: NIODeadline?
   private var heardAt: NIODeadline
   private var pingedAt: NIODeadline?
 
@@ -20,6 +23,7 @@ struct ClientKeepalive: Hashable, Sendable {
     interval = configuration.keepaliveInterval.map { TimeAmount($0) }
     timeout = TimeAmount(configuration.keepaliveTimeout)
     pingsWithoutCalls = configuration.keepaliveWithoutCalls
+    suspicionInterval = interval ?? .minutes(5)
     heardAt = now
   }
 
@@ -31,9 +35,19 @@ struct ClientKeepalive: Hashable, Sendable {
 
   /// When to ask `check` next; nil while there is nothing to wait for.
   func nextDue(openCalls: Int) -> NIODeadline? {
-    guard let interval else { return nil }
     if let pingedAt { return pingedAt + timeout }
+    guard let interval else { return nil }
     return openCalls > 0 || pingsWithoutCalls ? heardAt + interval : nil
+  }
+
+  /// A call's deadline passed, and it began at `start`. True where the server is to be pinged for that: nothing came since,
+  /// and it was not asked for the same reason of late, or a server that is slow would count too many pings.
+  mutating func suspect(silentSince start: NIODeadline, now: NIODeadline) -> Bool {
+    guard heardAt < start, pingedAt == nil else { return false }
+    if let suspectedAt, now - suspectedAt < suspicionInterval { return false }
+    suspectedAt = now
+    pingedAt = now
+    return true
   }
 
   mutating func check(now: NIODeadline, openCalls: Int) -> Action {

@@ -40,10 +40,13 @@ enum ResponseHead {
   /// The status in trailers.
   static func status(_ block: HeaderBlock) -> Result<Void, RPCError> {
     guard let field = block.first("grpc-status") else {
-      return .failure(RPCError(.internal, "the server ended the call without a grpc-status"))
+      return .failure(RPCError(.unknown, "the server ended the call without a grpc-status"))
     }
-    guard let value = Int(block.text(field.value)) else {
-      return .failure(RPCError(.unknown, "grpc-status \(block.text(field.value)) is no number"))
+    let digits = block.bytes[field.value]
+    guard digits.allSatisfy({ $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }),
+      let value = Int(block.text(field.value)), value <= Int(Int32.max)
+    else {
+      return .failure(RPCError(.unknown, "grpc-status \(block.text(field.value)) is no status"))
     }
     guard value != 0 else { return .success(()) }
     var error = RPCError(StatusCode(rawValue: value), "")
@@ -70,6 +73,7 @@ enum ResponseHead {
     case .refusedStream:
       var error = RPCError(.unavailable, "the server refused the call before it began")
       error.isSafeToRetry = true
+      error.isRefusedStream = true
       error.origin = .server
       return error
     case .cancel: return .byServer(.cancelled, "the server cancelled the call")

@@ -70,7 +70,7 @@ final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
 final class LoopContext: @unchecked Sendable {
   // Unchecked: it is only ever handed to code on its own loop's thread.
   let executor: LoopTaskExecutor
-  let memory = HTTP2Memory()
+  let memory = HTTP2Memory(boundToThread: true)
   let outbox = Outbox()
   let inflations: InflationQueue
 

@@ -27,6 +27,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   private var events: [HTTP2Event] = []
   private var isReading = false
   private var isFlushScheduled = false
+  /// How many were sent when that was looked at last.
+  private var dataFramesSeen = 0
   /// Of the bytes that the session holds, those that the server knows of.
   private var reportedBytes = 0
   /// Of the bytes that the session holds, those of calls that the same read brought and that have not begun yet; below 0
@@ -61,6 +63,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
   deinit {
     calls.free()
+    session.end(on: loop)
   }
 
   var peer: PeerAddress { facts.peer }
@@ -262,6 +265,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       } catch {
         return close()
       }
+      noteAnswers()
       // Sending ends streams and wakes writers.
       work(.now())
       guard let buffer else { break }
@@ -290,6 +294,14 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   }
 
   private static let reportedChange = 4096
+
+  /// Whoever loads a long answer pings meanwhile, to measure its line; that is no ping for nothing.
+  private func noteAnswers() {
+    let sent = session.counters.dataFramesSent
+    guard sent != dataFramesSeen else { return }
+    dataFramesSeen = sent
+    answered()
+  }
 
   /// A few kilobytes that are megabytes take their sender nothing and this loop ten milliseconds: who goes on sending them
   /// is ended as one that goes on breaking rules is.

@@ -9,8 +9,8 @@ internal import NIOPosix
 /// (UNAVAILABLE), or with ``CallOptions/waitForReady`` waits, to its timeout. An attempt is made whenever a call wants
 /// one and the backoff allows it, so no pool is dead after a pause or stuck in backoff.
 ///
-/// Calls that the server certainly has not begun (refused streams, those above a GOAWAY's last stream) are sent again
-/// without being asked to. Cancelling the task of a call ends it at once, whatever it waits for, and resets its stream.
+/// Calls that the server certainly has not begun are sent again without being asked to: those that never reached it or
+/// stand above a GOAWAY's last stream, and once one whose stream it refused. Cancelling the task of a call ends it at once, whatever it waits for, and resets its stream.
 /// Dropping the last reference closes the connections when their calls have ended.
 public final class ClientPool: RPCChannel {
   /// What a pool holds now, and what it has done so far.
@@ -129,6 +129,8 @@ extension ClientPool {
     _ deadline: NIODeadline?, _ body: (ClientCall) async throws(RPCError) -> R
   ) async throws(RPCError) -> R {
     let patience = PoolState.Patience(waitsForReady: options.waitForReady, deadline: deadline)
+    // A server that has seen the call and refused it may be asked once more, in all attempts together (gRPC's A6).
+    var mayBeRefused = options.previousAttempts == 0
     var retries = 0
     while true {
       let place = try await core.place(patience)
@@ -137,10 +139,14 @@ extension ClientPool {
       do throws(RPCError) {
         return try await body(call)
       } catch {
-        guard error.isSafeToRetry, error.origin != .local, retries < core.configuration.maxTransparentRetries,
-          !Task.isCancelled
-        else { throw error }
+        guard error.isSafeToRetry, error.origin != .local, !Task.isCancelled else { throw error }
+        if error.isRefusedStream {
+          guard mayBeRefused else { throw error }
+          mayBeRefused = false
+        }
+        // Who waits for a server waits on: connections that take calls and serve none are spread by the backoff.
         retries += 1
+        guard options.waitForReady || retries <= core.configuration.maxTransparentRetries else { throw error }
         core.countTransparentRetry()
       }
     }

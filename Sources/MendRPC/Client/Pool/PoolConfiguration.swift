@@ -12,7 +12,7 @@ public struct PoolConfiguration: Hashable, Sendable {
   /// Calls that wait for a connection or for room on one; further ones fail with RESOURCE_EXHAUSTED.
   public var maxQueuedCalls = 10_000
   /// How often a call that the server certainly has not begun is sent again on its own (gRPC's A6, transparent retry).
-  /// A server that goes away refuses a call once or twice.
+  /// A server that goes away refuses a call once or twice. One whose stream was refused is sent again once.
   public var maxTransparentRetries = 5
 
   /// A connection without calls is closed after this time, and made again by the next call. Below the 30 minutes after

@@ -240,7 +240,11 @@ final class PoolCore: Sendable {
       switch event {
       case .ready(let maxCalls): return guarded.state.connected(id, maxCalls: maxCalls, now: now)
       case .maxCalls(let maxCalls): return guarded.state.limitChanged(id, maxCalls: maxCalls, now: now)
-      case .draining(_, let tooManyPings): return guarded.state.draining(id, tooManyPings: tooManyPings, now: now)
+      case .served: return guarded.state.served(id)
+      case .silent: return guarded.state.silenceChanged(id, isSilent: true, now: now)
+      case .heard: return guarded.state.silenceChanged(id, isSilent: false, now: now)
+      case .draining(let error, let tooManyPings):
+        return guarded.state.draining(id, error, tooManyPings: tooManyPings, now: now)
       case .closed(let error):
         guarded.handlers[id] = nil
         return guarded.state.closed(id, error, now: now)

@@ -55,10 +55,26 @@ struct PoolState {
     var phase: Phase
     var openCalls = 0
     var idleSince: NIODeadline
+    /// A call was given to it, and the server answered one.
+    var wasUsed = false
+    var hasServed = false
+    /// It does not answer, and it is not known whether it will.
+    var isSilent = false
 
     var hasRoom: Bool {
-      if case .ready(_, let maxCalls) = phase { return openCalls < maxCalls }
+      if case .ready(_, let maxCalls) = phase { return openCalls < maxCalls && !isSilent }
       return false
+    }
+    /// The server takes no call at present. Others to it would fare the same.
+    var isShut: Bool {
+      if case .ready(_, let maxCalls) = phase { return maxCalls == 0 }
+      return false
+    }
+    /// When it was made, where it came to nothing: no call was answered on it, though it had one or lasted no longer than
+    /// that.
+    func failedSince(_ now: NIODeadline, within time: Duration) -> NIODeadline? {
+      guard !hasServed, case .ready(let since, _) = phase, wasUsed || now - since < TimeAmount(time) else { return nil }
+      return since
     }
     var isReady: Bool { if case .ready = phase { true } else { false } }
     var isConnecting: Bool { if case .connecting = phase { true } else { false } }
@@ -104,13 +120,13 @@ struct PoolState {
   func isConnecting(_ id: ConnectionID) -> Bool { index(of: id).map { connections[$0].isConnecting } ?? false }
 
   private var idleTimeout: TimeAmount? { configuration.idleTimeout.map { TimeAmount($0) } }
-  private var hasReadyConnection: Bool { connections.contains { $0.isReady } }
+  private var hasReadyConnection: Bool { connections.contains { $0.isReady && !$0.isSilent } }
 
   /// Whether the number of connections allows another; one is made at a time.
   private var mayGrow: Bool {
     var live = 0
     for connection in connections where !connection.isDraining {
-      if connection.isConnecting { return false }
+      if connection.isConnecting || connection.isShut { return false }
       live += 1
     }
     return live < configuration.maxConnections
@@ -122,6 +138,7 @@ struct PoolState {
   mutating func admitAtOnce() -> ConnectionID? {
     guard waiting.isEmpty, let index = connections.firstIndex(where: { $0.hasRoom }) else { return nil }
     connections[index].openCalls += 1
+    connections[index].wasUsed = true
     return connections[index].id
   }
 
@@ -161,7 +178,6 @@ struct PoolState {
     guard let index = index(of: id), connections[index].isConnecting else { return [] }
     connections[index].phase = .ready(since: now, maxCalls: maxCalls)
     connections[index].idleSince = now
-    failures = 0
     backoffEnd = nil
     lastFailure = nil
     counters.connectionsMade += 1
@@ -175,9 +191,25 @@ struct PoolState {
     return serve(now)
   }
 
+  /// The server answered a call: it is as good as one that was never lost.
+  mutating func served(_ id: ConnectionID) -> [Action] {
+    guard let index = index(of: id) else { return [] }
+    connections[index].hasServed = true
+    failures = 0
+    return []
+  }
+
+  /// A connection answers no more, or does again.
+  mutating func silenceChanged(_ id: ConnectionID, isSilent: Bool, now: NIODeadline) -> [Action] {
+    guard let index = index(of: id) else { return [] }
+    connections[index].isSilent = isSilent
+    return serve(now)
+  }
+
   /// The server takes no more calls on this connection.
-  mutating func draining(_ id: ConnectionID, tooManyPings: Bool, now: NIODeadline) -> [Action] {
+  mutating func draining(_ id: ConnectionID, _ error: RPCError, tooManyPings: Bool, now: NIODeadline) -> [Action] {
     guard let index = index(of: id), !connections[index].isDraining else { return [] }
+    let connection = connections[index]
     connections[index].phase = .draining
     if tooManyPings, let interval = keepaliveInterval {
       keepaliveInterval = min(interval * 2, Self.longestKeepaliveInterval)
@@ -186,6 +218,10 @@ struct PoolState {
     let draining = connections.filter { $0.isDraining }
     if draining.count > configuration.maxDrainingConnections, let oldest = draining.first {
       actions.append(.close(oldest.id))
+    }
+    // A server that says goodbye to whoever comes is as good as none.
+    if let since = connection.failedSince(now, within: configuration.backoff.initial) {
+      return actions + failed(error, since: since, now: now)
     }
     return actions + connectIfNeeded(now)
   }
@@ -198,7 +234,9 @@ struct PoolState {
     case .connecting(let since):
       counters.connectFailures += 1
       return failed(error, since: since, now: now)
-    case .ready(let since, _) where now - since < TimeAmount(configuration.backoff.initial):
+    case .ready(let since, _)
+    where now - since < TimeAmount(configuration.backoff.initial)
+      || connection.failedSince(now, within: configuration.backoff.initial) != nil:
       // A server that takes connections and drops them at once is as good as none.
       return failed(error, since: since, now: now)
     case .ready, .draining:
@@ -239,6 +277,7 @@ struct PoolState {
     var actions: [Action] = []
     while !waiting.isEmpty, let index = connections.firstIndex(where: { $0.hasRoom }), let call = waiting.popFirst() {
       connections[index].openCalls += 1
+      connections[index].wasUsed = true
       actions.append(.admit(call, connections[index].id))
     }
     return actions + connectIfNeeded(now)
