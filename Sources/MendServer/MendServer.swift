@@ -98,7 +98,7 @@ public final class MendServer: Sendable {
     self.router = router
     self.gate = gate
     tls = TLSFigures(logger: logger)
-    metrics = CallMetrics(router.methods, tls: tls)
+    metrics = CallMetrics(router.methods, tls: tls, logger: logger)
   }
 
   /// Asks for the end; `run` returns when it is reached. May be called at any time, from anywhere, more than once: the

@@ -1,6 +1,11 @@
 """A machine that runs out of room under jobs: what waits goes on when there is some, and nothing is run again."""
 
+import contextlib
+import os
+import resource
+import socket
 import subprocess
+import time
 import unittest
 from pathlib import Path
 
@@ -115,6 +120,33 @@ class NoInodes(Shortage):
         self.make_room()
         self.assertEqual(self.final(self.jobs(1))["status"], "completed")
         self.assertEqual(len(self.runs.read_text().split()), 5)
+
+
+class NoDescriptors(EndToEndCase):
+    serve_flags = ("--cpus", "1")
+
+    def processor_seconds(self):
+        fields = Path(f"/proc/{self.server.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def test_callers_that_find_no_descriptor_wait_and_cost_nothing(self):
+        pid = self.server.process.pid
+        opened = len(os.listdir(f"/proc/{pid}/fd"))
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        host, _, port = self.server.address.rpartition(":")
+        with contextlib.ExitStack() as connections:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened + 5, hard))
+            for _ in range(30):
+                connections.enter_context(socket.create_connection((host, int(port))))
+            wait_for(lambda: "none can be taken now" in self.server.log.read_text(), "a warning")
+            before, start = self.processor_seconds(), time.monotonic()
+            # The time is what is measured: a loop that asks at once takes all of it.
+            time.sleep(2)
+            used, passed = self.processor_seconds() - before, time.monotonic() - start
+            self.assertLess(used, passed / 4)
+            self.assertEqual(self.server.log.read_text().count("none can be taken now"), 1)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
+        self.ok("list")
 
 
 if __name__ == "__main__":

@@ -15,28 +15,38 @@ enum WireHeaders {
     return block
   }
 
+  /// Code, message and details, bounded whatever they quote: a client that takes 8 KiB of headers, as is common, must get
+  /// the status and not a complaint about its size.
   static func appendStatus(_ error: RPCError, to block: inout HeaderBlock) {
     block.append("grpc-status", String(error.code.rawValue))
     if !error.message.isEmpty {
-      block.append("grpc-message".utf8, PercentEncoding.encode(sendable(error.message.utf8)))
+      block.append("grpc-message".utf8, sendable(error.message))
     }
     // Legal in every answer, and what a caller needs whose grpc-encoding was refused.
     if error.code == .unimplemented { block.append("grpc-accept-encoding", "\(MessageEncoding.accepted)") }
-    if !error.details.isEmpty { block.append("grpc-status-details-bin".utf8, Base64.encode(error.details)) }
+    // Who makes details bounds them; in part they are none.
+    if !error.details.isEmpty, error.details.count <= maxDetailsBytes {
+      block.append("grpc-status-details-bin".utf8, Base64.encode(error.details))
+    }
   }
 
-  /// A message may quote what the caller sent. Three times this, as every byte may need escaping, is below what
-  /// clients take of headers (commonly 8 KiB).
-  private static let maxMessageBytes = 2048
+  /// Of a `grpc-message`, as it is sent. With the details, which are half as long again in base64, and a request id below
+  /// 4 KiB.
+  static let maxMessageBytes = 1024
+  static let maxDetailsBytes = 2000
 
-  private static func sendable(_ message: String.UTF8View) -> Substring.UTF8View {
-    guard var end = message.index(message.startIndex, offsetBy: maxMessageBytes, limitedBy: message.endIndex) else {
-      return message[...]
+  /// The message, percent-encoded, or as much of it as may be sent: whole characters.
+  private static func sendable(_ message: String) -> [UInt8] {
+    let all = PercentEncoding.encode(message.utf8.prefix(maxMessageBytes + 1))
+    guard all.count > maxMessageBytes else { return all }
+    var sent: [UInt8] = []
+    for scalar in message.unicodeScalars {
+      // A blank is only escaped where it stands first or last.
+      let isInnerBlank = scalar == " " && !sent.isEmpty
+      let next = isInnerBlank ? [UInt8(ascii: " ")] : PercentEncoding.encode(Array(String(scalar).utf8))
+      guard sent.count + next.count <= maxMessageBytes - 3 else { break }
+      sent += next
     }
-    // Not within a character.
-    while end > message.startIndex, end < message.endIndex, message[end] & 0xc0 == 0x80 {
-      end = message.index(before: end)
-    }
-    return message[..<end]
+    return sent + Array("...".utf8)
   }
 }

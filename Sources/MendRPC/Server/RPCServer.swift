@@ -18,6 +18,7 @@ public final class RPCServer: Sendable {
   private enum Phase {
     case idle
     case running(listeners: [any Channel], socketFiles: [String])
+    case shuttingDown
     case shutDown
   }
   private struct State {
@@ -103,16 +104,16 @@ public final class RPCServer: Sendable {
       switch state.phase {
       case .running(let listeners, let files):
         // Claimed: a second caller finds nothing to do.
-        state.phase = .shutDown
+        state.phase = .shuttingDown
         return (listeners, files)
       case .idle:
-        state.phase = .shutDown
+        state.phase = .shuttingDown
         return ([], [])
-      case .shutDown:
+      case .shuttingDown, .shutDown:
         return nil
       }
     }
-    guard let running else { return }
+    guard let running else { return await waitUntilShutdown() }
     // First its name: once nobody answers at it, it may be another server's.
     for path in running.files { SocketFile.remove(path) }
     for channel in running.listeners { _ = try? await channel.close() }
@@ -128,6 +129,7 @@ public final class RPCServer: Sendable {
     // Tasks that were left behind still need their loops.
     if ownsGroup, shared.connectionCount == 0 { _ = try? await group.shutdownGracefully() }
     let waiting = state.withLock { state in
+      state.phase = .shutDown
       defer { state.waiting = [] }
       return state.waiting
     }
@@ -174,6 +176,11 @@ public final class RPCServer: Sendable {
     let tls = try listener.tls.map { files throws(RPCError) in try ServerCertificates(files) }
     if let tls { state.withLock { $0.certificates.append(tls) } }
     let bootstrap = ServerBootstrap(group: group)
+      .serverChannelInitializer { [shared] channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(Self.acceptPause(listener, shared.observer))
+        }
+      }
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       // A channel keeps its read buffer. It grows as reads fill it, and begins at what most calls take. The largest read
@@ -205,6 +212,21 @@ public final class RPCServer: Sendable {
       throw RPCError(.unavailable, "can't listen on \(listener.address): \(ConnectionFault.words(error))")
     }
   }
+
+  /// Without descriptors or memory no connection can be taken, and the socket goes on saying that there is one: it is
+  /// asked again after a while.
+  private static func acceptPause(
+    _ listener: Listener, _ observer: (any ServerObserver)?
+  ) -> AcceptBackoffHandler {
+    AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { error in
+      // The caller went before it was taken.
+      guard error.errnoCode != ECONNABORTED else { return nil }
+      observer?.acceptFailed(at: listener.address, ConnectionFault.words(error))
+      return acceptPause
+    }
+  }
+
+  private static let acceptPause = TimeAmount.milliseconds(100)
 
   private static func peer(of channel: any Channel, at address: ServerAddress) -> PeerAddress {
     switch address {

@@ -41,19 +41,30 @@ struct RequestHead {
 
   /// What forbids the call, if something does.
   func fault(_ block: HeaderBlock) -> RPCError? {
-    faultyTimeout.map { RPCError(.internal, "grpc-timeout \(block.text($0.value)) is not a timeout") }
+    faultyTimeout.map { RPCError(.internal, "grpc-timeout \(block.shortText($0.value)) is not a timeout") }
   }
 
   /// As the request names it.
   func encodingName(_ block: HeaderBlock) -> String {
-    encodingField.map { block.text($0.value) } ?? "identity"
+    encodingField.map { block.shortText($0.value) } ?? "identity"
   }
 
-  /// `application/grpc`, alone or followed by a subtype (`+proto`) or a parameter.
+  /// `application/grpc` or `application/grpc+proto`, alone or with parameters. Another subtype is another encoding of
+  /// messages.
   private static func isGRPC(_ block: HeaderBlock, _ value: Range<Int>) -> Bool {
     guard block.hasPrefix(value, "application/grpc") else { return false }
     guard value.count > 16 else { return true }
-    let next = block.bytes[value.lowerBound + 16]
-    return next == UInt8(ascii: "+") || next == UInt8(ascii: ";")
+    var rest = value.dropFirst(16)
+    if block.hasPrefix(rest, "+proto") { rest = rest.dropFirst(6) }
+    guard let next = rest.first else { return true }
+    return block.bytes[next] == UInt8(ascii: ";") || block.bytes[next] == UInt8(ascii: " ")
+  }
+}
+
+extension HeaderBlock {
+  /// As much of a caller's value as an error quotes.
+  fileprivate func shortText(_ range: Range<Int>) -> String {
+    let text = text(range)
+    return text.count > 80 ? text.prefix(80) + "..." : text
   }
 }

@@ -117,9 +117,7 @@ extension ServerCall {
     }
     // A message may be larger than the window: while somebody waits for it, its parts are credited as they come.
     guard session.unreadBytes <= connection.server.limits.maxBufferedRequestBytes else {
-      throw RPCError(
-        .resourceExhausted,
-        "\(session.unreadBytes) bytes of requests wait on this connection; send fewer large requests at once")
+      throw connection.tooMuchUnread
     }
     guard !connection.isOverBudget else { throw connection.overBudget }
     session.giveCredit(handle, keeping: 0)
@@ -141,6 +139,8 @@ extension ServerCall {
             call.wasWaitedFor = true
           }
         }
+        // A cancellation that came before the reader waited found nobody to wake.
+        if Task.isCancelled { loop.execute { self.wakeReader() } }
       }
     } onCancel: {
       loop.execute { self.wakeReader() }

@@ -9,6 +9,7 @@ extension ServerCall {
     guard !isOver else { throw RPCError(.cancelled, "the call has ended") }
     let session = connection.session
     if !responseStarted { startResponse() }
+    if let failure { throw failure }
     let pending = session.write(handle) { buffer in
       let before = buffer.count
       MessageFraming.append(to: &buffer, as: compressed ? responsePolicy : .none) { message.encodePayload(into: &$0) }
@@ -40,6 +41,8 @@ extension ServerCall {
             call.wasWaitedFor = true
           }
         }
+        // A cancellation that came before the writer waited found nobody to wake.
+        if Task.isCancelled { loop.execute { self.drained() } }
       }
     } onCancel: {
       loop.execute { self.drained() }
@@ -71,6 +74,10 @@ extension ServerCall {
     var block = WireHeaders.responseBlock()
     if isGzip { block.append("grpc-encoding", "gzip") }
     metadata.append(to: &block)
+    if let fault = connection.fault(of: block) {
+      connection.session.respond(handle, WireHeaders.response)
+      return abort(fault)
+    }
     connection.session.respond(handle, block, endStream: false)
   }
 }

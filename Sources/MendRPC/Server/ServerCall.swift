@@ -172,10 +172,12 @@ final class ServerCall: @unchecked Sendable {
   private func finish() {
     guard !isOver else { return }
     if !responseStarted { startResponse() }
+    guard !isOver else { return }
     if storage.hasResponse, let trailing = storage.takeResponse().trailing, !trailing.isEmpty {
       var block = HeaderBlock()
       block.append("grpc-status", "0")
       trailing.append(to: &block)
+      if let fault = connection.fault(of: block) { return finish(fault) }
       connection.session.finish(handle, trailers: block)
     } else {
       connection.session.finish(handle, trailers: WireHeaders.okTrailers)
@@ -189,10 +191,12 @@ final class ServerCall: @unchecked Sendable {
     guard !isOver else { return }
     var error = error
     if error.details.isEmpty, let explain = connection.server.explain { error = explain(error, route?.method) }
-    var block = responseStarted ? HeaderBlock() : WireHeaders.responseBlock()
-    WireHeaders.appendStatus(error, to: &block)
+    var block = statusBlock(error)
+    let bare = block
     storage.takeResponse().trailing?.append(to: &block)
     error.metadata.append(to: &block)
+    // The status is what must arrive.
+    if connection.fault(of: block) != nil { block = bare }
     if responseStarted {
       connection.session.finish(handle, trailers: block)
     } else {
@@ -200,6 +204,12 @@ final class ServerCall: @unchecked Sendable {
     }
     end(error.code)
     connection.scheduleFlush()
+  }
+
+  private func statusBlock(_ error: RPCError) -> HeaderBlock {
+    var block = responseStarted ? HeaderBlock() : WireHeaders.responseBlock()
+    WireHeaders.appendStatus(error, to: &block)
+    return block
   }
 
   /// What asked is no gRPC client: it is answered once its request has ended, as HTTP clients expect.

@@ -140,6 +140,9 @@ public struct ServerKeepalive: Hashable, Sendable {
 /// Told what a server does, on its event loops: must be cheap and never wait.
 public protocol ServerObserver: AnyObject, Sendable {
   func connectionOpened(_ peer: PeerAddress)
+  /// A connection could not be taken, for want of descriptors or memory. None is for a tenth of a second; then this may
+  /// come again.
+  func acceptFailed(at address: ServerAddress, _ why: String)
   func connectionClosed(_ peer: PeerAddress, bytesReceived: Int, bytesSent: Int)
   /// The connection is closed next.
   func handshakeFailed(_ peer: PeerAddress, _ fault: HandshakeFault)
@@ -155,6 +158,7 @@ public protocol ServerObserver: AnyObject, Sendable {
 
 extension ServerObserver {
   public func connectionOpened(_ peer: PeerAddress) {}
+  public func acceptFailed(at address: ServerAddress, _ why: String) {}
   public func connectionClosed(_ peer: PeerAddress, bytesReceived: Int, bytesSent: Int) {}
   public func handshakeFailed(_ peer: PeerAddress, _ fault: HandshakeFault) {}
   public func callStarted(_ method: MethodDescriptor, ordinal: Int) {}

@@ -107,7 +107,10 @@ extension ServerConnection {
     }
     if endStream { call.requestEnded = true }
     if call.refusal != nil { return call.dropRequest() }
-    guard let route = call.route, route.takesOneMessage else { return call.requestArrived() }
+    guard let route = call.route, route.takesOneMessage else {
+      guard session.unreadBytes <= server.limits.maxBufferedRequestBytes else { return call.abort(tooMuchUnread) }
+      return call.requestArrived()
+    }
     if endStream {
       start(call)
       return
@@ -122,16 +125,18 @@ extension ServerConnection {
         }
         return 0
       }
-      guard session.unreadBytes <= server.limits.maxBufferedRequestBytes else {
-        throw RPCError.exhausted(
-          "buffered_request_bytes",
-          "\(session.unreadBytes) bytes of requests wait on this connection; send fewer large requests at once")
-      }
+      guard session.unreadBytes <= server.limits.maxBufferedRequestBytes else { throw tooMuchUnread }
       guard !isOverBudget else { throw overBudget }
       session.giveCredit(call.handle, keeping: 0)
     } catch {
       call.abort(error)
     }
+  }
+
+  var tooMuchUnread: RPCError {
+    .exhausted(
+      "buffered_request_bytes",
+      "\(session.unreadBytes) bytes of requests wait on this connection; send fewer large requests at once")
   }
 
   private func start(_ call: ServerCall) {
@@ -176,6 +181,15 @@ extension ServerConnection {
   }
 
   private static let keptCalls = 64
+
+  /// Why this header list, which a handler has a part in, can't be sent; nil where it can.
+  func fault(of block: HeaderBlock) -> RPCError? {
+    let limit = min(session.peerMaxHeaderListBytes, HTTP2Session.maxSentListBytes)
+    guard block.listBytes > limit else { return nil }
+    return RPCError(
+      .internal,
+      "the response's metadata has \(block.listBytes) bytes (name, value and 32 for each); at most \(limit) are sent")
+  }
 
   func callEnded(_ call: ServerCall) {
     openCalls -= 1

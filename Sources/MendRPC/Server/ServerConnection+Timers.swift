@@ -41,7 +41,10 @@ extension ServerConnection {
     case .shutDown: shutDown()
     case .close: return close()
     case .terminate(let code):
-      session.terminate(code)
+      session.terminate(
+        code,
+        saying: code == .settingsTimeout ? "SETTINGS were not acknowledged" : "too slow: nothing was taken or completed"
+      )
       flush()
       return endWithLastWords()
     }

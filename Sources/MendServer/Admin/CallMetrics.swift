@@ -1,3 +1,4 @@
+import Logging
 import MendRPC
 import Synchronization
 
@@ -37,12 +38,30 @@ final class CallMetrics: ServerObserver {
   private let methods: [Method]
   private let connections = Mutex(Connections())
   private let tls: TLSFigures?
+  private let logger: Logger?
+  /// When a connection that could not be taken was last told of.
+  private let shortage = Mutex<ContinuousClock.Instant?>(nil)
 
   /// - Parameter methods: all that the server answers, as `Router.methods` has them; a call of another one is not
   ///   counted by its name, which anybody could make up.
-  init(_ methods: [MethodDescriptor], tls: TLSFigures? = nil) {
+  init(_ methods: [MethodDescriptor], tls: TLSFigures? = nil, logger: Logger? = nil) {
     self.methods = methods.map(Method.init)
     self.tls = tls
+    self.logger = logger
+  }
+
+  /// Ten times a second while it lasts: one line a minute tells as much.
+  func acceptFailed(at address: ServerAddress, _ why: String) {
+    let isTold = shortage.withLock { last in
+      let now = ContinuousClock.now
+      if let last, now - last < .seconds(60) { return true }
+      last = now
+      return false
+    }
+    guard !isTold else { return }
+    logger?.warning(
+      "connections wait: none can be taken now; raise the limit of open files (ulimit -n), or let connections end",
+      metadata: ["address": "\(address)", "reason": "\(why)"])
   }
 
   func connectionOpened(_ peer: PeerAddress) {
