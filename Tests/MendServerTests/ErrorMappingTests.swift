@@ -57,6 +57,23 @@ struct ErrorMappingTests {
     #expect(explained.metadata["mend-request-id"] == "req-00000001-1")
   }
 
+  @Test("An error with the longest texts there are keeps all its details within what is sent")
+  func bounded() throws {
+    let long = String(repeating: "ü", count: 10_000)
+    for refusal in [
+      Refusal.invalid(field: long, rule: long), .notFound(resourceType: long, resourceID: long),
+      .alreadyExists(resourceType: long, resourceID: long), .precondition(long, todo: long), .aborted(long, todo: long),
+      .exhausted(limit: long, long, retryAfter: .seconds(1)), .unavailable(long),
+    ] {
+      let error = call.refused(refusal, batchID: long)
+      #expect(error.details.count <= 2000, "\(error.code)")
+      let facts = try ErrorFacts(error)
+      #expect(facts.info?.reason.isEmpty == false)
+      #expect(facts.request?.requestID == "req-1")
+      #expect(facts.message == error.message)
+    }
+  }
+
   @Test("the request id is in the trailers too")
   func requestID() {
     #expect(call.refused(.unknownToken).metadata["mend-request-id"] == "req-1")

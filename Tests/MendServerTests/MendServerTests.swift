@@ -150,6 +150,49 @@ struct MendServerTests {
     }
   }
 
+  private func status(_ body: () async throws -> Void) async -> (any Error)? {
+    do {
+      try await body()
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  @Test("Whatever a caller sends as an id, its error is below 4 KiB and says what it should", arguments: [100, 20_000])
+  func longIDs(_ length: Int) async throws {
+    try await serve { served in
+      _ = try await served.batches.createBatch(Harness.creation("b1", documents: 1))
+      let long = String(repeating: "ü", count: length)
+      var cancel = CancelJobRequest()
+      (cancel.batchID, cancel.jobID) = ("b1", long)
+      var retry = RetryRequest()
+      (retry.batchID, retry.tier, retry.jobs) = ("b1", 0, [long])
+      var logs = ReadLogsRequest()
+      (logs.batchID, logs.jobID) = ("b1", long)
+      var health = GRPCHealthCheckRequest()
+      health.service = long
+      let errors = [
+        (
+          await status { () async throws in _ = try await served.batches.cancelJob(cancel) }, StatusCode.invalidArgument
+        ),
+        (await status { () async throws in _ = try await served.batches.retry(retry) }, .invalidArgument),
+        (
+          await status { () async throws in for try await _ in try await served.batches.readLogs(logs) {} },
+          .invalidArgument
+        ),
+        (await status { () async throws in _ = try await served.health.check(health) }, .notFound),
+      ]
+      for (error, code) in errors {
+        let error = try #require(error as? RPCError)
+        #expect(error.code == code)
+        #expect(!error.details.isEmpty)
+        #expect(error.message.utf8.count <= 1024)
+        #expect(error.details.count <= 2000)
+      }
+    }
+  }
+
   @Test("health knows the services, and tells watchers of the drain")
   func health() async throws {
     try await serve { served in

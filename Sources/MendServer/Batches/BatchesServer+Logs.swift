@@ -142,7 +142,7 @@ struct LogSelection {
 
   init(_ request: ReadLogsRequest, _ call: Call) throws(RPCError) {
     try call.check(batchID: request.batchID)
-    job = request.jobID.isEmpty ? nil : try call.jobs([request.jobID], batchID: request.batchID).first
+    job = request.jobID.isEmpty ? nil : try call.jobs([request.jobID], "job_id", batchID: request.batchID).first
     guard request.attempt >= 0 else {
       throw call.invalid("attempt", "must be 1 or more, or 0 for the latest, is \(request.attempt)")
     }

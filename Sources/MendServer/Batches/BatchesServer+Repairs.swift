@@ -16,7 +16,7 @@ extension BatchesServer {
       throw call.invalid("tier", "is required; tiers are numbered from 0, Diagnose says which one failed")
     }
     try call.check(tier: tier)
-    let jobs = try call.jobs(request.jobs, batchID: request.batchID)
+    let jobs = try call.jobs(request.jobs, "jobs", batchID: request.batchID)
     let overrides = try call.checked { () throws(FieldViolation) in try Job.Overrides(request) }
     let scope: MendCore.RetryScope
     switch request.scope {
@@ -73,7 +73,9 @@ extension BatchesServer {
     let call = try gate.admit(context, "cancel_job")
     try call.check(batchID: request.batchID)
     guard !request.jobID.isEmpty else { throw call.invalid("job_id", "is required, e.g. t0-j1") }
-    guard let job = try call.jobs([request.jobID], batchID: request.batchID).first else { throw unexpected(call) }
+    guard let job = try call.jobs([request.jobID], "job_id", batchID: request.batchID).first else {
+      throw unexpected(call)
+    }
     var plain = request
     plain.idempotencyKey = ""
     return try await cancel(
@@ -137,10 +139,14 @@ extension Call {
     guard tier >= 0 else { throw invalid("tier", "must be 0 or more: tiers are numbered from 0; is \(tier)") }
   }
 
-  /// Job ids as the schema writes them. What cannot name a job names none: NOT_FOUND, as for one that is unknown.
-  func jobs(_ texts: [String], batchID: String) throws(RPCError) -> [JobID] {
+  /// Job ids as the schema writes them. What cannot name a job names none: NOT_FOUND, as for one that is unknown; what is
+  /// longer than any id is no id.
+  func jobs(_ texts: [String], _ field: String, batchID: String) throws(RPCError) -> [JobID] {
     var jobs: [JobID] = []
     for text in texts {
+      guard text.utf8.count <= 64 else {
+        throw invalid(field, "a job's id has 1 to 64 characters, e.g. t0-j1; this has \(text.utf8.count) bytes")
+      }
       guard let job = JobID(text) else { throw notFound("job", text, in: batchID) }
       jobs.append(job)
     }

@@ -137,8 +137,10 @@ extension Call {
   func completed(
     _ error: RPCError, reason: ErrorReason, _ details: [ErrorDetail], values: [String: String]
   ) -> RPCError {
+    // Texts of callers may be in all of it, and a status that is too large for its client is none.
     let all = [.errorInfo(reason: reason, values: values)] + details + [.requestInfo(requestID.description)]
     var error = error
+    error.message = error.message.cut(toBytes: ErrorDetail.maxMessageBytes)
     error.details = ErrorDetail.status(error.code, error.message, all)
     error.metadata.add(requestID.description, for: MetadataName.requestID)
     return error
@@ -167,6 +169,19 @@ enum ErrorReason: String, Sendable, CaseIterable {
 }
 
 extension String {
+  /// As much of it as fits, with dots for what does not.
+  func cut(toBytes limit: Int) -> String {
+    guard utf8.count > limit else { return self }
+    var kept = ""
+    var count = 3
+    for scalar in unicodeScalars {
+      count += UTF8.width(scalar)
+      guard count <= limit else { break }
+      kept.unicodeScalars.append(scalar)
+    }
+    return kept + "..."
+  }
+
   /// In quotation marks, for messages: at most 80 characters, those replaced that a terminal obeys.
   var quotedShort: String {
     let shown = unicodeScalars.prefix(80).map { Self.isObeyed($0) ? "?" : String($0) }.joined()

@@ -10,7 +10,7 @@ extension ErrorDetail {
     status.message = message
     status.details = details.map { detail in
       var any = GoogleAny()
-      (any.typeURL, any.value) = detail.packed
+      (any.typeURL, any.value) = detail.bounded.packed
       return any
     }
     return status.payload
