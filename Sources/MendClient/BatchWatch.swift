@@ -84,9 +84,12 @@ public struct BatchWatch: AsyncSequence, Sendable {
       guard let message = received else {
         throw MendError(.unavailable, "the watch ended before the batch did")
       }
-      reconnection.succeeded()
-      // A server resumes behind after_sequence; should one repeat itself, its message is not handed on twice.
-      if hasSeenMessage, message.sequence <= request.afterSequence, !message.terminal { return nil }
+      // A server resumes behind after_sequence; should one repeat itself, its message is not handed on twice, and is no
+      // sign that the watch gets on. What time alone has changed is told with the sequence of before.
+      let isNew = !hasSeenMessage || message.sequence > request.afterSequence || message.terminal
+      let isByTime = message.sequence == request.afterSequence && message.previousSequence == message.sequence
+      guard isNew || isByTime else { return nil }
+      if isNew { reconnection.succeeded() }
       hasSeenMessage = true
       request.afterSequence = message.sequence
       isFinished = message.terminal
@@ -95,6 +98,7 @@ public struct BatchWatch: AsyncSequence, Sendable {
     }
 
     private mutating func open() async throws(MendError) {
+      reconnection.opened()
       do throws(RPCError) {
         stream = try await BatchesClient(client.pool)
           .watchProgress(request, options: client.options(timeout: nil)).makeAsyncIterator()

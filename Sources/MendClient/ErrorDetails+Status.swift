@@ -16,12 +16,16 @@ extension ErrorDetails {
         resourceType = info.resourceType
         resourceID = info.resourceName
       } else if let info = Self.read(GoogleRetryInfo.self, detail), let delay = info.retryDelay {
-        retryAfter = .seconds(max(0, delay.seconds)) + .nanoseconds(Int64(max(0, delay.nanos)))
+        retryAfter = min(
+          .seconds(max(0, delay.seconds)) + .nanoseconds(Int64(max(0, delay.nanos))), Self.longestRetryAfter)
       } else if let info = Self.read(GoogleRequestInfo.self, detail) {
         requestID = info.requestID
       }
     }
   }
+
+  /// Who is asked to wait for longer is asked not to come back.
+  private static let longestRetryAfter: Duration = .seconds(24 * 3600)
 
   /// What the Any holds, where it is of that type.
   private static func read<Detail: Message>(_ type: Detail.Type, _ any: GoogleAny) -> Detail? {

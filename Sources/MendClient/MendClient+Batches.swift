@@ -220,6 +220,19 @@ private struct Change {
 
   var repetition: Repetition { .keyed(key, isCallers: isCallers) }
 
-  /// The key of one of the calls that make up a change; the first has the change's.
-  func part(_ index: Int) -> Change { index == 0 ? self : Change(key: "\(key)-\(index)", isCallers: isCallers) }
+  /// The key of one of the calls that make up a change; the first has the change's. The others' are no words that anybody
+  /// chooses, and no longer than a key may be.
+  func part(_ index: Int) -> Change {
+    guard index > 0 else { return self }
+    return Change(key: "part-\(index)-\(Self.digits(of: key))", isCallers: isCallers)
+  }
+
+  /// 128 bits of a text, the same in every process: FNV-1a, begun twice.
+  private static func digits(of text: String) -> String {
+    [0xcbf2_9ce4_8422_2325, 0x6c62_272e_07bb_0142].map { (start: UInt64) in
+      let hash = text.utf8.reduce(start) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+      let digits = String(hash, radix: 16)
+      return String(repeating: "0", count: 16 - digits.count) + digits
+    }.joined()
+  }
 }

@@ -45,11 +45,23 @@ extension MendClient {
   /// What every call carries. `timeout` nil is none.
   func options(timeout: Duration?) -> CallOptions {
     var options = CallOptions()
-    if let token = settings.token { options.metadata["authorization"] = "Bearer \(token)" }
-    if let namespace = settings.namespace { options.metadata["mend-namespace"] = namespace }
+    if let token = settings.token?.trimmed { options.metadata["authorization"] = "Bearer \(token)" }
+    if let namespace = settings.namespace?.trimmed { options.metadata["mend-namespace"] = namespace }
     options.timeout = timeout
     options.waitForReady = settings.waitForReady
     options.maxResponseBytes = settings.limits.responseBytesMaximum
     return options
+  }
+}
+
+extension String {
+  /// Without blanks and line breaks at its ends.
+  fileprivate var trimmed: String {
+    let isBlank = { (character: Character) in character.isWhitespace }
+    guard let first = first, let last = last, isBlank(first) || isBlank(last) else { return self }
+    guard let start = firstIndex(where: { !isBlank($0) }), let end = lastIndex(where: { !isBlank($0) }) else {
+      return ""
+    }
+    return String(self[start...end])
   }
 }

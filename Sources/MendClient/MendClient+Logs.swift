@@ -52,19 +52,21 @@ public struct AttemptLogs: AsyncSequence, Sendable {
     private mutating func receive() async throws(MendError) -> ReadLogsResponse? {
       do throws(RPCError) {
         if stream == nil {
+          reconnection.opened()
           stream = try await BatchesClient(client.pool)
             .readLogs(request, options: client.options(timeout: nil)).makeAsyncIterator()
         }
         guard let piece = try await stream?.next(isolation: nil) else { return nil }
-        reconnection.succeeded()
-        advance(behind: piece)
+        // A piece that was there already is no sign that the reading gets on.
+        if advance(behind: piece) { reconnection.succeeded() }
         return piece
       } catch {
         throw MendError(error)
       }
     }
 
-    private mutating func advance(behind piece: ReadLogsResponse) {
+    /// Answers whether the piece goes beyond what came before.
+    private mutating func advance(behind piece: ReadLogsResponse) -> Bool {
       var position = LogPosition()
       position.jobID = piece.jobID
       position.attempt = piece.attempt
@@ -73,7 +75,12 @@ public struct AttemptLogs: AsyncSequence, Sendable {
       let known = request.positions.firstIndex {
         $0.jobID == piece.jobID && $0.attempt == piece.attempt && $0.stream == piece.stream
       }
-      if let known { request.positions[known] = position } else { request.positions.append(position) }
+      guard let known else {
+        request.positions.append(position)
+        return true
+      }
+      defer { request.positions[known] = position }
+      return position.offset > request.positions[known].offset
     }
   }
 }

@@ -26,7 +26,7 @@ extension MendClient {
     request.maxDocuments = maximum
     request.claimID = claimID
     let sent = request
-    return try await call(.never) { channel, options throws(RPCError) in
+    return try await call(claimID.isEmpty ? .never : .safe) { channel, options throws(RPCError) in
       try await WorkerClient(channel).claimDocuments(sent, options: options)
     }
   }

@@ -10,7 +10,8 @@ internal import Synchronization
 public final class MendClient: Sendable {
   /// How a client presents itself.
   public struct Settings: Sendable {
-    /// Sent as `authorization: Bearer …` with every call.
+    /// Sent as `authorization: Bearer …` with every call, without the blanks and line breaks around it that a file or an
+    /// environment variable may have.
     public var token: String?
     /// Whose batches: sent as `mend-namespace`; the server takes `default` where it is missing.
     public var namespace: String?

@@ -8,13 +8,17 @@ struct Reconnection {
   /// Tries since the last message, and when to stop them.
   private var failures = 0
   private var deadline: ContinuousClock.Instant?
+  private var openedAt: ContinuousClock.Instant?
 
   init(_ limits: MendClient.Limits) {
     self.limits = limits
     backoff = Backoff(from: limits.backoffMinimum, to: limits.backoffMaximum)
   }
 
-  /// A message came.
+  /// The stream is asked for.
+  mutating func opened() { openedAt = .now }
+
+  /// A message came that none before had.
   mutating func succeeded() {
     hasBegun = true
     failures = 0
@@ -24,8 +28,11 @@ struct Reconnection {
 
   /// Waits until there is a server to ask again, or throws `error` when it is no use to go on.
   mutating func wait(after error: MendError, for client: MendClient) async throws(MendError) {
-    failures += 1
     let now = ContinuousClock.now
+    // A stream on which nothing was to be said is as good as one with messages.
+    if hasBegun, let openedAt, now - openedAt >= limits.reconnectPatience { succeeded() }
+    openedAt = nil
+    failures += 1
     guard error.isRetryable, error.pushback != .never, !Task.isCancelled else { throw error }
     let end: ContinuousClock.Instant
     if hasBegun {
@@ -39,6 +46,7 @@ struct Reconnection {
     }
     var wait = max(backoff.next(), error.details.retryAfter ?? .zero)
     if case .after(let asked)? = error.pushback { wait = asked }
+    guard now + wait < end else { throw error }
     do { try await Task.sleep(for: wait) } catch { throw MendError(.cancelled, "the call was cancelled") }
     do throws(MendError) {
       try await client.waitUntilReady(within: max(.zero, end - .now))

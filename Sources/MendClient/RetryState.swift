@@ -43,7 +43,8 @@ struct RetryState {
     using generator: inout some RandomNumberGenerator
   ) -> Decision {
     if !error.isCertainlyNotDone { mayHaveBegun = true }
-    let mayRepeat = error.isRetryable || error.pushback.map { $0 != .never } ?? false
+    // A pushback says when, not whether, but for a limit that says neither.
+    let mayRepeat = error.isRetryable || (error.code == .resourceExhausted && error.pushback != nil)
     if mayRepeat || error.pushback == .never { budget.failed() }
     guard mayRepeat, error.pushback != .never, attempts < limits.attemptsPerCall,
       repetition != .never || error.isCertainlyNotDone

@@ -256,3 +256,73 @@ struct CallTests {
     return any
   }
 }
+
+/// What a client sends, as its server sees it.
+@Suite("What is sent")
+struct SentTests {
+  @Test(
+    "A token is sent without the blanks and line breaks around it",
+    arguments: ["mend_1", " mend_1", "mend_1\n", "\tmend_1\r\n", "mend_1 \n\n"])
+  func token(_ text: String) async throws {
+    let seen = Seen<String?>()
+    var router = Router()
+    router.unary(Batches.Methods.getBatch) {
+      (_: GetBatchRequest, context) async throws(RPCError) -> GetBatchResponse in
+      seen.add(context.metadata["authorization"])
+      seen.add(context.metadata["mend-namespace"])
+      return GetBatchResponse()
+    }
+    let server = try await FakeServer(router)
+    let client = MendClient(server.endpoint, settings: MendClient.Settings(token: text, namespace: " team-a\n"))
+    _ = try await client.getBatch(GetBatchRequest())
+    #expect(seen.all == ["Bearer mend_1", "team-a"])
+    await client.close()
+    await server.stop()
+  }
+
+  @Test("A claim with a word of its own is made again where its answer was lost, one without is not")
+  func claims() async throws {
+    let calls = Seen<String>()
+    var router = Router()
+    router.unary(Worker.Methods.claimDocuments) {
+      (request: ClaimDocumentsRequest, _) async throws(RPCError) -> ClaimDocumentsResponse in
+      if calls.add(request.claimID) % 2 == 1 { throw RPCError(.unavailable, "lost") }
+      return ClaimDocumentsResponse()
+    }
+    let server = try await FakeServer(router)
+    let client = MendClient.impatient(server.endpoint)
+    _ = try await client.claimDocuments(token: "t", maximum: 1, claimID: "c1")
+    #expect(calls.all == ["c1", "c1"])
+    await #expect(throws: MendError.self) { _ = try await client.claimDocuments(token: "t", maximum: 1) }
+    #expect(calls.all == ["c1", "c1", ""])
+    await client.close()
+    await server.stop()
+  }
+
+  @Test("The keys of a change's further calls are always the same, within bounds, and nobody's own")
+  func keys() async throws {
+    let seen = Seen<String>()
+    var router = Router()
+    router.unary(Batches.Methods.addDocuments) {
+      (request: AddDocumentsRequest, _) async throws(RPCError) -> AddDocumentsResponse in
+      seen.add(request.idempotencyKey)
+      return AddDocumentsResponse()
+    }
+    let server = try await FakeServer(router)
+    var settings = MendClient.Settings()
+    settings.limits.documentsPerCall = 1
+    let client = MendClient(server.endpoint, settings: settings)
+    var request = AddDocumentsRequest()
+    request.documents = [Document(), Document(), Document()]
+    for key in ["KEY", "KEY", String(repeating: "k", count: 128), "KEY-1"] {
+      request.idempotencyKey = key
+      _ = try await client.addDocuments(request)
+    }
+    #expect(seen.all.count == 12)
+    #expect(Array(seen.all[0..<3]) == Array(seen.all[3..<6]))
+    #expect(seen.all.allSatisfy { $0.utf8.count <= 128 })
+    #expect(Set(seen.all).count == 9)
+    await client.close()
+    await server.stop()
+  }
+}

@@ -88,6 +88,20 @@ struct RetryTests {
     #expect(decide(&state, informed, &budget) == .again(after: .seconds(3)))
   }
 
+  @Test("A pushback says when a call is made again, not whether it may be")
+  func pushback() {
+    func decision(_ code: StatusCode) -> RetryState.Decision {
+      var (state, budget) = (state(), RetryBudget(limits))
+      return decide(&state, Self.failure(code) { $0.retryPushback = .after(.milliseconds(1)) }, &budget)
+    }
+    for code in [StatusCode.invalidArgument, .notFound, .aborted, .internal, .deadlineExceeded] {
+      #expect(decision(code) == .giveUp)
+    }
+    #expect(decision(.unavailable) == .again(after: .milliseconds(1)))
+    // A limit that names a time is one that passes.
+    #expect(decision(.resourceExhausted) == .again(after: .milliseconds(1)))
+  }
+
   @Test("A wait that ends beyond the deadline is not begun")
   func deadline() {
     var (state, budget) = (state(timeout: .seconds(2)), RetryBudget(limits))

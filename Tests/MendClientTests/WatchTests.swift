@@ -136,3 +136,106 @@ struct WatchTests {
     return message
   }
 }
+
+/// A watch against servers that say the wrong thing.
+@Suite("Watch of an odd server")
+struct OddWatchTests {
+  private static func message(_ sequence: UInt64, previous: UInt64 = 0, terminal: Bool = false) -> WatchProgressResponse
+  {
+    var message = WatchProgressResponse()
+    message.sequence = sequence
+    message.previousSequence = previous
+    message.terminal = terminal
+    return message
+  }
+
+  private static func later(_ seconds: Int64) -> RPCError {
+    var info = GoogleRetryInfo()
+    info.retryDelay = GoogleDuration()
+    info.retryDelay?.seconds = seconds
+    var any = GoogleAny()
+    any.typeURL = "type.googleapis.com/google.rpc.RetryInfo"
+    info.encodePayload(into: &any.value)
+    var status = GoogleStatus()
+    status.details = [any]
+    var details: [UInt8] = []
+    status.encodePayload(into: &details)
+    return RPCError(.unavailable, "later", details: details)
+  }
+
+  private func client(_ server: borrowing FakeServer, _ change: (inout MendClient.Limits) -> Void = { _ in })
+    -> MendClient
+  {
+    var settings = MendClient.Settings()
+    settings.limits.backoffMinimum = .milliseconds(1)
+    settings.limits.backoffMaximum = .milliseconds(2)
+    change(&settings.limits)
+    return MendClient(server.endpoint, settings: settings)
+  }
+
+  @Test(
+    "A server that asks to come back beyond the watch's patience is told of at once", arguments: [Int64.max, 600, 6])
+  func muchLater(_ seconds: Int64) async throws {
+    let calls = Seen<UInt64>()
+    var router = Router()
+    router.serverStreaming(Batches.Methods.watchProgress) {
+      (request: WatchProgressRequest, writer: ResponseWriter<WatchProgressResponse>, _) async throws(RPCError) in
+      calls.add(request.afterSequence)
+      if request.batchID == "begun" { try await writer.write(Self.message(1)) }
+      throw Self.later(seconds)
+    }
+    let server = try await FakeServer(router)
+    // A watch that has begun has 300 s; one that has not, 5 s.
+    for batch in ["new", "begun"] where batch == "new" || seconds > 300 {
+      let client = client(server)
+      var failure: MendError?
+      do throws(MendError) { for try await _ in client.watch(batch) {} } catch { failure = error }
+      #expect(failure?.code == .unavailable)
+      #expect(failure?.message == "later")
+      #expect(failure?.details.retryAfter == .seconds(min(seconds, 24 * 3600)))
+      await client.close()
+    }
+    #expect(calls.all == (seconds > 300 ? [0, 0] : [0]))
+    await server.stop()
+  }
+
+  @Test("A server that repeats itself and ends well gets no further than one that is gone")
+  func repeats() async throws {
+    let calls = Seen<UInt64>()
+    var router = Router()
+    router.serverStreaming(Batches.Methods.watchProgress) {
+      (request: WatchProgressRequest, writer: ResponseWriter<WatchProgressResponse>, _) async throws(RPCError) in
+      // Were it asked without end, it would end the watch well.
+      try await writer.write(calls.add(0) > 5000 ? Self.message(9, terminal: true) : Self.message(3))
+    }
+    let server = try await FakeServer(router)
+    let client = client(server) { $0.watchReconnectTime = .milliseconds(200) }
+    var sequences: [UInt64] = []
+    var failure: MendError?
+    do throws(MendError) { for try await message in client.watch("b") { sequences.append(message.sequence) } } catch {
+      failure = error
+    }
+    #expect(sequences == [3])
+    #expect(failure?.message == "the watch ended before the batch did")
+    await client.close()
+    await server.stop()
+  }
+
+  @Test("What time alone has changed is handed on, with the sequence of before")
+  func byTime() async throws {
+    var router = Router()
+    router.serverStreaming(Batches.Methods.watchProgress) {
+      (_: WatchProgressRequest, writer: ResponseWriter<WatchProgressResponse>, _) async throws(RPCError) in
+      for message in [Self.message(3), Self.message(3, previous: 3), Self.message(4, previous: 3, terminal: true)] {
+        try await writer.write(message)
+      }
+    }
+    let server = try await FakeServer(router)
+    let client = client(server)
+    var sequences: [UInt64] = []
+    for try await message in client.watch("b") { sequences.append(message.sequence) }
+    #expect(sequences == [3, 3, 4])
+    await client.close()
+    await server.stop()
+  }
+}

@@ -24,6 +24,9 @@ struct WorkerLoop {
     self.assignment = assignment
   }
 
+  /// Whatever a server asks for, it is asked again after this time.
+  private static let longestWait: Duration = .seconds(300)
+
   /// Says that the attempt runs, however long the server is away. One whose certificate is not trusted is not away.
   static func begin(
     _ client: MendClient, token: String, endRequest: EndRequest
@@ -35,7 +38,7 @@ struct WorkerLoop {
       } catch {
         guard error.isRetryable || error.code == .deadlineExceeded, !ProgramError.isOfTrust(error) else { throw error }
         guard !endRequest.hasCome else { throw MendError(.cancelled, "the worker was told to end") }
-        let wait = max(backoff.next(), error.details.retryAfter ?? .zero)
+        let wait = max(backoff.next(), min(error.details.retryAfter ?? .zero, longestWait))
         do { try await Task.sleep(for: wait) } catch { throw MendError(.cancelled, "the worker was told to end") }
       }
     }
@@ -45,7 +48,7 @@ struct WorkerLoop {
   func run(endRequest: EndRequest) async -> WorkerState.Ending {
     let limits = WorkerState.Limits(
       slots: (1...1024).contains(assignment.numCpus) ? Int(assignment.numCpus) : assignment.numCpus > 1024 ? 1024 : 1,
-      heartbeatSeconds: assignment.heartbeatSeconds > 0 ? assignment.heartbeatSeconds : 60)
+      heartbeatSeconds: assignment.heartbeatSeconds > 0 ? min(assignment.heartbeatSeconds, 3600) : 60)
     var state = WorkerState(limits: limits, at: now)
     return await withTaskGroup(of: WorkerState.Event.self) { group in
       group.addTask {
@@ -107,7 +110,8 @@ struct WorkerLoop {
       let answer = try await client.claimDocuments(
         token: token, maximum: maximum, claimID: "\(worker)-\(number)")
       return .claimed(
-        answer.documents, finished: answer.finished, retryAfter: answer.retryAfterSeconds)
+        answer.documents, finished: answer.finished,
+        retryAfter: answer.retryAfterSeconds > 0 ? min(answer.retryAfterSeconds, 3600) : 0)
     } catch {
       return .claimFailed(fault(error))
     }
@@ -136,7 +140,7 @@ struct WorkerLoop {
     case .unavailable, .deadlineExceeded, .resourceExhausted, .unknown, .internal, .cancelled:
       .away(
         isUncertain: !error.isCertainlyNotDone,
-        retryAfter: error.details.retryAfter.map { seconds($0) } ?? 0)
+        retryAfter: error.details.retryAfter.map { min(seconds($0), seconds(Self.longestWait)) } ?? 0)
     default:
       .refused(error.description)
     }
