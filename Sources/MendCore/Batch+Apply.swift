@@ -49,13 +49,23 @@ extension Batch {
       if tiers.indices.contains(tier) { start(tier: tier, handed: handed, record) }
     case .tierStatusChanged(let tier, let status, let reason):
       if tiers.indices.contains(tier) { change(tier: tier, to: status, reason: reason, record) }
-    case .retried(_, let jobs, _):
-      for job in jobs where contains(job.job) { reopen(job) }
+    case .tierCancelRequested(let tier):
+      guard tiers.indices.contains(tier), tiers[tier].status == .running else { return }
+      tiers[tier].cancelRequested = true
+      note(.tier(tier), from: "running", to: "running", reason: "cancel requested", record)
+    case .retried(let tier, let jobs, _, let initiative):
+      for job in jobs where contains(job.job) { reopen(job, by: initiative) }
+      if initiative == .caller {
+        beginBudgets(from: tier)
+        // What a batch does by itself gives it no more time.
+        if status.isFinal { timeoutFrom = record.at }
+      }
       // The changes of state that follow from it come as facts of their own.
       generation += 1
     case .healed(let heal):
       healHistory.append(heal)
-      if heal.actor == HealRecord.autoHeal { autoHeals += 1 }
+      if heal.by == .autoHeal, heal.isCounted { autoHeals += 1 }
+      for step in heal.steps { noteReclaim(step, at: record.at) }
       if healHistory.count > Self.healHistoryLimit { healHistory.removeFirst() }
     case .verdictChanged(let verdict):
       self.verdict = verdict
@@ -78,9 +88,17 @@ extension Batch {
     case .documentsReleased(let job, _, let set):
       if contains(job) { release(set, by: job) }
     case .workRepeated(let job, _, let count):
-      if contains(job) { tiers[job.tier].jobs[job.index].repeatedWork = repeatedWork(of: job).addingSaturated(count) }
+      if contains(job) { noteRepeatedWork(count, by: job) }
     case .collectionWritten(let job, _, let count):
-      if contains(job) { tiers[job.tier].jobs[job.index].written = (written(by: job) ?? 0).addingSaturated(count) }
+      if contains(job) { noteWritten(count, by: job) }
+    case .documentsLeftOut(let job, let set):
+      if contains(job) { leaveOut(set, of: job, at: record.at) }
+    case .reportTaken(let job, let number, let report):
+      guard contains(job) else { return }
+      if report.repeated > 0 { noteRepeatedWork(report.repeated, by: job) }
+      if report.written > 0 { noteWritten(report.written, by: job) }
+      for timing in report.stageTimings { spend(timing.duration, in: timing.name, of: job) }
+      if let index = attemptIndex(job, number) { tiers[job.tier].jobs[job.index].attempts[index].remember(report) }
     case .attemptIntended, .attemptTaken, .attemptStarted, .attemptEnding, .attemptEnded, .staleReport, .stageEntered,
       .stageSpent:
       applyToAttempt(record)
@@ -97,12 +115,38 @@ extension Batch {
     tiers.indices.contains(job.tier) && tiers[job.tier].jobs.indices.contains(job.index)
   }
 
-  private func written(by job: JobID) -> Int? { tiers[job.tier].jobs[job.index].written }
+  /// Counts are others' word: they saturate, and never stop a fold.
+  private mutating func noteRepeatedWork(_ count: Int, by job: JobID) {
+    tiers[job.tier].jobs[job.index].repeatedWork = tiers[job.tier].jobs[job.index].repeatedWork.addingSaturated(count)
+  }
 
-  private func repeatedWork(of job: JobID) -> Int { tiers[job.tier].jobs[job.index].repeatedWork }
+  private mutating func noteWritten(_ count: Int, by job: JobID) {
+    tiers[job.tier].jobs[job.index].written =
+      (tiers[job.tier].jobs[job.index].written ?? 0).addingSaturated(count)
+  }
+
+  /// A caller's Retry is a new beginning for the rules of all that runs again because of it.
+  private mutating func beginBudgets(from first: Int) {
+    for tier in tiers.indices where tier >= first {
+      for job in tiers[tier].jobs.indices {
+        tiers[tier].jobs[job].attemptsBeforeRetry = tiers[tier].jobs[job].attempts.count
+      }
+    }
+  }
+
+  /// An orphan is reclaimed once, and again only when it is heard of again.
+  private mutating func noteReclaim(_ step: HealStep, at now: Instant) {
+    guard case .reclaimOrphan(let job, let number) = step.operation, step.result == .done || step.result == .asked,
+      let index = attemptIndex(job, number)
+    else { return }
+    tiers[job.tier].jobs[job.index].attempts[index].reclaimedAt = now
+    tiers[job.tier].jobs[job.index].attempts[index].reportsBeforeReclaim =
+      tiers[job.tier].jobs[job.index].attempts[index].staleReports
+  }
 
   /// A change of state: it moves the generation on and is kept for watches that resume.
   mutating func note(_ subject: StateChange.Subject, from: String, to: String, reason: String, _ record: Record) {
+    assert(recentChanges.last.map { $0.sequence <= record.sequence } ?? true, "changes come in the journal's order")
     generation += 1
     if recentChanges.count >= Self.recentChangesLimit {
       // An eighth at once, so that the cost of moving the rest is spread over many changes.
@@ -126,8 +170,6 @@ extension Batch {
     } else {
       statusBeforePause = nil
     }
-    // What a batch does by itself gives it no more time.
-    if before.isFinal && !status.isFinal && record.actor != HealRecord.autoHeal { timeoutFrom = record.at }
     if before == .created && !status.isFinal {
       submittedAt = record.at
       timeoutFrom = record.at
@@ -163,7 +205,7 @@ extension Batch {
       tiers[tier].cancelRequested = false
     case .running:
       tiers[tier].completedAt = nil
-      tiers[tier].cancelRequested = before == .running && reason == Tier.cancelRequestedReason
+      tiers[tier].cancelRequested = false
     case .completed, .failed, .cancelled:
       tiers[tier].completedAt = record.at
       tiers[tier].cancelRequested = false
@@ -180,6 +222,8 @@ extension Batch {
     tiers[tier].lastActivityAt = record.at
     for index in tiers[tier].jobs.indices {
       tiers[tier].jobs[index].assigned = DocumentSet()
+      tiers[tier].jobs[index].leftOut = DocumentSet()
+      tiers[tier].jobs[index].runsWithoutDocuments = false
       tiers[tier].jobs[index].claimCursor = 0
     }
     let layout = extractorLayout(of: tier)
@@ -222,9 +266,15 @@ extension Fact {
   var movesVerdict: Bool {
     switch self {
     case .batchCreated, .documentsAdded, .documentsClaimed, .documentsCommitted, .documentsReleased, .workRepeated,
-      .stageEntered, .stageSpent, .collectionWritten, .staleReport, .verdictChanged, .notificationSettled:
+      .stageEntered, .stageSpent, .collectionWritten, .reportTaken, .staleReport, .verdictChanged,
+      .notificationSettled:
       false
     default: true
     }
   }
+}
+
+extension HealRecord {
+  /// Whether it counts against a budget: a plan that did nothing costs nothing.
+  var isCounted: Bool { steps.contains { $0.result == .done } }
 }

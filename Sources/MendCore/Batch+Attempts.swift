@@ -35,7 +35,7 @@ extension Batch {
       closeStage(of: job, index, at: end.at)
       tiers[job.tier].jobs[job.index].attempts[index].state = .ended(end)
       tiers[job.tier].jobs[job.index].attempts[index].suspectedSince = nil
-      tiers[job.tier].jobs[job.index].attempts[index].forgetClaims()
+      tiers[job.tier].jobs[job.index].attempts[index].forgetAnswers()
       note(.attempt(job, number), from: before.name, to: "ended", reason: end.verdict.name, record)
     case .staleReport(let job, let number):
       guard let index = attemptIndex(job, number) else { return }
@@ -61,6 +61,7 @@ extension Batch {
 
   private mutating func intend(_ job: JobID, _ attempt: Attempt, _ record: Record) {
     tiers[job.tier].jobs[job.index].attempts.append(attempt)
+    tiers[job.tier].jobs[job.index].runsWithoutDocuments = false
     held.add(attempt.parameters.resources)
     tiers[job.tier].jobs[job.index].nextAttemptAt = nil
     let count = tiers[job.tier].jobs[job.index].attempts.count
@@ -94,9 +95,11 @@ extension Batch {
     spend(max(.zero, now - stage.since), in: stage.name, of: job)
   }
 
-  private mutating func spend(_ duration: Duration, in name: String, of job: JobID) {
+  mutating func spend(_ duration: Duration, in name: String, of job: JobID) {
+    let duration = min(duration, Job.stageDurationLimit)
     if let place = tiers[job.tier].jobs[job.index].stages.firstIndex(where: { $0.name == name }) {
-      tiers[job.tier].jobs[job.index].stages[place].duration += duration
+      let sum = tiers[job.tier].jobs[job.index].stages[place].duration + duration
+      tiers[job.tier].jobs[job.index].stages[place].duration = min(sum, Job.stageDurationLimit)
     } else if tiers[job.tier].jobs[job.index].stages.count < Job.stagesLimit {
       tiers[job.tier].jobs[job.index].stages.append(Job.StageTotal(name: name, duration: duration))
     }
@@ -106,6 +109,8 @@ extension Batch {
 extension Job {
   /// Different stage names that are added up for one job; later new names are not.
   static let stagesLimit = 256
+  /// Sums of them stop here: they are workers' word.
+  static let stageDurationLimit = Duration.milliseconds(1 << 53)
 }
 
 extension Attempt {
@@ -205,7 +210,7 @@ extension Fact {
       .documentsClaimed(let job, let number, _, _), .documentsCommitted(let job, let number, _),
       .documentsFailed(let job, let number, _), .documentsReleased(let job, let number, _),
       .workRepeated(let job, let number, _), .stageEntered(let job, let number, _),
-      .stageSpent(let job, let number, _, _):
+      .stageSpent(let job, let number, _, _), .reportTaken(let job, let number, _):
       (job, number)
     default: nil
     }

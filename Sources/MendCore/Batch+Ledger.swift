@@ -44,22 +44,22 @@ extension Batch {
     moveOn(job, at: now)
   }
 
-  mutating func fail(_ failed: [Fact.FailedDocument], by job: JobID, at now: Instant) {
+  mutating func fail(_ failed: [Fact.FailedDocuments], by job: JobID, at now: Instant) {
     let offset = (now - createdAt).milliseconds
     var moved = false
-    for document in failed {
-      let position = document.position
-      leaveProcessing(position, of: job)
-      if document.error.causedByAttempt {
-        countDeath(of: position, document.error, job)
+    for group in failed {
+      for position in group.documents { leaveProcessing(position, of: job) }
+      if group.error.causedByAttempt {
+        countDeath(of: group.documents, group.error, job)
       } else {
         moved = true
       }
-      tiers[job.tier].jobs[job.index].errors[position] = document.error
-      guard tiers[job.tier].jobs[job.index].failed.insert(position) else { continue }
-      documentTimes.settle(position, offset: offset)
-      tiers[job.tier].failed.insert(position)
-      failedDocuments.insert(position)
+      tiers[job.tier].jobs[job.index].errors.set(group.error, for: group.documents)
+      let new = group.documents.subtracting(tiers[job.tier].jobs[job.index].failed)
+      for position in new { documentTimes.settle(position, offset: offset) }
+      tiers[job.tier].jobs[job.index].failed.formUnion(new)
+      tiers[job.tier].failed.formUnion(new)
+      failedDocuments.formUnion(new)
     }
     noteProgress(of: job.tier, at: now)
     // What an attempt's death did to its documents is no sign of life.
@@ -70,36 +70,67 @@ extension Batch {
     tiers[tier].curve.note(tiers[tier].done.count + tiers[tier].failed.count, at: now)
   }
 
-  private mutating func countDeath(of position: Int, _ error: DocumentError, _ job: JobID) {
-    let deaths = tiers[job.tier].jobs[job.index].deaths[position, default: 0] + 1
-    tiers[job.tier].jobs[job.index].deaths[position] = deaths
-    if deaths >= Job.suspectDeaths, FailureCause(rawValue: error.code)?.mayComeFromADocument == true {
-      tiers[job.tier].jobs[job.index].suspects.insert(position)
+  /// Only what may come of a document counts against it.
+  private mutating func countDeath(of documents: DocumentSet, _ error: DocumentError, _ job: JobID) {
+    guard FailureCause(rawValue: error.code)?.mayComeFromADocument == true else { return }
+    for position in documents {
+      let deaths = tiers[job.tier].jobs[job.index].deaths[position] + 1
+      tiers[job.tier].jobs[job.index].deaths[position] = deaths
+      if deaths >= Job.suspectDeaths { tiers[job.tier].jobs[job.index].suspects.insert(position) }
     }
-    if error.quarantined { tiers[job.tier].jobs[job.index].quarantined.insert(position) }
+    if error.quarantined { tiers[job.tier].jobs[job.index].quarantined.formUnion(documents) }
   }
 
   mutating func release(_ positions: DocumentSet, by job: JobID) {
+    let layout = extractorLayout(of: job.tier)
     for position in positions {
       leaveProcessing(position, of: job)
-      reopenFailed(position, of: job)
+      reopenFailed(position, of: job, layout)
     }
     lowerCursor(of: job, to: positions.next(from: 0))
   }
 
-  /// Retry: failed, and where asked committed, documents are to do again.
-  mutating func reopen(_ retried: Fact.RetriedJob) {
+  /// Retry: failed, and where asked committed, documents are to do again; and what went on without the job.
+  mutating func reopen(_ retried: Fact.RetriedJob, by initiative: Initiative) {
     let job = retried.job
     tiers[job.tier].jobs[job.index].overrides = retried.overrides
     tiers[job.tier].jobs[job.index].nextAttemptAt = nil
+    tiers[job.tier].jobs[job.index].runsWithoutDocuments = isContradicted(retried, by: initiative)
+    let layout = extractorLayout(of: job.tier)
+    for position in tiers[job.tier].jobs[job.index].leftOut { reopenDone(position, in: job.tier) }
+    tiers[job.tier].jobs[job.index].leftOut = DocumentSet()
+    var areCommitted = false
     for position in retried.reopened {
-      reopenFailed(position, of: job)
+      reopenFailed(position, of: job, layout)
       if tiers[job.tier].jobs[job.index].committed.remove(position) {
-        tiers[job.tier].done.remove(position)
-        completedDocuments.remove(position)
+        areCommitted = true
+        reopenDone(position, in: job.tier)
       }
     }
+    // All of it is written again.
+    if areCommitted, tiers[job.tier].jobs[job.index].committed.isEmpty { tiers[job.tier].jobs[job.index].written = nil }
     lowerCursor(of: job, to: 0)
+  }
+
+  private mutating func reopenDone(_ position: Int, in tier: Int) {
+    tiers[tier].done.remove(position)
+    completedDocuments.remove(position)
+  }
+
+  /// Every document is committed, and its last attempt ended badly. To a rule the ledger's word is enough; who retries it
+  /// wants to see it end well.
+  private func isContradicted(_ retried: Fact.RetriedJob, by initiative: Initiative) -> Bool {
+    let job = tiers[retried.job.tier].jobs[retried.job.index]
+    return initiative != .rules && job.attempts.last?.end?.cause != nil && retried.reopened.isEmpty
+      && !job.assigned.isEmpty && job.committed.count == job.assigned.count
+  }
+
+  /// A job was cancelled while others of its tier went on: these documents have what the others made of them.
+  mutating func leaveOut(_ documents: DocumentSet, of job: JobID, at now: Instant) {
+    tiers[job.tier].jobs[job.index].leftOut.formUnion(documents)
+    let layout = extractorLayout(of: job.tier)
+    for position in documents { settle(position, in: job.tier, layout) }
+    noteProgress(of: job.tier, at: now)
   }
 
   /// A tier starts over documents of which an earlier run may have done some: what its jobs' ledgers say holds.
@@ -115,7 +146,7 @@ extension Batch {
       let assigned = tiers[tier].jobs[index].assigned
       tiers[tier].jobs[index].committed.formIntersection(assigned)
       let dropped = tiers[tier].jobs[index].failed.subtracting(assigned)
-      for position in dropped { tiers[tier].jobs[index].errors[position] = nil }
+      tiers[tier].jobs[index].errors.remove(dropped)
       tiers[tier].jobs[index].failed.formIntersection(assigned)
       tiers[tier].failed.formUnion(tiers[tier].jobs[index].failed)
     }
@@ -125,18 +156,23 @@ extension Batch {
     for position in tiers[tier].handed { settle(position, in: tier, layout) }
   }
 
-  /// A document is done in a tier when every extractor has committed it, and completed when every tier has done it.
+  /// A document is done in a tier when every extractor has committed it, or was left out for it, and completed when every
+  /// tier has done it.
   private mutating func settle(_ position: Int, in tier: Int, _ layout: [ExtractorLayout]) {
-    for extractor in layout where !tiers[tier].jobs[extractor.job(of: position)].committed.contains(position) { return }
+    for extractor in layout {
+      let job = extractor.job(of: position)
+      guard
+        tiers[tier].jobs[job].committed.contains(position) || tiers[tier].jobs[job].leftOut.contains(position)
+      else { return }
+    }
     tiers[tier].done.insert(position)
     for other in tiers.indices where !tiers[other].done.contains(position) { return }
     completedDocuments.insert(position)
   }
 
-  private mutating func reopenFailed(_ position: Int, of job: JobID) {
+  private mutating func reopenFailed(_ position: Int, of job: JobID, _ layout: [ExtractorLayout]) {
     guard tiers[job.tier].jobs[job.index].failed.remove(position) else { return }
-    tiers[job.tier].jobs[job.index].errors[position] = nil
-    let layout = extractorLayout(of: job.tier)
+    tiers[job.tier].jobs[job.index].errors.remove(position)
     for extractor in layout where tiers[job.tier].jobs[extractor.job(of: position)].failed.contains(position) { return }
     tiers[job.tier].failed.remove(position)
     refreshFailed(position)

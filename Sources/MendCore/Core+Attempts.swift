@@ -60,11 +60,14 @@ extension Core {
     killer: Int? = nil
   ) {
     if documents.isEmpty { return }
-    var error = DocumentError(
+    let error = DocumentError(
       code: code, message: message, attempt: attempt.number, at: turn.now, causedByAttempt: causedByAttempt)
-    let failed = documents.map { position in
-      error.quarantined = position == killer
-      return Fact.FailedDocument(position: position, error: error)
+    var failed = [Fact.FailedDocuments(documents, error)]
+    if let killer, documents.contains(killer) {
+      var quarantined = Fact.FailedDocuments(position: killer, error: error)
+      quarantined.error.quarantined = true
+      failed[0].documents.remove(killer)
+      failed = failed[0].documents.isEmpty ? [quarantined] : [failed[0], quarantined]
     }
     record(.documentsFailed(attempt.job, number: attempt.number, failed), on: attempt.batch)
   }
@@ -81,7 +84,7 @@ extension Core {
         Evidence("every document was committed before it ended", by: .ledger, at: turn.now, values: figures))
     }
     if end.verdict == .succeeded, !job.failed.isEmpty {
-      let unreported = job.errors.values.count {
+      let unreported = job.errors.count {
         $0.attempt == attempt.number && $0.code == FailureCause.documentErrors.rawValue && $0.at == turn.now
       }
       if unreported > 0 {
@@ -110,7 +113,10 @@ extension Core {
       let how = reason == .paused ? "ended by the pause" : "fenced"
       goOn(job.id, on: key, reason: "attempt \(attempt.number) was \(how)")
     case .failed(let cause, let confidence):
-      if case .healed(let healed) = reason, healed != .nodeFailure {
+      // What was ended for being stuck goes on without asking, unless the caller wrote a rule for it.
+      if case .healed(let healed) = reason, healed != .nodeFailure,
+        specifiedRule(for: job.id, of: key, cause, end.exit) == nil
+      {
         goOn(job.id, on: key, reason: "attempt \(attempt.number) was ended for \(healed.rawValue)")
         return
       }
@@ -136,24 +142,26 @@ extension Core {
 
   private mutating func finishAfterSuccess(_ job: Job, _ end: AttemptEnd, on key: BatchKey) {
     let unreported = end.evidence.last { $0.observer == .ledger }
-    let allFailed = !job.assigned.isEmpty && job.failed.count == job.assigned.count
-    guard unreported != nil || allFailed else {
+    let allFailed = batches[key]?.documentsFailedByAllShards(of: job.id)
+    guard let message = unreported?.observed ?? allFailed.map({ "all \($0) documents failed" }) else {
       record(.jobStatusChanged(job.id, .succeeded, failure: nil, reason: "exit 0"), on: key)
       return
     }
-    let message = unreported?.observed ?? "all \(job.assigned.count) documents failed"
     let failure = Job.Failure(cause: .documentErrors, confidence: .high, message: message)
     record(.jobStatusChanged(job.id, .failed, failure: failure, reason: failure.cause.rawValue), on: key)
   }
 
-  /// A rule says that this failure does not matter: as after exit 0, but what is left failed with the cause.
+  /// A rule says that this failure does not matter: as after exit 0. What was in process failed with the cause already;
+  /// what is left never ran, and nothing of the attempt's end is held against it.
   private mutating func ignore(_ job: Job, _ attempt: AttemptKey, _ end: AttemptEnd, on key: BatchKey) {
     let left = job.assigned.subtracting(job.committed).subtracting(job.failed)
     if job.attempts.last?.isOpaque == true {
       if !left.isEmpty { record(.documentsCommitted(job.id, number: attempt.number, left), on: key) }
     } else {
       failDocuments(
-        left, of: attempt, code: end.cause?.rawValue ?? "", message: end.sentence, causedByAttempt: true)
+        left, of: attempt, code: FailureCause.documentErrors.rawValue,
+        message: "it was not processed: the attempt ended with \(end.cause?.rawValue ?? ""), which its rule ignores",
+        causedByAttempt: false)
     }
     record(
       .jobStatusChanged(job.id, .succeeded, failure: nil, reason: "\(end.cause?.rawValue ?? "") ignored by rule"),
@@ -165,10 +173,9 @@ extension Core {
     if failPastTimeout(job.id, on: key) { return }
     var overrides = job.overrides
     if let memoryBytes = retry.memoryBytes { overrides.memoryBytes = memoryBytes }
-    let lost = job.errors.lazy
-      .filter { $0.value.causedByAttempt && $0.value.attempt == number && !$0.value.quarantined }.map(\.key).sorted()
-    let reopened = Fact.RetriedJob(job: job.id, overrides: overrides, reopened: DocumentSet(lost))
-    record(.retried(tier: job.id.tier, jobs: [reopened], actor: "scheduler"), on: key)
+    let lost = job.errors.documents { $0.causedByAttempt && $0.attempt == number && !$0.quarantined }
+    let reopened = Fact.RetriedJob(job: job.id, overrides: overrides, reopened: lost)
+    record(.retried(tier: job.id.tier, jobs: [reopened], actor: "scheduler", by: .rules), on: key)
     record(.jobStatusChanged(job.id, .pending, failure: nil, reason: retry.reason), on: key)
     if finishIfNothingLeft(job.id, of: key) { return }
     record(.nextAttemptScheduled(job.id, at: turn.now + jittered(retry.backoff)), on: key)

@@ -1,10 +1,12 @@
 // What a batch that opted in has done to it without being asked: Heal's `auto` plan, within its budgets, into the same
-// history.
+// history; and the end of stuck attempts that a retry rule names.
 
 extension Core {
   /// Looks again at the batch then, when it opted in.
   mutating func considerHealing(_ key: BatchKey, at instant: Instant) {
-    guard batches[key]?.specification.autoHeal != nil else { return }
+    guard let specification = batches[key]?.specification,
+      specification.autoHeal != nil || specification.hasRulesForStalls
+    else { return }
     index.deadlines.insert(Deadline(at: instant, kind: .autoHeal, batch: key))
   }
 
@@ -17,6 +19,17 @@ extension Core {
     }
   }
 
+  /// Ends the attempts that both looks found stuck and that a rule was written for; the rule decides what follows.
+  mutating func endStallsByRule(_ key: BatchKey) {
+    guard let batch = batches[key], batch.status == .running, batch.specification.hasRulesForStalls else { return }
+    let verdict = batch.health(at: turn.now, capacity: capacities.of(batch), limits: limits)
+    for stuck in verdict.stuckAttempts {
+      guard specifiedRule(for: stuck.job, of: key, stuck.cause, nil)?.namesStall(stuck.cause) == true else { continue }
+      let attempt = AttemptKey(batch: key, job: stuck.job, number: stuck.number)
+      askToEnd(attempt, .healed(stuck.cause), grace: limits.defaultGrace)
+    }
+  }
+
   /// Applies the plan that Diagnose recommends, as far as the batch's budgets go.
   mutating func healByItself(_ key: BatchKey) {
     guard let batch = batches[key], let policy = batch.specification.autoHeal,
@@ -24,27 +37,52 @@ extension Core {
       batch.status == .running || batch.status == .failed, !batch.isPastTimeout(at: turn.now)
     else { return }
     let plan = batch.healPlan(.auto, tier: nil, at: turn.now, capacity: capacities.of(batch), limits: limits)
-    var steps = plan.filter { policy.allows($0) }
+    var steps = plan.filter { policy.allows($0) && !wasJustAsked($0, of: batch) }
     guard !steps.isEmpty else { return }
     let generation = batch.generation
     let actor = turn.actor
-    turn.actor = HealRecord.autoHeal
+    turn.actor = Initiative.autoHeal.rawValue
     defer { turn.actor = actor }
-    for index in steps.indices {
-      steps[index].outcome = apply(steps[index].operation, to: key, actor: HealRecord.autoHeal)
+    for index in steps.indices { apply(&steps[index], to: key, actor: turn.actor, by: .autoHeal) }
+    // What came to nothing is no heal, and is not told as one.
+    steps.removeAll { $0.result == .skipped }
+    if !steps.isEmpty {
+      let record = HealRecord(
+        action: .auto, generation: generation, steps: steps, at: turn.now, actor: turn.actor, by: .autoHeal)
+      self.record(.healed(record), on: key)
     }
-    let record = HealRecord(
-      action: .auto, generation: generation, steps: steps, at: turn.now, actor: HealRecord.autoHeal)
-    self.record(.healed(record), on: key)
     advance(key)
     turn.schedulingIsDue = true
+  }
+
+  /// Asking again for an end that does not come is worth it once in a while, not with each event of the batch.
+  private func wasJustAsked(_ step: HealStep, of batch: Batch) -> Bool {
+    guard case .reclaimOrphan(let job, let number) = step.operation, let index = batch.attemptIndex(job, number) else {
+      return false
+    }
+    let attempt = batch.tiers[job.tier].jobs[job.index].attempts[index]
+    guard attempt.isCurrent, let asked = attempt.reclaimedAt else { return false }
+    return turn.now - asked < limits.endTimeout
+  }
+}
+
+extension BatchSpecification {
+  /// A retry rule names a cause for which attempts count as stuck, or the category of them.
+  var hasRulesForStalls: Bool {
+    tiers.contains { tier in
+      tier.extractors.contains { extractor in
+        extractor.retryRules.contains { rule in
+          FailureCause.allCases.contains { rule.namesStall($0) }
+        }
+      }
+    }
   }
 }
 
 extension AutoHeal {
   package func allows(_ step: HealStep) -> Bool {
-    if case .retryTier(_, _, let memoryBytes?) = step.operation, memoryCeilingBytes > 0,
-      memoryBytes > memoryCeilingBytes
+    if case .retryTier(_, _, let memoryBytes) = step.operation, memoryCeilingBytes > 0,
+      memoryBytes.values.contains(where: { $0 > memoryCeilingBytes })
     {
       return false
     }

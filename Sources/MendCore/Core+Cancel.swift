@@ -79,7 +79,7 @@ extension Core {
     if case .job = scope {
     } else {
       for tier in tiers where batches[key]?.tiers[tier].status == .running {
-        record(.tierStatusChanged(tier: tier, .running, reason: Tier.cancelRequestedReason), on: key)
+        record(.tierCancelRequested(tier: tier), on: key)
       }
     }
     for attempt in attempts {

@@ -16,7 +16,7 @@ extension Core {
     var steps = batch.healPlan(action, tier: tier, at: turn.now, capacity: capacities.of(batch), limits: limits)
     let planned = batch.generation
     if dryRun { return .healed(batchID: key.batchID, generation: planned, dryRun: true, steps) }
-    for index in steps.indices { steps[index].outcome = apply(steps[index].operation, to: key, actor: actor) }
+    for index in steps.indices { apply(&steps[index], to: key, actor: actor, by: .caller) }
     if !steps.isEmpty {
       record(
         .healed(HealRecord(action: action, generation: planned, steps: steps, at: turn.now, actor: actor)), on: key)
@@ -27,62 +27,92 @@ extension Core {
     return .healed(batchID: key.batchID, generation: after, dryRun: false, steps)
   }
 
-  /// Does one step; what happened, for the plan's outcome.
-  mutating func apply(_ operation: HealStep.Operation, to key: BatchKey, actor: String) -> String {
+  /// Does one step, and notes what came of it.
+  mutating func apply(_ step: inout HealStep, to key: BatchKey, actor: String, by initiative: Initiative) {
+    (step.result, step.outcome) = apply(step.operation, to: key, actor: actor, by: initiative)
+  }
+
+  private mutating func apply(
+    _ operation: HealStep.Operation, to key: BatchKey, actor: String, by initiative: Initiative
+  ) -> (HealStep.Result, String) {
     switch operation {
     case .restartAttempt(let job, let number, let cause):
       let attempt = AttemptKey(batch: key, job: job, number: number)
-      guard index.live.contains(attempt), state(of: attempt)?.isEnding == false else { return "skipped: it is over" }
+      guard index.live.contains(attempt), state(of: attempt)?.isEnding == false else {
+        return (.skipped, "skipped: it is over")
+      }
       askToEnd(attempt, .healed(cause), grace: limits.defaultGrace)
-      return "fenced and being ended; a new attempt takes what is pending"
+      return (
+        .done,
+        specifiedRule(for: job, of: key, cause, nil) == nil
+          ? "fenced and being ended; a new attempt takes what is pending"
+          : "fenced and being ended; its retry rule for \(cause.rawValue) decides what follows"
+      )
     case .killDuplicate(let job, let reference):
       return killDuplicate(of: job, reference, on: key)
     case .reclaimOrphan(let job, let number):
-      return reclaim(AttemptKey(batch: key, job: job, number: number), actor: actor)
+      return reclaim(AttemptKey(batch: key, job: job, number: number), actor: actor, by: initiative)
     case .retryTier(let tier, let jobs, let memoryBytes):
-      let overrides = Job.Overrides(memoryBytes: memoryBytes)
-      let retry = RetryAsked(tier: tier, jobs: jobs, overrides: overrides, scope: .failed, actor: actor)
+      let retry = RetryAsked(
+        tier: tier, jobs: jobs, overrides: Job.Overrides(), scope: .failed, actor: actor, by: initiative,
+        memoryBytes: memoryBytes)
       return outcome(of: retry, on: key)
     }
   }
 
-  private mutating func outcome(of retry: RetryAsked, on key: BatchKey) -> String {
+  private mutating func outcome(of retry: RetryAsked, on key: BatchKey) -> (HealStep.Result, String) {
     do throws(Refusal) {
       let done = try apply(retry, to: key)
-      return "\(done.jobs.count) jobs run again"
+      return (.done, "\(done.jobs.count) jobs run again")
     } catch {
-      return "refused: \(error.sentence)"
+      return (.refused, "refused: \(error.sentence)")
     }
   }
 
-  private mutating func killDuplicate(of job: JobID, _ reference: String, on key: BatchKey) -> String {
+  private mutating func killDuplicate(
+    of job: JobID, _ reference: String, on key: BatchKey
+  ) -> (HealStep.Result, String) {
     guard let place = batches[key]?.duplicates.firstIndex(where: { $0.job == job && $0.reference == reference }),
       let number = batches[key]?.duplicates[place].number
-    else { return "skipped: it is gone" }
+    else { return (.skipped, "skipped: it is gone") }
     batches[key]?.duplicates.remove(at: place)
     touch(key)
     orderStrayEnd(of: AttemptKey(batch: key, job: job, number: number), reference)
-    return "being ended"
+    return (.done, "being ended")
   }
 
   /// Ends what may still run under an attempt's name; where the job was given up with it, the job runs again.
-  private mutating func reclaim(_ attempt: AttemptKey, actor: String) -> String {
-    guard let state = state(of: attempt) else { return "skipped: no such attempt" }
+  private mutating func reclaim(
+    _ attempt: AttemptKey, actor: String, by initiative: Initiative
+  ) -> (HealStep.Result, String) {
+    guard let state = state(of: attempt) else { return (.skipped, "skipped: no such attempt") }
     guard state.isOver else {
       if state.isEnding {
         orderEnd(of: attempt)
-        return "asked to end again"
+        return (.asked, "asked to end again")
       }
       if let launch = launch(of: attempt) { perform(.adopt(attempt, handle(of: attempt), launch)) }
-      return "the executor is asked for it"
+      return (.asked, "the executor is asked for it")
     }
     orderEnd(of: attempt)
-    guard let job = batches[attempt.batch]?.jobState(attempt.job), job.status == .failed,
-      job.attempts.last?.number == attempt.number
-    else { return "ended where it still ran" }
+    guard batches[attempt.batch]?.isGivenUp(attempt.job, with: attempt.number) == true else {
+      return (.asked, "ended where it still ran")
+    }
     let retry = RetryAsked(
-      tier: attempt.job.tier, jobs: [attempt.job], overrides: Job.Overrides(), scope: .failed, actor: actor)
-    return "ended where it still ran; \(outcome(of: retry, on: attempt.batch))"
+      tier: attempt.job.tier, jobs: [attempt.job], overrides: Job.Overrides(), scope: .failed, actor: actor,
+      by: initiative)
+    let (result, outcome) = outcome(of: retry, on: attempt.batch)
+    return (result, "ended where it still ran; \(outcome)")
+  }
+}
+
+extension Batch {
+  /// The job failed with that attempt, and its tier is over: it can be started again.
+  func isGivenUp(_ job: JobID, with attempt: Int) -> Bool {
+    guard let state = jobState(job), state.status == .failed, state.attempts.last?.number == attempt else {
+      return false
+    }
+    return tiers[job.tier].status != .running
   }
 }
 

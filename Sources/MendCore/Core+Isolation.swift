@@ -22,7 +22,7 @@ extension Job {
     guard processing.isEmpty else { return .wait }
     let open = suspects.intersection(assigned).subtracting(committed).subtracting(failed)
     let unproven = open.subtracting(quarantined)
-    guard let most = unproven.map({ deaths[$0] ?? 0 }).max() else { return .documents(Array(open.prefix(1))) }
+    guard let most = unproven.map({ deaths[$0] }).max() else { return .documents(Array(open.prefix(1))) }
     let worst = unproven.filter { deaths[$0] == most }
     return .documents(Array(worst.prefix(min(wanted, (worst.count + 1) / 2))))
   }
@@ -33,17 +33,22 @@ extension Job {
     cause.mayComeFromADocument && !processing.isEmpty && processing.subtracting(suspects).isEmpty
   }
 
+  /// Documents were in process when that attempt died, and none of them is known to be the one.
+  func hasDocumentsLost(to attempt: Int) -> Bool {
+    errors.count { $0.causedByAttempt && $0.attempt == attempt && !$0.quarantined } > 0
+  }
+
   /// Suspects of which it is not known yet whether they kill.
   var hasOpenSuspects: Bool { !suspects.subtracting(committed).subtracting(quarantined).isEmpty }
 
   /// Attempts that were run to find out which document kills.
-  var isolatingAttempts: Int { attempts.count { $0.end?.isIsolating == true } }
+  var isolatingAttempts: Int { attempts.dropFirst(attemptsBeforeRetry).count { $0.end?.isIsolating == true } }
 }
 
 extension Batch {
   func quarantineEvidence(of position: Int, job: Job, at now: Instant) -> Evidence {
     let id = documents.id(at: position)
-    let deaths = job.deaths[position, default: 0]
+    let deaths = Int(job.deaths[position])
     return Evidence(
       "document \(id) is quarantined: \(Figures.count(deaths, "attempt")) died while it was in process, the last with "
         + "it alone",

@@ -8,6 +8,7 @@ extension Core {
       guard status == .running || status == .paused else { return }
       if let tier = runningTier(of: key) {
         guard let (outcome, reason) = outcome(of: tier, key) else { return }
+        if outcome == .completed { leaveOutCancelled(of: tier, key) }
         record(.tierStatusChanged(tier: tier, outcome, reason: reason), on: key)
         continue
       }
@@ -50,6 +51,18 @@ extension Core {
     )
   }
 
+  /// Documents of jobs that were cancelled one by one go on through the extractors that did them.
+  private mutating func leaveOutCancelled(of tier: Int, _ key: BatchKey) {
+    guard let state = batches[key]?.tiers[tier], state.jobs.contains(where: { $0.status == .cancelled }) else { return }
+    var done = DocumentSet()
+    for job in state.jobs { done.formUnion(job.committed) }
+    done.subtract(state.failed)
+    for job in state.jobs where job.status == .cancelled {
+      let leftOut = job.assigned.subtracting(job.committed).intersection(done)
+      if !leftOut.isEmpty { record(.documentsLeftOut(job.id, leftOut), on: key) }
+    }
+  }
+
   /// Hands the tier what every tier before it has done.
   private mutating func start(tier: Int, of key: BatchKey) {
     guard let batch = batches[key] else { return }
@@ -66,7 +79,23 @@ extension Core {
   /// Documents that failed only because an attempt died around them: a new start is their second chance.
   private func documentsLostToAttempts(of job: JobID, _ key: BatchKey) -> DocumentSet {
     guard let state = batches[key]?.tiers[job.tier].jobs[job.index], !state.errors.isEmpty else { return DocumentSet() }
-    return DocumentSet(
-      state.errors.lazy.filter { $0.value.causedByAttempt && !$0.value.quarantined }.map(\.key).sorted())
+    return state.errors.documents { $0.causedByAttempt && !$0.quarantined }
+  }
+}
+
+extension Batch {
+  /// How many documents the job's extractor has, where it failed every one of them and the job is the last of its shards
+  /// to be decided; nil otherwise.
+  ///
+  /// Asked over all shards: how many there are says nothing of what an extractor did.
+  func documentsFailedByAllShards(of job: JobID) -> Int? {
+    let extractor = tiers[job.tier].jobs[job.index].extractor
+    var (assigned, failed) = (0, 0)
+    for index in tiers[job.tier].jobs.indices where tiers[job.tier].jobs[index].extractor == extractor {
+      guard index == job.index || tiers[job.tier].jobs[index].status.isFinal else { return nil }
+      assigned += tiers[job.tier].jobs[index].assigned.count
+      failed += tiers[job.tier].jobs[index].failed.count
+    }
+    return assigned > 0 && failed == assigned ? assigned : nil
   }
 }

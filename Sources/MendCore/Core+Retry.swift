@@ -7,6 +7,16 @@ struct RetryAsked {
   var overrides: Job.Overrides
   var scope: RetryScope
   var actor: String
+  var by = Initiative.caller
+  /// What a job's next attempt may use, where it is another's figure than `overrides`.
+  var memoryBytes: [JobID: Int64] = [:]
+
+  /// What it changes of the job, over what was changed before.
+  func overrides(of job: Job) -> Job.Overrides {
+    var overrides = job.overrides.laidUnder(overrides)
+    if let memoryBytes = memoryBytes[job.id] { overrides.memoryBytes = memoryBytes }
+    return overrides
+  }
 }
 
 struct RetryDone {
@@ -34,17 +44,20 @@ extension Core {
         retryAfter: .seconds(5))
     }
     let reopened = jobs.map { job in
-      let overrides = job.overrides.laidUnder(retry.overrides)
-      return Fact.RetriedJob(
-        job: job.id, overrides: overrides, reopened: retry.scope == .all ? job.failed.union(job.committed) : job.failed)
+      Fact.RetriedJob(
+        job: job.id, overrides: retry.overrides(of: job),
+        reopened: retry.scope == .all ? job.failed.union(job.committed) : job.failed)
     }
-    record(.retried(tier: retry.tier, jobs: reopened, actor: retry.actor), on: key)
+    var again = DocumentSet()
+    for job in jobs { again.formUnion(job.leftOut) }
+    for job in reopened { again.formUnion(job.reopened) }
+    record(.retried(tier: retry.tier, jobs: reopened, actor: retry.actor, by: retry.by), on: key)
     for job in jobs {
       record(.jobStatusChanged(job.id, .pending, failure: nil, reason: "retry by \(retry.actor)"), on: key)
     }
     let hasStarted = batch.tiers[retry.tier].startedAt != nil
     record(.tierStatusChanged(tier: retry.tier, hasStarted ? .running : .pending, reason: "retry"), on: key)
-    reopenLaterTiers(after: retry.tier, of: batch, on: key)
+    reopenLaterTiers(after: retry, again, of: batch, on: key)
     if batch.status != .running { record(.batchStatusChanged(.running, reason: "retry"), on: key) }
     if hasStarted { for job in jobs { finishIfNothingLeft(job.id, of: key) } }
     advance(key)
@@ -109,19 +122,32 @@ extension Core {
     }
     for job in jobs {
       var laid = batch
-      laid.tiers[retry.tier].jobs[job.id.index].overrides = job.overrides.laidUnder(retry.overrides)
+      laid.tiers[retry.tier].jobs[job.id.index].overrides = retry.overrides(of: job)
       try requireSchedulable(
         laid.submissionParameters(of: job.id).resources, "job \(job.id)", of: batch.key)
     }
     return jobs
   }
 
-  /// Later tiers wait for this one again; their ledgers are kept.
-  private mutating func reopenLaterTiers(after tier: Int, of batch: Batch, on key: BatchKey) {
-    for later in batch.tiers[(tier + 1)...] where later.status != .pending {
-      record(.tierStatusChanged(tier: later.number, .pending, reason: "tier \(tier) is retried"), on: key)
+  /// Later tiers wait for this one again. What they made of documents that are done again here is done again there; the
+  /// rest of their ledgers is kept, and so is a cancel of one of their jobs.
+  private mutating func reopenLaterTiers(
+    after retry: RetryAsked, _ again: DocumentSet, of batch: Batch, on key: BatchKey
+  ) {
+    let reason = "tier \(retry.tier) is retried"
+    for later in batch.tiers[(retry.tier + 1)...] {
+      let stale = later.jobs.compactMap { job in
+        let reopened = job.committed.union(job.failed).intersection(again)
+        return reopened.isEmpty ? nil : Fact.RetriedJob(job: job.id, overrides: job.overrides, reopened: reopened)
+      }
+      if !stale.isEmpty {
+        record(.retried(tier: later.number, jobs: stale, actor: retry.actor, by: retry.by), on: key)
+      }
+      if later.status == .pending { continue }
+      record(.tierStatusChanged(tier: later.number, .pending, reason: reason), on: key)
       for job in later.jobs where job.status != .pending {
-        record(.jobStatusChanged(job.id, .pending, failure: nil, reason: "tier \(tier) is retried"), on: key)
+        if job.status == .cancelled, later.status != .cancelled { continue }
+        record(.jobStatusChanged(job.id, .pending, failure: nil, reason: reason), on: key)
       }
     }
   }

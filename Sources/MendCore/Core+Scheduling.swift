@@ -229,12 +229,9 @@ extension Core {
   /// A job without any document left to do is over without an attempt.
   @discardableResult
   mutating func finishIfNothingLeft(_ job: JobID, of key: BatchKey) -> Bool {
-    guard batches[key]?.tiers[job.tier].hasNothingLeft(job.index) == true,
-      let state = batches[key]?.tiers[job.tier].jobs[job.index]
-    else { return false }
-    if !state.assigned.isEmpty && state.failed.count == state.assigned.count {
-      let failure = Job.Failure(
-        cause: .documentErrors, confidence: .high, message: "all \(state.assigned.count) documents failed")
+    guard batches[key]?.tiers[job.tier].hasNothingLeft(job.index) == true else { return false }
+    if let failed = batches[key]?.documentsFailedByAllShards(of: job) {
+      let failure = Job.Failure(cause: .documentErrors, confidence: .high, message: "all \(failed) documents failed")
       record(.jobStatusChanged(job, .failed, failure: failure, reason: failure.message), on: key)
     } else {
       record(.jobStatusChanged(job, .succeeded, failure: nil, reason: "nothing left to do"), on: key)
@@ -281,5 +278,6 @@ extension Tier {
   /// No document of the job is left to do, or in process.
   func hasNothingLeft(_ index: Int) -> Bool {
     jobs[index].assigned.count == jobs[index].committed.count + jobs[index].failed.count
+      && !jobs[index].runsWithoutDocuments
   }
 }

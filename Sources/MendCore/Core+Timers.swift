@@ -20,6 +20,7 @@ extension Core {
       case .outage:
         giveUpUnreachable()
       case .autoHeal:
+        endStallsByRule(deadline.batch)
         healByItself(deadline.batch)
       case .retire:
         askToRetire(deadline.batch, due: deadline.at)
@@ -61,8 +62,9 @@ extension Core {
         $0.outage.map { $0.since + limits.unreachableGrace == deadline.at } ?? false
       }
     case .autoHeal:
-      guard let batch, let policy = batch.specification.autoHeal else { return false }
-      return batch.autoHeals < policy.maxHeals && batch.status != .completed && batch.status != .cancelled
+      guard let batch, batch.status != .completed, batch.status != .cancelled else { return false }
+      if batch.specification.hasRulesForStalls { return true }
+      return batch.specification.autoHeal.map { batch.autoHeals < $0.maxHeals } ?? false
     case .retire:
       guard let batch, batch.status.isFinal else { return false }
       return (batch.completedAt ?? batch.updatedAt) + limits.retireAfter == deadline.at

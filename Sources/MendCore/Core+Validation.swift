@@ -24,6 +24,7 @@ package enum ValueLimit {
   package static let memoryBytes: Int64 = 1 << 56
   package static let memoryFactor = 64.0
   static let retryAttempts = 1000
+  static let exitCode: ClosedRange<Int32> = 1...255
   static let autoHeals = 100
   static let cpuSeconds = 1e9
   static let openFilesMinimum = 64
@@ -114,7 +115,13 @@ extension ExtractorSpecification {
     if retryRules.count > ValueLimit.retryRules {
       throw .invalid(field: "\(path()).retry", rule: "must be at most \(ValueLimit.retryRules)")
     }
-    for (number, rule) in retryRules.enumerated() { try rule.validate { "\(path()).retry[\(number)]" } }
+    for (number, rule) in retryRules.enumerated() {
+      try rule.validate { "\(path()).retry[\(number)]" }
+      if let earlier = retryRules[..<number].firstIndex(where: { $0.covers(rule) }) {
+        throw .invalid(
+          field: "\(path()).retry[\(number)]", rule: "never matches: retry[\(earlier)] comes first and takes all of it")
+      }
+    }
   }
 }
 
@@ -153,6 +160,20 @@ extension RetryRule {
     if exitCodes.count > ValueLimit.exitCodes {
       throw .invalid(
         field: "\(path()).exit_codes", rule: "must be at most \(ValueLimit.exitCodes), are \(exitCodes.count)")
+    }
+    if let cause, let why = cause.whyNoRuleDecides {
+      throw .invalid(field: "\(path()).cause", rule: "must be a cause that rules decide: \(cause.rawValue) \(why)")
+    }
+    for (number, code) in exitCodes.enumerated() where !ValueLimit.exitCode.contains(code) {
+      throw .invalid(
+        field: "\(path()).exit_codes[\(number)]",
+        rule: "must be \(ValueLimit.exitCode.lowerBound) to \(ValueLimit.exitCode.upperBound): "
+          + "no other exit code is a failure")
+    }
+    if memoryFactor > 1 || memoryCeilingBytes > 0, !mayMatch(.oom) {
+      throw .invalid(
+        field: "\(path()).\(memoryFactor > 1 ? "memory_factor" : "memory_ceiling_bytes")",
+        rule: "must be unset: it is for oom alone, which this rule never matches")
     }
     if !(0...ValueLimit.retryAttempts).contains(maxAttempts) {
       throw .invalid(

@@ -37,6 +37,13 @@ extension Core {
       noteLife(of: attempt)
       return claimed(again: id, by: attempt) ?? claim(maximum, id: id, for: attempt)
     case .report(let report):
+      if report.id.utf8.count > Attempt.claimIDLength {
+        throw .invalid(field: "report_id", rule: "must be at most \(Attempt.claimIDLength) bytes")
+      }
+      if let answer = answered(report.id, of: attempt) {
+        noteLife(of: attempt)
+        return answer
+      }
       // Looked at as a whole first: a refused report changes nothing.
       let results = try sort(report, of: attempt)
       noteLife(of: attempt)
@@ -91,6 +98,15 @@ extension Core {
     return documents.isEmpty ? nil : .claimed(documents.map { batch.documents[$0] }, finished: false, retryAfter: nil)
   }
 
+  /// The answer to a report that was taken, and whose answer did not arrive.
+  private func answered(_ id: String, of attempt: AttemptKey) -> Reply? {
+    guard !id.isEmpty, let job = batches[attempt.batch]?.jobState(attempt.job), attempt.number <= job.attempts.count,
+      let answer = job.attempts[attempt.number - 1].reports.last(where: { $0.id == id })
+    else { return nil }
+    return .reported(
+      accepted: answer.accepted, repeated: answer.repeated, stop: job.attempts[attempt.number - 1].state.isEnding)
+  }
+
   /// Documents that nobody has, in order, as many as asked and as max_concurrent leaves room for.
   private mutating func claim(_ maximum: Int, id: String, for attempt: AttemptKey) -> Reply {
     guard state(of: attempt)?.isEnding == false else { return .claimed([], finished: true, retryAfter: nil) }
@@ -139,9 +155,11 @@ extension Core {
   /// A report, sorted into what is new and what was known.
   private struct Results {
     var completed: [Int] = []
-    var failed: [Fact.FailedDocument] = []
+    /// Those that failed alike together.
+    var failed: [Fact.FailedDocuments] = []
     var released: [Int] = []
     var repeated = 0
+    var accepted: Int { completed.count + failed.reduce(0) { $0 + $1.documents.count } + released.count }
   }
 
   private func sort(_ report: WorkerRequest.Report, of attempt: AttemptKey) throws(Refusal) -> Results {
@@ -168,12 +186,18 @@ extension Core {
         results.completed.append(position)
       }
     }
+    var groups: [DocumentError: Int] = [:]
     for (position, failure) in zip(failed, report.failed) {
       if job.committed.contains(position) || job.failed.contains(position) || !seen.insert(position).inserted {
         results.repeated += 1
+        continue
+      }
+      let error = failure.error(attempt: attempt.number, at: turn.now)
+      if let group = groups[error] {
+        results.failed[group].documents.insert(position)
       } else {
-        results.failed.append(
-          Fact.FailedDocument(position: position, error: failure.error(attempt: attempt.number, at: turn.now)))
+        groups[error] = results.failed.count
+        results.failed.append(Fact.FailedDocuments(position: position, error: error))
       }
     }
     // What is back already, or done, stays as it is.
@@ -211,21 +235,46 @@ extension Core {
     if !results.released.isEmpty {
       record(.documentsReleased(job, number: number, DocumentSet(results.released)), on: key)
     }
-    if results.repeated > 0 { record(.workRepeated(job, number: number, count: results.repeated), on: key) }
-    for timing in report.stageTimings.prefix(ReportLimit.stages) where timing.duration > .zero && !timing.name.isEmpty {
-      record(
-        .stageSpent(job, number: number, name: timing.name.cut(to: ReportLimit.stageName), timing.duration), on: key)
+    if !report.id.isEmpty {
+      take(report, results, of: attempt)
+    } else {
+      if results.repeated > 0 { record(.workRepeated(job, number: number, count: results.repeated), on: key) }
+      // A report of nothing but known results is an earlier one again: its times and counts are known, too.
+      if results.accepted > 0 || results.repeated == 0 { count(report, of: attempt) }
     }
     let stage = report.stage.cut(to: ReportLimit.stageName)
     if !stage.isEmpty, batches[key]?.jobState(job)?.current?.stage?.name != stage {
       record(.stageEntered(job, number: number, name: stage), on: key)
     }
-    for written in report.written where written.count > 0 {
-      record(.collectionWritten(job, collectionID: written.collectionID, count: written.count), on: key)
-    }
     return .reported(
-      accepted: results.completed.count + results.failed.count + results.released.count, repeated: results.repeated,
-      stop: state(of: attempt)?.isEnding ?? true)
+      accepted: results.accepted, repeated: results.repeated, stop: state(of: attempt)?.isEnding ?? true)
+  }
+
+  /// What it says beside its results, under its id; a mere beat leaves nothing behind.
+  private mutating func take(_ report: WorkerRequest.Report, _ results: Results, of attempt: AttemptKey) {
+    let written = report.written.reduce(0) { min($0 + $1.count, ValueLimit.count) }
+    let taken = TakenReport(
+      id: report.id, accepted: results.accepted, repeated: results.repeated, stageTimings: timings(of: report),
+      written: written)
+    guard taken.accepted > 0 || taken.repeated > 0 || !taken.stageTimings.isEmpty || taken.written > 0 else { return }
+    record(.reportTaken(attempt.job, number: attempt.number, taken), on: attempt.batch)
+  }
+
+  private mutating func count(_ report: WorkerRequest.Report, of attempt: AttemptKey) {
+    for timing in timings(of: report) {
+      record(.stageSpent(attempt.job, number: attempt.number, name: timing.name, timing.duration), on: attempt.batch)
+    }
+    for written in report.written where written.count > 0 {
+      record(
+        .collectionWritten(attempt.job, collectionID: written.collectionID, count: written.count), on: attempt.batch)
+    }
+  }
+
+  private func timings(of report: WorkerRequest.Report) -> [Job.StageTotal] {
+    report.stageTimings.prefix(ReportLimit.stages).compactMap { timing in
+      guard timing.duration > .zero, !timing.name.isEmpty else { return nil }
+      return Job.StageTotal(name: timing.name.cut(to: ReportLimit.stageName), duration: timing.duration)
+    }
   }
 }
 

@@ -77,6 +77,9 @@ public struct WorkerRequest: Hashable, Sendable {
   }
 
   public struct Report: Hashable, Sendable {
+    /// The worker's own word for this report, at most `Attempt.claimIDLength` bytes: said again, it is answered the same and
+    /// nothing of it is counted twice. Empty: what it says beside its results is counted where one of them is new.
+    public var id: String
     public var completed: [String]
     public var failed: [Failure]
     public var released: [String]
@@ -87,8 +90,9 @@ public struct WorkerRequest: Hashable, Sendable {
 
     public init(
       completed: [String] = [], failed: [Failure] = [], released: [String] = [], stage: String = "",
-      stageTimings: [Job.StageTotal] = [], written: [Written] = []
+      stageTimings: [Job.StageTotal] = [], written: [Written] = [], id: String = ""
     ) {
+      self.id = id
       self.completed = completed
       self.failed = failed
       self.released = released

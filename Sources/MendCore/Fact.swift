@@ -8,6 +8,8 @@ public enum Fact: Hashable, Sendable {
   case batchStatusChanged(BatchStatus, reason: String)
   case tierStarted(tier: Int, handed: DocumentSet)
   case tierStatusChanged(tier: Int, TierStatus, reason: String)
+  /// A cancel of the whole running tier was asked for: it ends as CANCELLED, whatever its jobs come to.
+  case tierCancelRequested(tier: Int)
   case jobStatusChanged(JobID, JobStatus, failure: Job.Failure?, reason: String)
   /// Launch intent: durable before the launch.
   case attemptIntended(JobID, number: Int, token: String, SubmissionParameters)
@@ -24,7 +26,8 @@ public enum Fact: Hashable, Sendable {
 
   case documentsClaimed(JobID, number: Int, DocumentSet, id: String = "")
   case documentsCommitted(JobID, number: Int, DocumentSet)
-  case documentsFailed(JobID, number: Int, [FailedDocument])
+  /// Documents that failed alike share one error, so that the fact is as large as what it says.
+  case documentsFailed(JobID, number: Int, [FailedDocuments])
   /// Back to pending, unprocessed.
   case documentsReleased(JobID, number: Int, DocumentSet)
   /// Results that were known already.
@@ -32,22 +35,29 @@ public enum Fact: Hashable, Sendable {
   case stageEntered(JobID, number: Int, name: String)
   case stageSpent(JobID, number: Int, name: String, Duration)
   case collectionWritten(JobID, collectionID: String, count: Int)
+  /// What a report with an id said beside its results, once, however often it arrives.
+  case reportTaken(JobID, number: Int, TakenReport)
+  /// The job was cancelled while others of its tier went on: these documents go on without it.
+  case documentsLeftOut(JobID, DocumentSet)
 
-  /// Retry: these jobs run again over `documents` (by job: what left its failed, and with scope all its committed, set).
-  case retried(tier: Int, jobs: [RetriedJob], actor: String)
+  /// These jobs run again over what is reopened. Later tiers' jobs that are to do it again come as facts of their own.
+  case retried(tier: Int, jobs: [RetriedJob], actor: String, by: Initiative = .caller)
   case healed(HealRecord)
   /// What is said of the batch turned: better, worse, or otherwise wrong.
   case verdictChanged(VerdictRecord)
   /// A notification was delivered, or given up.
   case notificationSettled(NotificationOutcome)
 
-  public struct FailedDocument: Hashable, Sendable {
-    public var position: Int
+  public struct FailedDocuments: Hashable, Sendable {
+    public var documents: DocumentSet
     public var error: DocumentError
-    public init(position: Int, error: DocumentError) {
-      self.position = position
+
+    public init(_ documents: DocumentSet, _ error: DocumentError) {
+      self.documents = documents
       self.error = error
     }
+
+    public init(position: Int, error: DocumentError) { self.init(DocumentSet(CollectionOfOne(position)), error) }
   }
 
   public struct RetriedJob: Hashable, Sendable {
@@ -61,6 +71,15 @@ public enum Fact: Hashable, Sendable {
       self.reopened = reopened
     }
   }
+}
+
+/// On whose initiative something is done.
+public enum Initiative: String, Hashable, Codable, Sendable, CaseIterable {
+  case caller
+  /// What a batch opted in to, which nobody asked for.
+  case autoHeal = "auto_heal"
+  /// A job's retry rules.
+  case rules
 }
 
 /// A fact in its batch's journal.
@@ -91,14 +110,15 @@ public struct HealRecord: Hashable, Codable, Sendable {
   public var generation: UInt64
   public var steps: [HealStep]
   public var at: Instant
-  /// Who asked for it, `HealRecord.autoHeal` where nobody did; empty where an older version wrote it.
+  /// Who asked for it, for people; empty where an older version wrote it.
   public var actor: String
+  public var by: Initiative
 
-  /// The actor of what `AutoHeal` applied.
-  public static let autoHeal = "auto_heal"
-
-  public init(action: HealAction, generation: UInt64, steps: [HealStep], at: Instant, actor: String = "") {
+  public init(
+    action: HealAction, generation: UInt64, steps: [HealStep], at: Instant, actor: String = "", by: Initiative = .caller
+  ) {
     self.actor = actor
+    self.by = by
     self.action = action
     self.generation = generation
     self.steps = steps
@@ -122,20 +142,58 @@ public struct HealStep: Hashable, Codable, Sendable {
     case killDuplicate(JobID, reference: String)
     /// End what the executor runs and no live attempt owns, or relaunch what it lost.
     case reclaimOrphan(JobID, number: Int)
-    case retryTier(tier: Int, jobs: [JobID], memoryBytes: Int64?)
+    /// With the memory limit that each job needs, where it is to change.
+    case retryTier(tier: Int, jobs: [JobID], memoryBytes: [JobID: Int64])
+  }
+
+  /// What came of it.
+  public enum Result: String, Hashable, Codable, Sendable, CaseIterable {
+    case planned
+    /// It changed what becomes of the batch.
+    case done
+    /// Somebody was asked once more for what was decided before.
+    case asked
+    /// There was nothing left to do.
+    case skipped
+    case refused
   }
   public var operation: Operation
   public var reason: String
   public var evidence: [Evidence]
   public var risk: Risk
-  /// "planned" in a dry run, else what happened.
+  public var result: Result
+  /// "planned" in a dry run, else what happened, for people.
   public var outcome: String
 
-  public init(operation: Operation, reason: String, evidence: [Evidence], risk: Risk, outcome: String = "planned") {
+  public init(
+    operation: Operation, reason: String, evidence: [Evidence], risk: Risk, result: Result = .planned,
+    outcome: String = "planned"
+  ) {
     self.operation = operation
+    self.result = result
     self.reason = reason
     self.evidence = evidence
     self.risk = risk
     self.outcome = outcome
+  }
+}
+
+/// What of a report is not about its documents.
+public struct TakenReport: Hashable, Codable, Sendable {
+  /// The worker's own word for it.
+  public var id: String
+  /// As it was answered.
+  public var accepted: Int
+  public var repeated: Int
+  public var stageTimings: [Job.StageTotal]
+  /// Documents written into the job's collection.
+  public var written: Int
+
+  public init(id: String, accepted: Int, repeated: Int, stageTimings: [Job.StageTotal] = [], written: Int = 0) {
+    self.id = id
+    self.accepted = accepted
+    self.repeated = repeated
+    self.stageTimings = stageTimings
+    self.written = written
   }
 }

@@ -14,9 +14,9 @@ extension Record {
     case .attemptIntended(let job, let number, token: _, var parameters):
       parameters.environment = parameters.environment.withoutValues
       record.fact = .attemptIntended(job, number: number, token: "", parameters)
-    case .retried(let tier, var jobs, let actor):
+    case .retried(let tier, var jobs, let actor, let initiative):
       for index in jobs.indices { jobs[index].overrides.environment = jobs[index].overrides.environment.withoutValues }
-      record.fact = .retried(tier: tier, jobs: jobs, actor: actor)
+      record.fact = .retried(tier: tier, jobs: jobs, actor: actor, by: initiative)
     default: break
     }
     return record

@@ -23,6 +23,23 @@ extension RetryRule {
     return exitCodes.contains(code)
   }
 
+  /// Whether there is an end of this cause that it matches.
+  func mayMatch(_ cause: FailureCause) -> Bool {
+    (category ?? cause.category) == cause.category && (self.cause ?? cause) == cause
+  }
+
+  /// Whether it matches whatever `other` does.
+  func covers(_ other: RetryRule) -> Bool {
+    if let category, category != (other.category ?? other.cause?.category) { return false }
+    if let cause, cause != other.cause { return false }
+    return exitCodes.isEmpty || (!other.exitCodes.isEmpty && Set(other.exitCodes).isSubset(of: exitCodes))
+  }
+
+  /// Whether it was written for attempts that are stuck for this cause: then it ends them, too.
+  func namesStall(_ cause: FailureCause) -> Bool {
+    cause.isStall && (self.cause == cause || (self.cause == nil && category == .timeout))
+  }
+
   /// The first wait, doubled with each attempt that this rule has started.
   func backoff(after earlier: Int) -> Duration {
     min(backoffMaximum, backoff * (1 << min(earlier, 20)))
@@ -30,6 +47,11 @@ extension RetryRule {
 }
 
 extension Core {
+  /// The first of the rules that the caller wrote which matches; nil where none does, or none was written.
+  func specifiedRule(for job: JobID, of key: BatchKey, _ cause: FailureCause, _ exit: ExitRecord?) -> RetryRule? {
+    batches[key]?.extractorSpecification(of: job).retryRules.first { $0.matches(cause, exit) }
+  }
+
   /// What the job's rules say about an attempt that ended by itself, or by a timer. The attempt is the job's last.
   func decision(for job: Job, of key: BatchKey, after end: AttemptEnd, _ cause: FailureCause) -> RetryDecision {
     // Nothing may run past the batch's own time.
@@ -51,13 +73,20 @@ extension Core {
     by rule: RetryRule, of rules: [RetryRule], _ job: Job, after end: AttemptEnd, _ cause: FailureCause,
     _ capacity: Capacity
   ) -> RetryDecision {
-    // What a document was found guilty of, or came before it was found, does not count.
-    let counted = job.attempts.lastIndex { $0.end?.isIsolating == true }.map { $0 + 1 } ?? 0
+    // What a document was found guilty of, or came before it was found, does not count; nor what a caller retried.
+    let isolated = job.attempts.lastIndex { $0.end?.isIsolating == true }.map { $0 + 1 } ?? 0
+    let counted = max(isolated, job.attemptsBeforeRetry)
     let earlier = job.attempts.dropFirst(counted).dropLast().count { attempt in
       attempt.end.map { $0.cause == cause && rules.first { $0.matches(cause, attempt.end?.exit) } == rule } ?? false
     }
+    let limit = cause == .oom && rule.memoryFactor > 1 ? job.attempts.last?.parameters.resources.memoryBytes ?? 0 : 0
+    let raised = limit > 0 ? raisedMemory(from: limit, end.exit, by: rule, atMost: capacity.memoryBytes) : nil
+    let isAtCeiling = limit > 0 && raised == nil
+    // Another death around the same document makes it a suspect, and the rest goes on without it. Where none was in
+    // process, it is no document's doing.
+    let mayBeADocument = job.hasDocumentsLost(to: job.attempts.count)
     if rule.maxAttempts > 0, cause.mayComeFromADocument,
-      end.isIsolating || (earlier >= rule.maxAttempts && job.hasOpenSuspects)
+      end.isIsolating || ((earlier >= rule.maxAttempts || (isAtCeiling && mayBeADocument)) && job.hasOpenSuspects)
     {
       // Which document it is, is what is asked: that costs no budget of the rule, and no more memory.
       let spent = job.isolatingAttempts + max(0, earlier - rule.maxAttempts)
@@ -76,12 +105,14 @@ extension Core {
     var retry = RetryDecision.Retry(
       backoff: rule.backoff(after: earlier), memoryBytes: nil,
       reason: "retry \(earlier + 1) of \(rule.maxAttempts) after \(cause.rawValue)")
-    if let limit = job.attempts.last?.parameters.resources.memoryBytes, limit > 0, rule.memoryFactor > 1 {
-      guard let raised = raisedMemory(from: limit, end.exit, by: rule, atMost: capacity.memoryBytes) else {
-        return .fail("its memory limit of \(limit) bytes is at the ceiling")
-      }
+    if let raised {
       retry.memoryBytes = raised
       retry.reason += ", memory limit \(limit) to \(raised) bytes"
+    } else if isAtCeiling {
+      guard mayBeADocument else {
+        return .fail("its memory limit of \(limit) bytes is at the ceiling")
+      }
+      retry.reason += ", its memory limit of \(limit) bytes is at the ceiling"
     }
     return .retry(retry)
   }

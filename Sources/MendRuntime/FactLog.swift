@@ -59,6 +59,7 @@ struct FactLog {
         self.init(info: "tier started", ["tier": "\(tier)", "documents": "\(handed.count)"])
       case .tierStatusChanged(let tier, let status, let reason):
         self.init(info: "tier \(status)", ["tier": "\(tier)", "reason": "\(reason)"])
+      case .tierCancelRequested(let tier): self.init(info: "tier is to be cancelled", ["tier": "\(tier)"])
       case .jobStatusChanged(let job, let status, let failure, let reason):
         self.init(info: "job \(status)", ["job": "\(job)", "reason": "\(reason)"])
         if let failure { metadata["failure"] = "\(failure.cause.rawValue)" }
@@ -82,7 +83,8 @@ struct FactLog {
       case .documentsCommitted(let job, let number, let documents):
         self.init(debug: "documents committed", job, number, ["documents": "\(documents.count)"])
       case .documentsFailed(let job, let number, let documents):
-        self.init(debug: "documents failed", job, number, ["documents": "\(documents.count)"])
+        let count = documents.reduce(0) { $0 + $1.documents.count }
+        self.init(debug: "documents failed", job, number, ["documents": "\(count)"])
       case .documentsReleased(let job, let number, let documents):
         self.init(debug: "documents released", job, number, ["documents": "\(documents.count)"])
       case .workRepeated(let job, let number, let count):
@@ -95,7 +97,11 @@ struct FactLog {
         self.init(
           info: "collection written", ["job": "\(job)", "collection": "\(collection)", "documents": "\(count)"])
         level = .debug
-      case .retried(let tier, let jobs, let actor):
+      case .reportTaken(let job, let number, let report):
+        self.init(debug: "report taken", job, number, ["accepted": "\(report.accepted)"])
+      case .documentsLeftOut(let job, let documents):
+        self.init(info: "documents left out", ["job": "\(job)", "documents": "\(documents.count)"])
+      case .retried(let tier, let jobs, let actor, _):
         self.init(info: "tier retried", ["tier": "\(tier)", "jobs": "\(jobs.count)", "actor": "\(actor)"])
       case .healed(let record):
         self.init(info: "healed", ["action": "\(record.action.rawValue)", "steps": "\(record.steps.count)"])
@@ -117,7 +123,7 @@ extension Fact {
   fileprivate var isStateChange: Bool {
     switch self {
     case .batchCreated, .documentsAdded, .documentsClaimed, .documentsCommitted, .documentsFailed, .documentsReleased,
-      .workRepeated, .stageEntered, .stageSpent, .collectionWritten:
+      .workRepeated, .stageEntered, .stageSpent, .collectionWritten, .reportTaken:
       false
     default: true
     }

@@ -117,6 +117,6 @@ extension WorkerRequest.Report {
     }
     self.init(
       completed: request.completed, failed: failures, released: request.released, stage: request.stage,
-      stageTimings: timings, written: written)
+      stageTimings: timings, written: written, id: request.reportID)
   }
 }

@@ -131,10 +131,10 @@ extension Fact {
   fileprivate var lastDocument: Int? {
     switch self {
     case .tierStarted(_, let set), .documentsClaimed(_, _, let set, _), .documentsCommitted(_, _, let set),
-      .documentsReleased(_, _, let set):
+      .documentsReleased(_, _, let set), .documentsLeftOut(_, let set):
       set.ranges.last?.last
-    case .documentsFailed(_, _, let failed): failed.map(\.position).max()
-    case .retried(_, let jobs, _): jobs.compactMap { $0.reopened.ranges.last?.last }.max()
+    case .documentsFailed(_, _, let failed): failed.compactMap { $0.documents.ranges.last?.last }.max()
+    case .retried(_, let jobs, _, _): jobs.compactMap { $0.reopened.ranges.last?.last }.max()
     default: nil
     }
   }

@@ -43,7 +43,9 @@ struct KnownMessageTests {
     }
     #expect(
       steps.map(\.operation)
-        == planned.map { [.retryTier(tier: 0, jobs: [JobID(tier: 0, index: 0)], memoryBytes: $0)] } ?? [])
+        == planned.map {
+          [.retryTier(tier: 0, jobs: [JobID(tier: 0, index: 0)], memoryBytes: [JobID(tier: 0, index: 0): $0])]
+        } ?? [])
   }
 
   @Test(

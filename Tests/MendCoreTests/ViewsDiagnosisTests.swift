@@ -92,7 +92,7 @@ struct ViewsDiagnosisTests {
     let error = DocumentError(
       code: "signal", message: "ended by signal 9", details: ["signal": "9"], attempt: 1, at: patient.now)
     patient.tell(
-      .documentsFailed(first, number: 1, [Fact.FailedDocument(position: 0, error: error)]), by: "worker")
+      .documentsFailed(first, number: 1, [Fact.FailedDocuments(position: 0, error: error)]), by: "worker")
     let finding = try #require(patient.diagnosis.findings.first { $0.cause == "signal" })
     #expect(finding.confidence == .medium)
     #expect(finding.evidence.contains { $0.observed.contains("perhaps the kernel, out of memory") })

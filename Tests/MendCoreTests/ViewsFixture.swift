@@ -91,7 +91,7 @@ struct Patient {
 
   mutating func fail(_ job: JobID, _ positions: Int..., code: String, message: String = "", byDeath: Bool = false) {
     let failed = positions.map {
-      Fact.FailedDocument(
+      Fact.FailedDocuments(
         position: $0,
         error: DocumentError(code: code, message: message, attempt: number(job), at: now, causedByAttempt: byDeath))
     }

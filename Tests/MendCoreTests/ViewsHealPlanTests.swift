@@ -103,7 +103,9 @@ struct ViewsHealPlanTests {
     #expect(patient.plan(.auto).isEmpty, "its tier still runs")
     patient.end(.failed, .failed)
     let steps = patient.plan(.auto)
-    #expect(steps.map(\.operation) == [.retryTier(tier: 0, jobs: [first, second], memoryBytes: 960 << 20)])
+    let needs = [first: Int64(512 << 20), second: Int64(960 << 20)]
+    #expect(steps.map(\.operation) == [.retryTier(tier: 0, jobs: [first, second], memoryBytes: needs)])
+    #expect(steps.first?.reason.contains("512 MiB for t0-j0 and 960 MiB for t0-j1") == true)
     #expect(steps.first?.risk == .medium && steps.first?.evidence.isEmpty == false)
     #expect(patient.plan(.detectStuck).isEmpty)
   }

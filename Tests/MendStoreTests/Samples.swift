@@ -23,7 +23,8 @@ enum Samples {
     case .documentsAdded: return .batchStatusChanged(.paused, reason: "a caller asked")
     case .batchStatusChanged: return .tierStarted(tier: 2, handed: DocumentSet([0, 1, 2, 63, 64, 65, 130, 999]))
     case .tierStarted: return .tierStatusChanged(tier: 2, .cancelled, reason: "")
-    case .tierStatusChanged:
+    case .tierStatusChanged: return .tierCancelRequested(tier: 2)
+    case .tierCancelRequested:
       return .jobStatusChanged(
         job, .failed, failure: Job.Failure(cause: .oom, confidence: .medium, message: "too large"), reason: "it ended")
     case .jobStatusChanged: return .attemptIntended(job, number: 3, token: "0123456789abcdef", parameters)
@@ -42,19 +43,30 @@ enum Samples {
       return .documentsFailed(
         job, number: 3,
         [
-          Fact.FailedDocument(
+          Fact.FailedDocuments(
             position: 9,
             error: DocumentError(
               code: "exit_code", message: "no such page", details: ["exit_code": "3", "": ""], attempt: 3, at: at,
-              causedByAttempt: true, quarantined: true))
+              causedByAttempt: true, quarantined: true)),
+          Fact.FailedDocuments(
+            DocumentSet([3, 4, 5, 70]), DocumentError(code: "oom", message: "out of memory", attempt: 3, at: at)),
         ])
     case .documentsFailed: return .documentsReleased(job, number: 3, DocumentSet())
     case .documentsReleased: return .workRepeated(job, number: 3, count: 12)
     case .workRepeated: return .stageEntered(job, number: 3, name: "embedding, ü")
     case .stageEntered: return .stageSpent(job, number: 3, name: "parsing", .milliseconds(1_234))
     case .stageSpent: return .collectionWritten(job, collectionID: "pages", count: 1 << 40)
-    case .collectionWritten: return .retried(tier: 1, jobs: retriedJobs, actor: "caller")
-    case .retried: return .healed(HealRecord(action: .auto, generation: 12, steps: steps, at: at, actor: "auto_heal"))
+    case .collectionWritten:
+      return .reportTaken(
+        job, number: 3,
+        TakenReport(
+          id: "r-1", accepted: 5, repeated: 2, stageTimings: [Job.StageTotal(name: "ü", duration: .milliseconds(7))],
+          written: 1 << 53))
+    case .reportTaken: return .documentsLeftOut(job, DocumentSet([1, 2, 9]))
+    case .documentsLeftOut: return .retried(tier: 1, jobs: retriedJobs, actor: "caller", by: .rules)
+    case .retried:
+      return .healed(
+        HealRecord(action: .auto, generation: 12, steps: steps, at: at, actor: "auto_heal", by: .autoHeal))
     case .healed:
       return .verdictChanged(
         VerdictRecord(
@@ -172,8 +184,11 @@ enum Samples {
     HealStep(operation: .killDuplicate(job, reference: "n.b.t0-j0.1"), reason: "twice", evidence: [], risk: .low),
     HealStep(operation: .reclaimOrphan(job, number: 4), reason: "nobody's", evidence: [], risk: .medium),
     HealStep(
-      operation: .retryTier(tier: 1, jobs: [job], memoryBytes: 1 << 32), reason: "oom", evidence: [], risk: .low),
-    HealStep(operation: .retryTier(tier: 1, jobs: [], memoryBytes: nil), reason: "oom", evidence: [], risk: .low),
+      operation: .retryTier(tier: 1, jobs: [job, JobID(tier: 1, index: 9)], memoryBytes: [job: 1 << 32]), reason: "oom",
+      evidence: [], risk: .low, result: .refused, outcome: "refused"),
+    HealStep(
+      operation: .retryTier(tier: 1, jobs: [], memoryBytes: [:]), reason: "oom", evidence: [], risk: .low,
+      result: .done),
   ]
 
   static func listing(

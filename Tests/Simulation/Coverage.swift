@@ -44,7 +44,8 @@ final class Coverage {
     "documentsAdded", "batchStatusChanged", "tierStarted", "tierStatusChanged", "jobStatusChanged",
     "attemptIntended", "attemptTaken", "attemptStarted", "attemptEnding", "attemptEnded", "staleReport",
     "nextAttemptScheduled", "documentsClaimed", "documentsCommitted", "documentsFailed", "documentsReleased",
-    "workRepeated", "stageSpent", "collectionWritten", "retried", "healed", "verdictChanged", "notificationSettled",
+    "tierCancelRequested", "documentsLeftOut", "reportTaken", "workRepeated", "stageSpent", "collectionWritten",
+    "retried", "healed", "verdictChanged", "notificationSettled",
   ]
 }
 
@@ -57,6 +58,7 @@ extension Fact {
     case .batchStatusChanged: "batchStatusChanged"
     case .tierStarted: "tierStarted"
     case .tierStatusChanged: "tierStatusChanged"
+    case .tierCancelRequested: "tierCancelRequested"
     case .jobStatusChanged: "jobStatusChanged"
     case .attemptIntended: "attemptIntended"
     case .attemptTaken: "attemptTaken"
@@ -72,6 +74,8 @@ extension Fact {
     case .workRepeated: "workRepeated"
     case .stageSpent: "stageSpent"
     case .collectionWritten: "collectionWritten"
+    case .reportTaken: "reportTaken"
+    case .documentsLeftOut: "documentsLeftOut"
     case .retried: "retried"
     case .healed: "healed"
     case .verdictChanged: "verdictChanged"

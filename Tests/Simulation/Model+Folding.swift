@@ -13,11 +13,12 @@ extension Model {
     case .tierStarted(let tier, let handed):
       start(tier, handed, at: at)
     case .tierStatusChanged(let tier, let status, _):
-      // What runs and is said to run is what a caller cancelled, and what has not ended yet.
-      tiers[tier].isCancelRequested = status == .running && tiers[tier].status == .running
+      tiers[tier].isCancelRequested = false
       tiers[tier].status = status
       if status == .pending { tiers[tier].startedAt = nil }
       if status == .running, tiers[tier].startedAt == nil { tiers[tier].startedAt = at }
+    case .tierCancelRequested(let tier):
+      tiers[tier].isCancelRequested = true
     case .jobStatusChanged(let job, let status, let failure, _):
       if status == .cancelling || status == .cancelled, self[job].status != .cancelling {
         self[job].isCancelledAlone = record.cause == "caller" && !tiers[job.tier].isCancelRequested
@@ -30,8 +31,8 @@ extension Model {
     case .nextAttemptScheduled(let job, let until):
       self[job].notBefore = until
       self[job].since = until
-    case .retried(let tier, let jobs, let actor):
-      retry(tier, jobs, actor, record)
+    case .retried(let tier, let jobs, _, let initiative):
+      retry(tier, jobs, initiative, record)
     case .healed(let heal):
       heals.append((heal, at))
       for case .reclaimOrphan(let job, let number) in heal.steps.map(\.operation) where attempt(job, number) != nil {
@@ -41,7 +42,8 @@ extension Model {
       if attempt(job, number) != nil { self[job].attempts[number - 1].staleReports += 1 }
     case .verdictChanged(let verdict):
       saidHealth = verdict.health
-    case .documentsClaimed, .documentsCommitted, .documentsFailed, .documentsReleased, .stageSpent, .collectionWritten:
+    case .documentsClaimed, .documentsCommitted, .documentsFailed, .documentsReleased, .stageSpent, .collectionWritten,
+      .reportTaken:
       takeWork(record)
     case .attemptIntended, .attemptStarted, .attemptEnding, .attemptEnded:
       takeAttempt(record)
@@ -85,8 +87,8 @@ extension Model {
     }
   }
 
-  private mutating func retry(_ tier: Int, _ jobs: [Fact.RetriedJob], _ actor: String, _ record: Record) {
-    let byRule = record.cause != "caller" && actor != HealRecord.autoHeal
+  private mutating func retry(_ tier: Int, _ jobs: [Fact.RetriedJob], _ initiative: Initiative, _ record: Record) {
+    let byRule = initiative == .rules
     // One retry may open several tiers.
     let first = lastRetried.map { $0.at == record.at ? min($0.tier, tier) : tier } ?? tier
     lastRetried = Retried(at: record.at, tier: first, byRule: byRule)
@@ -120,13 +122,16 @@ extension Model {
       for position in set { self[job].committedAs[position] = lastCommit }
       self[job].commits += set.count
     case .documentsFailed(let job, _, let failed):
-      for document in failed { self[job].places[document.position] = .failed }
+      for group in failed { put(group.documents, at: .failed, of: job) }
     case .documentsReleased(let job, _, let set):
       put(set, at: .pending, of: job)
     case .stageSpent(let job, _, _, let duration):
       self[job].spent += duration
     case .collectionWritten(let job, _, let count):
       self[job].written += count
+    case .reportTaken(let job, _, let report):
+      for timing in report.stageTimings { self[job].spent += timing.duration }
+      self[job].written += report.written
     default: break
     }
   }
@@ -161,9 +166,9 @@ extension Model {
   }
 
   /// Before an attempt's documents are failed with it: who was in process counts one more death.
-  mutating func countDeaths(_ job: JobID, _ failed: [Fact.FailedDocument]) {
-    for document in failed where document.error.causedByAttempt && Self.mayBeOfADocument.contains(document.error.code) {
-      self[job].deaths[document.position, default: 0] += 1
+  mutating func countDeaths(_ job: JobID, _ failed: [Fact.FailedDocuments]) {
+    for group in failed where group.error.causedByAttempt && Self.mayBeOfADocument.contains(group.error.code) {
+      for position in group.documents { self[job].deaths[position, default: 0] += 1 }
     }
   }
 

@@ -42,11 +42,13 @@ extension World {
   private func check(_ heal: HealRecord, of key: BatchKey) {
     guard let model = store.models[key] else { return fail(.history, "\(key) is healed, and is not there") }
     count(.heals)
-    if heal.actor == HealRecord.autoHeal {
+    if heal.by == .autoHeal {
       guard let policy = model.specification.autoHeal else {
         return fail(.heals, "\(key) heals itself, and did not ask for it")
       }
-      let byItself = model.heals.filter { $0.heal.actor == HealRecord.autoHeal }
+      let byItself = model.heals.filter { heal in
+        heal.heal.by == .autoHeal && heal.heal.steps.contains { $0.result == .done }
+      }
       if byItself.count > policy.maxHeals {
         fail(.heals, "\(key) healed itself \(byItself.count) times of \(policy.maxHeals)")
       }

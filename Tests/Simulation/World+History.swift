@@ -21,7 +21,7 @@ extension World {
       checkClaim(record, before, id, number, documents)
     case .documentsFailed(let id, _, let failed):
       checkAccusation(name, before, id, failed)
-    case .retried(let tier, let jobs, _):
+    case .retried(let tier, let jobs, _, _):
       checkRetry(record, before, tier, jobs)
     case .healed(let heal): checkHeal(heal, before)
     case .attemptIntended(let id, let number, _, let parameters):
@@ -40,7 +40,7 @@ extension World {
       checkStatus(status, record, before)
     case .jobStatusChanged(let id, let status, let failure, _):
       checkJob(id, status, failure, record, before)
-    case .collectionWritten(let id, _, _), .stageSpent(let id, _, _, _):
+    case .collectionWritten(let id, _, _), .stageSpent(let id, _, _, _), .reportTaken(let id, _, _):
       after(.zero) { $0.checkTold(record.batch, id) }
     default: break
     }

@@ -49,15 +49,16 @@ extension World {
   }
 
   /// Documents are failed for an attempt's end: those that it had.
-  func checkAccusation(_ name: String, _ before: Model, _ id: JobID, _ failed: [Fact.FailedDocument]) {
-    for document in failed where document.error.causedByAttempt {
-      count(.accusations)
-      let place = before[id].places[document.position]
-      if place != .processing {
-        fail(
-          .accusations,
-          "\(name) \(id): document \(document.position) fails of \(document.error.code) with an attempt, and was \(place)"
-        )
+  func checkAccusation(_ name: String, _ before: Model, _ id: JobID, _ failed: [Fact.FailedDocuments]) {
+    for group in failed where group.error.causedByAttempt {
+      for position in group.documents {
+        count(.accusations)
+        let place = before[id].places[position]
+        if place != .processing {
+          fail(
+            .accusations,
+            "\(name) \(id): document \(position) fails of \(group.error.code) with an attempt, and was \(place)")
+        }
       }
     }
   }

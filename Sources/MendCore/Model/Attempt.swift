@@ -54,6 +54,19 @@ public struct Attempt: Hashable, Codable, Sendable {
   /// What its workers claimed last and may ask for again, oldest first, at most `claimsLimit`; none once it has ended.
   public private(set) var claims: [Claim] = []
 
+  /// The latest reports with an id, as they were answered, oldest first, at most `reportsLimit`; none once it has ended.
+  public private(set) var reports: [ReportAnswer] = []
+  /// When Heal last had it ended that was over, or was to end; and the late reports that had come by then.
+  public var reclaimedAt: Instant?
+  public var reportsBeforeReclaim = 0
+
+  /// How a report was answered, for when the answer does not arrive.
+  public struct ReportAnswer: Hashable, Codable, Sendable {
+    public var id: String
+    public var accepted: Int
+    public var repeated: Int
+  }
+
   /// Documents that were handed out under a worker's own word, for when the answer does not arrive.
   public struct Claim: Hashable, Codable, Sendable {
     public var id: String
@@ -67,7 +80,9 @@ public struct Attempt: Hashable, Codable, Sendable {
 
   /// A worker has one claim unanswered at a time; so many workers of one attempt can repeat theirs.
   public static let claimsLimit = 16
-  /// Bytes.
+  /// Scripts report from a process each, several at once.
+  public static let reportsLimit = 64
+  /// Bytes, of a claim's or a report's id.
   public static let claimIDLength = 64
 
   public struct Stage: Hashable, Codable, Sendable {
@@ -110,7 +125,16 @@ public struct Attempt: Hashable, Codable, Sendable {
     claims.append(claim)
   }
 
-  mutating func forgetClaims() { claims = [] }
+  mutating func remember(_ report: TakenReport) {
+    if reports.count >= Self.reportsLimit { reports.removeFirst() }
+    reports.append(ReportAnswer(id: report.id, accepted: report.accepted, repeated: report.repeated))
+  }
+
+  /// Nothing that it said is asked for again once it has ended.
+  mutating func forgetAnswers() {
+    claims = []
+    reports = []
+  }
 
   public var isCurrent: Bool { if case .ended = state { false } else { true } }
 

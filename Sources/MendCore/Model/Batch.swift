@@ -111,9 +111,6 @@ public struct Tier: Hashable, Codable, Sendable {
   /// did.
   public var cancelRequested: Bool
 
-  /// The reason of a `tierStatusChanged` that leaves the status as it is and sets `cancelRequested`.
-  public static let cancelRequestedReason = "cancel requested"
-
   public init(number: Int, jobs: [Job]) {
     self.number = number
     self.status = .pending
@@ -160,8 +157,8 @@ public struct StateChange: Hashable, Codable, Sendable {
 ///
 /// In chunks: while a reader holds a copy, a change costs one chunk, not the batch.
 public struct DocumentTimes: Hashable, Codable, Sendable {
-  private var started = Chunks()
-  private var settled = Chunks()
+  private var started = DocumentNumbers()
+  private var settled = DocumentNumbers()
 
   public init() {}
 
@@ -176,22 +173,4 @@ public struct DocumentTimes: Hashable, Codable, Sendable {
 
   private static func clamp(_ offset: Int64) -> UInt32 { UInt32(clamping: max(1, offset)) }
   private static func value(_ stored: UInt32) -> Int64? { stored == 0 ? nil : Int64(stored) }
-
-  private struct Chunks: Hashable, Codable {
-    private static let size = 1024
-    private var chunks: [[UInt32]] = []
-
-    subscript(position: Int) -> UInt32 {
-      get {
-        let chunk = position / Self.size
-        return chunk < chunks.count && !chunks[chunk].isEmpty ? chunks[chunk][position % Self.size] : 0
-      }
-      set {
-        let chunk = position / Self.size
-        if chunk >= chunks.count { chunks.append(contentsOf: repeatElement([], count: chunk + 1 - chunks.count)) }
-        if chunks[chunk].isEmpty { chunks[chunk] = Array(repeating: 0, count: Self.size) }
-        chunks[chunk][position % Self.size] = newValue
-      }
-    }
-  }
 }

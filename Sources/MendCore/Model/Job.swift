@@ -15,14 +15,20 @@ public struct Job: Hashable, Codable, Sendable {
   public var failed: DocumentSet
   public var processing: DocumentSet
   /// Why each failed document failed.
-  public var errors: [Int: DocumentError]
-  /// How many attempts died while a document was in process.
-  public var deaths: [Int: Int]
+  public var errors: DocumentErrors
+  /// How many attempts died, of a cause that may come of a document, while it was in process.
+  public var deaths: DocumentNumbers
   /// Documents that were in process at `suspectDeaths` ends that a document can bring about: they are handed out last, in
   /// halves, with nothing else in process.
   public var suspects = DocumentSet()
   /// Those of them that an attempt died around with nothing else in process: they are handed out one at a time.
   public var quarantined = DocumentSet()
+  /// Where it was cancelled and others of its tier went on: the documents that go on without it.
+  public var leftOut = DocumentSet()
+  /// Attempts up to the last Retry by a caller: no retry rule counts them.
+  public var attemptsBeforeRetry = 0
+  /// Every document was committed, and its attempt ended badly all the same: only another attempt can settle that.
+  public var runsWithoutDocuments = false
   /// Results for documents that were committed already.
   public var repeatedWork: Int
   /// Where the next claim starts to look; an optimisation, never a truth.
@@ -50,8 +56,8 @@ public struct Job: Hashable, Codable, Sendable {
     self.committed = DocumentSet()
     self.failed = DocumentSet()
     self.processing = DocumentSet()
-    self.errors = [:]
-    self.deaths = [:]
+    self.errors = DocumentErrors()
+    self.deaths = DocumentNumbers()
     self.repeatedWork = 0
     self.claimCursor = 0
     self.stages = []

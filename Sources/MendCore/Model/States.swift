@@ -91,6 +91,21 @@ extension FailureCause {
   }
 }
 
+extension FailureCause {
+  /// The causes for which an attempt that lives counts as stuck.
+  var isStall: Bool { self == .startTimeout || self == .heartbeatTimeout || self == .progressTimeout }
+
+  /// Why no retry rule is ever asked of it; nil where rules decide.
+  var whyNoRuleDecides: String? {
+    switch self {
+    case .batchTimeout: "ends the whole batch"
+    case .documentErrors: "is said of documents after an attempt ended well"
+    case .badInput: "is said of documents, and ends no attempt"
+    default: nil
+    }
+  }
+}
+
 /// How sure a finding is: the kernel's own account is high, an executor's field medium, a matched text or exit 137 alone low.
 public enum Confidence: String, Sendable, Hashable, Codable, CaseIterable { case low, medium, high }
 

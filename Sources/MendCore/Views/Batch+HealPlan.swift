@@ -82,7 +82,8 @@ extension DiagnosisContext {
               reason: attempt.staleReports > 0
                 ? "attempt \(attempt.number) of \(job.title(in: batch)) is over, and still reports"
                 : "attempt \(attempt.number) of \(job.title(in: batch)) was lost, and nothing proves it gone",
-              evidence: evidence(of: attempt, job: job, died: 0), risk: job.status == .failed ? .medium : .low))
+              evidence: evidence(of: attempt, job: job, died: 0),
+              risk: batch.isGivenUp(job.id, with: attempt.number) ? .medium : .low))
         default:
           continue
         }
@@ -93,12 +94,14 @@ extension DiagnosisContext {
 
   private func isOrphan(_ attempt: Attempt, _ end: AttemptEnd, of job: Job) -> Bool {
     guard end.receipt == nil, end.exit == nil else { return false }
-    if attempt.staleReports > 0 { return true }
-    return end.cause == .orphaned && job.status == .failed && job.attempts.last?.number == attempt.number
+    if attempt.staleReports > attempt.reportsBeforeReclaim { return true }
+    guard end.cause == .orphaned, job.status == .failed, job.attempts.last?.number == attempt.number else {
+      return false
+    }
+    return attempt.reclaimedAt == nil || batch.isGivenUp(job.id, with: attempt.number)
   }
 
-  /// One step a tier: all of its jobs that failed of oom, with what the neediest of them needs. None where it does not
-  /// fit.
+  /// One step a tier: all of its jobs that failed of oom, each with what it needs. None where it does not fit.
   ///
   /// Not in the tiers of `except`: a step before starts them again, and a second start would be refused.
   fileprivate func memoryRetries(_ tier: Int?, except: Set<Int>) -> [HealStep] {
@@ -108,7 +111,7 @@ extension DiagnosisContext {
         !except.contains(failedTier.number)
       else { return nil }
       var jobs: [JobID] = []
-      var memoryBytes: Int64 = 0
+      var memoryBytes: [JobID: Int64] = [:]
       var evidence: [Evidence] = []
       for job in failedTier.jobs where job.status == .failed && job.failure?.cause == .oom {
         guard let attempt = job.attempts.last(where: { $0.end?.cause == .oom }), let end = attempt.end,
@@ -116,16 +119,29 @@ extension DiagnosisContext {
           case .retry(let bytes) = MemoryAdvice(after: end, of: attempt, capacity: capacity)
         else { continue }
         jobs.append(job.id)
-        memoryBytes = max(memoryBytes, bytes)
+        memoryBytes[job.id] = bytes
         evidence += self.evidence(of: attempt, job: job, died: 0)
       }
       guard !jobs.isEmpty else { return nil }
       return HealStep(
         operation: .retryTier(tier: failedTier.number, jobs: jobs, memoryBytes: memoryBytes),
         reason: "\(Figures.count(jobs.count, "job")) of tier \(failedTier.number) ran out of memory; "
-          + "\(Figures.bytes(memoryBytes)) is enough by the measured peak, and fits",
+          + enough(memoryBytes, jobs),
         evidence: evidence, risk: .medium)
     }
+  }
+}
+
+extension DiagnosisContext {
+  /// One figure where all need the same, else each job's.
+  private func enough(_ memoryBytes: [JobID: Int64], _ jobs: [JobID]) -> String {
+    let figures = Set(memoryBytes.values)
+    if figures.count == 1, let bytes = figures.first {
+      return "\(Figures.bytes(bytes)) is enough by the measured peak, and fits"
+    }
+    let shown = jobs.prefix(10).map { "\(Figures.bytes(memoryBytes[$0] ?? 0)) for \($0)" }
+    let more = jobs.count > shown.count ? ", and so on for \(jobs.count - shown.count) more" : ""
+    return "\(Figures.list(shown))\(more): enough by the measured peaks, and each fits"
   }
 }
 

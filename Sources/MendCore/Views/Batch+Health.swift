@@ -25,7 +25,10 @@ extension Batch {
 
   /// Failures or none: what is left to say when nothing is stuck and nothing waits.
   private var settledHealth: HealthVerdict {
-    guard hasFailures else { return HealthVerdict(.ok) }
+    guard hasFailures else {
+      // Nothing failed, and it is not whole all the same.
+      return hasLeftOutDocuments ? HealthVerdict(.degraded, .partialFailures) : HealthVerdict(.ok)
+    }
     var reason = HealthReason.partialFailures
     for tier in tiers {
       for job in tier.jobs where job.status == .failed {

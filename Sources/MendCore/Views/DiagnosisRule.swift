@@ -22,6 +22,9 @@ struct DiagnosisRule: Sendable {
     DiagnosisRule(
       name: "failed documents", source: "get-batch-status, Error Summary", findings: { $0.failedDocuments() }),
     DiagnosisRule(
+      name: "extractors left out", source: "domain.md, a job cancelled while others of its tier go on",
+      findings: { $0.extractorsLeftOut() }),
+    DiagnosisRule(
       name: "never schedulable", source: "domain.md, Health: found at submit, before any waiting",
       findings: { $0.neverSchedulable() }),
     DiagnosisRule(

@@ -20,25 +20,30 @@ struct FailureTally: Hashable {
   private(set) var codes: [Code] = []
 
   init(of job: Job, alreadyFailed: DocumentSet) {
+    // Built aside: an error is looked at once, however many documents it is of.
+    var found: [Code] = []
     var latest = -1
-    for (position, error) in job.errors {
-      // Neighbours mostly share a code: look there before searching.
-      if latest < 0 || codes[latest].causedByAttempt != error.causedByAttempt || codes[latest].code != error.code {
-        latest = codes.firstIndex { $0.causedByAttempt == error.causedByAttempt && $0.code == error.code } ?? -1
+    func place(of error: DocumentError) -> Int {
+      if latest < 0 || found[latest].causedByAttempt != error.causedByAttempt || found[latest].code != error.code {
+        latest = found.firstIndex { $0.causedByAttempt == error.causedByAttempt && $0.code == error.code } ?? -1
       }
       if latest < 0 {
-        codes.append(Code(code: error.code, causedByAttempt: error.causedByAttempt))
-        latest = codes.count - 1
+        found.append(Code(code: error.code, causedByAttempt: error.causedByAttempt))
+        latest = found.count - 1
       }
-      codes[latest].count += 1
-      codes[latest].first.insert(position)
-      codes[latest].attempt = max(codes[latest].attempt, error.attempt)
-      codes[latest].at = max(codes[latest].at, error.at)
+      found[latest].attempt = max(found[latest].attempt, error.attempt)
+      found[latest].at = max(found[latest].at, error.at)
+      return latest
+    }
+    job.errors.forEach(group: place) { position, place in
+      found[place].count += 1
+      found[place].first.insert(position)
       if alreadyFailed.isEmpty || !alreadyFailed.contains(position) {
-        codes[latest].ownCount += 1
-        codes[latest].ownFirst.insert(position)
+        found[place].ownCount += 1
+        found[place].ownFirst.insert(position)
       }
     }
+    codes = found
     codes.sort { ($1.count, $0.code) < ($0.count, $1.code) }
   }
 

@@ -181,35 +181,29 @@ extension DiagnosisContext {
   func suspectDocuments() -> [Finding] {
     var findings: [Finding] = []
     forEachJob { _, job in
-      guard job.deaths.contains(where: { $0.value > 1 }) else { return }
-      var suspects = FirstTen()
-      var count = 0
-      for (position, deaths) in job.deaths
-      where deaths > 1 && !job.committed.contains(position) && !job.quarantined.contains(position) {
-        suspects.insert(position)
-        count += 1
-      }
-      guard count > 0 else { return }
-      let cause = job.attempts.last { $0.end?.cause != nil }?.end?.cause ?? .documentErrors
-      let evidence = suspects.positions.map { position in
+      let unproven = job.suspects.subtracting(job.committed).subtracting(job.quarantined)
+      guard !unproven.isEmpty else { return }
+      let (first, count) = (Array(unproven.prefix(10)), unproven.count)
+      let cause = job.attempts.last { $0.end?.cause?.mayComeFromADocument == true }?.end?.cause ?? .documentErrors
+      let evidence = first.map { position in
         Evidence(
           "\(documentID(position) ?? "document \(position)") was in process when "
-            + "\(Figures.count(job.deaths[position] ?? 0, "attempt")) of \(job.id) died",
+            + "\(Figures.count(Int(job.deaths[position]), "attempt")) of \(job.id) died",
           by: .ledger, at: batch.updatedAt,
-          values: ["document_id": documentID(position) ?? "", "attempts_ended": "\(job.deaths[position] ?? 0)"])
+          values: ["document_id": documentID(position) ?? "", "attempts_ended": "\(job.deaths[position])"])
       }
       findings.append(
         Finding(
           category: cause.category, cause: cause.rawValue,
           // Alone with its attempts each time it is nearly proven; one of many it is a hint.
           confidence: count == 1 ? .high : .medium,
-          message: "\(names(suspects.positions)) \(count == 1 ? "is" : "are") suspected of ending attempts of "
+          message: "\(names(first)) \(count == 1 ? "is" : "are") suspected of ending attempts of "
             + "\(job.title(in: batch)): in process at two deaths or more.",
           evidence: evidence,
           remedy: Remedy(
-            "Run \(job.title(in: batch)) on \(names(suspects.positions)) by hand, and leave it out of the next batch "
+            "Run \(job.title(in: batch)) on \(names(first)) by hand, and leave it out of the next batch "
               + "if it cannot be mended", .none),
-          tier: job.id.tier, job: job.id, documents: suspects.positions))
+          tier: job.id.tier, job: job.id, documents: first))
     }
     return findings
   }

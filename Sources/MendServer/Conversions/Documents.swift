@@ -37,7 +37,7 @@ extension MendAPI.DocumentError {
     mendJobID = job.description
     attempt = Int32(clamping: failure.attempt)
     quarantined = failure.quarantined
-    attemptsEnded = Int32(clamping: batch.job(named: job)?.deaths[position] ?? 0)
+    attemptsEnded = batch.job(named: job).map { Int32(clamping: $0.deaths[position]) } ?? 0
   }
 }
 

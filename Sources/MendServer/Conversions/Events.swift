@@ -79,6 +79,9 @@ extension BatchEvent {
     case .tierStatusChanged(let tier, let status, let reason):
       self.tier = Int32(clamping: tier)
       say("tier_status_changed", Self.sentence("tier \(tier) \(status.rawValue)", reason))
+    case .tierCancelRequested(let tier):
+      self.tier = Int32(clamping: tier)
+      say("tier_cancel_requested", "tier \(tier) is to be cancelled")
     case .jobStatusChanged(let job, let status, let failure, let reason):
       about(job)
       let why = failure.map { "\($0.cause.rawValue) (confidence \($0.confidence.rawValue)): \($0.message)" } ?? reason
@@ -89,7 +92,10 @@ extension BatchEvent {
     case .collectionWritten(let job, let collection, let count):
       about(job)
       about(documents: count, "collection_written", "written to \(collection)")
-    case .retried(let tier, let jobs, _):
+    case .documentsLeftOut(let job, let set):
+      about(job)
+      about(documents: set.count, "documents_left_out", set.count == 1 ? "goes on without it" : "go on without it")
+    case .retried(let tier, let jobs, _, _):
       self.tier = Int32(clamping: tier)
       let count = jobs.reduce(0) { $0 + $1.reopened.count }
       documents = Int64(count)
@@ -127,15 +133,24 @@ extension BatchEvent {
     case .documentsClaimed(_, _, let set, _): about(documents: set.count, "documents_claimed", "claimed")
     case .documentsCommitted(_, _, let set): about(documents: set.count, "documents_committed", "committed")
     case .documentsFailed(_, _, let failed):
-      about(documents: failed.count, "documents_failed", "failed")
+      about(documents: failed.reduce(0) { $0 + $1.documents.count }, "documents_failed", "failed")
       if let first = failed.first?.error { summary = Self.sentence(summary, "\(first.code): \(first.message)") }
     case .documentsReleased(_, _, let set): about(documents: set.count, "documents_released", "given back")
     case .workRepeated(_, _, let count): about(documents: count, "work_repeated", "were done already")
+    case .reportTaken(_, _, let report): describe(report)
     case .stageEntered(_, _, let name): say("stage_entered", "stage \(name)")
     case .stageSpent(_, _, let name, let duration):
       say("stage_spent", "stage \(name) took \(duration.inSeconds) s")
     default: break
     }
+  }
+
+  private mutating func describe(_ report: TakenReport) {
+    var parts = report.stageTimings.map { "stage \($0.name) took \($0.duration.inSeconds) s" }
+    if report.written > 0 { parts.append("\(Self.counted(report.written, "document")) written") }
+    if report.repeated > 0 { parts.append("\(Self.counted(report.repeated, "document")) done already") }
+    documents = Int64(report.accepted)
+    say("report_taken", Self.sentence("report taken", parts.joined(separator: ", ")))
   }
 
   private static func sentence(_ what: String, _ why: String) -> String { why.isEmpty ? what : "\(what): \(why)" }

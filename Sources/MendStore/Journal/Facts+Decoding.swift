@@ -19,6 +19,10 @@ extension JournalRecord.Fact {
       return .batchStatusChanged(try MendCore.BatchStatus(changed.status), reason: changed.reason)
     case .tierStarted(let started):
       return .tierStarted(tier: Int(started.tier), handed: try started.handed?.documents() ?? DocumentSet())
+    case .tierCancelRequested(let requested): return .tierCancelRequested(tier: Int(requested.tier))
+    // As earlier versions wrote it.
+    case .tierStatusChanged(let changed) where changed.status == .running && changed.reason == "cancel requested":
+      return .tierCancelRequested(tier: Int(changed.tier))
     case .tierStatusChanged(let changed):
       return .tierStatusChanged(
         tier: Int(changed.tier), try MendCore.TierStatus(changed.status), reason: changed.reason)
@@ -60,14 +64,7 @@ extension JournalRecord.Fact {
       return .documentsReleased(job, number: number, documents)
     case .documentsFailed(let failed):
       let attempt = try required(failed.attempt, "attempt")
-      var documents: [MendCore.Fact.FailedDocument] = []
-      documents.reserveCapacity(failed.documents.count)
-      for entry in failed.documents {
-        documents.append(
-          MendCore.Fact.FailedDocument(
-            position: try JournalNumber.position(entry.position), error: try required(entry.error, "error").error))
-      }
-      return .documentsFailed(attempt.job, number: attempt.place, documents)
+      return .documentsFailed(attempt.job, number: attempt.place, try failed.groups())
     case .workRepeated(let repeated):
       let attempt = try required(repeated.attempt, "attempt")
       return .workRepeated(attempt.job, number: attempt.place, count: Int(journaled: repeated.count))
@@ -81,7 +78,15 @@ extension JournalRecord.Fact {
       return .collectionWritten(
         try required(written.job, "job").job, collectionID: written.collectionID, count: Int(journaled: written.count))
     case .retried(let retried):
-      return .retried(tier: Int(retried.tier), jobs: try retried.retriedJobs(), actor: retried.actor)
+      return .retried(
+        tier: Int(retried.tier), jobs: try retried.retriedJobs(), actor: retried.actor,
+        by: try retried.initiative.initiative(of: retried.actor))
+    case .reportTaken(let taken):
+      let attempt = try required(taken.attempt, "attempt")
+      return .reportTaken(attempt.job, number: attempt.place, taken.report)
+    case .documentsLeftOut(let leftOut):
+      return .documentsLeftOut(
+        try required(leftOut.job, "job").job, try leftOut.documents?.documents() ?? DocumentSet())
     case .healed(let record): return .healed(try record.record())
     case .verdictChanged(let verdict): return .verdictChanged(try verdict.verdict())
     case .notificationSettled(let outcome): return .notificationSettled(outcome.outcome)

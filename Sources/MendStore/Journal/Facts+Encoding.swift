@@ -30,6 +30,10 @@ extension JournalRecord.Fact {
       started.tier = Int32(clamping: tier)
       started.handed = JournalDocumentSet(handed)
       self = .tierStarted(started)
+    case .tierCancelRequested(let tier):
+      var requested = JournalTierCancelRequested()
+      requested.tier = Int32(clamping: tier)
+      self = .tierCancelRequested(requested)
     case .tierStatusChanged(let tier, let status, let reason):
       var changed = JournalTierStatusChanged()
       changed.tier = Int32(clamping: tier)
@@ -79,12 +83,7 @@ extension JournalRecord.Fact {
     case .documentsFailed(let job, let number, let documents):
       var failed = JournalDocumentsFailed()
       failed.attempt = JournalAttempt(job, number)
-      failed.documents = documents.map { document in
-        var entry = JournalFailedDocument()
-        entry.position = UInt32(clamping: document.position)
-        entry.error = JournalDocumentError(document.error)
-        return entry
-      }
+      for group in documents { failed.append(group) }
       self = .documentsFailed(failed)
     case .workRepeated(let job, let number, let count):
       var repeated = JournalWorkRepeated()
@@ -108,7 +107,15 @@ extension JournalRecord.Fact {
       written.collectionID = collectionID
       written.count = Int64(count)
       self = .collectionWritten(written)
-    case .retried(let tier, let jobs, let actor): self = .retried(JournalRetried(tier: tier, jobs: jobs, actor: actor))
+    case .reportTaken(let job, let number, let report):
+      self = .reportTaken(JournalReportTaken(JournalAttempt(job, number), report))
+    case .documentsLeftOut(let job, let set):
+      var leftOut = JournalDocumentsLeftOut()
+      leftOut.job = JournalJob(job)
+      leftOut.documents = JournalDocumentSet(set)
+      self = .documentsLeftOut(leftOut)
+    case .retried(let tier, let jobs, let actor, let initiative):
+      self = .retried(JournalRetried(tier: tier, jobs: jobs, actor: actor, by: initiative))
     case .healed(let record): self = .healed(JournalHealRecord(record))
     case .verdictChanged(let verdict): self = .verdictChanged(JournalVerdictRecord(verdict))
     case .notificationSettled(let outcome): self = .notificationSettled(JournalNotificationOutcome(outcome))

@@ -9,12 +9,35 @@ extension JournalHealRecord {
     steps = record.steps.map { JournalHealStep($0) }
     atMs = record.at.milliseconds
     actor = record.actor
+    initiative = JournalInitiative(record.by)
   }
 
   func record() throws(JournalFault) -> HealRecord {
     HealRecord(
       action: try MendCore.HealAction(action), generation: generation, steps: try steps.steps(), at: Instant(atMs),
-      actor: actor)
+      actor: actor, by: try initiative.initiative(of: actor))
+  }
+}
+
+extension JournalInitiative {
+  init(_ initiative: Initiative) {
+    self =
+      switch initiative {
+      case .caller: .caller
+      case .autoHeal: .autoHeal
+      case .rules: .rules
+      }
+  }
+
+  /// Earlier versions told it by the actor's name alone.
+  func initiative(of actor: String) throws(JournalFault) -> Initiative {
+    switch self {
+    case .caller: .caller
+    case .autoHeal: .autoHeal
+    case .rules: .rules
+    case .unspecified: actor == "auto_heal" ? .autoHeal : actor == "scheduler" ? .rules : .caller
+    case .unrecognized: throw JournalFault("an unknown initiative \(rawValue)")
+    }
   }
 }
 
@@ -37,13 +60,14 @@ extension JournalHealStep {
       var retry = JournalRetryTier()
       retry.tier = Int32(clamping: tier)
       retry.jobs = jobs.map { JournalJob($0) }
-      retry.memoryBytes = memoryBytes
+      if !memoryBytes.isEmpty { retry.jobMemoryBytes = jobs.map { memoryBytes[$0] ?? 0 } }
       operation = .retryTier(retry)
     }
     reason = step.reason
     evidence = step.evidence.map { JournalEvidence($0) }
     risk = step.risk.wire
     outcome = step.outcome
+    result = JournalStepResult(step.result)
   }
 
   func step() throws(JournalFault) -> MendCore.HealStep {
@@ -56,12 +80,44 @@ extension JournalHealStep {
       what = .killDuplicate(try required(kill.job, "job").job, reference: kill.reference)
     case .reclaimOrphan(let attempt): what = .reclaimOrphan(attempt.job, number: attempt.place)
     case .retryTier(let retry):
-      what = .retryTier(
-        tier: Int(retry.tier), jobs: retry.jobs.map(\.job), memoryBytes: retry.memoryBytes.map(JournalNumber.memory))
+      what = .retryTier(tier: Int(retry.tier), jobs: retry.jobs.map(\.job), memoryBytes: retry.memoryOfJobs)
     }
     return MendCore.HealStep(
       operation: what, reason: reason, evidence: try evidence.evidence(), risk: try MendCore.Risk(risk),
-      outcome: outcome)
+      result: try result.result(), outcome: outcome)
+  }
+}
+
+extension JournalRetryTier {
+  /// Earlier versions asked the same of all jobs.
+  fileprivate var memoryOfJobs: [JobID: Int64] {
+    let bytes = jobMemoryBytes.isEmpty ? jobs.map { _ in memoryBytes ?? 0 } : jobMemoryBytes
+    let known = zip(jobs.map(\.job), bytes.map(JournalNumber.memory)).filter { $0.1 > 0 }
+    return Dictionary(known) { first, _ in first }
+  }
+}
+
+extension JournalStepResult {
+  init(_ result: MendCore.HealStep.Result) {
+    self =
+      switch result {
+      case .planned: .planned
+      case .done: .done
+      case .asked: .asked
+      case .skipped: .skipped
+      case .refused: .refused
+      }
+  }
+
+  func result() throws(JournalFault) -> MendCore.HealStep.Result {
+    switch self {
+    case .planned: .planned
+    case .done, .unspecified: .done
+    case .asked: .asked
+    case .skipped: .skipped
+    case .refused: .refused
+    case .unrecognized: throw JournalFault("an unknown result \(rawValue) of a step")
+    }
   }
 }
 
@@ -74,7 +130,7 @@ extension [JournalHealStep] {
 }
 
 extension JournalRetried {
-  init(tier: Int, jobs: [Fact.RetriedJob], actor: String) {
+  init(tier: Int, jobs: [Fact.RetriedJob], actor: String, by initiative: Initiative) {
     self.init()
     self.tier = Int32(clamping: tier)
     self.jobs = jobs.map { job in
@@ -85,6 +141,7 @@ extension JournalRetried {
       return entry
     }
     self.actor = actor
+    self.initiative = JournalInitiative(initiative)
   }
 
   func retriedJobs() throws(JournalFault) -> [Fact.RetriedJob] {

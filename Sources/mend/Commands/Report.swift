@@ -48,6 +48,8 @@ struct Report: AsyncParsableCommand {
 
   func run() async throws {
     var request = ReportRequest()
+    // One that is repeated because its answer did not arrive counts once.
+    request.reportID = String(UInt64.random(in: 0...UInt64.max), radix: 36)
     request.completed = done
     request.failed = try failed.map(Self.failure)
     request.stage = stage ?? ""

@@ -13,7 +13,7 @@ struct WorkerLoop {
   let token: String
   let assignment: StartAttemptResponse
   let commands = DocumentCommands()
-  /// Tells its claims from those of another worker of the same attempt.
+  /// Tells its claims and reports from those of another worker of the same attempt.
   private let worker = String(UInt64.random(in: 0...UInt64.max), radix: 36)
   private let clock = ContinuousClock()
   private let start = ContinuousClock.now
@@ -120,6 +120,7 @@ struct WorkerLoop {
   private func report(_ request: ReportRequest) async -> WorkerState.Event {
     var request = request
     request.attemptToken = token
+    request.reportID = "\(worker)-\(request.reportID)"
     do throws(MendError) {
       let answer = try await client.report(request)
       return .reported(stop: answer.stop)

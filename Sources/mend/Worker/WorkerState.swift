@@ -97,6 +97,7 @@ struct WorkerState {
   private var writingSeconds = 0.0
   private var lastStepAt: Double
   private var reportInFlight: ReportRequest?
+  private var reports = 0
   private var isReporting = false
   private var lastReportAt: Double
   private var reportNotBefore = 0.0
@@ -148,8 +149,6 @@ struct WorkerState {
       if stop { end(.stopped, now, &actions) }
     case .reportFailed(let fault):
       isReporting = false
-      // Results may be said twice; times would be added twice.
-      if case .away(isUncertain: true, _) = fault { reportInFlight?.stageTimings = [] }
       if let wait = note(fault, \.reportBackoff, now, &actions) { reportNotBefore = now + wait }
     case .tick:
       break
@@ -228,6 +227,9 @@ struct WorkerState {
     if reportInFlight == nil {
       // Not with a mere beat: it would look like progress.
       if resultCount > 0 { results.stageTimings = takeStages() }
+      // It is said again under the same id until it is answered, and counts once.
+      reports += 1
+      results.reportID = String(reports)
       reportInFlight = results
       results = ReportRequest()
       resultCount = 0

@@ -36,14 +36,19 @@ extension ScenarioWorld {
     case .documentsClaimed(let job, _, let set, _): return "\(at)\(job) has \(documents(set))"
     case .documentsCommitted(let job, _, let set): return "\(at)\(job) committed \(documents(set))"
     case .documentsFailed(let job, _, let failed):
-      let words = failed.map {
-        "\(core.batches[record.batch]?.documents[$0.position].id ?? "?"):\($0.error.code)"
+      let words = failed.flatMap { group in
+        group.documents.map { "\(core.batches[record.batch]?.documents[$0].id ?? "?"):\(group.error.code)" }
       }
       return "\(at)\(job) failed \(words.joined(separator: " "))"
     case .documentsReleased(let job, _, let set): return "\(at)\(job) gave back \(documents(set))"
     case .workRepeated(let job, _, let count): return "\(at)\(job) repeated \(count)"
     case .stageEntered(let job, let number, let stage): return "\(at)\(job).\(number) stage \(stage)"
-    case .retried(let tier, let jobs, let actor):
+    case .tierCancelRequested(let tier): return "\(at)tier \(tier) is to be cancelled"
+    case .documentsLeftOut(let job, let set): return "\(at)\(job) is left out for \(documents(set))"
+    case .reportTaken(let job, let number, let report):
+      let written = report.written > 0 ? ", written \(report.written)" : ""
+      return "\(at)\(job).\(number) report \(report.id) taken\(written)"
+    case .retried(let tier, let jobs, let actor, _):
       let reopened = jobs.map { "\($0.job): \($0.reopened.count)" }.joined(separator: ", ")
       return "\(at)tier \(tier) reopened by \(actor) (\(reopened))"
     case .healed(let heal): return "\(at)healed: \(heal.steps.count) steps"
@@ -83,7 +88,9 @@ extension ScenarioWorld {
           case .restartAttempt(let job, let number, let cause): "restart \(job).\(number) for \(cause.rawValue)"
           case .killDuplicate(_, let reference): "kill \(reference)"
           case .reclaimOrphan(let job, let number): "reclaim \(job).\(number)"
-          case .retryTier(let tier, _, let memory): "retry tier \(tier)\(memory.map { " with memory \($0)" } ?? "")"
+          case .retryTier(let tier, _, let memory):
+            "retry tier \(tier)"
+              + memory.sorted { $0.key < $1.key }.map { " \($0.key) with memory \($0.value)" }.joined()
           }
         return "\n  \(what) (risk \(step.risk.rawValue)): \(step.outcome)"
       }

@@ -107,7 +107,7 @@ struct StepEndTests {
     #expect(job.status == .failed)
     #expect(job.failure?.cause == .oom && job.failure?.confidence == .high)
     #expect(job.errors[1]?.code == "oom" && job.errors[1]?.causedByAttempt == true)
-    #expect(job.deaths == [1: 1])
+    #expect(job.deaths[1] == 1 && job.deaths[0] == 0)
     #expect(job.pendingCount == 1 && job.processing.isEmpty)
     #expect(harness.batch.status == .failed)
     let evidence = job.attempts[0].end?.evidence.first { $0.observer == .supervisor }

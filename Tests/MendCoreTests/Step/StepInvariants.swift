@@ -26,7 +26,7 @@ struct Invariants {
       if record.sequence != sequences[key, default: 0] + 1 { return "\(key.batchID): a gap before \(record.sequence)" }
       sequences[key] = record.sequence
       switch record.fact {
-      case .retried(_, let jobs, _):
+      case .retried(_, let jobs, _, _):
         retried.formUnion(jobs.map(\.job))
         for job in jobs { committed[key]?[job.job]?.subtract(job.reopened) }
       case .tierStarted(let tier, let handed):
@@ -87,7 +87,7 @@ struct Invariants {
     var done = tier.handed
     for extractor in batch.specification.tiers[tier.number].extractors.indices {
       var committed = DocumentSet()
-      for job in tier.jobs where job.extractor == extractor { committed.formUnion(job.committed) }
+      for job in tier.jobs where job.extractor == extractor { committed.formUnion(job.committed.union(job.leftOut)) }
       done.formIntersection(committed)
     }
     for job in tier.jobs {
@@ -95,7 +95,9 @@ struct Invariants {
       let union = job.committed.union(job.failed).union(job.processing)
       if union.count != parts { return "\(job.id): a document is in two parts" }
       if !union.subtracting(job.assigned).isEmpty { return "\(job.id): a document is not assigned" }
-      if Set(job.errors.keys) != Set(job.failed) { return "\(job.id): errors are not of the failed" }
+      if job.errors.documents(where: { _ in true }) != job.failed || job.errors.count != job.failed.count {
+        return "\(job.id): errors are not of the failed"
+      }
       let current = job.attempts.filter(\.isCurrent)
       if current.count > 1 || (current.first.map { $0.number != job.attempts.count } ?? false) {
         return "\(job.id): more than one current attempt"

@@ -1,0 +1,78 @@
+import MendAPI
+import MendCore
+import MendProtobuf
+import Testing
+
+@testable import MendStore
+
+/// A fact is as large as what it says, however many documents it is about; and what earlier versions wrote still folds.
+struct FactSizeTests {
+  private static let documents = 2_000_000
+  private static let error = DocumentError(
+    code: "oom", message: String(repeating: "out of memory ", count: 70), attempt: 1, at: Samples.at,
+    causedByAttempt: true)
+
+  /// Every fact that names documents by their place, about all of them and about every second one: the longest there is.
+  private static let facts: [Fact] = [
+    DocumentSet(all: documents), DocumentSet(stride(from: 0, to: documents, by: 2)),
+  ].flatMap { set -> [Fact] in
+    [
+      .tierStarted(tier: 0, handed: set), .documentsClaimed(Samples.job, number: 1, set, id: "c"),
+      .documentsCommitted(Samples.job, number: 1, set), .documentsReleased(Samples.job, number: 1, set),
+      .documentsFailed(Samples.job, number: 1, [Fact.FailedDocuments(set, error)]),
+      .documentsLeftOut(Samples.job, set),
+      .retried(
+        tier: 0, jobs: [Fact.RetriedJob(job: Samples.job, overrides: Job.Overrides(), reopened: set)], actor: "caller"),
+    ]
+  }
+
+  @Test("two million documents fit a message of 4 MiB in each kind of fact", arguments: facts)
+  func bounded(_ fact: Fact) throws {
+    let key = BatchKey(namespace: "n", batchID: "b")
+    let record = Record(batch: key, sequence: 1, at: Samples.at, cause: "caller", fact: fact)
+    let bytes = JournalFormat.encode(record)
+    #expect(bytes.count < 4 << 20)
+    #expect(try JournalFormat.decode(bytes, of: key) == record)
+  }
+
+  @Test("what failed alike is one group, also where an earlier version wrote it once for each document")
+  func earlierFailures() throws {
+    var failed = JournalDocumentsFailed()
+    failed.attempt = JournalAttempt(Samples.job, 1)
+    for position in [3, 4, 9] {
+      var entry = JournalFailedDocument()
+      entry.position = UInt32(position)
+      entry.error = JournalDocumentError(Self.error)
+      failed.documents.append(entry)
+    }
+    let groups = [Fact.FailedDocuments(DocumentSet([3, 4, 9]), Self.error)]
+    #expect(try JournalRecord.Fact.documentsFailed(failed).fact() == .documentsFailed(Samples.job, number: 1, groups))
+  }
+
+  @Test("a cancel of a tier, and whose doing it was, are told from an earlier version's words")
+  func earlierWords() throws {
+    var changed = JournalTierStatusChanged()
+    changed.tier = 1
+    changed.status = .running
+    changed.reason = "cancel requested"
+    #expect(try JournalRecord.Fact.tierStatusChanged(changed).fact() == .tierCancelRequested(tier: 1))
+    for (actor, initiative) in [("auto_heal", Initiative.autoHeal), ("scheduler", .rules), ("ann", .caller)] {
+      var retried = JournalRetried()
+      retried.actor = actor
+      var heal = JournalHealRecord()
+      heal.actor = actor
+      heal.action = .auto
+      #expect(
+        try JournalRecord.Fact.retried(retried).fact() == .retried(tier: 0, jobs: [], actor: actor, by: initiative))
+      #expect(try heal.record().by == initiative)
+    }
+    var retry = JournalRetryTier()
+    retry.jobs = [JournalJob(Samples.job)]
+    retry.memoryBytes = 7
+    var step = JournalHealStep()
+    step.operation = .retryTier(retry)
+    step.risk = .low
+    #expect(try step.step().operation == .retryTier(tier: 0, jobs: [Samples.job], memoryBytes: [Samples.job: 7]))
+    #expect(try step.step().result == .done)
+  }
+}
