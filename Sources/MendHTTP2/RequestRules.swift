@@ -53,8 +53,7 @@ struct RequestRules {
       || isOptions && pathCount == 1 && pathBegin == UInt8(ascii: "*")
   }
 
-  /// Looks at the next field; false for one that is passed over, as the library passes over fields with bytes that no
-  /// field has.
+  /// Looks at the next field; false where it breaks a rule, and with it the list.
   @unsafe @inline(__always)
   mutating func take(
     _ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int,
@@ -69,10 +68,11 @@ struct RequestRules {
     }
     sawRegularField = true
     guard unsafe nghttp2_check_header_name(name, nameCount) != 0 else {
-      if unsafe Self.hasUppercase(name, nameCount) { isMalformed = true }
+      isMalformed = true
       return false
     }
     guard unsafe Self.isPrintable(value, valueCount) || nghttp2_check_header_value(value, valueCount) != 0 else {
+      isMalformed = true
       return false
     }
     if unsafe !Self.isOrdinary(name, nameCount), unsafe !takeSpecialField(name, nameCount, value, valueCount) {
@@ -165,11 +165,6 @@ struct RequestRules {
     }
     func lower(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
     return block.bytes[host.value].lazy.map(lower).elementsEqual(block.bytes[authority.value].lazy.map(lower))
-  }
-
-  @unsafe
-  private static func hasUppercase(_ name: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-    unsafe UnsafeBufferPointer(start: name, count: count).contains { $0 >= 0x41 && $0 <= 0x5a }
   }
 
   /// RFC 3986 3.1.

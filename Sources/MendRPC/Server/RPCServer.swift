@@ -178,7 +178,7 @@ public final class RPCServer: Sendable {
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelInitializer { [shared] channel in
         channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(Self.acceptPause(listener, shared.observer))
+          try channel.pipeline.syncOperations.addHandler(AcceptPause(listener.address, shared.observer))
         }
       }
       .serverChannelOption(.backlog, value: 1024)
@@ -212,21 +212,6 @@ public final class RPCServer: Sendable {
       throw RPCError(.unavailable, "can't listen on \(listener.address): \(ConnectionFault.words(error))")
     }
   }
-
-  /// Without descriptors or memory no connection can be taken, and the socket goes on saying that there is one: it is
-  /// asked again after a while.
-  private static func acceptPause(
-    _ listener: Listener, _ observer: (any ServerObserver)?
-  ) -> AcceptBackoffHandler {
-    AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { error in
-      // The caller went before it was taken.
-      guard error.errnoCode != ECONNABORTED else { return nil }
-      observer?.acceptFailed(at: listener.address, ConnectionFault.words(error))
-      return acceptPause
-    }
-  }
-
-  private static let acceptPause = TimeAmount.milliseconds(100)
 
   private static func peer(of channel: any Channel, at address: ServerAddress) -> PeerAddress {
     switch address {
