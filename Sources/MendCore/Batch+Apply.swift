@@ -24,18 +24,21 @@ extension Batch {
     return batch
   }
 
-  /// The fold of a whole journal, in order; nil when it doesn't begin with the batch's creation.
-  public static func folding(_ records: [Record]) -> Batch? {
-    guard let first = records.first, var batch = Batch.creating(first) else { return nil }
-    for record in records.dropFirst() { batch.apply(record) }
+  /// The fold of a whole journal, in order; nil for an empty one.
+  public static func folding(_ records: [Record]) throws(RecordFault) -> Batch? {
+    guard let first = records.first else { return nil }
+    guard var batch = Batch.creating(first) else { throw RecordFault(first, .creation) }
+    for record in records.dropFirst() { try batch.apply(record) }
     return batch
   }
 
   /// Takes one fact in. Costs what the fact names, not what the batch holds.
   ///
-  /// Records come in the order of their sequence. What names a tier, job or attempt that is not there changes nothing
-  /// but the sequence.
-  public mutating func apply(_ record: Record) {
+  /// Records come in the order of their sequence. One that cannot be this batch's next one changes nothing, and is thrown.
+  public mutating func apply(_ record: Record) throws(RecordFault) {
+    if let fault = fault(of: record) { throw fault }
+    let generationBefore = generation
+    defer { assert(generation >= generationBefore, "a batch's generation only grows") }
     sequence = record.sequence
     if record.fact.changesBatch { updatedAt = record.at }
     switch record.fact {
@@ -106,7 +109,8 @@ extension Batch {
   }
 
   /// Takes a record's place in the journal in, and leaves its fact to who has done it otherwise.
-  public mutating func pass(_ record: Record) {
+  public mutating func pass(_ record: Record) throws(RecordFault) {
+    if let fault = fault(of: record) { throw fault }
     sequence = record.sequence
     updatedAt = record.at
   }

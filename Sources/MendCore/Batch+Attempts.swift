@@ -30,6 +30,7 @@ extension Batch {
       guard let index = attemptIndex(job, number) else { return }
       let before = tiers[job.tier].jobs[job.index].attempts[index].state
       if !before.isOver {
+        assert(held.attempts > 0, "a live attempt holds something")
         held.remove(tiers[job.tier].jobs[job.index].attempts[index].parameters.resources)
       }
       closeStage(of: job, index, at: end.at)

@@ -128,6 +128,7 @@ extension Refusal {
     case .exhausted(let limit, let what, _): "\(limit): \(what)"
     case .unavailable(let what): what
     case .unknownToken: "the attempt token is of no attempt"
+    case .setAside(let batchID, let why): "batch \(batchID) is set aside: \(why)"
     }
   }
 }

@@ -1,10 +1,10 @@
 // From the journal back to where it was.
 
 extension Core {
-  /// Folds one batch's whole journal, in order, into a batch; nothing where it is in memory already, or the journal
-  /// does not begin with its creation. No output: the `recovered` event, or the next command, goes on from here.
-  public mutating func restore(_ records: [Record]) {
-    if let batch = Batch.folding(records) { restore(batch) }
+  /// Folds one batch's whole journal, in order, into a batch; nothing where it is in memory already. No output: the
+  /// `recovered` event, or the next command, goes on from here.
+  public mutating func restore(_ records: [Record]) throws(RecordFault) {
+    if let batch = try Batch.folding(records) { restore(batch) }
   }
 
   /// As `restore(_:)` for a journal, with what it was folded to.
@@ -45,6 +45,13 @@ extension Core {
     guard let batch = batches[key], batch.status.isFinal, !cancels.contains(where: { $0.batch == key }) else {
       return false
     }
+    forget(batch)
+    return true
+  }
+
+  /// Takes a batch out of memory. What its live attempts hold of the executor stays taken.
+  mutating func forget(_ batch: Batch) {
+    let key = batch.key
     for tier in batch.tiers {
       for job in tier.jobs {
         for attempt in job.attempts { index.tokens[attempt.token] = nil }
@@ -59,7 +66,6 @@ extension Core {
     index.reviewsPutOff.remove(key)
     index.reviewedAt[key] = nil
     index.turns[key] = nil
-    return true
   }
 
   /// After the journals are back: live attempts are handed to the executor, and the scheduler goes on.

@@ -49,11 +49,15 @@ extension Core {
       settle(outcome, of: key)
     case .tick:
       turn.cause = Cause.clock
+    case .resumed(let gap):
+      turn.cause = Cause.clock
+      forgive(gap)
     case .recovered:
       turn.cause = Cause.recovery
       recoverAttempts()
     }
     finishTurn()
+    if !turn.output.faults.isEmpty { dropWhatIsFaulty(of: event) }
     return turn.output
   }
 
@@ -91,7 +95,14 @@ extension Core {
     let isBeside = turn.subjects.map { !turn.touched.prefix($0).contains(key) } == true
     let cause = isBeside ? Cause.scheduler : turn.cause
     let actor = isBeside ? "" : actor(of: fact)
-    guard let change = batches[key]?.apply(fact, at: turn.now, cause: cause, actor: actor) else { return }
+    let applied: Change?
+    do throws(RecordFault) {
+      applied = try batches[key]?.apply(fact, at: turn.now, cause: cause, actor: actor)
+    } catch {
+      letGo(of: key, for: error)
+      return
+    }
+    guard let change = applied else { return }
     let before = change.statusBefore
     turn.output.writes.append(.record(change.record))
     touch(key)
@@ -214,10 +225,12 @@ private struct Change {
 extension Batch {
   /// Gives the fact its place in the journal and applies it, in one access to the batch: reading a batch out of its
   /// dictionary copies all of it.
-  fileprivate mutating func apply(_ fact: Fact, at now: Instant, cause: String, actor: String) -> Change {
+  fileprivate mutating func apply(
+    _ fact: Fact, at now: Instant, cause: String, actor: String
+  ) throws(RecordFault) -> Change {
     let (statusBefore, wasStarted) = (status, isStarted)
     let record = Record(batch: key, sequence: sequence + 1, at: now, cause: cause, actor: actor, fact: fact)
-    apply(record)
+    try apply(record)
     return Change(
       record: record, executor: specification.executor, statusBefore: statusBefore, wasStarted: wasStarted,
       isStarted: isStarted, hasVerdict: verdict != nil)

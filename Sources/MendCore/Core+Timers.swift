@@ -122,6 +122,32 @@ extension Core {
     return attempt.suspectedSince == nil ? ahead : min(ahead, pastIsLookedAtAgain)
   }
 
+  /// Attempts are held to their windows from now on, as after a restart: what they did meanwhile was not seen, or they
+  /// could not do anything.
+  ///
+  /// Their run timers and their batches' timeouts move by the gap. After a restart those count from the journal again, which
+  /// does not know of it.
+  mutating func forgive(_ gap: Duration) {
+    for key in Set(index.live.map(\.batch)).sorted() {
+      // A pause's clocks stand still already.
+      guard batches[key]?.pausedAt == nil, let from = batches[key]?.timeoutFrom else { continue }
+      batches[key]?.timeoutFrom = from + gap
+      setBatchTimeout(key)
+    }
+    for attempt in index.live.sorted() {
+      guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { continue }
+      let (tier, job) = (attempt.job.tier, attempt.job.index)
+      batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = turn.now
+      batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].adoptedAt = turn.now
+      batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].suspectedSince = nil
+      if batches[attempt.batch]?.pausedAt == nil {
+        batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].pausedFor += gap
+      }
+      touch(attempt.batch)
+      watch(attempt)
+    }
+  }
+
   /// One look at one attempt: the run timer, and the first of the two looks.
   private mutating func check(_ attempt: AttemptKey) {
     index.checks[attempt] = nil

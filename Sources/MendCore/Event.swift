@@ -10,6 +10,9 @@ public enum Event: Hashable, Sendable {
   case notified(BatchKey, NotificationOutcome)
   /// Time passed: timers are due. Sent when `Output.wakeAt` comes, and at least once a second while batches live.
   case tick
+  /// Nothing was looked at for so long: the machine was suspended, or this process was stopped, and what it watches perhaps
+  /// with it. Sent before what came in meanwhile.
+  case resumed(after: Duration)
   /// Sent once after recovery, before anything else: live attempts are handed to the executor for adoption.
   case recovered
 }

@@ -3,10 +3,14 @@
 public struct Output: Hashable, Sendable {
   public var writes: [Write]
   public var afterCommit: [Effect]
+  /// Batches that the core let go of in this step, for what it decided could not be so: nothing of the step is written or
+  /// done for them, and nothing more until they are restored.
+  public var faults: [RecordFault]
 
-  public init(writes: [Write] = [], afterCommit: [Effect] = []) {
+  public init(writes: [Write] = [], afterCommit: [Effect] = [], faults: [RecordFault] = []) {
     self.writes = writes
     self.afterCommit = afterCommit
+    self.faults = faults
   }
 }
 
@@ -149,4 +153,6 @@ public enum Refusal: Error, Hashable, Sendable {
   case unavailable(String)
   /// UNAUTHENTICATED: the attempt token is of no attempt.
   case unknownToken
+  /// FAILED_PRECONDITION: nothing can be done with the batch until an administrator has mended it; why, in a sentence.
+  case setAside(batchID: String, String)
 }

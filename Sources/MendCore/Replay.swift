@@ -20,21 +20,24 @@ public struct Replay {
   private var batch: Batch
   private var said = VerdictRecord.well
 
-  /// In the order of time. Nil when the records don't begin with the batch's creation.
+  /// In the order of time. Throws where the records are no batch's journal; nil where there are none.
   ///
   /// - Parameter records: a batch's whole journal, in order.
-  public static func points(of records: [Record], capacity: Capacity, limits: Limits = Limits()) -> [Point]? {
-    guard let first = records.first, let batch = Batch.creating(first) else { return nil }
+  public static func points(
+    of records: [Record], capacity: Capacity, limits: Limits = Limits()
+  ) throws(RecordFault) -> [Point]? {
+    guard let first = records.first else { return nil }
+    guard let batch = Batch.creating(first) else { throw RecordFault(first, .creation) }
     var replay = Replay(capacity: capacity, limits: limits, batch: batch)
     var points: [Point] = []
     for (place, record) in records.enumerated().dropFirst() {
       if case .verdictChanged(let verdict) = record.fact {
         points.append(replay.point(record, then: verdict, isRecordedVerdict: true))
         replay.said = verdict
-        replay.batch.apply(record)
+        try replay.batch.apply(record)
         continue
       }
-      replay.batch.apply(record)
+      try replay.batch.apply(record)
       let next = records.indices.contains(place + 1) ? records[place + 1] : nil
       // A verdict is given once for what happens at one instant.
       guard record.fact.movesVerdict, next?.at != record.at, replay.batch.status != .created else { continue }

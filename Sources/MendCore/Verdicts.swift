@@ -97,6 +97,7 @@ extension Core {
     }
     for key in due.sorted() { review(key) }
     for key in turn.touched { turn.output.afterCommit.append(.changed(key)) }
+    if !turn.output.faults.isEmpty { dropWhatIsFaulty(of: .tick) }
     announceWake()
     return turn.output
   }

@@ -6,10 +6,13 @@ public enum ReadError: Error, Sendable, Hashable, CustomStringConvertible {
   case store(StoreError)
   /// As many reads wait already as `RuntimeSettings.readsLimit` allows.
   case exhausted(limit: Int)
+  /// Nothing is done with the batch, and nothing is said of it.
+  case setAside(SetAside)
 
   public var description: String {
     switch self {
     case .store(let error): error.description
+    case .setAside(let aside): aside.description
     case .exhausted(let limit): "\(limit) reads of the journal wait already"
     }
   }

@@ -5,8 +5,9 @@ import Synchronization
 
 /// What waits for the writer, and who waits for its answers.
 ///
-/// Events keep the order of their arrival, whoever sent them. Calls are bounded and refused beyond the bound;
-/// observations are never dropped and make their sender wait instead; ticks are one at most.
+/// Events keep the order of their arrival, whoever sent them. Calls are bounded and refused beyond the bound, those of
+/// callers and those of workers apart, so that no flood of the one keeps the others out; observations are never lost, and
+/// beyond their reserve what was said already is not queued again; ticks are one at most. Nobody who sends is blocked.
 final class Mailbox: Sendable {
   typealias Answer = Result<Reply, Refusal>
 
@@ -34,8 +35,11 @@ final class Mailbox: Sendable {
   fileprivate struct State {
     var phase = Phase.open
     var events: [Event] = []
-    var queuedCalls = 0
+    var queuedCommands = 0
+    var queuedReports = 0
     var queuedObservations = 0
+    /// What was said last of each subject, since the observations were more than their reserve.
+    var latest: [Subject: Event] = [:]
     var isTickQueued = false
     var lastCall: UInt64 = 0
     var answers: [CallID: Caller] = [:]
@@ -43,8 +47,6 @@ final class Mailbox: Sendable {
     var answersUnclaimed: UInt64 = 0
     /// The writer waits on its semaphore; who adds an event clears this and signals, once.
     var writerSleeps = false
-    var writer: ObjectIdentifier?
-    var blockedSenders: [DispatchSemaphore] = []
 
     mutating func wakesWriter() -> Bool {
       defer { writerSleeps = false }
@@ -111,13 +113,15 @@ final class Mailbox: Sendable {
     case .closing: return .failure(Self.stopping)
     case .closed(let refusal): return .failure(refusal)
     }
-    if state.queuedCalls >= settings.mailboxLimit {
+    let isWorkers = if case .worker = event { true } else { false }
+    let (queued, limit) =
+      isWorkers ? (state.queuedReports, settings.workerMailboxLimit) : (state.queuedCommands, settings.mailboxLimit)
+    if queued >= limit {
       state.callsRefused += 1
       return .failure(
-        .exhausted(
-          limit: "mailbox", "\(settings.mailboxLimit) calls wait for the scheduler already", retryAfter: .seconds(1)))
+        .exhausted(limit: "mailbox", "\(limit) calls wait for the scheduler already", retryAfter: .seconds(1)))
     }
-    if state.answers.count >= settings.unansweredCallsLimit {
+    if state.answers.count >= settings.unansweredCallsLimit + (isWorkers ? settings.workerMailboxLimit : 0) {
       state.callsRefused += 1
       return .failure(
         .exhausted(
@@ -125,7 +129,7 @@ final class Mailbox: Sendable {
           retryAfter: .seconds(1)))
     }
     state.events.append(event)
-    state.queuedCalls += 1
+    if isWorkers { state.queuedReports += 1 } else { state.queuedCommands += 1 }
     state.answers[call] = caller
     return .success(state.wakesWriter())
   }
@@ -139,40 +143,27 @@ final class Mailbox: Sendable {
           todo: "repeat it with the same idempotency_key to learn the answer")))
   }
 
-  /// Blocks while `observationReserve` observations wait, except on the writer's own thread (an executor that answers
-  /// at once), where the round's effects bound them. After the writer's end it does nothing: recovery asks the executor
-  /// again.
+  /// Never blocks: who posts may be on an event loop, or on one of the few threads of the cooperative pool. What waits is
+  /// bounded by what there is to say: beyond `observationReserve` the same said again of the same attempt is one. After the
+  /// writer's end it does nothing: recovery asks the executor again.
   func post(_ observation: Observation) { post(.observation(observation)) }
 
   /// What became of a notification, as an observation.
   func post(_ outcome: NotificationOutcome, of batch: BatchKey) { post(.notified(batch, outcome)) }
 
   private func post(_ event: Event) {
-    enum Outcome {
-      case added(wakes: Bool)
-      case full(DispatchSemaphore)
-      case closed
-    }
-    while true {
-      let outcome = state.withLock { state -> Outcome in
-        if case .closed = state.phase { return .closed }
-        if state.queuedObservations >= settings.observationReserve, state.writer != ObjectIdentifier(Thread.current) {
-          let room = DispatchSemaphore(value: 0)
-          state.blockedSenders.append(room)
-          return .full(room)
-        }
-        state.events.append(event)
-        state.queuedObservations += 1
-        return .added(wakes: state.wakesWriter())
+    let wakes = state.withLock { state in
+      if case .closed = state.phase { return false }
+      if state.queuedObservations >= settings.observationReserve, let subject = event.subject {
+        // It is looked again, and only the last look counts.
+        if case .observation(.looked) = event { return false }
+        guard state.latest.updateValue(event, forKey: subject) != event else { return false }
       }
-      switch outcome {
-      case .closed: return
-      case .full(let room): room.wait()
-      case .added(let wakes):
-        if wakes { writerWakes.signal() }
-        return
-      }
+      state.events.append(event)
+      state.queuedObservations += 1
+      return state.wakesWriter()
     }
+    if wakes { writerWakes.signal() }
   }
 
   func tick() {
@@ -197,28 +188,18 @@ final class Mailbox: Sendable {
 
   // MARK: - The writer
 
-  /// Names the calling thread as the writer's.
-  func becomeWriter() {
-    let thread = ObjectIdentifier(Thread.current)
-    state.withLock { $0.writer = thread }
-  }
-
   /// The events of the next round, at most `eventsPerRound`, in order; waits for the first one. Nil when the mailbox
   /// was closed and is empty.
   func next() -> [Event]? {
     while true {
-      var room: [DispatchSemaphore] = []
       let (events, ended) = state.withLock { state -> ([Event], Bool) in
         if state.events.isEmpty {
           guard case .open = state.phase else { return ([], true) }
           state.writerSleeps = true
           return ([], false)
         }
-        let taken = state.take(settings.eventsPerRound)
-        swap(&room, &state.blockedSenders)
-        return (taken, false)
+        return (state.take(settings.eventsPerRound), false)
       }
-      for sender in room { sender.signal() }
       if ended { return nil }
       if !events.isEmpty { return events }
       writerWakes.wait()
@@ -255,16 +236,14 @@ final class Mailbox: Sendable {
 
   /// The writer has ended: everyone who still waits is told so, and whoever comes later.
   func end(_ refusal: Refusal) {
-    let (answers, senders) = state.withLock { state in
+    let answers = state.withLock { state in
       defer {
         state.phase = .closed(refusal)
         state.events = []
         state.answers = [:]
-        state.blockedSenders = []
       }
-      return (Array(state.answers.values), state.blockedSenders)
+      return Array(state.answers.values)
     }
-    for sender in senders { sender.signal() }
     for continuation in answers { continuation.resume(returning: .failure(refusal)) }
   }
 
@@ -285,7 +264,8 @@ extension Mailbox.State {
     var taken: [Event] = []
     if events.count <= limit {
       swap(&taken, &events)
-      queuedCalls = 0
+      queuedCommands = 0
+      queuedReports = 0
       queuedObservations = 0
       isTickQueued = false
     } else {
@@ -293,13 +273,15 @@ extension Mailbox.State {
       events.removeFirst(limit)
       for event in taken {
         switch event {
-        case .command, .worker: queuedCalls -= 1
+        case .command: queuedCommands -= 1
+        case .worker: queuedReports -= 1
         case .observation, .notified: queuedObservations -= 1
         case .tick: isTickQueued = false
-        case .recovered: break
+        case .recovered, .resumed: break
         }
       }
     }
+    if queuedObservations == 0 { latest = [:] }
     return taken
   }
 }
@@ -309,7 +291,32 @@ extension Event {
   var call: CallID? {
     switch self {
     case .command(let call, _), .worker(let call, _): call
-    case .observation, .notified, .tick, .recovered: nil
+    case .observation, .notified, .tick, .recovered, .resumed: nil
     }
   }
+
+  /// What an observation is about: what was said of it last is what holds.
+  fileprivate var subject: Subject? {
+    switch self {
+    case .observation(let observation):
+      switch observation {
+      case .taken(let attempt, _), .delayed(let attempt, _), .started(let attempt), .launchFailed(let attempt, _, _),
+        .ended(let attempt, _, _), .lost(let attempt, _), .hidden(let attempt, _), .looked(let attempt, _):
+        .attempt(attempt)
+      case .unreachable(let kind, _), .reachable(let kind): .executor(kind)
+      case .capacity(let capacity): .capacity(capacity.executor)
+      case .duplicate(_, let reference): .launch(reference)
+      }
+    case .notified(_, let outcome): .notification(outcome.eventID)
+    case .command, .worker, .tick, .recovered, .resumed: nil
+    }
+  }
+}
+
+private enum Subject: Hashable, Sendable {
+  case attempt(AttemptKey)
+  case executor(ExecutorKind)
+  case capacity(ExecutorKind)
+  case launch(String)
+  case notification(String)
 }

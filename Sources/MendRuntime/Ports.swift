@@ -10,7 +10,8 @@ public protocol Store: Sendable {
   /// unless it `isFull`, then nothing was written.
   func commit(_ writes: [Write]) throws(StoreError)
 
-  /// What is needed to carry on: all batches that are not retired, and the keys still remembered.
+  /// What is needed to carry on: all batches that are not retired, and the keys still remembered. A batch whose journal
+  /// can't be read is among those set aside, and stops nothing.
   func recover(at now: Instant) throws(StoreError) -> Recovery
 
   /// One batch as its whole journal makes it; nil for an unknown batch.
@@ -46,6 +47,13 @@ public protocol Store: Sendable {
   /// who they were.
   func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey]
 
+  /// Throws once nothing more can be made durable: a file of it was removed, or a write failed for good. Asked now and then
+  /// where nothing is committed.
+  func check() throws(StoreError)
+
+  /// Bytes that wait in the store's log to be taken into its main file.
+  var logBytes: Int64 { get }
+
   /// Throws as long as a commit of ordinary size would find no room.
   func probe() throws(StoreError)
 
@@ -65,7 +73,12 @@ public protocol Store: Sendable {
 
 extension Store {
   public func batch(_ key: BatchKey) throws(StoreError) -> Batch? {
-    Batch.folding(try journal(of: key, after: 0))
+    let records = try journal(of: key, after: 0)
+    do throws(RecordFault) {
+      return try Batch.folding(records)
+    } catch {
+      throw StoreError(operation: "journal", error)
+    }
   }
 
   public func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?] {
@@ -85,6 +98,10 @@ extension Store {
   public func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] { [] }
 
   public func outboxState() throws(StoreError) -> OutboxState { OutboxState(count: 0, next: nil) }
+
+  public func check() throws(StoreError) {}
+
+  public var logBytes: Int64 { 0 }
 
   public func probe() throws(StoreError) {}
 
@@ -126,11 +143,32 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
   /// There was no room for what was to be written, and nothing of it was: what is durable is known, and it may be tried
   /// again once there is room.
   public var isFull: Bool
-  public init(operation: String, message: String, isFull: Bool = false) {
+  /// The system's own words for it, without places of this machine; empty where there are none.
+  public var words: String
+  /// What is wrong is this batch's journal alone; everything else can be read.
+  public var damaged: BatchKey?
+  /// Of its first record that is damaged, where that is known.
+  public var sequence: UInt64?
+
+  public init(
+    operation: String, message: String, isFull: Bool = false, words: String = "", damaged: BatchKey? = nil,
+    sequence: UInt64? = nil
+  ) {
     self.operation = operation
     self.message = message
     self.isFull = isFull
+    self.words = words
+    self.damaged = damaged
+    self.sequence = sequence
   }
+
+  public init(operation: String, _ fault: RecordFault) {
+    self.init(
+      operation: operation,
+      message: "the journal of \(fault.batch.namespace)/\(fault.batch.batchID) is damaged: \(fault)",
+      damaged: fault.batch, sequence: fault.sequence)
+  }
+
   public var description: String { "\(operation): \(message)" }
 }
 
@@ -140,15 +178,20 @@ public struct Recovery: Sendable {
   public var idempotency: [IdempotencyEntry]
   /// What was learnt of starts, the latest of each slot.
   public var starts: [StartHistory]
-  public init(batches: [Batch], idempotency: [IdempotencyEntry], starts: [StartHistory] = []) {
+  /// Batches whose journals can't be read, or that an administrator has set aside.
+  public var setAside: [SetAside]
+  /// What beside batches can't be read, each in a sentence.
+  public var losses: [String]
+
+  public init(
+    batches: [Batch], idempotency: [IdempotencyEntry], starts: [StartHistory] = [], setAside: [SetAside] = [],
+    losses: [String] = []
+  ) {
     self.batches = batches
     self.idempotency = idempotency
     self.starts = starts
-  }
-
-  /// - Parameter journals: per batch, its whole journal in order.
-  public init(journals: [[Record]], idempotency: [IdempotencyEntry], starts: [StartHistory] = []) {
-    self.init(batches: journals.compactMap { Batch.folding($0) }, idempotency: idempotency, starts: starts)
+    self.setAside = setAside
+    self.losses = losses
   }
 }
 

@@ -103,6 +103,18 @@ final class PublishedViews: Sendable {
     _ = consume gone
   }
 
+  /// Nothing is told of a batch any more, and who waits for a change of it looks again.
+  func setAside(_ key: BatchKey) {
+    retire(key)
+    forget(key)
+    let woken = state.withLock { state in
+      var woken: [CheckedContinuation<WaitOutcome, Never>] = []
+      state.takeWaiters(of: key, below: .max, into: &woken)
+      return woken
+    }
+    for continuation in woken { continuation.resume(returning: .changedOrCancelled) }
+  }
+
   // MARK: - Readers
 
   /// The newest view of a live batch, or a kept one of a retired batch.

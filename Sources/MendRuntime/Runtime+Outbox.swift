@@ -6,8 +6,9 @@ extension Runtime {
   /// Notifications that are due, the oldest first. Reads the disk as `loadedView(of:)` does.
   public func notifications(limit: Int) async throws(ReadError) -> [PendingNotification] {
     let now = clock.now()
-    return try await reader.read { [store] () throws(StoreError) in
-      try store.notifications(dueAt: now, limit: limit)
+    return try await reader.read { [store, asides] () throws(StoreError) in
+      // What a batch that is set aside has to say could not be noted as said.
+      try store.notifications(dueAt: now, limit: limit + asides.count).filter { asides[$0.notification.batch] == nil }
     }
   }
 
@@ -31,10 +32,7 @@ extension Runtime {
 
   /// Puts what became of a notification into its batch's history, and takes it out of the outbox, in one transaction
   /// that comes soon.
-  public func settle(_ outcome: NotificationOutcome, of batch: BatchKey) async {
-    // Posting may block while the mailbox is full.
-    try? await reader.read { [mailbox] () throws(StoreError) in mailbox.post(outcome, of: batch) }
-  }
+  public func settle(_ outcome: NotificationOutcome, of batch: BatchKey) async { mailbox.post(outcome, of: batch) }
 
   /// Returns when notifications were put into the outbox, at `deadline`, or at cancellation. For one notifier.
   public func newNotifications(until deadline: Instant) async { await outbox.wait(until: deadline, clock: clock) }

@@ -68,17 +68,18 @@ extension Runtime {
   }
 
   private func driveWriter() -> Result<Void, RuntimeError> {
-    mailbox.becomeWriter()
     return core.withLock { core in
       guard let fresh = core else { return .failure(.alreadyRun) }
       core = nil
       var writer = Writer(runtime: self, core: fresh)
       do throws(StoreError) {
         try writer.drive()
+        recovery.settle(false)
         mailbox.end(Mailbox.stopping)
         return .success(())
       } catch {
         logger.critical("the store failed; the server stops", metadata: ["error": "\(error)"])
+        recovery.settle(false)
         mailbox.end(
           .unavailable(
             "the journal failed; whether this was carried out is unknown; repeat it with the same idempotency_key when "

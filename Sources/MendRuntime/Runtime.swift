@@ -18,6 +18,7 @@ public final class Runtime: Sendable {
   let knownCapacities: Mutex<Capacities>
   let clock: any Clock
   let logger: Logger
+  let crashNote: (any CrashNote)?
   let mailbox: Mailbox
   let views: PublishedViews
   let alarm = Alarm()
@@ -27,6 +28,11 @@ public final class Runtime: Sendable {
   let outbox = Wakeup()
   /// The writer's counters, set once a round.
   let counters = Mutex(RuntimeStatistics())
+  let recovery = RecoveryOutcome()
+  let asides = SetAsideBatches()
+  private let outage = Mutex<StoreOutage?>(nil)
+  /// So that who asks all the time asks no lock while there is none.
+  private let isStoreOut = Atomic<Bool>(false)
   /// Nil once it was run. The writer holds the lock for its whole life: it says whose the core is, nobody waits for it.
   let core: Mutex<Core?>
   let wasRun = Mutex(false)
@@ -35,10 +41,12 @@ public final class Runtime: Sendable {
   ///   - core: fresh; recovery fills it from the store.
   ///   - executors: what attempts run on, one of each kind that the core has a capacity of. They may be asked before
   ///     their `run` has begun.
+  ///   - crashNote: told what is in hand; nil for nobody.
   public init(
     core: consuming sending Core, store: any Store, executors: [any Executor], clock: any Clock,
-    settings: RuntimeSettings = .init(), logger: Logger
+    settings: RuntimeSettings = .init(), crashNote: (any CrashNote)? = nil, logger: Logger
   ) {
+    self.crashNote = crashNote
     knownCapacities = Mutex(core.capacities)
     limits = core.limits
     self.settings = settings
@@ -66,6 +74,23 @@ public final class Runtime: Sendable {
   public var capacities: Capacities { knownCapacities.withLock { $0 } }
 
   func executor(_ kind: ExecutorKind) -> (any Executor)? { executors.first { $0.kind == kind } }
+
+  // MARK: - State
+
+  /// Waits for the end of recovery: true when every batch is in memory or set aside and calls are answered, false when
+  /// the runtime ended without.
+  public func recovered() async -> Bool { await recovery.wait() }
+
+  /// Set while the store can't be written: calls that change something are refused, what is there is told.
+  public var storeOutage: StoreOutage? { isStoreOut.load(ordering: .relaxed) ? outage.withLock { $0 } : nil }
+
+  func setStoreOutage(_ new: StoreOutage?) {
+    outage.withLock { $0 = new }
+    isStoreOut.store(new != nil, ordering: .relaxed)
+  }
+
+  /// Batches that nothing is done with, in the order of their names.
+  public var setAside: [SetAside] { asides.all }
 
   // MARK: - Calls
 
@@ -95,16 +120,38 @@ public final class Runtime: Sendable {
   /// The disk is read by `settings.readersLimit` threads, never by the caller's. Throws `exhausted` when
   /// `settings.readsLimit` others wait for them.
   public func loadedView(of key: BatchKey) async throws(ReadError) -> BatchView? {
+    if let aside = asides[key] { throw .setAside(aside) }
     if let view = views.view(of: key) { return view }
-    return try await reader.read { [store, views] () throws(StoreError) in
-      // Whoever asked before for the same may have brought it.
-      if let view = views.view(of: key) { return view }
-      // It may have come back to life between the two looks.
-      guard let batch = try store.batch(key) else { return views.view(of: key) }
-      let view = BatchView(batch: batch)
-      views.keepRetired(view)
-      return view
+    do throws(ReadError) {
+      return try await reader.read { [store, views] () throws(StoreError) in
+        // Whoever asked before for the same may have brought it.
+        if let view = views.view(of: key) { return view }
+        // It may have come back to life between the two looks.
+        guard let batch = try store.batch(key) else { return views.view(of: key) }
+        let view = BatchView(batch: batch)
+        views.keepRetired(view)
+        return view
+      }
+    } catch {
+      // Retired batches are read when somebody asks for them: what is wrong with one is found only then.
+      guard case .store(let fault) = error, let aside = SetAside(fault) else { throw error }
+      keepAside(aside)
+      throw .setAside(aside)
     }
+  }
+
+  /// From now on nothing is done with the batch. The others go on.
+  func keepAside(_ aside: SetAside) {
+    guard asides.insert(aside) else { return }
+    views.setAside(aside.batch)
+    logger.error(
+      "a batch is set aside: nothing of it is started, ended or changed; the others go on",
+      metadata: [
+        "namespace": "\(aside.batch.namespace)", "batch": "\(aside.batch.batchID)",
+        "ground": "\(aside.ground.rawValue)",
+        "sequence": "\(aside.sequence.map { "\($0)" } ?? "unknown")", "reason": "\(aside.reason)",
+        "todo": "stop the server and see mend doctor --data DIR",
+      ])
   }
 
   /// Waits until the batch's sequence is beyond `sequence`, or `deadline`, or cancellation, and gives the newest view.
@@ -157,27 +204,47 @@ public final class Runtime: Sendable {
 
   /// What is wrong with a batch, among those that it stands among now.
   public func diagnosis(of batch: Batch, at now: Instant) -> Diagnosis {
-    batch.diagnosis(
-      at: now, capacity: capacities.of(batch), limits: limits, surroundings: views.surroundings(of: batch))
+    crashNote?.begin(batch.key)
+    defer { crashNote?.end() }
+    return batch.diagnosis(
+      at: now, capacity: capacities.of(batch), limits: limits, surroundings: surroundings(of: batch))
+  }
+
+  private func surroundings(of batch: Batch) -> Surroundings {
+    var surroundings = views.surroundings(of: batch)
+    surroundings.store = storeOutage
+    return surroundings
   }
 
   /// A batch's health, as `diagnosis(of:at:)` has it.
   public func health(of batch: Batch, at now: Instant) -> HealthVerdict {
     batch.health(
-      at: now, capacity: capacities.of(batch), limits: limits, surroundings: views.surroundings(of: batch))
+      at: now, capacity: capacities.of(batch), limits: limits, surroundings: surroundings(of: batch))
   }
 
   /// One batch's durable history after `sequence`, in order; empty for an unknown batch. Reads the disk as
   /// `loadedView(of:)` does.
   public func journal(of key: BatchKey, after sequence: UInt64) async throws(ReadError) -> [Record] {
-    try await reader.read { [store] () throws(StoreError) in try store.journal(of: key, after: sequence) }
+    try await records { [store] () throws(StoreError) in try store.journal(of: key, after: sequence) }
+  }
+
+  private func records(
+    _ read: @escaping @Sendable () throws(StoreError) -> [Record]
+  ) async throws(ReadError) -> [Record] {
+    do throws(ReadError) {
+      return try await reader.read(read)
+    } catch {
+      // The batch may be in memory and well: only its history is not.
+      guard case .store(let fault) = error, let aside = SetAside(fault) else { throw error }
+      throw .setAside(aside)
+    }
   }
 
   /// At most `limit` records of it.
   public func journal(
     of key: BatchKey, after sequence: UInt64, limit: Int
   ) async throws(ReadError) -> [Record] {
-    try await reader.read { [store] () throws(StoreError) in
+    try await records { [store] () throws(StoreError) in
       try store.journal(of: key, after: sequence, limit: limit)
     }
   }
@@ -193,6 +260,9 @@ public final class Runtime: Sendable {
     mailbox.report(in: &statistics)
     views.report(in: &statistics)
     reader.report(in: &statistics)
+    statistics.batchesSetAside = asides.count
+    statistics.isStoreFull = storeOutage != nil
+    statistics.logBytes = store.logBytes
     return statistics
   }
 }

@@ -2,14 +2,16 @@ public import MendCore
 
 /// Every bound of the runtime, by name, with its default and its reason.
 public struct RuntimeSettings: Sendable, Hashable {
-  /// Calls that wait for the writer. At some 10 µs a step and 1 ms a commit this is well below a second of waiting;
+  /// Calls of callers that wait for the writer. At some 10 µs a step and 1 ms a commit this is well below a second of waiting;
   /// one more is refused with `exhausted(limit: "mailbox")`.
   public var mailboxLimit = 4096
+  /// Workers' calls that wait for it, beside those: a worker that is kept from reporting is taken for stuck.
+  public var workerMailboxLimit = 4096
   /// Calls that were taken and not answered yet, cancels that wait for processes to end above all; one more is refused
   /// with `exhausted(limit: "unanswered_calls")`.
   public var unansweredCallsLimit = 16_384
-  /// Observations that wait for the writer, beyond the calls. They are never dropped: past this, who posts one blocks
-  /// until the writer has taken some.
+  /// Observations that wait for the writer, beyond the calls. They are never lost: past this, one that says the same again
+  /// of the same attempt is not queued again.
   public var observationReserve = 65_536
   /// Events of one round, and so of one transaction; the rest waits for the next.
   public var eventsPerRound = 1024
@@ -38,10 +40,15 @@ public struct RuntimeSettings: Sendable, Hashable {
   /// How often that is looked at, and how many are forgotten in one go.
   public var pruneInterval: Duration = .seconds(10)
   public var pruneLimit = 100
+  /// A store's log of so many bytes is spoken of: it is some 4 MB, and up to 64 MB after a burst.
+  public var logBytesTold: Int64 = 256 << 20
   /// How often a store without room is asked whether it has some.
   public var fullInterval: Duration = .seconds(1)
   /// While batches are live, a tick comes at least this often.
   public var tickInterval: Duration = .seconds(1)
+  /// A tick that comes so much later than it was due: the machine was suspended, or the server stopped, and nobody is held to
+  /// the time in between.
+  public var suspensionThreshold: Duration = .seconds(5)
 
   /// Where it is set every change is refused with it, and nothing is decided, run or told to anybody: what was recovered
   /// can be looked at.

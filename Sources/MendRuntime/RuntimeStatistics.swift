@@ -32,6 +32,12 @@ public struct RuntimeStatistics: Sendable, Hashable {
   /// Attempts that were intended and have not ended.
   public var runningAttempts = 0
   public var watchers = 0
+  /// Batches that nothing is done with, for what is wrong with them.
+  public var batchesSetAside = 0
+  /// The store can't be written at present.
+  public var isStoreFull = false
+  /// Of the store's log that wait to be taken into its main file.
+  public var logBytes: Int64 = 0
   /// Reads of the journal that wait for a thread.
   public var readsWaiting = 0
 

@@ -12,7 +12,6 @@ package final class RuntimeStepper {
   /// Takes the runtime's core, as `run()` would; nil where something else has it.
   package init?(_ runtime: Runtime) {
     self.runtime = runtime
-    runtime.mailbox.becomeWriter()
     let core = runtime.core.withLock { core in
       defer { core = nil }
       return core

@@ -11,6 +11,10 @@ struct Writer {
   /// What the core asked to be woken at; the newest one holds.
   private var wakeAt = Instant.distantFuture
   private var lastTick: Instant
+  /// When a log that is too large was spoken of last.
+  private var logToldAt = Instant(milliseconds: .min / 2)
+  /// When the next round is to come at the latest.
+  private var dueAt = Instant.distantFuture
   private var lastPruning: Instant
   private var snapshots: SnapshotPlan
   /// When what many documents left behind on their way is to be given back to the system.
@@ -57,7 +61,9 @@ struct Writer {
       guard error.isFull else { throw error }
       runtime.logger.error(
         "the store has no room; changes are refused until it has", metadata: ["error": "\(error)"])
-      fullSince = runtime.clock.now()
+      let since = runtime.clock.now()
+      fullSince = since
+      runtime.setStoreOutage(StoreOutage(since: since, message: error.words.isEmpty ? error.message : error.words))
       refuseAll()
     }
   }
@@ -75,9 +81,11 @@ struct Writer {
     runtime.logger.notice(
       "the store has room again", metadata: ["after": "\(runtime.clock.now() - since)"])
     fullSince = nil
+    runtime.setStoreOutage(nil)
     core = core.emptied()
     snapshots = SnapshotPlan(factsPerSnapshot: runtime.settings.factsPerSnapshot)
     wakeAt = .distantFuture
+    dueAt = .distantFuture
     try whileThereIsRoom { writer throws(StoreError) in try writer.recover() }
   }
 
@@ -91,8 +99,17 @@ struct Writer {
 
   mutating func recover() throws(StoreError) {
     let began = ContinuousClock.now
+    runtime.asides.removeAll()
     let recovery = try runtime.store.recover(at: runtime.clock.now())
-    for batch in recovery.batches { core.restore(batch) }
+    for aside in recovery.setAside { runtime.keepAside(aside) }
+    for loss in recovery.losses {
+      runtime.logger.error("part of the journal cannot be read", metadata: ["what": "\(loss)"])
+    }
+    for batch in recovery.batches {
+      runtime.crashNote?.begin(batch.key)
+      core.restore(batch)
+    }
+    runtime.crashNote?.end()
     for entry in recovery.idempotency { core.restore(entry) }
     for history in recovery.starts { core.restore(history) }
     statistics.runningAttempts = core.batches.values.reduce(into: 0) { total, batch in
@@ -109,10 +126,18 @@ struct Writer {
     runtime.logger.info(
       "recovered",
       metadata: [
-        "batches": "\(core.batches.count)", "attempts": "\(statistics.runningAttempts)",
-        "idempotency_keys": "\(recovery.idempotency.count)", "took": "\(ContinuousClock.now - began)",
+        "batches": "\(core.batches.count)", "set_aside": "\(recovery.setAside.count)",
+        "attempts": "\(statistics.runningAttempts)", "idempotency_keys": "\(recovery.idempotency.count)",
+        "took": "\(ContinuousClock.now - began)",
       ])
-    if runtime.settings.refusal == nil { try round([.recovered]) }
+    do throws(StoreError) {
+      if runtime.settings.refusal == nil { try round([.recovered]) }
+    } catch {
+      // What is there is told all the same, and changes are refused.
+      if error.isFull { runtime.recovery.settle(true) }
+      throw error
+    }
+    runtime.recovery.settle(true)
   }
 
   /// A server that was started with other executors than the one before keeps their batches, and says so.
@@ -134,18 +159,23 @@ struct Writer {
     let now = runtime.clock.now()
     var round = Round()
     var away = try batchesAway(for: events)
-    for event in events {
+    for event in resumption(at: now) + events {
+      if runtime.asides.count > 0, isSetAside(event, &round) { continue }
       if let key = event.batchNamed, let batch = away.removeValue(forKey: key) {
         core.restore(batch)
         round.borrowed.insert(key)
       }
-      round.add(core.step(event, at: now))
+      if let note = runtime.crashNote, let key = event.batchInHand(core) { note.begin(key) }
+      take(core.step(event, at: now), &round)
+      runtime.crashNote?.end()
       if case .tick = event { round.ticked = true }
       if case .observation(.capacity) = event { round.learns = true }
       if case .observation(.duplicate(let attempt, let reference)) = event { report(attempt, reference) }
     }
-    round.add(core.review(at: now))
-    if !round.writes.isEmpty {
+    take(core.review(at: now), &round)
+    if round.writes.isEmpty {
+      if round.ticked { try runtime.store.check() }
+    } else {
       let began = ContinuousClock.now
       try runtime.store.commit(round.writes)
       statistics.commitTime += ContinuousClock.now - began
@@ -175,6 +205,41 @@ struct Writer {
     prune(at: now)
     tidy(after: round, at: now)
     setAlarm(after: round, at: now)
+  }
+
+  /// A round that comes far later than it was due is the first after a suspension.
+  private func resumption(at now: Instant) -> [Event] {
+    guard dueAt < now, now - dueAt >= runtime.settings.suspensionThreshold else { return [] }
+    runtime.logger.notice(
+      "nothing was looked at for a while: the machine was suspended, or the server stopped; attempts are not held to it",
+      metadata: ["for": "\(now - dueAt)"])
+    return [.resumed(after: now - dueAt)]
+  }
+
+  /// What a step decided, and the batches that it had to let go of.
+  private mutating func take(_ output: Output, _ round: inout Round) {
+    round.add(output)
+    for fault in output.faults {
+      runtime.keepAside(
+        SetAside(batch: fault.batch, ground: .decision, sequence: fault.sequence, reason: fault.description))
+      snapshots.forget(fault.batch)
+      round.executorCalls.removeAll { $0.attempt?.batch == fault.batch }
+      round.retired.removeAll { $0 == fault.batch }
+      round.ended.removeAll { $0 == fault.batch }
+    }
+  }
+
+  /// Answers for the core where an event is about a batch that is set aside.
+  private func isSetAside(_ event: Event, _ round: inout Round) -> Bool {
+    if case .worker(let call, let request) = event {
+      // Whose token it is cannot be known; told that it is nobody's, its worker would end with all that it has done.
+      guard core.batch(ofToken: request.token) == nil else { return false }
+      round.answers.append((call, .failure(.perhapsSetAside)))
+      return true
+    }
+    guard let key = event.batchNamed, let aside = runtime.asides[key] else { return false }
+    if let call = event.call { round.answers.append((call, .failure(aside.refusal))) }
+    return true
   }
 
   /// Documents come in large messages, and go out as manifests of all that is left: some seconds after either, what
@@ -213,9 +278,18 @@ struct Writer {
   private func batchesAway(for events: [Event]) throws(StoreError) -> [BatchKey: Batch] {
     let keys = Set(events.compactMap(\.batchNamed)).filter { core.batches.index(forKey: $0) == nil }
     guard !keys.isEmpty else { return [:] }
-    var found: [BatchKey: Batch] = [:]
-    for case let batch? in try runtime.store.batches(Array(keys)) { found[batch.key] = batch }
-    return found
+    var wanted = keys.filter { runtime.asides[$0] == nil }
+    while !wanted.isEmpty {
+      do throws(StoreError) {
+        var found: [BatchKey: Batch] = [:]
+        for case let batch? in try runtime.store.batches(Array(wanted)) { found[batch.key] = batch }
+        return found
+      } catch {
+        guard let aside = SetAside(error), wanted.remove(aside.batch) != nil else { throw error }
+        runtime.keepAside(aside)
+      }
+    }
+    return [:]
   }
 
   private func callExecutor(_ calls: [Effect]) {
@@ -265,6 +339,16 @@ struct Writer {
     runtime.counters.withLock { $0 = statistics }
   }
 
+  /// A log that grows and grows is nobody's fault here, and fills the disk: it is said.
+  private mutating func lookAtLog(at now: Instant) {
+    let bytes = runtime.store.logBytes
+    guard bytes >= runtime.settings.logBytesTold, now - logToldAt >= .seconds(600) else { return }
+    logToldAt = now
+    runtime.logger.warning(
+      "the journal's log grows: something reads an old state of the journal, a copy being made or another program",
+      metadata: ["bytes": "\(bytes)"])
+  }
+
   /// The next tick: when the core asked for it, and at least once per `tickInterval` while batches live.
   private mutating func setAlarm(after round: Round, at now: Instant) {
     if let asked = round.wakeAt {
@@ -272,10 +356,14 @@ struct Writer {
     } else if round.ticked {
       wakeAt = core.nextDeadline
     }
-    if round.ticked { lastTick = now }
+    if round.ticked {
+      lastTick = now
+      lookAtLog(at: now)
+    }
     let regular = core.batches.isEmpty ? .distantFuture : lastTick + runtime.settings.tickInterval
     let pruning = runtime.settings.keepFinished == nil ? .distantFuture : lastPruning + runtime.settings.pruneInterval
-    runtime.alarm.set(min(wakeAt, regular, pruning))
+    dueAt = min(wakeAt, regular)
+    runtime.alarm.set(min(dueAt, pruning))
   }
 }
 
@@ -335,9 +423,21 @@ extension Event {
   }
 }
 
+extension Effect {
+  /// Whom an executor is to do something with.
+  fileprivate var attempt: AttemptKey? {
+    switch self {
+    case .launch(let attempt, _), .adopt(let attempt, _, _), .end(let attempt, _, _, _), .endStray(let attempt, _, _),
+      .look(let attempt, _):
+      attempt
+    case .reply, .refuse, .changed, .retire, .wakeAt: nil
+    }
+  }
+}
+
 extension Command.Operation {
   /// Empty where the core is to pick one.
-  fileprivate var batchID: String {
+  var batchID: String {
     switch self {
     case .createBatch(let id, _, _), .addDocuments(let id, _), .submitBatch(let id), .pauseBatch(let id),
       .resumeBatch(let id), .retry(let id, _, _, _, _), .heal(let id, _, _, _, _), .cancel(let id, _, _):

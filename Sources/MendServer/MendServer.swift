@@ -132,7 +132,8 @@ public final class MendServer: Sendable {
   /// Why calls are not being served at present, or nil: what /readyz says.
   public var notReady: String? {
     if notice.hasBegun { return "draining" }
-    return phase.withLock { $0 } == .recovering ? "recovering" : nil
+    if phase.withLock({ $0 }) == .recovering { return "recovering" }
+    return runtime.storeOutage.map { "store_full: the journal cannot be written: \($0.message)" }
   }
 
   /// Until cancelled, off the event loops.
@@ -146,15 +147,37 @@ public final class MendServer: Sendable {
 
   private enum Finished: Sendable {
     case runtime(Result<Void, RuntimeError>)
-    case calls(Result<Void, MendServerError>)
+    case calls
   }
 
-  /// Recovers, listens, says so by `onReady`, and serves until `shutdown()`. Runs once.
+  /// Takes its addresses, recovers, says so by `onReady`, and serves until `shutdown()`. Runs once.
   ///
-  /// Throws when an address can't be had, or when the runtime's store failed. Cancelling the task shuts down at once:
-  /// the runtime stops while calls are still drained.
+  /// Nothing is recovered or run before every address is had: another server may be there. Callers that come during
+  /// recovery wait. Throws when an address can't be had, or when the runtime's store failed. Cancelling the task shuts down
+  /// at once: the runtime stops while calls are still drained.
   public func run(onReady: @escaping @Sendable (Addresses) async -> Void = { _ in }) async throws(MendServerError) {
-    let result = await withTaskGroup(of: Finished.self) { group in
+    let loops = MultiThreadedEventLoopGroup(numberOfThreads: max(1, configuration.threadCount))
+    let admin = AdminServer(
+      AdminPages(
+        version: configuration.version, calls: metrics, statistics: { [runtime] in runtime.statistics },
+        notReady: { [weak self] in self.map(\.notReady) ?? "stopped" }))
+    let result: Result<Void, MendServerError>
+    do throws(MendServerError) {
+      let (server, addresses) = try await takeAddresses(admin, on: loops)
+      result = await run(server, at: addresses, admin, onReady: onReady)
+    } catch {
+      await admin.stop()
+      result = .failure(error)
+    }
+    try? await loops.shutdownGracefully()
+    try result.get()
+  }
+
+  private func run(
+    _ server: RPCServer, at addresses: Addresses, _ admin: AdminServer,
+    onReady: @escaping @Sendable (Addresses) async -> Void
+  ) async -> Result<Void, MendServerError> {
+    await withTaskGroup(of: Finished.self) { group in
       group.addTask { [self] in
         do throws(RuntimeError) {
           try await runtime.run()
@@ -164,12 +187,9 @@ public final class MendServer: Sendable {
         }
       }
       group.addTask { [self] in
-        do throws(MendServerError) {
-          try await serve(onReady: onReady)
-          return .calls(.success(()))
-        } catch {
-          return .calls(.failure(error))
-        }
+        await serve(server, at: addresses, onReady: onReady)
+        await admin.stop()
+        return .calls
       }
       var result: Result<Void, MendServerError> = .success(())
       for await finished in group {
@@ -178,44 +198,23 @@ public final class MendServer: Sendable {
           if case .failure(let error) = outcome { result = .failure(.runtime(error)) }
           notice.begin()
           drain.begin()
-        case .calls(let outcome):
-          if case .failure = outcome, case .success = result { result = outcome }
+        case .calls:
           group.cancelAll()
         }
       }
       return result
     }
-    try result.get()
   }
 
-  /// From binding to the last call's end. The runtime runs beside it, before and after.
-  private func serve(onReady: @Sendable (Addresses) async -> Void) async throws(MendServerError) {
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, configuration.threadCount))
-    let admin = AdminServer(
-      AdminPages(
-        version: configuration.version, calls: metrics, statistics: { [runtime] in runtime.statistics },
-        notReady: { [weak self] in self.map(\.notReady) ?? "stopped" }))
-    let result: Result<Void, MendServerError>
-    do throws(MendServerError) {
-      try await serve(admin, on: group, onReady: onReady)
-      result = .success(())
-    } catch {
-      result = .failure(error)
-    }
-    await admin.stop()
-    try? await group.shutdownGracefully()
-    try result.get()
-  }
-
-  private func serve(
-    _ admin: AdminServer, on group: any EventLoopGroup, onReady: @Sendable (Addresses) async -> Void
-  ) async throws(MendServerError) {
+  /// Listens, and answers nobody yet.
+  private func takeAddresses(
+    _ admin: AdminServer, on group: any EventLoopGroup
+  ) async throws(MendServerError) -> (RPCServer, Addresses) {
     var addresses = Addresses(calls: [], admin: nil)
     if let address = configuration.admin {
-      // First, so that a long recovery can be seen from outside.
+      // It answers at once, so that a long recovery can be seen from outside.
       addresses.admin = try await admin.start(host: address.host, port: address.port, on: group)
     }
-    guard await hasRecovered() else { return }
     var settings = ServerConfiguration(listeners: configuration.listeners)
     settings.limits = configuration.limits
     settings.keepalive = configuration.keepalive
@@ -224,10 +223,22 @@ public final class MendServer: Sendable {
     settings.explain = CallLayerErrors(requestIDs: gate.requestIDs).explain
     let server = RPCServer(router: router, configuration: settings, on: group)
     do throws(RPCError) {
-      addresses.calls = try await server.start()
+      addresses.calls = try await server.start(accepting: false)
     } catch {
       throw .cannotListen(error.message)
     }
+    return (server, addresses)
+  }
+
+  /// From recovery to the last call's end. The runtime runs beside it, before and after.
+  private func serve(
+    _ server: RPCServer, at addresses: Addresses, onReady: @Sendable (Addresses) async -> Void
+  ) async {
+    guard await hasRecovered() else {
+      await server.shutdown(gracePeriod: .zero)
+      return
+    }
+    await server.accept()
     phase.withLock { $0 = .serving }
     listening.withLock { $0 = server }
     defer { listening.withLock { $0 = nil } }
@@ -259,13 +270,8 @@ public final class MendServer: Sendable {
     }
   }
 
-  /// Waits for the runtime's recovery; false when it ended without one. Every call waits for it, so one that nobody can
-  /// be harmed by tells: a report of no attempt.
-  private func hasRecovered() async -> Bool {
-    let answer = await runtime.worker(WorkerRequest(token: "", operation: .start))
-    if case .failure(.aborted) = answer { return false }
-    return !notice.hasBegun
-  }
+  /// Waits for the runtime's recovery; false when it ended without one, or nobody wants it any more.
+  private func hasRecovered() async -> Bool { await runtime.recovered() && !notice.hasBegun }
 }
 
 /// Why a server ended without being asked to.

@@ -1,22 +1,52 @@
 import Foundation
 import MendRuntime
+import Synchronization
 
-/// Keeps a second server off a data directory: an advisory lock on DATA/lock, held as long as this lives.
+/// Keeps a second server off a data directory: advisory locks on DATA/lock and on the journal itself, held as long as this
+/// lives. A `lock` that somebody removed is made anew by the next server; the journal is the same one.
 ///
-/// The kernel drops it with the process, however that ends. The file stays, and says which process had it last, and
+/// The kernel drops them with the process, however that ends. DATA/lock stays, and says which process had it last, and
 /// whether a journal was ever made beside it.
 final class DirectoryLock: Sendable {
   private let descriptor: Int32
+  private let journal = Mutex<Int32?>(nil)
+  /// A server was here before.
+  let wasThere: Bool
   /// As the servers before this one left it.
   let journalWasMade: Bool
   private static let journalMade = "journal made"
+
+  /// Holds a directory without writing anything into it.
+  init(reading directory: String) throws(StoreError) {
+    let path = directory + "/lock"
+    // Where there is none, the journal's own lock is enough.
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    wasThere = file >= 0
+    descriptor = wasThere ? file : unsafe open(directory, O_RDONLY | O_CLOEXEC)
+    journalWasMade = Self.lines(path).dropFirst().contains { $0 == Self.journalMade }
+    guard descriptor >= 0 else {
+      throw StoreError(operation: "open", message: "\(directory) cannot be opened: \(Self.reason(errno))")
+    }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      let holder = Self.holder(path)
+      close(descriptor)
+      throw Self.inUse(directory, holder)
+    }
+    do throws(StoreError) {
+      try lockJournal(directory + "/journal.sqlite", in: directory, O_RDONLY)
+    } catch {
+      close(descriptor)
+      throw error
+    }
+  }
 
   /// - Throws: `StoreError` when another process, or another store of this one, holds it, or the directory can't be
   ///   written.
   init(directory: String) throws(StoreError) {
     let path = directory + "/lock"
+    wasThere = unsafe access(path, F_OK) == 0
     // Close-on-exec: an attempt that outlives the server must not hold its lock.
-    descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
       throw StoreError(operation: "open", message: "\(path) cannot be made: \(Self.reason(errno))")
     }
@@ -27,10 +57,7 @@ final class DirectoryLock: Sendable {
       guard code == EWOULDBLOCK else {
         throw StoreError(operation: "open", message: "\(path) cannot be locked: \(Self.reason(code))")
       }
-      throw StoreError(
-        operation: "open",
-        message: "\(directory) is in use by another server\(holder.map { " (pid \($0))" } ?? ""); "
-          + "stop that one, or serve with another data directory")
+      throw Self.inUse(directory, holder)
     }
     journalWasMade = Self.lines(path).dropFirst().contains { $0 == Self.journalMade }
     do throws(StoreError) {
@@ -41,12 +68,39 @@ final class DirectoryLock: Sendable {
     }
   }
 
+  private static func inUse(_ directory: String, _ holder: Int32?) -> StoreError {
+    StoreError(
+      operation: "open",
+      message: "\(directory) is in use by another server\(holder.map { " (pid \($0))" } ?? ""); "
+        + "stop that one, or serve with another data directory")
+  }
+
+  /// Locks the journal's own file, too, and makes it where there is none. SQLite's locks are of another kind, and it drops
+  /// its own with any descriptor of the file that is closed: so this one stays open as long as the database.
+  func lockJournal(
+    _ path: String, in directory: String, _ mode: CInt = O_RDWR | O_CREAT
+  ) throws(StoreError) {
+    let descriptor = unsafe open(path, mode | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else {
+      throw StoreError(operation: "open", message: "\(path) cannot be opened: \(Self.reason(errno))")
+    }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      let code = errno
+      close(descriptor)
+      guard code == EWOULDBLOCK else {
+        throw StoreError(operation: "open", message: "\(path) cannot be locked: \(Self.reason(code))")
+      }
+      throw Self.inUse(directory, nil)
+    }
+    journal.withLock { $0 = descriptor }
+  }
+
   /// From now on an empty journal in this directory is a damaged one.
   func noteJournal(directory: String) throws(StoreError) {
     if !journalWasMade { try write(directory + "/lock", journalIsMade: true) }
   }
 
-  private static func reason(_ code: CInt) -> String { unsafe String(cString: strerror(code)) }
+  private static func reason(_ code: CInt) -> String { SystemFault.words(code) }
 
   private func write(_ path: String, journalIsMade: Bool) throws(StoreError) {
     let text = Array("\(getpid())\n\(journalIsMade ? Self.journalMade + "\n" : "")".utf8)
@@ -56,7 +110,10 @@ final class DirectoryLock: Sendable {
     }
   }
 
-  deinit { close(descriptor) }
+  deinit {
+    journal.withLock { if let descriptor = $0 { _ = close(descriptor) } }
+    close(descriptor)
+  }
 
   private static func lines(_ path: String) -> [String] {
     guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return [] }

@@ -31,6 +31,48 @@ struct JournalFile {
     try check(log: Array(log))
   }
 
+  /// There is nothing in it, or no such file.
+  var isEmpty: Bool {
+    var status = stat()
+    return unsafe stat(path, &status) != 0 || status.st_size == 0
+  }
+
+  static func logIsMissing(_ path: String) -> StoreError {
+    StoreError(
+      operation: "open",
+      message: "\(path) was copied or kept without \(path)-wal, and what stood there is missing, acknowledged batches "
+        + "among it: put all files that begin with its name in place together, as they were at one moment; or go on with "
+        + "what is there: mend doctor --data DIR --accept-loss")
+  }
+
+  static func endsBefore(_ row: Int64, last: Int64, _ path: String) -> StoreError {
+    StoreError(
+      operation: "open",
+      message:
+        "\(path) ends at row \(last), and row \(row) was acknowledged: \(path)-wal was removed, cut or changed for an "
+        + "older one, and \(row - last) commits of batches are missing. Put all files that begin with its name in place "
+        + "together, as they were at one moment; or go on with what is there: mend doctor --data DIR --accept-loss")
+  }
+
+  /// Keeps other users' eyes off what it holds: tokens of attempts and values of environments. Gives the files that had to be
+  /// changed.
+  func tighten() throws(StoreError) -> [String] {
+    var changed: [String] = []
+    for part in ["", "-wal", "-shm", JournalMark.suffix] {
+      var status = stat()
+      guard unsafe stat(path + part, &status) == 0, status.st_mode & 0o077 != 0 else { continue }
+      guard unsafe chmod(path + part, status.st_mode & 0o700) == 0 else {
+        throw StoreError(
+          operation: "open",
+          message:
+            "\(path + part) can be read by other users, and that cannot be changed: \(SystemFault.words(errno)); "
+            + "give it to the server's user")
+      }
+      changed.append(path + part)
+    }
+    return changed
+  }
+
   /// https://sqlite.org/walformat.html: a header of 32 bytes, then frames of 24 bytes and a page, each with the checksum
   /// of all before it.
   private func check(log: [UInt8]) throws(StoreError) {
@@ -49,11 +91,26 @@ struct JournalFile {
         + "with its name away and start with an empty journal")
   }
 
-  /// Which file it is: another one in its place, or none, holds nothing of what is written from now on.
-  func identity() -> Identity? {
+  /// The files that SQLite has open while a pool lives.
+  enum Part: String, CaseIterable {
+    case database = ""
+    case log = "-wal"
+    case index = "-shm"
+  }
+
+  /// Which files they are: another one in a place, or none, holds nothing of what is written from now on.
+  func identities() -> [Identity?] { Part.allCases.map { Self.identity(path + $0.rawValue) } }
+
+  private static func identity(_ path: String) -> Identity? {
     var status = stat()
     guard unsafe stat(path, &status) == 0 else { return nil }
     return Identity(device: UInt64(status.st_dev), number: UInt64(status.st_ino))
+  }
+
+  /// Of the write-ahead log, as the file system has it.
+  var logBytes: Int64 {
+    var status = stat()
+    return unsafe stat(logPath, &status) == 0 ? Int64(status.st_size) : 0
   }
 
   struct Identity: Hashable {

@@ -64,27 +64,49 @@ package final class MemoryStore: Store {
   package func recover(at now: Instant) throws(StoreError) -> Recovery {
     try state.withLock { state throws(StoreError) in
       var batches: [Batch] = []
+      var setAside: [SetAside] = []
       for key in state.order where state.retired[key] == nil {
-        if let batch = try fold(key, state) { batches.append(batch) }
+        do throws(StoreError) {
+          if let batch = try fold(key, state) { batches.append(batch) }
+        } catch {
+          guard let aside = SetAside(error) else { throw error }
+          setAside.append(aside)
+        }
       }
       return Recovery(
         batches: batches, idempotency: state.idempotency.filter { $0.expires > now },
-        starts: state.starts.sorted { $0.key < $1.key }.map(\.value))
+        starts: state.starts.sorted { $0.key < $1.key }.map(\.value), setAside: setAside)
     }
   }
 
   /// From the snapshot and what came after it, where there is one; else from the whole journal.
   private func fold(_ key: BatchKey, _ state: State) throws(StoreError) -> Batch? {
     guard let journal = state.journals[key] else { return nil }
-    guard let snapshot = state.snapshots[key] else { return Batch.folding(journal) }
+    guard let snapshot = state.snapshots[key] else { return try folded(journal) }
     var batch: Batch
     do {
       batch = try SnapshotDecoder.decode(Batch.self, from: snapshot)
     } catch {
       throw StoreError(operation: "recover", message: "the snapshot of \(key.batchID): \(error)")
     }
-    for record in journal.dropFirst(Int(batch.sequence)) { batch.apply(record) }
+    for record in journal.dropFirst(Int(batch.sequence)) { try apply(record, to: &batch) }
     return batch
+  }
+
+  private func folded(_ journal: [Record]) throws(StoreError) -> Batch? {
+    do throws(RecordFault) {
+      return try Batch.folding(journal)
+    } catch {
+      throw StoreError(operation: "recover", error)
+    }
+  }
+
+  private func apply(_ record: Record, to batch: inout Batch) throws(StoreError) {
+    do throws(RecordFault) {
+      try batch.apply(record)
+    } catch {
+      throw StoreError(operation: "recover", error)
+    }
   }
 
   package func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {

@@ -11,12 +11,12 @@ extension SQLiteStore {
   ///
   /// The records of one batch share a row, but for large additions of documents, which have their own. A batch's
   /// records must follow on what is there: a gap or a repeat is refused, for it would make the journal a lie.
-  /// So is a commit to a file that was removed.
+  /// So is a commit to files of which one was removed.
   public func commit(_ writes: [Write]) throws(StoreError) {
-    try checkFileIsThere()
+    try check()
     let entries = JournalRows(writes)
     try ledger.withLock { ledger throws(StoreError) in
-      let done = try Self.access("commit", path) {
+      let done = try writing("commit") {
         try pool.write { database in
           var commit = Staged(marks: ledger.marks)
           for row in entries.rows { try append(row, to: database, &commit, ledger.live) }
@@ -28,6 +28,7 @@ extension SQLiteStore {
         }
       }
       ledger.marks = done.marks
+      mark.set(done.marks.lastRow)
       ledger.keys.remove(through: done.expiredThrough, done.spent)
       if let row = done.keys {
         ledger.keys.add(row, of: entries.idempotency.lazy.map(\.namespace), limit: idempotencyKeysLimit)
@@ -39,7 +40,7 @@ extension SQLiteStore {
 
   /// Writes and takes away again what a large commit has, as a row that nothing reads.
   public func probe() throws(StoreError) {
-    try Self.access("probe", path) {
+    try writing("probe") {
       try pool.write { database in
         try database.execute(
           sql: """
@@ -82,12 +83,16 @@ extension SQLiteStore {
     entry.records = row.records.map { JournalRecord($0) }
     commit.marks.lastRow += 1
     var insert = try BoundStatement(
-      "INSERT INTO journal (id, batch, first, count, payload) VALUES (?, ?, ?, ?, ?)", in: database)
+      "INSERT INTO journal (id, batch, first, count, payload, checksum) VALUES (?, ?, ?, ?, ?, ?)", in: database)
+    let payload = entry.serialized()
+    let sum = JournalRow.checksum(
+      of: key, id: commit.marks.lastRow, first: Int64(last + 1), count: Int64(row.records.count), payload)
     try insert.bind(commit.marks.lastRow)
     try insert.bind(batch.id)
     try insert.bind(Int64(last + 1))
     try insert.bind(Int64(row.records.count))
-    try insert.bind(entry.serialized())
+    try insert.bind(payload)
+    try insert.bind(sum)
     try insert.run()
     let segment = Schema.segment(of: commit.marks.lastRow)
     if batch.segment != segment {
@@ -183,7 +188,7 @@ extension SQLiteStore {
 
   public func retire(_ entries: [BatchListing]) throws(StoreError) {
     try ledger.withLock { ledger throws(StoreError) in
-      try Self.access("retire", path) {
+      try writing("retire") {
         try pool.write { database in
           let update = try database.cachedStatement(
             sql:

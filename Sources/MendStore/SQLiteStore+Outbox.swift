@@ -35,7 +35,9 @@ extension SQLiteStore {
         var found: [PendingNotification] = []
         while let row = try rows.next() {
           let key = BatchKey(namespace: row[0], batchID: row[1])
-          let notification = try row.withUnsafeData(atIndex: 3) { try decodeNotification($0 ?? Data(), of: key) }
+          let notification = try row.withUnsafeData(atIndex: 3) {
+            try decoding.decodeNotification($0 ?? Data(), of: key)
+          }
           found.append(PendingNotification(notification: notification, attempts: row[2]))
         }
         return found
@@ -54,7 +56,7 @@ extension SQLiteStore {
   }
 
   public func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError) {
-    try Self.access("outbox", path) {
+    try writing("outbox") {
       try pool.write { database in
         try database.cachedStatement(sql: "UPDATE outbox SET attempts = ?, next_at = ? WHERE event_id = ?")
           .execute(arguments: [attempts, until.milliseconds, eventID])
@@ -65,7 +67,7 @@ extension SQLiteStore {
   // MARK: - Retention
 
   public func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey] {
-    try Self.access("prune", path) {
+    try writing("prune") {
       try pool.write { database in
         let rows = try Row.fetchAll(
           database.cachedStatement(
@@ -95,6 +97,8 @@ extension SQLiteStore {
           try database.execute(sql: "DELETE FROM batches WHERE id = ?", arguments: [id])
           pruned.append(key)
         }
+        // Before they are gone: where the mark is behind, it does no harm.
+        if !pruned.isEmpty { mark.set(try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0) }
         return pruned
       }
     }

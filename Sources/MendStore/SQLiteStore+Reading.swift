@@ -7,104 +7,6 @@ public import MendRuntime
 import Synchronization
 
 extension SQLiteStore {
-  public func recover(at now: Instant) throws(StoreError) -> Recovery {
-    try ledger.withLock { ledger throws(StoreError) in
-      var live = ledger.live
-      var keys = KeyRows()
-      let recovery = try Self.access("recover", path) {
-        try pool.read { database in
-          Recovery(
-            batches: try liveBatches(database, &live), idempotency: try idempotency(database, at: now, &keys),
-            starts: try starts(database))
-        }
-      }
-      ledger.live = live
-      ledger.keys = keys
-      return recovery
-    }
-  }
-
-  /// All live batches: their snapshots, and one pass over the segments that what came after is in. In the order of the
-  /// batches' creation.
-  private func liveBatches(_ database: Database, _ live: inout [BatchKey: Ledger.LiveBatch]) throws -> [Batch] {
-    let keys = live.sorted { $0.value.id < $1.value.id }.map(\.key)
-    var places: [Int64: Int] = [:]
-    var folds = keys.map { Fold(key: $0) }
-    for (place, key) in keys.enumerated() {
-      guard let id = live[key]?.id else { continue }
-      places[id] = place
-      if let kept = try snapshot(of: id, in: database) { folds[place].go(on: kept) }
-    }
-    let select = try database.cachedStatement(
-      sql: "SELECT id, batch, payload FROM journal WHERE id >= ? AND id < ? ORDER BY id")
-    for segment in try segments(of: places, beyond: folds, in: database) {
-      let range = Schema.rows(of: segment)
-      let rows = try Row.fetchCursor(select, arguments: [range.lowerBound, range.upperBound])
-      while let row = try rows.next() {
-        guard let place = places[row[1]] else { continue }
-        live[keys[place]]?.segment = segment
-        let number: Int64 = row[0]
-        guard number > folds[place].row else { continue }
-        var records: [MendCore.Record] = []
-        try row.withUnsafeData(atIndex: 2) { payload in
-          try decode(payload ?? Data(), of: keys[place], operation: "recover", into: &records)
-        }
-        try folds[place].add(records, row: number, operation: "recover")
-      }
-    }
-    for (place, key) in keys.enumerated() { live[key]?.last = folds[place].batch?.sequence ?? 0 }
-    return folds.compactMap(\.batch)
-  }
-
-  /// The segments, in order, that live batches have rows in beyond what is folded already; with a batch's newest one in
-  /// any case, where its next rows go.
-  private func segments(of places: [Int64: Int], beyond folds: [Fold], in database: Database) throws -> [Int64] {
-    var wanted: Set<Int64> = []
-    let rows = try Row.fetchCursor(
-      database,
-      sql: """
-        SELECT id, segment FROM batches WHERE retired = 0
-        UNION ALL SELECT batch, segment FROM presence WHERE batch IN (SELECT id FROM batches WHERE retired = 0)
-        """)
-    while let row = try rows.next() {
-      guard let place = places[row[0]] else { continue }
-      let segment: Int64 = row[1]
-      if Schema.rows(of: segment).upperBound > folds[place].row { wanted.insert(segment) }
-    }
-    return wanted.sorted()
-  }
-
-  private func starts(_ database: Database) throws -> [StartHistory] {
-    let rows = try Row.fetchCursor(database, sql: "SELECT slot, payload FROM starts ORDER BY slot")
-    var histories: [StartHistory] = []
-    while let row = try rows.next() {
-      let payload: Data = row[1]
-      // What cannot be read is learnt again: nothing that was acknowledged rests on it.
-      guard let message = try? JournalStartHistory(serialized: Array(payload)) else { continue }
-      histories.append(message.history(slot: row[0]))
-    }
-    return histories
-  }
-
-  private func idempotency(_ database: Database, at now: Instant, _ keys: inout KeyRows) throws -> [IdempotencyEntry] {
-    let rows = try Row.fetchCursor(
-      database, sql: "SELECT payload, id FROM idempotency WHERE expires > ? ORDER BY id",
-      arguments: [now.milliseconds])
-    var entries: [IdempotencyEntry] = []
-    while let row = try rows.next() {
-      let first = entries.count
-      try row.withUnsafeData(atIndex: 0) { try decode($0 ?? Data(), at: now, into: &entries) }
-      keys.add(row[1], of: entries[first...].lazy.map(\.namespace), limit: idempotencyKeysLimit)
-    }
-    // Of each namespace the newest, in their order.
-    var counts: [String: Int] = [:]
-    let kept = entries.reversed().filter { entry in
-      counts[entry.namespace, default: 0] += 1
-      return counts[entry.namespace, default: 0] <= idempotencyKeysLimit
-    }
-    return kept.reversed()
-  }
-
   public func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [MendCore.Record] {
     // No journal is that long.
     guard let after = Int64(exactly: sequence), after < .max else { return [] }
@@ -130,9 +32,10 @@ extension SQLiteStore {
   ) throws -> [MendCore.Record] {
     guard let id = try anyID(of: batch, in: database) else { return [] }
     let segments = try Array(segments(of: id, in: database).reversed())
-    let select = try database.cachedStatement(
+    let select = try database.makeStatement(
       sql: """
-        SELECT payload FROM journal WHERE id >= ? AND id < ? AND batch = ? AND first + count - 1 > ? ORDER BY id
+        SELECT \(JournalRow.columns) FROM journal
+        WHERE id >= ? AND id < ? AND batch = ? AND first + count - 1 > ? ORDER BY id
         """)
     var records: [MendCore.Record] = []
     for segment in segments[try firstSegment(of: id, beyond: after, segments, in: database)...] {
@@ -140,12 +43,12 @@ extension SQLiteStore {
       let rows = try Row.fetchCursor(select, arguments: [range.lowerBound, range.upperBound, id, after])
       while records.count < limit, let row = try rows.next() {
         var part: [MendCore.Record] = []
-        try row.withUnsafeData(atIndex: 0) { try decode($0 ?? Data(), of: batch, operation: "journal", into: &part) }
+        try decoding.decode(row, of: batch, operation: "journal", into: &part)
         records += part.drop { $0.sequence <= UInt64(after) }
       }
       if records.count >= limit { break }
     }
-    try checkOrder(records, of: batch, from: UInt64(after) + 1, operation: "journal")
+    try decoding.checkOrder(records, of: batch, from: UInt64(after) + 1, operation: "journal")
     return Array(records.prefix(limit))
   }
 
@@ -153,7 +56,7 @@ extension SQLiteStore {
   private func firstSegment(
     of id: Int64, beyond after: Int64, _ segments: [Int64], in database: Database
   ) throws -> Int {
-    let select = try database.cachedStatement(
+    let select = try database.makeStatement(
       sql: "SELECT max(first + count - 1) FROM journal WHERE id >= ? AND id < ? AND batch = ?")
     var low = 0
     var high = segments.count
@@ -169,9 +72,10 @@ extension SQLiteStore {
   private func journal(of batch: BatchKey, after: Int64, in database: Database) throws -> [MendCore.Record] {
     guard let id = try anyID(of: batch, in: database) else { return [] }
     let segments = try segments(of: id, in: database)
-    let select = try database.cachedStatement(
+    let select = try database.makeStatement(
       sql: """
-        SELECT first, payload FROM journal WHERE id >= ? AND id < ? AND batch = ? AND first + count - 1 > ? ORDER BY id
+        SELECT \(JournalRow.columns) FROM journal
+        WHERE id >= ? AND id < ? AND batch = ? AND first + count - 1 > ? ORDER BY id
         """)
     // Backwards, so that the newest part of a long journal costs what it is long.
     var parts: [[MendCore.Record]] = []
@@ -181,16 +85,14 @@ extension SQLiteStore {
       var part: [MendCore.Record] = []
       var reachesBack = false
       while let row = try rows.next() {
-        if (row[0] as Int64) <= after + 1 { reachesBack = true }
-        try row.withUnsafeData(atIndex: 1) {
-          try decode($0 ?? Data(), of: batch, operation: "journal", into: &part)
-        }
+        if (row[1] as Int64) <= after + 1 { reachesBack = true }
+        try decoding.decode(row, of: batch, operation: "journal", into: &part)
       }
       parts.append(part)
       if reachesBack { break }
     }
     let records = parts.reversed().joined().filter { $0.sequence > UInt64(after) }
-    try checkOrder(records, of: batch, from: UInt64(after) + 1, operation: "journal")
+    try decoding.checkOrder(records, of: batch, from: UInt64(after) + 1, operation: "journal")
     return records
   }
 
@@ -222,7 +124,7 @@ extension SQLiteStore {
         var listings: [BatchListing] = []
         while let row = try rows.next() {
           let key = BatchKey(namespace: namespace, batchID: row[0])
-          listings.append(try row.withUnsafeData(atIndex: 1) { try decodeListing($0 ?? Data(), of: key) })
+          listings.append(try row.withUnsafeData(atIndex: 1) { try decoding.decodeListing($0 ?? Data(), of: key) })
         }
         return listings
       }

@@ -39,7 +39,7 @@ extension SQLiteStore {
       }
     }
     guard let made else { return }
-    try Self.access("snapshot", path) {
+    try writing("snapshot") {
       try pool.write { database in
         if let documentsBytes = made.documents {
           try put(.documents, documentsBytes, of: made, sequence: Int64(documents.count), fingerprint, database)
@@ -131,30 +131,16 @@ extension SQLiteStore {
     }
 
     /// Takes one row's records in; throws where a record is missing, and skips what is in already.
-    mutating func add(_ records: [MendCore.Record], row: Int64, operation: String) throws {
+    mutating func add(_ records: [MendCore.Record], row: Int64) throws(RecordFault) {
       self.row = max(self.row, row)
-      for record in records {
-        let last = batch?.sequence ?? 0
-        guard record.sequence > last else { continue }
-        guard record.sequence == last + 1 else {
-          throw StoreError(
-            operation: operation,
-            message: "record \(last + 1) of \(key.namespace)/\(key.batchID) is missing (\(record.sequence) stands "
-              + "there); the journal is damaged: bring it back from a copy")
-        }
+      for record in records where record.sequence > batch?.sequence ?? 0 {
         if batch == nil {
-          batch = Batch.creating(record)
+          batch = try Batch.folding([record])
           if let documents { batch?.documents = documents }
-          guard batch != nil else {
-            throw StoreError(
-              operation: operation,
-              message: "the journal of \(key.namespace)/\(key.batchID) does not begin with its creation; "
-                + "the file is damaged: bring it back from a copy")
-          }
         } else if documents != nil, case .documentsAdded = record.fact {
-          batch?.pass(record)
+          try batch?.pass(record)
         } else {
-          batch?.apply(record)
+          try batch?.apply(record)
         }
       }
     }
@@ -163,18 +149,21 @@ extension SQLiteStore {
   /// Takes in what the journal has beyond the fold.
   func append(_ id: Int64, to fold: inout Fold, in database: Database) throws {
     let first = fold.row + 1
-    let select = try database.cachedStatement(
-      sql: "SELECT id, payload FROM journal WHERE id >= ? AND id < ? AND batch = ? ORDER BY id")
+    // Not a cached one: after an error it would say that error again to its next user.
+    let select = try database.makeStatement(
+      sql: "SELECT \(JournalRow.columns) FROM journal WHERE id >= ? AND id < ? AND batch = ? ORDER BY id")
     for segment in try segments(of: id, in: database).reversed() {
       let range = Schema.rows(of: segment)
       guard range.upperBound > first else { continue }
       let rows = try Row.fetchCursor(select, arguments: [max(first, range.lowerBound), range.upperBound, id])
       while let row = try rows.next() {
         var records: [MendCore.Record] = []
-        try row.withUnsafeData(atIndex: 1) {
-          try decode($0 ?? Data(), of: fold.key, operation: "journal", into: &records)
+        try decoding.decode(row, of: fold.key, operation: "journal", into: &records)
+        do throws(RecordFault) {
+          try fold.add(records, row: row[0])
+        } catch {
+          throw decoding.refused(error, "journal")
         }
-        try fold.add(records, row: row[0], operation: "journal")
       }
     }
   }
@@ -193,9 +182,19 @@ extension SQLiteStore {
 
   private func batch(_ key: BatchKey, in database: Database) throws -> Batch? {
     guard let id = try anyID(of: key, in: database) else { return nil }
+    return try batch(key, id, in: database)
+  }
+
+  /// From its last snapshot, where there is one, and what came after.
+  func batch(_ key: BatchKey, _ id: Int64, in database: Database) throws -> Batch {
     var fold = Fold(key: key)
-    if let kept = try snapshot(of: id, in: database) { fold.go(on: kept) }
-    try append(id, to: &fold, in: database)
-    return fold.batch
+    do {
+      if let kept = try snapshot(of: id, in: database) { fold.go(on: kept) }
+      try append(id, to: &fold, in: database)
+    } catch let error as DatabaseError where error.resultCode == .SQLITE_CORRUPT {
+      throw decoding.damaged(key, nil, "a page of the database that it is on cannot be read", "journal")
+    }
+    guard let batch = fold.batch else { throw decoding.damaged(key, 1, "none of its records is there", "journal") }
+    return batch
   }
 }

@@ -10,7 +10,7 @@ import MendRuntime
 enum Schema {
   /// "MEND" in ASCII, where SQLite has a place for it.
   static let applicationID: Int32 = 0x4D45_4E44
-  static let version = 3
+  static let version = 4
 
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
@@ -108,16 +108,46 @@ enum Schema {
           """)
       try database.execute(sql: "PRAGMA user_version = 3")
     }
+    migrator.registerMigration("4 containment") { database in
+      try database.execute(
+        sql: """
+          -- Of the row with its batch's name; NULL in rows of earlier versions.
+          ALTER TABLE journal ADD COLUMN checksum INTEGER;
+
+          -- Batches that an administrator, or too many crashes, took out of the server's hands.
+          CREATE TABLE set_aside (
+            batch INTEGER PRIMARY KEY,
+            -- Milliseconds since the Unix epoch.
+            at INTEGER NOT NULL,
+            ground TEXT NOT NULL,
+            reason TEXT NOT NULL
+          );
+
+          -- How often a server crashed with a batch in hand, and when last.
+          CREATE TABLE crashes (batch INTEGER PRIMARY KEY, count INTEGER NOT NULL, at INTEGER NOT NULL);
+
+          -- One row: whether this file is all of the journal. 0 is yes; 1 stands in the database file while a server has it
+          -- open, and 2 in its write-ahead log: a 1 without a log is a journal whose log was left behind.
+          CREATE TABLE log_state (id INTEGER PRIMARY KEY, state INTEGER NOT NULL);
+          INSERT INTO log_state (id, state) VALUES (1, 0);
+          """)
+      try database.execute(sql: "PRAGMA user_version = 4")
+    }
     return migrator
   }
 
   /// Refuses a database of another program, or of a later version of this one.
-  static func check(_ database: Database, path: String) throws {
+  ///
+  /// - Parameter mayBeNew: nothing was ever in it, so it need not have tables.
+  static func check(_ database: Database, path: String, mayBeNew: Bool) throws {
     let application = try Int32.fetchOne(database, sql: "PRAGMA application_id") ?? 0
     // The migrator's own table is made a moment before the rest, and a server may be killed in between.
     let tables =
       try Int.fetchOne(database, sql: "SELECT count(*) FROM sqlite_schema WHERE tbl_name <> 'grdb_migrations'") ?? 0
-    guard tables > 0 else { return }
+    guard tables > 0 else {
+      guard mayBeNew else { throw JournalFile.logIsMissing(path) }
+      return
+    }
     guard application == applicationID else {
       throw StoreError(
         operation: "open",

@@ -27,7 +27,7 @@ struct Mend: AsyncParsableCommand {
         subcommands: [
           Diagnose.self, History.self, Replay.self, Retry.self, Heal.self, Cancel.self, Pause.self, Resume.self,
         ]),
-      CommandGroup(name: "Serving", subcommands: [Serve.self, Token.self]),
+      CommandGroup(name: "Serving", subcommands: [Serve.self, Doctor.self, Token.self]),
       CommandGroup(name: "Inside of a job", subcommands: [Worker.self, Report.self]),
       CommandGroup(name: "Other", subcommands: [Version.self, Supervise.self]),
     ])

@@ -307,13 +307,14 @@ struct ViewsDiagnosisTests {
 
   @Test("A diagnosis without failures looks at no document, however many there are")
   func costIsIndependentOfDocuments() {
-    // The table stays empty: any look at a document of the hundred thousand would trap.
-    var patient = Patient(documents: 0)
+    var patient = Patient(documents: 100_000)
     patient.tell(.batchStatusChanged(.queued, reason: ""), .batchStatusChanged(.running, reason: ""))
     patient.tell(.tierStarted(tier: 0, handed: DocumentSet(all: 100_000)))
     patient.run(first)
     patient.wait(10)
     patient.tell(.documentsCommitted(first, number: 1, DocumentSet(all: 50_000)), by: "worker")
+    // Any look at a document of the hundred thousand would trap.
+    patient.batch.documents = DocumentTable()
     let diagnosis = patient.diagnosis
     #expect(diagnosis.health == .ok && diagnosis.findings.isEmpty)
     #expect(diagnosis.overallProgress == 50)

@@ -1,4 +1,5 @@
 import MendCore
+import Testing
 
 /// A batch that is told what happened to it, fact by fact, on a clock that only the test moves.
 struct Patient {
@@ -37,7 +38,11 @@ struct Patient {
   mutating func tell(_ facts: Fact..., by cause: String = "executor") {
     for fact in facts {
       sequence += 1
-      batch.apply(Record(batch: batch.key, sequence: sequence, at: now, cause: cause, fact: fact))
+      do {
+        try batch.apply(Record(batch: batch.key, sequence: sequence, at: now, cause: cause, fact: fact))
+      } catch {
+        Issue.record(error)
+      }
     }
   }
 

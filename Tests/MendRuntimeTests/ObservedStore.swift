@@ -12,6 +12,8 @@ final class ObservedStore: Store {
     var isCommitting = false
     var failsCommit: Int?
     var failsRecovery = false
+    var damaged: Set<BatchKey> = []
+    var checks = 0
     var failsReads = false
     var isFull = false
     var probes = 0
@@ -99,8 +101,26 @@ final class ObservedStore: Store {
 
   func recover(at now: Instant) throws(StoreError) -> Recovery {
     if state.withLock({ $0.failsRecovery }) { throw StoreError(operation: "recover", message: "the disk is gone") }
-    return try base.recover(at: now)
+    var recovery = try base.recover(at: now)
+    for key in state.withLock({ $0.damaged }) {
+      recovery.batches.removeAll { $0.key == key }
+      recovery.setAside.append(SetAside(batch: key, ground: .journal, sequence: 2, reason: "its journal is damaged"))
+    }
+    return recovery
   }
+
+  /// From now on the batch's journal can't be read.
+  func damage(_ key: BatchKey) { state.withLock { _ = $0.damaged.insert(key) } }
+
+  func batch(_ key: BatchKey) throws(StoreError) -> Batch? {
+    guard !state.withLock({ $0.damaged.contains(key) }) else {
+      throw StoreError(operation: "journal", message: "its journal is damaged", damaged: key, sequence: 2)
+    }
+    return Batch.read(try journal(of: key, after: 0))
+  }
+
+  func check() throws(StoreError) { state.withLock { $0.checks += 1 } }
+  var checks: Int { state.withLock { $0.checks } }
 
   func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
     let (waits, fails) = state.withLock { state in
@@ -135,4 +155,9 @@ final class Trace: Sendable {
   private let lines = Mutex<[String]>([])
   func add(_ line: String) { lines.withLock { $0.append(line) } }
   var all: [String] { lines.withLock { $0 } }
+}
+
+extension Batch {
+  /// Of a journal that is whole.
+  fileprivate static func read(_ records: [Record]) -> Batch? { try? Batch.folding(records) }
 }

@@ -19,6 +19,15 @@ import Testing
       harness.store.setFull(true)
       #expect(isRefused(await harness.create("c", key: "k")))
       #expect(isRefused(await harness.send(.pauseBatch(batchID: "b"))))
+      // It is told: to who asks for the batch, and to who watches the server.
+      let outage = try #require(harness.runtime.storeOutage)
+      #expect(outage.message == "no room" && harness.runtime.statistics.isStoreFull)
+      let diagnosis = harness.runtime.diagnosis(of: before.batch, at: harness.clock.now())
+      #expect(diagnosis.health == .stuck && diagnosis.healthReason == .storeFull)
+      #expect(diagnosis.findings.first?.cause == "store_full")
+      #expect(diagnosis.findings.first?.evidence.first?.observed == "no room")
+      #expect(diagnosis.findings.first?.remedy?.description.contains("Make room") == true)
+      #expect(diagnosis.estimatedCompletion == nil && diagnosis.estimate?.p90 == nil)
       // What is there can be read all the same.
       #expect(harness.runtime.view(of: harness.key("b"))?.batch == before.batch)
       let unknown = try await harness.runtime.loadedView(of: harness.key("c"))
@@ -35,6 +44,8 @@ import Testing
         if case .success = await harness.create("c", key: "k") { true } else { false }
       }
       #expect(harness.runtime.view(of: harness.key("b"))?.batch.status == .running)
+      #expect(harness.runtime.storeOutage == nil && !harness.runtime.statistics.isStoreFull)
+      #expect(harness.runtime.health(of: before.batch, at: harness.clock.now()).reason != .storeFull)
       // The attempts are asked after again: what was said of them meanwhile was dropped.
       #expect(harness.trace.all.contains { $0.hasPrefix("adopt") })
       guard case .success = await harness.send(.pauseBatch(batchID: "b")) else {

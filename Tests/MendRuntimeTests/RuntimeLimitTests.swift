@@ -56,26 +56,69 @@ struct RuntimeLimitTests {
     }
   }
 
-  @Test("observations beyond their reserve make their sender wait, and none is lost")
+  @Test("observations never hold their sender up: beyond their reserve the same said again is one, and nothing is lost")
   func observationReserve() async throws {
     var settings = RuntimeSettings()
     settings.observationReserve = 2
     let harness = try Harness(settings: settings)
     defer { harness.remove() }
     try await harness.run { harness in
+      try await eventually("the executor runs") { harness.executor.isRunning }
+      try await eventually("it has recovered") { harness.runtime.statistics.rounds > 0 }
       harness.store.hold()
       async let first = harness.create("first")
       try await eventually("the commit begins") { harness.store.isCommitting }
-      try await eventually("the executor runs") { harness.executor.isRunning }
       let events = harness.runtime.statistics.events
-      await withTaskGroup(of: Void.self) { group in
-        // One task, so that at most one thread of the pool is held.
-        group.addTask { for _ in 0..<20 { harness.executor.say(.reachable(.local)) } }
-        try? await eventually("the reserve is full") { harness.runtime.statistics.mailboxDepth == 2 }
-        harness.store.release()
-      }
+      let attempt = AttemptKey(batch: harness.key("x"), job: JobID(tier: 0, index: 0), number: 1)
+      // Two fill the reserve; of what is the same one more of each goes in, and what turned is kept in its order.
+      for _ in 0..<1000 { harness.executor.say(.reachable(.local)) }
+      for _ in 0..<1000 { harness.executor.say(.started(attempt)) }
+      #expect(harness.runtime.statistics.mailboxDepth == 4)
+      harness.executor.say(.unreachable(.local, message: "m"))
+      harness.executor.say(.reachable(.local))
+      #expect(harness.runtime.statistics.mailboxDepth == 6)
+      harness.store.release()
       _ = await first
-      try await eventually("all were taken") { harness.runtime.statistics.events >= events + 21 }
+      try await eventually("all were taken") { harness.runtime.statistics.events >= events + 7 }
+    }
+  }
+
+  @Test("workers have places of their own, which no flood of callers takes, and a bound of their own")
+  func workerReserve() async throws {
+    var settings = RuntimeSettings()
+    settings.mailboxLimit = 2
+    settings.workerMailboxLimit = 3
+    settings.unansweredCallsLimit = 3
+    let harness = try Harness(settings: settings)
+    defer { harness.remove() }
+    try await harness.run { harness in
+      harness.store.hold()
+      await withTaskGroup(of: Bool.self) { group in
+        group.addTask { if case .success = await harness.create("first") { true } else { false } }
+        try? await eventually("the commit begins") { harness.store.isCommitting }
+        for caller in 0..<2 {
+          group.addTask { if case .success = await harness.create("b\(caller)") { true } else { false } }
+        }
+        try? await eventually("the callers' places are taken") { harness.runtime.statistics.mailboxDepth == 2 }
+        guard case .failure(.exhausted) = await harness.create("late") else {
+          Issue.record("it was taken")
+          return
+        }
+        for _ in 0..<3 {
+          group.addTask {
+            let answer = await harness.runtime.worker(WorkerRequest(token: "t", operation: .start))
+            return if case .failure(.unknownToken) = answer { true } else { false }
+          }
+        }
+        try? await eventually("workers are taken all the same") { harness.runtime.statistics.mailboxDepth == 5 }
+        let beyond = await harness.runtime.worker(WorkerRequest(token: "t", operation: .start))
+        guard case .failure(.exhausted(limit: "mailbox", _, retryAfter: .some)) = beyond else {
+          Issue.record("\(beyond)")
+          return
+        }
+        harness.store.release()
+        for await succeeded in group { #expect(succeeded) }
+      }
     }
   }
 

@@ -139,11 +139,11 @@ struct DiagnoseTests {
     let facts: [Fact] =
       [.batchCreated(specification)]
       + (0..<4).map { .collectionWritten(JobID(tier: 0, index: $0 % 2), collectionID: "texts", count: .max) }
-      + (0..<4).map { .workRepeated(JobID(tier: 0, index: $0 % 2), number: 1, count: .max) }
+      + (0..<4).map { .workRepeated(JobID(tier: 0, index: $0 % 2), number: 0, count: .max) }
     let records = facts.enumerated().map { index, fact in
       Record(batch: key, sequence: UInt64(index + 1), at: Instant(milliseconds: 1000), cause: "worker", fact: fact)
     }
-    let batch = try #require(Batch.folding(records))
+    let batch = try #require(try Batch.folding(records))
     #expect(CollectionDiagnostic.all(of: batch).first?.documentCount == .max)
     let capacity = Capacity(executor: .local, cpus: 4, memoryBytes: 1 << 30)
     let diagnosis = batch.diagnosis(

@@ -20,6 +20,7 @@ struct ErrorMappingTests {
       (.aborted("the batch moved on", todo: "plan anew"), 10, "ABORTED"),
       (.exhausted(limit: "mailbox", "4,096 calls wait", retryAfter: .milliseconds(1500)), 8, "LIMIT_EXCEEDED"),
       (.unavailable("the server is stopping"), 14, "SHUTTING_DOWN"), (.unknownToken, 16, "UNKNOWN_ATTEMPT_TOKEN"),
+      (.setAside(batchID: "b9", "record 7 is damaged"), 9, "BATCH_SET_ASIDE"),
     ])
   func codes(refusal: Refusal, code: Int, reason: String) throws {
     let facts = try ErrorFacts(call.refused(refusal, batchID: "b9"))

@@ -53,7 +53,7 @@ struct SQLiteStoreTests {
     .record(
       Record(
         batch: key ?? self.key, sequence: sequence, at: at ?? now, cause: "worker",
-        fact: sequence == 1 ? .batchCreated(Samples.specification) : .attemptStarted(Samples.job, number: 1)))
+        fact: sequence == 1 ? .batchCreated(Samples.specification) : .batchStatusChanged(.queued, reason: "")))
   }
 
   private var file: String { directory.path + "/journal.sqlite" }
@@ -117,7 +117,7 @@ struct SQLiteStoreTests {
       try Data().write(to: URL(fileURLWithPath: file))
       try Data(count: name.isEmpty ? 0 : 100).write(to: URL(fileURLWithPath: file + "-wal"))
       #expect(throws: StoreError.self) { try SQLiteStore(directory: directory.path) }
-      for part in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: file + part) }
+      for part in ["", "-wal", "-shm", "-mark"] { try? FileManager.default.removeItem(atPath: file + part) }
     }
     try SQLiteStore(directory: directory.path).close()
   }
@@ -154,6 +154,7 @@ struct SQLiteStoreTests {
 
   @Test("a server that was killed while it made its journal can start again")
   func halfMade() throws {
+    try Data("123\n".utf8).write(to: URL(fileURLWithPath: directory.path + "/lock"))
     let queue = try DatabaseQueue(path: file)
     try queue.write { try $0.execute(sql: "CREATE TABLE grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY)") }
     try queue.close()
@@ -178,10 +179,13 @@ struct SQLiteStoreTests {
     #expect(error?.message.contains("start the version that wrote it") == true)
   }
 
-  @Test("a fact of a later version stops recovery and names the version that wrote it")
+  @Test("a fact of a later version sets its batch aside and names the version that wrote it")
   func laterFact() throws {
     let store = try SQLiteStore(directory: directory.path, version: "9.8.7")
-    try store.commit([record(1), record(2)])
+    let started = Fact.attemptStarted(Samples.job, number: 1)
+    try store.commit([
+      record(1), .record(Record(batch: key, sequence: 2, at: now, cause: "worker", fact: started)),
+    ])
     // Turns attempt_started (field 24, c2 01) into field 200 (c2 0c).
     try store.pool.write { database in
       let payload = try #require(try Data.fetchOne(database, sql: "SELECT payload FROM journal"))
@@ -190,19 +194,25 @@ struct SQLiteStoreTests {
         sql: "UPDATE journal SET payload = ?",
         arguments: [payload.replacing(at.lowerBound, with: [0xC2, 0x0C])])
     }
-    let error = #expect(throws: StoreError.self) { try store.recover(at: now) }
-    #expect(error?.message.contains("record 2 of n/b has an unknown fact") == true)
-    #expect(error?.message.contains("Mend 9.8.7 wrote it: start that version, or a later one") == true)
+    // As that version would have written it.
+    try store.pool.write { try $0.execute(sql: "UPDATE journal SET checksum = NULL") }
+    let recovery = try store.recover(at: now)
+    #expect(recovery.batches.isEmpty)
+    let aside = try #require(recovery.setAside.first)
+    #expect(aside.batch == key && aside.sequence == 2 && aside.ground == .journal)
+    #expect(aside.reason.contains("record 2 of n/b has an unknown fact"))
+    #expect(aside.reason.contains("Mend 9.8.7 wrote it: start that version, or a later one"))
   }
 
-  @Test("a journal with a missing row is refused")
+  @Test("a batch whose journal has a missing row is set aside")
   func missingRow() throws {
     let store = try SQLiteStore(directory: directory.path)
     for sequence in 1...3 { try store.commit([record(UInt64(sequence))]) }
     try store.pool.write { try $0.execute(sql: "DELETE FROM journal WHERE first = 2") }
-    let error = #expect(throws: StoreError.self) { try store.recover(at: now) }
-    #expect(error?.message.contains("record 2 of n/b is missing (3 stands there)") == true)
-    #expect(throws: StoreError.self) { try store.journal(of: key, after: 0) }
+    let aside = try #require(try store.recover(at: now).setAside.first)
+    #expect(aside.reason.contains("record 2 is missing, 3 stands in its place"))
+    let error = #expect(throws: StoreError.self) { try store.journal(of: key, after: 0) }
+    #expect(error?.damaged == key)
   }
 
   @Test("the keys of one namespace make none of another deleted, and a restart counts them as before")

@@ -8,6 +8,20 @@ enum Samples {
   static let at = Instant(milliseconds: 1_790_000_000_123)
 
   static var facts: [Fact] { chain(after) }
+  /// Facts that one batch of `specification` can have one after the other.
+  static var life: [Fact] {
+    let job = JobID(tier: 0, index: 0)
+    let all = DocumentSet(all: documents.count)
+    return [
+      .documentsAdded(documents), .batchStatusChanged(.queued, reason: "submitted"),
+      .batchStatusChanged(.running, reason: ""), .tierStarted(tier: 0, handed: all),
+      .attemptIntended(job, number: 1, token: "0123456789abcdef", parameters),
+      .jobStatusChanged(job, .starting, failure: nil, reason: ""),
+      .attemptTaken(job, number: 1, ExecutorHandle(node: "here", pid: 4711, reference: "4711:99:boot")),
+      .attemptStarted(job, number: 1), .documentsClaimed(job, number: 1, DocumentSet([0]), id: "w-1"),
+      .documentsCommitted(job, number: 1, DocumentSet([0])), .workRepeated(job, number: 1, count: 1),
+    ]
+  }
   static var replies: [Reply] { chain(after) }
 
   private static func chain<Value>(_ next: (Value?) -> Value?) -> [Value] {

@@ -35,7 +35,10 @@ import Testing
         records.append(record(.attemptIntended(job, number: number, token: token, parameters)))
       }
     }
-    for fact in Samples.facts.dropFirst(2) { records.append(record(fact)) }
+    for fact in Samples.facts.dropFirst(2) {
+      if case .attemptIntended = fact { continue }
+      records.append(record(fact))
+    }
     records.append(
       record(
         .retried(
@@ -63,12 +66,14 @@ import Testing
     let queue = try DatabaseQueue(path: directory.path + "/journal.sqlite")
     try queue.write { try $0.execute(sql: sql) }
     try queue.close()
+    // Rows that go are missed otherwise.
+    try FileManager.default.removeItem(atPath: directory.path + "/journal.sqlite-mark")
   }
 
   @Test("a snapshot and what came after it make the same batch as the whole journal")
   func sameBatch() throws {
     let records = records()
-    let whole = try #require(Batch.folding(records))
+    let whole = try #require(try Batch.folding(records))
     for cut in [3, records.count / 2, records.count] {
       for name in try FileManager.default.contentsOfDirectory(atPath: directory.path) {
         try FileManager.default.removeItem(atPath: directory.path + "/" + name)
@@ -95,7 +100,7 @@ import Testing
   @Test("a snapshot that is damaged, or of another build, is as none")
   func unusable() throws {
     let records = records()
-    let whole = try #require(Batch.folding(records))
+    let whole = try #require(try Batch.folding(records))
     let store = try open()
     try store.commit(records.map { .record($0) })
     try store.keepSnapshot(of: key, documents: whole.documents)
@@ -114,7 +119,7 @@ import Testing
     let records = records().prefix(2)
     let store = try open()
     try store.commit(records.map { .record($0) })
-    let batch = try #require(Batch.folding(Array(records)))
+    let batch = try #require(try Batch.folding(Array(records)))
     try store.keepSnapshot(of: key, documents: batch.documents)
     #expect(try store.pool.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM snapshots") } == 0)
     try store.close()
@@ -122,7 +127,7 @@ import Testing
 
   @Test("what is read after bytes were changed is refused or a value, never a crash")
   func damagedBytes() throws {
-    var batch = try #require(Batch.folding(records()))
+    var batch = try #require(try Batch.folding(records()))
     batch.documents = DocumentTable()
     let bytes = try SnapshotEncoder.encode(batch)
     #expect(try SnapshotDecoder.decode(Batch.self, from: bytes) == batch)

@@ -16,7 +16,7 @@ struct StoreConformance {
     .record(Record(batch: key(id), sequence: 1, at: now, cause: "caller", fact: .batchCreated(Samples.specification)))
   }
 
-  private func record(_ id: String, _ sequence: UInt64, _ fact: Fact = .workRepeated(Samples.job, number: 1, count: 1))
+  private func record(_ id: String, _ sequence: UInt64, _ fact: Fact = .batchStatusChanged(.queued, reason: ""))
     -> Write
   {
     .record(Record(batch: key(id), sequence: sequence, at: now, cause: "worker", fact: fact))
@@ -31,15 +31,23 @@ struct StoreConformance {
     var writes = [created("b")]
     for (index, fact) in Samples.facts.dropFirst().enumerated() { writes.append(record("b", UInt64(index) + 2, fact)) }
     for write in writes { try store.commit([write]) }
+    var life = [created("c")]
+    for (index, fact) in Samples.life.enumerated() { life.append(record("c", UInt64(index) + 2, fact)) }
+    try store.commit(life)
     store = try reopen(store)
     #expect(try store.journal(of: key("b"), after: 0) == records(writes, of: "b"))
-    let batch = try #require(Batch.folding(records(writes, of: "b")))
-    #expect(try store.recover(at: now).batches == [batch])
-    #expect(try store.batch(key("b")) == batch)
-    #expect(try store.batches([key("x"), key("b")]) == [nil, batch])
+    let batch = try #require(try Batch.folding(records(life, of: "c")))
+    let recovery = try store.recover(at: now)
+    #expect(recovery.batches == [batch])
+    // One fact of each kind is no batch's life.
+    #expect(recovery.setAside.map(\.batch) == [key("b")])
+    #expect(try store.batch(key("c")) == batch)
+    #expect(try store.batches([key("x"), key("c")]) == [nil, batch])
+    let error = #expect(throws: StoreError.self) { try store.batches([key("c"), key("b")]) }
+    #expect(error?.damaged == key("b"))
     // And goes on where it was.
-    try store.commit([record("b", UInt64(writes.count) + 1)])
-    #expect(try store.journal(of: key("b"), after: 0).count == writes.count + 1)
+    try store.commit([record("c", UInt64(life.count) + 1)])
+    #expect(try store.journal(of: key("c"), after: 0).count == life.count + 1)
   }
 
   func keepsTheOrderOfInterleavedBatches() throws {
@@ -59,7 +67,7 @@ struct StoreConformance {
     store = try reopen(store)
     for id in ["a", "b", "c"] { #expect(try store.journal(of: key(id), after: 0) == records(all, of: id)) }
     let recovered = try store.recover(at: now).batches
-    #expect(Set(recovered) == Set(["a", "b", "c"].compactMap { Batch.folding(records(all, of: $0)) }))
+    #expect(try Set(recovered) == Set(["a", "b", "c"].compactMap { try Batch.folding(records(all, of: $0)) }))
   }
 
   func givesAJournalAfterASequence() throws {

@@ -62,7 +62,12 @@ struct ChangedHistoryTests {
     defer { try? FileManager.default.removeItem(atPath: path) }
     try (lines.joined(separator: "\n") + "\n").write(toFile: path, atomically: false, encoding: .utf8)
     let history = try HistoryFile(path: path)
-    return MendCore.Replay.points(of: history.records, capacity: history.capacity)?.count ?? 0
+    do throws(RecordFault) {
+      return try MendCore.Replay.points(of: history.records, capacity: history.capacity)?.count ?? 0
+    } catch {
+      // As the command has it.
+      throw ProgramError.usage("\(error)")
+    }
   }
 
   private static func numbers(in value: JSONValue) -> [Path] {

@@ -80,7 +80,8 @@ final class CheckedStore: Store, @unchecked Sendable {
 
   func recover(at now: Instant) throws(StoreError) -> Recovery {
     let recovery = try base.recover(at: now)
-    for batch in recovery.batches where Batch.folding(journals[batch.key] ?? []) != batch {
+    for aside in recovery.setAside { broken(.recovery, "\(aside)") }
+    for batch in recovery.batches where (try? Batch.folding(journals[batch.key] ?? [])) != batch {
       broken(.recovery, "\(batch.key.batchID): what is recovered at \(batch.sequence) is not what its journal folds to")
     }
     return recovery

@@ -81,7 +81,10 @@ extension World {
   /// Everything has come to an end: it says the same from its journal, and each failure has its cause.
   func checkEnd() {
     for (key, records) in store.journals {
-      guard let folded = Batch.folding(records) else { continue }
+      guard let folded = try? Batch.folding(records) else {
+        fail(.history, "\(key.batchID) at its end: its journal does not fold")
+        continue
+      }
       if let what = Self.broken(folded) { fail(.counts, "\(key.batchID) at its end: \(what)") }
       checkFold(folded)
       let diagnosis = folded.diagnosis(at: now, capacity: plan.capacities.of(folded), limits: Limits())

@@ -127,6 +127,7 @@ extension World {
 
   private func afterRound() {
     guard let server else { return }
+    if let aside = server.runtime.setAside.first { fail(.history, "\(aside)") }
     let asked = calls
     calls = []
     let slow: Duration = isChaotic ? .milliseconds(800) : .milliseconds(5)

@@ -122,3 +122,15 @@ int cprocess_set_arguments(const cprocess_area *area, const char *strings, size_
 
 // A file in memory, without a name, that ends with this process: a descriptor or the negative errno. Close-on-exec.
 int cprocess_memory_file(void);
+
+// What a thread has in hand when the process crashes by a signal of its own making (a trap, a bad access, an abort) is
+// written into a file, for the next process to find. SIGKILL and a power cut leave nothing. This part keeps state.
+#define CPROCESS_CRASH_TEXT 160
+// Empties the file, and takes the signals' handlers. Once a process.
+int cprocess_crash_note_open(const char *path);
+// From now on this thread has `first/second` in hand; longer ones are left out.
+void cprocess_crash_note_begin(const char *first, size_t first_length, const char *second, size_t second_length);
+void cprocess_crash_note_end(void);
+// The signal that an earlier process crashed by, and what it had in hand; 0: it did not crash.
+// `text` has room for CPROCESS_CRASH_TEXT bytes.
+int cprocess_crash_note_read(const char *path, char *text, size_t *length);

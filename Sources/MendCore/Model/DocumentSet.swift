@@ -117,6 +117,12 @@ public struct DocumentSet: Hashable, Codable, Sendable {
     return result
   }
 
+  /// The highest position, or nil.
+  var last: Int? {
+    guard let index = words.lastIndex(where: { $0 != 0 }) else { return nil }
+    return ((index + base) << 6) + 63 - words[index].leadingZeroBitCount
+  }
+
   /// The first position at or after `start` that is in this set, or nil.
   public func next(from start: Int) -> Int? {
     var index = Swift.max(0, (start >> 6) - base)

@@ -8,6 +8,7 @@ extension Batch {
   public func health(
     at now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings = Surroundings()
   ) -> HealthVerdict {
+    if let store = surroundings.store, !status.isFinal { return storeFull(store, at: now) }
     let room = Room(capacity: capacity, quota: limits.quota(of: key.namespace), surroundings: surroundings)
     switch status {
     case .created:
@@ -21,6 +22,14 @@ extension Batch {
     case .completed, .failed, .cancelled:
       return settledHealth
     }
+  }
+
+  /// Whatever else may be said of it: nothing comes of it before that can be written down.
+  private func storeFull(_ store: StoreOutage, at now: Instant) -> HealthVerdict {
+    HealthVerdict(
+      .stuck, .storeFull,
+      blockedReason: "store_full: the server's journal cannot be written for \(Figures.seconds(now - store.since)): "
+        + store.message, stuckFor: now - lastActivityAt)
   }
 
   /// Failures or none: what is left to say when nothing is stuck and nothing waits.

@@ -7,6 +7,7 @@ struct DiagnosisRule: Sendable {
 
   /// In the order in which findings are shown: what failed, what is suspicious of it, what holds the batch up.
   static let all: [DiagnosisRule] = [
+    DiagnosisRule(name: "store full", source: "domain.md, Truth: durable, then visible", findings: { $0.storeFull() }),
     DiagnosisRule(
       name: "failed attempts", source: "domain.md, Why an attempt failed", findings: { $0.failedAttempts() }),
     DiagnosisRule(

@@ -14,6 +14,8 @@ public struct Surroundings: Hashable, Sendable {
   public var holders: [Holder]
   /// Those that hold most of any: a quota is of all executors.
   public var holdersOfQuota: [Holder]
+  /// Set while nothing can be written down, and so nothing changes.
+  public var store: StoreOutage?
 
   public struct Holder: Hashable, Sendable {
     public var batchID: String
@@ -38,6 +40,18 @@ public struct Surroundings: Hashable, Sendable {
     self.aheadByPriority = aheadByPriority
     self.holders = holders
     self.holdersOfQuota = holdersOfQuota
+  }
+}
+
+/// Where everything is written down has no room, or cannot be written.
+public struct StoreOutage: Hashable, Sendable {
+  public var since: Instant
+  /// The system's words.
+  public var message: String
+
+  public init(since: Instant, message: String) {
+    self.since = since
+    self.message = message
   }
 }
 

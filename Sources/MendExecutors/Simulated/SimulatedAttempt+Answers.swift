@@ -37,7 +37,7 @@ extension SimulatedAttempt {
       stopWorking()
       if case .ending = phase { return }
       over(.exited(3), line: "fenced: another attempt has the job, or it is over", now, &actions)
-    case .invalid, .notFound, .alreadyExists, .precondition:
+    case .invalid, .notFound, .alreadyExists, .precondition, .setAside:
       stopWorking()
       if case .ending = phase { return }
       over(.exited(1), line: "refused: \(refusal)", now, &actions)

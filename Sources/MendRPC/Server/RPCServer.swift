@@ -47,8 +47,10 @@ public final class RPCServer: Sendable {
   /// Listens on every address of the configuration; answers where, with the ports that were picked.
   ///
   /// All or nothing: when one address can't be had, those before it are given up again and UNAVAILABLE is thrown.
+  ///
+  /// - Parameter accepting: false takes the addresses and lets callers wait in the system's queues until `accept()`.
   @discardableResult
-  public func start() async throws(RPCError) -> [PeerAddress] {
+  public func start(accepting: Bool = true) async throws(RPCError) -> [PeerAddress] {
     let mayStart = state.withLock { state in
       guard case .idle = state.phase else { return false }
       state.phase = .running(listeners: [], socketFiles: [])
@@ -60,7 +62,7 @@ public final class RPCServer: Sendable {
     var addresses: [PeerAddress] = []
     do throws(RPCError) {
       for listener in configuration.listeners {
-        let channel = try await bind(listener)
+        let channel = try await bind(listener, accepting)
         channels.append(channel)
         switch listener.address {
         case .unix(let path):
@@ -81,6 +83,16 @@ public final class RPCServer: Sendable {
     }
     state.withLock { $0.phase = .running(listeners: channels, socketFiles: files) }
     return addresses
+  }
+
+  /// Takes connections from now on, where `start(accepting: false)` has only taken the addresses.
+  public func accept() async {
+    let listeners = state.withLock { state in
+      guard case .running(let listeners, _) = state.phase else { return [any Channel]() }
+      return listeners
+    }
+    // One that is closed already has nothing to accept.
+    for channel in listeners { try? await channel.setOption(.autoRead, value: true).get() }
   }
 
   /// Waits until `shutdown(gracePeriod:)` has finished, whoever called it.
@@ -172,7 +184,7 @@ public final class RPCServer: Sendable {
 
   // MARK: Listening
 
-  private func bind(_ listener: Listener) async throws(RPCError) -> any Channel {
+  private func bind(_ listener: Listener, _ accepting: Bool) async throws(RPCError) -> any Channel {
     let tls = try listener.tls.map { files throws(RPCError) in try ServerCertificates(files) }
     if let tls { state.withLock { $0.certificates.append(tls) } }
     let bootstrap = ServerBootstrap(group: group)
@@ -182,6 +194,7 @@ public final class RPCServer: Sendable {
         }
       }
       .serverChannelOption(.backlog, value: 1024)
+      .serverChannelOption(.autoRead, value: accepting)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       // A channel keeps its read buffer. It grows as reads fill it, and begins at what most calls take. The largest read
       // is a turn of the loop: hundreds of calls, if they are as small as can be, and then others have theirs.

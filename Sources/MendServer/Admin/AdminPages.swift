@@ -62,6 +62,15 @@ struct AdminPages: Sendable {
     text.gauge("mend_mailbox_depth", "Events that wait for the writer.", Double(statistics.mailboxDepth))
     text.gauge("mend_unanswered_calls", "Calls the core has not answered yet.", Double(statistics.unansweredCalls))
     text.counter("mend_refused_calls_total", "Calls refused at a bound.", Double(statistics.callsRefused))
+    text.gauge(
+      "mend_store_full", "1 while the journal cannot be written and changes are refused.",
+      statistics.isStoreFull ? 1 : 0)
+    text.gauge(
+      "mend_journal_log_bytes", "The journal's write-ahead log; it grows while somebody reads an old state of it.",
+      Double(statistics.logBytes))
+    text.gauge(
+      "mend_batches_set_aside", "Batches that nothing is done with: their journals cannot be read, or worse.",
+      Double(statistics.batchesSetAside))
     text.gauge("mend_watchers", "Readers that wait for a batch to change.", Double(statistics.watchers))
   }
 

@@ -29,6 +29,10 @@ extension BatchesServer {
     } catch {
       throw unreadable(call, error)
     }
+    // Forgotten between the two looks: a history that stops short is none.
+    guard !records.isEmpty || request.afterSequence == view.batch.sequence else {
+      throw call.notFound("batch", request.batchID)
+    }
     var response = ListEventsResponse()
     response.batchID = request.batchID
     response.sequence = max(view.batch.sequence, records.last?.sequence ?? 0)

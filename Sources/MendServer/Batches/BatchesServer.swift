@@ -49,6 +49,8 @@ struct BatchesServer: BatchesService {
   func unreadable(_ call: Call, _ error: ReadError) -> RPCError {
     switch error {
     case .store(let error): failed(call, error)
+    case .setAside(let aside):
+      call.refused(.setAside(batchID: aside.batch.batchID, aside.reason))
     case .exhausted:
       call.refused(.exhausted(limit: "reads", error.description, retryAfter: .seconds(1)))
     }

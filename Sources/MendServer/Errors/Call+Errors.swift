@@ -111,6 +111,15 @@ extension Call {
         .unauthenticated,
         "The attempt token is of no attempt here; a worker that holds one like that ends itself",
         reason: .unknownAttemptToken, [])
+    case .setAside(let batchID, let why):
+      let todo =
+        "an administrator finds out with mend doctor --data DIR, and brings it back or takes a copy of the journal"
+      return error(
+        .failedPrecondition,
+        Self.sentence("batch \(batchID.quotedShort) is set aside, and nothing is done with it: \(why)", todo),
+        reason: .batchSetAside,
+        [.preconditionFailure(type: "batch_set_aside", subject: batchID, description: todo)],
+        values: ["batch_id": batchID])
     }
   }
 
@@ -153,6 +162,7 @@ enum ErrorReason: String, Sendable, CaseIterable {
   case notFound = "NOT_FOUND"
   case alreadyExists = "ALREADY_EXISTS"
   case preconditionFailed = "PRECONDITION_FAILED"
+  case batchSetAside = "BATCH_SET_ASIDE"
   case aborted = "ABORTED"
   case limitExceeded = "LIMIT_EXCEEDED"
   case outOfRange = "OUT_OF_RANGE"

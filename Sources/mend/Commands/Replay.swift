@@ -29,8 +29,11 @@ struct Replay: AsyncParsableCommand {
 
   func run() async throws {
     let history = try HistoryFile(path: file)
-    guard let points = MendCore.Replay.points(of: history.records, capacity: history.capacity) else {
-      throw ProgramError.usage("\(file) does not begin with the batch's creation; export it anew")
+    let points: [MendCore.Replay.Point]
+    do throws(RecordFault) {
+      points = try MendCore.Replay.points(of: history.records, capacity: history.capacity) ?? []
+    } catch {
+      throw ProgramError.usage("\(file) is no batch's history: \(error); export it anew")
     }
     let differences = points.count { $0.differs }
     let shown = points.filter { all || $0.differs }

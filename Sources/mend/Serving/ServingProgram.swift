@@ -25,8 +25,8 @@ struct ServingProgram {
     try Self.check(socketPath: socket, todo: "serve with a shorter --data")
     if let path = options.unix { try Self.check(socketPath: path, todo: "give a shorter --unix") }
     try Self.makeDirectory(directory)
-    // Attempts' user is let through this directory, and nothing else of it is that user's business.
-    if options.attemptUser != nil { umask(0o077) }
+    // Tokens of attempts and values of environments are in what is made below it: nobody else's business.
+    umask(0o077)
     let softOpenFilesLimit = Self.raiseDescriptorLimit()
     Standard.ignoreFileSizeLimits()
 
@@ -34,7 +34,7 @@ struct ServingProgram {
     logger.logLevel = options.logLevel.level
     // From here on a signal drains instead of ending the program half way.
     let terminations = TerminationSignals()
-    let (server, notifier) = try await server(
+    let (server, notifier, store) = try await server(
       directory: directory, socket: socket, softOpenFilesLimit: softOpenFilesLimit, logger: logger)
     let unix = options.unix
     let hangups = SignalSources([SIGHUP]) { [logger] _ in
@@ -61,11 +61,13 @@ struct ServingProgram {
     } catch let error as MendServerError {
       throw ProgramError(.refused, Self.sentence(error, unix: unix))
     }
+    // What can't be written back now stays in the log, where the next server finds it.
+    try? store.close()
   }
 
   private func server(
     directory: String, socket: String, softOpenFilesLimit: Int, logger: Logger
-  ) async throws -> (ServedServer, Notifier?) {
+  ) async throws -> (ServedServer, Notifier?, SQLiteStore) {
     var webhook = try webhookSettings()
     let store: SQLiteStore
     let standing: DataDirectoryStanding
@@ -74,6 +76,11 @@ struct ServingProgram {
       standing = try self.standing(of: directory, store, logger: logger)
     } catch {
       throw ProgramError(.refused, error.message)
+    }
+    if !store.tightened.isEmpty {
+      logger.warning(
+        "other users could read files of the journal, and whoever did may have tokens and values of environments",
+        metadata: ["files": "\(store.tightened.joined(separator: " "))"])
     }
     let tokens = try options.tokens.map { path in
       do throws(TokensError) {
@@ -91,6 +98,7 @@ struct ServingProgram {
         """,
         metadata: ["seconds_ahead": "\(clock.aheadOfWall.inSeconds)"])
     }
+    let crashNote = crashFile(directory + "/crash", store, clock, logger)
     var settings = RuntimeSettings()
     settings.keepFinished = options.keepFinished.duration
     let executors: [(any Executor, Capacity)]
@@ -121,7 +129,8 @@ struct ServingProgram {
     var core = Core(limits: limits, capacities: capacities, generator: SystemRandomNumberGenerator())
     core.server = identity
     let runtime = Runtime(
-      core: core, store: store, executors: executors.map(\.0), clock: clock, settings: settings, logger: logger)
+      core: core, store: store, executors: executors.map(\.0), clock: clock, settings: settings, crashNote: crashNote,
+      logger: logger)
     for case let simulated as SimulatedExecutor in executors.map(\.0) {
       // Its workers call as others do, without a socket between.
       simulated.connect { [weak runtime] request in
@@ -136,7 +145,29 @@ struct ServingProgram {
     configuration.rayDashboardURL = options.ray ?? ""
     let server = MendServer(configuration: configuration, runtime: runtime, tokens: tokens, logger: logger)
     let notifier = webhook.map { Notifier(runtime: runtime, settings: $0, logger: logger) }
-    return (ServedServer(server), notifier)
+    return (ServedServer(server), notifier, store)
+  }
+
+  /// What the server before this one crashed over is noted, and in the end left alone.
+  private func crashFile(_ path: String, _ store: SQLiteStore, _ clock: SystemClock, _ logger: Logger) -> CrashFile? {
+    if let crash = CrashFile.last(at: path) {
+      var times = 0
+      if let batch = crash.batch {
+        do throws(StoreError) {
+          times = try store.noteCrash(of: batch, signal: crash.signal, at: clock.now())
+        } catch {
+          logger.error("a crash cannot be noted", metadata: ["error": "\(error)"])
+        }
+      }
+      logger.error(
+        "the server before this one crashed",
+        metadata: [
+          "signal": "\(crash.signal)", "namespace": "\(crash.batch?.namespace ?? "")",
+          "batch": "\(crash.batch?.batchID ?? "unknown")", "times": "\(times)",
+          "todo": "tell the developers; the second crash over a batch within a day sets it aside",
+        ])
+    }
+    return CrashFile(path: path)
   }
 
   /// Nil where nobody is to be told.

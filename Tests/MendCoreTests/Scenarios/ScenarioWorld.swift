@@ -93,7 +93,7 @@ struct ScenarioWorld {
   /// Kill -9 and the next server: what was durable, and the question who still runs.
   private mutating func restart() {
     core = Self.core(core.limits, core.capacity)
-    for key in journal.keys.sorted() { core.restore(journal[key] ?? []) }
+    for key in journal.keys.sorted() { core.restore(whole: journal[key] ?? []) }
     for entry in keys { core.restore(entry) }
     for history in starts.values { core.restore(history) }
     waiting = [:]

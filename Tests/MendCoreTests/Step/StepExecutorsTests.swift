@@ -38,7 +38,7 @@ struct StepExecutorsTests {
     next.core = Core(
       limits: harness.core.limits, capacities: Capacities(harness.core.capacity, others),
       generator: SplitMix(state: 99))
-    for key in harness.journal.keys.sorted() { next.core.restore(harness.journal[key] ?? []) }
+    for key in harness.journal.keys.sorted() { next.core.restore(whole: harness.journal[key] ?? []) }
     next.step(.recovered)
     return next
   }

@@ -237,7 +237,7 @@ extension Harness {
   func afterRestart() -> Harness {
     var next = self
     next.core = Core(limits: core.limits, capacity: core.capacity, generator: SplitMix(state: 99))
-    for records in journal.values { next.core.restore(records) }
+    for records in journal.values { next.core.restore(whole: records) }
     for key in keys { next.core.restore(key) }
     for start in starts.values { next.core.restore(start) }
     next.step(.recovered)

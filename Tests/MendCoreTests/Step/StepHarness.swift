@@ -1,4 +1,5 @@
 import MendCore
+import Testing
 
 /// A core on a manual clock, with everything that it said kept.
 struct Harness {
@@ -214,8 +215,22 @@ extension Batch {
 
   /// What its journal folds to.
   static func folded(_ records: [Record]) -> Batch? {
-    guard let first = records.first, var batch = Batch.creating(first) else { return nil }
-    for record in records.dropFirst() { batch.apply(record) }
-    return batch
+    do {
+      return try Batch.folding(records)
+    } catch {
+      Issue.record(error)
+      return nil
+    }
+  }
+}
+
+extension Core {
+  /// As `restore(_:)`, of a journal that is whole.
+  mutating func restore(whole records: [Record]) {
+    do {
+      try restore(records)
+    } catch {
+      Issue.record(error)
+    }
   }
 }

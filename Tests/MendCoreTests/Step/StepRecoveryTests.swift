@@ -84,7 +84,7 @@ struct StepRecoveryTests {
     #expect(isGone)
     #expect(harness.core.batches.isEmpty)
     #expect(harness.say(token, .start) == .failure(.unknownToken))
-    harness.core.restore(harness.journal[harness.key]!)
+    harness.core.restore(whole: harness.journal[harness.key]!)
     #expect(harness.ask(.retry(batchID: "b", tier: 0, jobs: [], Job.Overrides(), .failed)).isSuccess)
     let isGoneAgain = harness.core.retire(harness.key)
     #expect(!isGoneAgain)
@@ -135,7 +135,7 @@ extension Harness {
     var other = Harness(cpus: core.capacity.cpus, memory: core.capacity.memoryBytes, seed: seed, limits: core.limits)
     other.now = now
     other.journal = journal
-    for key in journal.keys.sorted() { other.core.restore(journal[key] ?? []) }
+    for key in journal.keys.sorted() { other.core.restore(whole: journal[key] ?? []) }
     for entry in keys { other.core.restore(entry) }
     return other
   }

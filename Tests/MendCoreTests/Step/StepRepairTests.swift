@@ -185,7 +185,7 @@ struct StepRepairTests {
   }
 
   @Test("Who is named as auto_heal is a caller all the same")
-  func names() {
+  func names() throws {
     var harness = Harness()
     StepAutoHealTests.submit(&harness, AutoHeal(maxHeals: 1), extractor())
     harness.run()
@@ -201,9 +201,9 @@ struct StepRepairTests {
       var batch = harness.batch
       let record = Record(
         batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: "caller", fact: .healed(heal))
-      batch.apply(record)
+      try batch.apply(record)
       #expect(batch.autoHeals == 0)
-      batch.apply(
+      try batch.apply(
         Record(
           batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: "caller",
           fact: .retried(tier: 0, jobs: [], actor: name)))

@@ -72,7 +72,7 @@ struct StepReportTests {
   }
 
   @Test("Counts of an old journal saturate, and stop no fold")
-  func saturated() {
+  func saturated() throws {
     var harness = Harness()
     harness.submit([tier(extractor())])
     harness.run()
@@ -85,7 +85,8 @@ struct StepReportTests {
       .stageSpent(job, number: 1, name: "s", .milliseconds(Int64.max)),
       .stageSpent(job, number: 1, name: "s", .milliseconds(Int64.max)),
     ] {
-      batch.apply(Record(batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: "worker", fact: fact))
+      try batch.apply(
+        Record(batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: "worker", fact: fact))
     }
     #expect(batch.tiers[0].jobs[0].written == .max && batch.tiers[0].jobs[0].repeatedWork == .max)
     #expect(batch.tiers[0].jobs[0].stages[0].duration == .milliseconds(1 << 53))

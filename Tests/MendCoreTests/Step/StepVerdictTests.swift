@@ -81,7 +81,7 @@ import Testing
     world.round(.tick)
     #expect(world.verdicts.map(\.health) == [.stuck, .ok])
     // The same rules say the same of it again.
-    let points = try #require(Replay.points(of: world.records, capacity: capacity))
+    let points = try #require(try Replay.points(of: world.records, capacity: capacity))
     #expect(points.count { $0.isRecordedVerdict } == 2)
     #expect(points.filter(\.differs) == [])
   }
@@ -101,7 +101,7 @@ import Testing
     #expect(verdict.causes.contains { $0.cause == "exit_code" && $0.category == .pipeline })
     #expect(world.notifications.map(\.kind) == [.final])
     #expect(world.notifications.first?.eventID == "n.b.\(world.notifications.first?.sequence ?? 0)")
-    #expect(Replay.points(of: world.records, capacity: capacity)?.filter(\.differs) == [])
+    #expect(try Replay.points(of: world.records, capacity: capacity)?.filter(\.differs) == [])
     // As if it had been said otherwise then.
     var other = verdict
     other.causes[0].cause = "oom"
@@ -110,7 +110,7 @@ import Testing
       if case .verdictChanged = record.fact { record.fact = .verdictChanged(other) }
       return record
     }
-    let points = try #require(Replay.points(of: changed, capacity: capacity))
+    let points = try #require(try Replay.points(of: changed, capacity: capacity))
     #expect(points.filter(\.differs).map(\.now.causes.first?.cause) == [verdict.causes[0].cause])
   }
 

@@ -1,12 +1,16 @@
 import Foundation
+import GRDB
 import MendAPI
 import MendCore
 import MendProtobuf
 import MendRuntime
 
-// What can't be read back says which version wrote it, and what to do.
+/// Reads back what the store's rows hold; what can't be read says which version wrote it, and what to do.
+struct JournalDecoding {
+  let path: String
+  /// Of this program.
+  let version: String
 
-extension SQLiteStore {
   /// The store's own rows were written under the server's limits; here nothing else bounds them.
   private static let limits: DecodingLimits = {
     var limits = DecodingLimits()
@@ -15,25 +19,52 @@ extension SQLiteStore {
     return limits
   }()
 
+  /// - Parameter row: `JournalRow.columns`, from `column` on.
   func decode(
-    _ payload: Data, of key: BatchKey, operation: String, into records: inout [MendCore.Record]
+    _ row: Row, from column: Int = 0, of key: BatchKey, operation: String, into records: inout [MendCore.Record]
+  ) throws {
+    guard try JournalRow.isWhole(row, of: key, from: column) else {
+      throw damaged(key, row[column + 1] as Int64, "its check sum is another", operation)
+    }
+    let first: Int64 = row[column + 1]
+    try row.withUnsafeData(atIndex: column + 4) { payload in
+      try decode(payload ?? Data(), first: first, of: key, operation: operation, into: &records)
+    }
+  }
+
+  private func decode(
+    _ payload: Data, first: Int64, of key: BatchKey, operation: String, into records: inout [MendCore.Record]
   ) throws(StoreError) {
     let name = "\(key.namespace)/\(key.batchID)"
     let entry: JournalEntry
     do throws(DecodingError) {
       entry = try JournalEntry(serialized: payload.bytes, limits: Self.limits)
     } catch {
-      throw StoreError(
-        operation: operation,
-        message: "\(path): the journal of \(name) is damaged (\(error)); bring the file back from a copy")
+      throw damaged(key, first, "\(error)", operation)
     }
     for record in entry.records {
       do throws(JournalFault) {
         records.append(try record.record(of: key))
       } catch {
-        throw unreadable("record \(record.sequence) of \(name)", error, by: entry.writtenBy, operation)
+        throw StoreError(
+          operation: operation,
+          message: unreadable("record \(record.sequence) of \(name)", error, by: entry.writtenBy), damaged: key,
+          sequence: record.sequence)
       }
     }
+  }
+
+  func damaged(_ key: BatchKey, _ sequence: Int64?, _ what: String, _ operation: String) -> StoreError {
+    let record = sequence.map { ", record \($0)" } ?? ""
+    return StoreError(
+      operation: operation,
+      message: "the journal of \(key.namespace)/\(key.batchID) is damaged\(record): \(what)", damaged: key,
+      sequence: sequence.flatMap { UInt64(exactly: $0) })
+  }
+
+  /// What a fold found, with the file that it stands in.
+  func refused(_ fault: RecordFault, _ operation: String) -> StoreError {
+    damaged(fault.batch, Int64(clamping: fault.sequence), "\(fault)", operation)
   }
 
   /// Adds those that have not expired.
@@ -88,10 +119,12 @@ extension SQLiteStore {
   }
 
   private func unreadable(_ what: String, _ fault: JournalFault, by writer: String, _ operation: String) -> StoreError {
-    StoreError(
-      operation: operation,
-      message: "\(path): \(what) has \(fault.found), which Mend \(version) cannot read; Mend "
-        + "\(writer.isEmpty ? "of an unknown version" : writer) wrote it: start that version, or a later one")
+    StoreError(operation: operation, message: "\(path): \(unreadable(what, fault, by: writer))")
+  }
+
+  private func unreadable(_ what: String, _ fault: JournalFault, by writer: String) -> String {
+    "\(what) has \(fault.found), which Mend \(version) cannot read; Mend "
+      + "\(writer.isEmpty ? "of an unknown version" : writer) wrote it: start that version, or a later one"
   }
 
   /// A journal without gaps from `first` on is the only one that may be folded.
@@ -101,10 +134,8 @@ extension SQLiteStore {
     var expected = first
     for record in records {
       guard record.sequence == expected else {
-        throw StoreError(
-          operation: operation,
-          message: "\(path): record \(expected) of \(key.namespace)/\(key.batchID) is missing (\(record.sequence) "
-            + "stands there); the file is damaged: bring it back from a copy")
+        throw damaged(
+          key, Int64(clamping: expected), "it is missing, \(record.sequence) stands there", operation)
       }
       expected += 1
     }

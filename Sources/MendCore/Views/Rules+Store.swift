@@ -1,0 +1,23 @@
+// What the server itself lacks. It holds every batch up alike.
+
+extension DiagnosisContext {
+  /// The journal can't be written: what happens meanwhile is found out once it can.
+  func storeFull() -> [Finding] {
+    guard let store = surroundings.store, !batch.status.isFinal else { return [] }
+    return [
+      Finding(
+        category: .infrastructure, cause: HealthReason.storeFull.rawValue, confidence: .high,
+        message:
+          "The server cannot write its journal, so changes are refused and nothing new is started; what runs goes on "
+          + "running, and its results are taken once there is room.",
+        evidence: [
+          Evidence(
+            store.message, by: .scheduler, at: store.since,
+            values: ["seconds": Figures.number((now - store.since).inSeconds)])
+        ],
+        remedy: Remedy(
+          "Make room on the file system of the server's data directory (mend serve --data): the server goes on by itself",
+          .none))
+    ]
+  }
+}

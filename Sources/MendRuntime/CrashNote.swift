@@ -1,0 +1,31 @@
+public import MendCore
+
+/// Where a thread notes which batch it has in hand, so that a crash of the process leaves it for the next one to find.
+///
+/// Called for each event and each diagnosis: it costs no more than a copy of the name.
+public protocol CrashNote: Sendable {
+  func begin(_ batch: BatchKey)
+  func end()
+}
+
+extension Event {
+  /// The batch that it is about, as far as one is.
+  func batchInHand(_ core: borrowing Core) -> BatchKey? {
+    switch self {
+    case .command(_, let command):
+      command.operation.batchID.isEmpty
+        ? nil : BatchKey(namespace: command.namespace, batchID: command.operation.batchID)
+    case .worker(_, let request): core.batch(ofToken: request.token)
+    case .observation(let observation):
+      switch observation {
+      case .taken(let attempt, _), .delayed(let attempt, _), .started(let attempt), .launchFailed(let attempt, _, _),
+        .ended(let attempt, _, _), .lost(let attempt, _), .hidden(let attempt, _), .looked(let attempt, _),
+        .duplicate(let attempt, _):
+        attempt.batch
+      case .unreachable, .reachable, .capacity: nil
+      }
+    case .notified(let key, _): key
+    case .tick, .recovered, .resumed: nil
+    }
+  }
+}

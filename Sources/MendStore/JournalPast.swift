@@ -1,0 +1,31 @@
+import GRDB
+import MendRuntime
+
+/// What is known of a journal before it is opened: whether it may be new, and how far it went.
+struct JournalPast {
+  private let path: String
+  /// Nothing was ever in it that counts, so it need not have tables.
+  let mayBeNew: Bool
+  /// The last row that was acknowledged in this directory; nil where nothing says it.
+  private let acknowledged: Int64?
+  private let hasLog: Bool
+
+  init(_ file: JournalFile, _ lock: DirectoryLock) {
+    path = file.path
+    hasLog = file.logBytes > 0
+    acknowledged = JournalMark.row(at: file.path + JournalMark.suffix)
+    mayBeNew = hasLog || file.isEmpty || (lock.wasThere && !lock.journalWasMade)
+  }
+
+  /// Refuses a journal that something is missing of.
+  func check(_ database: Database) throws {
+    let hasJournal = try database.tableExists("journal")
+    let last = hasJournal ? try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0 : 0
+    if let acknowledged {
+      guard last >= acknowledged else { throw JournalFile.endsBefore(acknowledged, last: last, path) }
+    } else if !hasLog, try database.tableExists("log_state") {
+      let state = try Int.fetchOne(database, sql: "SELECT state FROM log_state WHERE id = 1")
+      guard state != 1 else { throw JournalFile.logIsMissing(path) }
+    }
+  }
+}

@@ -1,0 +1,148 @@
+import ArgumentParser
+import Foundation
+import MendCore
+import MendProtobuf
+import MendRuntime
+import MendStore
+
+struct Doctor: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Looks at a data directory's journal, without a server, and says which batches cannot be read.",
+    discussion: """
+      A server sets a batch aside whose journal cannot be read, and serves the others; so it does with one that it crashed \
+      over twice. This names them, with the record and the reason, and changes nothing unless it is told to. The server \
+      must be stopped. Exit status 1 where something is wrong.
+
+      --set-aside takes a batch out of the server's hands: nothing of it is started, ended or told, and processes of it that \
+      run are left alone. --bring-back lets the next server try it again, with a journal from a copy or with a later version. \
+      --accept-loss goes on with a journal that something is missing of: its write-ahead log was removed or cut.
+
+      EXAMPLES
+        mend doctor --data /var/lib/mend
+        mend doctor --data /var/lib/mend --set-aside reports/batch-1ffd81e26b2c
+        mend doctor --data /var/lib/mend --bring-back batch-1ffd81e26b2c
+      """)
+
+  @OptionGroup var format: OutputOptions
+
+  @Option(help: ArgumentHelp("The data directory, as mend serve has it.", valueName: "DIR"))
+  var data: String
+
+  @Option(help: ArgumentHelp("A batch to take out of the server's hands.", valueName: "[NAMESPACE/]BATCH"))
+  var setAside: String?
+
+  @Option(help: ArgumentHelp("A batch that the next server is to try again.", valueName: "[NAMESPACE/]BATCH"))
+  var bringBack: String?
+
+  @Flag(help: "Go on with a journal that lost its end; what is missing is missing for good.")
+  var acceptLoss = false
+
+  func validate() throws {
+    let orders = [setAside != nil, bringBack != nil, acceptLoss].count { $0 }
+    guard orders <= 1 else { throw ValidationError("Give one of --set-aside, --bring-back and --accept-loss.") }
+    for name in [setAside, bringBack].compactMap(\.self) { _ = try Self.key(name) }
+  }
+
+  func run() throws {
+    let directory = FileDocuments.absolutePath(data, in: FileDocuments.currentDirectory())
+    var report: JournalDoctor.Report?
+    do throws(StoreError) {
+      let doctor = try JournalDoctor(directory: directory, version: Mend.version)
+      if try !change(doctor) { report = try doctor.examine() }
+    } catch {
+      throw ProgramError(.refused, error.message)
+    }
+    guard let report else { return }
+    print(report)
+    if !report.isWell { throw ExitCode(ExitStatus.refused.rawValue) }
+  }
+
+  /// True where something was to be changed.
+  private func change(_ doctor: JournalDoctor) throws(StoreError) -> Bool {
+    if acceptLoss {
+      try doctor.acceptLoss()
+      Standard.output("the next server goes on with what the journal has\n")
+      return true
+    }
+    guard let name = setAside ?? bringBack, let key = try? Self.key(name) else { return false }
+    if setAside != nil {
+      let now = Instant(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
+      guard try doctor.setAside(key, at: now, reason: "an administrator set it aside") else {
+        throw StoreError(operation: "set aside", message: "there is no batch \(key.namespace)/\(key.batchID)")
+      }
+      Standard.output("\(key.namespace)/\(key.batchID) is set aside\n")
+    } else {
+      guard try doctor.bringBack(key) else {
+        throw StoreError(
+          operation: "bring back",
+          message: "\(key.namespace)/\(key.batchID) was not set aside by anybody; a server tries it again at each start"
+        )
+      }
+      Standard.output("\(key.namespace)/\(key.batchID) is the next server's again\n")
+    }
+    return true
+  }
+
+  /// `BATCH` of the namespace default, or `NAMESPACE/BATCH`.
+  private static func key(_ text: String) throws -> BatchKey {
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    let names = parts.count == 1 ? ["default"] + parts : parts
+    guard names.count == 2, names.allSatisfy(Identifier.isValid) else {
+      throw ValidationError("'\(text)' is no [NAMESPACE/]BATCH.")
+    }
+    return BatchKey(namespace: names[0], batchID: names[1])
+  }
+
+  private func print(_ report: JournalDoctor.Report) {
+    switch format.output {
+    case .table: Standard.output(Self.text(report).printable)
+    case .json: Standard.output(Self.json(report).pretty() + "\n")
+    case .jsonl: Standard.output(Self.json(report).compact() + "\n")
+    }
+  }
+
+  private static func text(_ report: JournalDoctor.Report) -> String {
+    var text =
+      "\(report.path): \(report.batches) batches, \(report.records) records, "
+      + (report.isWell ? "all of them whole\n" : "\(report.damaged.count) batches cannot be read\n")
+    if !report.damaged.isEmpty || !report.setAside.isEmpty {
+      var table = Table(("BATCH", .left), ("RECORD", .right), ("", .left), ("WHY", .left))
+      for aside in report.damaged {
+        table.add(name(aside), aside.sequence.map { "\($0)" } ?? "", "damaged", aside.reason.clipped(to: 200))
+      }
+      for aside in report.setAside {
+        table.add(name(aside), "", "set aside", aside.reason.clipped(to: 200))
+      }
+      text += "\n" + table.text()
+    }
+    for fault in report.faults { text += "\n" + fault + "\n" }
+    if !report.damaged.isEmpty {
+      text +=
+        "\nA server serves all others. Bring journal.sqlite and all that begins with its name back from a copy, or leave them.\n"
+    }
+    return text
+  }
+
+  private static func name(_ aside: SetAside) -> String { "\(aside.batch.namespace)/\(aside.batch.batchID)" }
+
+  private static func json(_ report: JournalDoctor.Report) -> JSONValue {
+    var document = JSONObject()
+    document["journal"] = .string(report.path)
+    document["batches"] = .integer(Int64(report.batches))
+    document["records"] = .integer(Int64(report.records))
+    document["damaged"] = .array(report.damaged.map(json))
+    document["set_aside"] = .array(report.setAside.map(json))
+    document["faults"] = .array(report.faults.map { .string($0) })
+    return .object(document)
+  }
+
+  private static func json(_ aside: SetAside) -> JSONValue {
+    var entry = JSONObject()
+    entry["namespace"] = .string(aside.batch.namespace)
+    entry["batch_id"] = .string(aside.batch.batchID)
+    if let sequence = aside.sequence { entry["sequence"] = .integer(Int64(clamping: sequence)) }
+    entry["ground"] = .string(aside.ground.rawValue)
+    entry["reason"] = .string(aside.reason)
+    return .object(entry)
+  }
+}

@@ -1,0 +1,238 @@
+import Foundation
+import GRDB
+import MendCore
+import MendRuntime
+import Testing
+
+@testable import MendStore
+
+@Suite("The journal's files: none is lost, cut, replaced or read by others without a word")
+struct JournalFilesTests {
+  private let directory: TemporaryDirectory
+  private let key = BatchKey(namespace: "n", batchID: "b")
+  private let now = Instant(milliseconds: 5_000)
+
+  init() throws { directory = try TemporaryDirectory() }
+
+  private var file: String { directory.path + "/journal.sqlite" }
+
+  private func record(_ sequence: UInt64) -> Write {
+    .record(
+      Record(
+        batch: key, sequence: sequence, at: now, cause: "caller",
+        fact: sequence == 1
+          ? .batchCreated(Samples.specification)
+          : .documentsAdded([Document(id: "d\(sequence)", uri: "file:///\(String(repeating: "x", count: 3000))")])))
+  }
+
+  /// The files as kill -9 leaves them, in a directory of their own.
+  private func killed(_ parts: [String] = ["", "-wal", "-mark"]) throws -> TemporaryDirectory {
+    let copy = try TemporaryDirectory()
+    for part in parts {
+      try FileManager.default.copyItem(atPath: file + part, toPath: copy.path + "/journal.sqlite" + part)
+    }
+    try Data("1\njournal made\n".utf8).write(to: URL(fileURLWithPath: copy.path + "/lock"))
+    return copy
+  }
+
+  private func refusal(_ directory: TemporaryDirectory) -> String {
+    do {
+      try SQLiteStore(directory: directory.path).close()
+      return ""
+    } catch {
+      return error.message
+    }
+  }
+
+  @Test("a log that was removed or cut while the server was away is told at the start, until the loss is accepted")
+  func lostLog() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    for sequence in 1...20 { try store.commit([record(UInt64(sequence))]) }
+    #expect(refusal(try killed()) == "")
+    for damage in [
+      { (log: URL) in try FileManager.default.removeItem(at: log) },
+      { (log: URL) in try Data().write(to: log) },
+      { (log: URL) in try Data(contentsOf: log).prefix(40_000).write(to: log) },
+    ] {
+      let copy = try killed()
+      try damage(URL(fileURLWithPath: copy.path + "/journal.sqlite-wal"))
+      for _ in 0..<2 {
+        let message = refusal(copy)
+        #expect(message.contains("row 20 was acknowledged") && message.contains("mend doctor"), "\(message)")
+      }
+      let report = try JournalDoctor(directory: copy.path, version: "1").examine()
+      #expect(report.faults.count == 1, "\(report.faults)")
+      try JournalDoctor(directory: copy.path, version: "1").acceptLoss()
+      #expect(refusal(copy) == "")
+    }
+  }
+
+  @Test("a database file that was copied without its log says so, a whole copy and SQLite's own backup do not")
+  func loneFile() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    for sequence in 1...20 { try store.commit([record(UInt64(sequence))]) }
+    for hasLock in [true, false] {
+      let lone = try killed([""])
+      if !hasLock { try FileManager.default.removeItem(atPath: lone.path + "/lock") }
+      for _ in 0..<2 { #expect(refusal(lone).contains("without")) }
+      try JournalDoctor(directory: lone.path, version: "1").acceptLoss()
+      #expect(refusal(lone) == "")
+    }
+    #expect(refusal(try killed(["", "-wal"])) == "")
+    let backup = try TemporaryDirectory()
+    let queue = try DatabaseQueue(path: backup.path + "/journal.sqlite")
+    try store.pool.backup(to: queue)
+    try queue.close()
+    #expect(refusal(backup) == "")
+    try store.close()
+    #expect(refusal(try killed([""])) == "")
+    try SQLiteStore(directory: directory.path).close()
+  }
+
+  @Test(
+    "a log or index that is removed or replaced while the server runs stops it at the next commit, and nothing is lost")
+  func removedWhileOpen() throws {
+    for part in ["-wal", "-shm"] {
+      for isReplaced in [false, true] {
+        let directory = try TemporaryDirectory()
+        let path = directory.path + "/journal.sqlite"
+        let store = try SQLiteStore(directory: directory.path)
+        for sequence in 1...5 { try store.commit([record(UInt64(sequence))]) }
+        try store.check()
+        try FileManager.default.removeItem(atPath: path + part)
+        if isReplaced { try Data().write(to: URL(fileURLWithPath: path + part)) }
+        let error = #expect(throws: StoreError.self) { try store.commit([record(6)]) }
+        #expect(error?.message.contains("was removed or replaced") == true)
+        #expect(throws: StoreError.self) { try store.check() }
+        // kill -9
+        let copy = try TemporaryDirectory()
+        for name in try FileManager.default.contentsOfDirectory(atPath: directory.path) where !name.hasSuffix("-shm") {
+          try FileManager.default.copyItem(atPath: directory.path + "/" + name, toPath: copy.path + "/" + name)
+        }
+        let again = try SQLiteStore(directory: copy.path)
+        #expect(try again.recover(at: now).batches.map(\.sequence) == [5], "\(part) \(isReplaced)")
+      }
+    }
+  }
+
+  @Test("the journal is locked by its own file, too: a removed lock lets no second server in")
+  func removedLock() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    try store.commit([record(1)])
+    try FileManager.default.removeItem(atPath: directory.path + "/lock")
+    let error = #expect(throws: StoreError.self) { try SQLiteStore(directory: directory.path) }
+    #expect(error?.message.contains("in use by another server") == true)
+    try store.commit([record(2)])
+  }
+
+  @Test("what other users could read is closed to them, and said")
+  func modes() throws {
+    let before = umask(0o022)
+    defer { umask(before) }
+    let store = try SQLiteStore(directory: directory.path)
+    try store.commit([record(1)])
+    func modes() throws -> [Int] {
+      try ["", "-wal", "-shm", "-mark"].map { part in
+        try #require(FileManager.default.attributesOfItem(atPath: file + part)[.posixPermissions] as? Int)
+      }
+    }
+    #expect(try modes() == [0o600, 0o600, 0o600, 0o600])
+    #expect(store.tightened.isEmpty)
+    try store.close()
+    try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: file)
+    let again = try SQLiteStore(directory: directory.path)
+    #expect(again.tightened == [file])
+    #expect(try modes() == [0o600, 0o600, 0o600, 0o600])
+  }
+
+  @Test("after old batches were forgotten, the newest rows among them, nothing is missed")
+  func pruned() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    for sequence in 1...3 { try store.commit([record(UInt64(sequence))]) }
+    let listing = BatchListing(
+      key: key, batchName: "", bucketID: "", status: .completed, health: .ok, overallProgress: 100, totalObjects: 1,
+      currentTier: 0, totalTiers: 1, hasFailures: false, priority: 0, createdAt: now, completedAt: now)
+    try store.retire([listing])
+    #expect(try store.prune(finishedBefore: now + .seconds(1), limit: 9) == [key])
+    #expect(refusal(try killed()) == "")
+    try store.close()
+    try SQLiteStore(directory: directory.path).close()
+  }
+
+  @Test("a migration that is cut off at any of its steps is made by the next start")
+  func interruptedMigration() throws {
+    for done in Schema.migrator.migrations {
+      let directory = try TemporaryDirectory()
+      let path = directory.path + "/journal.sqlite"
+      let pool = try DatabasePool(path: path)
+      try Schema.migrator.migrate(pool, upTo: done)
+      try pool.close()
+      try Data("1\njournal made\n".utf8).write(to: URL(fileURLWithPath: directory.path + "/lock"))
+      let store = try SQLiteStore(directory: directory.path)
+      try store.commit([record(1)])
+      #expect(try store.recover(at: now).batches.count == 1, "after \(done)")
+    }
+  }
+
+  @Test("a commit that finds no room half way is not written at all, and can be made once there is some")
+  func fullInsideATransaction() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    for sequence in 1...3 { try store.commit([record(UInt64(sequence))]) }
+    try store.pool.writeWithoutTransaction { database in
+      let pages = try Int.fetchOne(database, sql: "PRAGMA page_count") ?? 0
+      _ = try Int.fetchOne(database, sql: "PRAGMA max_page_count = \(pages + 3)")
+    }
+    let writes = (4...40).map { record(UInt64($0)) }
+    for _ in 0..<3 {
+      let error = #expect(throws: StoreError.self) { try store.commit(writes) }
+      #expect(error?.isFull == true && error?.words.contains("full") == true)
+      #expect(try store.journal(of: key, after: 0).count == 3)
+    }
+    #expect(throws: StoreError.self) { try store.probe() }
+    _ = try store.pool.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA max_page_count = 1000000") }
+    try store.probe()
+    try store.commit(writes)
+    #expect(try store.recover(at: now).batches.map(\.sequence) == [40])
+    #expect(refusal(try killed()) == "")
+  }
+
+  @Test(
+    "somebody who reads an old state makes the log grow, which is told; prune does not wait for them; then it stays small"
+  )
+  func longReader() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    for sequence in 1...3 { try store.commit([record(UInt64(sequence))]) }
+    let other = BatchKey(namespace: "n", batchID: "old")
+    try store.commit([
+      .record(Record(batch: other, sequence: 1, at: now, cause: "caller", fact: .batchCreated(Samples.specification)))
+    ])
+    let listing = BatchListing(
+      key: other, batchName: "", bucketID: "", status: .completed, health: .ok, overallProgress: 100, totalObjects: 1,
+      currentTier: 0, totalTiers: 1, hasFailures: false, priority: 0, createdAt: now, completedAt: now)
+    try store.retire([listing])
+    var next: UInt64 = 4
+    func commit(_ count: Int) throws {
+      for _ in 0..<count {
+        try store.commit((next..<next + 40).map { record($0) })
+        next += 40
+      }
+    }
+    let reader = try DatabaseQueue(path: file)
+    var grown: Int64 = 0
+    try reader.inDatabase { database in
+      try database.execute(sql: "BEGIN")
+      #expect(try Int.fetchOne(database, sql: "SELECT count(*) FROM batches") == 2)
+      try commit(80)
+      #expect(try store.prune(finishedBefore: now + .seconds(1), limit: 9) == [other])
+      grown = store.logBytes
+      #expect(grown > 8 << 20, "\(grown)")
+      // What it sees stays as it was.
+      #expect(try Int.fetchOne(database, sql: "SELECT count(*) FROM batches") == 2)
+      try database.execute(sql: "COMMIT")
+    }
+    try reader.close()
+    try commit(80)
+    #expect(store.logBytes < grown + (6 << 20), "\(store.logBytes)")
+    #expect(try store.recover(at: now).batches.map(\.sequence) == [next - 1])
+  }
+}
