@@ -1,4 +1,5 @@
 import Foundation
+import MendCore
 import Testing
 
 /// Tests/Scenarios, one file a rule: `MEND_REWRITE_SCENARIOS=1` writes what the core says now in the place of what was
@@ -33,9 +34,15 @@ struct ScenarioTests {
     #expect(script.text == written, "\(file) is not in the form that a rewrite gives it")
   }
 
-  @Test("There is one for every rule that domain.md is made of")
-  func count() {
-    #expect(Self.files.count >= 25)
+  /// What the scenarios say, without what is asked in them.
+  private static let transcripts: String = {
+    files.compactMap { try? String(contentsOf: directory.appending(path: $0), encoding: .utf8) }.joined(separator: "\n")
+  }()
+
+  @Test("Every cause of a failure ends an attempt or a document in one of them", arguments: FailureCause.allCases)
+  func causes(_ cause: FailureCause) {
+    let ofAttempt = "\(cause.category.rawValue) \(cause.rawValue) ("
+    #expect(Self.transcripts.contains(ofAttempt) || Self.transcripts.contains(":\(cause.rawValue)\n"))
   }
 
   @Test("A transcript that says something else is found")

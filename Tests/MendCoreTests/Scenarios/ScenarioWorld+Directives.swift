@@ -157,10 +157,13 @@ extension ScenarioWorld {
       if let signal = words.settings["signal"].flatMap(Int32.init) { .signalled(signal) } else if words.has("unknown") {
         .unknown("the supervisor was killed")
       } else { .exited(words.settings["exit"].flatMap(Int32.init) ?? 0) }
-    let exit = ExitRecord(
+    var exit = ExitRecord(
       termination: termination, at: now, peakMemoryBytes: Int64(try words.integer("peak")),
       memoryLimitBytes: Int64(try words.integer("limit")), memoryLimitExceeded: words.has("exceeded"),
       lastStderrLine: words.settings["stderr"] ?? "")
+    exit.finding = words.settings["found"].flatMap(FailureCause.init).map {
+      ExitRecord.Finding(cause: $0, confidence: .high, text: "the executor's own word")
+    }
     let receipt = words.settings["receipt"].map { EndReceipt(processes: 1, how: $0) }
     step(.observation(.ended(attempt, exit, receipt)))
   }
