@@ -76,13 +76,64 @@ import Testing
     ])
   func sentences(text: String, cause: FailureCause) throws {
     let tail =
-      "Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\n\(text)\n"
+      "Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\n"
+      + "ray.exceptions.RaySystemError: System error.\n\(text)\n"
     let byEntrypoint = try exit(observation(failed("JOB_ENTRYPOINT_COMMAND_ERROR", tail, code: 1)))
     #expect(byEntrypoint.termination == .exited(1))
     #expect(byEntrypoint.finding?.cause == cause)
     let bySupervisor = try exit(observation(failed("JOB_SUPERVISOR_ACTOR_DIED", "Job supervisor actor died: \(text)")))
     #expect(bySupervisor.finding?.cause == cause)
     #expect(bySupervisor.finding?.confidence == .medium)
+  }
+
+  @Test(
+    "what the entrypoint wrote itself names no preemption and no dead node",
+    arguments: [
+      "ValueError: option 'preemption_mode' is not known", "the job was preempted by its user: wrote a checkpoint",
+      "AssertionError: node died in the test's graph", "INFO the spot node was preempted last week",
+    ])
+  func ownWords(text: String) throws {
+    let tail =
+      "Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\n\(text)\n"
+    let end = try exit(observation(failed("JOB_ENTRYPOINT_COMMAND_ERROR", tail, code: 1)))
+    #expect(end.finding == nil)
+    #expect(end.lastStderrLine == text)
+  }
+
+  @Test func `of several causes that Ray lists none is taken for the one, and all are told`() throws {
+    let message =
+      "Job supervisor actor died: The actor died unexpectedly before finishing this task. Worker exit type: SYSTEM_ERROR "
+      + "Worker exit detail: Worker unexpectedly exits with a connection error code 2. End of file. There are some "
+      + "potential root causes. (1) The process is killed by SIGKILL by OOM killer due to high memory usage. (2) ray stop "
+      + "--force is called. (3) The worker is crashed unexpectedly due to SIGSEGV or other unexpected errors."
+    let finding = try #require(try exit(observation(failed("JOB_SUPERVISOR_ACTOR_DIED", message))).finding)
+    #expect((finding.cause, finding.confidence) == (.engineFault, .low))
+    for cause in ["OOM killer", "ray stop", "SIGSEGV"] { #expect(finding.text.contains(cause)) }
+    let dead = try #require(
+      try exit(observation(failed("JOB_SUPERVISOR_ACTOR_DIED", message), nodeIsAlive: false)).finding)
+    #expect((dead.cause, dead.confidence) == (.nodeFailure, .medium))
+  }
+
+  @Test func `the node's figures and who held its memory are told`() throws {
+    let message =
+      "Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\n"
+      + "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.\n"
+      + "Memory on the node (IP: 10.0.0.7, ID: ab) where the task (name=f, pid=12) was running was 31.91GB / 33.28GB "
+      + "(0.958), which exceeds the memory usage threshold of 0.95. Ray killed this worker.\n"
+      + "Top 10 memory users:\nPID\tMEM(GB)\tCOMMAND\n12\t12.18\tray::f\n44\t9.02\tpython serve.py\n"
+    let finding = try #require(try exit(observation(failed("JOB_ENTRYPOINT_COMMAND_ERROR", message, code: 1))).finding)
+    #expect(finding.cause == .oom)
+    for figure in ["31.91GB / 33.28GB", "12.18 GB by ray::f", "9.02 GB"] { #expect(finding.text.contains(figure)) }
+  }
+
+  @Test func `the package that could not be had is named`() {
+    let message =
+      "runtime_env setup failed: Failed to set up runtime environment.\nCould not create the actor\n"
+      + "ERROR: Could not find a version that satisfies the requirement nosuch==9\n"
+      + "ERROR: No matching distribution found for nosuch==9\n"
+    guard case .launchFailed(_, .environmentSetup, let text) = observation(failed("RUNTIME_ENV_SETUP_FAILURE", message))
+    else { return #expect(Bool(false)) }
+    #expect(text.contains("No matching distribution found for nosuch==9"))
   }
 
   @Test(

@@ -89,6 +89,7 @@ struct RayEnd {
   /// Nothing of it ran, so there is no exit to tell of.
   private func neverRan(_ key: AttemptKey, _ cause: FailureCause) -> Observation {
     var message = "Ray \(job.errorType): \(Self.cut(job.message))"
+    if cause == .environmentSetup, let reason = environmentReason { message += "; \(Self.cut(reason))" }
     if cause == .startTimeout, !job.runtimeParts.isEmpty {
       // Ray's account goes on for long, and does not name this.
       let first = job.message.split(separator: ". ", maxSplits: 1).first ?? ""
@@ -118,8 +119,21 @@ struct RayEnd {
 
   private func finding(_ cause: FailureCause) -> ExitRecord.Finding {
     var text = "Ray \(job.errorType.isEmpty ? "says" : job.errorType + ":") \(Self.cut(telling))"
+    if let figures = RayWords.memoryFigures(in: allText), cause == .oom { text += "; \(figures)" }
     if nodeIsAlive == false { text += "; its node \(job.driverNodeID) is dead" }
-    return ExitRecord.Finding(cause: cause, confidence: .medium, text: text)
+    // Of several causes that Ray lists none is known to be the one.
+    let isGuess = told == nil && nodeIsAlive != false && RayWords.causes(in: allText) != nil
+    if isGuess, let causes = RayWords.causes(in: allText) {
+      text += "; Ray knows no more than what it may be: \(causes)"
+    }
+    return ExitRecord.Finding(cause: cause, confidence: isGuess ? .low : .medium, text: text)
+  }
+
+  /// What a tool that made the environment said, where it is not Ray's first line.
+  private var environmentReason: Substring? {
+    job.message.split(whereSeparator: \.isNewline).dropFirst().last { line in
+      ["ERROR: ", "Error: ", "error: ", "No matching distribution found"].contains { line.contains($0) }
+    }
   }
 
   private var termination: ExitRecord.Termination {
@@ -167,46 +181,21 @@ struct RayEnd {
     return .unknown
   }
 
-  private static let sentences: [(FailureCause, [String])] = [
-    (
-      .oom,
-      [
-        "OutOfMemoryError: Task was killed due to the node running low on memory",
-        "due to the node running low on memory",
-        "killed due to memory pressure (OOM)", "SIGKILL by OOM killer",
-        // The end of its account, all that the last lines of a log hold of it.
-        "address the out of memory issue: https://docs.ray.io", "the task crashes due to OOM",
-      ]
-    ),
-    (.preemption, ["preempted", "preemption"]),
-    (
-      .nodeFailure,
-      [
-        "the node it was running on is dead or unavailable", "Owner's node has crashed", "node has died", "node died",
-      ]
-    ),
-  ]
-
-  /// A task or an actor took its driver with it. Whether by itself or by its node's kernel Ray cannot say.
-  private static let crashes = [
-    "WorkerCrashedError: The worker died unexpectedly", "is dead because its worker process has died",
-  ]
-
-  private var crash: FailureCause? { Self.crashes.contains { text.contains($0) } ? .signal : nil }
+  private var crash: FailureCause? { RayWords.crashes.contains { allText.contains($0) } ? .signal : nil }
 
   /// What Ray says, and what its log adds: the error that the driver ended by.
-  private var text: String { logEnd.isEmpty ? job.message : "\(job.message)\n\(RayLogLines.lastError(of: logEnd))" }
+  private var allText: String { logEnd.isEmpty ? job.message : "\(job.message)\n\(RayLogLines.lastError(of: logEnd))" }
 
   /// The cause that a sentence of Ray's names, in the message or in the log's tail that it carries.
   private var told: FailureCause? {
-    let text = text
-    return Self.sentences.first { $0.1.contains { text.contains($0) } }?.0
+    let isLog = Self.kind(of: job) == .entrypoint
+    return RayWords.cause(in: allText, isLog: isLog)
   }
 
   /// The line that names the cause, or the first.
   private var telling: Substring {
-    let lines = text.split(whereSeparator: \.isNewline)
-    let sentences = Self.sentences.flatMap(\.1) + Self.crashes
+    let lines = allText.split(whereSeparator: \.isNewline)
+    let sentences = RayWords.sentences.flatMap(\.1) + RayWords.crashes
     return lines.first { line in sentences.contains { line.contains($0) } } ?? lines.first ?? "no message"
   }
 
