@@ -81,7 +81,10 @@ extension Batch {
     case .documentsClaimed(let job, let number, let set, let id):
       guard contains(job) else { return }
       claim(set, by: job, at: record.at)
-      if !id.isEmpty, let index = attemptIndex(job, number) {
+      guard let index = attemptIndex(job, number) else { return }
+      // Who claims was told how often to beat; a script that only reports was not.
+      tiers[job.tier].jobs[job.index].attempts[index].hasBeaten = true
+      if !id.isEmpty {
         tiers[job.tier].jobs[job.index].attempts[index].remember(Attempt.Claim(id: id, documents: set))
       }
     case .documentsCommitted(let job, _, let set):
@@ -102,7 +105,8 @@ extension Batch {
       if report.written > 0 { noteWritten(report.written, by: job) }
       for timing in report.stageTimings { spend(timing.duration, in: timing.name, of: job) }
       if let index = attemptIndex(job, number) { tiers[job.tier].jobs[job.index].attempts[index].remember(report) }
-    case .attemptIntended, .attemptTaken, .attemptStarted, .attemptEnding, .attemptEnded, .staleReport, .stageEntered,
+    case .attemptIntended, .attemptTaken, .attemptStarted, .attemptEnding, .attemptEnded, .attemptBeat, .staleReport,
+      .stageEntered,
       .stageSpent:
       applyToAttempt(record)
     }
@@ -180,6 +184,7 @@ extension Batch {
     }
     if status == .running && startedAt == nil { startedAt = record.at }
     completedAt = status.isFinal ? record.at : nil
+    runClocks(at: record.at)
     note(.batch, from: before.rawValue, to: status.rawValue, reason: reason, record)
   }
 
@@ -214,7 +219,13 @@ extension Batch {
       tiers[tier].completedAt = record.at
       tiers[tier].cancelRequested = false
     }
+    runClocks(at: record.at)
     note(.tier(tier), from: before.rawValue, to: status.rawValue, reason: reason, record)
+  }
+
+  private mutating func runClocks(at now: Instant) {
+    work.run(status == .running, at: now)
+    for tier in tiers.indices { tiers[tier].work.run(status == .running && tiers[tier].status == .running, at: now) }
   }
 
   private mutating func start(tier: Int, handed: DocumentSet, _ record: Record) {
@@ -237,8 +248,9 @@ extension Batch {
       }
     }
     keepLedger(of: tier)
-    tiers[tier].curve = ProgressCurve(
-      startedAt: record.at, settled: tiers[tier].done.count + tiers[tier].failed.count, of: handed.count)
+    tiers[tier].work = WorkClock()
+    runClocks(at: record.at)
+    restartCurve(of: tier, at: record.at)
     note(.tier(tier), from: before.rawValue, to: TierStatus.running.rawValue, reason: "", record)
   }
 
@@ -253,6 +265,8 @@ extension Batch {
     if status == .starting && tiers[job.tier].jobs[job.index].startedAt == nil {
       tiers[job.tier].jobs[job.index].startedAt = record.at
     }
+    // What it left undone is nobody's any more: the pace of before says nothing of what is left.
+    if status.isFinal, tiers[job.tier].jobs[job.index].pendingCount > 0 { restartCurve(of: job.tier, at: record.at) }
     note(.job(job), from: before.rawValue, to: status.rawValue, reason: reason, record)
   }
 }
@@ -270,7 +284,7 @@ extension Fact {
   var movesVerdict: Bool {
     switch self {
     case .batchCreated, .documentsAdded, .documentsClaimed, .documentsCommitted, .documentsReleased, .workRepeated,
-      .stageEntered, .stageSpent, .collectionWritten, .reportTaken, .staleReport, .verdictChanged,
+      .stageEntered, .stageSpent, .collectionWritten, .reportTaken, .attemptBeat, .staleReport, .verdictChanged,
       .notificationSettled:
       false
     default: true

@@ -38,6 +38,9 @@ extension Batch {
       tiers[job.tier].jobs[job.index].attempts[index].suspectedSince = nil
       tiers[job.tier].jobs[job.index].attempts[index].forgetAnswers()
       note(.attempt(job, number), from: before.name, to: "ended", reason: end.verdict.name, record)
+    case .attemptBeat(let job, let number):
+      guard let index = attemptIndex(job, number) else { return }
+      tiers[job.tier].jobs[job.index].attempts[index].hasBeaten = true
     case .staleReport(let job, let number):
       guard let index = attemptIndex(job, number) else { return }
       tiers[job.tier].jobs[job.index].attempts[index].staleReports += 1
@@ -45,7 +48,7 @@ extension Batch {
       guard let index = attemptIndex(job, number) else { return }
       closeStage(of: job, index, at: record.at)
       tiers[job.tier].jobs[job.index].attempts[index].stage = Attempt.Stage(name: name, since: record.at)
-      moveOn(job, at: record.at)
+      moveOn(job, at: record.at, withDocuments: false)
     case .stageSpent(let job, _, let name, let duration):
       guard contains(job) else { return }
       spend(duration, in: name, of: job)
@@ -150,7 +153,8 @@ extension Attempt.State {
 }
 
 extension EndReason {
-  var name: String {
+  /// One word, as logs, evidence and histories have it.
+  package var name: String {
     switch self {
     case .cancelled: "cancelled"
     case .runTimeout: FailureCause.runTimeout.rawValue
@@ -163,7 +167,8 @@ extension EndReason {
 }
 
 extension AttemptEnd.Verdict {
-  var name: String {
+  /// One word, as logs and histories have it.
+  package var name: String {
     switch self {
     case .succeeded: "succeeded"
     case .cancelled: "cancelled"
@@ -207,7 +212,7 @@ extension Fact {
     switch self {
     case .attemptIntended(let job, let number, _, _), .attemptTaken(let job, let number, _),
       .attemptStarted(let job, let number), .attemptEnding(let job, let number, _, _),
-      .attemptEnded(let job, let number, _), .staleReport(let job, let number),
+      .attemptEnded(let job, let number, _), .attemptBeat(let job, let number), .staleReport(let job, let number),
       .documentsClaimed(let job, let number, _, _), .documentsCommitted(let job, let number, _),
       .documentsFailed(let job, let number, _), .documentsReleased(let job, let number, _),
       .workRepeated(let job, let number, _), .stageEntered(let job, let number, _),

@@ -31,21 +31,25 @@ extension Batch {
 
   mutating func commit(_ positions: DocumentSet, by job: JobID, at now: Instant) {
     let offset = (now - createdAt).milliseconds
+    let started = startOffset(of: job, at: now)
     let layout = extractorLayout(of: job.tier)
     for position in positions {
       leaveProcessing(position, of: job)
       guard tiers[job.tier].jobs[job.index].committed.insert(position) else { continue }
+      // Of what was never claimed the attempt's own start is all that is known.
+      documentTimes.claim(position, offset: started)
       documentTimes.settle(position, offset: offset)
       tiers[job.tier].jobs[job.index].suspects.remove(position)
       tiers[job.tier].jobs[job.index].quarantined.remove(position)
       settle(position, in: job.tier, layout)
     }
-    noteProgress(of: job.tier, at: now)
+    noteProgress(of: job.tier, results: positions.count, at: now)
     moveOn(job, at: now)
   }
 
   mutating func fail(_ failed: [Fact.FailedDocuments], by job: JobID, at now: Instant) {
     let offset = (now - createdAt).milliseconds
+    let started = startOffset(of: job, at: now)
     var moved = false
     for group in failed {
       for position in group.documents { leaveProcessing(position, of: job) }
@@ -56,18 +60,17 @@ extension Batch {
       }
       tiers[job.tier].jobs[job.index].errors.set(group.error, for: group.documents)
       let new = group.documents.subtracting(tiers[job.tier].jobs[job.index].failed)
-      for position in new { documentTimes.settle(position, offset: offset) }
+      for position in new {
+        if group.error.isOfItsRun { documentTimes.claim(position, offset: started) }
+        documentTimes.settle(position, offset: offset)
+      }
       tiers[job.tier].jobs[job.index].failed.formUnion(new)
       tiers[job.tier].failed.formUnion(new)
       failedDocuments.formUnion(new)
     }
-    noteProgress(of: job.tier, at: now)
+    noteProgress(of: job.tier, results: failed.reduce(0) { $0 + $1.documents.count }, at: now)
     // What an attempt's death did to its documents is no sign of life.
     if moved { moveOn(job, at: now) }
-  }
-
-  private mutating func noteProgress(of tier: Int, at now: Instant) {
-    tiers[tier].curve.note(tiers[tier].done.count + tiers[tier].failed.count, at: now)
   }
 
   /// Only what may come of a document counts against it.
@@ -130,7 +133,7 @@ extension Batch {
     tiers[job.tier].jobs[job.index].leftOut.formUnion(documents)
     let layout = extractorLayout(of: job.tier)
     for position in documents { settle(position, in: job.tier, layout) }
-    noteProgress(of: job.tier, at: now)
+    noteProgress(of: job.tier, results: documents.count, at: now)
   }
 
   /// A tier starts over documents of which an earlier run may have done some: what its jobs' ledgers say holds.
@@ -195,10 +198,12 @@ extension Batch {
   }
 
   /// Real progress: a document or a stage moved on.
-  mutating func moveOn(_ job: JobID, at now: Instant) {
+  mutating func moveOn(_ job: JobID, at now: Instant, withDocuments: Bool = true) {
     lastActivityAt = now
     tiers[job.tier].lastActivityAt = now
     let last = tiers[job.tier].jobs[job.index].attempts.count - 1
-    if last >= 0 { tiers[job.tier].jobs[job.index].attempts[last].lastActivityAt = now }
+    guard last >= 0 else { return }
+    tiers[job.tier].jobs[job.index].attempts[last].lastActivityAt = now
+    if withDocuments { tiers[job.tier].jobs[job.index].attempts[last].tellsDocuments = true }
   }
 }

@@ -7,6 +7,7 @@ extension Core {
     var account = account
     if case .ending(let reason, _) = place { account.ending = reason }
     account.executor = executor(of: attempt.batch)
+    account.documentNames = namesInProcess(of: attempt)
     var end = account.end(at: turn.now)
     let killer = isolate(attempt, &end)
     settleDocuments(of: attempt, end, killer: killer)
@@ -17,6 +18,12 @@ extension Core {
     record(.attemptEnded(attempt.job, number: attempt.number, end), on: attempt.batch)
     decide(attempt, end, wasEndedFor: account.ending)
     advance(attempt.batch)
+  }
+
+  /// What the documents are called that it has in process, of the first few.
+  private func namesInProcess(of attempt: AttemptKey) -> [String] {
+    guard let batch = batches[attempt.batch], let job = batch.jobState(attempt.job) else { return [] }
+    return job.processing.prefix(16).flatMap { batch.documents[$0].names }
   }
 
   func state(of attempt: AttemptKey) -> Attempt.State? {

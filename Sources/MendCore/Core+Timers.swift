@@ -109,7 +109,7 @@ extension Core {
       if let progress = batch.progressTimer(of: state, timers) {
         due.append(state.idleFrom + progress)
       }
-      if batch.expectsHeartbeats(state) { due.append(max(state.lastHeartbeatAt, started) + timers.heartbeat) }
+      if batch.owesHeartbeats(state, timers) { due.append(max(state.lastHeartbeatAt, started) + timers.heartbeat) }
       if batch.status != .paused, let run = state.runDeadline { due.append(run) }
       return due.isEmpty ? nil : next(state, due)
     }

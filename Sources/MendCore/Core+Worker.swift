@@ -15,8 +15,11 @@ extension Core {
       perform(.refuse(call, refusal))
       return
     }
+    let owed = owed(by: attempt)
     do throws(Refusal) {
       let reply = try answer(request.operation, of: attempt)
+      // From now on more is expected of it: its next check comes sooner.
+      if self.owed(by: attempt) != owed { watch(attempt) }
       perform(.reply(call, reply))
     } catch {
       perform(.refuse(call, error))
@@ -47,6 +50,7 @@ extension Core {
       // Looked at as a whole first: a refused report changes nothing.
       let results = try sort(report, of: attempt)
       noteLife(of: attempt)
+      if report.isBeat { noteBeat(of: attempt) }
       return apply(report, results, of: attempt)
     }
   }
@@ -74,6 +78,23 @@ extension Core {
     }
     batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = turn.now
     touch(attempt.batch)
+  }
+
+  /// What its worker has shown so far, and goes on showing.
+  private func owed(by attempt: AttemptKey) -> Int {
+    guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return 0 }
+    let (tier, job) = (attempt.job.tier, attempt.job.index)
+    let hasBeaten = batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].hasBeaten == true
+    let tellsDocuments = batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].tellsDocuments == true
+    return (hasBeaten ? 1 : 0) + (tellsDocuments ? 2 : 0)
+  }
+
+  /// The first beat of an entrypoint's own worker is kept: from then on its silence means something.
+  private mutating func noteBeat(of attempt: AttemptKey) {
+    guard let current = batches[attempt.batch]?.jobState(attempt.job)?.current, current.number == attempt.number,
+      !current.hasBeaten, case .entrypoint = current.parameters.work
+    else { return }
+    record(.attemptBeat(attempt.job, number: attempt.number), on: attempt.batch)
   }
 
   private func assignment(of attempt: AttemptKey) throws(Refusal) -> Reply {

@@ -16,7 +16,10 @@ public struct Diagnosis: Hashable, Sendable {
   public var failureCategory: FailureCategory?
   public var findings: [Finding]
   public var insights: [Insight]
+  /// The latest, at most `infrastructureEventsLimit`.
   public var infrastructureEvents: [InfrastructureEvent]
+  /// How many came before them.
+  public var infrastructureEventsLeftOut = 0
   public var nextActions: [String]
   public var recommendations: [String]
   public var errorSummary: [ErrorSummary]
@@ -28,6 +31,8 @@ public struct Diagnosis: Hashable, Sendable {
   public var queue: QueuePlace?
 
   /// Where a batch stands among its namespace's that wait.
+  public static let infrastructureEventsLimit = 200
+
   public struct QueuePlace: Hashable, Sendable {
     /// 1 is first.
     public var position: Int
@@ -156,7 +161,10 @@ public struct ErrorSummary: Hashable, Sendable {
 }
 
 public struct PerformanceSummary: Hashable, Sendable {
+  /// In which it could be worked on.
   public var total: Duration
+  /// From the start to the end, with pauses and waits for a retry.
+  public var span: Duration = .zero
   public var queued: Duration
   public var documentsPerSecond: Double
   public var slowestTier: Int

@@ -103,6 +103,12 @@ public struct WorkerRequest: Hashable, Sendable {
       self.stageTimings = stageTimings
       self.written = written
     }
+
+    /// It says nothing but that its worker lives.
+    var isBeat: Bool {
+      completed.isEmpty && failed.isEmpty && released.isEmpty && stage.isEmpty && stageTimings.isEmpty
+        && written.isEmpty
+    }
   }
 
   public struct Failure: Hashable, Sendable {

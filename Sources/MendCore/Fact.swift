@@ -22,6 +22,8 @@ public enum Fact: Hashable, Sendable {
   case attemptEnded(JobID, number: Int, AttemptEnd)
   /// A report came from an attempt that was no longer current; refused, counted.
   case staleReport(JobID, number: Int)
+  /// Its worker said for the first time only that it lives: from then on it owes beats.
+  case attemptBeat(JobID, number: Int)
   case nextAttemptScheduled(JobID, at: Instant)
 
   case documentsClaimed(JobID, number: Int, DocumentSet, id: String = "")

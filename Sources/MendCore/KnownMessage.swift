@@ -5,7 +5,9 @@
 struct KnownMessage: Sendable, Hashable {
   /// For tests and for who reads the table.
   let name: String
-  /// Any of them, as it is written by who says it.
+  /// Exceptions, any of them, by their own name: with modules where another one is called so, too.
+  let exceptions: [String]
+  /// Any of them, as it is written by who says it, in whole words.
   let texts: [String]
   /// What it is evidence of; nil where the exit code or the signal stands as the cause, and the words only say more.
   let cause: FailureCause?
@@ -18,10 +20,11 @@ struct KnownMessage: Sendable, Hashable {
   let isOwnLimit: Bool
 
   init(
-    _ name: String, _ texts: [String], _ cause: FailureCause? = nil, _ confidence: Confidence = .medium,
-    meaning: String, resolution: String, isOwnLimit: Bool = false
+    _ name: String, exceptions: [String] = [], _ texts: [String], _ cause: FailureCause? = nil,
+    _ confidence: Confidence = .medium, meaning: String, resolution: String, isOwnLimit: Bool = false
   ) {
     self.name = name
+    self.exceptions = exceptions
     self.texts = texts
     self.cause = cause
     self.confidence = confidence
@@ -31,36 +34,50 @@ struct KnownMessage: Sendable, Hashable {
   }
 
   /// The first line of the table that a message matches.
-  static func matching(_ message: String) -> KnownMessage? {
+  ///
+  /// - Parameter names: what the documents are called that it may be about; what they are called says nothing.
+  static func matching(_ message: String, names: [String] = []) -> KnownMessage? {
     if message.isEmpty { return nil }
-    return all.first { known in known.texts.contains { message.contains($0) } }
+    let line = ErrorLine(message, names: names)
+    return all.first { known in
+      known.exceptions.contains(where: line.isException) || known.texts.contains(where: line.says)
+    }
   }
 
   /// The same, where it says something of an attempt or a document that is said to have ended of `cause`.
   static func matching(_ message: String, of cause: FailureCause) -> KnownMessage? {
-    guard let known = matching(message) else { return nil }
-    return known.cause == cause || (known.cause == nil && (cause == .exitCode || cause == .signal)) ? known : nil
+    matching(message).flatMap { $0.says(somethingOf: cause) ? $0 : nil }
+  }
+
+  static func named(_ name: String) -> KnownMessage? { all.first { $0.name == name } }
+
+  /// True where it is evidence of the cause, or says more of one that stands without it.
+  func says(somethingOf cause: FailureCause) -> Bool {
+    self.cause == cause || (self.cause == nil && (cause == .exitCode || cause == .signal))
   }
 
   /// With the words, as far as a sentence bears them.
   func evidence(_ message: String, at now: Instant) -> Evidence {
     Evidence(
       "by its own words (\(Figures.excerpt(message))), \(meaning)", by: .scheduler, at: now,
-      values: ["known_message": name])
+      values: [Self.evidenceName: name])
   }
+
+  /// Of the value that names it in evidence.
+  static let evidenceName = "known_message"
 }
 
 extension KnownMessage {
   /// In the order in which they win: what is special stands before what is common.
   static let all: [KnownMessage] = memory + machine + programFile + network + input + program
 
+  static let exceptionNames = Set(all.flatMap(\.exceptions))
+
   private static let memory = [
     KnownMessage(
       "gpu memory",
-      [
-        "CUDA out of memory", "torch.OutOfMemoryError", "torch.cuda.OutOfMemoryError", "CUDA_ERROR_OUT_OF_MEMORY",
-        "cudaErrorMemoryAllocation", "hipErrorOutOfMemory",
-      ],
+      exceptions: ["torch.OutOfMemoryError", "torch.cuda.OutOfMemoryError"],
+      ["CUDA out of memory", "CUDA_ERROR_OUT_OF_MEMORY", "cudaErrorMemoryAllocation", "hipErrorOutOfMemory"],
       meaning: "the memory of its GPU was full; more memory for the job is no help",
       resolution: "Give it smaller portions or a GPU with more memory, and see that nobody else uses the GPU"),
     KnownMessage(
@@ -73,17 +90,20 @@ extension KnownMessage {
       meaning: "no further process or thread could be started: a limit of its account or of the machine was reached",
       resolution: "See that it starts no more processes and threads than it needs, or raise the limit (ulimit -u)"),
     KnownMessage(
-      "managed heap", ["java.lang.OutOfMemoryError", "JavaScript heap out of memory", "Reached heap limit"], .oom,
+      "managed heap",
+      exceptions: ["java.lang.OutOfMemoryError"],
+      ["JavaScript heap out of memory", "Reached heap limit"], .oom,
       meaning: "the heap that its own runtime allows it was full",
-      resolution: "Raise its runtime's own heap limit (-Xmx, --max-old-space-size), and its memory limit with it",
+      resolution: "Raise its runtime's own heap limit (-Xmx, --max-old-space-size)",
       isOwnLimit: true),
     KnownMessage(
       "memory",
+      exceptions: ["MemoryError", "_ArrayMemoryError", "ArrayMemoryError", "NoMemoryError", "OutOfMemoryException"],
       [
-        "MemoryError", "Cannot allocate memory", "cannot allocate memory", "std::bad_alloc", "Out of memory!",
-        "runtime: out of memory", "memory allocation of ", "memory exhausted", "ENOMEM",
+        "Cannot allocate memory", "cannot allocate memory", "std::bad_alloc", "Out of memory!",
+        "runtime: out of memory", "memory allocation of ", "memory exhausted", "ENOMEM", "instance of 'std::bad_alloc'",
       ], .oom,
-      meaning: "it was refused memory", resolution: "Retry with more memory, or split the file"),
+      meaning: "it was refused memory", resolution: "Split the file, or see that it needs less memory"),
   ]
 
   private static let machine = [
@@ -119,16 +139,15 @@ extension KnownMessage {
       "shared library",
       [
         "error while loading shared libraries", "cannot open shared object file", "symbol lookup error",
-        "version `GLIBC", "Library not loaded",
+        "version `GLIBC_", "Library not loaded",
       ], .environmentSetup,
       meaning: "a shared library that its program needs is missing where it ran, or is another version",
       resolution: "Install the shared library that it names where attempts run"),
     KnownMessage(
       "missing module",
-      [
-        "ModuleNotFoundError", "ImportError", "Cannot find module", "ERR_MODULE_NOT_FOUND", "NoClassDefFoundError",
-        "ClassNotFoundException", "Could not find or load main class", "(LoadError)",
-      ], .environmentSetup,
+      exceptions: ["ModuleNotFoundError", "ImportError", "NoClassDefFoundError", "ClassNotFoundException"],
+      ["Cannot find module", "ERR_MODULE_NOT_FOUND", "Could not find or load main class", "(LoadError)"],
+      .environmentSetup,
       meaning: "a module that its program needs is not installed where it ran",
       resolution: "Install the module that it names where attempts run, or correct its path"),
     KnownMessage(
@@ -149,19 +168,19 @@ extension KnownMessage {
   private static let network = [
     KnownMessage(
       "name resolution",
+      exceptions: ["UnknownHostException"],
       [
         "Name or service not known", "Temporary failure in name resolution", "nodename nor servname",
-        "Could not resolve host", "no such host", "UnknownHostException", "ENOTFOUND", "EAI_AGAIN",
-        "No address associated with hostname",
+        "Could not resolve host", "no such host", "ENOTFOUND", "EAI_AGAIN", "No address associated with hostname",
       ], .environmentSetup, .low,
       meaning: "the name of a host was not found: the name is wrong, or name resolution fails where it ran",
       resolution: "Look the name up where attempts run (getent hosts NAME); correct it, or mend DNS"),
     KnownMessage(
       "connection",
+      exceptions: ["ConnectionRefusedError", "ConnectionResetError"],
       [
-        "Connection refused", "ECONNREFUSED", "ConnectionRefusedError", "connection refused",
-        "Connection reset by peer",
-        "ECONNRESET", "No route to host", "Network is unreachable", "Connection timed out", "ETIMEDOUT",
+        "Connection refused", "ECONNREFUSED", "connection refused", "Connection reset by peer", "ECONNRESET",
+        "No route to host", "Network is unreachable", "Connection timed out", "ETIMEDOUT",
         "Failed to establish a new connection",
       ], .environmentSetup, .low,
       meaning: "a service that it needs did not answer: it is down, or its address is wrong",
@@ -172,7 +191,8 @@ extension KnownMessage {
       meaning: "it did not trust the certificate of a service that it called",
       resolution: "Correct the service's certificate, or the authorities (CA) that are trusted where attempts run"),
     KnownMessage(
-      "own time limit", ["TimeoutError", "TimeoutException", "ReadTimeout", "context deadline exceeded", "timed out"],
+      "own time limit", exceptions: ["TimeoutError", "TimeoutException", "ReadTimeout"],
+      ["context deadline exceeded", "timed out"],
       meaning: "something that it waited for did not answer within a time limit of its own",
       resolution: "See what it waits for, and whether that answers; raise its own limit if it is only slow"),
   ]
@@ -180,23 +200,24 @@ extension KnownMessage {
   private static let input = [
     KnownMessage(
       "permission",
-      [
-        "PermissionError", "Permission denied", "permission denied", "EACCES", "Operation not permitted",
-        "AccessDenied",
-      ],
+      exceptions: ["PermissionError", "AccessDeniedException"],
+      ["Permission denied", "permission denied", "EACCES", "Operation not permitted", "AccessDenied"],
       meaning: "it was not allowed to open or change something",
       resolution: "Give the account that attempts run as the right to what it names"),
     KnownMessage(
-      "missing file", ["FileNotFoundError", "No such file or directory", "NoSuchFileException", "ENOENT"],
+      "missing file", exceptions: ["FileNotFoundError", "NoSuchFileException"],
+      ["No such file or directory", "ENOENT"],
       meaning: "a file that it names is not there",
       resolution: "See that the file that it names is there where attempts run, and that its path is right"),
     KnownMessage(
       "form of the input",
+      exceptions: [
+        "UnicodeDecodeError", "JSONDecodeError", "ParserError", "ParseError", "BadZipFile", "BadGzipFile",
+        "UnidentifiedImageError", "zlib.error", "EOFError", "MalformedInputException", "csv.Error", "_csv.Error",
+      ],
       [
-        "UnicodeDecodeError", "invalid utf-8", "invalid UTF-8", "stream did not contain valid UTF-8", "JSONDecodeError",
-        "Unexpected end of JSON input", "is not valid JSON", "invalid character", "ParserError", "ParseError",
-        "BadZipFile", "BadGzipFile", "UnidentifiedImageError", "zlib.error", "EOFError", "unexpected EOF",
-        "MalformedInputException", "csv.Error",
+        "invalid utf-8", "invalid UTF-8", "stream did not contain valid UTF-8", "Unexpected end of JSON input",
+        "is not valid JSON", "invalid character", "unexpected EOF",
       ],
       meaning: "its input was not in the form that it expects",
       resolution: "Look at the input: correct or replace it, or teach the program its form"),
@@ -205,9 +226,10 @@ extension KnownMessage {
   private static let program = [
     KnownMessage(
       "stack",
+      exceptions: ["StackOverflowError", "RecursionError"],
       [
-        "StackOverflowError", "RecursionError", "maximum recursion depth", "has overflowed its stack",
-        "stack overflow", "Maximum call stack size exceeded", "stack exceeds",
+        "maximum recursion depth", "has overflowed its stack", "stack overflow", "Maximum call stack size exceeded",
+        "stack exceeds",
       ],
       meaning: "its stack was full: it calls itself without an end, or too deep for what it was given",
       resolution:
@@ -226,11 +248,14 @@ extension KnownMessage {
       meaning: "all of it waited for each other: a deadlock", resolution: "Correct the program"),
     KnownMessage(
       "error not handled",
+      exceptions: [
+        "TypeError", "AttributeError", "KeyError", "IndexError", "NameError", "SyntaxError", "IndentationError",
+        "ValueError", "ZeroDivisionError", "NullPointerException", "ReferenceError", "RuntimeError",
+        "UnboundLocalError", "NotImplementedError", "AssertionError",
+      ],
       [
         "panic: ", "panicked at", "fatal error: ", "Fatal error: ", "terminate called", "Fatal Python error",
-        "Exception in thread", "Assertion", "TypeError", "AttributeError", "KeyError", "IndexError", "NameError",
-        "SyntaxError", "IndentationError", "ValueError", "ZeroDivisionError", "NullPointerException", "ReferenceError",
-        "RuntimeError", "unhandled exception", "Unhandled exception", "UnboundLocalError", "NotImplementedError",
+        "Exception in thread", "unhandled exception", "Unhandled exception", "Assertion", "assertion failed",
       ],
       meaning: "the program met an error that it did not handle",
       resolution: "Correct the program: run it by hand on a document that was in process"),

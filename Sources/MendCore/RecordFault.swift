@@ -82,6 +82,7 @@ extension Batch {
       let next = tiers[job.tier].jobs[job.index].attempts.count + 1
       return found(number == next ? nil : .attemptNumber(job, number, expected: next))
     case .attemptTaken(let job, let number, _), .attemptStarted(let job, let number),
+      .attemptBeat(let job, let number),
       .attemptEnding(let job, let number, _, _), .attemptEnded(let job, let number, _),
       .staleReport(let job, let number),
       .stageEntered(let job, let number, _),

@@ -12,6 +12,8 @@ struct EndAccount {
   /// What the executor said where there is no exit record, and of what cause it takes it to be.
   var executorCause: FailureCause?
   var executorMessage = ""
+  /// What the documents are called that were in process then.
+  var documentNames: [String] = []
   /// Where it ran: under a supervisor the wait status is the kernel's and the receipt the supervisor's own, on a cluster
   /// both are told.
   var executor = ExecutorKind.local
@@ -53,12 +55,12 @@ extension EndAccount {
     case nil:
       break
     }
-    if let exit { return Self.verdict(of: exit, &evidence) }
+    if let exit { return verdict(of: exit, &evidence) }
     evidence.append(Evidence(executorMessage, by: .executor, at: now))
     return .failed(executorCause ?? .orphaned, .medium)
   }
 
-  private static func verdict(of exit: ExitRecord, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
+  private func verdict(of exit: ExitRecord, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
     if exit.memoryLimitExceeded { return .failed(.oom, .high) }
     if let finding = exit.finding {
       evidence.append(Evidence(finding.text, by: .executor, at: exit.at))
@@ -74,7 +76,7 @@ extension EndAccount {
     case .exited(let code):
       return ended(exit, code, &evidence)
     case .signalled(9):
-      return killed(exit, &evidence)
+      return Self.killed(exit, &evidence)
     case .signalled(let number):
       let signal = KnownSignal.named(number)
       if let signal { evidence.append(signal.evidence(at: exit.at)) }
@@ -83,14 +85,14 @@ extension EndAccount {
       noteLastWords(of: exit, cause, &evidence)
       return .failed(cause, signal?.confidence ?? .high)
     case .notStarted(let text):
-      return .failed(saysNotFound(text) ? .entrypointNotFound : .environmentSetup, .high)
+      return .failed(Self.saysNotFound(text) ? .entrypointNotFound : .environmentSetup, .high)
     case .unknown:
       return .failed(.orphaned, .medium)
     }
   }
 
   /// An exit code that says failure: a shell's word for something, or what the program itself says.
-  private static func ended(_ exit: ExitRecord, _ code: Int32, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
+  private func ended(_ exit: ExitRecord, _ code: Int32, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
     let signal = KnownSignal.shellsWord(code)
     if let signal {
       evidence.append(Evidence("exit code \(code) is a shell's word for \(signal.name)", by: .scheduler, at: exit.at))
@@ -104,15 +106,19 @@ extension EndAccount {
   }
 
   /// The cause that a program's last words are known to mean, where they mean one.
-  private static func lastWords(of exit: ExitRecord, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict? {
-    guard let known = KnownMessage.matching(exit.lastStderrLine), let cause = known.cause else { return nil }
+  private func lastWords(of exit: ExitRecord, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict? {
+    guard let known = KnownMessage.matching(exit.lastStderrLine, names: documentNames), let cause = known.cause else {
+      return nil
+    }
     evidence.append(known.evidence(exit.lastStderrLine, at: exit.at))
     return .failed(cause, known.confidence)
   }
 
   /// What the words say beside a cause that stands without them.
-  private static func noteLastWords(of exit: ExitRecord, _ cause: FailureCause, _ evidence: inout [Evidence]) {
-    guard let known = KnownMessage.matching(exit.lastStderrLine, of: cause) else { return }
+  private func noteLastWords(of exit: ExitRecord, _ cause: FailureCause, _ evidence: inout [Evidence]) {
+    guard let known = KnownMessage.matching(exit.lastStderrLine, names: documentNames),
+      known.says(somethingOf: cause)
+    else { return }
     evidence.append(known.evidence(exit.lastStderrLine, at: exit.at))
   }
 
@@ -167,6 +173,23 @@ extension EndAccount {
 }
 
 extension AttemptEnd {
+  /// What its last words were found to mean when it ended, where that says something of the cause.
+  func knownMessage(of cause: FailureCause) -> KnownMessage? {
+    let noted = evidence.last { $0.values[KnownMessage.evidenceName] != nil }?.values[KnownMessage.evidenceName]
+    if let noted {
+      return KnownMessage.named(noted).flatMap { $0.says(somethingOf: cause) ? $0 : nil }
+    }
+    // Of an old end no evidence is kept.
+    guard evidence.isEmpty, let exit else { return nil }
+    return KnownMessage.matching(exit.lastStderrLine, of: cause)
+  }
+
+  /// What it said itself of being out of memory, where nothing of a higher rank did.
+  var oomByWords: KnownMessage? {
+    guard let exit, !exit.memoryLimitExceeded, exit.finding == nil else { return nil }
+    return knownMessage(of: .oom)
+  }
+
   /// One sentence for the job that failed with it.
   var sentence: String {
     guard case .failed(let cause, _) = verdict else { return "the attempt was \(verdict.name)" }
@@ -176,7 +199,7 @@ extension AttemptEnd {
       let peak = exit?.peakMemoryBytes ?? 0
       return "out of memory: \(peak) bytes, beyond its limit of \(exit?.memoryLimitBytes ?? 0)"
     case .oom:
-      guard let said = evidence.last(where: { $0.values["known_message"] != nil }) else {
+      guard let said = evidence.last(where: { $0.values[KnownMessage.evidenceName] != nil }) else {
         return "perhaps out of memory"
       }
       return "out of memory, \(said.observed)"

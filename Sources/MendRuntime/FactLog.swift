@@ -72,9 +72,10 @@ struct FactLog {
       case .attemptEnding(let job, let number, let reason, let grace):
         self.init(
           attempt: "attempt ending", job, number,
-          ["reason": "\(reason)", "grace_seconds": "\(grace.map { "\($0.inSeconds)" } ?? "")"])
+          ["reason": "\(reason.name)", "grace_seconds": "\(grace.map { "\($0.inSeconds)" } ?? "")"])
       case .attemptEnded(let job, let number, let end):
-        self.init(attempt: "attempt ended", job, number, ["verdict": "\(end.verdict)"])
+        self.init(attempt: "attempt ended", job, number, ["verdict": "\(end.verdict.name)"])
+      case .attemptBeat(let job, let number): self.init(debug: "attempt beats", job, number, [:])
       case .staleReport(let job, let number): self.init(attempt: "stale report refused", job, number)
       case .nextAttemptScheduled(let job, let at):
         self.init(info: "next attempt scheduled", ["job": "\(job)", "at_ms": "\(at.milliseconds)"])
@@ -123,7 +124,7 @@ extension Fact {
   fileprivate var isStateChange: Bool {
     switch self {
     case .batchCreated, .documentsAdded, .documentsClaimed, .documentsCommitted, .documentsFailed, .documentsReleased,
-      .workRepeated, .stageEntered, .stageSpent, .collectionWritten, .reportTaken:
+      .workRepeated, .stageEntered, .stageSpent, .collectionWritten, .reportTaken, .attemptBeat:
       false
     default: true
     }

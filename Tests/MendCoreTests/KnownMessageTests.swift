@@ -8,7 +8,20 @@ struct KnownMessageTests {
   @Test("no line of the table is hidden by an earlier one", arguments: KnownMessage.all)
   func reached(_ known: KnownMessage) {
     for text in known.texts { #expect(KnownMessage.matching("x \(text) y")?.name == known.name, "\(text)") }
+    for name in known.exceptions {
+      for line in [name, "\(name): y", "worker: \(name): y", "Caused by: \(name)"] {
+        #expect(KnownMessage.matching(line)?.name == known.name, "\(line)")
+      }
+    }
   }
+
+  /// Words, limit and peak in MiB, and what is planned.
+  private static let planned: [(String, Int64, Int64, Int64?)] = [
+    ("MemoryError", 256, 230, 512), ("MemoryError", 0, 40, nil),
+    // A peak far below the limit: another bound refused it, and more of Mend's memory is no help.
+    ("MemoryError", 256, 40, nil), ("std::bad_alloc", 256, 204, nil),
+    ("java.lang.OutOfMemoryError: Java heap space", 256, 230, nil),
+  ]
 
   @Test("each says what happened and what to do, and none of them is certain")
   func honest() {
@@ -22,17 +35,14 @@ struct KnownMessageTests {
 
   @Test(
     "what only says that it had no memory is given more by a plan where it had a limit, and not where the limit is its own",
-    arguments: [
-      ("MemoryError", Int64(256 << 20), Int64(512 << 20)), ("MemoryError", 0, nil),
-      ("java.lang.OutOfMemoryError: Java heap space", 256 << 20, nil),
-    ])
-  func plans(_ words: String, _ limit: Int64, _ planned: Int64?) {
+    arguments: KnownMessageTests.planned)
+  func plans(_ words: String, _ limit: Int64, _ peak: Int64, _ planned: Int64?) {
     var harness = Harness(memory: 4 << 30)
-    harness.submit([tier(extractor(memory: limit))])
+    harness.submit([tier(extractor(memory: limit << 20))])
     harness.run()
     _ = harness.claim(1)
     let exit = ExitRecord(
-      termination: .exited(1), at: harness.now, peakMemoryBytes: 40 << 20, memoryLimitBytes: limit,
+      termination: .exited(1), at: harness.now, peakMemoryBytes: peak << 20, memoryLimitBytes: limit << 20,
       lastStderrLine: words)
     harness.see(.ended(harness.attempt(), exit, nil))
     #expect(harness.job().failure?.cause == .oom)
@@ -44,8 +54,52 @@ struct KnownMessageTests {
     #expect(
       steps.map(\.operation)
         == planned.map {
-          [.retryTier(tier: 0, jobs: [JobID(tier: 0, index: 0)], memoryBytes: [JobID(tier: 0, index: 0): $0])]
+          [.retryTier(tier: 0, jobs: [JobID(tier: 0, index: 0)], memoryBytes: [JobID(tier: 0, index: 0): $0 << 20])]
         } ?? [])
+  }
+
+  @Test(
+    "words in quotes, in a path, in a name or inside another word are not its own",
+    arguments: [
+      "ERROR FILENOTFOUND: /data/x.pdf", "acme.DataImportError: row 17 has no date", "KeyError in InMemoryErrorStore",
+      "cat: '/srv/in/Too many open files - minutes.txt': read 3 bytes", "read /srv/No-space/ENOSPC.txt and stopped",
+      "open \"Connection refused\" failed", "bad title `Permission denied'", "bad title “No space left on device”",
+      "MyMemoryErrorHandler: gave up", "no PREEMPTION_EMFILE_MODE set", "the fork: retrying later",
+      "SomeParserErrors were counted", "PDFSyntaxError: No /Root object!",
+    ])
+  func foreign(_ line: String) {
+    #expect(KnownMessage.matching(line)?.cause == nil, "\(KnownMessage.matching(line)?.name ?? "")")
+  }
+
+  @Test(
+    "the exception's own name counts, and not one that its message speaks of",
+    arguments: [
+      ("MemoryError", "memory"), ("ERROR:root:MemoryError: no", "memory"), ("worker 3: MemoryError", "memory"),
+      ("numpy.core._exceptions._ArrayMemoryError: Unable to allocate 7 GiB", "memory"),
+      ("KeyError: 'ECONNREFUSED'", "error not handled"), ("ValueError: MemoryError is no mode", "error not handled"),
+      ("TypeError: ImportError", "error not handled"), ("ray.exceptions.RayTaskError(MemoryError): f()", "memory"),
+      ("Exception in thread main java.lang.OutOfMemoryError: Java heap space", "managed heap"),
+      ("Caused by: java.net.UnknownHostException: db", "name resolution"),
+      ("can't start new thread", "threads and processes"), ("x: version `GLIBC_2.34' not found", "shared library"),
+      ("Error: ENOENT: no such file or directory, open '/x'", "missing file"),
+      ("{\"level\":\"error\",\"msg\":\"write /x: no space left: ENOSPC\"}", "full disk"),
+      ("time=1 level=error msg=\"dial tcp: connection refused\"", "connection"),
+      ("OSError: [Errno 5] Input/output error: '/x'", "file system that is gone"),
+    ])
+  func own(_ line: String, _ name: String) {
+    #expect(KnownMessage.matching(line)?.name == name)
+  }
+
+  @Test("what a document is called says nothing of why it failed")
+  func names() {
+    let document = Document(id: "d1", uri: "file:///srv/in/Too%20many%20open%20files.txt")
+    let line = "cat: /srv/in/Too many open files.txt: No such file or directory"
+    #expect(KnownMessage.matching(line)?.name == "open files")
+    #expect(KnownMessage.matching(line, names: document.names)?.name == "missing file")
+    var account = EndAccount(
+      exit: ExitRecord(termination: .exited(1), at: Instant(milliseconds: 5), lastStderrLine: line))
+    account.documentNames = document.names
+    #expect(account.end(at: Instant(milliseconds: 5)).verdict == .failed(.exitCode, .high))
   }
 
   @Test(

@@ -129,7 +129,7 @@ struct ViewsHealPlanTests {
       ),
       (Remedy("", .heal(.killDuplicates, tier: nil)), "mend heal b1 --action kill-duplicates"),
       (Remedy("", .cancel(.batch)), "mend cancel b1"),
-      (Remedy("", .cancel(.job(JobID(tier: 0, index: 1)))), "mend cancel b1 --tier 0 --job t0-j1"),
+      (Remedy("", .cancel(.job(JobID(tier: 0, index: 1)))), "mend cancel b1 --job t0-j1"),
       (Remedy("", .none), ""),
     ])
   func commandLine(remedy: Remedy, expected: String) {

@@ -3,8 +3,10 @@ import Testing
 
 @Suite("Insights")
 struct ViewsInsightTests {
-  static func completed(stages: [(String, Int)]) -> Patient {
-    var patient = Patient()
+  static func completed(
+    stages: [(String, Int)], work: ExtractorSpecification.Work = .documentCommand("true")
+  ) -> Patient {
+    var patient = Patient(Patient.specification(work: work))
     patient.wait(5)
     patient.tell(.batchStatusChanged(.queued, reason: ""))
     patient.wait(3)
@@ -25,7 +27,8 @@ struct ViewsInsightTests {
 
   @Test("A stage that takes nine tenths of the time is the bottleneck, and the extractor is named for processing")
   func processing() throws {
-    let patient = Self.completed(stages: [("loading", 3), ("processing", 54), ("writing", 3)])
+    let patient = Self.completed(
+      stages: [("loading", 3), ("processing", 54), ("writing", 3)], work: .entrypoint("run"))
     let insight = try #require(patient.diagnosis.insights.first)
     #expect(insight.type == "stage_bottleneck" && insight.stage == "processing" && insight.metric == 0.9)
     #expect(insight.message == "processing takes 90 % of the time (54 s): the extractor is the bottleneck")

@@ -60,12 +60,14 @@ extension Plan {
       name: name, work: isOpaque ? .entrypoint("simulate \(words)") : .documentCommand("simulate \(words)"),
       shards: random.below(3) + 1,
       resources: Resources(cpus: 0.5, memoryBytes: random.chance(500) ? Int64(random.below(900) + 100) : 0),
-      timers: timers(progress: hasProgressTimer, run: random.chance(100) ? .seconds(random.below(60) + 5) : nil),
+      timers: timers(
+        progress: hasProgressTimer, beats: !isOpaque, run: random.chance(100) ? .seconds(random.below(60) + 5) : nil),
       retryRules: rules)
   }
 
-  static func timers(progress: Bool = true, run: Duration? = nil) -> Timers {
-    Timers(start: .seconds(60), heartbeat: .seconds(15), progress: progress ? .seconds(40) : nil, run: run)
+  static func timers(progress: Bool = true, beats: Bool = true, run: Duration? = nil) -> Timers {
+    Timers(
+      start: .seconds(60), heartbeat: beats ? .seconds(15) : nil, progress: progress ? .seconds(40) : nil, run: run)
   }
 
   private static func words(_ random: inout Random) -> String {

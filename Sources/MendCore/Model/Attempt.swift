@@ -51,6 +51,10 @@ public struct Attempt: Hashable, Codable, Sendable {
   public var stage: Stage?
   /// True once its worker has called: an entrypoint that never does is opaque.
   public var hasReported: Bool
+  /// True once its worker only said that it lives, or claimed: whoever beats goes on beating.
+  public var hasBeaten = false
+  /// True once it has claimed documents, or said what became of one: it can be seen to move.
+  public var tellsDocuments = false
   /// What its workers claimed last and may ask for again, oldest first, at most `claimsLimit`; none once it has ended.
   public private(set) var claims: [Claim] = []
 

@@ -31,6 +31,8 @@ public struct Batch: Hashable, Codable, Sendable {
   public var startedAt: Instant?
   public var updatedAt: Instant
   public var completedAt: Instant?
+  /// Goes while the batch is RUNNING.
+  public var work = WorkClock()
   /// The last time a document or a stage moved on.
   public var lastActivityAt: Instant
 
@@ -102,8 +104,10 @@ public struct Tier: Hashable, Codable, Sendable {
   public var done: DocumentSet
   /// Failed by one of its extractors.
   public var failed: DocumentSet
-  /// How fast it went since it was last started.
+  /// How fast it went since it was last started, by its work clock.
   public var curve = ProgressCurve()
+  /// Goes while the tier is RUNNING, and the batch with it.
+  public var work = WorkClock()
   public var startedAt: Instant?
   public var completedAt: Instant?
   public var lastActivityAt: Instant?

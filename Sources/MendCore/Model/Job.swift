@@ -177,3 +177,8 @@ extension Job.Overrides {
     }
   }
 }
+
+extension DocumentError {
+  /// The extractor had it in hand and refused it; else it may never have been begun.
+  var isOfItsRun: Bool { !causedByAttempt && code != FailureCause.documentErrors.rawValue }
+}

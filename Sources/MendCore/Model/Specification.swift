@@ -129,7 +129,13 @@ public struct AttemptLimits: Hashable, Codable, Sendable {
 public struct Timers: Hashable, Codable, Sendable {
   /// Queued at the executor to running: the cold-start window.
   public var start: Duration
-  public var heartbeat: Duration
+  /// Silence of who owes beats: the built-in worker, a worker that has beaten, and where it was set, anybody.
+  public var heartbeat: Duration {
+    get { setHeartbeat ?? Self.defaultHeartbeat }
+    set { setHeartbeat = newValue }
+  }
+  /// What the caller set; nil is the default.
+  public private(set) var setHeartbeat: Duration?
   /// Beats without a document or a stage moving on.
   ///
   /// An entrypoint that never reports cannot show any, so only one that was set holds for it: its author's own word for
@@ -148,11 +154,11 @@ public struct Timers: Hashable, Codable, Sendable {
   public static let defaultProgress: Duration = .seconds(5 * 60)
 
   public init(
-    start: Duration = defaultStart, heartbeat: Duration = defaultHeartbeat, progress: Duration? = nil,
+    start: Duration = defaultStart, heartbeat: Duration? = nil, progress: Duration? = nil,
     run: Duration? = nil
   ) {
     self.start = start
-    self.heartbeat = heartbeat
+    self.setHeartbeat = heartbeat
     self.setProgress = progress
     self.run = run
   }
@@ -218,5 +224,32 @@ public struct Document: Hashable, Sendable {
     self.uri = uri
     self.mediaType = mediaType
     self.size = size
+  }
+}
+
+extension Document {
+  /// What a program may call it in what it says: its id, its place as the uri has it and decoded, its file's name.
+  var names: [String] {
+    let place = uri.firstRange(of: "://").map { String(uri[$0.upperBound...]) } ?? uri
+    let decoded = Self.decoded(place)
+    let file = decoded.split(separator: "/").last.map(String.init) ?? decoded
+    return [id, place, decoded, file].filter { !$0.isEmpty }
+  }
+
+  /// With `%20` and the like as what they stand for; as it is where that is no text.
+  private static func decoded(_ text: String) -> String {
+    guard text.utf8.contains(UInt8(ascii: "%")) else { return text }
+    var bytes: [UInt8] = []
+    var rest = Substring(text).utf8
+    while let byte = rest.popFirst() {
+      let digits = rest.prefix(2).compactMap { Character(UnicodeScalar($0)).hexDigitValue }
+      if byte == UInt8(ascii: "%"), digits.count == 2 {
+        bytes.append(UInt8(digits[0] << 4 | digits[1]))
+        rest = rest.dropFirst(2)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return String(validating: bytes, as: UTF8.self) ?? text
   }
 }

@@ -36,14 +36,10 @@ extension DiagnosisContext {
     case .completed, .failed, .cancelled:
       let actions = commands(findings) + outside(findings)
       if !actions.isEmpty { return Array(actions.prefix(Self.adviceLimit)) }
-      if batch.status == .completed,
-        let cut = batch.tiers.first(where: { $0.jobs.contains { $0.status == .cancelled } })
-      {
-        return ["mend retry \(id) --tier \(cut.number)"]
-      }
-      // What was cancelled before it was submitted has nothing that Retry would take.
-      if batch.status == .completed || batch.submittedAt == nil { return ["nothing to do"] }
-      return ["mend retry \(id) --tier \(batch.currentTier)"]
+      // What an operator cancelled is not started again by following advice.
+      let failed = batch.tiers.first { $0.status == .failed }
+      guard batch.status == .failed, let failed else { return ["nothing to do"] }
+      return [retryCommand(tier: failed.number, jobs: Set(failed.jobs.filter { $0.status == .failed }.map(\.id)))]
     }
   }
 
@@ -93,8 +89,9 @@ extension DiagnosisContext {
     } else if verdict.health != .stuck {
       let counts = batch.progress()
       let remaining = estimate.map { ", about \(Figures.seconds($0 - now)) left" } ?? ""
+      let failed = counts.failed > 0 ? ", \(counts.failed) failed" : ""
       actions.append(
-        "wait: \(counts.completed + counts.failed) of \(Figures.count(counts.total, "document")) done\(remaining)")
+        "wait: \(counts.completed) of \(Figures.count(counts.total, "document")) done\(failed)\(remaining)")
     }
     let later = retries(findings)
     if !later.isEmpty { actions.append("when the tier has ended: \(later[0])") }
@@ -127,7 +124,9 @@ extension DiagnosisContext {
   private func retries(_ findings: [Finding]) -> [String] {
     var merged: [(tier: Int, jobs: Set<JobID>, whole: Bool, overrides: Job.Overrides)] = []
     for finding in findings {
-      guard case .retry(let tier, let jobs, let overrides, _)? = finding.remedy?.call else { continue }
+      guard case .retry(let tier, let jobs, let overrides, _)? = finding.remedy?.call,
+        jobs.isEmpty || !jobs.allSatisfy({ batch.findJob($0)?.status == .cancelled })
+      else { continue }
       let index: Int
       if let found = merged.firstIndex(where: { $0.tier == tier }) {
         index = found
@@ -147,11 +146,22 @@ extension DiagnosisContext {
     }
     func failed(_ tier: Int) -> Bool { batch.tiers.first { $0.number == tier }?.status == .failed }
     merged.sort { (failed($0.tier) ? 0 : 1, $0.tier) < (failed($1.tier) ? 0 : 1, $1.tier) }
-    return merged.map { entry in
-      let jobs = entry.whole || entry.jobs.count > 1 ? [] : Array(entry.jobs)
-      return Remedy("", .retry(tier: entry.tier, jobs: jobs, entry.overrides, .failed))
-        .commandLine(batchID: batch.key.batchID)
+    return merged.map { retryCommand(tier: $0.tier, jobs: $0.whole ? nil : $0.jobs, $0.overrides) }
+  }
+
+  /// Names the jobs, unless a retry without names would take none but them; what was cancelled by hand is among the
+  /// others.
+  private func retryCommand(
+    tier number: Int, jobs: Set<JobID>?, _ overrides: Job.Overrides = Job.Overrides()
+  ) -> String {
+    let open =
+      batch.tiers.first { $0.number == number }?.jobs
+      .filter { $0.status != .succeeded || $0.committed.count < $0.assigned.count } ?? []
+    let asked = (jobs ?? Set(open.filter { $0.status != .cancelled }.map(\.id))).filter {
+      batch.findJob($0)?.status != .cancelled
     }
+    let named = open.allSatisfy { asked.contains($0.id) } ? [] : asked.sorted()
+    return Remedy("", .retry(tier: number, jobs: named, overrides, .failed)).commandLine(batchID: batch.key.batchID)
   }
 }
 

@@ -25,10 +25,10 @@ extension Batch {
     diagnosis.failureCategory = context.failureCategory()
     diagnosis.findings = findings
     diagnosis.insights = context.insights(findingsLeftOut: all.count - findings.count)
-    diagnosis.infrastructureEvents = context.infrastructureEvents()
+    (diagnosis.infrastructureEvents, diagnosis.infrastructureEventsLeftOut) = context.infrastructureEvents()
     diagnosis.nextActions = context.nextActions(all, estimate: diagnosis.estimatedCompletion)
     diagnosis.recommendations = context.recommendations(all)
-    diagnosis.errorSummary = DiagnosisContext.errorSummary(of: context.tallies)
+    diagnosis.errorSummary = hasFailures ? errorSummary(of: context.tallies) : []
     diagnosis.failedSample = Array(failedDocuments.prefix(10))
     diagnosis.performance = context.performance()
     diagnosis.repeatedWork = context.repeatedWork
@@ -36,9 +36,9 @@ extension Batch {
     return diagnosis
   }
 
-  /// Failed documents by code, most first, for GetBatch; the same as in `diagnosis`. Walks failed documents only.
+  /// What failed by code, most first, for GetBatch; the same as in `diagnosis`. Walks failed documents only.
   public func errorSummary() -> [ErrorSummary] {
-    failedDocuments.isEmpty ? [] : DiagnosisContext.errorSummary(of: DiagnosisContext.tallies(of: self))
+    hasFailures ? errorSummary(of: DiagnosisContext.tallies(of: self)) : []
   }
 }
 
@@ -66,17 +66,22 @@ extension DiagnosisContext {
 
   /// Every end of an attempt that was not the pipeline's doing, in the order of time; those that a later
   /// attempt made good too.
-  func infrastructureEvents() -> [InfrastructureEvent] {
-    var events: [InfrastructureEvent] = []
+  ///
+  /// The latest of them, and how many are left out before them.
+  func infrastructureEvents() -> ([InfrastructureEvent], leftOut: Int) {
+    var ends: [(at: Instant, cause: FailureCause, job: Job, attempt: Attempt)] = []
     forEachJob { _, job in
       for attempt in job.attempts {
         guard let end = attempt.end, let cause = end.cause, cause.category != .pipeline else { continue }
-        events.append(
-          InfrastructureEvent(
-            cause: cause, at: end.at, job: job.id, attempt: attempt.number,
-            message: "Attempt \(attempt.number) of \(job.title(in: batch)) \(explanation(of: cause, attempt, job))"))
+        ends.append((end.at, cause, job, attempt))
       }
     }
-    return events.sorted { ($0.at, $0.job, $0.attempt) < ($1.at, $1.job, $1.attempt) }
+    ends.sort { ($0.at, $0.job.id, $0.attempt.number) < ($1.at, $1.job.id, $1.attempt.number) }
+    let latest = ends.suffix(Diagnosis.infrastructureEventsLimit).map { at, cause, job, attempt in
+      InfrastructureEvent(
+        cause: cause, at: at, job: job.id, attempt: attempt.number,
+        message: "Attempt \(attempt.number) of \(job.title(in: batch)) \(explanation(of: cause, attempt, job))")
+    }
+    return (latest, ends.count - latest.count)
   }
 }

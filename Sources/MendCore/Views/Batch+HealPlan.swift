@@ -73,7 +73,7 @@ extension DiagnosisContext {
               evidence: [
                 Evidence(
                   "no receipt of its end came", by: .clock, at: now,
-                  values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": "\(reason)"])
+                  values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": reason.name])
               ], risk: .low))
         case .ended(let end) where isOrphan(attempt, end, of: job):
           steps.append(
@@ -101,7 +101,8 @@ extension DiagnosisContext {
     return attempt.reclaimedAt == nil || batch.isGivenUp(job.id, with: attempt.number)
   }
 
-  /// One step a tier: all of its jobs that failed of oom, each with what it needs. None where it does not fit.
+  /// One step a tier: all of its jobs that failed of oom, each with what it needs. None where it does not fit, or where
+  /// memory was not what bounded it.
   ///
   /// Not in the tiers of `except`: a step before starts them again, and a second start would be refused.
   fileprivate func memoryRetries(_ tier: Int?, except: Set<Int>) -> [HealStep] {
@@ -115,8 +116,8 @@ extension DiagnosisContext {
       var evidence: [Evidence] = []
       for job in failedTier.jobs where job.status == .failed && job.failure?.cause == .oom {
         guard let attempt = job.attempts.last(where: { $0.end?.cause == .oom }), let end = attempt.end,
-          end.exit?.oomByWords?.isOwnLimit != true,
-          case .retry(let bytes) = MemoryAdvice(after: end, of: attempt, capacity: capacity)
+          end.oomByWords?.isOwnLimit != true,
+          let bytes = MemoryAdvice(after: end, of: attempt, capacity: capacity).asked
         else { continue }
         jobs.append(job.id)
         memoryBytes[job.id] = bytes
@@ -137,11 +138,12 @@ extension DiagnosisContext {
   private func enough(_ memoryBytes: [JobID: Int64], _ jobs: [JobID]) -> String {
     let figures = Set(memoryBytes.values)
     if figures.count == 1, let bytes = figures.first {
-      return "\(Figures.bytes(bytes)) is enough by the measured peak, and fits"
+      return "\(Figures.bytes(bytes)) is more than was measured, and fits; what was ended at its limit may need more"
     }
     let shown = jobs.prefix(10).map { "\(Figures.bytes(memoryBytes[$0] ?? 0)) for \($0)" }
     let more = jobs.count > shown.count ? ", and so on for \(jobs.count - shown.count) more" : ""
-    return "\(Figures.list(shown))\(more): enough by the measured peaks, and each fits"
+    return
+      "\(Figures.list(shown))\(more): more than was measured, and each fits; what was ended at its limit may need more"
   }
 }
 

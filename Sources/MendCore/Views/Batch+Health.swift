@@ -110,10 +110,12 @@ extension Batch {
     }
     if let first = blocks.min(by: Block.comesBefore) {
       let others = blocks.count - 1
-      return HealthVerdict(
+      var verdict = HealthVerdict(
         .stuck, first.reason,
         blockedReason: others == 0 ? first.sentence : first.sentence + "; and \(others) more",
         stuckFor: now - (blocks.map(\.since).min() ?? first.since), stuckAttempts: survey.stuckAttempts)
+      verdict.isPastItsWindow = first.isPastItsWindow
+      return verdict
     }
     let settled = settledHealth
     if let outage {
@@ -132,6 +134,8 @@ struct Block: Hashable {
   var reason: HealthReason
   var sentence: String
   var since: Instant
+  /// A wait for room that is longer than its window.
+  var isPastItsWindow = false
 
   static func comesBefore(_ left: Block, _ right: Block) -> Bool {
     (left.reason.rank, left.since) < (right.reason.rank, right.since)
@@ -227,8 +231,9 @@ extension Batch {
     let since = waitsSince(job, of: tier, window: window, at: now)
     let block = Block(
       reason: room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: false),
-      sentence: waitingSentence(job, since: since, window: window, at: now, room), since: since)
-    if now - since >= window { survey.overdue.append(block) } else { survey.waiting.append(block) }
+      sentence: waitingSentence(job, since: since, window: window, at: now, room), since: since,
+      isPastItsWindow: now - since >= window)
+    if block.isPastItsWindow { survey.overdue.append(block) } else { survey.waiting.append(block) }
   }
 }
 

@@ -57,7 +57,7 @@ extension Batch {
     case .running:
       let start = attempt.startedAt ?? attempt.intendedAt
       let idle = idleSince(attempt, of: job, timers, at: now)
-      if expectsHeartbeats(attempt) {
+      if owesHeartbeats(attempt, timers) {
         let silence = now - max(attempt.lastHeartbeatAt, start)
         if silence >= timers.heartbeat + (idle == nil ? .zero : limits.stuckConfirmation) {
           return .stalled(.heartbeatTimeout, since: attempt.idleFrom)
@@ -78,9 +78,11 @@ extension Batch {
     return now - since >= allowed ? since : nil
   }
 
-  /// How long it may go without a document or a stage; nil for an opaque entrypoint whose author set no time.
+  /// How long it may go without a document or a stage; nil for an entrypoint that tells nothing of its documents, and
+  /// whose author set no time: it may say a stage and work on for as long as that takes.
   func progressTimer(of attempt: Attempt, _ timers: Timers) -> Duration? {
-    expectsHeartbeats(attempt) ? timers.progress : timers.setProgress
+    if case .documentCommand = attempt.parameters.work { return timers.progress }
+    return attempt.tellsDocuments || attempt.hasBeaten ? timers.progress : timers.setProgress
   }
 
   /// True when a stalled attempt was stalled at the first look too, long enough ago.
@@ -88,13 +90,11 @@ extension Batch {
     attempt.suspectedSince.map { now - $0 >= limits.stuckConfirmation } ?? false
   }
 
-  /// An entrypoint that never called is opaque: it owes no heartbeats and no progress, only its end.
-  func expectsHeartbeats(_ attempt: Attempt) -> Bool {
-    if attempt.hasReported { return true }
-    return switch attempt.parameters.work {
-    case .documentCommand: true
-    case .entrypoint: false
-    }
+  /// The built-in worker does, a worker that has claimed or beaten, and anybody whose author set how long it may be silent. An
+  /// entrypoint that says a stage once and works on owes only its end.
+  func owesHeartbeats(_ attempt: Attempt, _ timers: Timers) -> Bool {
+    if case .documentCommand = attempt.parameters.work { return true }
+    return attempt.hasBeaten || timers.setHeartbeat != nil
   }
 
   /// It has documents left and none in process because max_concurrent is used up by others: their business.

@@ -24,7 +24,7 @@ extension Batch {
         // Nobody checks what runs on an executor that the server does not have: its own silence is all that is known.
         let timers = job.specified(in: self)?.timers ?? Timers()
         var silent: [Instant] = []
-        if expectsHeartbeats(attempt) {
+        if owesHeartbeats(attempt, timers) {
           silent.append(max(attempt.lastHeartbeatAt, attempt.startedAt ?? attempt.intendedAt) + timers.heartbeat)
         }
         if let progress = progressTimer(of: attempt, timers) { silent.append(attempt.idleFrom + progress) }

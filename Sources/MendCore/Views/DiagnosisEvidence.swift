@@ -105,7 +105,7 @@ extension DiagnosisContext {
             "idle_seconds": Figures.number((now - stuck.since).inSeconds),
             "progress_seconds": Figures.number(timers.progress.inSeconds),
           ]))
-      if batch.expectsHeartbeats(attempt) {
+      if batch.owesHeartbeats(attempt, timers) {
         evidence.append(
           Evidence(
             "last sign of life \(Figures.seconds(now - attempt.lastHeartbeatAt)) ago", by: .worker,

@@ -1,19 +1,19 @@
 // What a document's size says about its failure: an empty one, or one that is far larger than the others.
 
-extension DiagnosisContext {
+extension Batch {
   /// What a worker found when it looked at the file, else what the caller said; nil where neither is known.
   private func size(of position: Int, in job: Job) -> Int64? {
     if let measured = job.errors[position]?.details["size_bytes"].flatMap({ Int64($0) }) { return measured }
-    guard (0..<batch.documents.count).contains(position) else { return nil }
-    let said = batch.documents[position].size
+    guard (0..<documents.count).contains(position) else { return nil }
+    let said = documents[position].size
     return said >= 0 ? said : nil
   }
 
   /// The median of a sample over the whole batch; nil where fewer than two sizes are known.
   private var typicalSize: Int64? {
-    let count = batch.documents.count
+    let count = documents.count
     let step = max(1, count / Self.sizeSamples)
-    let sizes = stride(from: 0, to: count, by: step).map { batch.documents[$0].size }.filter { $0 >= 0 }.sorted()
+    let sizes = stride(from: 0, to: count, by: step).map { documents[$0].size }.filter { $0 >= 0 }.sorted()
     return sizes.count > 1 ? sizes[sizes.count / 2] : nil
   }
 
@@ -26,9 +26,10 @@ extension DiagnosisContext {
   func sizeEvidence(of positions: [Int], in job: Job) -> [Evidence] {
     let typical = typicalSize
     return positions.compactMap { position in
-      guard let size = size(of: position, in: job), let id = documentID(position) else { return nil }
+      guard let size = size(of: position, in: job), documents.count > position else { return nil }
+      let id = documents.id(at: position)
       let values = ["document_id": id, "size_bytes": "\(size)"]
-      let at = job.errors[position]?.at ?? batch.updatedAt
+      let at = job.errors[position]?.at ?? updatedAt
       if size == 0 { return Evidence("\(id) is empty: 0 bytes", by: .worker, at: at, values: values) }
       guard size >= Self.outsizeBytes, typical.map({ size / max(1, $0) >= Self.outsizeFactor }) ?? true else {
         return nil

@@ -1,29 +1,65 @@
-// Failed documents by what they failed of: Wickson's error_summary.
+// Failed documents by what they failed of, and what failed jobs left undone: Wickson's error_summary.
 
-extension DiagnosisContext {
-  /// By count, most first; each failed document is counted once, in the first job that failed it.
-  static func errorSummary(of tallies: [JobID: FailureTally]) -> [ErrorSummary] {
-    var merged: [String: (count: Int, first: FirstTen)] = [:]
-    for tally in tallies.values {
-      for code in tally.codes where code.ownCount > 0 {
-        merged[code.code, default: (0, FirstTen())].count += code.ownCount
-        merged[code.code, default: (0, FirstTen())].first.formUnion(code.ownFirst)
+extension Batch {
+  /// By count, most first; each failed document is counted once, in the first job that failed it. A job that failed and
+  /// failed no document itself is told with the documents that it left undone.
+  func errorSummary(of tallies: [JobID: FailureTally]) -> [ErrorSummary] {
+    var merged: [String: Entry] = [:]
+    for tier in tiers {
+      for job in tier.jobs {
+        if let tally = tallies[job.id] {
+          for code in tally.codes where code.ownCount > 0 {
+            merged[code.code, default: Entry()].add(code.ownCount, code.ownFirst) {
+              code.causedByAttempt
+                ? DiagnosisContext.resolution(for: code.code) : reading(of: code, job: job).whatToDo
+            }
+          }
+        } else if job.status == .failed, let failure = job.failure {
+          let left = job.assigned.subtracting(job.committed)
+          if left.isEmpty { continue }
+          var first = FirstTen()
+          for position in left.prefix(FirstTen.limit) { first.insert(position) }
+          merged[failure.cause.rawValue, default: Entry()].add(left.count, first) {
+            DiagnosisContext.resolution(for: failure.cause.rawValue)
+          }
+        }
       }
     }
     return merged.map { code, entry in
       ErrorSummary(
-        errorType: code, count: entry.count, affected: entry.first.positions, resolution: resolution(for: code))
+        errorType: code, count: entry.count, affected: entry.first.positions,
+        // Where jobs say different things of one code, what is true of the code itself.
+        resolution: entry.resolutions.count == 1
+          ? entry.resolutions.first ?? "" : DiagnosisContext.resolution(for: code))
     }
-    .sorted { ($1.count, $0.errorType) < ($0.count, $1.errorType) }
+    .sorted { ($1.count, $0.errorType) < ($0.count, $1.errorType) }.prefix(Self.errorTypesShown).map(\.self)
   }
 
+  /// A worker may use as many codes as it likes.
+  private static let errorTypesShown = 64
+
+  private struct Entry {
+    var count = 0
+    var first = FirstTen()
+    var resolutions: Set<String> = []
+
+    mutating func add(_ more: Int, _ positions: FirstTen, resolution: () -> String) {
+      count += more
+      first.formUnion(positions)
+      // Two are as good as many.
+      if resolutions.count < 2 { resolutions.insert(resolution()) }
+    }
+  }
+}
+
+extension DiagnosisContext {
   /// One sentence of what to do about a document error code: the causes' own, and the words that workers use.
   static func resolution(for code: String) -> String {
     switch code {
     case "exit_code": "Read the message, the command's last line on stderr; correct the command or the file, and retry"
     case "signal":
       "The command was killed or crashed; see that it had memory enough, run it on the file by hand, correct it, and retry"
-    case "oom": "Retry with more memory, or split the file"
+    case "oom": "Give its job more memory where its limit was the bound, or split the file"
     case "entrypoint_not_found": "Install the command where attempts run, or correct its name and PATH, and retry"
     case "bad_input": "Correct the file, and retry"
     case "format_error", "unsupported_format": "Ensure file is in a supported format"

@@ -19,7 +19,7 @@ public struct Estimate: Hashable, Sendable {
 
 extension Batch {
   /// When what is left will be done if it goes as the latest half of what was settled in the running tier, and later tiers
-  /// as all that was settled so far. nil for a batch that is over.
+  /// as all that was settled so far; by the time in which it could be worked on. nil for a batch that is over.
   ///
   /// Unknown is not guessed: before the first document was settled, and while the batch does not run.
   public func estimate(at now: Instant, health: Health = .ok) -> Estimate? {
@@ -37,9 +37,9 @@ extension Batch {
     var leftLater = 0
     var running: Tier?
     for tier in tiers {
-      if let startedAt = tier.startedAt, tier.status != .pending {
-        settled += tier.done.count + tier.failed.count
-        spent += max(0, ((tier.completedAt ?? now) - startedAt).milliseconds)
+      if tier.startedAt != nil, tier.status != .pending {
+        settled += tier.status == .running ? tier.slowest.settled : tier.done.count + tier.failed.count
+        spent += tier.work.elapsed(at: now).milliseconds
         if tier.status == .running { running = tier }
       } else {
         // Not started: everything that did not fail before will be handed to it.
@@ -48,8 +48,8 @@ extension Batch {
     }
     guard settled > 0, spent > 0 else { return .unknown("no document is done yet") }
     let overall = Double(spent) / Double(settled)
-    let left = running.map { max(0, $0.handed.count - $0.done.count - $0.failed.count) } ?? 0
-    let pace = running.flatMap { $0.curve.pace(at: now, settled: $0.done.count + $0.failed.count) }
+    let (through, left) = running?.slowest ?? (0, 0)
+    let pace = running.flatMap { $0.curve.pace(at: $0.work.elapsed(at: now), settled: through) }
     let expected = Double(left) * (pace?.perDocument ?? overall) + Double(leftLater) * overall
     guard expected < 1e15 else { return .unknown("it goes too slowly to say") }
     var estimate = Estimate()
@@ -90,11 +90,11 @@ extension ProgressCurve {
   static let pointsOfAPace = 8
 
   /// The mean over the latest half of the points, and the time since the last one; nil before there are enough.
-  func pace(at now: Instant, settled: Int) -> Pace? {
+  func pace(at elapsed: Duration, settled: Int) -> Pace? {
     guard points.count >= Self.pointsOfAPace else { return nil }
     let recent = points[(points.count / 2)...]
     guard let first = recent.first, settled > first.settled else { return nil }
-    let perDocument = Double((now - first.at).milliseconds) / Double(settled - first.settled)
+    let perDocument = Double((elapsed - first.at).milliseconds) / Double(settled - first.settled)
     var squares = 0.0
     var segments = 0
     for (left, right) in zip(recent, recent.dropFirst()) where right.settled > left.settled {

@@ -1,12 +1,12 @@
 /// How figures are written in the sentences of a diagnosis: the same unit, spacing and plural everywhere.
-enum Figures {
+package enum Figures {
   static let kibibyte: Int64 = 1 << 10
   static let mebibyte: Int64 = 1 << 20
   static let gibibyte: Int64 = 1 << 30
   static let tebibyte: Int64 = 1 << 40
 
   /// "312 s"; below ten seconds with a tenth where there is one, "1.5 s"; "40 ms" where there is less than a tenth.
-  static func seconds(_ duration: Duration) -> String {
+  package static func seconds(_ duration: Duration) -> String {
     let milliseconds = max(0, duration.milliseconds)
     if (1..<100).contains(milliseconds) { return "\(milliseconds) ms" }
     let tenth = milliseconds % 1000 / 100
@@ -33,6 +33,23 @@ enum Figures {
     let (first, second) = (bytes(one), bytes(other))
     return first == second ? ("\(one) bytes", "\(other) bytes") : (first, second)
   }
+
+  /// The largest amount of memory that a text names, in bytes: "926. GiB", "8589934592 bytes"; nil where it names none.
+  static func largestSize(in text: String) -> Double? {
+    let words = text.split { " \t,;()".contains($0) }
+    let sizes = zip(words, words.dropFirst()).compactMap { number, unit -> Double? in
+      let digits = number.last == "." ? number.dropLast() : number
+      return Double(String(digits)).flatMap { value in
+        units.first { unit.hasPrefix($0.0) }.map { value * $0.1 }
+      }
+    }
+    return sizes.max()
+  }
+
+  private static let units: [(String, Double)] = [
+    ("KiB", 0x1p10), ("MiB", 0x1p20), ("GiB", 0x1p30), ("TiB", 0x1p40), ("PiB", 0x1p50), ("EiB", 0x1p60), ("kB", 1e3),
+    ("KB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("PB", 1e15), ("bytes", 1),
+  ]
 
   /// As the command line takes it: "512MiB", "2GiB", else plain bytes.
   static func size(_ bytes: Int64) -> String {
@@ -75,8 +92,8 @@ enum Figures {
   static func percent(_ share: Double) -> String { "\(Int(saturating: (share * 100).rounded())) %" }
 
   /// "1 CPU, 512 MiB and a GPU".
-  static func resources(_ resources: Resources) -> String {
-    var parts = [resources.cpus == 1 ? "1 CPU" : "\(number(resources.cpus)) CPUs"]
+  package static func resources(_ resources: Resources) -> String {
+    var parts = [cpus(resources.cpus)]
     if resources.memoryBytes > 0 { parts.append(bytes(resources.memoryBytes)) }
     if resources.requiresGPU { parts.append("a GPU") }
     return list(parts)

@@ -19,7 +19,7 @@ extension Batch {
     default:
       let stage = attempt.stage.map { " in stage \($0.name)" } ?? ""
       let beats =
-        expectsHeartbeats(attempt)
+        owesHeartbeats(attempt, timers)
         ? "still beats (\(Figures.seconds(now - attempt.lastHeartbeatAt)) ago) but has" : "runs but has"
       return "\(title) \(beats) finished no document and no stage for \(Figures.seconds(now - since))\(stage); "
         + "\(Figures.seconds(timers.progress)) is allowed, and \(left) left in attempt \(attempt.number)"

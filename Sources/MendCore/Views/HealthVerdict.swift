@@ -6,6 +6,8 @@ public struct HealthVerdict: Hashable, Sendable {
   public var blockedReason: String?
   /// Since the last real progress: documents and stages, not heartbeats. nil when not stuck.
   public var stuckFor: Duration?
+  /// A job has waited for room longer than its window: what the sentence is about.
+  public var isPastItsWindow = false
   /// Attempts that two looks found stuck, in the order of their jobs: what Heal's detect_stuck ends.
   public var stuckAttempts: [StuckAttempt]
 

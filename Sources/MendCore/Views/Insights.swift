@@ -24,8 +24,12 @@ extension DiagnosisContext {
           message: "\(Figures.count(findingsLeftOut, "finding")) more of the same kind are not shown", stage: "",
           metric: Double(findingsLeftOut), recommendation: "Mend what is shown first, then diagnose again"))
     }
-    return insights
+    return insights.count > Self.insightsLimit
+      ? Array(insights.prefix(Self.insightsLimit - 1)) + insights.suffix(1) : insights
   }
+
+  /// A batch may have thousands of extractors.
+  private static let insightsLimit = 100
 
   /// Closed stages of all jobs, and what running attempts have spent in theirs so far; in order of first appearance.
   func stageTotals() -> [Job.StageTotal] {
@@ -44,11 +48,14 @@ extension DiagnosisContext {
     return totals
   }
 
+  /// Less is not worth a word.
+  private static let secondsOfInterest = 10.0
+
   /// A stage that takes most of the time is named, with what that usually means.
   private func stageInsights() -> [Insight] {
     let totals = stageTotals()
     let sum = totals.reduce(0.0) { $0 + $1.duration.inSeconds }
-    guard totals.count > 1, sum > 0 else { return [] }
+    guard totals.count > 1, sum >= Self.secondsOfInterest else { return [] }
     return totals.compactMap { stage in
       let share = stage.duration.inSeconds / sum
       let figure = "\(stage.name) takes \(Figures.percent(share)) of the time (\(Figures.seconds(stage.duration)))"
@@ -63,11 +70,14 @@ extension DiagnosisContext {
           type: "stage_bottleneck", severity: .info, message: "\(figure): reading the documents is the bottleneck",
           stage: stage.name, metric: share,
           recommendation: "Bring the documents nearer, or load more of them at once (shards)")
+      case "processing" where !hasEntrypoint:
+        // The built-in worker does nothing else but wait for its command: that is no finding.
+        return nil
       case "processing" where share >= 0.7:
         return Insight(
           type: "stage_bottleneck", severity: .info, message: "\(figure): the extractor is the bottleneck",
           stage: stage.name, metric: share,
-          recommendation: "Give it more CPUs, a GPU or more shards, or make the extractor faster")
+          recommendation: "Give it more CPUs or more shards, or make the extractor faster")
       default:
         guard share >= 0.7 else { return nil }
         return Insight(
@@ -77,15 +87,23 @@ extension DiagnosisContext {
     }
   }
 
-  /// The tier that takes most of the time, once two have run.
+  /// Its stages are its own word for what it does.
+  private var hasEntrypoint: Bool {
+    batch.specification.tiers.contains { tier in
+      tier.extractors.contains { if case .entrypoint = $0.work { true } else { false } }
+    }
+  }
+
+  /// So much longer than each of the others a tier must take to be worth a word.
+  private static let outstanding = 3.0
+
+  /// The tier that takes several times as long as any other, once two have run.
   private func tierInsights() -> [Insight] {
-    let spent = batch.tiers.compactMap { tier in
-      tier.startedAt.map { (tier.number, ((tier.completedAt ?? now) - $0).inSeconds) }
-    }
+    let spent = batch.tiers.filter { $0.startedAt != nil }.map { ($0.number, $0.work.elapsed(at: now).inSeconds) }
     let sum = spent.reduce(0) { $0 + $1.1 }
-    guard spent.count > 1, sum > 0, let slowest = spent.max(by: { $0.1 < $1.1 }), slowest.1 / sum >= 0.5 else {
-      return []
-    }
+    guard spent.count > 1, sum >= Self.secondsOfInterest, let slowest = spent.max(by: { $0.1 < $1.1 }),
+      spent.allSatisfy({ $0.0 == slowest.0 || slowest.1 >= Self.outstanding * $0.1 })
+    else { return [] }
     let share = slowest.1 / sum
     return [
       Insight(
@@ -111,8 +129,7 @@ extension DiagnosisContext {
             + "\(Figures.bytes(exit.peakMemoryBytes)) of \(Figures.bytes(exit.memoryLimitBytes))",
           stage: "tier \(tier.number)", metric: share,
           recommendation: "Give it more before a larger document runs into the limit: --memory "
-            + Figures.size(
-              (exit.peakMemoryBytes * 3 / 2 + MemoryAdvice.step - 1) / MemoryAdvice.step * MemoryAdvice.step))
+            + Figures.size(MemoryAdvice.enough(forPeak: exit.peakMemoryBytes)))
         let extractor = [tier.number, job.extractor]
         if let index = worst.firstIndex(where: { $0.extractor == extractor }) {
           if worst[index].insight.metric < share { worst[index].insight = insight }
@@ -155,7 +172,7 @@ extension DiagnosisContext {
               recommendation: "Ask for at most as many shards as there are documents"))
         }
         let durations = tier.jobs.filter { $0.extractor == index && $0.status == .succeeded }.compactMap { job in
-          job.startedAt.flatMap { start in job.completedAt.map { (job.id, ($0 - start).inSeconds) } }
+          job.startedAt == nil ? nil : (job.id, job.attempts.reduce(0) { $0 + ($1.ran?.inSeconds ?? 0) })
         }
         let mean = durations.reduce(0) { $0 + $1.1 } / Double(max(1, durations.count))
         if durations.count > 1, let slowest = durations.max(by: { $0.1 < $1.1 }), slowest.1 >= 10,
@@ -228,10 +245,7 @@ extension DiagnosisContext {
     guard batch.status == .completed, let started = batch.startedAt, let completed = batch.completedAt else {
       return nil
     }
-    let total = completed - started
-    func spent(_ from: Instant?, _ to: Instant?) -> Double {
-      from.flatMap { from in to.map { ($0 - from).inSeconds } } ?? 0
-    }
+    let total = batch.work.elapsed(at: completed)
     var extractors: [(name: String, seconds: Double)] = []
     var attempts = 0
     var peak: Int64 = 0
@@ -242,8 +256,10 @@ extension DiagnosisContext {
     forEachJob { _, job in
       attempts += job.attempts.count
       results = results.addingSaturated(job.committed.count.addingSaturated(job.repeatedWork))
+      var took = 0.0
       for attempt in job.attempts {
-        let ran = spent(attempt.startedAt, attempt.end?.at)
+        let ran = attempt.ran?.inSeconds ?? 0
+        took += ran
         if attempt.end?.cause == nil {
           worked += ran
         } else {
@@ -254,12 +270,12 @@ extension DiagnosisContext {
       peak = job.attempts.reduce(peak) { max($0, $1.end?.exit?.peakMemoryBytes ?? 0) }
       guard let name = job.specified(in: batch)?.name else { return }
       if let index = extractors.firstIndex(where: { $0.name == name }) {
-        extractors[index].seconds += spent(job.startedAt, job.completedAt)
+        extractors[index].seconds += took
       } else {
-        extractors.append((name, spent(job.startedAt, job.completedAt)))
+        extractors.append((name, took))
       }
     }
-    let slowest = batch.tiers.max { spent($0.startedAt, $0.completedAt) < spent($1.startedAt, $1.completedAt) }
+    let slowest = batch.tiers.max { $0.work.elapsed(at: completed) < $1.work.elapsed(at: completed) }
     if repeatedWork > 0, results > 0 { lost += worked * Double(repeatedWork) / Double(results) }
     var summary = PerformanceSummary(
       total: total, queued: batch.submittedAt.map { started - $0 } ?? .zero,
@@ -267,8 +283,16 @@ extension DiagnosisContext {
       slowestTier: slowest?.number ?? 0,
       slowestExtractor: extractors.max { $0.seconds < $1.seconds }?.name ?? "", stages: stageTotals(),
       attempts: attempts, repeatedWork: repeatedWork, peakMemoryBytes: peak)
+    summary.span = completed - started
     summary.failedAttempts = failedAttempts
     summary.repeatedTime = .seconds(lost)
     return summary
+  }
+}
+
+extension Attempt {
+  /// From its start to its end, without pauses; nil where it has not both.
+  var ran: Duration? {
+    startedAt.flatMap { start in end.map { max(.zero, $0.at - start - pausedFor) } }
   }
 }

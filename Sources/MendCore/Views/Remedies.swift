@@ -24,54 +24,10 @@ extension Remedy {
     case .cancel(.tier(let tier)):
       return "mend cancel \(batchID) --tier \(tier)"
     case .cancel(.job(let job)):
-      return "mend cancel \(batchID) --tier \(job.tier) --job \(job)"
+      return "mend cancel \(batchID) --job \(job)"
     case .none:
       return ""
     }
-  }
-}
-
-/// How much memory the next attempt needs after one ran out of it.
-enum MemoryAdvice: Hashable {
-  /// Asks for this much.
-  case retry(bytes: Int64)
-  /// Asks for all that the executor has: more was wanted.
-  case retryWithAll(bytes: Int64, wanted: Int64)
-  /// The executor's whole memory was not enough.
-  case doesNotFit(wanted: Int64)
-  /// Neither limit nor peak is known.
-  case unknown
-
-  static let step: Int64 = 64 << 20
-
-  /// 1.5 times the measured peak rounded up to 64 MiB: right-sizing's word, up and down.
-  static func enough(forPeak peak: Int64) -> Int64 { (min(peak, .max / 4) * 3 / 2 + step - 1) / step * step }
-
-  /// 1.5 times the measured peak rounded up to 64 MiB, at least twice the limit, at most what the executor has.
-  init(peak: Int64, limit: Int64, capacity: Int64) {
-    let fromPeak = Self.enough(forPeak: peak)
-    let wanted = max(peak > 0 ? fromPeak : 0, limit > 0 ? min(limit, .max / 4) * 2 : 0)
-    if wanted <= 0 {
-      self = .unknown
-    } else if wanted <= capacity {
-      self = .retry(bytes: wanted)
-    } else if capacity > limit, capacity > peak {
-      self = .retryWithAll(bytes: capacity, wanted: wanted)
-    } else {
-      self = .doesNotFit(wanted: wanted)
-    }
-  }
-
-  init(after end: AttemptEnd, of attempt: Attempt, capacity: Capacity) {
-    let recorded = end.exit?.memoryLimitBytes ?? 0
-    if end.exit?.oomByWords != nil, recorded <= 0, attempt.parameters.resources.memoryBytes <= 0 {
-      // It had no limit of Mend's; one that is made from its peak would be less than what it was refused.
-      self = .unknown
-      return
-    }
-    self.init(
-      peak: end.exit?.peakMemoryBytes ?? 0,
-      limit: recorded > 0 ? recorded : attempt.parameters.resources.memoryBytes, capacity: capacity.memoryBytes)
   }
 }
 
@@ -85,7 +41,7 @@ extension DiagnosisContext {
       Remedy(description, .retry(tier: tier, jobs: retryJobs(job), overrides, .failed))
     }
     let exit = attempt?.end?.exit
-    let known = exit.flatMap { KnownMessage.matching($0.lastStderrLine, of: cause) }
+    let known = attempt?.end?.knownMessage(of: cause)
     switch cause {
     case .oom:
       return memoryRemedy(attempt: attempt, job: job)
@@ -115,7 +71,9 @@ extension DiagnosisContext {
         "Retry tier \(tier) with twice the run timeout: it was ended after \(Figures.seconds(limit))",
         Job.Overrides(runTimeout: .some(longer)))
     case .batchTimeout:
-      return retry("Retry what is left of tier \(tier), or submit it again with a longer timeout")
+      return retry(
+        "Retry what is left of tier \(tier); where it takes longer than the batch may, submit it again with a longer timeout"
+      )
     case .orphaned:
       return Remedy(
         "Reclaim what may be left of it, and start it again", .heal(.reclaimOrphans, tier: tier))
@@ -148,58 +106,10 @@ extension DiagnosisContext {
     return true
   }
 
-  private func memoryRemedy(attempt: Attempt?, job: Job) -> Remedy? {
-    let tier = job.id.tier
-    let executor = capacity.executor.rawValue
-    guard let attempt, let end = attempt.end else {
-      return Remedy("Retry tier \(tier) with more memory", .retry(tier: tier, jobs: retryJobs(job), .init(), .failed))
-    }
-    switch MemoryAdvice(after: end, of: attempt, capacity: capacity) {
-    case .retry(let bytes):
-      return Remedy(
-        "Retry tier \(tier) with \(Figures.bytes(bytes)) of memory\(memoryReason(end, attempt))",
-        .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(memoryBytes: bytes), .failed))
-    case .retryWithAll(let bytes, let wanted):
-      return Remedy(
-        "Retry tier \(tier) with \(Figures.bytes(bytes)), all that the \(executor) executor has; "
-          + "\(Figures.bytes(wanted)) would be right and does not fit",
-        .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(memoryBytes: bytes), .failed))
-    case .doesNotFit(let wanted):
-      return Remedy(
-        "It needs about \(Figures.bytes(wanted)), which does not fit: the \(executor) executor has "
-          + "\(Figures.bytes(capacity.memoryBytes)) in all. Serve with more ("
-          + "\(capacity.serveCommand(memoryBytes: wanted) ?? "mend serve \(capacity.options)")), or split the documents",
-        .none)
-    case .unknown where end.exit?.oomByWords != nil:
-      return Remedy(
-        "\(end.exit?.oomByWords?.resolution ?? ""): it had no limit of Mend's, so the machine's memory or a limit of its own "
-          + "was the bound; then retry tier \(tier)",
-        .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
-    case .unknown:
-      return Remedy(
-        "Neither its limit nor its peak is known: retry tier \(tier) with a memory limit of your choice",
-        .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
-    }
-  }
-
-  private func memoryReason(_ end: AttemptEnd, _ attempt: Attempt) -> String {
-    let peak = end.exit?.peakMemoryBytes ?? 0
-    let measured = peak > 0 ? ": its measured peak was \(Figures.bytes(peak))" : ""
-    let isOwnLimit = end.exit?.oomByWords?.isOwnLimit == true
-    return measured + (isOwnLimit ? "; raise the heap limit of its runtime with it" : "")
-  }
-
   /// Empty (the whole tier) where this is the only job of the tier that has something to be retried.
   func retryJobs(_ job: Job) -> [JobID] {
     let tier = batch.tiers.first { $0.number == job.id.tier }
     let alone = tier?.jobs.allSatisfy { $0.id == job.id || ($0.status == .succeeded && $0.failed.isEmpty) } ?? true
     return alone ? [] : [job.id]
-  }
-}
-
-extension ExitRecord {
-  /// What it said itself of being out of memory, where nothing of a higher rank did.
-  var oomByWords: KnownMessage? {
-    memoryLimitExceeded || finding != nil ? nil : KnownMessage.matching(lastStderrLine, of: .oom)
   }
 }

@@ -5,12 +5,17 @@ extension DiagnosisContext {
   func neverSchedulable() -> [Finding] {
     if batch.status.isFinal { return [] }
     var findings: [Finding] = []
-    var told: Set<[Int]> = []
+    struct Told: Hashable {
+      var tier: Int
+      var extractor: Int
+      var asked: Resources
+    }
+    var told: Set<Told> = []
     forEachJob { tier, job in
       // Shards of one extractor ask for the same, unless a retry changed one.
       guard !job.status.isFinal, job.current == nil,
         let (reason, why) = room.whyNeverSchedulable(job.resourcesAsked(in: batch), in: batch.key.namespace),
-        told.insert([tier.number, job.extractor, job.overrides.hashValue]).inserted
+        told.insert(Told(tier: tier.number, extractor: job.extractor, asked: job.resourcesAsked(in: batch))).inserted
       else { return }
       let asked = job.resourcesAsked(in: batch)
       findings.append(
@@ -60,7 +65,7 @@ extension DiagnosisContext {
   /// Jobs that have waited for room longer than their start window.
   func waitingTooLong() -> [Finding] {
     guard verdict.health == .stuck, verdict.reason == .waitingForCapacity || verdict.reason == .quota,
-      verdict.blockedReason?.contains(" has waited ") == true, let sentence = verdict.blockedReason,
+      verdict.isPastItsWindow, let sentence = verdict.blockedReason,
       let tier = batch.tiers.first(where: { !$0.status.isFinal })
     else { return [] }
     let waiting = tier.jobs.filter { !$0.status.isFinal && $0.current == nil }
@@ -232,7 +237,7 @@ extension DiagnosisContext {
           evidence: [
             Evidence(
               "no receipt of its end came", by: .clock, at: now,
-              values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": "\(reason)"])
+              values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": reason.name])
           ],
           remedy: Remedy("Ask its executor again to end all of it", .heal(.reclaimOrphans, tier: tier.number)),
           tier: tier.number, job: job.id, attempt: attempt.number))

@@ -1,30 +1,35 @@
 // Documents that the extractor itself refused: what its code, its words and the file's size say together.
 
-extension DiagnosisContext {
-  /// What is made of one code of one job.
-  private struct Reading {
-    var cause: FailureCause
-    var confidence = Confidence.high
-    /// The code whose resolution is right.
-    var resolution: String
-    /// What to do in the place of the code's resolution, where the words or the signal say more.
-    var advice: String?
-    /// For the end of the message.
-    var note = ""
-    var evidence: [Evidence] = []
-  }
+/// What is made of one code of one job.
+struct DocumentReading {
+  var cause: FailureCause
+  var confidence = Confidence.high
+  /// The code whose resolution is right.
+  var resolution: String
+  /// What to do in the place of the code's resolution, where the words or the signal say more.
+  var advice: String?
+  /// For the end of the message.
+  var note = ""
+  var evidence: [Evidence] = []
+  /// What its words were found to mean.
+  var known: KnownMessage?
 
+  /// One sentence of what to do, without a full stop.
+  var whatToDo: String { advice ?? DiagnosisContext.resolution(for: resolution) }
+}
+
+extension DiagnosisContext {
   /// What documents failed of by one code: the code's own cause, or what the words beside it say.
   func cause(of code: FailureTally.Code, job: Job) -> FailureCause {
     if code.causedByAttempt { return FailureCause(rawValue: code.code) ?? Self.cause(ofCode: code.code) }
-    return reading(of: code, code.first.positions.first.flatMap { job.errors[$0] }, job: job).cause
+    return batch.reading(of: code, job: job).cause
   }
 
   func documentFinding(_ code: FailureTally.Code, job: Job) -> Finding {
     let example = code.first.positions.first.flatMap { position in
       job.errors[position].map { (documentID(position) ?? "document \(position)", $0) }
     }
-    let reading = reading(of: code, example?.1, job: job)
+    let reading = batch.reading(of: code, job: job)
     var message =
       "\(Figures.count(code.count, "document")) of \(job.assigned.count) failed in "
       + "\(job.title(in: batch)) with \(code.code)"
@@ -46,21 +51,27 @@ extension DiagnosisContext {
           example.1.message.isEmpty ? example.1.code : example.1.message, by: isOurs ? .scheduler : .worker,
           at: example.1.at, values: values))
     }
-    evidence += reading.evidence + sizeEvidence(of: code.first.positions, in: job)
+    evidence += reading.evidence + batch.sizeEvidence(of: code.first.positions, in: job)
     return Finding(
       category: reading.cause.category, cause: reading.cause.rawValue, confidence: reading.confidence,
       message: sentence(message + reading.note), evidence: evidence,
-      remedy: job.status.isFinal
-        ? Remedy(
-          "\(reading.advice ?? Self.resolution(for: reading.resolution)) (tier \(job.id.tier))",
-          .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed)) : nil,
+      remedy: job.status.isFinal ? remedy(for: reading, attempt: code.attempt, job: job) : nil,
       tier: job.id.tier, job: job.id, attempt: code.attempt, documents: code.first.positions)
   }
 
+  private func remedy(for reading: DocumentReading, attempt: Int, job: Job) -> Remedy {
+    if reading.cause == .oom { return memoryRemedy(ofDocumentIn: job, attempt: attempt, reading.known) }
+    return Remedy(
+      "\(reading.whatToDo) (tier \(job.id.tier))",
+      .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed))
+  }
+}
+
+extension Batch {
   /// The worker's own code stands, unless an exit code that says little comes with words, or a file, that say more.
-  private func reading(of code: FailureTally.Code, _ example: DocumentError?, job: Job) -> Reading {
-    var reading = Reading(cause: Self.cause(ofCode: code.code), resolution: code.code)
-    guard let example else { return reading }
+  func reading(of code: FailureTally.Code, job: Job) -> DocumentReading {
+    var reading = DocumentReading(cause: DiagnosisContext.cause(ofCode: code.code), resolution: code.code)
+    guard let position = code.first.positions.first, let example = job.errors[position] else { return reading }
     if Self.saysKilled(example) {
       // Nobody saw who sent it; the kernel does when the machine has no memory left.
       reading.confidence = .medium
@@ -82,11 +93,13 @@ extension DiagnosisContext {
       }
       if signal.number != 9 { reading.evidence.append(signal.evidence(at: example.at)) }
     }
-    let known = KnownMessage.matching(example.message)
+    let known = KnownMessage.matching(
+      example.message, names: documents.count > position ? documents[position].names : [])
     if let known, let cause = known.cause, signal?.isOwn ?? (code.code != FailureCause.signal.rawValue) {
       reading.cause = cause
       reading.confidence = known.confidence
       reading.advice = known.resolution
+      reading.known = known
       reading.evidence.append(known.evidence(example.message, at: example.at))
     } else if code.code == FailureCause.exitCode.rawValue, signal == nil,
       areRefusedForEmptiness(code.first.positions, of: job)
@@ -114,6 +127,9 @@ extension DiagnosisContext {
     return (number("exit_code").flatMap { KnownSignal.shellsWord($0) }, true)
   }
 
+}
+
+extension DiagnosisContext {
   /// A document error's code as a cause: its own where it is one, bad_input for the usual words about files.
   static func cause(ofCode code: String) -> FailureCause {
     if let cause = FailureCause(rawValue: code) { return cause }

@@ -46,7 +46,7 @@ extension DiagnosisContext {
     let documents = tallies[job.id]?.codes.first { $0.causedByAttempt && $0.code == cause.rawValue }?.first.positions
     return Finding(
       category: cause.category, cause: cause.rawValue, confidence: confidence, message: message + ".",
-      evidence: evidence(of: latest, job: job, died: died) + sizeEvidence(of: documents ?? [], in: job),
+      evidence: evidence(of: latest, job: job, died: died) + batch.sizeEvidence(of: documents ?? [], in: job),
       remedy: isPast ? nil : remedy(for: cause, attempt: latest, job: job),
       tier: job.id.tier, job: job.id, attempt: latest.number, documents: documents ?? [])
   }
@@ -58,15 +58,21 @@ extension DiagnosisContext {
     let said = exit.flatMap { $0.lastStderrLine.isEmpty ? nil : $0.lastStderrLine } ?? heard
     let last = said.map { ": \(Figures.excerpt($0))" } ?? ""
     let timers = job.specified(in: batch)?.timers ?? Timers()
-    let known = exit.flatMap { KnownMessage.matching($0.lastStderrLine, of: cause) }
+    let known = attempt.end?.knownMessage(of: cause)
     let means = known.map { "; \($0.meaning)" } ?? ""
     switch cause {
-    case .oom where exit?.oomByWords != nil:
-      return "ran out of memory by its own words\(last)\(means)"
+    case .oom where attempt.end?.oomByWords != nil:
+      let limit = exit?.memoryLimitBytes ?? 0
+      let peak = exit?.peakMemoryBytes ?? 0
+      let held =
+        MemoryAdvice.isFarBelow(peak, limit)
+        ? "; it held \(Figures.bytes(peak)) at its peak, well below its limit of \(Figures.bytes(limit))" : ""
+      return "ran out of memory by its own words\(last)\(means)\(held)"
     case .oom:
       let limit = exit?.memoryLimitBytes ?? 0
       let peak = exit?.peakMemoryBytes ?? 0
       let perhaps = attempt.end?.verdict == .failed(.oom, .low) ? "perhaps " : ""
+      if let text = exit?.finding?.text { return perhaps + "ran out of memory: \(Figures.excerpt(text))" }
       return perhaps + "ran out of memory"
         + (peak > 0 ? ": its processes held \(Figures.bytes(peak)) at their peak" : "")
         + (limit > 0 ? (peak > 0 ? ", " : ": ") + "\(Figures.bytes(limit)) is its limit" : "")

@@ -50,6 +50,7 @@ extension JournalRecord.Fact {
     case .attemptEnded(let ended):
       let attempt = try required(ended.attempt, "attempt")
       return .attemptEnded(attempt.job, number: attempt.place, try ended.end())
+    case .attemptBeat(let attempt): return .attemptBeat(attempt.job, number: attempt.place)
     case .staleReport(let attempt): return .staleReport(attempt.job, number: attempt.place)
     case .nextAttemptScheduled(let next):
       return .nextAttemptScheduled(try required(next.job, "job").job, at: Instant(next.atMs))

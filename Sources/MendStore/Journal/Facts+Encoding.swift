@@ -66,6 +66,7 @@ extension JournalRecord.Fact {
       self = .attemptEnding(JournalAttemptEnding(JournalAttempt(job, number), reason, grace: grace))
     case .attemptEnded(let job, let number, let end):
       self = .attemptEnded(JournalAttemptEnded(JournalAttempt(job, number), end))
+    case .attemptBeat(let job, let number): self = .attemptBeat(JournalAttempt(job, number))
     case .staleReport(let job, let number): self = .staleReport(JournalAttempt(job, number))
     case .nextAttemptScheduled(let job, let at):
       var next = JournalNextAttempt()

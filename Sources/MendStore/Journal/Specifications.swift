@@ -136,14 +136,17 @@ extension JournalTimers {
     startMs = timers.start.milliseconds
     heartbeatMs = timers.heartbeat.milliseconds
     progressMs = timers.progress.milliseconds
+    heartbeatIsSet = timers.setHeartbeat != nil
     progressIsSet = timers.setProgress != nil
     runMs = timers.run?.milliseconds
   }
 
   var timers: Timers {
+    let heartbeat = Duration(journaled: heartbeatMs)
     let progress = Duration(journaled: progressMs)
     return Timers(
-      start: Duration(journaled: startMs), heartbeat: Duration(journaled: heartbeatMs),
+      start: Duration(journaled: startMs),
+      heartbeat: heartbeatIsSet || heartbeat != Timers.defaultHeartbeat ? heartbeat : nil,
       progress: progressIsSet || progress != Timers.defaultProgress ? progress : nil,
       run: runMs.map { Duration(journaled: $0) })
   }

@@ -27,7 +27,7 @@ extension ScenarioWorld {
   private func extractor(_ words: ScenarioWords) throws -> ExtractorSpecification {
     let timers = Timers(
       start: try words.duration("start") ?? Timers.defaultStart,
-      heartbeat: try words.duration("heartbeat") ?? Timers.defaultHeartbeat,
+      heartbeat: try words.duration("heartbeat"),
       progress: try words.duration("progress"), run: try words.duration("run"))
     return ExtractorSpecification(
       name: try words.argument(0), work: words.has("entrypoint") ? .entrypoint("run") : .documentCommand("true"),

@@ -32,6 +32,7 @@ extension ScenarioWorld {
         return "\(at)\(job).\(number) failed: \(cause.category.rawValue) \(cause.rawValue) (\(confidence.rawValue))"
       }
       return "\(at)\(job).\(number) \(end.verdict.name)"
+    case .attemptBeat(let job, let number): return "\(at)\(job).\(number) beats"
     case .staleReport(let job, let number): return "\(at)\(job).\(number) reported late"
     case .documentsClaimed(let job, _, let set, _): return "\(at)\(job) has \(documents(set))"
     case .documentsCommitted(let job, _, let set): return "\(at)\(job) committed \(documents(set))"

@@ -160,9 +160,9 @@ struct StepEstimateTests {
 
   @Test("A million documents leave a curve of at most 64 points")
   func bounded() {
-    var curve = ProgressCurve(startedAt: Instant(milliseconds: 0), settled: 0, of: 1_000_000)
+    var curve = ProgressCurve(startedAt: .zero, settled: 0, of: 1_000_000)
     for settled in stride(from: 1000, through: 1_000_000, by: 1000) {
-      curve.note(settled, at: Instant(milliseconds: Int64(settled)))
+      curve.note(settled, at: .milliseconds(settled))
     }
     #expect(curve.points.count <= ProgressCurve.limit && curve.points.count > ProgressCurve.limit / 4)
     #expect(curve.pastError ?? 1 < 0.01)

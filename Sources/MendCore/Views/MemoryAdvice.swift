@@ -1,0 +1,156 @@
+/// How much memory the next attempt needs after one ran out of it.
+enum MemoryAdvice: Hashable {
+  /// Asks for this much.
+  case retry(bytes: Int64)
+  /// Asks for all that the executor has: more was wanted.
+  case retryWithAll(bytes: Int64, wanted: Int64)
+  /// The executor's whole memory was not enough.
+  case doesNotFit(wanted: Int64)
+  /// It held far less than its limit, so another bound refused it memory: more of Mend's is no help.
+  case notTheLimit(peak: Int64, limit: Int64)
+  /// Neither limit nor peak is known.
+  case unknown
+
+  static let step: Int64 = 64 << 20
+  /// A peak of less than so many hundredths of the limit shows that the limit was not the bound.
+  static let shareOfTheBound: Int64 = 80
+
+  /// 1.5 times the measured peak rounded up to 64 MiB: right-sizing's word, up and down.
+  static func enough(forPeak peak: Int64) -> Int64 { (min(peak, .max / 4) * 3 / 2 + step - 1) / step * step }
+
+  /// 1.5 times the measured peak rounded up to 64 MiB, at least twice the limit, at most what the executor has.
+  init(peak: Int64, limit: Int64, capacity: Int64) {
+    let fromPeak = Self.enough(forPeak: peak)
+    let wanted = max(peak > 0 ? fromPeak : 0, limit > 0 ? min(limit, .max / 4) * 2 : 0)
+    if wanted <= 0 {
+      self = .unknown
+    } else if wanted <= capacity {
+      self = .retry(bytes: wanted)
+    } else if capacity > limit, capacity > peak {
+      self = .retryWithAll(bytes: capacity, wanted: wanted)
+    } else {
+      self = .doesNotFit(wanted: wanted)
+    }
+  }
+
+  init(after end: AttemptEnd, of attempt: Attempt, capacity: Capacity) {
+    let recorded = end.exit?.memoryLimitBytes ?? 0
+    let limit = recorded > 0 ? recorded : attempt.parameters.resources.memoryBytes
+    let peak = end.exit?.peakMemoryBytes ?? 0
+    if end.exit?.memoryLimitExceeded != true, Self.isFarBelow(peak, limit) {
+      self = .notTheLimit(peak: peak, limit: limit)
+    } else if end.oomByWords != nil, limit <= 0 {
+      // It had no limit of Mend's; one that is made from its peak would be less than what it was refused.
+      self = .unknown
+    } else {
+      self.init(peak: peak, limit: limit, capacity: capacity.memoryBytes)
+    }
+  }
+
+  /// Both are known, and the one is well below the other.
+  static func isFarBelow(_ peak: Int64, _ limit: Int64) -> Bool {
+    peak > 0 && limit > 0 && peak / shareOfTheBound < limit / 100
+  }
+
+  /// What it would ask for; nil where it asks for no memory.
+  var asked: Int64? {
+    switch self {
+    case .retry(let bytes), .retryWithAll(let bytes, _): bytes
+    case .doesNotFit, .notTheLimit, .unknown: nil
+    }
+  }
+}
+
+extension DiagnosisContext {
+  /// What to do about a job of which an attempt ran out of memory.
+  func memoryRemedy(attempt: Attempt?, job: Job) -> Remedy {
+    let tier = job.id.tier
+    let end = attempt?.end
+    let advice =
+      if let attempt, let end {
+        MemoryAdvice(after: end, of: attempt, capacity: capacity)
+      } else {
+        MemoryAdvice(peak: 0, limit: job.resourcesAsked(in: batch).memoryBytes, capacity: capacity.memoryBytes)
+      }
+    let call = Remedy.Call.retry(
+      tier: tier, jobs: retryJobs(job), Job.Overrides(memoryBytes: advice.asked), .failed)
+    let executor = capacity.executor.rawValue
+    let words = end?.oomByWords
+    switch advice {
+    case .retry(let bytes):
+      return Remedy("Retry tier \(tier) with \(Figures.bytes(bytes)) of memory\(memoryReason(end))", call)
+    case .retryWithAll(let bytes, let wanted):
+      return Remedy(
+        "Retry tier \(tier) with \(Figures.bytes(bytes)) of memory, all that the \(executor) executor has; "
+          + "\(Figures.bytes(wanted)) would be right and does not fit", call)
+    case .doesNotFit(let wanted):
+      return Remedy(
+        "It needs about \(Figures.bytes(wanted)), which does not fit: the \(executor) executor has "
+          + "\(Figures.bytes(capacity.memoryBytes)) in all. Serve with more ("
+          + "\(capacity.serveCommand(memoryBytes: wanted) ?? "mend serve \(capacity.options)")), or split the documents",
+        .none)
+    case .notTheLimit:
+      let what = words?.resolution ?? "Find out what ended it: the kernel's log on its machine tells"
+      return Remedy(
+        "\(what); \(otherBounds(end, words?.isOwnLimit == true)). Then retry tier \(tier)", call)
+    case .unknown where words != nil:
+      return Remedy(
+        "\(words?.resolution ?? ""): it had no limit of Mend's, so \(otherBounds(end, words?.isOwnLimit == true)); then "
+          + "retry tier \(tier)", call)
+    case .unknown:
+      return Remedy(
+        "See what bounded its memory, for neither its limit nor its peak is known; then retry tier \(tier)", call)
+    }
+  }
+
+  /// The same of a document that its command failed for want of memory: what is measured is of its whole attempt.
+  func memoryRemedy(ofDocumentIn job: Job, attempt number: Int, _ words: KnownMessage?) -> Remedy {
+    let tier = job.id.tier
+    let attempt = job.attempts.indices.contains(number - 1) ? job.attempts[number - 1] : job.attempts.last
+    let limit = attempt?.parameters.resources.memoryBytes ?? 0
+    let peak = attempt?.end?.exit?.peakMemoryBytes ?? 0
+    let what = words?.resolution ?? "Split the file, or see that it needs less memory"
+    if words?.isOwnLimit != true, peak > 0, limit > 0, !MemoryAdvice.isFarBelow(peak, limit),
+      let bytes = MemoryAdvice(peak: peak, limit: limit, capacity: capacity.memoryBytes).asked
+    {
+      return Remedy(
+        "Retry tier \(tier) with \(Figures.bytes(bytes)) of memory: its attempt held \(Figures.bytes(peak)) of "
+          + "\(Figures.bytes(limit)) at its peak",
+        .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(memoryBytes: bytes), .failed))
+    }
+    return Remedy(
+      "\(what); \(otherBounds(attempt?.end, words?.isOwnLimit == true)). Then retry (tier \(tier))",
+      .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
+  }
+
+  /// Why more of Mend's memory is no help, and what else bounds what a program may have.
+  private func otherBounds(_ end: AttemptEnd?, _ isOwnLimit: Bool) -> String {
+    let exit = end?.exit
+    var measured = "more memory of Mend's is no help"
+    if let exit, exit.peakMemoryBytes > 0, exit.memoryLimitBytes > 0 {
+      measured +=
+        ", for it held \(Figures.bytes(exit.peakMemoryBytes)) of \(Figures.bytes(exit.memoryLimitBytes)) at its peak"
+    }
+    if isOwnLimit { return measured }
+    if let asked = exit.flatMap({ Figures.largestSize(in: $0.lastStderrLine) }), asked > Double(capacity.memoryBytes) {
+      return measured + ": it asked for more at once than the \(capacity.executor.rawValue) executor has, as a broken "
+        + "document makes a program do"
+    }
+    return measured
+      + ": look at a limit of its own (ulimit -v), at the machine's memory, and at the size that it asked for"
+  }
+
+  /// What the figure follows from. Of what was ended at its limit nobody knows how much it would have taken.
+  private func memoryReason(_ end: AttemptEnd?) -> String {
+    guard let exit = end?.exit else { return "" }
+    let peak = Figures.bytes(exit.peakMemoryBytes)
+    var reason = ""
+    if exit.peakMemoryBytes > 0 {
+      reason =
+        exit.memoryLimitExceeded
+        ? ": it needs at least the \(peak) that it held when it was ended"
+        : ": its measured peak was \(peak)"
+    }
+    return reason + (end?.oomByWords?.isOwnLimit == true ? "; raise the heap limit of its runtime with it" : "")
+  }
+}
