@@ -22,7 +22,7 @@ struct GetBatchTests {
       #expect(progress.processing == 1)
       #expect(progress.pending == 6)
       #expect(progress.total == 10)
-      #expect(progress.percentage == 30)
+      #expect(progress.percentage == 20)
     }
   }
 

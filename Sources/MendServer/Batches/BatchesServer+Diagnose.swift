@@ -1,5 +1,6 @@
 import MendAPI
 import MendCore
+import MendProtobuf
 import MendRPC
 import MendRuntime
 
@@ -32,13 +33,35 @@ extension BatchesServer {
     let second = now.milliseconds / 1000
     if view.appendKeptAnswer(of: second, to: &response) { return .answered }
     let start = response.count
-    answer(view.batch, at: now).encodePayload(into: &response)
+    encode(view.batch, at: now, into: &response)
     view.keepAnswer(Array(response[start...]), of: second)
     return .answered
   }
 
   private func answer(_ batch: Batch, at now: Instant) -> DiagnoseResponse {
+    DiagnoseResponse.fitting(batch, runtime.diagnosis(of: batch, at: now), at: now, dashboard: dashboard)
+  }
+
+  /// The same, as bytes: what fits is encoded once.
+  private func encode(_ batch: Batch, at now: Instant, into response: inout [UInt8]) {
     let diagnosis = runtime.diagnosis(of: batch, at: now)
-    return DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard)
+    let start = response.count
+    DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard).encodePayload(into: &response)
+    for detail in DiagnosisDetail.less where response.count - start > DiagnosisDetail.limit {
+      response.removeSubrange(start...)
+      DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard, detail: detail)
+        .encodePayload(into: &response)
+    }
+  }
+}
+
+extension DiagnoseResponse {
+  /// With as much of each part as makes it small enough for any client.
+  static func fitting(_ batch: Batch, _ diagnosis: Diagnosis, at now: Instant, dashboard: String) -> DiagnoseResponse {
+    var answer = DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard)
+    for detail in DiagnosisDetail.less where answer.serialized().count > DiagnosisDetail.limit {
+      answer = DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard, detail: detail)
+    }
+    return answer
   }
 }

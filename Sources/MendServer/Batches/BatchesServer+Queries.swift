@@ -79,12 +79,24 @@ extension BatchesServer {
   /// How long a caller may use the answer again: a final batch changes by Retry alone.
   private static func cacheSeconds(_ status: MendCore.BatchStatus) -> Int32 { status.isFinal ? 30 : 1 }
 
+  /// A page ends before a document with which it would be larger: stock clients take 4 MiB.
+  static let documentBytesPerPage = 2 << 20
+
   private func page(
     _ response: inout GetBatchResponse, _ batch: Batch, from start: Int, _ size: Int, includeErrors: Bool
   ) {
     guard start < batch.documents.count else { return }
-    let end = start + min(size, batch.documents.count - start)
-    response.jobDetails = (start..<end).map { DocumentDetail($0, of: batch, includeErrors: includeErrors) }
+    let bound = start + min(size, batch.documents.count - start)
+    var end = start
+    var bytes = 0
+    while end < bound {
+      let detail = DocumentDetail(end, of: batch, includeErrors: includeErrors)
+      bytes += detail.approximateBytes
+      // The first one goes whatever its size.
+      if bytes > Self.documentBytesPerPage, end > start { break }
+      response.jobDetails.append(detail)
+      end += 1
+    }
     if end < batch.documents.count {
       response.nextPageToken = PageToken.document(batchID: batch.key.batchID, position: end).text
     }

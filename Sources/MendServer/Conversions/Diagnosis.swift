@@ -2,8 +2,10 @@ import MendAPI
 import MendCore
 
 extension DiagnoseResponse {
-  /// - Parameter dashboard: where Ray's dashboard is, for links; empty where there is none.
-  init(_ batch: Batch, _ diagnosis: Diagnosis, at now: Instant, dashboard: String) {
+  /// - Parameters:
+  ///   - dashboard: where Ray's dashboard is, for links; empty where there is none.
+  ///   - detail: how much of each part is shown.
+  init(_ batch: Batch, _ diagnosis: Diagnosis, at now: Instant, dashboard: String, detail: DiagnosisDetail = .all) {
     self.init()
     batchID = batch.key.batchID
     batchName = batch.specification.batchName
@@ -17,8 +19,9 @@ extension DiagnoseResponse {
     startedAt = GoogleTimestamp(batch.startedAt)
     completedAt = GoogleTimestamp(batch.completedAt)
     durationSeconds = batch.elapsed(at: now)?.inSeconds
+    spanSeconds = batch.span(at: now)?.inSeconds
     estimatedCompletion = GoogleTimestamp(diagnosis.estimatedCompletion)
-    tiers = batch.tiers.map { TierDiagnostic($0, of: batch, at: now, dashboard: dashboard) }
+    tiers = batch.tiers.map { TierDiagnostic($0, of: batch, at: now, dashboard: dashboard, detail: detail) }
     collections = CollectionDiagnostic.all(of: batch)
     performanceSummary = diagnosis.performance.map { MendAPI.PerformanceSummary($0) }
     insights = diagnosis.insights.map { PerformanceInsight($0) }
@@ -32,11 +35,16 @@ extension DiagnoseResponse {
     nextActions = diagnosis.nextActions
     if let category = diagnosis.failureCategory { failureCategory = MendAPI.FailureCategory(category) }
     infrastructureEvents = diagnosis.infrastructureEvents.map { MendAPI.InfrastructureEvent($0) }
+    infrastructureEventsLeftOut = Int64(diagnosis.infrastructureEventsLeftOut)
     failedDocumentCount = Int64(batch.failedDocuments.count)
-    failedDocumentsSample = diagnosis.failedSample.map { DocumentDetail($0, of: batch, includeErrors: true) }
+    failedDocumentsSample = diagnosis.failedSample.map {
+      var sample = DocumentDetail($0, of: batch, includeErrors: true)
+      if let details = sample.error?.details { sample.error?.details = detail.cut(details) }
+      return sample
+    }
     recommendations = diagnosis.recommendations
     errorSummary = diagnosis.errorSummary.map { MendAPI.ErrorSummary($0, of: batch) }
-    findings = diagnosis.findings.map { MendAPI.Finding($0, of: batch) }
+    findings = diagnosis.findings.prefix(detail.findings).map { MendAPI.Finding($0, of: batch, detail: detail) }
     generation = batch.generation
     sequence = batch.sequence
     repeatedWorkCount = Int64(diagnosis.repeatedWork)
@@ -56,6 +64,7 @@ extension MendAPI.PerformanceSummary {
   init(_ summary: MendCore.PerformanceSummary) {
     self.init()
     totalDurationSeconds = summary.total.inSeconds
+    spanSeconds = summary.span.inSeconds
     queueSeconds = summary.queued.inSeconds
     documentsPerSecond = summary.documentsPerSecond
     slowestTier = Int32(clamping: summary.slowestTier)
@@ -113,56 +122,65 @@ extension MendAPI.InfrastructureEvent {
 }
 
 extension CollectionDiagnostic {
-  /// One entry a collection, in the order in which tiers and extractors first name it. Several extractors that write
-  /// into one collection are added up.
+  /// One entry a collection, in the order in which tiers and extractors first name it.
+  ///
+  /// Several extractors of a tier that write into one collection are added up. Several tiers that do write the same
+  /// documents again: the tier that has most counts, and the collection is complete when each of them is.
   static func all(of batch: Batch) -> [CollectionDiagnostic] {
     var order: [String] = []
-    var found: [String: Tally] = [:]
+    var found: [String: [Tally]] = [:]
     for tier in batch.tiers {
-      let hasStarted = tier.startedAt != nil && tier.status != .pending
       let extractors =
         batch.specification.tiers.indices.contains(tier.number)
         ? batch.specification.tiers[tier.number].extractors : []
       for (index, extractor) in extractors.enumerated() {
         if found[extractor.collectionID] == nil { order.append(extractor.collectionID) }
-        var tally = found[extractor.collectionID] ?? Tally()
-        let jobs = tier.jobs.filter { $0.extractor == index }
-        tally.written = tally.written.addingSaturated(jobs.map { $0.written ?? $0.committed.count }.saturatedSum())
-        // What did not fail before will be handed on.
-        tally.expected +=
-          hasStarted
-          ? jobs.reduce(0) { $0 + $1.assigned.count } : max(0, batch.documents.count - batch.failedDocuments.count)
-        tally.tiers.append(tier.status)
-        found[extractor.collectionID] = tally
+        var tallies = found[extractor.collectionID] ?? []
+        if tallies.last?.tier != tier.number { tallies.append(Tally(tier: tier.number, status: tier.status)) }
+        tallies[tallies.count - 1].add(tier.jobs.filter { $0.extractor == index }, of: tier, batch)
+        found[extractor.collectionID] = tallies
       }
     }
     return order.compactMap { id in found[id].map { CollectionDiagnostic(id, $0) } }
   }
 
+  /// What one tier writes into a collection.
   private struct Tally {
+    var tier: Int
+    var status: MendCore.TierStatus
     var written = 0
     var expected = 0
-    var tiers: [MendCore.TierStatus] = []
+
+    mutating func add(_ jobs: [Job], of tier: Tier, _ batch: Batch) {
+      written = written.addingSaturated(jobs.map { $0.written ?? $0.committed.count }.saturatedSum())
+      let hasStarted = tier.startedAt != nil && tier.status != .pending
+      // What did not fail before will be handed on.
+      expected +=
+        hasStarted
+        ? jobs.reduce(0) { $0 + $1.assigned.count } : max(0, batch.documents.count - batch.failedDocuments.count)
+    }
   }
 
-  private init(_ id: String, _ tally: Tally) {
+  private init(_ id: String, _ tallies: [Tally]) {
     self.init()
     collectionID = id
     // Mend knows a collection by one name only.
     collectionName = id
-    documentCount = Int64(tally.written)
-    expectedDocuments = Int64(tally.expected)
+    let written = tallies.map(\.written).max() ?? 0
+    documentCount = Int64(written)
+    expectedDocuments = Int64(tallies.map(\.expected).max() ?? 0)
+    func isAny(_ status: MendCore.TierStatus) -> Bool { tallies.contains { $0.status == status } }
     status =
-      if tally.tiers.contains(.running) {
+      if isAny(.running) {
         "running"
-      } else if tally.tiers.contains(.failed) {
+      } else if isAny(.failed) {
         "failed"
-      } else if tally.tiers.contains(.cancelled) {
+      } else if isAny(.cancelled) {
         "cancelled"
-      } else if tally.tiers.allSatisfy({ $0 == .completed }) {
-        tally.written < tally.expected ? "incomplete" : "completed"
+      } else if tallies.allSatisfy({ $0.status == .completed }) {
+        tallies.contains { $0.written < $0.expected } ? "incomplete" : "completed"
       } else {
-        tally.written > 0 ? "running" : "pending"
+        written > 0 ? "running" : "pending"
       }
   }
 }

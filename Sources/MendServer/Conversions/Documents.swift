@@ -26,6 +26,18 @@ extension DocumentDetail {
   }
 }
 
+extension DocumentDetail {
+  /// No less than its encoding takes.
+  var approximateBytes: Int {
+    var bytes = 256 + filePath.utf8.count + mediaType.utf8.count + 2 * documentID.utf8.count
+    if let error {
+      bytes += 64 + error.code.utf8.count + error.message.utf8.count + error.extractorName.utf8.count
+      bytes += error.details.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count + 16 }
+    }
+    return bytes
+  }
+}
+
 extension MendAPI.DocumentError {
   init(_ failure: MendCore.DocumentError, position: Int, job: JobID, of batch: Batch) {
     self.init()
@@ -46,9 +58,14 @@ extension MendAPI.ErrorSummary {
     self.init()
     errorType = summary.errorType
     count = Int64(summary.count)
-    affectedFiles = summary.affected.map { FilePath.of(uri: batch.documents.uri(at: $0)) }
+    affectedFiles = summary.affected.map {
+      DiagnosisDetail.cut(FilePath.of(uri: batch.documents.uri(at: $0)), to: Self.pathBytes)
+    }
     resolution = summary.resolution
   }
+
+  /// A longer path is cut: it stands whole with its document.
+  private static let pathBytes = 1 << 10
 }
 
 /// What people call a document's place.

@@ -88,7 +88,7 @@ extension BatchEvent {
       say("job_status_changed", Self.sentence("job \(status.rawValue)", why))
     case .nextAttemptScheduled(let job, let at):
       about(job)
-      say("next_attempt_scheduled", "the next attempt may start in \((at - now).inSeconds) s")
+      say("next_attempt_scheduled", "the next attempt may start in \(Figures.seconds(at - now))")
     case .collectionWritten(let job, let collection, let count):
       about(job)
       about(documents: count, "collection_written", "written to \(collection)")
@@ -122,13 +122,14 @@ extension BatchEvent {
   private mutating func describeAttempt(_ fact: Fact) {
     switch fact {
     case .attemptIntended(_, _, _, let parameters):
-      say("attempt_intended", "\(parameters.extractorName) is to run: \(Self.text(of: parameters.resources))")
+      say("attempt_intended", "\(parameters.extractorName) is to run: \(Figures.resources(parameters.resources))")
     case .attemptTaken(_, _, let handle): say("attempt_taken", "taken by \(handle.node) as \(handle.reference)")
     case .attemptStarted: say("attempt_started", "running")
     case .attemptEnding(_, _, let reason, let grace):
       let after = grace.map { ", SIGKILL after \($0.inSeconds) s" } ?? ""
       say("attempt_ending", "being ended: \(Self.text(of: reason))\(after)")
     case .attemptEnded(_, _, let end): say("attempt_ended", Self.text(of: end))
+    case .attemptBeat: say("attempt_beat", "its worker beats")
     case .staleReport: say("stale_report", "a late report was refused")
     case .documentsClaimed(_, _, let set, _): about(documents: set.count, "documents_claimed", "claimed")
     case .documentsCommitted(_, _, let set): about(documents: set.count, "documents_committed", "committed")
@@ -140,7 +141,7 @@ extension BatchEvent {
     case .reportTaken(_, _, let report): describe(report)
     case .stageEntered(_, _, let name): say("stage_entered", "stage \(name)")
     case .stageSpent(_, _, let name, let duration):
-      say("stage_spent", "stage \(name) took \(duration.inSeconds) s")
+      say("stage_spent", "stage \(name) took \(Figures.seconds(duration))")
     default: break
     }
   }
@@ -154,13 +155,6 @@ extension BatchEvent {
   }
 
   private static func sentence(_ what: String, _ why: String) -> String { why.isEmpty ? what : "\(what): \(why)" }
-
-  private static func text(of resources: Resources) -> String {
-    var words = ["\(resources.cpus) CPUs"]
-    if resources.memoryBytes > 0 { words.append("\(resources.memoryBytes) bytes") }
-    if resources.requiresGPU { words.append("a GPU") }
-    return words.joined(separator: ", ")
-  }
 
   private static func text(of reason: EndReason) -> String {
     switch reason {

@@ -10,17 +10,25 @@ extension Progress {
     pending = Int64(counts.pending)
     processing = Int64(counts.processing)
     total = Int64(counts.total)
-    // Not 100 because it is over: a cancelled job's documents stay pending in a batch that is COMPLETED.
-    percentage =
-      counts.total == 0 ? 0 : 100 * Double(counts.completed + counts.failed) / Double(counts.total)
+    // Not 100 because it is over: what failed is not completed, and a cancelled job's documents stay pending.
+    percentage = counts.total == 0 ? 0 : 100 * Double(counts.completed) / Double(counts.total)
   }
 }
 
 extension Batch {
-  /// Seconds from start to the end, or until now; nil before the start.
-  func elapsed(at now: Instant) -> Duration? {
-    startedAt.map { max(.zero, (completedAt ?? now) - $0) }
-  }
+  /// In which it could be worked on; nil before the start.
+  func elapsed(at now: Instant) -> Duration? { startedAt == nil ? nil : work.elapsed(at: now) }
+
+  /// From the start to the end, or until now; nil before the start.
+  func span(at now: Instant) -> Duration? { startedAt.map { max(.zero, (completedAt ?? now) - $0) } }
+}
+
+extension Tier {
+  /// In which it could be worked on; nil before the start.
+  func elapsed(at now: Instant) -> Duration? { startedAt == nil ? nil : work.elapsed(at: now) }
+
+  /// From the start to the end, or until now; nil before the start.
+  func span(at now: Instant) -> Duration? { startedAt.map { max(.zero, (completedAt ?? now) - $0) } }
 }
 
 extension Timing {
@@ -35,6 +43,7 @@ extension Timing {
     estimatedCompletion = GoogleTimestamp(expected?.p50)
     let elapsed = batch.elapsed(at: now)?.inSeconds ?? 0
     elapsedTime = elapsed
+    spanTime = batch.span(at: now)?.inSeconds ?? 0
     if completed > 0 { averageItemTime = elapsed / Double(completed) }
   }
 }

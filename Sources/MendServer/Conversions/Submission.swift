@@ -28,16 +28,23 @@ extension Batch {
       extractorName: extractor.name, work: extractor.work, executor: specification.executor, resources: resources,
       priority: job.overrides.priority ?? specification.priority,
       environment: extractor.environment.merging(job.overrides.environment) { $1 },
-      runTimeout: job.overrides.runTimeout ?? extractor.timers.run, startWindow: extractor.timers.start)
+      runTimeout: job.overrides.runTimeout ?? extractor.timers.run)
   }
 }
 
 extension SubmissionParams {
-  init(_ parameters: SubmissionParameters) {
+  /// Of a job's latest attempt, or of its first one that is to come; nil for a job that the specification does not know.
+  init?(of job: Job, in batch: Batch, textBytes: Int) {
+    guard let parameters = batch.submissionParameters(of: job) else { return nil }
+    self.init(parameters, of: job, in: batch, textBytes: textBytes)
+  }
+
+  /// - Parameter textBytes: of the command; what is longer is cut.
+  init(_ parameters: SubmissionParameters, of job: Job, in batch: Batch, textBytes: Int) {
     self.init()
     entrypoint =
       switch parameters.work {
-      case .documentCommand(let text), .entrypoint(let text): text
+      case .documentCommand(let text), .entrypoint(let text): DiagnosisDetail.cut(text, to: textBytes)
       }
     deploymentMode = MendAPI.ExecutorKind(parameters.executor)
     requiresGpu = parameters.resources.requiresGPU
@@ -47,19 +54,21 @@ extension SubmissionParams {
     extractorName = parameters.extractorName
     envNames = parameters.environment.keys.sorted()
     runTimeoutSeconds = parameters.runTimeout?.inSeconds ?? 0
-    startWindowSeconds = parameters.startWindow?.inSeconds ?? 0
+    startWindowSeconds = (parameters.startWindow ?? batch.specified(job)?.timers.start)?.inSeconds ?? 0
     limits = MendAPI.AttemptLimits(parameters.resources.limits)
   }
 }
 
 extension AttemptDiagnostic {
-  init(_ attempt: Attempt, of job: JobID, in batch: BatchKey) {
+  init(_ attempt: Attempt, of job: Job, in batch: Batch, detail: DiagnosisDetail) {
     self.init()
     self.attempt = Int32(clamping: attempt.number)
     intendedAt = GoogleTimestamp(attempt.intendedAt)
     startedAt = GoogleTimestamp(attempt.startedAt)
-    submissionParams = SubmissionParams(attempt.parameters)
-    launchID = AttemptKey(batch: batch, job: job, number: attempt.number).description
+    if let bytes = detail.attemptText {
+      submissionParams = SubmissionParams(attempt.parameters, of: job, in: batch, textBytes: bytes)
+    }
+    launchID = AttemptKey(batch: batch.key, job: job.id, number: attempt.number).description
     node = attempt.handle?.node ?? ""
     pid = attempt.handle?.pid ?? 0
     staleReports = Int64(attempt.staleReports)

@@ -2,22 +2,26 @@ import MendAPI
 import MendCore
 
 extension TierDiagnostic {
-  init(_ tier: Tier, of batch: Batch, at now: Instant, dashboard: String) {
+  init(_ tier: Tier, of batch: Batch, at now: Instant, dashboard: String, detail: DiagnosisDetail) {
     self.init()
     tierNum = Int32(clamping: tier.number)
     status = MendAPI.TierStatus(tier.status)
     taskID = "\(batch.key.batchID)/\(tier.number)"
     startedAt = GoogleTimestamp(tier.startedAt)
     completedAt = GoogleTimestamp(tier.completedAt)
-    durationSeconds = tier.startedAt.map { max(.zero, (tier.completedAt ?? now) - $0).inSeconds }
+    durationSeconds = tier.elapsed(at: now)?.inSeconds
+    spanSeconds = tier.span(at: now)?.inSeconds
     progress = TierProgressDetail(tier)
     lastActivityAt = GoogleTimestamp(tier.lastActivityAt)
     requiresGpu = tier.jobs.contains { batch.submissionParameters(of: $0)?.resources.requiresGPU == true }
-    submissionParams = tier.jobs.first.flatMap(batch.submissionParameters).map { SubmissionParams($0) }
-    jobs = tier.jobs.map { JobDiagnostic($0, of: batch) }
+    submissionParams = tier.jobs.first.flatMap { SubmissionParams(of: $0, in: batch, textBytes: detail.tierText) }
+    jobs = detail.shown(tier.jobs, of: batch).map { JobDiagnostic($0, of: batch, detail: detail) }
+    jobsLeftOut = Int64(tier.jobs.count - jobs.count)
     if let failed = tier.jobs.first(where: { $0.failure != nil }), let failure = failed.failure {
-      if tier.status == .failed || tier.status == .cancelled { error = failure.message }
-      errorType = MendAPI.FailureCause(failure.cause)
+      if tier.status == .failed || tier.status == .cancelled {
+        error = failure.message
+        errorType = MendAPI.FailureCause(failure.cause)
+      }
     }
     if error == nil, tier.status == .failed || tier.status == .cancelled {
       error = batch.reason(of: .tier(tier.number)) ?? "tier \(tier.number) was \(tier.status.rawValue)"
@@ -85,20 +89,21 @@ extension TierProgressDetail {
 }
 
 extension JobDiagnostic {
-  init(_ job: Job, of batch: Batch) {
+  init(_ job: Job, of batch: Batch, detail: DiagnosisDetail) {
     self.init()
     jobID = job.id.description
     let specified = batch.specified(job)
     extractorName = specified?.name ?? ""
     collectionID = specified?.collectionID ?? ""
     status = MendAPI.JobStatus(job.status)
-    attempts = job.attempts.map { AttemptDiagnostic($0, of: job.id, in: batch.key) }
+    attempts = detail.shown(job.attempts).map { AttemptDiagnostic($0, of: job, in: batch, detail: detail) }
+    attemptsLeftOut = Int64(job.attempts.count - attempts.count)
     shard = Int32(clamping: job.shard)
     totalDocuments = Int64(job.assigned.count)
     completedDocuments = Int64(job.committed.count)
     failedDocuments = Int64(job.failed.count)
     processingDocuments = Int64(job.processing.count)
-    submissionParams = batch.submissionParameters(of: job).map { SubmissionParams($0) }
+    if let bytes = detail.jobText { submissionParams = SubmissionParams(of: job, in: batch, textBytes: bytes) }
     if let failure = job.failure {
       error = failure.message
       failureCategory = MendAPI.FailureCategory(failure.cause.category)

@@ -89,7 +89,8 @@ enum StatusReport {
     if answer.health != .unspecified, answer.health != .ok { headline += "  health \(Wording.name(answer.health))" }
     lines.append(headline)
     if let progress = answer.progress {
-      lines.append("  \(Wording.bar(progress.percentage, width: 24)) \(Wording.percentage(progress.percentage))")
+      lines.append(
+        "  \(Wording.bar(progress.percentage, width: 24)) \(Wording.percentage(progress.percentage)) completed")
       lines.append(
         "  \(Wording.count(progress.total, "document")): \(progress.completed) completed, \(progress.failed) failed, "
           + "\(progress.pending) pending, \(progress.processing) in process")
@@ -119,8 +120,11 @@ enum StatusReport {
     if timing.completedAt != nil { parts.append("ended \(Wording.time(timing.completedAt))") }
     var lines = [parts.joined(separator: ", ") + " UTC"]
     var figures: [String] = []
-    if timing.elapsedTime > 0 { figures.append("took \(Wording.duration(timing.elapsedTime)) so far") }
-    if timing.completedAt != nil, timing.elapsedTime > 0 { figures = ["took \(Wording.duration(timing.elapsedTime))"] }
+    if timing.elapsedTime > 0 {
+      figures.append(
+        "took \(Wording.duration(timing.elapsedTime))\(timing.completedAt == nil ? " so far" : "")"
+          + Wording.span(timing.spanTime, around: timing.elapsedTime))
+    }
     if let average = timing.averageItemTime { figures.append("\(Wording.duration(average)) a document") }
     if timing.estimatedCompletion != nil {
       figures.append("done about \(Wording.time(timing.estimatedCompletion)) UTC")

@@ -38,10 +38,13 @@ enum DiagnosisReport {
       let kinds = unique(events).joined(separator: ", ")
       text += "  failure category \(Wording.name(answer.failureCategory))\(kinds.isEmpty ? "" : ": \(kinds)")\n"
     }
-    text += "  \(Wording.bar(answer.overallProgress, width: 24)) \(Wording.percentage(answer.overallProgress))"
+    text +=
+      "  \(Wording.bar(answer.overallProgress, width: 24)) \(Wording.percentage(answer.overallProgress)) processed"
     text += "  \(Wording.count(answer.totalObjects, "document"))"
     if answer.failedDocumentCount > 0 { text += ", \(answer.failedDocumentCount) failed" }
-    if let duration = answer.durationSeconds { text += "  \(Wording.duration(duration))" }
+    if let duration = answer.durationSeconds {
+      text += "  \(Wording.duration(duration))\(Wording.span(answer.spanSeconds ?? 0, around: duration))"
+    }
     if answer.repeatedWorkCount > 0 { text += "  \(answer.repeatedWorkCount) done more than once" }
     return text + "\n"
   }
@@ -149,7 +152,8 @@ enum DiagnosisReport {
   }
 
   private static func performance(_ summary: PerformanceSummary) -> String {
-    var parts = ["took \(Wording.duration(summary.totalDurationSeconds))"]
+    let (took, span) = (summary.totalDurationSeconds, summary.spanSeconds)
+    var parts = ["took \(Wording.duration(took))\(Wording.span(span, around: took))"]
     if summary.documentsPerSecond > 0 {
       parts.append("\(Wording.decimal(summary.documentsPerSecond)) documents a second")
     }

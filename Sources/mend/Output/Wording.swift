@@ -34,7 +34,12 @@ enum Wording {
     return "\(min(99, max(1, Int(value.rounded())))) %"
   }
 
-  /// `12:04:31`, with the date before it when it isn't today's; UTC.
+  /// ` (2 h 4 min with pauses and waits for a retry)`; nothing where the work took all of the span.
+  static func span(_ span: Double, around work: Double) -> String {
+    span - work >= max(1, work / 100) ? " (\(duration(span)) with pauses and waits for a retry)" : ""
+  }
+
+  /// `2026-11-22 12:04:31`, UTC.
   static func time(_ time: GoogleTimestamp?) -> String {
     guard let time, let text = RFC3339.text(seconds: time.seconds, nanos: 0) else { return "" }
     return text.replacing("T", with: " ").replacing("Z", with: "")
