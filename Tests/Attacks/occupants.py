@@ -37,7 +37,7 @@ def slowloris(server):
             if peer.ended or (name == "request" and 1 in peer.statuses):
                 del waiting[name]
     assert not waiting, f"still open after 40 s: {', '.join(waiting)}"
-    assert peers["no acknowledgement"].goaway == (4, ""), peers["no acknowledgement"].goaway
+    assert peers["no acknowledgement"].goaway == (4, "SETTINGS were not acknowledged"), peers["no acknowledgement"].goaway
     assert peers["request"].statuses[1] == 1, peers["request"].statuses
     for peer in peers.values():
         peer.close()
@@ -78,9 +78,13 @@ def too_many_streams(server):
     peer = Peer(server.address)
     peer.until(lambda: SETTINGS in peer.counts, 20)
     peer.send(b"".join(headers(2 * n + 1) for n in range(1_001)))
-    assert peer.until_ended(20), "more streams than were announced"
+    assert peer.until(lambda: 2_001 in peer.resets, 20), f"more streams than were announced; {peer.goaway}"
+    assert peer.resets == {2_001: 7}, peer.resets
+    # The thousand that were opened are of use still.
+    peer.send(frame(DATA, 1, 1, message(b"")))
+    assert peer.until(lambda: 1 in peer.statuses, 20) and not peer.goaway, peer.goaway
     peer.close()
-    return f"the 1,001st stream ends the connection: {peer.goaway}"
+    return "the 1,001st stream is refused, and the others live"
 
 
 def running_calls(server):
