@@ -9,11 +9,20 @@ extension World {
   /// Nodes go, with what runs on them, or come; after a while it is as before.
   func begin(_ change: Plan.Change) {
     guard var capacity = actual[change.executor] else { return }
-    let before = capacity
     cover(change.cpus < capacity.cpus ? "nodes lost" : "nodes come")
     (capacity.cpus, capacity.gpus) = (change.cpus, change.gpus)
     put(capacity)
-    after(change.length) { $0.put(before) }
+    after(change.length) { $0.end(change) }
+  }
+
+  /// As it was planned, or as another change has it that began meanwhile.
+  private func end(_ change: Plan.Change) {
+    var capacity = plan.capacities.of(change.executor)
+    let other = plan.changes.last { other in
+      other.executor == change.executor && began + other.at <= now && now < began + other.at + other.length
+    }
+    if let other { (capacity.cpus, capacity.gpus) = (other.cpus, other.gpus) }
+    put(capacity)
   }
 
   /// Fewer nodes are there than once, or were a moment ago.
