@@ -27,9 +27,8 @@ final class Coverage {
 
   /// What thousands of seeds are to come by, and did not.
   var missing: [String] {
-    let looks = Invariant.allCases.filter { $0 != .ending && checks[$0, default: 0] == 0 }.map {
-      "looks at \($0.rawValue)"
-    }
+    let inForce = Set(Invariant.allCases).subtracting(World.notYet).subtracting([.ending])
+    let looks = inForce.filter { checks[$0, default: 0] == 0 }.map { "looks at \($0.rawValue)" }
     return (Self.facts.union(Self.faults).filter { happened[$0] == nil } + looks).sorted()
   }
 
