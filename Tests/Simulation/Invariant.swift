@@ -30,6 +30,8 @@ enum Invariant: String, CaseIterable, Sendable {
   case pauses
   /// What auto_heal did in vain it does not do again.
   case heals
+  /// An orphan is reclaimed once.
+  case reclaims
   /// The rules of a job decide, with all of their budget, and memory is raised for want of memory alone.
   case rules
   /// One bad document is left out, and the rest is done.

@@ -86,9 +86,9 @@ extension World {
       guard case .reclaimOrphan(let job, let number) = step.operation, let attempt = before.attempt(job, number),
         attempt.end != nil, let known = attempt.reportsBeforeReclaim
       else { continue }
-      count(.heals)
+      count(.reclaims)
       if attempt.staleReports <= known {
-        fail(.heals, "\(before.key.batchID): \(job).\(number) is over, was reclaimed, and is once more")
+        fail(.reclaims, "\(before.key.batchID): \(job).\(number) is over, was reclaimed, and is once more")
       }
     }
   }

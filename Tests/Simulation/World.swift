@@ -119,7 +119,7 @@ final class World: @unchecked Sendable {
 
   /// What the core does not hold to yet.
   static let notYet: Set<Invariant> = [
-    .repetition, .accusations, .shards, .staleness, .estimates, .rules, .poison, .advice, .heals,
+    .repetition, .accusations, .shards, .staleness, .estimates, .rules, .poison, .advice, .reclaims,
   ]
 
   func note(_ directive: String) { script?.add(directive, at: now) }
