@@ -3,7 +3,7 @@
 extension Capacity {
   /// Why a job with these needs can never start here, however long it waits; nil when it can.
   ///
-  /// Found at submit, before any waiting (domain.md, "Health").
+  /// Found at submit, before any waiting (<doc:Domain#Health>).
   public func whyNeverSchedulable(_ resources: Resources) -> String? {
     if resources.cpus > cpus + Self.tolerance {
       return "needs \(Self.figure(resources.cpus)) CPUs, the \(executor.rawValue) executor has \(Self.figure(cpus))"

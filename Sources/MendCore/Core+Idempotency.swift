@@ -1,4 +1,5 @@
-// The same key with the same request answers the same, with another request it is refused (domain.md, "The calls").
+// The same key with the same request answers the same, with another request it is refused
+// (<doc:Domain#Calls>).
 
 /// Answers by idempotency key, bounded in age, and in number for each namespace: what one caller asks makes nobody else's
 /// keys forgotten.

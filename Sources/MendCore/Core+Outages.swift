@@ -20,7 +20,7 @@ extension Core {
     }
   }
 
-  /// Unreachable is not failed: nothing is known, and for a while nothing is done (domain.md, "Truth").
+  /// Unreachable is not failed: nothing is known, and for a while nothing is done (<doc:Domain#Promises>).
   mutating func unreachable(_ executor: ExecutorKind, _ message: String) {
     guard capacities[executor] != nil, index.lanes[executor]?.outage == nil else { return }
     let outage = ExecutorOutage(executor: executor, since: turn.now, message: message)

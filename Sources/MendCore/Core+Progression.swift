@@ -1,4 +1,4 @@
-// How tiers and batches follow from their jobs (domain.md, "How states follow").
+// How tiers and batches follow from their jobs (<doc:Domain#How-states-follow>).
 
 extension Core {
   /// Takes the batch as far as its jobs allow: ends tiers whose jobs are over, starts the next, ends the batch.

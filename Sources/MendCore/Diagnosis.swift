@@ -194,7 +194,7 @@ public struct PerformanceSummary: Hashable, Sendable {
   }
 }
 
-/// Wickson's progress: the four parts always add up to the total.
+/// How many documents are in which state; the four parts always add up to the total.
 public struct ProgressCounts: Hashable, Sendable {
   public var completed: Int
   public var failed: Int

@@ -1,7 +1,7 @@
 // What programs, their runtimes and the C library say when they end badly, and what it means.
 
 /// One line of the table of known messages: a text is evidence of the lowest rank, so nothing that follows from it is
-/// certain (domain.md, "Why an attempt failed").
+/// certain (<doc:Domain#Why-an-attempt-failed>).
 struct KnownMessage: Sendable, Hashable {
   /// For tests and for who reads the table.
   let name: String

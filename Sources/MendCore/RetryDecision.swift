@@ -1,4 +1,5 @@
-// Retry policy: rules, the first that matches decides; each cause has its own budget (domain.md).
+// Retry policy: rules, the first that matches decides; each cause has its own budget
+// (<doc:Domain#Retry-rules>).
 
 enum RetryDecision: Hashable {
   struct Retry: Hashable {

@@ -1,4 +1,4 @@
-// Why an attempt ended the way it did: evidence, ranked (domain.md, "Why an attempt failed").
+// Why an attempt ended the way it did: evidence, ranked (<doc:Domain#Why-an-attempt-failed>).
 //
 // First the reason it was ended for on purpose, then the supervisor's account of its memory limit, then what the executor
 // itself found, then the wait status, then what an exit code conventionally means, then what the program's own last words

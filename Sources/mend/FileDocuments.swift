@@ -124,7 +124,7 @@ enum FileDocuments {
     }
   }
 
-  /// By extension; the seeds' `document` for what is none of the common ones.
+  /// By extension; `document` where the extension is not a common one.
   static func mediaType(of file: String) -> String {
     let name = name(of: file)
     guard let dot = name.lastIndex(of: "."), dot > name.startIndex else { return "document" }

@@ -11,7 +11,7 @@ from test_contract import RFC3339, ContractCase, documents, run
 
 class Submitting(ContractCase):
     def test_the_contracts_json_example_runs(self):
-        # As cli.md has it, but for the paths and for commands that every machine has.
+        # As README has it, but for the paths and for commands that every machine has.
         (self.directory / "srv").mkdir()
         file = self.directory / "srv" / "q4.pdf"
         file.write_text("four")

@@ -33,7 +33,7 @@ struct APITests {
     #expect(GRPCHealth.Methods.check.path == "/grpc.health.v1.Health/Check")
   }
 
-  @Test("Answers have the seeds' names and spellings in JSON")
+  @Test("Answers have the schema's names in JSON, and states in lower case")
   func answers() throws {
     let entry = BatchListEntry {
       $0.batchID = "b1"

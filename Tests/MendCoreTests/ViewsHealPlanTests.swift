@@ -111,7 +111,7 @@ struct ViewsHealPlanTests {
   }
 
   @Test(
-    "A remedy's command line is what cli.md writes",
+    "A remedy's command line is one that the program takes",
     arguments: [
       (
         Remedy(

@@ -141,8 +141,8 @@ struct ErrorMappingTests {
     #expect(String(repeating: "x", count: 200).quotedShort.utf8.count == 85)
   }
 
-  @Test("an id that is none is answered in the seeds' words")
-  func seedsWords() async throws {
+  @Test("an invalid batch id is refused with the rule for ids")
+  func invalidBatchID() async throws {
     try await Harness.run { harness in
       let facts = try await failure { try await harness.diagnose("batch@123") }
       #expect(facts.code == .invalidArgument)

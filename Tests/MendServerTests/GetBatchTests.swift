@@ -49,7 +49,7 @@ struct GetBatchTests {
     }
   }
 
-  @Test("a document's line has the seeds' fields, and its error where errors are wanted")
+  @Test("a document's line has its fields, and its error where errors are wanted")
   func documentLine() async throws {
     try await Harness.run { harness in
       try await harness.submit("b1", documents: 2)

@@ -294,7 +294,7 @@ struct GateTests {
     #expect(Set(ids).count == 100)
   }
 
-  @Test("operations are methods in the seeds' spelling")
+  @Test("operations are methods in snake case")
   func operations() {
     #expect(Batches.Methods.watchProgress.operation == "watch_progress")
     #expect(Batches.Methods.heal.operation == "heal")

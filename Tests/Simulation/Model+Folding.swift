@@ -172,7 +172,8 @@ extension Model {
     }
   }
 
-  /// What a document can bring about (domain.md); of the machine, or of whoever ended the attempt, are all others.
+  /// What a document can bring about (<doc:Domain#Documents-that-end-attempts>). All other causes come from the machine, or
+  /// from whoever ended the attempt.
   static let mayBeOfADocument: Set<String> = [
     "oom", "engine_fault", "exit_code", "signal", "heartbeat_timeout", "progress_timeout", "run_timeout",
     "resource_limit",

@@ -145,7 +145,7 @@ public struct Attempt: Hashable, Codable, Sendable {
   public var end: AttemptEnd? { if case .ended(let end) = state { end } else { nil } }
 }
 
-/// The resources and settings that one attempt was submitted with (the guide's submission_params).
+/// The resources and settings that one attempt was submitted with: the answers' `submission_params`.
 public struct SubmissionParameters: Hashable, Codable, Sendable {
   public var extractorName: String
   public var work: ExtractorSpecification.Work

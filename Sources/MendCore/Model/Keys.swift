@@ -76,7 +76,7 @@ public struct CallID: Hashable, Sendable {
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 }
 
-/// The rule for every id that a caller chooses: letters, digits and hyphens, 1-64 (domain.md, "The nouns").
+/// The rule for every id that a caller chooses: letters, digits and hyphens, 1-64 (<doc:Domain#Nouns>).
 public enum Identifier {
   public static let maximumLength = 64
   public static let rule = "must be 1 to 64 letters, digits or hyphens"

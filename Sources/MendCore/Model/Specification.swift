@@ -125,7 +125,7 @@ public struct AttemptLimits: Hashable, Codable, Sendable {
   }
 }
 
-/// domain.md, "Timers": each settable, a missing one has a default.
+/// An extractor's timers (<doc:Domain#Timers>). Each can be set; one that is not has a default.
 public struct Timers: Hashable, Codable, Sendable {
   /// Queued at the executor to running: the cold-start window.
   public var start: Duration

@@ -1,4 +1,4 @@
-// The states of domain.md, each machine on its own. A final state changes by Retry alone.
+// The states of batches, tiers, jobs and documents (<doc:Domain#States>). Only Retry leaves a final state.
 
 public enum BatchStatus: String, Sendable, Hashable, Codable, CaseIterable {
   case created, queued, running, paused, completed, failed, cancelled
@@ -22,7 +22,7 @@ public enum DocumentStatus: String, Sendable, Hashable, Codable, CaseIterable {
   case pending, processing, completed, failed
 }
 
-/// What Diagnose says of a batch at a glance (domain.md, "Health").
+/// What Diagnose says of a batch at a glance (<doc:Domain#Health>).
 public enum Health: String, Sendable, Hashable, Codable, CaseIterable {
   case ok, scaling, stuck, degraded
 }
@@ -45,12 +45,12 @@ public enum HealthReason: String, Sendable, Hashable, Codable, CaseIterable {
   case partialFailures = "partial_failures"
 }
 
-/// The seeds' programmatic failure classes.
+/// What a program switches over when it asks why something failed.
 public enum FailureCategory: String, Sendable, Hashable, Codable, CaseIterable {
   case infrastructure, timeout, orphaned, pipeline
 }
 
-/// Why an attempt failed; each belongs to one category (domain.md, "Why an attempt failed").
+/// Why an attempt failed; each belongs to one category (<doc:Domain#Why-an-attempt-failed>).
 public enum FailureCause: String, Sendable, Hashable, Codable, CaseIterable {
   case oom, preemption
   case nodeFailure = "node_failure"

@@ -1,4 +1,4 @@
-// Health at a glance (domain.md, "Health"). One pass over the jobs of the tiers; documents are never walked.
+// Health at a glance (<doc:Domain#Health>). One pass over the jobs of the tiers; documents are never walked.
 
 extension Batch {
   /// OK, SCALING, STUCK or DEGRADED, with the first reason that applies in the order of `HealthReason`.

@@ -1,4 +1,5 @@
-// Liveness is not progress: what one attempt looks like at one moment, and since when (domain.md, "Timers").
+// Liveness is not progress: what one attempt looks like at one moment, and since when
+// (<doc:Domain#Timers>).
 
 /// How a live attempt looks, in one look.
 enum AttemptLook: Hashable {

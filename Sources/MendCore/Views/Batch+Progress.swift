@@ -1,7 +1,7 @@
 // The counts that every answer shows. All of them come from kept sets and counters: nothing walks the documents.
 
 extension Batch {
-  /// Wickson's progress through the whole batch; the four parts always add up to the total.
+  /// Documents by state through the whole batch; the four parts always add up to the total.
   ///
   /// A document that one extractor failed while another still has it in process counts as failed.
   /// Cost: the smaller of what failed and what is in process; nothing where nothing failed.
@@ -24,7 +24,7 @@ extension Batch {
     }
   }
 
-  /// 0-100: the mean over the tiers; 100 only at COMPLETED (domain.md, "The nouns"), and less even there where a job was
+  /// 0-100: the mean over the tiers; 100 only at COMPLETED (<doc:Domain#How-states-follow>), and less even there where a job was
   /// cancelled.
   public var overallProgress: Double {
     guard !tiers.isEmpty else { return 0 }

@@ -1,4 +1,4 @@
-// Failed documents by what they failed of, and what failed jobs left undone: Wickson's error_summary.
+// Failed documents by what they failed of, and what failed jobs left undone: the `error_summary` of GetBatch.
 
 extension Batch {
   /// By count, most first; each failed document is counted once, in the first job that failed it. A job that failed and

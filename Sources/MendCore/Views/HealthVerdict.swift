@@ -40,7 +40,7 @@ public struct StuckAttempt: Hashable, Sendable {
   }
 }
 
-/// An executor that cannot be asked at present (domain.md, "Unreachable is not failed").
+/// An executor that cannot be asked at present (<doc:Domain#Promises>).
 public struct ExecutorOutage: Hashable, Codable, Sendable {
   public var executor: ExecutorKind
   public var since: Instant
@@ -57,6 +57,6 @@ public struct ExecutorOutage: Hashable, Codable, Sendable {
 }
 
 extension HealthReason {
-  /// Smaller wins: the order in which domain.md names the reasons.
+  /// The smaller rank wins; the order of the cases is the order of precedence (<doc:Domain#Health>).
   var rank: Int { Self.allCases.firstIndex(of: self) ?? Self.allCases.count }
 }

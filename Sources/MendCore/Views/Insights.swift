@@ -1,5 +1,4 @@
-// What can be learned from a batch that is not wrong: bottlenecks, headroom, waste (the guide's "Stage Timing
-// Breakdown").
+// What can be learned from a batch that is not wrong: bottlenecks, headroom, waste.
 
 extension DiagnosisContext {
   func insights(findingsLeftOut: Int) -> [Insight] {
@@ -216,7 +215,7 @@ extension DiagnosisContext {
 
   var repeatedWork: Int { batch.tiers.flatMap(\.jobs).map(\.repeatedWork).saturatedSum() }
 
-  /// Work done twice is counted and shown (domain.md, Truth 2).
+  /// Work done twice is counted and shown (<doc:Domain#Promises>).
   private func repeatedWorkInsights() -> [Insight] {
     var insights: [Insight] = []
     if repeatedWork > 0 {

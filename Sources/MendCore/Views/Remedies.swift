@@ -1,7 +1,7 @@
 // What to do, in a form that Retry, Heal or Cancel take as it is.
 
 extension Remedy {
-  /// The command line that does it, as cli.md writes it; empty for what must be done outside of Mend.
+  /// The command line that does it; empty for what must be done outside of Mend.
   public func commandLine(batchID: String) -> String {
     switch call {
     case .retry(let tier, let jobs, let overrides, let scope):

@@ -5,7 +5,7 @@ import Synchronization
 /// One call that was let in: who asks, in which namespace, and what it is called in logs and answers.
 struct Call: Sendable, Hashable {
   var requestID: RequestID
-  /// As the seeds write operations: `get_batch`.
+  /// The method's name in snake case: `get_batch`.
   var operation: String
   var namespace: String
   /// For histories: a token's name, or "caller" where there are no tokens.

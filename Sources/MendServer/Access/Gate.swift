@@ -134,7 +134,7 @@ struct Gate: Sendable {
 }
 
 extension MethodDescriptor {
-  /// As the seeds write operations: `get_batch` for `GetBatch`.
+  /// The method's name in snake case: `get_batch` for `GetBatch`.
   var operation: String {
     var text = ""
     for character in method {

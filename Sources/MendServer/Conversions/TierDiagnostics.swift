@@ -29,7 +29,7 @@ extension TierDiagnostic {
     if batch.specification.executor == .ray { describeRayJob(tier, dashboard: dashboard) }
   }
 
-  /// The seeds know one Ray job a tier: the first that is not over, else the last that was submitted.
+  /// A tier shows one Ray job: the first that is not over, else the last that was submitted.
   private mutating func describeRayJob(_ tier: Tier, dashboard: String) {
     let submitted = tier.jobs.filter { !$0.attempts.isEmpty }
     guard let job = submitted.first(where: { $0.current != nil }) ?? submitted.last, let attempt = job.attempts.last,

@@ -12,7 +12,7 @@ extension Call {
       [.badRequest(field: field, description: rule)])
   }
 
-  /// The seeds' words for an id that is none.
+  /// The refusal of a batch id that is not valid.
   func invalidBatchID(_ text: String) -> RPCError {
     invalid("batch_id", Self.batchIDRule, message: "Invalid batch ID: \(text.quotedShort)")
   }

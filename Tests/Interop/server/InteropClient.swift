@@ -2,7 +2,8 @@ import MendProtobuf
 import MendRPC
 import Synchronization
 
-/// gRPC's interop cases (grpc/grpc, doc/interop-test-descriptions.md) as this library's client runs them, against anybody's
+/// gRPC's interop cases (https://github.com/grpc/grpc/blob/master/doc/interop-test-descriptions.md) as this library's
+/// client runs them, against anybody's
 /// server: what it expects is what that document says.
 struct InteropClient {
   private let client: GRPCTestServiceClient

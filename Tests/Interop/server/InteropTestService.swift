@@ -1,7 +1,8 @@
 import MendProtobuf
 import MendRPC
 
-/// The server that gRPC's interop clients expect (grpc/grpc, doc/interop-test-descriptions.md).
+/// The server that gRPC's interop clients expect
+/// (https://github.com/grpc/grpc/blob/master/doc/interop-test-descriptions.md).
 struct InteropTestService: GRPCTestServiceService {
   private static let initialEcho = "x-grpc-test-echo-initial"
   private static let trailingEcho = "x-grpc-test-echo-trailing-bin"

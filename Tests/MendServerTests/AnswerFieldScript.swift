@@ -5,8 +5,8 @@ import Testing
 
 @testable import MendServer
 
-/// A core on a manual clock that plays what the seeds tell of, and answers as the server would, in JSON.
-struct SeedScript {
+/// A core on a manual clock that plays one batch to its end, and answers as the server would, in JSON.
+struct AnswerFieldScript {
   var core: Core
   var now = Instant(milliseconds: 1_700_000_000_000)
   private var calls: UInt64 = 0
@@ -95,8 +95,8 @@ struct SeedScript {
   }
 }
 
-/// The answers that the table of the seeds' fields looks at, by name.
-struct SeedAnswers {
+/// The answers that the table of fields looks at, by name.
+struct ScriptedAnswers {
   var answers: [String: JSONValue] = [:]
 
   init() throws {
@@ -107,7 +107,7 @@ struct SeedAnswers {
 
   /// A batch on a cluster, from its cold start to its being stuck.
   private mutating func ray() throws {
-    var script = SeedScript(.ray)
+    var script = AnswerFieldScript(.ray)
     script.submit()
     script.take()
     script.wait(60)
@@ -116,9 +116,9 @@ struct SeedAnswers {
     script.wait(5)
     answers["stuck"] = try script.diagnose("http://ray-head:8265")
     script.say(.start)
-    script.say(SeedScript.claimed)
+    script.say(AnswerFieldScript.claimed)
     script.wait(30)
-    script.say(SeedScript.done(0..<3))
+    script.say(AnswerFieldScript.done(0..<3))
     answers["running"] = try script.diagnose("http://ray-head:8265")
     // The job beats, and nothing moves.
     for _ in 0..<12 {
@@ -131,19 +131,19 @@ struct SeedAnswers {
 
   /// One attempt runs out of memory and is retried by rule; one document is refused; all else completes.
   private mutating func completed() throws {
-    var script = SeedScript()
+    var script = AnswerFieldScript()
     script.submit(rules: [MendCore.RetryRule(cause: .oom, action: .retry, memoryFactor: 2, backoff: .zero)])
     script.run()
-    script.say(SeedScript.claimed)
+    script.say(AnswerFieldScript.claimed)
     script.wait(20)
     script.end(.signalled(9), peak: 9 << 30, over: true)
     script.wait(1)
     script.run()
-    script.say(SeedScript.claimed)
+    script.say(AnswerFieldScript.claimed)
     script.wait(100)
-    script.say(SeedScript.done(0..<5, stages: SeedScript.stages))
-    script.say(SeedScript.done(0..<1))
-    script.say(SeedScript.claimed)
+    script.say(AnswerFieldScript.done(0..<5, stages: AnswerFieldScript.stages))
+    script.say(AnswerFieldScript.done(0..<1))
+    script.say(AnswerFieldScript.claimed)
     script.wait(5)
     script.say(
       .report(
@@ -154,7 +154,7 @@ struct SeedAnswers {
     script.end(.exited(0), peak: 1 << 30)
     script.run(1)
     while script.core.batches.values.first?.status == .running {
-      script.say(SeedScript.claimed, 1)
+      script.say(AnswerFieldScript.claimed, 1)
       script.wait(1)
       let left = script.core.batches.values.first?.tiers[1].jobs[0].processing
       if left?.isEmpty != false { break }
@@ -165,10 +165,10 @@ struct SeedAnswers {
   }
 
   private mutating func failed() throws {
-    var script = SeedScript()
+    var script = AnswerFieldScript()
     script.submit()
     script.run()
-    script.say(SeedScript.claimed)
+    script.say(AnswerFieldScript.claimed)
     script.wait(20)
     script.end(.signalled(9), peak: 9 << 30, over: true)
     answers["failed"] = try script.diagnose()
