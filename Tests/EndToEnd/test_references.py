@@ -142,6 +142,12 @@ class References(unittest.TestCase):
     def test_everything_that_is_referred_to_is_there(self):
         self.assertEqual(Repository.here().faults(), [])
 
+    def test_documents_are_at_most_120_columns_wide(self):
+        for path, text in Repository.here().files.items():
+            if path in ("README.md", "proto/PROTOCOL.md") or ".docc/" in path:
+                for number, line in enumerate(text.splitlines(), 1):
+                    self.assertLessEqual(len(line), 120, f"{path}:{number}")
+
     def test_a_reference_to_nothing_is_found(self):
         article = "Sources/A/Documentation.docc/Things.md"
         files = {
