@@ -27,23 +27,22 @@ final class Coverage {
 
   /// What thousands of seeds are to come by, and did not.
   var missing: [String] {
-    let inForce = Set(Invariant.allCases).subtracting(World.notYet).subtracting([.ending])
-    let looks = inForce.filter { checks[$0, default: 0] == 0 }.map { "looks at \($0.rawValue)" }
+    let looks = Invariant.allCases.filter { checks[$0, default: 0] == 0 }.map { "looks at \($0.rawValue)" }
     return (Self.facts.union(Self.faults).filter { happened[$0] == nil } + looks).sorted()
   }
 
   static let faults: Set<String> = [
     "death", "death before a commit", "death after a commit", "reboot", "snapshot", "outage", "lie", "nodes lost",
     "nodes come", "killed with its node", "pause", "cancel", "retry", "retry at any time", "retry refused",
-    "report said again", "webhook refused", "webhook delivered",
+    "report said again", "report named and said again", "report late", "webhook refused", "webhook delivered",
   ]
 
-  /// The first of a batch is not counted; simulated workers send no ids with their reports.
+  /// The first of a batch is not counted.
   static let facts: Set<String> = [
     "documentsAdded", "batchStatusChanged", "tierStarted", "tierStatusChanged", "jobStatusChanged",
     "attemptIntended", "attemptTaken", "attemptStarted", "attemptEnding", "attemptEnded", "staleReport",
     "nextAttemptScheduled", "documentsClaimed", "documentsCommitted", "documentsFailed", "documentsReleased",
-    "tierCancelRequested", "documentsLeftOut", "workRepeated", "stageSpent", "collectionWritten",
+    "tierCancelRequested", "documentsLeftOut", "workRepeated", "stageSpent", "collectionWritten", "reportTaken",
     "retried", "healed", "verdictChanged", "notificationSettled",
   ]
 }

@@ -106,9 +106,11 @@ extension Model {
       self[job].memoryBytes = retried.overrides.memoryBytes ?? self[job].memoryBytes
       self[job].cpus = retried.overrides.cpus ?? self[job].cpus
       self[job].requiresGPU = retried.overrides.requiresGPU ?? self[job].requiresGPU
+      let hadResults = retried.reopened.contains { self[job].places[$0] == .committed }
       for position in retried.reopened where self[job].places[position] != .absent {
         self[job].places[position] = .pending
       }
+      if hadResults, self[job].count(.committed) == 0 { self[job].writtenNow = 0 }
     }
   }
 
@@ -128,12 +130,17 @@ extension Model {
     case .stageSpent(let job, _, _, let duration):
       self[job].spent += duration
     case .collectionWritten(let job, _, let count):
-      self[job].written += count
+      write(count, job)
     case .reportTaken(let job, _, let report):
       for timing in report.stageTimings { self[job].spent += timing.duration }
-      self[job].written += report.written
+      write(report.written, job)
     default: break
     }
+  }
+
+  private mutating func write(_ count: Int, _ job: JobID) {
+    self[job].written += count
+    self[job].writtenNow += count
   }
 
   private mutating func put(_ set: DocumentSet, at place: Place, of job: JobID) {

@@ -48,7 +48,9 @@ struct Model {
     var since: Instant
     /// By a caller who named it, not its tier.
     var isCancelledAlone = false
+    /// In all; and what is left of it since all of it was begun anew.
     var written = 0
+    var writtenNow = 0
     var spent: Duration = .zero
 
     var current: Attempt? { attempts.last.flatMap { $0.end == nil ? $0 : nil } }

@@ -22,6 +22,8 @@ struct Plan {
     var retriesAfter: Duration = .zero
     /// Each document takes as long as the next, so that its end can be foretold.
     var isSteady = false
+    /// Its workers send an id with each report.
+    var namesReports = false
   }
 
   struct Act {
@@ -99,6 +101,7 @@ struct Plan {
     case .steady: drawSteady(&random)
     }
     for number in batches.indices { batches[number].specification.notificationEnabled = random.chance(700) }
+    for number in batches.indices { batches[number].namesReports = random.chance(500) }
   }
 
   var capacities: Capacities { Capacities(capacity, other.map { [$0] } ?? []) }

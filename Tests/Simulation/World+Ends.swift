@@ -80,6 +80,7 @@ extension World {
 
   /// Everything has come to an end: it says the same from its journal, and each failure has its cause.
   func checkEnd() {
+    count(.ending)
     for (key, records) in store.journals {
       guard let folded = try? Batch.folding(records) else {
         fail(.history, "\(key.batchID) at its end: its journal does not fold")
@@ -87,6 +88,7 @@ extension World {
       }
       if let what = Self.broken(folded) { fail(.counts, "\(key.batchID) at its end: \(what)") }
       checkFold(folded)
+      for job in folded.tiers.flatMap(\.jobs) { checkTold(key, job.id) }
       let diagnosis = folded.diagnosis(at: now, capacity: plan.capacities.of(folded), limits: Limits())
       if folded.hasFailures, diagnosis.failureCategory == nil {
         fail(.findings, "\(key.batchID) failed of no category")
@@ -137,6 +139,13 @@ extension World {
         fail(
           .counts,
           "\(batch.key.batchID) \(job.id) has \(job.status) \(parts), and \(own.status) \(counted) by its facts")
+      }
+      let spent = job.stages.reduce(Duration.zero) { $0 + $1.duration }
+      if job.written ?? 0 != own.writtenNow || spent != own.spent {
+        fail(
+          .counts,
+          "\(batch.key.batchID) \(job.id) has written \(job.written ?? 0) in \(spent.inSeconds) s, and \(own.writtenNow) in "
+            + "\(own.spent.inSeconds) s by its facts")
       }
     }
   }

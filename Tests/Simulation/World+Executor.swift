@@ -198,17 +198,32 @@ extension World {
     report.written = [
       WorkerRequest.Written(collectionID: model.extractor(key.job).collectionID, count: report.completed.count)
     ]
-    report.stageTimings = [Job.StageTotal(name: "processing", duration: .milliseconds(100))]
-    let name = JobName(batch: key.batch, job: key.job)
-    let words = ["\(key.number)"] + report.completed + report.failed.map(\.documentID)
-    if told[name, default: Told()].reports.insert(words).inserted {
+    report.stageTimings = [Job.StageTotal(name: "processing", duration: Told.ofEach)]
+    let (name, words) = (JobName(batch: key.batch, job: key.job), Told.words(of: report, by: key))
+    let isNamed = callers.first { $0.key == key.batch }?.plan.namesReports == true
+    if told[name] == nil { told[name] = Told() }
+    let known = told[name]?.reports.count ?? 0
+    if told[name]?.reports[words] == nil {
+      told[name]?.reports[words] = known
       told[name]?.written += report.completed.count
-      told[name]?.spent += .milliseconds(100)
+      told[name]?.spent += Told.ofEach
       told[name]?.failed += report.failed.count
     } else {
-      cover("report said again")
+      cover(isNamed ? "report named and said again" : "report said again")
     }
+    if isNamed, let number = told[name]?.reports[words] { report.id = "r\(number)" }
     return .report(report)
+  }
+
+  /// Its worker knows that it was taken.
+  private func noteAnswer(to operation: WorkerRequest.Operation, by key: AttemptKey, _ answer: Result<Reply, Refusal>) {
+    guard case .success(.reported) = answer, case .report(let report) = operation, !report.written.isEmpty else {
+      return
+    }
+    let (name, words) = (JobName(batch: key.batch, job: key.job), Told.words(of: report, by: key))
+    guard told[name]?.answered.insert(words).inserted == true else { return }
+    told[name]?.writtenAtLeast += report.completed.count
+    told[name]?.spentAtLeast += Told.ofEach
   }
 
   /// A worker's call: it may not arrive, its answer may not, and a report may arrive twice.
@@ -220,12 +235,18 @@ extension World {
     }
     let isLost = isChaotic && random.chance(plan.losses)
     if isLost, random.chance(500) {
+      if case .report = operation, random.chance(500) {
+        // It was on its way for longer than its worker waited.
+        cover("report late")
+        after(.seconds(1) + some(.seconds(20))) { $0.call(worker: request) { _, _ in } }
+      }
       return after(.seconds(1)) { answer($0, .failure(.unavailable("the request was lost"))) }
     }
     var delay = some(.milliseconds(isChaotic ? 300 : 2))
     if isChaotic, random.chance(plan.hiccups) { delay = .milliseconds(10_300 + random.below(900)) }
     after(delay) { world in
       world.call(worker: request) { world, result in
+        world.noteAnswer(to: request.operation, by: key, result)
         if isLost {
           world.after(.seconds(1)) { answer($0, .failure(.unavailable("the answer was lost"))) }
         } else {

@@ -80,14 +80,16 @@ extension World {
     }
   }
 
-  /// What is over is reclaimed once, and again only when it is heard of again.
+  /// What is over is reclaimed once, and again only when it is heard of again, or when its job was given up meanwhile and
+  /// runs again by it.
   private func checkHeal(_ heal: HealRecord, _ before: Model) {
     for step in heal.steps {
       guard case .reclaimOrphan(let job, let number) = step.operation, let attempt = before.attempt(job, number),
         attempt.end != nil, let known = attempt.reportsBeforeReclaim
       else { continue }
       count(.reclaims)
-      if attempt.staleReports <= known {
+      let runsAgain = step.result == .done && before.lastRetried?.at == now && before[job].status != .failed
+      if attempt.staleReports <= known, !runsAgain {
         fail(.reclaims, "\(before.key.batchID): \(job).\(number) is over, was reclaimed, and is once more")
       }
     }

@@ -13,6 +13,8 @@ extension World {
       }
       return
     }
+    // It is said of documents, after an attempt that ended well.
+    if cause == .documentErrors { return }
     let job = before[id]
     let specified = before.extractor(id).retryRules
     let rules = specified.isEmpty ? RetryRule.defaults : specified
@@ -91,6 +93,12 @@ extension World {
     guard let model = store.models[key], model.knows(id) else { return }
     let told = told[JobName(batch: key, job: id)] ?? Told()
     count(.repetition)
+    if model[id].written < told.writtenAtLeast || model[id].spent < told.spentAtLeast {
+      fail(
+        .repetition,
+        "\(key.batchID) \(id): \(model[id].written) are written in \(model[id].spent.inSeconds) s, and "
+          + "\(told.writtenAtLeast) in \(told.spentAtLeast.inSeconds) s were reported and answered")
+    }
     if model[id].written > told.written {
       fail(.repetition, "\(key.batchID) \(id): \(model[id].written) are written, and \(told.written) were reported")
     }
@@ -109,8 +117,20 @@ struct JobName: Hashable {
 
 /// What the workers of a job said in all, each report once.
 struct Told {
+  /// What a report says that it took.
+  static let ofEach: Duration = .milliseconds(100)
+
   var written = 0
   var failed = 0
   var spent: Duration = .zero
-  var reports: Set<[String]> = []
+  /// By what they say, with a number each.
+  var reports: [[String]: Int] = [:]
+  /// Those that were answered, and what they come to.
+  var answered: Set<[String]> = []
+  var writtenAtLeast = 0
+  var spentAtLeast: Duration = .zero
+
+  static func words(of report: WorkerRequest.Report, by attempt: AttemptKey) -> [String] {
+    ["\(attempt.number)"] + report.completed + report.failed.map(\.documentID)
+  }
 }

@@ -113,14 +113,9 @@ final class World: @unchecked Sendable {
 
   /// Not looked at: `MEND_LEAVE_OUT` names them, separated by commas, while others are looked for.
   static let leftOut: Set<Invariant> = {
-    guard let names = ProcessInfo.processInfo.environment["MEND_LEAVE_OUT"] else { return notYet }
+    guard let names = ProcessInfo.processInfo.environment["MEND_LEAVE_OUT"] else { return [] }
     return Set(names.split(separator: ",").compactMap { Invariant(rawValue: String($0)) })
   }()
-
-  /// What the core does not hold to yet.
-  static let notYet: Set<Invariant> = [
-    .repetition, .accusations, .shards, .staleness, .estimates, .rules, .poison, .advice, .reclaims,
-  ]
 
   func note(_ directive: String) { script?.add(directive, at: now) }
 
