@@ -54,7 +54,7 @@ enum BatchSpecificationFile {
     let names = known.map(\.schema) + outerKeys
     let near = names.filter { isNear(key.lowercased(), $0) }
     throw ProgramError.usage(
-      "\(name): $: a batch has no '\(key)'; \(near.isEmpty ? "there is: " : "near: ")"
+      "\(name): $: a batch has no '\(key)'; \(near.isEmpty ? "known are: " : "did you mean: ")"
         + (near.isEmpty ? names : near).joined(separator: ", "))
   }
 

@@ -18,7 +18,7 @@ enum BatchWait {
     }
     guard let last else {
       throw ProgramError(
-        .refused, "batch \(batchID) goes on without this wait: mend watch \(batchID), mend cancel \(batchID)")
+        .refused, "batch \(batchID) continues without this wait: mend watch \(batchID), mend cancel \(batchID)")
     }
     let failed = last.progress?.failed ?? 0
     if last.status == .completed, failed == 0 { return }

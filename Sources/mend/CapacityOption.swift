@@ -9,7 +9,7 @@ struct CapacityOption: Hashable, Sendable {
   var gpus: Int?
 
   static let accepted =
-    "a capacity is EXECUTOR=PART,... with the executors local, ray and simulated, and the parts cpus:NUMBER, memory:SIZE "
+    "expected EXECUTOR=PART,... with the executors local, ray and simulated, and the parts cpus:NUMBER, memory:SIZE "
     + "and gpus:NUMBER, such as ray=cpus:64,memory:256GiB; up to 1000000 CPUs and GPUs, and 65536TiB"
 }
 
@@ -17,7 +17,7 @@ extension CapacityOption: ExpressibleByArgument {
   /// For `@Option(transform:)`: says what is accepted.
   static func option(_ text: String) throws -> CapacityOption {
     guard let option = CapacityOption(argument: text) else {
-      throw ValidationError("'\(text)' is no capacity; \(accepted).")
+      throw ValidationError("invalid capacity '\(text)'; \(accepted).")
     }
     return option
   }
@@ -77,17 +77,17 @@ extension Serve {
     for option in capacities {
       let name = option.executor.rawValue
       guard seen.insert(option.executor).inserted else {
-        throw ValidationError("--capacity names \(name) twice: put its parts into one.")
+        throw ValidationError("--capacity names \(name) twice: combine them.")
       }
       guard executorKinds.contains(option.executor) else {
-        throw ValidationError("--capacity names \(name), and the server is started without that executor.")
+        throw ValidationError("--capacity names \(name), an executor that this server does not have.")
       }
       if option.executor == executor.kind,
         option.cpus != nil && cpus != nil || option.memoryBytes != nil && memory != nil
           || option.gpus != nil && gpus != nil
       {
         throw ValidationError(
-          "--capacity \(name) and --cpus, --memory or --gpus say the same thing of --executor \(name): give one of them."
+          "--capacity \(name) and --cpus, --memory or --gpus set the same of --executor \(name): give only one of them."
         )
       }
     }

@@ -11,30 +11,30 @@ import Darwin
 struct ClientOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Where the server listens (MEND_SERVER; 127.0.0.1:7443 where neither is given).",
+      "The server's address (MEND_SERVER; default 127.0.0.1:7443).",
       valueName: "HOST:PORT|unix:PATH"))
   var server: String?
 
-  @Option(help: ArgumentHelp("What the server knows the caller by (MEND_TOKEN).", valueName: "token"))
+  @Option(help: ArgumentHelp("The caller's token (MEND_TOKEN).", valueName: "token"))
   var token: String?
 
-  @Option(help: ArgumentHelp("Whose batches (MEND_NAMESPACE; 'default' where neither is given).", valueName: "name"))
+  @Option(help: ArgumentHelp("The namespace (MEND_NAMESPACE; default 'default').", valueName: "name"))
   var namespace: String?
 
   @Option(
     name: .customLong("tls-ca"),
     help: ArgumentHelp(
-      "Connect by TLS and trust the certificates of this PEM file; 'system' trusts the system's (MEND_TLS_CA).",
+      "Connect by TLS and trust the CA certificates in this PEM file; 'system' uses the system's (MEND_TLS_CA).",
       valueName: "file"))
   var tlsCA: String?
 
   @Option(
-    name: .customLong("tls-cert"), help: ArgumentHelp("A client certificate, PEM (MEND_TLS_CERT).", valueName: "file"))
+    name: .customLong("tls-cert"), help: ArgumentHelp("A client certificate (PEM; MEND_TLS_CERT).", valueName: "file"))
   var tlsCertificate: String?
 
   @Option(
     name: .customLong("tls-key"),
-    help: ArgumentHelp("The client certificate's key, PEM (MEND_TLS_KEY).", valueName: "file"))
+    help: ArgumentHelp("The client certificate's private key (PEM; MEND_TLS_KEY).", valueName: "file"))
   var tlsKey: String?
 
   /// A client by these options and the environment.
@@ -64,7 +64,7 @@ struct ClientOptions: ParsableArguments {
 
 /// How an answer is printed.
 struct OutputOptions: ParsableArguments {
-  @Option(name: [.short, .long], help: "How to print the answer: table, json (one document) or jsonl (a line each).")
+  @Option(name: [.short, .long], help: "How to print the answer: table, json (one document) or jsonl (JSON lines).")
   var output: Format = .table
 }
 
@@ -94,7 +94,7 @@ extension MendClient {
       throw ProgramError.usage(error.message)
     }
     guard (tlsCertificate == nil) == (tlsKey == nil) else {
-      throw ProgramError.usage("--tls-cert and --tls-key go together")
+      throw ProgramError.usage("--tls-cert and --tls-key must be given together")
     }
     var settings = programSettings(token: token, namespace: namespace)
     if tlsCA != nil || tlsCertificate != nil {
@@ -143,7 +143,7 @@ extension ProgramError {
       self.init(.refused, "the server at \(server) did not answer in time (\(error.message))")
     case .unauthenticated:
       self.init(
-        .refused, "\(error.message.isEmpty ? "the server wants a token" : error.message) (--token or MEND_TOKEN)")
+        .refused, "\(error.message.isEmpty ? "the server requires a token" : error.message) (--token or MEND_TOKEN)")
     default:
       self.init(.refused, error.message.isEmpty ? "the server said \(error.code)" : error.message)
     }
@@ -168,9 +168,9 @@ extension ProgramError {
         mend serve --worker-tls-ca
         """
       } else if error.message.contains("CERTIFICATE_REQUIRED") {
-        "it wants a client's certificate: MEND_TLS_CERT and MEND_TLS_KEY name files of this node"
+        "it requires a client certificate: MEND_TLS_CERT and MEND_TLS_KEY name files on this node"
       } else if error.message.contains("WRONG_VERSION_NUMBER") {
-        "it does not speak TLS, and MEND_TLS_CA is set"
+        "it does not use TLS, but MEND_TLS_CA is set"
       } else {
         nil
       }
@@ -181,12 +181,12 @@ extension ProgramError {
   /// The system's own words out of a transport's long account.
   private static func reason(_ message: String) -> String {
     if message.contains("CERTIFICATE_VERIFY_FAILED") {
-      return "its certificate is not trusted; name the authority that signed it: --tls-ca FILE"
+      return "its certificate is not trusted; name the CA that signed it: --tls-ca FILE"
     }
     if message.contains("CERTIFICATE_REQUIRED") {
-      return "it wants a client's certificate: --tls-cert FILE --tls-key FILE"
+      return "it requires a client certificate: --tls-cert FILE --tls-key FILE"
     }
-    if message.contains("WRONG_VERSION_NUMBER") { return "it does not speak TLS: leave --tls-ca out" }
+    if message.contains("WRONG_VERSION_NUMBER") { return "it does not use TLS: leave out --tls-ca" }
     let known = [
       "Connection refused", "No such file or directory", "Permission denied", "No route to host", "timed out",
     ]

@@ -119,8 +119,8 @@ enum FileDocuments {
     switch status.st_mode & S_IFMT {
     case S_IFREG: return Int64(status.st_size)
     case S_IFDIR:
-      throw ProgramError.usage("\(file) is a directory; give its files, such as \(file)/*; nothing was submitted")
-    default: throw ProgramError.usage("\(file) is no regular file; nothing was submitted")
+      throw ProgramError.usage("\(file) is a directory; name its files, such as \(file)/*; nothing was submitted")
+    default: throw ProgramError.usage("\(file) is not a regular file; nothing was submitted")
     }
   }
 

@@ -48,7 +48,7 @@ struct HistoryFile {
       options.includeNulls = false
       return try record.jsonValue(options).compact()
     } catch {
-      throw ProgramError(.refused, "event \(event.sequence) has no record that this version can write: \(error)")
+      throw ProgramError(.refused, "event \(event.sequence) has a record that this version cannot write: \(error)")
     }
   }
 
@@ -77,11 +77,11 @@ struct HistoryFile {
     guard let first = lines.first, case .object(let header)? = try? JSONValue(parsing: String(first)),
       header["format"] == .string(Self.format)
     else {
-      throw ProgramError.usage("\(path) is no exported history; mend history BATCH --export FILE writes one")
+      throw ProgramError.usage("\(path) is not an exported history; mend history BATCH --export FILE writes one")
     }
     guard case .integer(let version)? = header["version"], version == Self.version else {
       throw ProgramError.usage(
-        "\(path) has a form of another version of Mend (\(header["written_by"]?.text ?? "unknown")); replay it with that"
+        "\(path) has a format of another version of Mend (\(header["written_by"]?.text ?? "unknown")); replay it with that version"
       )
     }
     key = BatchKey(namespace: header["namespace"]?.text ?? "", batchID: header["batch_id"]?.text ?? "")
@@ -99,19 +99,19 @@ struct HistoryFile {
         let message = try JournalRecord(jsonText: String(line))
         records.append(try JournalFormat.decode(message.serialized(), of: key))
       } catch {
-        throw ProgramError.usage("\(path):\(index + 2): no record: \(error)")
+        throw ProgramError.usage("\(path):\(index + 2): not a record: \(error)")
       }
       if case .documentsAdded(let added) = records[index].fact { documents += added.count }
       if let place = records[index].fact.lastDocument, place >= documents {
-        throw ProgramError.usage("\(path):\(index + 2): no record: it names document \(place) of \(documents)")
+        throw ProgramError.usage("\(path):\(index + 2): not a record: it names document \(place) of \(documents)")
       }
       guard records[index].sequence == UInt64(index) + 1 else {
         throw ProgramError.usage(
-          "\(path):\(index + 2): record \(records[index].sequence) stands where \(index + 1) is expected; export it anew"
+          "\(path):\(index + 2): record \(records[index].sequence) stands where \(index + 1) is expected; export it again"
         )
       }
     }
-    guard !records.isEmpty else { throw ProgramError.usage("\(path) has no records; export it anew") }
+    guard !records.isEmpty else { throw ProgramError.usage("\(path) has no records; export it again") }
   }
 
   /// A number of the header; 0 where it has none.

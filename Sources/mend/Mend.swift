@@ -8,7 +8,7 @@ struct Mend: AsyncParsableCommand {
 
   static let configuration = CommandConfiguration(
     commandName: "mend",
-    abstract: "Runs multi-tier batch jobs over documents, says what is wrong with them, and mends them.",
+    abstract: "Runs multi-tier batch jobs over documents, finds out why they fail or hang, and repairs them.",
     discussion: """
       EXAMPLES
         mend serve --data ./data
@@ -23,12 +23,12 @@ struct Mend: AsyncParsableCommand {
     groupedSubcommands: [
       CommandGroup(name: "Running batches", subcommands: [Submit.self, Status.self, List.self, Watch.self, Logs.self]),
       CommandGroup(
-        name: "Mending them",
+        name: "Finding and repairing faults",
         subcommands: [
           Diagnose.self, History.self, Replay.self, Retry.self, Heal.self, Cancel.self, Pause.self, Resume.self,
         ]),
-      CommandGroup(name: "Serving", subcommands: [Serve.self, Doctor.self, Token.self]),
-      CommandGroup(name: "Inside of a job", subcommands: [Worker.self, Report.self]),
+      CommandGroup(name: "Running a server", subcommands: [Serve.self, Doctor.self, Token.self]),
+      CommandGroup(name: "Inside a job", subcommands: [Worker.self, Report.self]),
       CommandGroup(name: "Other", subcommands: [Version.self, Supervise.self]),
     ])
 
@@ -62,8 +62,8 @@ struct Mend: AsyncParsableCommand {
     guard let name = arguments.first, !name.hasPrefix("-"), !names.contains(name) else { return }
     let near = names.filter { $0.hasPrefix(name.prefix(2)) }
     throw .usage(
-      "there is no command '\(name)'"
-        + (near.isEmpty ? "" : "; near: \(near.joined(separator: ", "))") + "; 'mend help' lists them")
+      "unknown command '\(name)'"
+        + (near.isEmpty ? "" : "; did you mean \(near.joined(separator: " or "))?") + "; 'mend help' lists them")
   }
 
   private static func run(_ arguments: [String], until endRequest: EndRequest?) async {

@@ -12,7 +12,7 @@ struct Retention: Hashable, Sendable, CustomStringConvertible {
     guard let unit = text.last.flatMap({ units[$0] }), let number = Int64(text.dropLast()), number > 0,
       number <= 100_000
     else {
-      throw ValidationError("'\(text)' is no time to keep things; write it as 90s, 30m, 12h or 30d.")
+      throw ValidationError("invalid time '\(text)'; expected a time such as 90s, 30m, 12h or 30d.")
     }
     return Retention(duration: .seconds(number * unit), description: text)
   }

@@ -4,8 +4,8 @@ import MendCore
 /// A number of bytes as people write it: `256MiB`, `512M`, `1G`, `1073741824`. All units are binary.
 struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible {
   static let accepted =
-    "accepted are whole or decimal numbers with K, M, G, T (or KiB, MiB, GiB, TiB; all binary) or "
-    + "none for bytes, such as 256MiB, 1.5G or 1073741824, up to 65536TiB"
+    "expected a number with K, M, G or T (or KiB, MiB, GiB, TiB; all binary), or "
+    + "without a unit for bytes, such as 256MiB, 1.5G or 1073741824, up to 65536TiB"
 
   var bytes: Int64
 
@@ -61,7 +61,7 @@ struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible 
   /// For `@Option(transform:)`: says what is accepted.
   static func option(_ text: String) throws -> Size {
     guard let bytes = parse(text) else {
-      throw ValidationError("'\(text)' is no size; \(accepted).")
+      throw ValidationError("invalid size '\(text)'; \(accepted).")
     }
     return Size(bytes)
   }

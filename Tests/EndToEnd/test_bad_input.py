@@ -84,9 +84,9 @@ class BadInput(EndToEndCase):
     def test_wrong_usage_is_said_in_the_words_of_the_command_line(self):
         for option in ("--timeout", "--priority", "--max-concurrent"):
             self.refused("submit", option, "-1", "--tier", "a=true", *self.files(1), says=["must be"])
-        self.refused("submit", "--cpus", "-1", "--tier", "a=true", *self.files(1), status=2, says=["a number above 0"])
-        self.refused("submit", "--memory", "-5", "--tier", "a=true", *self.files(1), status=2, says=["'-5' is no size"])
-        self.refused("cancle", "b", status=2, says=["there is no command 'cancle'", "near: cancel"])
+        self.refused("submit", "--cpus", "-1", "--tier", "a=true", *self.files(1), status=2, says=["must be above 0"])
+        self.refused("submit", "--memory", "-5", "--tier", "a=true", *self.files(1), status=2, says=["invalid size '-5'"])
+        self.refused("cancle", "b", status=2, says=["unknown command 'cancle'", "did you mean cancel"])
         self.refused("list", "--server", "http://127.0.0.1:7443", status=2, says=["is a url", "host:port"])
 
 

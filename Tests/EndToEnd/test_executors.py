@@ -131,8 +131,8 @@ class WrongUsage(EndToEndCase):
                 (("--executor", "ray"), "--ray URL"),
                 (("--no-local",), "--executor ray"),
                 (("--worker-endpoint", "h:1"), "--ray"),
-                (("--capacity", "ray=cpus:1"), "without that executor"),
-                (("--capacity", "local=cpus:1", "--cpus", "2"), "say the same thing"),
+                (("--capacity", "ray=cpus:1"), "does not have"),
+                (("--capacity", "local=cpus:1", "--cpus", "2"), "set the same"),
                 (("--capacity", "local=cpus:0"), "local=cpus:0"),
                 (("--executor", "ray", "--ray", "http://h:1", "--no-local", "--attempt-user", "nobody"), "local executor")):
             answer = self.mend("serve", "--data", self.directory / "other", *flags)

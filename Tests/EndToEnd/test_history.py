@@ -76,7 +76,7 @@ class History(EndToEndCase):
         (self.directory / "none.jsonl").write_text("{}\n")
         answer = self.mend("replay", self.directory / "none.jsonl")
         self.assertEqual(answer.status, 2)
-        self.assertIn("no exported history", answer.err)
+        self.assertIn("not an exported history", answer.err)
         cut = "\n".join(text.splitlines()[:2] + text.splitlines()[3:])
         (self.directory / "cut.jsonl").write_text(cut)
         self.assertIn("stands where", self.mend("replay", self.directory / "cut.jsonl").err)

@@ -4,9 +4,9 @@ import MendClient
 
 struct Cancel: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Ends a batch, a tier or a job; waits until every process is gone, and says what was ended.",
+    abstract: "Ends a batch, a tier or a job. Waits until every process is gone and reports what was ended.",
     discussion: """
-      Every process gets SIGTERM; what is left after the grace period is killed, with all that it started.
+      Every process gets SIGTERM. What is left after the grace period is killed, with everything that it started.
 
       EXAMPLES
         mend cancel BATCH
@@ -20,7 +20,7 @@ struct Cancel: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("The batch's id.", valueName: "BATCH"))
   var batch: String
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("Only this tier, from 0.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Only this tier, counted from 0.", valueName: "number"))
   var tier: Int32?
 
   @Option(help: ArgumentHelp("Only this job, such as t0-j1.", valueName: "id"))
@@ -28,15 +28,15 @@ struct Cancel: AsyncParsableCommand {
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Between SIGTERM and the end; 10 where it is not given.", valueName: "seconds"))
+    help: ArgumentHelp("Time between SIGTERM and SIGKILL; default 10.", valueName: "seconds"))
   var grace: Double?
 
   func validate() throws {
     if let grace, !(grace >= 0 && grace <= 3600) {
-      throw ValidationError("--grace is a number of seconds from 0 to 3600.")
+      throw ValidationError("--grace must be 0 to 3600 seconds.")
     }
     if let job, let tier, !job.hasPrefix("t\(tier)-") {
-      throw ValidationError("--job \(job) is not of tier \(tier); name the job alone.")
+      throw ValidationError("--job \(job) is not in tier \(tier); give --job without --tier.")
     }
   }
 

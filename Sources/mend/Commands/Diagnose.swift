@@ -4,7 +4,7 @@ import MendClient
 
 struct Diagnose: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "What is wrong with a batch, why, on what evidence, and what to do.",
+    abstract: "Says what is wrong with a batch, why, on what evidence, and what to do.",
     discussion: """
       EXAMPLES
         mend diagnose BATCH

@@ -7,15 +7,15 @@ import MendStore
 
 struct Doctor: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Looks at a data directory's journal, without a server, and says which batches cannot be read.",
+    abstract: "Examines a data directory's journal without a server, and lists batches that cannot be read.",
     discussion: """
-      A server sets a batch aside whose journal cannot be read, and serves the others; so it does with one that it crashed \
-      over twice. This names them, with the record and the reason, and changes nothing unless it is told to. The server \
-      must be stopped. Exit status 1 where something is wrong.
+      A server sets a batch aside if it cannot read the batch's journal, or if it crashed over the batch twice; it serves \
+      all others. This command lists such batches, with the record and the reason. It changes nothing unless you ask it to. \
+      The server must be stopped. The exit status is 1 if something is wrong.
 
-      --set-aside takes a batch out of the server's hands: nothing of it is started, ended or told, and processes of it that \
-      run are left alone. --bring-back lets the next server try it again, with a journal from a copy or with a later version. \
-      --accept-loss goes on with a journal that something is missing of: its write-ahead log was removed or cut.
+      --set-aside: the server starts, ends and answers nothing of the batch, and leaves its running processes alone. \
+      --bring-back: the next server tries the batch again, with a journal from a backup or with a later version. \
+      --accept-loss: continue with a journal that is incomplete because its write-ahead log was removed or cut.
 
       EXAMPLES
         mend doctor --data /var/lib/mend
@@ -25,16 +25,16 @@ struct Doctor: ParsableCommand {
 
   @OptionGroup var format: OutputOptions
 
-  @Option(help: ArgumentHelp("The data directory, as mend serve has it.", valueName: "DIR"))
+  @Option(help: ArgumentHelp("The data directory of mend serve.", valueName: "DIR"))
   var data: String
 
-  @Option(help: ArgumentHelp("A batch to take out of the server's hands.", valueName: "[NAMESPACE/]BATCH"))
+  @Option(help: ArgumentHelp("A batch that the server is to leave alone.", valueName: "[NAMESPACE/]BATCH"))
   var setAside: String?
 
   @Option(help: ArgumentHelp("A batch that the next server is to try again.", valueName: "[NAMESPACE/]BATCH"))
   var bringBack: String?
 
-  @Flag(help: "Go on with a journal that lost its end; what is missing is missing for good.")
+  @Flag(help: "Continue with a journal that lost its end. What is missing is lost for good.")
   var acceptLoss = false
 
   func validate() throws {
@@ -61,7 +61,7 @@ struct Doctor: ParsableCommand {
   private func change(_ doctor: JournalDoctor) throws(StoreError) -> Bool {
     if acceptLoss {
       try doctor.acceptLoss()
-      Standard.output("the next server goes on with what the journal has\n")
+      Standard.output("the next server continues with what the journal has\n")
       return true
     }
     guard let name = setAside ?? bringBack, let key = try? Self.key(name) else { return false }
@@ -78,7 +78,7 @@ struct Doctor: ParsableCommand {
           message: "\(key.namespace)/\(key.batchID) was not set aside by anybody; a server tries it again at each start"
         )
       }
-      Standard.output("\(key.namespace)/\(key.batchID) is the next server's again\n")
+      Standard.output("\(key.namespace)/\(key.batchID) will be served again by the next server\n")
     }
     return true
   }
@@ -88,7 +88,7 @@ struct Doctor: ParsableCommand {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     let names = parts.count == 1 ? ["default"] + parts : parts
     guard names.count == 2, names.allSatisfy(Identifier.isValid) else {
-      throw ValidationError("'\(text)' is no [NAMESPACE/]BATCH.")
+      throw ValidationError("'\(text)' is not [NAMESPACE/]BATCH.")
     }
     return BatchKey(namespace: names[0], batchID: names[1])
   }
@@ -104,7 +104,7 @@ struct Doctor: ParsableCommand {
   private static func text(_ report: JournalDoctor.Report) -> String {
     var text =
       "\(report.path): \(report.batches) batches, \(report.records) records, "
-      + (report.isWell ? "all of them whole\n" : "\(report.damaged.count) batches cannot be read\n")
+      + (report.isWell ? "all of them intact\n" : "\(report.damaged.count) batches cannot be read\n")
     if !report.damaged.isEmpty || !report.setAside.isEmpty {
       var table = Table(("BATCH", .left), ("RECORD", .right), ("", .left), ("WHY", .left))
       for aside in report.damaged {
@@ -118,7 +118,7 @@ struct Doctor: ParsableCommand {
     for fault in report.faults { text += "\n" + fault + "\n" }
     if !report.damaged.isEmpty {
       text +=
-        "\nA server serves all others. Bring journal.sqlite and all that begins with its name back from a copy, or leave them.\n"
+        "\nA server serves all others. Restore journal.sqlite and its companion files from a backup, or leave them.\n"
     }
     return text
   }

@@ -6,7 +6,8 @@ struct Heal: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Plans repairs and, unless it is a dry run, applies them.",
     discussion: """
-      A dry run's plan bears the batch's generation; with --generation it is applied only if nothing changed since.
+      The plan of a dry run names the batch's generation. With --generation a plan is applied only if nothing has changed \
+      since.
 
       EXAMPLES
         mend heal BATCH --action auto --dry-run
@@ -23,13 +24,13 @@ struct Heal: AsyncParsableCommand {
   @Option(help: "detect-stuck, kill-duplicates, reclaim-orphans, or auto: the plan that diagnose recommends.")
   var action: Action
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("Only this tier, from 0.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("Only this tier, counted from 0.", valueName: "number"))
   var tier: Int32?
 
-  @Flag(help: "Plan only; nothing changes.")
+  @Flag(help: "Only plan; change nothing.")
   var dryRun = false
 
-  @Option(help: ArgumentHelp("Apply only if the batch still is at this generation.", valueName: "number"))
+  @Option(help: ArgumentHelp("Apply only if the batch is still at this generation.", valueName: "number"))
   var generation: UInt64 = 0
 
   enum Action: String, ExpressibleByArgument, CaseIterable {

@@ -5,9 +5,9 @@ import MendProtobuf
 
 struct History: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Everything that happened to a batch: what, when, and who did it.",
+    abstract: "Shows everything that happened to a batch: what, when, and who did it.",
     discussion: """
-      An export holds all that the rules go by, without tokens and values of environments; mend replay reads it.
+      An export has everything that the rules use, without tokens and without values of environments. mend replay reads it.
 
       EXAMPLES
         mend history BATCH
@@ -22,11 +22,11 @@ struct History: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("The batch's id.", valueName: "BATCH"))
   var batch: String
 
-  @Option(help: ArgumentHelp("Only what came after this event.", valueName: "SEQ"))
+  @Option(help: ArgumentHelp("Only events after this one.", valueName: "SEQ"))
   var after: UInt64 = 0
 
   @Option(
-    help: ArgumentHelp("Write the whole history to a file instead, for mend replay; - is stdout.", valueName: "FILE"))
+    help: ArgumentHelp("Write the whole history to a file for mend replay; - is stdout.", valueName: "FILE"))
   var export: String?
 
   func validate() throws {

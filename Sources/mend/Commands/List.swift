@@ -5,7 +5,7 @@ import MendProtobuf
 
 struct List: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "The namespace's batches, newest first.",
+    abstract: "Lists the namespace's batches, newest first.",
     discussion: """
       EXAMPLES
         mend list
@@ -25,11 +25,11 @@ struct List: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Only batches of this bucket.", valueName: "id"))
   var bucket: String?
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("At most so many.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("At most this many batches.", valueName: "number"))
   var limit: Int?
 
   func validate() throws {
-    if let limit, limit < 1 { throw ValidationError("--limit is a number above 0.") }
+    if let limit, limit < 1 { throw ValidationError("--limit must be above 0.") }
   }
 
   func run() async throws {
@@ -60,7 +60,7 @@ struct List: AsyncParsableCommand {
   static func status(_ text: String) throws -> BatchStatus {
     guard let status = BatchStatus(name: text), status != .unspecified else {
       let names = BatchStatus.caseNames.filter { $0.number != 0 }.map(\.short)
-      throw ValidationError("'\(text)' is no status; there is: \(names.joined(separator: ", ")).")
+      throw ValidationError("unknown status '\(text)'; expected one of: \(names.joined(separator: ", ")).")
     }
     return status
   }

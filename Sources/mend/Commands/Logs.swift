@@ -6,9 +6,10 @@ struct Logs: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Prints what a batch's attempts wrote.",
     discussion: """
-      The latest attempt of every job, or of those asked for, each begun by a line that names it. A log is kept to a \
-      bound, its beginning and its end; a line says how much is left out between them. On a terminal control characters \
-      are written out (\\u001b), elsewhere, and with --raw, bytes are as they are. With -o jsonl a line is a piece of a log.
+      Prints the latest attempt of every job, or of the jobs named, each after a line that names it. Of a long log only \
+      the beginning and the end are kept; a line says how many bytes are missing between them. On a terminal, control \
+      characters are escaped (\\u001b); elsewhere, and with --raw, bytes are printed as they are. With -o jsonl each line is \
+      a piece of a log.
 
       EXAMPLES
         mend logs BATCH
@@ -22,27 +23,27 @@ struct Logs: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("The batch's id.", valueName: "BATCH"))
   var batch: String
 
-  @Option(help: ArgumentHelp("Of this job only, such as t0-j1.", valueName: "job"))
+  @Option(help: ArgumentHelp("Show only this job's output, such as t0-j1.", valueName: "job"))
   var job: String?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("This attempt of each job; the latest where none is named.", valueName: "N"))
+    help: ArgumentHelp("This attempt of each job; default: the latest.", valueName: "N"))
   var attempt: Int32?
 
-  @Option(help: ArgumentHelp("stdout or stderr; both where neither is named.", valueName: "name"))
+  @Option(help: ArgumentHelp("stdout or stderr; default: both.", valueName: "name"))
   var stream: Stream?
 
-  @Flag(help: "Go on with what comes, until the jobs are over.")
+  @Flag(help: "Keep printing new output until the jobs are over.")
   var follow = false
 
-  @Flag(help: "Bytes as they are on a terminal, too: it obeys what is in them.")
+  @Flag(help: "Do not escape control characters on a terminal, which then acts on them.")
   var raw = false
 
   enum Stream: String, ExpressibleByArgument, CaseIterable { case stdout, stderr }
 
   func run() async throws {
-    if let attempt, attempt < 1 { throw ProgramError.usage("--attempt is a number from 1 on") }
+    if let attempt, attempt < 1 { throw ProgramError.usage("--attempt must be 1 or more") }
     var request = ReadLogsRequest()
     request.batchID = batch
     request.jobID = job ?? ""

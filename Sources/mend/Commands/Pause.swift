@@ -4,7 +4,7 @@ import MendClient
 
 struct Pause: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Stops handing documents out; those in process run to their end.",
+    abstract: "Stops handing out documents. Those in process run to their end.",
     discussion: """
       EXAMPLES
         mend pause BATCH
@@ -19,7 +19,7 @@ struct Pause: AsyncParsableCommand {
   func run() async throws {
     let answer = try await client.withClient { try await $0.pause(batch) }
     try format.output.print(answer) {
-      "\($0.batchID) is \(Wording.name($0.status)); go on with: mend resume \($0.batchID)\n"
+      "\($0.batchID) is \(Wording.name($0.status)); resume it with: mend resume \($0.batchID)\n"
     }
   }
 }

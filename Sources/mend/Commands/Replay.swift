@@ -5,10 +5,10 @@ import MendProtobuf
 struct Replay: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:
-      "Runs an exported history through this version's rules, and shows where they say otherwise. No server needed.",
+      "Applies this version's rules to an exported history and shows where they decide differently. Needs no server.",
     discussion: """
-      Each line is a moment at which a verdict was given, with what was said then and what is said now; with --all also \
-      those where both are the same. Exit status 1 with --check when there is a difference.
+      Each line is a moment at which a verdict was recorded, with the verdict then and the verdict now. With --all, moments \
+      without a difference are shown too. With --check, the exit status is 1 if there is a difference.
 
       EXAMPLES
         mend history BATCH --export incident.jsonl
@@ -18,13 +18,13 @@ struct Replay: AsyncParsableCommand {
 
   @OptionGroup var format: OutputOptions
 
-  @Argument(help: ArgumentHelp("What mend history --export wrote; - is stdin.", valueName: "FILE"))
+  @Argument(help: ArgumentHelp("A file that mend history --export wrote; - is stdin.", valueName: "FILE"))
   var file: String
 
-  @Flag(help: "Show the moments without a difference, too.")
+  @Flag(help: "Show moments without a difference, too.")
   var all = false
 
-  @Flag(help: "End with status 1 when there is a difference.")
+  @Flag(help: "Exit with status 1 if there is a difference.")
   var check = false
 
   func run() async throws {
@@ -33,7 +33,7 @@ struct Replay: AsyncParsableCommand {
     do throws(RecordFault) {
       points = try MendCore.Replay.points(of: history.records, capacity: history.capacity) ?? []
     } catch {
-      throw ProgramError.usage("\(file) is no batch's history: \(error); export it anew")
+      throw ProgramError.usage("\(file) is not the history of a batch: \(error); export it again")
     }
     let differences = points.count { $0.differs }
     let shown = points.filter { all || $0.differs }
@@ -59,7 +59,7 @@ struct Replay: AsyncParsableCommand {
   ) -> String {
     var text =
       "\(history.key.batchID): \(history.records.count) records written by \(history.writtenBy), "
-      + "\(verdicts) verdicts looked at, \(differences) differ\n"
+      + "\(verdicts) verdicts compared, \(differences) differ\n"
     guard !points.isEmpty else { return text }
     var table = Table(
       ("SEQ", .right), ("AT (UTC)", .left), ("", .left), ("HEALTH", .left), ("CAUSES AND REMEDIES", .left))

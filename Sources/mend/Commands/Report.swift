@@ -5,10 +5,10 @@ import MendCore
 
 struct Report: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "For an entrypoint that is a shell script: says what became of documents.",
+    abstract: "Reports results of documents, for an entrypoint that is a shell script.",
     discussion: """
-      Reads MEND_ENDPOINT and MEND_ATTEMPT_TOKEN, which every attempt is given, and MEND_MANIFEST names a file with the \
-      documents to do, a JSON line each. Exits 1 when the attempt is to end: the script then ends too.
+      Reads MEND_ENDPOINT and MEND_ATTEMPT_TOKEN, which every attempt has in its environment. MEND_MANIFEST names a file \
+      with the documents to process, one JSON line for each. Exit status 1 means that the attempt must end: end the script.
 
       EXAMPLES
         mend report --stage loading
@@ -21,28 +21,28 @@ struct Report: AsyncParsableCommand {
 
   @Option(
     parsing: .upToNextOption,
-    help: ArgumentHelp("Completed documents; may be given again.", valueName: "ID"))
+    help: ArgumentHelp("A completed document, or several. Repeatable.", valueName: "ID"))
   var done: [String] = []
 
   @Option(
     parsing: .upToNextOption,
-    help: ArgumentHelp("Failed documents and why; may be given again.", valueName: "ID=CODE:MESSAGE"))
+    help: ArgumentHelp("A failed document and why. Repeatable.", valueName: "ID=CODE:MESSAGE"))
   var failed: [String] = []
 
-  @Option(help: ArgumentHelp("The stage that the attempt is in from now on.", valueName: "NAME"))
+  @Option(help: ArgumentHelp("The stage that the attempt enters now.", valueName: "NAME"))
   var stage: String?
 
   @Option(
     parsing: .upToNextOption,
-    help: ArgumentHelp("Documents written into a collection; may be given again.", valueName: "COLLECTION=N"))
+    help: ArgumentHelp("Documents written into a collection. Repeatable.", valueName: "COLLECTION=N"))
   var written: [String] = []
 
-  @Flag(help: "Only say that the attempt is alive.")
+  @Flag(help: "Send only a heartbeat.")
   var beat = false
 
   func validate() throws {
     if done.isEmpty, failed.isEmpty, stage == nil, written.isEmpty, !beat {
-      throw ValidationError("Say something: --done, --failed, --stage, --written or --beat.")
+      throw ValidationError("Specify at least one of --done, --failed, --stage, --written and --beat.")
     }
   }
 

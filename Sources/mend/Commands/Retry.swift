@@ -4,9 +4,9 @@ import MendClient
 
 struct Retry: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Runs what failed in a tier again, with changed resources where asked.",
+    abstract: "Runs what failed in a tier again, with other resources if you ask.",
     discussion: """
-      What was completed is not done again, unless --scope all. Later tiers follow by themselves.
+      Completed documents are not processed again, unless you give --scope all. Later tiers follow by themselves.
 
       EXAMPLES
         mend retry BATCH --tier 0 --memory 512MiB
@@ -19,10 +19,10 @@ struct Retry: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("The batch's id.", valueName: "BATCH"))
   var batch: String
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("Which tier, from 0.", valueName: "number"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("The tier, counted from 0.", valueName: "number"))
   var tier: Int32
 
-  @Option(help: ArgumentHelp("Only this job, such as t0-j1; may be given again.", valueName: "id"))
+  @Option(help: ArgumentHelp("Only this job, such as t0-j1. Repeatable.", valueName: "id"))
   var job: [String] = []
 
   @Option(
@@ -39,18 +39,18 @@ struct Retry: AsyncParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Priority of what runs again, 0 to 100, higher runs first; the batch keeps its own.", valueName: "number"))
+      "Priority of what runs again, 0 to 100; higher runs first. The batch keeps its own.", valueName: "number"))
   var priority: Int32?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("The longest that one attempt may take; 0 takes a limit away.", valueName: "seconds"))
+    help: ArgumentHelp("The longest that one attempt may take; 0 removes the limit.", valueName: "seconds"))
   var runTimeout: Double?
 
-  @Option(help: ArgumentHelp("Set in the jobs' environment; may be given again.", valueName: "NAME=VALUE"))
+  @Option(help: ArgumentHelp("A variable of the jobs' environment. Repeatable.", valueName: "NAME=VALUE"))
   var env: [String] = []
 
-  @Option(help: "failed: everything that is not completed; all: what is completed too.")
+  @Option(help: "failed: all that is not completed; all: what is completed, too.")
   var scope: Scope = .failed
 
   enum Scope: String, ExpressibleByArgument, CaseIterable { case failed, all }

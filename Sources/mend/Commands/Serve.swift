@@ -6,11 +6,11 @@ import MendExecutors
 
 struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Serves batches: keeps them, runs them on this machine or on a Ray cluster, and answers about them.",
+    abstract: "Runs the server: stores batches, runs them on this machine or on a Ray cluster, and answers calls.",
     discussion: """
-      Prints one line to stdout when it serves, and logs to stderr. SIGTERM or SIGINT ends it; what runs goes on running, \
-      and the next server on the same data finds it again. SIGHUP reads certificates and tokens again; changed ones are \
-      found without it, too. Without tokens it serves this machine only.
+      Prints one line to stdout when it is ready, and logs to stderr. SIGTERM or SIGINT ends it: running attempts keep \
+      running, and the next server on the same data adopts them. SIGHUP reloads certificates and tokens; changed files are \
+      also found without it. Without tokens it serves this machine only.
 
       EXAMPLES
         mend serve --data ./data
@@ -24,65 +24,67 @@ struct Serve: AsyncParsableCommand {
         mend submit --tier 'text=simulate document_seconds=0.01 fail=3%:corrupt oom_at=57' *.pdf
 
       SEVERAL EXECUTORS
-        A batch may name the executor that it runs on, by --deployment-mode or as deployment_mode of its JSON; else the \
-      server's --executor runs it. With --executor local there is ray beside it where --ray says where; with --executor ray \
-      there is local beside it, unless --no-local. Their room is apart: --cpus, --memory and --gpus are the --executor's, \
-      --capacity says it of the other one. A cluster that is away holds up no local batch, nor the server's start. A server \
-      that is started without the executor of a batch keeps it as it is, and says what it waits for.
+        A batch may name its executor, by --deployment-mode or as deployment_mode in its JSON; otherwise the server's \
+      --executor runs it. With --executor local, --ray adds the cluster. With --executor ray, this machine runs batches as \
+      well, unless you give --no-local. Each executor has its own capacity: --cpus, --memory and --gpus set that of the \
+      --executor, --capacity that of the other one. A cluster that is away holds up neither local batches nor the start of \
+      the server. A server that was started without the executor of a batch keeps the batch unchanged, and says what it \
+      waits for.
 
       SIMULATED ATTEMPTS
-        For tests and load: no process is started, and no document is read. How an attempt goes is said in words, by the \
-      command, where it begins with 'simulate', and by MEND_SIMULATE in the extractor's environment. Without words every \
-      document is completed at once. Equal words over equal documents let the same documents fail. Attempts end with \
-      the server; the next one calls them orphaned.
+        For tests and load. No process is started and no document is read. Settings control each attempt: give them in a \
+      command that begins with 'simulate', or in MEND_SIMULATE in the extractor's environment. Without settings every \
+      document is completed at once. The same settings over the same documents fail the same documents. Attempts end with \
+      the server; the next server reports them as orphaned.
 
       \(SimulatedBehaviour.words.map { "  " + $0 }.joined(separator: "\n"))
       """)
 
-  @Option(help: ArgumentHelp("Where batches are kept; made where it is missing.", valueName: "DIR"))
+  @Option(help: ArgumentHelp("The data directory; created if it is missing.", valueName: "DIR"))
   var data: String
 
-  @Option(help: ArgumentHelp("Where calls are taken; port 0 picks a free one.", valueName: "HOST:PORT"))
+  @Option(help: ArgumentHelp("The address for calls; port 0 picks a free port.", valueName: "HOST:PORT"))
   var listen = "127.0.0.1:7443"
 
-  @Option(help: ArgumentHelp("A further socket for calls, beside DIR/mend.sock.", valueName: "PATH"))
+  @Option(help: ArgumentHelp("A further Unix socket for calls, besides DIR/mend.sock.", valueName: "PATH"))
   var unix: String?
 
   @Option(
-    help: ArgumentHelp("Plain HTTP: /healthz, /readyz, /metrics; 'none' for nowhere.", valueName: "HOST:PORT"))
+    help: ArgumentHelp(
+      "The address for plain HTTP: /healthz, /readyz, /metrics. 'none' disables it.", valueName: "HOST:PORT"))
   var admin = "127.0.0.1:7444"
 
   @Option(
     help: """
-      What runs attempts of batches that name no other: local is processes of this machine, ray is jobs of a Ray cluster, \
-      simulated is nothing.
+      The executor of batches that name none: 'local' runs processes on this machine, 'ray' runs jobs on a Ray cluster, \
+      'simulated' runs nothing.
       """)
   var executor: ExecutorName = .local
 
   @Option(
     help: ArgumentHelp(
       """
-      Where Ray's Jobs API is, such as http://ray-head:8265, for the --executor or for batches that name it; its token, \
-      where it wants one, is MEND_RAY_TOKEN or in --ray-token-file. An extractor's env may have MEND_RAY_RUNTIME_ENV and MEND_RAY_RESOURCES, JSON objects for Ray's runtime_env and its \
-      custom resources.
+      The address of Ray's Jobs API, such as http://ray-head:8265. Its token, if it needs one, is MEND_RAY_TOKEN or the \
+      content of --ray-token-file. An extractor's env may set MEND_RAY_RUNTIME_ENV and MEND_RAY_RESOURCES, JSON objects for \
+      Ray's runtime_env and its custom resources.
       """, valueName: "URL"))
   var ray: String?
 
-  @Flag(help: "With --executor ray: nothing is run on this machine, whatever a batch names.")
+  @Flag(help: "With --executor ray: run nothing on this machine, whatever a batch names.")
   var noLocal = false
 
   @Option(
     help: ArgumentHelp(
       """
-      Where workers on Ray's nodes reach this server; --listen where not given. With --tokens they show \
-      MEND_RAY_WORKER_TOKEN, a token of the role worker, which is then to be seen in Ray's jobs.
+      The address at which workers on Ray's nodes reach this server; default: --listen. With --tokens they send \
+      MEND_RAY_WORKER_TOKEN, a token of the role worker, which is then visible in Ray's jobs.
       """, valueName: "HOST:PORT"))
   var workerEndpoint: String?
 
   @Option(
     name: .customLong("ray-token-file"),
     help: ArgumentHelp(
-      "With --ray: the cluster's token, in place of MEND_RAY_TOKEN. Read again for each call, so it can be renewed.",
+      "With --ray: a file with the cluster's token, instead of MEND_RAY_TOKEN. Read for each call, so it can be renewed.",
       valueName: "FILE"))
   var rayTokenFile: String?
 
@@ -90,8 +92,8 @@ struct Serve: AsyncParsableCommand {
     name: .customLong("worker-tls-ca"),
     help: ArgumentHelp(
       """
-      With --tls-cert: the certificates, PEM, that workers on Ray's nodes trust this server's by; 'system' is their own \
-      system's. Its text is handed to them, so the nodes need no such file.
+      With --tls-cert: the CA certificates (PEM) by which workers on Ray's nodes verify this server; 'system' uses those \
+      of their own system. The text is passed to them, so the nodes need no such file.
       """, valueName: "FILE|system"))
   var workerAuthority: String?
 
@@ -107,13 +109,13 @@ struct Serve: AsyncParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Memory that jobs may be promised together, such as 16GiB; the machine's where not given.", valueName: "SIZE"),
+      "Memory that all jobs together may reserve, such as 16GiB; default: the machine's.", valueName: "SIZE"),
     transform: Size.option)
   var memory: Size?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("GPUs that jobs may be promised together; the machine's where not given.", valueName: "N"))
+    help: ArgumentHelp("GPUs that all jobs together may reserve; default: the machine's.", valueName: "N"))
   var gpus: Int?
 
   @Option(
@@ -127,7 +129,7 @@ struct Serve: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Whom entrypoints and commands run as, and not as the server's own user; needs root.", valueName: "USER"))
+      "The user that entrypoints and commands run as, instead of the server's own; needs root.", valueName: "USER"))
   var attemptUser: String?
 
   @Option(
@@ -146,43 +148,43 @@ struct Serve: AsyncParsableCommand {
       """)
   var adoptCopy = false
 
-  @Option(name: .customLong("tls-cert"), help: ArgumentHelp("The server's certificate chain, PEM.", valueName: "F"))
+  @Option(name: .customLong("tls-cert"), help: ArgumentHelp("The server's certificate chain (PEM).", valueName: "F"))
   var tlsCertificate: String?
 
-  @Option(name: .customLong("tls-key"), help: ArgumentHelp("Its key, PEM.", valueName: "F"))
+  @Option(name: .customLong("tls-key"), help: ArgumentHelp("The server's private key (PEM).", valueName: "F"))
   var tlsKey: String?
 
   @Option(
     name: .customLong("tls-client-ca"),
-    help: ArgumentHelp("Callers have to show a certificate that this authority signed, PEM.", valueName: "F"))
+    help: ArgumentHelp("Require callers to have a certificate signed by this CA (PEM).", valueName: "F"))
   var tlsClientAuthority: String?
 
-  @Option(help: ArgumentHelp("Callers need a token of this file; see mend token create.", valueName: "F"))
+  @Option(help: ArgumentHelp("Require callers to have a token from this file; see mend token create.", valueName: "F"))
   var tokens: String?
 
   @Option(
     name: .customLong("limit"),
     help: ArgumentHelp(
-      "What a connection may cost, such as stall-time=30 or connections-per-address=100; a wrong name lists them all. "
-        + "May be repeated. proto/PROTOCOL.md has the defaults.", valueName: "NAME=VALUE"),
+      "A limit on connections, such as stall-time=30 or connections-per-address=100; an unknown name lists all. "
+        + "Repeatable. proto/PROTOCOL.md has the defaults.", valueName: "NAME=VALUE"),
     transform: CallLimit.option)
   var limits: [CallLimit] = []
 
   @Option(
     help: ArgumentHelp(
       """
-      Where batches with notification_enabled are reported: a POST per final state, STUCK and heal, signed with \
-      --notify-secret-file; proto/PROTOCOL.md says how. http or https.
+      An http or https URL that is notified about batches with notification_enabled: a POST for each final state, each \
+      STUCK and each heal, signed with --notify-secret-file. proto/PROTOCOL.md describes it.
       """, valueName: "URL"))
   var notifyURL: String?
 
   @Option(
-    help: ArgumentHelp("The secret that notifications are signed with, 16 bytes or more.", valueName: "F"))
+    help: ArgumentHelp("A file with the secret that signs notifications, 16 bytes or more.", valueName: "F"))
   var notifySecretFile: String?
 
   @Option(
     help: ArgumentHelp(
-      "How long finished batches are kept, with their histories and their attempts' files: such as 12h or 30d.",
+      "How long to keep finished batches, with their histories and their attempts' files, such as 12h or 30d.",
       valueName: "TIME"),
     transform: Retention.option)
   var keepFinished = Retention.standard
@@ -190,15 +192,15 @@ struct Serve: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       """
-      How long calls are still taken after SIGTERM, while /readyz and health say that the server ends: as long as a \
-      balancer needs to send new connections elsewhere. A second SIGTERM cuts it short.
+      How long to accept calls after SIGTERM, while /readyz and health checks report that the server is stopping: as \
+      long as a load balancer needs to send new connections elsewhere. A second SIGTERM cuts it short.
       """, valueName: "SECONDS"))
   var drainDelay = 0
 
-  @Option(help: ArgumentHelp("How long open calls may take to end, from then on.", valueName: "SECONDS"))
+  @Option(help: ArgumentHelp("How long open calls may take to end after that.", valueName: "SECONDS"))
   var drainTimeout = 20
 
-  @Option(help: "How much is logged.")
+  @Option(help: "The log level.")
   var logLevel: LogLevel = .info
 
   enum LogLevel: String, ExpressibleByArgument, CaseIterable {
@@ -210,45 +212,45 @@ struct Serve: AsyncParsableCommand {
   func validate() throws {
     _ = try QuotaOption.quotas(quotas)
     guard executor != .ray || ray != nil else {
-      throw ValidationError("--executor ray needs --ray URL, where the cluster's Jobs API is.")
+      throw ValidationError("--executor ray needs --ray URL, the address of the cluster's Jobs API.")
     }
     guard !noLocal || executor == .ray else {
-      throw ValidationError("--no-local is for --executor ray, which has the local executor beside it otherwise.")
+      throw ValidationError("--no-local needs --executor ray.")
     }
     guard executorKinds.contains(.local) || attemptUser == nil else {
-      throw ValidationError("--attempt-user is for the local executor, and this server is started without it.")
+      throw ValidationError("--attempt-user needs the local executor, which this server does not have.")
     }
     guard ray != nil || workerEndpoint == nil else {
-      throw ValidationError("--worker-endpoint is for --ray; local workers use a socket below --data.")
+      throw ValidationError("--worker-endpoint needs --ray; local workers use a socket below --data.")
     }
     guard ray == nil || (workerAuthority == nil) == (tlsCertificate == nil) else {
       throw ValidationError(
-        "--ray with --tls-cert needs --worker-tls-ca FILE|system, by which workers trust this server, and the other way "
-          + "round.")
+        "--ray with --tls-cert needs --worker-tls-ca FILE|system, by which workers verify this server, and "
+          + "--worker-tls-ca needs --tls-cert.")
     }
-    guard ray != nil || rayTokenFile == nil else { throw ValidationError("--ray-token-file is for --ray.") }
+    guard ray != nil || rayTokenFile == nil else { throw ValidationError("--ray-token-file needs --ray.") }
     guard ray != nil || workerAuthority == nil else {
-      throw ValidationError("--worker-tls-ca is for --ray; local workers use a socket below --data.")
+      throw ValidationError("--worker-tls-ca needs --ray; local workers use a socket below --data.")
     }
     try checkCapacities()
     guard (tlsCertificate == nil) == (tlsKey == nil) else {
-      throw ValidationError("--tls-cert and --tls-key go together.")
+      throw ValidationError("--tls-cert and --tls-key must be given together.")
     }
     guard tlsClientAuthority == nil || tlsCertificate != nil else {
       throw ValidationError("--tls-client-ca needs --tls-cert and --tls-key.")
     }
     guard (notifyURL == nil) == (notifySecretFile == nil) else {
-      throw ValidationError("--notify-url and --notify-secret-file go together.")
+      throw ValidationError("--notify-url and --notify-secret-file must be given together.")
     }
     if let cpus, !(cpus > 0 && cpus <= ValueLimit.cpus) {
-      throw ValidationError("--cpus is a number above 0, at most \(Int(ValueLimit.cpus)).")
+      throw ValidationError("--cpus must be above 0 and at most \(Int(ValueLimit.cpus)).")
     }
     if let gpus, !(0...ValueLimit.gpus).contains(gpus) {
-      throw ValidationError("--gpus is 0 to \(ValueLimit.gpus).")
+      throw ValidationError("--gpus must be 0 to \(ValueLimit.gpus).")
     }
     for (name, seconds) in [("--drain-delay", drainDelay), ("--drain-timeout", drainTimeout)]
     where !(0...86_400).contains(seconds) {
-      throw ValidationError("\(name) is a number of seconds from 0 to 86400.")
+      throw ValidationError("\(name) must be 0 to 86400 seconds.")
     }
   }
 

@@ -4,7 +4,7 @@ import MendClient
 
 struct Status: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "A batch's progress, times, documents and errors.",
+    abstract: "Shows a batch's progress, times, documents and errors.",
     discussion: """
       EXAMPLES
         mend status BATCH
@@ -32,10 +32,10 @@ struct Status: AsyncParsableCommand {
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Documents of one page; with it, one page is asked for instead of all.", valueName: "number"))
+    help: ArgumentHelp("Documents on a page; with this option only one page is fetched.", valueName: "number"))
   var pageSize: Int32?
 
-  @Option(help: ArgumentHelp("The next_page_token of the page before.", valueName: "token"))
+  @Option(help: ArgumentHelp("The next_page_token of the previous page.", valueName: "token"))
   var pageToken: String?
 
   func run() async throws {

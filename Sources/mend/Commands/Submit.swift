@@ -10,16 +10,16 @@ import Darwin
 
 struct Submit: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Makes a batch over files, or from JSON, and hands it to the scheduler.",
+    abstract: "Creates a batch from files or from JSON, and submits it.",
     discussion: """
-      Each --tier runs its COMMAND once a document by /bin/sh; tiers run one after the other. The command finds the \
-      document in its environment: $MEND_PATH, $MEND_URI and $MEND_DOCUMENT_ID. Exit 0 completes the document, anything \
-      else fails it with the last line of stderr. Prints the batch's id. Where its start is refused, the batch stays CREATED: \
-      nothing of it runs, and mend cancel takes it away.
+      Each --tier runs its COMMAND once for each document, by /bin/sh. Tiers run one after the other. The command finds \
+      the document in its environment: $MEND_PATH, $MEND_URI and $MEND_DOCUMENT_ID. Exit status 0 completes the document; \
+      any other status fails it, with the last line of stderr as its message. Prints the batch's id. If the submission is \
+      refused, the batch stays CREATED: nothing of it runs, and mend cancel discards it.
 
-      On the server's machine a command runs in a directory of its job's own, which is empty at first and goes with the \
-      batch: name programs and results by whole paths. It has PATH, HOME, LANG, LC_ALL, TZ and LD_LIBRARY_PATH of the \
-      server's environment, TMPDIR, and what "env" of --spec adds; nothing else.
+      On the server's machine a command runs in a directory of its job's own. The directory is empty at first and is \
+      removed with the batch, so name programs and results by absolute paths. The environment has PATH, HOME, LANG, \
+      LC_ALL, TZ and LD_LIBRARY_PATH of the server, TMPDIR, and what "env" of --spec adds; nothing else.
 
       EXAMPLES
         mend submit --tier 'words=wc -w < "$MEND_PATH" > "$MEND_PATH.words"' *.txt
@@ -40,31 +40,32 @@ struct Submit: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where the documents come from.", valueName: "id"))
   var bucket: String?
 
-  @Option(help: ArgumentHelp("What people call the batch.", valueName: "name"))
+  @Option(help: ArgumentHelp("A name for people.", valueName: "name"))
   var name: String?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("0 to 100, higher runs first; 50 where it is not given.", valueName: "number"))
+    help: ArgumentHelp("0 to 100; higher runs first; default 50.", valueName: "number"))
   var priority: Int32?
 
   @Option(
-    parsing: .unconditional, help: ArgumentHelp("Documents in process at once; 0 is no bound.", valueName: "number"))
+    parsing: .unconditional, help: ArgumentHelp("Documents in process at once; 0 is no limit.", valueName: "number"))
   var maxConcurrent: Int32?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("From submission to the end of the batch; 0 is none.", valueName: "seconds"))
+    help: ArgumentHelp("The longest that the batch may take; 0 is no limit.", valueName: "seconds"))
   var timeout: Double?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("Memory of one job, such as 512MiB; passing it ends the job.", valueName: "size"),
+    help: ArgumentHelp("Memory of one job, such as 512MiB. A job that exceeds it is ended.", valueName: "size"),
     transform: Size.option)
   var memory: Size?
 
   @Option(
-    parsing: .unconditional, help: ArgumentHelp("CPUs of one job; as many commands run at once.", valueName: "number"))
+    parsing: .unconditional,
+    help: ArgumentHelp("CPUs of one job. It runs as many commands at once.", valueName: "number"))
   var cpus: Double?
 
   @Flag(help: "Each job needs a GPU.")
@@ -72,29 +73,30 @@ struct Submit: AsyncParsableCommand {
 
   @Flag(
     help: ArgumentHelp(
-      "What heal --action auto would do is done without being asked: stuck jobs end, out of memory gets more."))
+      "Heal the batch automatically, as mend heal --action auto does: restart stuck jobs, give more memory."))
   var autoHeal = false
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("How often --auto-heal may act; 5 where it is not given.", valueName: "number"))
+    help: ArgumentHelp("How often --auto-heal may act; default 5.", valueName: "number"))
   var autoHealBudget: Int32?
 
   @Option(
     help: ArgumentHelp(
-      "Which of the server's executors runs it: local, ray or simulated; the server's --executor where it is not given.",
+      "The executor that runs the batch: local, ray or simulated; default: the server's --executor.",
       valueName: "name"))
   var deploymentMode: ExecutorName?
 
   @Option(
-    help: ArgumentHelp("A tier: its name, and the command to run once a document. In order.", valueName: "NAME=COMMAND")
+    help: ArgumentHelp(
+      "A tier: its name, and the command for each document. Repeatable, in order.", valueName: "NAME=COMMAND")
   )
   var tier: [String] = []
 
-  @Option(help: ArgumentHelp("The batch's id; the server picks one where it is not given.", valueName: "id"))
+  @Option(help: ArgumentHelp("The batch's id; default: a random one.", valueName: "id"))
   var batchID: String?
 
-  @Flag(help: "Show progress on stderr until the batch is over; exit 0 only if every document was completed.")
+  @Flag(help: "Show progress on stderr until the batch is over. Exit with 0 only if every document was completed.")
   var wait = false
 
   @Argument(help: ArgumentHelp("The documents.", valueName: "FILE"))
@@ -155,7 +157,7 @@ struct Submit: AsyncParsableCommand {
     guard let left = try? await client.getBatch(get) else { return failure }
     failure.message +=
       "\nbatch \(request.batchID) stays CREATED with \(left.progress?.total ?? 0) of \(request.documents.count) documents; "
-      + "nothing runs; mend cancel \(request.batchID) takes it away"
+      + "nothing runs; mend cancel \(request.batchID) discards it"
     return failure
   }
 
@@ -188,7 +190,7 @@ struct Submit: AsyncParsableCommand {
       policy.maxHeals = autoHealBudget ?? 0
       batch.autoHeal = policy
     } else if autoHealBudget != nil {
-      throw ProgramError.usage("--auto-heal-budget goes with --auto-heal")
+      throw ProgramError.usage("--auto-heal-budget needs --auto-heal")
     }
     batch.tiers = try tier.map { text throws in
       var tier = TierSpecification()
@@ -205,7 +207,7 @@ struct Submit: AsyncParsableCommand {
     else {
       throw ProgramError.usage("--tier '\(text)' is not NAME=COMMAND, such as 'words=wc -w < \"$MEND_PATH\"'")
     }
-    if let cpus, !(cpus > 0 && cpus.isFinite) { throw ProgramError.usage("--cpus is a number above 0") }
+    if let cpus, !(cpus > 0 && cpus.isFinite) { throw ProgramError.usage("--cpus must be above 0") }
     var extractor = ExtractorSpecification()
     extractor.extractorName = String(text[..<equals])
     extractor.documentCommand = String(text[text.index(after: equals)...])

@@ -11,7 +11,7 @@ import Darwin
 
 struct Token: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Tokens that a server knows its callers by.",
+    abstract: "Creates, lists and revokes the tokens of callers.",
     discussion: """
       EXAMPLES
         mend token create --tokens tokens.jsonl --namespace reports --role operator
@@ -22,25 +22,29 @@ struct Token: ParsableCommand {
 
   struct Create: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Makes a token, prints it once, and adds its hash to a file.",
+      abstract: "Creates a token, prints it once, and adds its hash to a file.",
       discussion: """
-        A server that runs with the file takes the token within a second. mend token revoke takes it back.
+        A running server with this file accepts the token within a second. mend token revoke revokes it.
 
         EXAMPLES
           mend token create --tokens tokens.jsonl --namespace reports --role operator
           export MEND_TOKEN=$(mend token create --tokens tokens.jsonl --namespace reports --role viewer)
         """)
 
-    @Option(help: ArgumentHelp("Where the hashes are kept; made where it is missing.", valueName: "F"))
+    @Option(help: ArgumentHelp("The file of hashes; created if it is missing.", valueName: "F"))
     var tokens: String
 
-    @Option(help: ArgumentHelp("Whose batches it opens; '*' is everybody's.", valueName: "N"))
+    @Option(help: ArgumentHelp("The namespace that the token opens; '*' opens all.", valueName: "N"))
     var namespace: String
 
-    @Option(help: "viewer reads; operator runs and mends, too; worker takes documents; admin may do all.")
+    @Option(
+      help: """
+        viewer may read; operator may also run and repair batches; worker may claim documents and report; admin may do \
+        everything.
+        """)
     var role: RoleName
 
-    @Option(help: ArgumentHelp("Whom it is for; histories show it.", valueName: "name"))
+    @Option(help: ArgumentHelp("Owner of the token, recorded in histories.", valueName: "name"))
     var name = ""
 
     enum RoleName: String, ExpressibleByArgument, CaseIterable {
@@ -61,11 +65,11 @@ struct Token: ParsableCommand {
         (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || byte == 0x2D
       }
       guard namespace == TokenEntry.everyNamespace || (letters && (1...64).contains(namespace.utf8.count)) else {
-        throw ValidationError("--namespace has 1 to 64 letters, digits or hyphens, or is '*'.")
+        throw ValidationError("--namespace must be 1 to 64 letters, digits or hyphens, or '*'.")
       }
       // Histories, logs and tables show it.
       guard name.unicodeScalars.count <= 64, !name.unicodeScalars.contains(where: TerminalText.isObeyed) else {
-        throw ValidationError("--name has at most 64 characters, and no control characters.")
+        throw ValidationError("--name must be at most 64 characters, without control characters.")
       }
     }
 
@@ -82,7 +86,7 @@ struct Token: ParsableCommand {
 
   /// Whose file it is that a command changes or shows.
   struct FileOption: ParsableArguments {
-    @Option(name: .customLong("tokens"), help: ArgumentHelp("Where the hashes are kept.", valueName: "F"))
+    @Option(name: .customLong("tokens"), help: ArgumentHelp("The file of hashes.", valueName: "F"))
     var path: String
 
     var file: TokensFile { TokensFile(path: path) }
@@ -98,7 +102,7 @@ struct Token: ParsableCommand {
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Which tokens a file lets in: their ids and what they open, never the tokens.",
+      abstract: "Lists the tokens in a tokens file: their ids and what they open, never the tokens.",
       discussion: """
         EXAMPLES
           mend token list --tokens tokens.jsonl
@@ -139,9 +143,9 @@ struct Token: ParsableCommand {
 
   struct Revoke: ParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Takes a token back, by its id or its name: a server with the file refuses it within a second.",
+      abstract: "Revokes a token by its id or its name. A server with the file refuses it within a second.",
       discussion: """
-        A name takes back every token that has it. Prints what was taken back; mend token list shows what there is.
+        A name revokes every token that has it. Prints the ids of the revoked tokens.
 
         EXAMPLES
           mend token revoke --tokens tokens.jsonl 3f9a0c11d2e4
@@ -159,7 +163,7 @@ struct Token: ParsableCommand {
         throw ProgramError(
           .refused,
           "\(tokens.path) has no token with the id or name \(which.shellQuoted); mend token list --tokens "
-            + "\(tokens.path.shellQuoted) shows what is there")
+            + "\(tokens.path.shellQuoted) lists what it has")
       }
       for entry in revoked { Standard.output("\(entry.id)\n") }
     }

@@ -2,7 +2,7 @@ import ArgumentParser
 
 struct Version: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Which version of Mend this is.",
+    abstract: "Prints the version of Mend.",
     discussion: """
       EXAMPLES
         mend version

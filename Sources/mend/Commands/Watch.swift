@@ -7,9 +7,9 @@ struct Watch: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Follows a batch to its end.",
     discussion: """
-      On a terminal it is a live view. With -o jsonl it is a line a message, the last one with "terminal": true; a watch \
-      that broke off is taken up by --after with the last line's sequence. Exits 0 once the batch is over, however it \
-      ended.
+      On a terminal this is a live view. With -o jsonl each message is one line, and the last one has "terminal": true. \
+      To resume a watch that broke off, give --after with the last line's sequence. The exit status is 0 once the batch is \
+      over, however it ended.
 
       EXAMPLES
         mend watch BATCH
@@ -22,12 +22,12 @@ struct Watch: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("The batch's id.", valueName: "BATCH"))
   var batch: String
 
-  @Option(help: ArgumentHelp("Go on behind this message.", valueName: "SEQ"))
+  @Option(help: ArgumentHelp("Resume after this sequence number.", valueName: "SEQ"))
   var after: UInt64 = 0
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("The shortest time between two messages with counts only.", valueName: "seconds"))
+    help: ArgumentHelp("The shortest time between two messages that carry only counts.", valueName: "seconds"))
   var interval: Double?
 
   func run() async throws {

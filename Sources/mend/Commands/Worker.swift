@@ -6,11 +6,11 @@ struct Worker: AsyncParsableCommand {
   static let name = "worker"
   static let configuration = CommandConfiguration(
     commandName: name,
-    abstract: "The built-in worker: runs a job's command once a document. Started by the server, not by people.",
+    abstract: "The built-in worker: runs a job's command for each document. Started by the server, not by people.",
     discussion: """
       Reads MEND_ENDPOINT and MEND_ATTEMPT_TOKEN, claims documents, runs the job's command for each by /bin/sh with \
-      MEND_PATH, MEND_URI and MEND_DOCUMENT_ID in its environment, and reports what became of them. When the server is \
-      away it goes on with what it has claimed and reports when the server is back.
+      MEND_PATH, MEND_URI and MEND_DOCUMENT_ID in its environment, and reports the results. While the server is \
+      unreachable it continues with what it has claimed, and reports when the server is back.
 
       EXAMPLES
         MEND_ENDPOINT=unix:data/mend.sock MEND_ATTEMPT_TOKEN=... mend worker

@@ -61,11 +61,11 @@ enum Standard {
       if count == 0 { break }
       bytes += buffer[..<count]
       guard bytes.count <= limit else {
-        throw ProgramError.usage("\(name) is longer than \(Size(Int64(limit))), the most that is read")
+        throw ProgramError.usage("\(name) is longer than \(Size(Int64(limit))), the limit")
       }
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw ProgramError.usage("\(name) is no UTF-8 text")
+      throw ProgramError.usage("\(name) is not UTF-8 text")
     }
     return text
   }

@@ -47,7 +47,7 @@ struct CallLimit: Sendable {
     let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     guard parts.count == 2, let (name, field) = fields.first(where: { $0.name == parts[0] }) else {
       throw ValidationError(
-        "'\(text)' is no NAME=VALUE; names are \(fields.map(\.name).joined(separator: ", ")).")
+        "'\(text)': expected NAME=VALUE with one of the names \(fields.map(\.name).joined(separator: ", ")).")
     }
     switch field {
     case .optionalTime where parts[1] == "none":
@@ -55,14 +55,14 @@ struct CallLimit: Sendable {
     case .bytes:
       // A message is held in one piece, and its length has 32 bits on the wire.
       guard let bytes = Size.parse(parts[1]), bytes <= 1 << 40 else {
-        throw ValidationError("\(name): '\(parts[1])' is no number of bytes up to 1TiB; \(Size.accepted).")
+        throw ValidationError("\(name): invalid number of bytes '\(parts[1])', at most 1TiB; \(Size.accepted).")
       }
       return CallLimit(name: name, field: field, value: Int(bytes))
     case .count, .time, .optionalTime, .pingInterval, .pingStrikes:
       // Within what a counter on the wire and a timer take.
       guard let number = Int(parts[1]), (1...1_000_000_000).contains(number) else {
         throw ValidationError(
-          "\(name): '\(parts[1])' is no whole number from 1 to 1000000000; times are in seconds.")
+          "\(name): '\(parts[1])' must be a whole number from 1 to 1000000000; times are in seconds.")
       }
       return CallLimit(name: name, field: field, value: number)
     }

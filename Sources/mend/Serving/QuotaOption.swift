@@ -7,14 +7,16 @@ struct QuotaOption: Hashable, Sendable {
   var quota: Quota
 
   static let accepted =
-    "a quota is NAMESPACE=BOUND,... with the bounds cpus:NUMBER, memory:SIZE, gpus:NUMBER and batches:NUMBER, such as "
+    "expected NAMESPACE=BOUND,... with the bounds cpus:NUMBER, memory:SIZE, gpus:NUMBER and batches:NUMBER, such as "
     + "team=cpus:4,memory:8GiB,batches:100; up to 1000000 CPUs and GPUs, and 65536TiB"
 }
 
 extension QuotaOption: ExpressibleByArgument {
   /// For `@Option(transform:)`: says what is accepted.
   static func option(_ text: String) throws -> QuotaOption {
-    guard let option = QuotaOption(argument: text) else { throw ValidationError("'\(text)' is no quota; \(accepted).") }
+    guard let option = QuotaOption(argument: text) else {
+      throw ValidationError("invalid quota '\(text)'; \(accepted).")
+    }
     return option
   }
 
@@ -58,7 +60,7 @@ extension QuotaOption: ExpressibleByArgument {
     var quotas: [String: Quota] = [:]
     for option in options {
       guard quotas.updateValue(option.quota, forKey: option.namespace) == nil else {
-        throw ValidationError("--quota names namespace \(option.namespace) twice: put its bounds into one.")
+        throw ValidationError("--quota names namespace \(option.namespace) twice: combine them.")
       }
     }
     return quotas
