@@ -19,7 +19,7 @@ public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
       guard path.utf8.count <= Self.unixPathMaximum else {
         throw Self.malformed(
           text,
-          "a Unix socket's path holds \(Self.unixPathMaximum) bytes, this one has \(path.utf8.count); use a shorter one"
+          "a Unix socket's path may have \(Self.unixPathMaximum) bytes; this one has \(path.utf8.count); use a shorter one"
         )
       }
       self = .unix(path: path)
@@ -33,12 +33,12 @@ public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
     }
     var host = text[..<colon]
     guard let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port) else {
-      throw Self.malformed(text, "the port is a number from 0 to 65535")
+      throw Self.malformed(text, "the port must be a number from 0 to 65535")
     }
     if host.hasPrefix("["), host.hasSuffix("]") {
       host = host.dropFirst().dropLast()
     } else if host.contains(":") {
-      throw Self.malformed(text, "an IPv6 address stands in brackets: [::1]:7443")
+      throw Self.malformed(text, "an IPv6 address must be in brackets: [::1]:7443")
     }
     guard !host.isEmpty else { throw Self.malformed(text, "expected HOST:PORT or unix:PATH") }
     self = .tcp(host: String(host), port: port)
@@ -60,6 +60,6 @@ public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
   }
 
   private static func malformed(_ text: String, _ why: String) -> MendError {
-    MendError(.invalidArgument, "'\(text)' is no server address: \(why)")
+    MendError(.invalidArgument, "'\(text)' is not a server address: \(why)")
   }
 }

@@ -261,7 +261,7 @@ public final class MendServer: Sendable {
   /// Returns after `drainDelay`, when the drain has begun, or at cancellation.
   private func delayDrain() async {
     guard configuration.drainDelay > .zero, !drain.hasBegun else { return }
-    logger.info("ending soon: health and readiness say so", metadata: ["delay": "\(configuration.drainDelay)"])
+    logger.info("stopping soon: health and readiness report it", metadata: ["delay": "\(configuration.drainDelay)"])
     await withTaskGroup(of: Void.self) { group in
       group.addTask { [configuration] in try? await Task.sleep(for: configuration.drainDelay) }
       group.addTask { [drain] in await drain.wait() }

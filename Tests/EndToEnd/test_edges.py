@@ -51,7 +51,7 @@ class TakenBack(EndToEndCase):
         for reader in readers:
             _, err = reader.communicate(timeout=30)
             self.assertEqual(reader.returncode, 1, err)
-            self.assertIn("taken back", err)
+            self.assertIn("revoked", err)
 
     def test_a_name_that_a_terminal_would_obey_is_refused(self):
         make = ("token", "create", "--tokens", self.tokens, "--namespace", "default", "--role", "viewer", "--name")

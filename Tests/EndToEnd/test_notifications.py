@@ -185,7 +185,7 @@ class Notifications(EndToEndCase):
         self.assertEqual({body["batch_id"] for body in self.receiver.bodies()}, {"waits"})
 
     def test_an_address_that_must_not_be_is_refused_at_start(self):
-        for url, says in [("ftp://x/", "neither https:// nor http://"), ("http://169.254.169.254/", "clouds answer")]:
+        for url, says in [("ftp://x/", "neither https:// nor http://"), ("http://169.254.169.254/", "cloud metadata")]:
             answer = self.mend(
                 "serve", "--data", self.directory / "other", "--listen", "127.0.0.1:0", "--admin", "none",
                 "--notify-url", url, "--notify-secret-file", self.secret_file)

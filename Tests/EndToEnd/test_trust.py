@@ -130,7 +130,7 @@ class Certificates(EndToEndCase):
         self.serve("--tls-client-ca", str(self.directory / "ours.pem"))
         self.assertEqual(self.check(self.channel("ours", "caller")), grpc.StatusCode.OK)
         for caller, reason, words in (
-                (None, "no_certificate", "showed no certificate"), ("stranger", "unknown_authority", "is not signed by"),
+                (None, "no_certificate", "sent no certificate"), ("stranger", "unknown_authority", "is not signed by"),
                 ("late", "expired", "expired")):
             self.assertEqual(self.check(self.channel("ours", caller)), grpc.StatusCode.UNAVAILABLE, reason)
             wait_for(lambda: f"reason={reason}" in self.server.log.read_text(), f"{reason} in the log")

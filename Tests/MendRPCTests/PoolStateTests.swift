@@ -96,7 +96,7 @@ import Testing
     }
     #expect(error.code == .resourceExhausted)
     #expect(error.isSafeToRetry)
-    #expect(error.message == "2 calls wait for a connection to test:1 already; let some end first")
+    #expect(error.message == "2 calls already wait for a connection to test:1; let some end first")
     #expect(bench.pool.counters.callsRefused == 1)
     // One that leaves makes room.
     #expect(bench.pool.cancel(first.call) == true)

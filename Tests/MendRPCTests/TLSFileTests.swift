@@ -110,7 +110,7 @@ import Testing
       try await ClientConnection.connect(to: address, configuration: stranger)
     }
     #expect(untrusted?.code == .unavailable)
-    #expect(untrusted?.message.contains("the other side's certificate is not trusted") == true)
+    #expect(untrusted?.message.contains("the peer's certificate is not trusted") == true)
     #expect(untrusted?.message.contains("CERTIFICATE_VERIFY_FAILED") == true)
     await server.shutdown(gracePeriod: .zero)
   }

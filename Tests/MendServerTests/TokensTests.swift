@@ -240,7 +240,7 @@ struct GateTests {
       let facts = try failure { try gate.admit(context(Batches.Methods.cancelBatch, metadata), "cancel_batch") }
       #expect(facts.code == .permissionDenied)
       #expect(facts.info?.reason == "ROLE_TOO_LOW")
-      #expect(facts.message.contains("cancel_batch needs the role operator"))
+      #expect(facts.message.contains("cancel_batch requires the role operator"))
     }
   }
 

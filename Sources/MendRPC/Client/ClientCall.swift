@@ -132,7 +132,7 @@ final class ClientCall: @unchecked Sendable {
       try session.withReceived(handle) { bytes throws(RPCError) in
         _ = try MessageFraming.scan(bytes, limit: maxResponseBytes, encoding: encoding, who: "the response")
         guard bytes.byteCount <= maxResponseBytes + MessageFraming.prefixBytes else {
-          throw RPCError(.internal, "the response goes on after its message; this method has one")
+          throw RPCError(.internal, "the response continues after its message; this method has one")
         }
         return 0
       }

@@ -153,7 +153,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       // A server that never says a word is found out by nothing else.
       if openCalls == 1 { arm() }
       if handle.id >= Self.lastStreamID {
-        closeGracefully(.notBegun("the connection to \(address) has carried all the calls that one can"))
+        closeGracefully(.notBegun("the connection to \(address) has used up its stream ids"))
       }
     } catch {
       // Whatever it was, the next call would fare the same.
@@ -265,7 +265,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       }
     let broken = brokenRule
     if let broken {
-      lossReason = "it was ended here, because the server broke HTTP/2's rules: \(broken)"
+      lossReason = "it was closed because the server violated HTTP/2: \(broken)"
     } else if lossReason == nil, case .connecting = phase {
       lossReason = ConnectionFault.hungUp(hasTLS: configuration.tls != nil)
     }
@@ -290,7 +290,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     guard reason.isEmpty else { return reason }
     // A connection that drains is ended as well, when it has drained.
     if case .draining = phase { return nil }
-    return "a frame that is none"
+    return "a malformed frame"
   }
 
   /// Nothing came since then, though a call waited for its answer until its deadline: a server that takes bytes and does

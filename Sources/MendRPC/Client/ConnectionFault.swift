@@ -33,7 +33,7 @@ enum ConnectionFault {
       if !reasons.contains(reason) { reasons.append(reason) }
     }
     guard reasons.isEmpty else { return reasons.joined(separator: "; ") }
-    return "no address is known for the name \(error.host)"
+    return "the name \(error.host) cannot be resolved"
   }
 
   /// What answers in HTTP/1, as a proxy or another kind of server does; nil for everything else.
@@ -41,15 +41,15 @@ enum ConnectionFault {
     let text = String(decoding: first.readableBytesView.prefix(100), as: UTF8.self)
     guard text.hasPrefix("HTTP/1") else { return nil }
     let line = text.prefix { !$0.isNewline }
-    return "it does not speak HTTP/2, it answers \(line)"
+    return "it does not use HTTP/2; it answers \(line)"
   }
 
-  static let noALPN = "the other side speaks TLS, but did not agree to HTTP/2 (ALPN h2)"
+  static let noALPN = "the peer uses TLS but did not agree to HTTP/2 (ALPN h2)"
 
   static func hungUp(hasTLS: Bool) -> String {
     hasTLS
-      ? "it hung up before it said a word of HTTP/2"
-      : "it hung up before it said a word of HTTP/2, as a server does that wants TLS"
+      ? "it closed the connection before sending an HTTP/2 frame"
+      : "it closed the connection before sending an HTTP/2 frame; perhaps it requires TLS"
   }
 
   /// The library's names stay in brackets, for those who look them up.
@@ -57,19 +57,19 @@ enum ConnectionFault {
     let known: [(sign: String, words: String)] = [
       (
         "CERTIFICATE_VERIFY_FAILED",
-        "the other side's certificate is not trusted: none of the trusted authorities signed it, or it is not valid now"
+        "the peer's certificate is not trusted: no trusted CA signed it, or it is not valid now"
       ),
-      ("unableToValidateCertificate", "the other side's certificate is not trusted"),
+      ("unableToValidateCertificate", "the peer's certificate is not trusted"),
       ("failedToValidateHostname", "the server's certificate is for another name"),
-      ("CERTIFICATE_REQUIRED", "the server asks for a client certificate, and none was given"),
-      ("BAD_CERTIFICATE", "the other side does not accept the certificate it was shown"),
-      ("UNKNOWN_CA", "the other side does not know the authority that signed the certificate it was shown"),
+      ("CERTIFICATE_REQUIRED", "the server requires a client certificate, and none was given"),
+      ("BAD_CERTIFICATE", "the peer does not accept the certificate that it was sent"),
+      ("UNKNOWN_CA", "the peer does not know the CA that signed the certificate that it was sent"),
       ("CERTIFICATE_EXPIRED", "the certificate has expired"),
-      ("WRONG_VERSION_NUMBER", "the other side does not speak TLS"),
-      ("NO_APPLICATION_PROTOCOL", "the other side speaks TLS, but not HTTP/2 (ALPN h2)"),
-      ("EOF during handshake", "the other side hung up amid the handshake: it may speak no TLS"),
-      ("PROTOCOL_VERSION", "the other side takes no TLS version that is spoken here (1.2 and later)"),
-      ("uncleanShutdown", "the other side hung up without TLS's goodbye"),
+      ("WRONG_VERSION_NUMBER", "the peer does not use TLS"),
+      ("NO_APPLICATION_PROTOCOL", "the peer uses TLS but not HTTP/2 (ALPN h2)"),
+      ("EOF during handshake", "the peer closed the connection during the handshake; perhaps it does not use TLS"),
+      ("PROTOCOL_VERSION", "the peer supports none of the TLS versions supported here (1.2 and later)"),
+      ("uncleanShutdown", "the peer closed the connection without close_notify"),
     ]
     guard let known = known.first(where: { text.contains($0.sign) }) else { return "TLS failed: \(text)" }
     return "\(known.words) (\(known.sign))"

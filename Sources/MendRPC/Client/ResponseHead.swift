@@ -8,7 +8,7 @@ enum ResponseHead {
     guard let type = block.first("content-type"),
       block.hasPrefix(type.value, "application/grpc")
     else {
-      throw RPCError(.unknown, "the server's answer is no gRPC: its content-type is \(text(block, "content-type"))")
+      throw RPCError(.unknown, "the server's answer is not gRPC: its content-type is \(text(block, "content-type"))")
     }
     guard let field = block.first("grpc-encoding") else { return .identity }
     guard let encoding = MessageEncoding(block, field) else {
@@ -46,7 +46,7 @@ enum ResponseHead {
     guard digits.allSatisfy({ $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }),
       let value = Int(block.text(field.value)), value <= Int(Int32.max)
     else {
-      return .failure(RPCError(.unknown, "grpc-status \(block.text(field.value)) is no status"))
+      return .failure(RPCError(.unknown, "grpc-status \(block.text(field.value)) is not a status"))
     }
     guard value != 0 else { return .success(()) }
     var error = RPCError(StatusCode(rawValue: value), "")
@@ -78,7 +78,7 @@ enum ResponseHead {
       return error
     case .cancel: return .byServer(.cancelled, "the server cancelled the call")
     case .enhanceYourCalm: return .byServer(.resourceExhausted, "the server asks for fewer calls (ENHANCE_YOUR_CALM)")
-    case .inadequateSecurity: return .byServer(.permissionDenied, "the server asks for better encryption")
+    case .inadequateSecurity: return .byServer(.permissionDenied, "the server requires stronger encryption")
     default: return .byServer(.internal, "the server ended the stream without a status: \(code)")
     }
   }

@@ -34,7 +34,7 @@ enum HTTPRefusal {
   private static var longestLine: Int { 8192 }
 
   static let answerInHTTP1: String = {
-    let text = "This is a gRPC server: it speaks HTTP/2 only, in clear text from the first byte on.\n"
+    let text = "This is a gRPC server: it accepts only HTTP/2, in clear text from the first byte on.\n"
     return
       "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\ncontent-length: \(text.utf8.count)\r\n"
       + "connection: close\r\n\r\n\(text)"

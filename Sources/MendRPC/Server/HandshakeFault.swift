@@ -33,7 +33,7 @@ public struct HandshakeFault: Sendable, Hashable {
   }
 
   static let withoutHTTP2 = HandshakeFault(
-    .withoutHTTP2, "the caller did not ask for HTTP/2 in TLS (ALPN h2), and nothing else is spoken here")
+    .withoutHTTP2, "the caller did not offer HTTP/2 in TLS (ALPN h2), the only supported protocol")
 
   public var reason: Reason
   /// One sentence for people.
@@ -45,17 +45,17 @@ public struct HandshakeFault: Sendable, Hashable {
     let text = String(describing: cause)
     func has(_ names: String...) -> Bool { names.contains { text.contains($0) } }
     if has("PEER_DID_NOT_RETURN_A_CERTIFICATE") {
-      self.init(.noCertificate, "the caller showed no certificate, and this listener asks for one")
+      self.init(.noCertificate, "the caller sent no certificate, and this listener requires one")
     } else if has("CERTIFICATE_VERIFY_FAILED") {
       self.init(refused: certificate, now: now)
     } else if has("ALERT_UNKNOWN_CA", "ALERT_CERTIFICATE", "ALERT_BAD_CERTIFICATE", "ALERT_UNSUPPORTED_CERTIFICATE") {
       self.init(.refusedByCaller, "the caller does not accept this server's certificate: \(text)")
     } else if has("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_RECORD", "UNEXPECTED_MESSAGE") {
-      self.init(.plaintext, "the caller does not speak TLS: \(text)")
+      self.init(.plaintext, "the caller does not use TLS: \(text)")
     } else if has("UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW") {
-      self.init(.version, "the caller offers no TLS from 1.2 on: \(text)")
+      self.init(.version, "the caller offers no TLS version from 1.2 on: \(text)")
     } else if has("eofDuringHandshake") {
-      self.init(.closed, "the caller went away")
+      self.init(.closed, "the caller closed the connection")
     } else {
       self.init(.other, text)
     }
@@ -69,7 +69,7 @@ public struct HandshakeFault: Sendable, Hashable {
   /// The library says only that it does not verify; what is wrong with it can be seen.
   private init(refused certificate: NIOSSLCertificate?, now: Int64) {
     guard let certificate else {
-      self.init(.unknownAuthority, "the caller's certificate is not signed by the authority that is asked for")
+      self.init(.unknownAuthority, "the caller's certificate is not signed by the required CA")
       return
     }
     let serial = certificate.serialNumber.map { byte in
@@ -79,9 +79,9 @@ public struct HandshakeFault: Sendable, Hashable {
     if Int64(certificate.notValidAfter) < now {
       self.init(.expired, "\(who) expired \(now - Int64(certificate.notValidAfter)) s ago")
     } else if Int64(certificate.notValidBefore) > now {
-      self.init(.notYetValid, "\(who) is valid in \(Int64(certificate.notValidBefore) - now) s only")
+      self.init(.notYetValid, "\(who) becomes valid only in \(Int64(certificate.notValidBefore) - now) s")
     } else {
-      self.init(.unknownAuthority, "\(who) is not signed by the authority that is asked for")
+      self.init(.unknownAuthority, "\(who) is not signed by the required CA")
     }
   }
 }

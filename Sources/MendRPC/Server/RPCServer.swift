@@ -56,7 +56,7 @@ public final class RPCServer: Sendable {
       state.phase = .running(listeners: [], socketFiles: [])
       return true
     }
-    guard mayStart else { throw RPCError(.failedPrecondition, "the server was started before") }
+    guard mayStart else { throw RPCError(.failedPrecondition, "the server was already started") }
     var channels: [any Channel] = []
     var files: [String] = []
     var addresses: [PeerAddress] = []

@@ -89,7 +89,7 @@ extension ServerConnection {
     guard session.outboundBytes <= server.limits.maxUnsentResponseBytes else {
       throw RPCError(
         .resourceExhausted,
-        "\(session.outboundBytes) bytes of responses wait on this connection; read them before calling again")
+        "\(session.outboundBytes) bytes of responses are unread on this connection; read them before calling again")
     }
     guard !isOverBudget else { throw overBudget }
     storage.request.value.facts = route
@@ -121,7 +121,7 @@ extension ServerConnection {
       try session.withReceived(call.handle) { bytes throws(RPCError) in
         _ = try MessageFraming.scan(bytes, limit: limit, encoding: call.encoding, who: "the request")
         guard bytes.byteCount <= limit + MessageFraming.prefixBytes else {
-          throw RPCError(.internal, "the request goes on after its message; this method takes one")
+          throw RPCError(.internal, "the request continues after its message; this method takes one")
         }
         return 0
       }

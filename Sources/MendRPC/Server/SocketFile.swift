@@ -7,7 +7,7 @@ enum SocketFile {
     var info = stat()
     guard lstat(path, &info) == 0 else { return }
     guard info.st_mode & S_IFMT == S_IFSOCK else {
-      throw RPCError(.failedPrecondition, "\(path) exists and is no socket; choose another path or remove it")
+      throw RPCError(.failedPrecondition, "\(path) exists and is not a socket; choose another path or remove it")
     }
     guard !isAnswered(path) else {
       throw RPCError(.failedPrecondition, "another server listens on \(path)")

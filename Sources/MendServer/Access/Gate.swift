@@ -74,8 +74,8 @@ struct Gate: Sendable {
     }
     guard let entry = tokens.entry(for: String(parts[1])) else {
       throw call.unauthenticated(
-        "The token is not known here: it was mistyped, taken back, or is another server's. "
-          + "`mend token create` makes one")
+        "Unknown token: it was mistyped, revoked, or belongs to another server. "
+          + "`mend token create` creates one")
     }
     return entry
   }

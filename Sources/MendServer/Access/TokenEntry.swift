@@ -74,7 +74,7 @@ extension TokenEntry {
       }
       guard let role = Role(rawValue: line.role) else {
         let known = Role.allCases.map(\.rawValue).joined(separator: ", ")
-        throw TokensError("line \(index + 1) has the role \"\(line.role)\", which is none of \(known)")
+        throw TokensError("line \(index + 1) has the role \"\(line.role)\", which is not one of \(known)")
       }
       guard let digest = Hex.decode(line.hash), digest.count == SHA256.byteCount else {
         throw TokensError("line \(index + 1) has a hash that is not 64 hex digits")

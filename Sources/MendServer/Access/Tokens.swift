@@ -53,11 +53,11 @@ public final class Tokens: Sendable {
   private static func check(_ stamp: Stamp, _ path: String, _ logger: Logger) throws(TokensError) {
     guard stamp.mode & 0o022 == 0 else {
       throw TokensError(
-        "\(path) can be written by others than its owner (mode \(String(stamp.mode, radix: 8))); chmod 600 \(path)")
+        "\(path) is writable by users other than its owner (mode \(String(stamp.mode, radix: 8))); chmod 600 \(path)")
     }
     if stamp.mode & 0o077 != 0 {
       logger.warning(
-        "the tokens file can be read by others than its owner; chmod 600 \(path)",
+        "the tokens file is readable by users other than its owner; chmod 600 \(path)",
         metadata: ["mode": "\(String(stamp.mode, radix: 8))"])
     }
   }
@@ -88,7 +88,7 @@ public final class Tokens: Sendable {
         try Self.check(stamp, path, logger)
         let index = Self.index(try TokenEntry.parse(bytes))
         entries.withLock { $0 = index }
-        logger.info("tokens were read again", metadata: ["path": "\(path)"])
+        logger.info("tokens were reloaded", metadata: ["path": "\(path)"])
       } catch {
         if Self.stamp(path) == nil {
           entries.withLock { $0 = [:] }
@@ -164,7 +164,9 @@ extension Tokens {
       guard count >= 0 else { throw TokensError(failure("read", path)) }
       if count == 0 { return (bytes, Stamp(status)) }
       bytes += chunk[..<count]
-      guard bytes.count <= maximumFileBytes else { throw TokensError("\(path) is longer than a tokens file may be") }
+      guard bytes.count <= maximumFileBytes else {
+        throw TokensError("\(path) exceeds the size limit of a tokens file")
+      }
     }
   }
 

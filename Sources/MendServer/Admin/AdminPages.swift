@@ -25,7 +25,7 @@ struct AdminPages: Sendable {
     case "/readyz": return notReady().map { .plain(503, $0) } ?? .plain(200, "ready")
     case "/metrics":
       return Page(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: metrics())
-    default: return .plain(404, "there are /healthz, /readyz and /metrics")
+    default: return .plain(404, "not found; the pages are /healthz, /readyz and /metrics")
     }
   }
 
@@ -49,27 +49,27 @@ struct AdminPages: Sendable {
     text.gauge("mend_batches_live", "Batches in memory: all that are not final.", Double(statistics.liveBatches))
     text.counter("mend_batches_created_total", "Batches made.", Double(statistics.batchesCreated))
     text.counter("mend_batches_retired_total", "Final batches that left memory.", Double(statistics.batchesRetired))
-    text.gauge("mend_attempts_running", "Attempts intended and not ended.", Double(statistics.runningAttempts))
+    text.gauge("mend_attempts_running", "Attempts that have not ended.", Double(statistics.runningAttempts))
     text.counter("mend_attempts_started_total", "Attempts started.", Double(statistics.attemptsStarted))
     text.counter("mend_attempts_failed_total", "Attempts that failed.", Double(statistics.attemptsFailed))
     text.counter(
       "mend_documents_committed_total", "Documents committed, per extractor.", Double(statistics.documentsCommitted))
     text.counter("mend_documents_failed_total", "Documents failed.", Double(statistics.documentsFailed))
-    text.counter("mend_events_total", "Events the core was stepped with.", Double(statistics.events))
+    text.counter("mend_events_total", "Events that the core has processed.", Double(statistics.events))
     text.counter("mend_commits_total", "Transactions committed.", Double(statistics.commits))
     text.counter("mend_commit_seconds_total", "Time spent committing.", seconds(statistics.commitTime))
     text.counter("mend_journal_records_total", "Journal records written.", Double(statistics.records))
     text.gauge("mend_mailbox_depth", "Events that wait for the writer.", Double(statistics.mailboxDepth))
     text.gauge("mend_unanswered_calls", "Calls the core has not answered yet.", Double(statistics.unansweredCalls))
-    text.counter("mend_refused_calls_total", "Calls refused at a bound.", Double(statistics.callsRefused))
+    text.counter("mend_refused_calls_total", "Calls refused at a limit.", Double(statistics.callsRefused))
     text.gauge(
       "mend_store_full", "1 while the journal cannot be written and changes are refused.",
       statistics.isStoreFull ? 1 : 0)
     text.gauge(
-      "mend_journal_log_bytes", "The journal's write-ahead log; it grows while somebody reads an old state of it.",
+      "mend_journal_log_bytes", "Size of the journal's write-ahead log; it grows while an old state is being read.",
       Double(statistics.logBytes))
     text.gauge(
-      "mend_batches_set_aside", "Batches that nothing is done with: their journals cannot be read, or worse.",
+      "mend_batches_set_aside", "Batches that are set aside because their journals cannot be processed.",
       Double(statistics.batchesSetAside))
     text.gauge("mend_watchers", "Readers that wait for a batch to change.", Double(statistics.watchers))
   }

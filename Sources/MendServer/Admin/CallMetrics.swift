@@ -60,7 +60,7 @@ final class CallMetrics: ServerObserver {
     }
     guard !isTold else { return }
     logger?.warning(
-      "connections wait: none can be taken now; raise the limit of open files (ulimit -n), or let connections end",
+      "connections wait because none can be accepted; raise the limit on open files (ulimit -n), or close connections",
       metadata: ["address": "\(address)", "reason": "\(why)"])
   }
 

@@ -63,10 +63,10 @@ final class TLSFigures: Sendable {
       switch outcome {
       case .unchanged: break
       case .reloaded:
-        logger.notice("the certificate was read again; new connections get it", metadata: metadata)
+        logger.notice("the certificate was reloaded; new connections use it", metadata: metadata)
       case .refused(let error):
         logger.error(
-          "the changed certificate is not used, and the one before stays: \(error.message)", metadata: metadata)
+          "the changed certificate cannot be used; the earlier one stays in use: \(error.message)", metadata: metadata)
       }
     }
   }
@@ -77,12 +77,12 @@ final class TLSFigures: Sendable {
     for reason in HandshakeFault.Reason.allCases {
       text.sample(["reason": reason.rawValue], Double(state.failures[reason] ?? 0))
     }
-    text.family("mend_tls_reloads_total", .counter, "Changed certificates: taken, or refused and not used.")
+    text.family("mend_tls_reloads_total", .counter, "Changed certificates, by result: loaded or refused.")
     text.sample(["outcome": "taken"], Double(state.reloads))
     text.sample(["outcome": "refused"], Double(state.refusals))
     guard !state.expiries.isEmpty else { return }
     text.family(
-      "mend_tls_certificate_expiry_seconds", .gauge, "When the certificate in use expires, in Unix time, by its file.")
+      "mend_tls_certificate_expiry_seconds", .gauge, "When the certificate in use expires, in Unix time, by file.")
     for (file, seconds) in state.expiries.sorted(by: { $0.key < $1.key }) {
       text.sample(["certificate": file], Double(seconds))
     }

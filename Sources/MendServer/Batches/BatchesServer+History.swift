@@ -21,7 +21,7 @@ extension BatchesServer {
     guard request.afterSequence <= view.batch.sequence else {
       throw call.outOfRange(
         "after_sequence", "\(request.afterSequence) is beyond the batch's sequence \(view.batch.sequence)",
-        todo: "go on after the sequence of the last event that was received, or with 0 from the beginning")
+        todo: "continue after the sequence of the last event received, or use 0 to start from the beginning")
     }
     let records: [Record]
     do throws(ReadError) {

@@ -148,7 +148,7 @@ struct LogSelection {
     }
     attempt = request.attempt == 0 ? nil : Int(request.attempt)
     guard let streams = MendRuntime.LogStream.named(request.stream) else {
-      throw call.invalid("stream", "is not a stream that this server knows")
+      throw call.invalid("stream", "is not a known stream")
     }
     self.streams = streams
     guard request.positions.count <= Self.positionsMaximum else {

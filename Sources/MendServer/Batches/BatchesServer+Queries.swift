@@ -41,7 +41,7 @@ extension BatchesServer {
     return response
   }
 
-  static let pageTokenRule = "is not one of this call's next_page_token; begin again without one"
+  static let pageTokenRule = "is not a next_page_token of this call; start again without one"
 
   private func fill(
     _ response: inout GetBatchResponse, _ batch: Batch, _ fields: StatusFields, includeErrors: Bool, _ call: Call,
@@ -171,7 +171,7 @@ struct StatusFields: Hashable, Sendable {
     for name in mask {
       guard let field = Field(rawValue: name) else {
         let known = Field.allCases.map(\.rawValue).joined(separator: ", ")
-        throw FieldViolation("fields", "\(name.quotedShort) is not a field of the answer; there are: \(known)")
+        throw FieldViolation("fields", "\(name.quotedShort) is not a field of the answer; the fields are: \(known)")
       }
       named.insert(field)
     }

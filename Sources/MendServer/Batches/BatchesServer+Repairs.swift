@@ -13,7 +13,7 @@ extension BatchesServer {
     let call = try gate.admit(context, "retry")
     try call.check(batchID: request.batchID)
     guard let tier = request.tier else {
-      throw call.invalid("tier", "is required; tiers are numbered from 0, Diagnose says which one failed")
+      throw call.invalid("tier", "is required; tiers are numbered from 0, and Diagnose says which one failed")
     }
     try call.check(tier: tier)
     let jobs = try call.jobs(request.jobs, "jobs", batchID: request.batchID)

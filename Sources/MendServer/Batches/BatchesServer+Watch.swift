@@ -63,7 +63,7 @@ extension BatchesServer {
     guard request.afterSequence <= batch.sequence else {
       throw call.outOfRange(
         "after_sequence", "\(request.afterSequence) is beyond the batch's sequence \(batch.sequence)",
-        todo: "resume after the sequence of the last message that was received, or with 0 for a snapshot")
+        todo: "resume after the sequence of the last message received, or use 0 for a snapshot")
     }
     return WatchState(
       after: request.afterSequence, verdict: health(batch, at: batch.updatedAt), minInterval: interval)

@@ -129,7 +129,7 @@ extension BatchEvent {
       let after = grace.map { ", SIGKILL after \($0.inSeconds) s" } ?? ""
       say("attempt_ending", "being ended: \(Self.text(of: reason))\(after)")
     case .attemptEnded(_, _, let end): say("attempt_ended", Self.text(of: end))
-    case .attemptBeat: say("attempt_beat", "its worker beats")
+    case .attemptBeat: say("attempt_beat", "its worker sent its first heartbeat")
     case .staleReport: say("stale_report", "a late report was refused")
     case .documentsClaimed(_, _, let set, _): about(documents: set.count, "documents_claimed", "claimed")
     case .documentsCommitted(_, _, let set): about(documents: set.count, "documents_committed", "committed")

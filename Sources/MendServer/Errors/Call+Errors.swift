@@ -23,7 +23,7 @@ extension Call {
     let message =
       switch resourceType {
       case "batch":
-        "batch \(resourceID.quotedShort) not found in namespace \"\(namespace)\"; ListBatches shows what is there"
+        "batch \(resourceID.quotedShort) not found in namespace \"\(namespace)\"; ListBatches lists them"
       default:
         "\(resourceType) \(resourceID.quotedShort) not found"
           + (batchID.map { " in batch \"\($0)\"; Diagnose shows its tiers and jobs" } ?? "")
@@ -48,15 +48,15 @@ extension Call {
   func roleTooLow(_ role: Role, needed: Role) -> RPCError {
     error(
       .permissionDenied,
-      "\(operation) needs the role \(needed.rawValue), this token has \(role.rawValue); "
-        + "`mend token create --role \(needed.rawValue)` makes one that may",
+      "\(operation) requires the role \(needed.rawValue); this token has the role \(role.rawValue); "
+        + "`mend token create --role \(needed.rawValue)` creates one that has it",
       reason: .roleTooLow, [], values: ["needed": needed.rawValue, "role": role.rawValue])
   }
 
   /// A method that nobody wrote an `AccessRule` for.
   func closed(_ method: MethodDescriptor) -> RPCError {
     error(
-      .permissionDenied, "\(method.path) is open to no token", reason: .roleTooLow, [],
+      .permissionDenied, "\(method.path) is not allowed for any token", reason: .roleTooLow, [],
       values: ["needed": "none"])
   }
 
@@ -88,7 +88,7 @@ extension Call {
     case .notFound(let type, let id):
       return notFound(type, id, in: type == "batch" ? nil : batchID)
     case .alreadyExists(let type, let id):
-      let message = "\(type) \(id.quotedShort) exists already; choose another id, or go on with the one that is there"
+      let message = "\(type) \(id.quotedShort) already exists; choose another id, or continue with the existing one"
       return error(
         .alreadyExists, message, reason: .alreadyExists,
         [.resourceInfo(type: type, name: id.short, description: message)],
@@ -109,14 +109,14 @@ extension Call {
     case .unknownToken:
       return error(
         .unauthenticated,
-        "The attempt token is of no attempt here; a worker that holds one like that ends itself",
+        "Unknown attempt token; a worker that has one must end itself",
         reason: .unknownAttemptToken, [])
     case .setAside(let batchID, let why):
       let todo =
-        "an administrator finds out with mend doctor --data DIR, and brings it back or takes a copy of the journal"
+        "an administrator can examine it with mend doctor --data DIR, and bring it back or restore the journal from a backup"
       return error(
         .failedPrecondition,
-        Self.sentence("batch \(batchID.quotedShort) is set aside, and nothing is done with it: \(why)", todo),
+        Self.sentence("batch \(batchID.quotedShort) is set aside and not processed: \(why)", todo),
         reason: .batchSetAside,
         [.preconditionFailure(type: "batch_set_aside", subject: batchID, description: todo)],
         values: ["batch_id": batchID])

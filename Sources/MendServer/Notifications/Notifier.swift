@@ -71,7 +71,7 @@ public final class Notifier: Sendable {
       await settle(notification, delivered: true, attempts, "status \(status)")
       return eventID
     case .gone:
-      await settle(notification, delivered: false, attempts, "status 410: the receiver wants no more of it")
+      await settle(notification, delivered: false, attempts, "status 410: the receiver is gone for good")
       return eventID
     case .failed(let detail):
       guard attempts < settings.attemptsLimit else {

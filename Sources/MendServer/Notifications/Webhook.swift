@@ -32,10 +32,10 @@ public struct WebhookSettings: Sendable {
       throw WebhookError("it begins with neither https:// nor http://")
     }
     guard url.user == nil, url.password == nil else {
-      throw WebhookError("it holds a user name; what proves the sender is the signature")
+      throw WebhookError("it must not contain a user name; the signature proves the sender")
     }
     guard !ReceiverAddress.isForbidden(name: host) else {
-      throw WebhookError("\(host) is where clouds answer machines about themselves; nothing is sent there")
+      throw WebhookError("\(host) is a cloud metadata or link-local address; nothing is sent there")
     }
     guard secret.count >= Self.shortestSecret else {
       throw WebhookError("the secret has \(secret.count) bytes; at least \(Self.shortestSecret) are needed")

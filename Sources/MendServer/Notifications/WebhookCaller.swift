@@ -52,7 +52,7 @@ struct WebhookCaller: Sendable {
     // Before anything is said: a name may lead anywhere.
     if let address = channel.remoteAddress, ReceiverAddress.isForbidden(address) {
       channel.close(promise: nil)
-      throw WebhookError("the receiver's name leads to where clouds answer machines about themselves")
+      throw WebhookError("the receiver's name resolves to a cloud metadata or link-local address")
     }
     var head = HTTPRequestHead(version: .http1_1, method: .POST, uri: target)
     head.headers = HTTPHeaders(
@@ -94,10 +94,10 @@ struct WebhookCaller: Sendable {
     case let error as WebhookError: error
     case let error as NIOConnectionError:
       WebhookError(
-        error.connectionErrors.isEmpty ? "the receiver's name is not known" : "the receiver cannot be reached")
+        error.connectionErrors.isEmpty ? "the receiver's name cannot be resolved" : "the receiver cannot be reached")
     case ChannelError.connectTimeout: WebhookError("the receiver cannot be reached")
     case is NIOSSLError, is BoringSSLError:
-      WebhookError("the receiver's certificate is not trusted, or it speaks no TLS")
+      WebhookError("the receiver's certificate is not trusted, or it does not use TLS")
     default: WebhookError("the connection was lost")
     }
   }

@@ -88,7 +88,7 @@ struct ReflectionServer: GRPCServerReflectionService {
       guard messages.contains(type) else { return error(.notFound, "no message \(type.quotedShort) here") }
       return error(
         .notFound,
-        "\(type.quotedShort) has no extension \(request.extensionNumber), and no other: the schemas are proto3")
+        "\(type.quotedShort) has no extension \(request.extensionNumber), nor any other: the schemas are proto3")
     case .allExtensionNumbersOfType(let type):
       guard messages.contains(type) else { return error(.notFound, "no message \(type.quotedShort) here") }
       var numbers = GRPCExtensionNumberResponse()

@@ -151,7 +151,7 @@ struct PoolState {
       return (
         .refused(
           .notBegun(
-            "\(waiting.count) calls wait for a connection to \(address) already; let some end first",
+            "\(waiting.count) calls already wait for a connection to \(address); let some end first",
             .resourceExhausted, origin: .local)), []
       )
     }
