@@ -1,4 +1,4 @@
-/// Waits that double up to a bound, each drawn from the upper half of its step so that many clients spread out.
+/// Waits that double up to a limit. Each is drawn from the upper half of its step, so that many clients spread out.
 public struct Backoff: Sendable {
   public let minimum: Duration
   public let maximum: Duration
@@ -17,7 +17,7 @@ public struct Backoff: Sendable {
     return wait
   }
 
-  /// The next wait, by the system's randomness.
+  /// The next wait, with the system's random numbers.
   public mutating func next() -> Duration {
     var generator = SystemRandomNumberGenerator()
     return next(using: &generator)

@@ -5,8 +5,8 @@ extension MendClient {
   /// Follows a batch: a snapshot, then deltas, then one message with `terminal` set, after which the sequence ends.
   ///
   /// - Parameter afterSequence: the sequence of the last message seen; 0 starts with a snapshot.
-  /// - Parameter minimumInterval: seconds between two messages that carry counts only; nil is the server's 0.2.
-  /// - Parameter onInterruption: told each time that the watch breaks off, and why, before it is taken up again.
+  /// - Parameter minimumInterval: seconds between two messages that carry only counts; nil uses the server's default, 0.2.
+  /// - Parameter onInterruption: called each time that the watch breaks off, with the reason, before it resumes.
   public func watch(
     _ batchID: String, afterSequence: UInt64 = 0, minimumInterval: Double? = nil,
     onInterruption: (@Sendable (MendError) -> Void)? = nil
@@ -19,8 +19,8 @@ extension MendClient {
   }
 }
 
-/// A batch's messages in order, without gap or repeat: a stream that breaks off is taken up again behind the last
-/// message. It ends after the terminal message only; otherwise it throws.
+/// A batch's messages in order, without gap or repeat. A stream that breaks off resumes after the last message. The
+/// sequence ends only after the terminal message; otherwise it throws.
 public struct BatchWatch: AsyncSequence, Sendable {
   public typealias Element = WatchProgressResponse
   public typealias Failure = MendError
@@ -72,7 +72,7 @@ public struct BatchWatch: AsyncSequence, Sendable {
       return nil
     }
 
-    /// The next new message; nil to look again.
+    /// The next new message; nil means that the caller should ask again.
     private mutating func receive() async throws(MendError) -> WatchProgressResponse? {
       if stream == nil { try await open() }
       let received: WatchProgressResponse?
@@ -84,8 +84,8 @@ public struct BatchWatch: AsyncSequence, Sendable {
       guard let message = received else {
         throw MendError(.unavailable, "the watch ended before the batch did")
       }
-      // A server resumes behind after_sequence; should one repeat itself, its message is not handed on twice, and is no
-      // sign that the watch gets on. What time alone has changed is told with the sequence of before.
+      // A server resumes after after_sequence. If one repeats a message, it is not passed on twice and does not count
+      // as progress. A change by time alone has the sequence of the message before.
       let isNew = !hasSeenMessage || message.sequence > request.afterSequence || message.terminal
       let isByTime = message.sequence == request.afterSequence && message.previousSequence == message.sequence
       guard isNew || isByTime else { return nil }

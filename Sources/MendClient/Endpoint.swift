@@ -1,12 +1,12 @@
-/// Where a Mend server listens: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
+/// The address of a Mend server: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
 public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
   case tcp(host: String, port: Int)
   case unix(path: String)
 
-  /// Where `mend serve` listens when it is told nothing else.
+  /// The default address of `mend serve`.
   public static let standard = Endpoint.tcp(host: "127.0.0.1", port: 7443)
 
-  /// The longest path that a Unix socket's address holds, in bytes (unix(7), sun_path less its final zero).
+  /// The longest path of a Unix socket, in bytes (unix(7): sun_path without its final zero).
   public static let unixPathMaximum = 107
 
   /// Parses what `description` writes.
@@ -51,7 +51,7 @@ public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  /// Whether only processes of the same machine can reach it.
+  /// Whether only processes on the same machine can reach it.
   public var isLocal: Bool {
     switch self {
     case .unix: true

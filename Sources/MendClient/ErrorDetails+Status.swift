@@ -2,7 +2,7 @@ internal import MendAPI
 internal import MendProtobuf
 
 extension ErrorDetails {
-  /// Reads a serialized google.rpc.Status; what is unknown or broken in it is left out.
+  /// Reads a serialized google.rpc.Status. Unknown or malformed parts are left out.
   init(status bytes: [UInt8]) {
     self.init()
     guard !bytes.isEmpty, let status = try? GoogleStatus(serialized: bytes) else { return }
@@ -24,10 +24,10 @@ extension ErrorDetails {
     }
   }
 
-  /// Who is asked to wait for longer is asked not to come back.
+  /// The longest `retry_delay`; a longer one is cut to this.
   private static let longestRetryAfter: Duration = .seconds(24 * 3600)
 
-  /// What the Any holds, where it is of that type.
+  /// The content of the Any, if it has that type.
   private static func read<Detail: Message>(_ type: Detail.Type, _ any: GoogleAny) -> Detail? {
     guard any.typeURL.split(separator: "/").last.map(String.init) == Detail.protobufName else { return nil }
     return try? Detail(serialized: any.value)

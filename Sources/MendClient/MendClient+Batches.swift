@@ -2,8 +2,8 @@ public import MendAPI
 internal import MendRPC
 
 extension MendClient {
-  /// Makes a batch in state CREATED. Documents beyond one message's size are added by further calls, in order; an error
-  /// among those leaves the batch CREATED with the documents added so far.
+  /// Creates a batch in state CREATED. Documents beyond the size of one message are added by further calls, in order.
+  /// An error among those leaves the batch CREATED with the documents added so far.
   public func createBatch(_ request: CreateBatchRequest) async throws(MendError) -> CreateBatchResponse {
     let change = Change(request.idempotencyKey)
     var first = request
@@ -22,8 +22,8 @@ extension MendClient {
     return response
   }
 
-  /// Adds documents to a batch that is still CREATED, in as many calls as their size needs; each call adds all of its
-  /// documents or none. With an idempotency key the same documents may be added again after a failure.
+  /// Adds documents to a batch that is still CREATED, in as many calls as their size requires. Each call adds all of
+  /// its documents or none. With an idempotency key, the same documents may be added again after a failure.
   public func addDocuments(_ request: AddDocumentsRequest) async throws(MendError) -> AddDocumentsResponse {
     let change = Change(request.idempotencyKey)
     var total = AddDocumentsResponse()
@@ -49,7 +49,7 @@ extension MendClient {
     }
   }
 
-  /// Hands a CREATED batch to the scheduler.
+  /// Submits a CREATED batch to the scheduler.
   public func submitBatch(_ batchID: String, idempotencyKey: String = "") async throws(MendError) -> SubmitBatchResponse
   {
     var request = SubmitBatchRequest()
@@ -62,21 +62,21 @@ extension MendClient {
     }
   }
 
-  /// A batch's status: progress, timing, documents in pages, error summary.
+  /// Returns a batch's status: progress, timing, documents in pages, error summary.
   public func getBatch(_ request: GetBatchRequest) async throws(MendError) -> GetBatchResponse {
     try await call { channel, options throws(RPCError) in
       try await BatchesClient(channel).getBatch(request, options: options)
     }
   }
 
-  /// One page of the namespace's batches, newest first.
+  /// Returns one page of the namespace's batches, newest first.
   public func listBatches(_ request: ListBatchesRequest) async throws(MendError) -> ListBatchesResponse {
     try await call { channel, options throws(RPCError) in
       try await BatchesClient(channel).listBatches(request, options: options)
     }
   }
 
-  /// What is wrong with a batch, why, on what evidence, and what to do.
+  /// Says what is wrong with a batch, why, on what evidence, and what to do.
   public func diagnose(_ batchID: String) async throws(MendError) -> DiagnoseResponse {
     var request = DiagnoseRequest()
     request.batchID = batchID
@@ -86,14 +86,14 @@ extension MendClient {
     }
   }
 
-  /// One page of what happened to a batch, in order.
+  /// Returns one page of a batch's history, in order.
   public func listEvents(_ request: ListEventsRequest) async throws(MendError) -> ListEventsResponse {
     try await call { channel, options throws(RPCError) in
       try await BatchesClient(channel).listEvents(request, options: options)
     }
   }
 
-  /// Starts new attempts of what failed in a tier, with changed resources where asked.
+  /// Starts new attempts of what failed in a tier, with other resources if requested.
   public func retry(_ request: RetryRequest) async throws(MendError) -> RetryResponse {
     let change = Change(request.idempotencyKey)
     var keyed = request
@@ -104,7 +104,7 @@ extension MendClient {
     }
   }
 
-  /// Plans, and unless it is a dry run applies, repairs.
+  /// Plans repairs and, unless it is a dry run, applies them.
   public func heal(_ request: HealRequest) async throws(MendError) -> HealResponse {
     let change = Change(request.idempotencyKey)
     var keyed = request
@@ -115,7 +115,7 @@ extension MendClient {
     }
   }
 
-  /// What a cancel ends.
+  /// The scope of a cancel.
   public enum CancelTarget: Sendable, Hashable {
     case batch
     case tier(Int32)
@@ -123,10 +123,10 @@ extension MendClient {
     case job(String)
   }
 
-  /// Ends a batch, a tier or a job; returns when every process of it is proven gone. Cancelling the task stops the
-  /// waiting, not the cancel.
+  /// Ends a batch, a tier or a job; returns when all of its processes are proven gone. Cancelling the task stops the
+  /// wait, not the cancel.
   ///
-  /// - Parameter grace: seconds between SIGTERM and SIGKILL; nil is the server's 10.
+  /// - Parameter grace: seconds between SIGTERM and SIGKILL; nil uses the server's default, 10.
   public func cancel(
     _ batchID: String, _ target: CancelTarget = .batch, grace: Double? = nil, idempotencyKey: String = ""
   ) async throws(MendError) -> CancelResponse {
@@ -184,7 +184,7 @@ extension MendClient {
     }
   }
 
-  /// Documents in runs that each fit one message.
+  /// Splits documents into runs that each fit into one message.
   static func chunks(of documents: [Document], _ limits: MendClient.Limits) -> [ArraySlice<Document>] {
     var chunks: [ArraySlice<Document>] = []
     var start = 0
@@ -204,7 +204,7 @@ extension MendClient {
   }
 }
 
-/// The key of one change: the caller's, or where there is none one of the client's own.
+/// The idempotency key of one change: the caller's, or a random one of the client's.
 private struct Change {
   let key: String
   private let isCallers: Bool
@@ -220,14 +220,14 @@ private struct Change {
 
   var repetition: Repetition { .keyed(key, isCallers: isCallers) }
 
-  /// The key of one of the calls that make up a change; the first has the change's. The others' are no words that anybody
-  /// chooses, and no longer than a key may be.
+  /// The key of one of the calls that make up a change. The first has the change's key. The others have keys that
+  /// nobody would choose and that fit the limit.
   func part(_ index: Int) -> Change {
     guard index > 0 else { return self }
     return Change(key: "part-\(index)-\(Self.digits(of: key))", isCallers: isCallers)
   }
 
-  /// 128 bits of a text, the same in every process: FNV-1a, begun twice.
+  /// A 128-bit hash of a text, the same in every process: FNV-1a with two initial values.
   private static func digits(of text: String) -> String {
     [0xcbf2_9ce4_8422_2325, 0x6c62_272e_07bb_0142].map { (start: UInt64) in
       let hash = text.utf8.reduce(start) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }

@@ -1,7 +1,7 @@
 internal import MendRPC
 
 extension MendClient {
-  /// One call, made again while that is safe and helps, and never beyond its time.
+  /// Makes one call, and repeats it while that is safe and helps, never beyond its timeout.
   func call<Response: Sendable>(
     _ repetition: Repetition = .safe, timeout: Duration? = nil,
     _ body: @Sendable (any RPCChannel, CallOptions) async throws(RPCError) -> Response
@@ -25,7 +25,7 @@ extension MendClient {
     }
   }
 
-  /// Waits before the next attempt, and then for a connection where there is none.
+  /// Waits before the next attempt, and then for a connection if there is none.
   private func pause(
     _ wait: Duration, until deadline: ContinuousClock.Instant, _ state: RetryState, after failure: MendError
   ) async throws(MendError) {
@@ -42,7 +42,7 @@ extension MendClient {
     }
   }
 
-  /// What every call carries. `timeout` nil is none.
+  /// The options of every call. A nil `timeout` means no timeout.
   func options(timeout: Duration?) -> CallOptions {
     var options = CallOptions()
     if let token = settings.token?.trimmed { options.metadata["authorization"] = "Bearer \(token)" }
@@ -55,7 +55,7 @@ extension MendClient {
 }
 
 extension String {
-  /// Without blanks and line breaks at its ends.
+  /// The text without blanks and line breaks at its ends.
   fileprivate var trimmed: String {
     let isBlank = { (character: Character) in character.isWhitespace }
     guard let first = first, let last = last, isBlank(first) || isBlank(last) else { return self }

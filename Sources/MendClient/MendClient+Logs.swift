@@ -2,12 +2,12 @@ public import MendAPI
 internal import MendRPC
 
 extension MendClient {
-  /// What a batch's attempts wrote, piece by piece; with `request.follow` also what comes, until the jobs asked for are
-  /// over.
+  /// Reads what a batch's attempts wrote, piece by piece. With `request.follow` it continues with new output until the
+  /// jobs asked for are over.
   public func logs(_ request: ReadLogsRequest) -> AttemptLogs { AttemptLogs(client: self, request: request) }
 }
 
-/// Pieces of logs: those of one log in their order, and a stream that breaks off is taken up again behind the last one.
+/// Pieces of logs. The pieces of one log come in order. A stream that breaks off resumes after the last piece.
 public struct AttemptLogs: AsyncSequence, Sendable {
   public typealias Element = ReadLogsResponse
   public typealias Failure = MendError
@@ -57,7 +57,7 @@ public struct AttemptLogs: AsyncSequence, Sendable {
             .readLogs(request, options: client.options(timeout: nil)).makeAsyncIterator()
         }
         guard let piece = try await stream?.next(isolation: nil) else { return nil }
-        // A piece that was there already is no sign that the reading gets on.
+        // A piece that came before does not count as progress.
         if advance(behind: piece) { reconnection.succeeded() }
         return piece
       } catch {
@@ -65,7 +65,7 @@ public struct AttemptLogs: AsyncSequence, Sendable {
       }
     }
 
-    /// Answers whether the piece goes beyond what came before.
+    /// Returns whether the piece contains anything new.
     private mutating func advance(behind piece: ReadLogsResponse) -> Bool {
       var position = LogPosition()
       position.jobID = piece.jobID

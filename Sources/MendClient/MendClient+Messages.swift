@@ -1,4 +1,4 @@
-// What calls take and answer: who imports MendClient needs no other module.
+// The messages of the calls: a user of MendClient needs no other import.
 
 @_exported public import MendAPI
 @_exported public import MendProtobuf

@@ -1,10 +1,10 @@
 public import MendAPI
 internal import MendRPC
 
-/// What a running job uses. Every call may be repeated; a token that is no longer the current attempt's is answered
-/// with ABORTED, and whoever holds it is to end itself.
+/// The calls of a running attempt. All of them may be repeated. A token that is no longer the current attempt's is
+/// answered with ABORTED, and its holder must end itself.
 extension MendClient {
-  /// Says that the attempt runs, and learns what it is to do.
+  /// Reports that the attempt runs; returns what it is to do.
   public func startAttempt(token: String) async throws(MendError) -> StartAttemptResponse {
     var request = StartAttemptRequest()
     request.attemptToken = token
@@ -14,10 +14,10 @@ extension MendClient {
     }
   }
 
-  /// Takes documents that nobody has, at most `maximum`.
+  /// Claims documents that nobody has, at most `maximum`.
   ///
-  /// `claimID` is the caller's own word for this claim: said again with it, it is answered the same documents. Without one
-  /// a claim is made once: a repeated one would take further documents while the first answer's are lost to sight.
+  /// `claimID` is the caller's own name for this claim: a repeated claim with the same name returns the same documents.
+  /// Without one the claim is not repeated, because a repeat would take further documents.
   public func claimDocuments(
     token: String, maximum: Int32, claimID: String = ""
   ) async throws(MendError) -> ClaimDocumentsResponse {
@@ -31,7 +31,7 @@ extension MendClient {
     }
   }
 
-  /// Commits and fails documents, moves stages on, counts what was written, or just beats.
+  /// Commits and fails documents, advances stages, counts what was written, or only sends a heartbeat.
   public func report(_ request: ReportRequest) async throws(MendError) -> ReportResponse {
     try await call { channel, options throws(RPCError) in
       try await WorkerClient(channel).report(request, options: options)

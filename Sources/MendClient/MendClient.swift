@@ -1,22 +1,22 @@
 internal import MendRPC
 internal import Synchronization
 
-/// Talks to a Mend server: typed calls that say in their errors what to do.
+/// A client of a Mend server: typed calls whose errors say what to do.
 ///
-/// Connections are made by the first call that needs one, and again after they were lost or fell idle. What is safe to
-/// repeat is repeated while the server is unavailable: reads, the worker's calls, and changes, which get a random
-/// idempotency key where they have none. Calls may be made from any task; cancelling the task ends the call at once and
-/// cancels it at the server. Every failure is a `MendError`.
+/// The first call that needs a connection opens it, also after a connection was lost or closed for idleness. While the
+/// server is unavailable the client repeats what is safe to repeat: reads, the worker's calls, and changes, which get a
+/// random idempotency key if they have none. Calls may be made from any task. Cancelling the task ends the call at once
+/// and cancels it at the server. Every failure is a `MendError`.
 public final class MendClient: Sendable {
-  /// How a client presents itself.
+  /// How a client identifies itself, and how it waits.
   public struct Settings: Sendable {
-    /// Sent as `authorization: Bearer …` with every call, without the blanks and line breaks around it that a file or an
-    /// environment variable may have.
+    /// Sent as `authorization: Bearer …` with every call. Blanks and line breaks around it, as from a file or an
+    /// environment variable, are removed.
     public var token: String?
-    /// Whose batches: sent as `mend-namespace`; the server takes `default` where it is missing.
+    /// The namespace, sent as `mend-namespace`. The server uses `default` if it is missing.
     public var namespace: String?
     public var security: Security = .plaintext
-    /// Calls wait, up to their time, for a server that can't be reached, instead of failing at once with the reason.
+    /// If true, calls wait for an unreachable server up to their timeout, instead of failing at once.
     public var waitForReady = false
     public var limits = Limits()
 
@@ -44,18 +44,18 @@ public final class MendClient: Sendable {
     retries = Retries(settings.limits)
   }
 
-  /// Lets running calls end and closes the connections; a later call would make a new one.
+  /// Waits for running calls to end, then closes the connections. A later call opens a new one.
   public func close() async { await pool.close() }
 
-  /// Returns once the server can be reached; connects where nobody has.
+  /// Returns once the server can be reached. Connects if there is no connection.
   ///
-  /// - Throws: `MendError` with UNAVAILABLE and the last reason where it can't be within the time.
+  /// - Throws: `MendError` with UNAVAILABLE and the last reason if the server is not reached in time.
   public func waitUntilReady(within time: Duration) async throws(MendError) {
     do throws(RPCError) {
       try await pool.waitUntilReady(within: time)
     } catch {
       var failure = MendError(error)
-      // The time is the waiting's, not a call's.
+      // The timeout is that of the wait, not of a call.
       if failure.code == .deadlineExceeded {
         failure.code = .unavailable
         failure.fault = .connection
@@ -64,7 +64,7 @@ public final class MendClient: Sendable {
     }
   }
 
-  /// A key that no other call has: 128 random bits.
+  /// A unique key: 128 random bits.
   public static func randomIdempotencyKey() -> String {
     var generator = SystemRandomNumberGenerator()
     func digits() -> String {
@@ -76,20 +76,20 @@ public final class MendClient: Sendable {
 }
 
 extension MendClient {
-  /// What a client holds now, and what it has done so far.
+  /// A client's connections and counters.
   public struct Statistics: Sendable, Hashable {
-    /// Connections that take calls.
+    /// Connections that accept calls.
     public var connections = 0
     public var openCalls = 0
-    /// Calls that wait for a connection or for room on one.
+    /// Calls that wait for a connection or for a stream on one.
     public var waitingCalls = 0
     public var connectionsMade = 0
     public var connectFailures = 0
-    /// Calls sent again because the server had certainly not begun them.
+    /// Calls sent again because the server had not begun them.
     public var transparentRetries = 0
-    /// Calls made again because repeating them is safe.
+    /// Calls repeated because that is safe.
     public var retries = 0
-    /// Calls not made again because too many failed of late.
+    /// Calls not repeated because too many failed recently.
     public var retriesThrottled = 0
   }
 

@@ -1,8 +1,8 @@
 internal import MendRPC
 
-/// Why a call failed: whose fault, where, and whether trying again helps.
+/// Why a call failed: whose fault it is, where, and whether a retry helps.
 public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// A gRPC status by name; a struct, so that a later version can add to it.
+  /// A gRPC status by name. A struct, so that later versions can add values.
   public struct Code: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
     /// As gRPC spells it: `NOT_FOUND`.
     public var rawValue: String
@@ -27,41 +27,41 @@ public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
     public static let unauthenticated = Code(rawValue: "UNAUTHENTICATED")
   }
 
-  /// Whose fault it is. A struct, so that a later version can add to it.
+  /// Whose fault an error is. A struct, so that later versions can add values.
   public struct Fault: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
     public var description: String { rawValue }
 
-    /// The request, or who makes it: the same again fails again.
+    /// The request or its caller: the same call fails again.
     public static let caller = Fault(rawValue: "caller")
-    /// What the client was set up with, such as a TLS file.
+    /// The client's configuration, such as a TLS file.
     public static let settings = Fault(rawValue: "settings")
-    /// A bound of the client's own.
+    /// A limit of the client.
     public static let limit = Fault(rawValue: "limit")
-    /// The server can't be reached, or was lost.
+    /// The server cannot be reached, or the connection was lost.
     public static let connection = Fault(rawValue: "connection")
     /// The server, or its answer.
     public static let server = Fault(rawValue: "server")
-    /// Nobody's: the time that the call was given is over.
+    /// Nobody: the call's time is over.
     public static let time = Fault(rawValue: "time")
   }
 
   public var code: Code
   public var fault: Fault
-  /// What was wrong, where, and what to do; the server's own words where it has said something.
+  /// What was wrong, where, and what to do. The server's message, if it sent one.
   public var message: String
   public var details: ErrorDetails
-  /// True when the server certainly did not begin to work on the call.
+  /// True if the server certainly did not begin the call.
   public var isCertainlyNotDone = false
-  /// True when making the same call again can't do its work twice: it only reads, it had an idempotency key of the
-  /// caller's, or the server certainly did not begin to work on it. What the client itself may repeat it has repeated.
+  /// True if the same call may be made again without doing its work twice: it only reads, the caller gave an
+  /// idempotency key, or the server certainly did not begin it. What the client itself may repeat, it has repeated.
   public var isRepeatSafe = false
-  /// How often the call was made.
+  /// How many attempts were made.
   public var attempts = 1
-  /// What a change was made under: the caller's, or one of the client's own. With it the same change may be sent again.
+  /// The idempotency key of a change: the caller's or the client's. With it the same change may be sent again.
   public var idempotencyKey: String?
-  /// What the server said about sending the call again.
+  /// The server's instruction on when to retry, if it sent one.
   var pushback: RPCError.RetryPushback?
 
   public init(_ code: Code, _ message: String, details: ErrorDetails = ErrorDetails()) {
@@ -71,7 +71,7 @@ public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
     self.details = details
   }
 
-  /// Whether the same call may succeed later without anything being changed.
+  /// Whether the same call may succeed later without any change.
   public var isRetryable: Bool {
     code == .unavailable || (code == .resourceExhausted && details.retryAfter != nil)
   }
@@ -93,7 +93,7 @@ public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
 }
 
 extension MendError.Code {
-  /// Whose fault it is where nothing else is known.
+  /// Whose fault it is, if nothing else is known.
   fileprivate var usualFault: MendError.Fault {
     switch self {
     case .deadlineExceeded: .time
@@ -103,11 +103,11 @@ extension MendError.Code {
   }
 }
 
-/// What google.rpc's error details say, as far as Mend's server sends them.
+/// The google.rpc error details that Mend's server sends.
 public struct ErrorDetails: Sendable, Hashable {
   /// A field that breaks a rule (google.rpc.BadRequest).
   public struct FieldViolation: Sendable, Hashable {
-    /// As the schema writes it: `batch.tiers[0].extractors[1].shards`.
+    /// The field's path in the schema: `batch.tiers[0].extractors[1].shards`.
     public var field: String
     public var rule: String
     public init(field: String, rule: String) {
@@ -117,14 +117,14 @@ public struct ErrorDetails: Sendable, Hashable {
   }
 
   public var fieldViolations: [FieldViolation] = []
-  /// What was not found or stands there already (google.rpc.ResourceInfo).
+  /// What was not found, or exists already (google.rpc.ResourceInfo).
   public var resourceType: String?
   public var resourceID: String?
-  /// When to come back (google.rpc.RetryInfo).
+  /// When to retry (google.rpc.RetryInfo).
   public var retryAfter: Duration?
-  /// What to look up in the server's log (google.rpc.RequestInfo).
+  /// The id to look up in the server's log (google.rpc.RequestInfo).
   public var requestID: String?
-  /// A machine's reason and its figures (google.rpc.ErrorInfo).
+  /// The reason for programs, with its figures (google.rpc.ErrorInfo).
   public var reason: String?
   public var metadata: [String: String] = [:]
 

@@ -1,11 +1,11 @@
 internal import MendRPC
 
-/// When a stream that broke off is asked for again, and when that is no use any more: what watches and logs share.
+/// Decides when a stream that broke off is requested again, and when to give up. Shared by watches and logs.
 struct Reconnection {
   private let limits: MendClient.Limits
   private var backoff: Backoff
   private var hasBegun = false
-  /// Tries since the last message, and when to stop them.
+  /// Attempts since the last message, and when to stop.
   private var failures = 0
   private var deadline: ContinuousClock.Instant?
   private var openedAt: ContinuousClock.Instant?
@@ -15,10 +15,10 @@ struct Reconnection {
     backoff = Backoff(from: limits.backoffMinimum, to: limits.backoffMaximum)
   }
 
-  /// The stream is asked for.
+  /// The stream is requested.
   mutating func opened() { openedAt = .now }
 
-  /// A message came that none before had.
+  /// A new message arrived.
   mutating func succeeded() {
     hasBegun = true
     failures = 0
@@ -26,10 +26,10 @@ struct Reconnection {
     backoff.reset()
   }
 
-  /// Waits until there is a server to ask again, or throws `error` when it is no use to go on.
+  /// Waits until the server can be asked again, or throws `error` if there is no point in continuing.
   mutating func wait(after error: MendError, for client: MendClient) async throws(MendError) {
     let now = ContinuousClock.now
-    // A stream on which nothing was to be said is as good as one with messages.
+    // A stream without messages is as good as one with messages: there may have been nothing to send.
     if hasBegun, let openedAt, now - openedAt >= limits.reconnectPatience { succeeded() }
     openedAt = nil
     failures += 1

@@ -1,23 +1,23 @@
 internal import MendRPC
 internal import Synchronization
 
-/// Whether a call may be made twice.
+/// Whether a call may be repeated.
 enum Repetition: Sendable, Hashable {
-  /// Reads, and the worker's calls, whose second result is counted, not applied.
+  /// Always: reads, and the worker's calls, whose second result is counted, not applied.
   case safe
-  /// A change under this key. Where the caller did not choose it, the caller can't repeat the call; the client can.
+  /// A change under this key. If the caller did not choose the key, only the client can repeat the call.
   case keyed(String, isCallers: Bool)
-  /// Once, unless the server certainly has not begun it.
+  /// Never, unless the server certainly has not begun it.
   case never
 }
 
-/// Decides whether a call that failed is made again, and when: gRPC's A6, as a value that is told the time.
+/// Decides whether and when a failed call is repeated: gRPC's A6, as a value that takes the time as an argument.
 struct RetryState {
   enum Decision: Hashable {
-    /// Wait so long, then make the call again.
+    /// Wait this long, then repeat the call.
     case again(after: Duration)
     case giveUp
-    /// It would have been made again, but too many calls fail.
+    /// It could be repeated, but too many calls fail.
     case throttled
   }
 
@@ -25,9 +25,9 @@ struct RetryState {
   private let limits: MendClient.Limits
   private let deadline: ContinuousClock.Instant
   private var backoff: Backoff
-  /// How often the call was made, the one under way included.
+  /// The number of attempts, including the current one.
   private(set) var attempts = 1
-  /// Whether an attempt reached the server: what it did is not known.
+  /// Whether an attempt reached the server, so that its effect is unknown.
   private(set) var mayHaveBegun = false
 
   init(_ repetition: Repetition, _ limits: MendClient.Limits, deadline: ContinuousClock.Instant) {
@@ -37,19 +37,19 @@ struct RetryState {
     backoff = Backoff(from: limits.backoffMinimum, to: limits.backoffMaximum)
   }
 
-  /// The attempt under way failed.
+  /// The current attempt failed.
   mutating func failed(
     _ error: MendError, budget: inout RetryBudget, now: ContinuousClock.Instant,
     using generator: inout some RandomNumberGenerator
   ) -> Decision {
     if !error.isCertainlyNotDone { mayHaveBegun = true }
-    // A pushback says when, not whether, but for a limit that says neither.
+    // A pushback says when to retry, not whether; a limit without one is not retried.
     let mayRepeat = error.isRetryable || (error.code == .resourceExhausted && error.pushback != nil)
     if mayRepeat || error.pushback == .never { budget.failed() }
     guard mayRepeat, error.pushback != .never, attempts < limits.attemptsPerCall,
       repetition != .never || error.isCertainlyNotDone
     else { return .giveUp }
-    // No server, and none was reached before: whoever asked wants to know it now, not in a while.
+    // The first attempt reached no server: the caller wants to know that now, not later.
     if error.fault == .connection, error.isCertainlyNotDone, attempts == 1 { return .giveUp }
     guard budget.allowsRetries else { return .throttled }
     let wait: Duration
@@ -64,7 +64,7 @@ struct RetryState {
     return .again(after: wait)
   }
 
-  /// The error that the call ends with, with what is known of all attempts.
+  /// The final error of the call, with what is known about all attempts.
   func described(_ error: MendError) -> MendError {
     var error = error
     error.attempts = attempts
@@ -97,13 +97,13 @@ struct RetryBudget: Hashable {
   var allowsRetries: Bool { tokens > maximum / 2 }
 }
 
-/// What all calls of a client share about retries.
+/// The retry state that all calls of a client share.
 final class Retries: Sendable {
   private struct State {
     var budget: RetryBudget
     var made = 0
     var throttled = 0
-    /// Of the waits' jitter.
+    /// The random numbers for the waits' jitter.
     var generator = SeededGenerator(seed: .random(in: .min ... .max))
   }
   private let state: Mutex<State>

@@ -1,7 +1,7 @@
 extension MendClient {
-  /// What stands between the client and its server.
+  /// How the connection to the server is protected.
   public enum Security: Sendable, Hashable {
-    /// Nothing: for the same machine and for networks that are trusted.
+    /// Not at all: for the same machine and for trusted networks.
     case plaintext
     /// TLS 1.2 or later; the server's name and certificate are always verified.
     case tls(TLSFiles)
@@ -9,11 +9,11 @@ extension MendClient {
 
   /// PEM files for TLS.
   public struct TLSFiles: Sendable, Hashable {
-    /// The authorities to trust; nil is the system's.
+    /// The CA certificates to trust; nil uses the system's.
     public var trustedAuthorities: String?
-    /// The name that the server's certificate bears, where it isn't the host that is connected to.
+    /// The name in the server's certificate, if it differs from the host.
     public var serverName: String?
-    /// This client's own certificate and its key, for servers that ask for one.
+    /// The client's certificate and its private key, for servers that require one.
     public var certificate: String?
     public var key: String?
 

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The end of serving, or the notice of it, told to everything that waits for something else: once, and for good.
+/// A one-time signal that the server is draining, or about to, for tasks that wait for something else.
 final class Drain: Sendable {
   private struct State {
     var hasBegun = false
@@ -12,7 +12,7 @@ final class Drain: Sendable {
 
   var hasBegun: Bool { state.withLock { $0.hasBegun } }
 
-  /// Wakes all that wait, and all that will.
+  /// Wakes every waiting task, now and later.
   func begin() {
     let waiting = state.withLock { state in
       defer { state.waiting = [:] }
@@ -22,7 +22,7 @@ final class Drain: Sendable {
     for continuation in waiting { continuation.resume() }
   }
 
-  /// Returns when the drain has begun, or at cancellation.
+  /// Returns when the drain begins, or when the task is cancelled.
   func wait() async {
     let id = state.withLock { state in
       state.lastWaiter += 1

@@ -1,9 +1,9 @@
 import MendRPC
 
-/// What a request says, in 64 bits: tells a call that is repeated from an idempotency key that is used twice.
+/// A 64-bit hash of a request. It tells a repeated call from an idempotency key that is used for two requests.
 enum Fingerprint {
-  /// FNV-1a over the method's path and the request's bytes, which are the same for the same message. The caller takes
-  /// the idempotency key out first. No defence against forgery: a caller could only deceive itself.
+  /// FNV-1a over the method's path and the request's bytes, which are the same for the same message. The caller removes
+  /// the idempotency key first. There is no defence against forgery: a caller could only deceive itself.
   static func of(_ request: some RPCMessage, _ method: MethodDescriptor) -> UInt64 {
     of(request.payload, seed: of(Array(method.path.utf8)))
   }

@@ -1,7 +1,7 @@
 import MendAPI
 import MendRPC
 
-/// grpc.health.v1.Health: SERVING until the server's end is announced, for the server (the empty name) and for each
+/// grpc.health.v1.Health: SERVING until the server announces its end, for the server (the empty name) and for each
 /// service.
 struct HealthServer: GRPCHealthService {
   let notice: Drain
@@ -25,7 +25,7 @@ struct HealthServer: GRPCHealthService {
     return response(status)
   }
 
-  /// Ends by cancellation or when the server drains; that it is going to is told once, before.
+  /// Ends at cancellation or when the server drains. Reports once, before that, that the server is about to drain.
   func watch(
     _ request: GRPCHealthCheckRequest, writer: ResponseWriter<GRPCHealthCheckResponse>, context: ServerContext
   ) async throws(RPCError) {

@@ -9,29 +9,29 @@ import Synchronization
 
 /// The whole server: a runtime, its calls on HTTP/2, and the admin port.
 ///
-/// `run` serves until `shutdown()` is called or the store fails. Drained in this order: readiness and health say so, for
-/// `drainDelay` everything else goes on, watchers are told where to resume, open calls end or are ended at the deadline,
-/// the admin port closes, and the runtime stops last, so that whatever was answered was answered truthfully.
+/// `run` serves until `shutdown()` is called or the store fails. It drains in this order: readiness and health report
+/// the end; for `drainDelay` everything else continues; watchers are told where to resume; open calls end, or are ended
+/// at the deadline; the admin port closes; the runtime stops last, so that every answer was true.
 public final class MendServer: Sendable {
   public struct Configuration: Sendable {
-    /// Addresses for calls. A Unix socket is not asked for a bearer token by the Worker service.
+    /// Addresses for calls. On a Unix socket the Worker service requires no bearer token.
     public var listeners: [Listener]
-    /// Where /healthz, /readyz and /metrics are; nil for nowhere.
+    /// The address of /healthz, /readyz and /metrics; nil for none.
     public var admin: AdminAddress?
     public var limits = ServerLimits()
     public var keepalive = ServerKeepalive()
     /// Event loops, one thread each.
     public var threadCount = System.coreCount
-    /// How long the server goes on serving after it has said by readiness and health that it ends: balancers need as long
-    /// to send new connections elsewhere. Nothing, where there is none.
+    /// How long the server continues to serve after readiness and health have reported its end: the time that load
+    /// balancers need to send new connections elsewhere. Zero without a load balancer.
     public var drainDelay: Duration = .zero
     /// How long open calls may take to end once the server drains.
     public var drainTimeout: Duration = .seconds(20)
-    /// How often the files of TLS listeners are looked at for a change. `reload()` looks at once.
+    /// How often the files of TLS listeners are checked for changes. `reload()` checks at once.
     public var certificateInterval: Duration = .seconds(5)
-    /// Of Ray's dashboard, for links in Diagnose; empty where there is none.
+    /// The address of Ray's dashboard, for links in Diagnose; empty if there is none.
     public var rayDashboardURL = ""
-    /// As /metrics shows it.
+    /// The program's version, for /metrics.
     public var version = "development"
 
     public init(listeners: [Listener], admin: AdminAddress? = nil) {
@@ -50,7 +50,7 @@ public final class MendServer: Sendable {
     }
   }
 
-  /// Where it serves, with the ports that were picked.
+  /// The server's addresses, with the ports that were chosen.
   public struct Addresses: Sendable, Hashable {
     /// In the order of the configuration's listeners.
     public var calls: [PeerAddress]
@@ -68,15 +68,15 @@ public final class MendServer: Sendable {
   private let metrics: CallMetrics
   private let tls: TLSFigures
   private let gate: Gate
-  /// The end is near: nobody should come any more.
+  /// The server is about to drain: no new callers should come.
   private let notice = Drain()
-  /// The end has begun. After the notice, always.
+  /// The server drains. Always after the notice.
   private let drain = Drain()
   private let phase = Mutex(Phase.recovering)
-  /// Whose certificates `reload()` reads.
+  /// The listeners whose certificates `reload()` reads.
   private let listening = Mutex<RPCServer?>(nil)
 
-  /// - Parameter tokens: nil lets every call in; whoever starts the server sees to it that only this machine can reach it.
+  /// - Parameter tokens: nil admits every call; then the caller must make sure that only this machine can reach the server.
   public init(configuration: Configuration, runtime: Runtime, tokens: Tokens? = nil, logger: Logger) {
     self.configuration = configuration
     self.runtime = runtime
@@ -101,15 +101,15 @@ public final class MendServer: Sendable {
     metrics = CallMetrics(router.methods, tls: tls, logger: logger)
   }
 
-  /// Asks for the end; `run` returns when it is reached. May be called at any time, from anywhere, more than once: the
-  /// second time cuts `drainDelay` short.
+  /// Requests the end; `run` returns when it is reached. May be called at any time, from any thread, more than once.
+  /// The second call cuts `drainDelay` short.
   public func shutdown() {
     if notice.hasBegun { drain.begin() }
     notice.begin()
   }
 
-  /// Reads certificates and tokens again, changed or not: what an administrator means by SIGHUP. What can't be used is
-  /// logged, and what was in use before stays. Reads the disk: not for an event loop.
+  /// Reloads certificates and tokens, changed or not, as SIGHUP asks for. Files that cannot be used are logged, and the
+  /// earlier ones stay in use. Reads the disk: do not call it on an event loop.
   public func reload() {
     gate.tokens?.reload()
     if let server = listening.withLock({ $0 }) { lookAtCertificates(of: server, always: true) }
@@ -129,7 +129,7 @@ public final class MendServer: Sendable {
     }
   }
 
-  /// Why calls are not being served at present, or nil: what /readyz says.
+  /// Why calls are not served at present, or nil: the answer of /readyz.
   public var notReady: String? {
     if notice.hasBegun { return "draining" }
     if phase.withLock({ $0 }) == .recovering { return "recovering" }
@@ -150,11 +150,11 @@ public final class MendServer: Sendable {
     case calls
   }
 
-  /// Takes its addresses, recovers, says so by `onReady`, and serves until `shutdown()`. Runs once.
+  /// Binds its addresses, recovers, calls `onReady`, and serves until `shutdown()`. Runs once.
   ///
-  /// Nothing is recovered or run before every address is had: another server may be there. Callers that come during
-  /// recovery wait. Throws when an address can't be had, or when the runtime's store failed. Cancelling the task shuts down
-  /// at once: the runtime stops while calls are still drained.
+  /// Nothing is recovered or run before every address is bound, because another server may be there. Callers that come
+  /// during recovery wait. Throws if an address cannot be bound, or if the runtime's store fails. Cancelling the task
+  /// shuts down at once: the runtime stops while calls are still drained.
   public func run(onReady: @escaping @Sendable (Addresses) async -> Void = { _ in }) async throws(MendServerError) {
     let loops = MultiThreadedEventLoopGroup(numberOfThreads: max(1, configuration.threadCount))
     let admin = AdminServer(
@@ -206,13 +206,13 @@ public final class MendServer: Sendable {
     }
   }
 
-  /// Listens, and answers nobody yet.
+  /// Listens without answering calls yet.
   private func takeAddresses(
     _ admin: AdminServer, on group: any EventLoopGroup
   ) async throws(MendServerError) -> (RPCServer, Addresses) {
     var addresses = Addresses(calls: [], admin: nil)
     if let address = configuration.admin {
-      // It answers at once, so that a long recovery can be seen from outside.
+      // The admin port answers at once, so that a long recovery is visible from outside.
       addresses.admin = try await admin.start(host: address.host, port: address.port, on: group)
     }
     var settings = ServerConfiguration(listeners: configuration.listeners)
@@ -230,7 +230,7 @@ public final class MendServer: Sendable {
     return (server, addresses)
   }
 
-  /// From recovery to the last call's end. The runtime runs beside it, before and after.
+  /// Serves from recovery to the end of the last call. The runtime runs longer, before and after.
   private func serve(
     _ server: RPCServer, at addresses: Addresses, onReady: @Sendable (Addresses) async -> Void
   ) async {
@@ -270,13 +270,13 @@ public final class MendServer: Sendable {
     }
   }
 
-  /// Waits for the runtime's recovery; false when it ended without one, or nobody wants it any more.
+  /// Waits for the runtime's recovery; false if the runtime ended without it, or at cancellation.
   private func hasRecovered() async -> Bool { await runtime.recovered() && !notice.hasBegun }
 }
 
-/// Why a server ended without being asked to.
+/// Why a server ended by itself.
 public enum MendServerError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// An address that can't be had: which, and why.
+  /// An address that cannot be bound: which, and why.
   case cannotListen(String)
   case runtime(RuntimeError)
 

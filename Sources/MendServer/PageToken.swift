@@ -1,9 +1,9 @@
 import MendCore
 import MendRuntime
 
-/// Where the next page begins, as opaque text: base64url of a kind, what it belongs to, and a place in it.
+/// The start of the next page, as opaque text: base64url of a kind, what it belongs to, and a position.
 ///
-/// Tokens are not secrets and not signed: what a forged one can ask for, the caller may read anyway.
+/// Tokens are neither secret nor signed: a forged one gives access to nothing that the caller may not read.
 enum PageToken: Hashable {
   /// The next document of a batch, by position.
   case document(batchID: String, position: Int)
@@ -19,7 +19,7 @@ enum PageToken: Hashable {
     }
   }
 
-  /// Nil for anything that `text` did not write.
+  /// Nil for any text that is not a page token.
   init?(_ text: String) {
     guard text.utf8.count <= Self.maximumLength, let plain = Base64URL.decode(text) else { return nil }
     let parts = plain.split(separator: ".", omittingEmptySubsequences: false)

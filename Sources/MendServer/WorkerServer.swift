@@ -4,7 +4,7 @@ import MendCore
 import MendRPC
 import MendRuntime
 
-/// mend.v1.Worker over a runtime. The attempt token in each message says who calls, and fences it.
+/// mend.v1.Worker over a runtime. The attempt token in each message identifies the caller and fences it.
 struct WorkerServer: WorkerService {
   let runtime: Runtime
   let gate: Gate
@@ -90,7 +90,7 @@ struct WorkerServer: WorkerService {
 }
 
 extension WorkerRequest.Report {
-  /// Checks what names things; long texts are the core's to cut.
+  /// Checks names; the core cuts long texts.
   init(_ request: ReportRequest) throws(FieldViolation) {
     var failures: [WorkerRequest.Failure] = []
     for (index, failure) in request.failed.enumerated() {

@@ -1,17 +1,17 @@
 import MendAPI
 import MendRPC
 
-/// Who may call a method where tokens are asked for.
+/// Who may call a method on a server with tokens.
 enum AccessRule: Hashable, Sendable {
-  /// Anybody, without a token: what the method says is public.
+  /// Anybody, without a token: the answer is public.
   case everybody
-  /// A token whose role allows this one, in the namespace that it opens.
+  /// A token with this role or one that includes it, in the namespace that the token opens.
   case role(Role)
-  /// A worker. What it may do is the attempt token's business, in the message; the bearer token only keeps strangers off
-  /// a network port, so it is not asked for on a Unix socket, and it names no namespace.
+  /// A worker. The attempt token in the message decides what it may do. The bearer token only keeps strangers off a
+  /// network port, so a Unix socket requires none, and it names no namespace.
   case worker
 
-  /// The rule of every method that the server answers. One that is not here is answered to nobody.
+  /// The rule of every method that the server answers. A method without a rule is refused for everybody.
   static let all: [String: AccessRule] = {
     var rules: [String: AccessRule] = [:]
     for method in GRPCHealth.descriptor.methods + GRPCServerReflection.descriptor.methods {

@@ -2,30 +2,30 @@ import MendCore
 import MendRPC
 import Synchronization
 
-/// One call that was let in: who asks, in which namespace, and what it is called in logs and answers.
+/// One admitted call: its caller, its namespace, and its name in logs and answers.
 struct Call: Sendable, Hashable {
   var requestID: RequestID
   /// The method's name in snake case: `get_batch`.
   var operation: String
   var namespace: String
-  /// For histories: a token's name, or "caller" where there are no tokens.
+  /// The caller's name in histories: the token's name, or "caller" without tokens.
   var actor: String
 
   func key(_ batchID: String) -> BatchKey { BatchKey(namespace: namespace, batchID: batchID) }
 }
 
-/// What a call's metadata are called.
+/// The names of a call's metadata.
 enum MetadataName {
   static let authorization = "authorization"
   static let namespace: StaticString = "mend-namespace"
   static let requestID = "mend-request-id"
-  /// On a watch that a shutdown ends: what to resume after.
+  /// On a watch that a shutdown ended: the sequence to resume after.
   static let resumeSequence = "mend-resume-sequence"
 
   static let defaultNamespace = "default"
 }
 
-/// What to look a call up by. Its text is made when somebody reads it: most calls are answered without.
+/// The id of a call. Its text is made only when it is read: most calls are answered without it.
 struct RequestID: Sendable, Hashable, CustomStringConvertible {
   /// `req-` and eight digits that differ with every start of the server.
   var prefix: String
@@ -33,7 +33,7 @@ struct RequestID: Sendable, Hashable, CustomStringConvertible {
   var description: String { prefix + String(number, radix: 16) }
 }
 
-/// Numbers calls.
+/// Numbers the calls.
 final class RequestIDs: Sendable {
   private let prefix: String
   private let next = Atomic<UInt64>(1)

@@ -1,11 +1,12 @@
 import MendCore
 import MendRPC
 
-/// Lets calls in: namespace, token, role. The one place where that is decided, for every method by its `AccessRule`.
+/// Admits calls by namespace, token and role. The only place that decides it, for every method by its `AccessRule`.
 ///
-/// With tokens a call is decided on when its headers are there: a stranger's request is neither read nor decoded.
+/// With tokens a call is admitted or refused when its headers have arrived: a stranger's request is neither read nor
+/// decoded.
 struct Gate: Sendable {
-  /// Nil: everything is allowed, and `serve` saw to it that only this machine can call.
+  /// Nil allows everything; `serve` makes sure that only this machine can call.
   var tokens: Tokens?
   var requestIDs: RequestIDs
 
@@ -16,13 +17,13 @@ struct Gate: Sendable {
 
   // MARK: A call's headers
 
-  /// What the RPC server asks before it reads a request; nil where there is nothing to ask for.
+  /// The check that the RPC server makes before it reads a request; nil without tokens.
   var authorization: (@Sendable (MethodDescriptor, Metadata, PeerAddress) throws(RPCError) -> CallIdentity?)? {
     guard tokens != nil else { return nil }
     return { method, metadata, peer throws(RPCError) in try authorize(method, metadata, peer) }
   }
 
-  /// Whose call it is, and in which namespace. What it throws ends the call.
+  /// The caller and the namespace. An error that it throws ends the call.
   func authorize(
     _ method: MethodDescriptor, _ metadata: Metadata, _ peer: PeerAddress
   ) throws(RPCError) -> CallIdentity {
@@ -80,19 +81,18 @@ struct Gate: Sendable {
     return entry
   }
 
-  /// What a refused call is called in its error.
+  /// The name of a refused call in its error.
   private func refusal(_ method: MethodDescriptor, namespace: String = MetadataName.defaultNamespace) -> Call {
     Call(requestID: requestIDs.make(), operation: method.operation, namespace: namespace, actor: "")
   }
 
-  /// What a stream that is open for long asks again: a token may have been taken back meanwhile. Throws what a new call
-  /// would be told.
+  /// Checks a long stream again: its token may have been revoked. Throws the error that a new call would get.
   func readmit(_ context: ServerContext) throws(RPCError) {
     guard tokens != nil else { return }
     _ = try authorize(context.method, context.metadata, context.peer)
   }
 
-  /// Until the call is not let in any more, or at cancellation: its error, or nil.
+  /// Returns when the call is no longer admitted, with its error, or nil at cancellation.
   func whenTakenBack(_ context: ServerContext) async -> RPCError? {
     guard tokens != nil else { return nil }
     while !Task.isCancelled {
@@ -106,7 +106,7 @@ struct Gate: Sendable {
 
   // MARK: A call's handler
 
-  /// What a handler begins with: the call as it was let in. Says the request id in the answer's metadata.
+  /// The first step of a handler: returns the admitted call and puts the request id into the answer's metadata.
   func admit(_ context: ServerContext, _ operation: String) throws(RPCError) -> Call {
     let call = try admitInline(context, operation)
     context.setInitialMetadata([MetadataName.requestID: call.requestID.description])
@@ -114,7 +114,7 @@ struct Gate: Sendable {
   }
 
   /// The same without metadata in the answer, for the path on which they cost too much. Errors have the request id
-  /// all the same.
+  /// there, too.
   func admitInline(_ context: ServerContext, _ operation: String) throws(RPCError) -> Call {
     guard tokens != nil else {
       return Call(
@@ -125,7 +125,7 @@ struct Gate: Sendable {
     if let known = context.identity {
       identity = known
     } else {
-      // A handler that was called without a server around it.
+      // A handler that was called without a server.
       identity = try authorize(context.method, context.metadata, context.peer)
     }
     return Call(
@@ -146,7 +146,7 @@ extension MethodDescriptor {
 }
 
 extension PeerAddress {
-  /// True where the other side may be another machine.
+  /// True if the peer may be on another machine.
   fileprivate var isNetwork: Bool {
     switch self {
     case .unix, .inProcess: false

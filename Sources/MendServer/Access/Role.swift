@@ -1,14 +1,14 @@
-/// What a token may do. Worker stands beside the others: who runs documents need not be able to read batches.
+/// What a token may do. `worker` is separate from the others: a worker need not be able to read batches.
 public enum Role: String, Sendable, Hashable, CaseIterable {
-  /// Reads: GetBatch, ListBatches, Diagnose, WatchProgress, ReadLogs.
+  /// May read: GetBatch, ListBatches, Diagnose, WatchProgress, ListEvents, ReadLogs.
   case viewer
-  /// Viewer's, and every call of the Batches service that changes something.
+  /// May do what a viewer may, and make every call of the Batches service that changes something.
   case `operator`
-  /// The Worker service.
+  /// May use the Worker service.
   case worker
   case admin
 
-  /// True when this role may do what `needed` is needed for.
+  /// True if this role includes `needed`.
   public func allows(_ needed: Role) -> Bool {
     switch self {
     case .admin: true

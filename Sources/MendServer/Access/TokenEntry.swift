@@ -6,19 +6,19 @@ import FoundationEssentials
 import Foundation
 #endif
 
-/// One line of a tokens file: a token's hash and what it opens. The token itself is nowhere.
+/// One line of a tokens file: a token's hash and what it opens. The token itself is not stored.
 public struct TokenEntry: Sendable, Hashable {
   /// The namespace that it opens, or `*` for every one.
   public var namespace: String
   public var role: Role
-  /// For people: who holds it. Histories name it as the actor.
+  /// The owner, for people. Histories name it as the actor.
   public var name: String
   /// Seconds since the Unix epoch.
   public var createdAt: Int64
   /// SHA-256 of the token's text, 64 hex digits.
   public var hash: String
 
-  /// What people call it by where it has no name: the first digits of its hash, which open nothing.
+  /// The id of a token: the first digits of its hash, which open nothing.
   public var id: String { String(hash.prefix(12)) }
 
   public static let everyNamespace = "*"
@@ -35,7 +35,7 @@ public struct TokenEntry: Sendable, Hashable {
     self.namespace == Self.everyNamespace || self.namespace == namespace
   }
 
-  /// Hex SHA-256 of a token as it is sent.
+  /// The hexadecimal SHA-256 of a token's text.
   static func hash(of secret: String) -> String { Hex.encode(SHA256.hash(data: Array(secret.utf8))) }
 }
 
@@ -88,7 +88,7 @@ extension TokenEntry {
   }
 }
 
-/// Why a tokens file cannot be used: which line, or which call of the system.
+/// Why a tokens file cannot be used: which line, or which system call.
 public struct TokensError: Error, Sendable, Hashable, CustomStringConvertible {
   public var message: String
   public init(_ message: String) { self.message = message }
@@ -107,7 +107,7 @@ enum Hex {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// Nil for an odd number of digits or anything that is none.
+  /// Nil for an odd number of digits, or if something is not a digit.
   static func decode(_ text: String) -> [UInt8]? {
     let digits = text.utf8.map { Character(UnicodeScalar($0)).hexDigitValue }
     guard digits.count % 2 == 0 else { return nil }

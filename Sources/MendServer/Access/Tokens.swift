@@ -8,16 +8,16 @@ import Glibc
 import Darwin
 #endif
 
-/// The tokens that a server accepts: a file of hashes, read again when it changed.
+/// The tokens that a server accepts: a file of hashes, reloaded when it changes.
 ///
-/// A change counts when somebody looks: a server does, twice a second, off its event loops. A file that can't be read or
-/// parsed leaves the tokens that were good before, and is logged; a file that is gone leaves none.
+/// The server checks for changes twice a second, off its event loops. A file that cannot be read or parsed is logged,
+/// and the earlier tokens stay valid. If the file is gone, no token is valid.
 public final class Tokens: Sendable {
   public let path: String
   private let logger: Logger
-  /// What calls are looked up in: held for a look, never for a read of the file.
+  /// The table in which calls look tokens up. Its lock is never held while the file is read.
   private let entries: Mutex<[UInt64: [Known]]>
-  /// The version of the file that was seen last; held while it is read.
+  /// The version of the file that was seen last. Its lock is held while the file is read.
   private let stamp: Mutex<Stamp?>
 
   private struct Known {
@@ -25,7 +25,7 @@ public final class Tokens: Sendable {
     var entry: TokenEntry
   }
 
-  /// What tells one version of the file from the next.
+  /// Identifies a version of the file.
   struct Stamp: Equatable {
     var seconds: Int
     var nanoseconds: Int
@@ -34,12 +34,12 @@ public final class Tokens: Sendable {
     var mode: UInt32
   }
 
-  /// Between two looks at the file: what is taken back counts within a second.
+  /// The time between two checks of the file, so that a revoked token is refused within a second.
   static let lookInterval: Duration = .milliseconds(500)
-  /// No tokens file of a reasonable server is larger; one that is was given by mistake.
+  /// A larger file is not a tokens file of a reasonable server, but a mistake.
   static let maximumFileBytes = 16 << 20
 
-  /// Reads the file; it must exist, so that a mistyped path is found at start.
+  /// Reads the file. It must exist, so that a mistyped path is found at start.
   public init(path: String, logger: Logger) throws(TokensError) {
     self.path = path
     self.logger = logger
@@ -49,7 +49,7 @@ public final class Tokens: Sendable {
     self.stamp = Mutex(stamp)
   }
 
-  /// Who can write the file can let anybody in; who can read it learns who is let in, and no token.
+  /// Whoever can write the file can admit anybody. Whoever can read it learns the owners, but no token.
   private static func check(_ stamp: Stamp, _ path: String, _ logger: Logger) throws(TokensError) {
     guard stamp.mode & 0o022 == 0 else {
       throw TokensError(
@@ -62,8 +62,8 @@ public final class Tokens: Sendable {
     }
   }
 
-  /// The entry of a token as it was sent, or nil. The table is searched by eight bytes of the token's SHA-256, which
-  /// nobody can steer towards an entry's; whole digests are compared in constant time.
+  /// The entry of a token, or nil. The table is searched by eight bytes of the token's SHA-256, which nobody can steer
+  /// towards an entry; whole digests are compared in constant time.
   public func entry(for secret: String) -> TokenEntry? {
     let digest = SHA256.hash(data: Array(secret.utf8))
     let slot = Self.slot(digest)
@@ -72,10 +72,10 @@ public final class Tokens: Sendable {
 
   public var count: Int { entries.withLock { entries in entries.values.reduce(0) { $0 + $1.count } } }
 
-  /// Reads the file where it changed. Reads the disk: not for an event loop.
+  /// Reloads the file if it changed. Reads the disk: do not call it on an event loop.
   func look() { read(always: false) }
 
-  /// Reads the file, changed or not. Reads the disk: not for an event loop.
+  /// Reloads the file, changed or not. Reads the disk: do not call it on an event loop.
   func reload() { read(always: true) }
 
   private func read(always: Bool) {
@@ -83,7 +83,7 @@ public final class Tokens: Sendable {
       guard always || Self.stamp(path) != known else { return }
       do throws(TokensError) {
         let (bytes, stamp) = try Self.read(path)
-        // Told of once: refused or not, this version of the file was seen.
+        // Logged once: refused or not, this version of the file was seen.
         known = stamp
         try Self.check(stamp, path, logger)
         let index = Self.index(try TokenEntry.parse(bytes))
@@ -118,7 +118,7 @@ public final class Tokens: Sendable {
 extension Tokens {
   public static let secretPrefix = "mend_"
 
-  /// A new token: 32 random bytes. The secret is to be shown once; the entry is what is kept.
+  /// Creates a token of 32 random bytes. The secret is shown once; the entry is stored.
   public static func create(
     namespace: String, role: Role, name: String = "", at seconds: Int64
   ) -> (secret: String, entry: TokenEntry) {

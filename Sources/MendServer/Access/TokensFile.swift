@@ -6,8 +6,8 @@ import Darwin
 
 /// A tokens file as `mend token` changes it: one writer at a time, and never half a file.
 ///
-/// Writers hold the file's own lock (flock). Adding appends; taking back writes a new file beside it and moves it into its
-/// place, so that a server reads the old one or the new one.
+/// Writers hold the file's lock (flock). Adding appends. Revoking writes a new file and renames it over the old one, so
+/// that a server reads one or the other.
 public struct TokensFile: Sendable {
   public let path: String
 
@@ -16,14 +16,13 @@ public struct TokensFile: Sendable {
   /// The entries, in the order of the file.
   public func entries() throws(TokensError) -> [TokenEntry] { try TokenEntry.parse(try Tokens.read(path).bytes) }
 
-  /// Adds an entry to the file, which is made with mode 0600 where there is none. One write; it is on the disk when this
-  /// returns.
+  /// Adds an entry to the file, which is created with mode 0600 if it is missing. One write, durable when this returns.
   public func append(_ entry: TokenEntry) throws(TokensError) {
     try withLock(flags: O_WRONLY | O_APPEND | O_CREAT) { descriptor throws(TokensError) in
-      // Also where it was there with a wider mode.
+      // Also if the file existed with a wider mode.
       guard fchmod(descriptor, 0o600) == 0 else { throw TokensError(Tokens.failure("fchmod", path)) }
       var line = try entry.line()
-      // A last line without its newline would swallow this one.
+      // Without a newline at the end of the last line, this one would be appended to it.
       if let last = try? Tokens.read(path).bytes.last, last != UInt8(ascii: "\n") {
         line.insert(UInt8(ascii: "\n"), at: 0)
       }
@@ -31,9 +30,9 @@ public struct TokensFile: Sendable {
     }
   }
 
-  /// Takes entries back: every one whose id or name is `which`. Lines that are none of them stay as they are.
+  /// Removes every entry whose id or name is `which`. Other lines stay unchanged.
   ///
-  /// - Returns: what was taken back; empty, and the file untouched, where nothing matched.
+  /// - Returns: the removed entries. If nothing matched it is empty, and the file is unchanged.
   public func revoke(_ which: String) throws(TokensError) -> [TokenEntry] {
     var revoked: [TokenEntry] = []
     try withLock(flags: O_RDONLY) { _ throws(TokensError) in
@@ -70,10 +69,10 @@ public struct TokensFile: Sendable {
     while true {
       let descriptor = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0o600)
       guard descriptor >= 0 else { throw TokensError(Tokens.failure("open", path)) }
-      // Closing gives the lock up.
+      // Closing releases the lock.
       defer { close(descriptor) }
       guard flock(descriptor, LOCK_EX) == 0 else { throw TokensError(Tokens.failure("flock", path)) }
-      // Somebody may have moved another file into the place while this one waited.
+      // Another writer may have replaced the file while this one waited for the lock.
       var mine = stat()
       var there = stat()
       guard fstat(descriptor, &mine) == 0 else { throw TokensError(Tokens.failure("fstat", path)) }

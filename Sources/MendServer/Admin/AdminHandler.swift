@@ -1,32 +1,32 @@
 import NIOCore
 import NIOHTTP1
 
-/// Answers one admin connection. GET and HEAD only; a request has to be small, and complete in time.
+/// Answers one admin connection. Only GET and HEAD; a request must be small, and complete in time.
 ///
-/// An answer is made when the one before is on its way: who reads nothing is read from no more, so that a connection holds
-/// one answer and what came in one read. That needs the pipeline's HTTPServerPipelineHandler, which hands on one request at a
-/// time.
+/// An answer is made once the previous one is on its way. A client that reads nothing is not read from, so that a
+/// connection holds one answer and the bytes of one read. This needs the pipeline's HTTPServerPipelineHandler, which
+/// passes on one request at a time.
 final class AdminHandler: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
   struct Limits: Sendable {
-    /// A request line and headers; a scrape has a few hundred bytes.
+    /// Bytes of a request line and headers; a scrape has a few hundred.
     var headBytes = 16 << 10
-    /// Nothing here takes a body; what is sent is read over.
+    /// Bytes of a body; nothing here needs one, and it is ignored.
     var bodyBytes = 64 << 10
-    /// From the connection to the end of its first request: who connects has something to ask.
+    /// The time from the connection to the end of its first request.
     var firstRequestTimeout: TimeAmount = .seconds(5)
-    /// From the last answer to the end of the next request, and for an answer to be taken.
+    /// The time from the last answer to the end of the next request, and for the client to read an answer.
     var requestTimeout: TimeAmount = .seconds(60)
   }
 
   private let pages: AdminPages
   private let limits: Limits
-  /// Told of each request that was answered.
+  /// Called for each request that was answered.
   private let answered: () -> Void
   private var head: HTTPRequestHead?
-  /// Asked for, while the answer before it is not taken yet.
+  /// A request that arrived before the previous answer was read.
   private var waiting: HTTPRequestHead?
   private var bodyBytes = 0
   private var isRefused = false
@@ -83,7 +83,7 @@ final class AdminHandler: ChannelInboundHandler, RemovableChannelHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
-  /// Ends the connection, unless something happens before.
+  /// Closes the connection, unless something happens before.
   private func end(_ context: ChannelHandlerContext, in time: TimeAmount) {
     timeout?.cancel()
     timeout = context.eventLoop.assumeIsolated().scheduleTask(in: time) {
@@ -124,7 +124,7 @@ final class AdminHandler: ChannelInboundHandler, RemovableChannelHandler {
       context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
     }
     let written = context.writeAndFlush(wrapOutboundOut(.end(nil)))
-    // Also where nobody takes the answer.
+    // Also if nobody reads the answer.
     end(context, in: limits.requestTimeout)
     if !request.isKeepAlive {
       written.assumeIsolated().whenComplete { _ in context.close(promise: nil) }

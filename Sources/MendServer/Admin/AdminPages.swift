@@ -1,6 +1,6 @@
 import MendRuntime
 
-/// What the admin port answers: /healthz, /readyz, /metrics.
+/// The pages of the admin port: /healthz, /readyz, /metrics.
 struct AdminPages: Sendable {
   struct Page: Sendable, Hashable {
     var status: Int

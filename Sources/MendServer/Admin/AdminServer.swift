@@ -4,9 +4,9 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// Plain HTTP/1.1 for machines, on an address of its own. Started once, stopped once.
+/// Plain HTTP/1.1 for probes and scrapers, on its own address. Started once, stopped once.
 final class AdminServer: Sendable {
-  /// Probes and scrapers are few. For one more, the connection ends that was answered, or came, the longest ago.
+  /// The most connections. For one more, the connection that has been idle longest is closed.
   static let maxConnections = 64
 
   private let pages: AdminPages
@@ -26,13 +26,13 @@ final class AdminServer: Sendable {
 
   private struct Connection {
     var channel: any Channel
-    /// Grows with each connection that comes, and each answer.
+    /// Grows with each new connection and each answer.
     var use: UInt64
   }
 
   init(_ pages: AdminPages) { self.pages = pages }
 
-  /// Answers with the address, whose port is picked for port 0.
+  /// Starts listening and returns the address, with the chosen port for port 0.
   func start(host: String, port: Int, on group: any EventLoopGroup) async throws(MendServerError) -> PeerAddress {
     do {
       let channel = try await ServerBootstrap(group: group)

@@ -2,21 +2,21 @@ import Logging
 import MendRPC
 import Synchronization
 
-/// Counts calls as they end: by method and code, with their durations. Told by the RPC server, on its loops.
+/// Counts calls as they end, by method and code, with their durations. Called by the RPC server on its loops.
 final class CallMetrics: ServerObserver {
-  /// Upper bounds in seconds. From what a cached answer takes to what a cancel may.
+  /// Upper bounds in seconds, from the time of a cached answer to that of a cancel.
   static let bounds: [Double] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60,
   ]
 
   private static let boundsNanoseconds = bounds.map { Int64(($0 * 1e9).rounded()) }
 
-  /// One method's figures. Atomics, because loops count side by side and nobody needs them to agree to the call.
+  /// The figures of one method. Atomics, because loops count side by side and the figures need not be consistent.
   private final class Method: Sendable {
     let name: String
-    /// By code; gRPC's are 0 to 16, anything else counts as UNKNOWN.
+    /// Calls by code. gRPC's codes are 0 to 16; anything else counts as UNKNOWN.
     let codes: InlineArray<17, Atomic<UInt64>> = InlineArray { _ in Atomic(0) }
-    /// Calls up to each of `bounds` and no further; the last one is beyond all.
+    /// Calls within each of `bounds`; the last one counts those beyond all bounds.
     let buckets: InlineArray<18, Atomic<UInt64>> = InlineArray { _ in Atomic(0) }
     let nanoseconds = Atomic<UInt64>(0)
     let active = Atomic<Int>(0)
@@ -34,23 +34,23 @@ final class CallMetrics: ServerObserver {
     var rejected: [StatusCode: UInt64] = [:]
   }
 
-  /// By ordinal.
+  /// By the method's ordinal.
   private let methods: [Method]
   private let connections = Mutex(Connections())
   private let tls: TLSFigures?
   private let logger: Logger?
-  /// When a connection that could not be taken was last told of.
+  /// When a connection that could not be accepted was last logged.
   private let shortage = Mutex<ContinuousClock.Instant?>(nil)
 
-  /// - Parameter methods: all that the server answers, as `Router.methods` has them; a call of another one is not
-  ///   counted by its name, which anybody could make up.
+  /// - Parameter methods: all methods of the server, as in `Router.methods`. A call of another method is not counted by its
+  ///   name, which anybody could invent.
   init(_ methods: [MethodDescriptor], tls: TLSFigures? = nil, logger: Logger? = nil) {
     self.methods = methods.map(Method.init)
     self.tls = tls
     self.logger = logger
   }
 
-  /// Ten times a second while it lasts: one line a minute tells as much.
+  /// Called ten times a second while it lasts; one line a minute is enough.
   func acceptFailed(at address: ServerAddress, _ why: String) {
     let isTold = shortage.withLock { last in
       let now = ContinuousClock.now

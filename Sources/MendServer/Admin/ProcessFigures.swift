@@ -4,9 +4,9 @@ import Glibc
 import Darwin
 #endif
 
-/// What the system says of this process; nil where it doesn't.
+/// What the system reports about this process; nil if it does not.
 enum ProcessFigures {
-  /// From /proc/self/statm: its second figure, in pages.
+  /// The second figure of /proc/self/statm, in pages.
   static func residentBytes() -> Int? {
     guard let fields = read("/proc/self/statm")?.split(separator: " "), fields.count > 1, let pages = Int(fields[1])
     else { return nil }

@@ -1,11 +1,11 @@
-/// Writes metrics in Prometheus' text format, version 0.0.4: families one after the other, each with its samples.
+/// Writes metrics in Prometheus' text format, version 0.0.4: one family after the other, each with its samples.
 struct PrometheusText {
   enum Kind: String { case counter, gauge, histogram }
 
   private(set) var text = ""
   private var family = ""
 
-  /// Begins a family; the samples that follow are its.
+  /// Begins a family; the samples that follow belong to it.
   mutating func family(_ name: String, _ kind: Kind, _ help: String) {
     family = name
     text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind.rawValue)\n"
@@ -25,7 +25,7 @@ struct PrometheusText {
     sample([:], value)
   }
 
-  /// - Parameter buckets: counts between the bounds, not yet added up; one more than there are bounds.
+  /// - Parameter buckets: counts between the bounds, not cumulative; one more than there are bounds.
   mutating func histogram(
     _ labels: KeyValuePairs<String, String>, bounds: [Double], buckets: [UInt64], sum: Double
   ) {

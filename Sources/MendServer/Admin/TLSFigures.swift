@@ -2,9 +2,9 @@ import Logging
 import MendRPC
 import Synchronization
 
-/// What TLS came to, for the log and for /metrics: handshakes that failed and why, certificates that were read again.
+/// TLS for the log and for /metrics: failed handshakes with their reasons, and reloaded certificates.
 final class TLSFigures: Sendable {
-  /// Lines about failed handshakes a second at most: whoever scans a port must not fill the disk.
+  /// The most log lines a second about failed handshakes, so that a port scan does not fill the disk.
   static let linesPerSecond = 10
 
   private struct State {
@@ -41,12 +41,12 @@ final class TLSFigures: Sendable {
     guard let unwritten else { return }
     var metadata: Logger.Metadata = ["peer": "\(peer)", "reason": "\(fault.reason.rawValue)"]
     if unwritten > 0 { metadata["more"] = "\(unwritten)" }
-    // Probes of a load balancer open a connection and close it, every few seconds.
+    // Probes of a load balancer open and close a connection every few seconds.
     let level: Logger.Level = fault.reason == .closed ? .debug : .notice
     logger.log(level: level, "TLS handshake failed: \(fault.message)", metadata: metadata)
   }
 
-  /// Takes in what a look at the certificates came to.
+  /// Records the result of a check of the certificates.
   func looked(_ outcomes: [(files: ServerTLS, outcome: CertificateReload)], expiries: [String: Int64]) {
     state.withLock { state in
       state.expiries = expiries

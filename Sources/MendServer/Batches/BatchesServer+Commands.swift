@@ -4,12 +4,12 @@ import MendCore
 import MendRPC
 import MendRuntime
 
-// How every call that changes something goes: checked, handed to the core, its refusal or its answer given back.
+// The way of every call that changes something: it is checked, passed to the core, and its answer or refusal returned.
 
 extension BatchesServer {
   static let idempotencyKeyRule = "must have at most 128 printable ASCII characters"
 
-  /// - Parameter plain: the request without its idempotency key: what the key stands for.
+  /// - Parameter plain: the request without its idempotency key; the key stands for this content.
   func command(
     _ call: Call, key: String, _ plain: some RPCMessage, _ method: MethodDescriptor,
     operation: () -> Command.Operation
@@ -29,7 +29,7 @@ extension BatchesServer {
     }
   }
 
-  /// The core answered with something that answers another call: a bug of ours.
+  /// The core's reply belongs to another kind of call: a bug in Mend.
   func unexpected(_ call: Call) -> RPCError {
     logger.critical(
       "the core's reply does not answer the call",
@@ -37,7 +37,7 @@ extension BatchesServer {
     return call.internalFault()
   }
 
-  /// What the store could not do; logged in full, told in part.
+  /// An error of the store: logged in full, reported in part.
   func failed(_ call: Call, _ error: any Error) -> RPCError {
     logger.error(
       "call failed",

@@ -5,7 +5,7 @@ import MendRPC
 import MendRuntime
 
 extension BatchesServer {
-  /// The call as a handler that may wait: for batches that are not in memory, and transports without an inline path.
+  /// The handler that may wait: for batches that are not in memory, and for transports without an inline path.
   func diagnose(_ request: DiagnoseRequest, context: ServerContext) async throws(RPCError) -> DiagnoseResponse {
     let call = try gate.admit(context, "diagnose")
     try call.check(batchID: request.batchID)
@@ -13,10 +13,10 @@ extension BatchesServer {
     return answer(view.batch, at: runtime.now())
   }
 
-  /// The call as it is served: on the connection's loop, from bytes that were made for this batch in this second where
-  /// there are any. The request id stands in errors only; as metadata it would cost as much as the rest.
+  /// The inline handler: answers on the connection's loop, from bytes that were made for this batch within this second
+  /// if there are any. The request id is in errors only; as metadata it would cost as much as the rest.
   ///
-  /// Declines what is not in memory: that may be on the disk.
+  /// Declines a batch that is not in memory: it may be on the disk.
   func diagnoseInline(
     _ payload: RawSpan, _ context: ServerContext, into response: inout [UInt8]
   ) throws(RPCError) -> InlineOutcome {
@@ -27,7 +27,7 @@ extension BatchesServer {
     } catch {
       throw call.invalid("request", error.message)
     }
-    // No batch is named by an id that breaks the rule, so the rule need not be asked before.
+    // An id that breaks the rule names no batch, so the rule need not be checked first.
     guard let view = runtime.view(of: call.key(request.batchID)) else { return .declined }
     let now = runtime.now()
     let second = now.milliseconds / 1000
@@ -42,7 +42,7 @@ extension BatchesServer {
     DiagnoseResponse.fitting(batch, runtime.diagnosis(of: batch, at: now), at: now, dashboard: dashboard)
   }
 
-  /// The same, as bytes: what fits is encoded once.
+  /// The encoded answer; an answer that fits is encoded only once.
   private func encode(_ batch: Batch, at now: Instant, into response: inout [UInt8]) {
     let diagnosis = runtime.diagnosis(of: batch, at: now)
     let start = response.count
@@ -56,7 +56,7 @@ extension BatchesServer {
 }
 
 extension DiagnoseResponse {
-  /// With as much of each part as makes it small enough for any client.
+  /// The answer with as much of each part as fits into a client's message limit.
   static func fitting(_ batch: Batch, _ diagnosis: Diagnosis, at now: Instant, dashboard: String) -> DiagnoseResponse {
     var answer = DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard)
     for detail in DiagnosisDetail.less where answer.serialized().count > DiagnosisDetail.limit {

@@ -5,7 +5,7 @@ import MendRuntime
 
 extension BatchesServer {
   static let eventsPerPage = (standard: 100, maximum: 1000)
-  /// A page ends before an event with which it would be larger: a client takes 4 MiB.
+  /// The most bytes of a page; clients accept 4 MiB.
   static let eventBytesPerPage = 1 << 20
 
   func listEvents(
@@ -29,7 +29,7 @@ extension BatchesServer {
     } catch {
       throw unreadable(call, error)
     }
-    // Forgotten between the two looks: a history that stops short is none.
+    // The batch was forgotten between the two reads: a history that stops short is not returned.
     guard !records.isEmpty || request.afterSequence == view.batch.sequence else {
       throw call.notFound("batch", request.batchID)
     }
@@ -42,7 +42,7 @@ extension BatchesServer {
       var event = BatchEvent(record, of: view.batch)
       if request.includeRecords { event.record = runtime.encoded(record.withoutSecrets) }
       bytes += event.record.count + event.summary.utf8.count + 64
-      // The first one goes whatever its size.
+      // The first event is sent whatever its size.
       if bytes > Self.eventBytesPerPage, !response.events.isEmpty { break }
       response.events.append(event)
     }

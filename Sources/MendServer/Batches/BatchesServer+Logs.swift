@@ -4,10 +4,10 @@ import MendRPC
 import MendRuntime
 import Synchronization
 
-// ReadLogs: what attempts wrote, from where the executor keeps it.
+// ReadLogs: what attempts wrote, read from their executors.
 
 extension BatchesServer {
-  /// Of one message.
+  /// Bytes of log in one message.
   static let logPieceBytes = 64 * 1024
   typealias SendLog = @Sendable (ReadLogsResponse) async throws(RPCError) -> Void
 
@@ -20,10 +20,10 @@ extension BatchesServer {
     }
   }
 
-  /// Sends what there is, and with `follow` what comes. Nothing is kept between two pieces: a slow reader holds up its
-  /// own stream.
+  /// Sends what there is, and with `follow` what comes. Nothing is buffered between two pieces: a slow reader delays
+  /// only its own stream.
   ///
-  /// - Parameter readmit: throws where the caller is let in no more.
+  /// - Parameter readmit: throws if the caller is no longer admitted.
   func readLogs(
     _ request: ReadLogsRequest, _ call: Call, readmit: () throws(RPCError) -> Void = {}, send: SendLog
   ) async throws(RPCError) {
@@ -32,7 +32,7 @@ extension BatchesServer {
     if request.follow { followers.add(1) }
     defer { if request.follow { followers.add(-1) } }
     while !Task.isCancelled {
-      // Looked at before the logs: what an ended attempt wrote is all there.
+      // Checked before the logs are read: then all that an ended attempt wrote is there.
       let view = try await view(of: request.batchID, call)
       let batch = view.batch
       let places = try logs.places(in: batch, call)
@@ -44,7 +44,7 @@ extension BatchesServer {
       }
       let due = runtime.now() + followers.interval
       repeat {
-        // No sequence is beyond this one: it is the time that is waited for.
+        // No sequence is beyond this one: this waits for the time alone.
         let until = min(due, runtime.now() + LogFollowers.shortestInterval)
         _ = try await change(of: view, after: .max, until: until, call)
         try readmit()
@@ -52,7 +52,7 @@ extension BatchesServer {
     }
   }
 
-  /// Sends a log to its present end.
+  /// Sends a log up to its current end.
   private func pass(
     _ place: LogSelection.Place, _ logs: inout LogSelection, _ call: Call, isFirst: Bool, _ send: SendLog
   ) async throws(RPCError) {
@@ -78,7 +78,7 @@ extension BatchesServer {
       case .failure(.gone):
         return
       case .failure(.unreachable(let reason)):
-        // Followed, it is asked again; a caller who wants what there is now has to know that it is not all.
+        // With follow the log is read again. A caller who wants what there is now has to know that it is not all.
         if isFirst {
           throw call.unavailable("the executor cannot be asked for a log: \(reason)", retryAfter: .seconds(5))
         }
@@ -98,8 +98,8 @@ extension BatchesServer {
   }
 }
 
-/// How many logs are followed, and how often each is therefore looked at: all together cost no more than so many looks a
-/// second.
+/// Counts the logs that are followed, and decides how often each is read, so that all together are read no more than a
+/// fixed number of times a second.
 final class LogFollowers: Sendable {
   static let shortestInterval: Duration = .milliseconds(250)
   static let looksPerSecond = 2000
@@ -108,13 +108,13 @@ final class LogFollowers: Sendable {
 
   func add(_ change: Int) { count.wrappingAdd(change, ordering: .relaxed) }
 
-  /// Between two looks at a log.
+  /// The time between two reads of a log.
   var interval: Duration {
     max(Self.shortestInterval, .seconds(1) * count.load(ordering: .relaxed) / Self.looksPerSecond)
   }
 }
 
-/// Which logs a call asks for, and how far each has been sent.
+/// The logs that a call asks for, and how far each has been sent.
 struct LogSelection {
   struct Place: Hashable {
     var attempt: AttemptKey
@@ -129,15 +129,15 @@ struct LogSelection {
     var stream: MendRuntime.LogStream
   }
 
-  /// Nil: every job's.
+  /// The job; nil for every job.
   private let job: JobID?
-  /// Nil: the latest.
+  /// The attempt; nil for the latest.
   private let attempt: Int?
   private let streams: [MendRuntime.LogStream]
   private var offsets: [Name: Int64] = [:]
   private var noted: Set<Name> = []
 
-  /// Of a call's `positions`.
+  /// The most `positions` of a call.
   static let positionsMaximum = 1000
 
   init(_ request: ReadLogsRequest, _ call: Call) throws(RPCError) {
@@ -189,7 +189,7 @@ struct LogSelection {
     return places
   }
 
-  /// One that was begun to be sent is sent to its end, also when there is a newer one.
+  /// A log that was begun is sent to its end, even if there is a newer attempt.
   private func wanted(of job: Job) -> [Attempt] {
     if let attempt { return job.attempts.filter { $0.number == attempt } }
     let latest = job.attempts.last?.number
@@ -198,7 +198,7 @@ struct LogSelection {
     }
   }
 
-  /// Nothing more will come: the jobs asked for are over, or the attempt is.
+  /// True if nothing more will come: the jobs asked for are over, or the attempt is.
   func isOver(in batch: Batch) -> Bool {
     if batch.status.isFinal { return true }
     return batch.tiers.flatMap(\.jobs).filter { job == nil || $0.id == job }.allSatisfy { job in
@@ -211,7 +211,7 @@ struct LogSelection {
 
   mutating func advance(_ place: Place, to offset: Int64) { offsets[name(place)] = offset }
 
-  /// Once, and only to who asked for this stream: who asks for all of them misses nothing.
+  /// Sent once, and only to a caller that asked for this stream: a caller that asks for all streams misses nothing.
   mutating func isToBeSaid(of place: Place) -> Bool { streams.count == 1 && noted.insert(name(place)).inserted }
 
   private func name(_ place: Place) -> Name {
@@ -220,7 +220,7 @@ struct LogSelection {
 }
 
 extension MendRuntime.LogStream {
-  /// Nil for one that this server does not know.
+  /// Nil for a stream that this server does not know.
   fileprivate static func named(_ stream: MendAPI.LogStream) -> [Self]? {
     switch stream {
     case .unspecified: allCases

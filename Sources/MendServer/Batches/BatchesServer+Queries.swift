@@ -3,10 +3,10 @@ import MendCore
 import MendRPC
 import MendRuntime
 
-// GetBatch and ListBatches: what is read from published views, without a question to the core.
+// GetBatch and ListBatches, answered from published views without the core.
 
 extension BatchesServer {
-  /// Of the answers, as metadata say it; moves with their meaning only.
+  /// The version of the answers in their metadata; it changes only with their meaning.
   static let apiVersion = "1.0.0"
   static let documentsPerPage = (standard: 100, maximum: 1000)
   static let batchesPerPage = (standard: 50, maximum: 500)
@@ -29,12 +29,12 @@ extension BatchesServer {
       start = position
     }
     let view = try await view(of: request.batchID, call)
-    // A position comes from outside: a token is not signed.
+    // The position comes from outside: a token is not signed.
     guard start <= view.batch.documents.count else { throw call.invalid("page_token", Self.pageTokenRule) }
     let now = runtime.now()
     var response = GetBatchResponse()
     fill(&response, view.batch, fields, includeErrors: request.includeErrors ?? true, call, at: now)
-    // Naming the field asks for it as much as the flag does.
+    // Naming the field asks for it like the flag does.
     if fields.contains(.jobDetails), request.includeJobDetails || fields.isNamed(.jobDetails) {
       page(&response, view.batch, from: start, pageSize, includeErrors: request.includeErrors ?? true)
     }
@@ -65,7 +65,7 @@ extension BatchesServer {
       metadata.requestID = call.requestID.description
       metadata.apiVersion = Self.apiVersion
       metadata.cacheTtl = Self.cacheSeconds(batch.status)
-      // Every answer is made anew, so all of it is left.
+      // Every answer is new, so the whole lifetime is left.
       metadata.cacheRemaining = metadata.cacheTtl
       response.metadata = metadata
     }
@@ -76,10 +76,10 @@ extension BatchesServer {
     if fields.contains(.sequence) { response.sequence = batch.sequence }
   }
 
-  /// How long a caller may use the answer again: a final batch changes by Retry alone.
+  /// How long a caller may cache the answer: a final batch changes only by Retry.
   private static func cacheSeconds(_ status: MendCore.BatchStatus) -> Int32 { status.isFinal ? 30 : 1 }
 
-  /// A page ends before a document with which it would be larger: stock clients take 4 MiB.
+  /// The most bytes of a page; stock clients accept 4 MiB.
   static let documentBytesPerPage = 2 << 20
 
   private func page(
@@ -92,7 +92,7 @@ extension BatchesServer {
     while end < bound {
       let detail = DocumentDetail(end, of: batch, includeErrors: includeErrors)
       bytes += detail.approximateBytes
-      // The first one goes whatever its size.
+      // The first document is sent whatever its size.
       if bytes > Self.documentBytesPerPage, end > start { break }
       response.jobDetails.append(detail)
       end += 1
@@ -127,7 +127,7 @@ extension BatchesServer {
     }
     var listings: [BatchListing]
     do throws(ReadError) {
-      // One more than asked for tells whether there is another page.
+      // One more than requested shows whether there is another page.
       listings = try await runtime.list(
         namespace: call.namespace, status: status, bucketID: request.bucketID.isEmpty ? nil : request.bucketID,
         before: cursor, limit: pageSize + 1)
@@ -147,7 +147,7 @@ extension BatchesServer {
   }
 }
 
-/// Which top-level fields of GetBatch's answer are wanted.
+/// The requested top-level fields of GetBatch's answer.
 struct StatusFields: Hashable, Sendable {
   enum Field: String, CaseIterable, Sendable {
     case batchID = "batch_id"
@@ -165,7 +165,7 @@ struct StatusFields: Hashable, Sendable {
   private let named: Set<Field>
   private let wanted: Set<Field>
 
-  /// - Parameter mask: names as the schema has them; empty is all.
+  /// - Parameter mask: names as in the schema; empty means all.
   init(mask: [String], metricsOnly: Bool) throws(FieldViolation) {
     var named: Set<Field> = []
     for name in mask {

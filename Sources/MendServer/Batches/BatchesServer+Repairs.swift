@@ -5,7 +5,7 @@ import MendRPC
 // Retry, Heal and the cancels.
 
 extension BatchesServer {
-  /// Between SIGTERM and SIGKILL, where a caller says nothing.
+  /// The default time between SIGTERM and SIGKILL.
   static let defaultGrace: Duration = .seconds(10)
   static let longestGrace = 3600.0
 
@@ -139,8 +139,8 @@ extension Call {
     guard tier >= 0 else { throw invalid("tier", "must be 0 or more: tiers are numbered from 0; is \(tier)") }
   }
 
-  /// Job ids as the schema writes them. What cannot name a job names none: NOT_FOUND, as for one that is unknown; what is
-  /// longer than any id is no id.
+  /// Parses job ids as in the schema. A text that cannot name a job is NOT_FOUND, like an unknown job; a text that is
+  /// longer than any id is invalid.
   func jobs(_ texts: [String], _ field: String, batchID: String) throws(RPCError) -> [JobID] {
     var jobs: [JobID] = []
     for text in texts {

@@ -19,12 +19,12 @@ extension BatchesServer {
     }
   }
 
-  /// Sends a snapshot or what a resumed watch has missed, then what happens, and ends after the terminal message.
+  /// Sends a snapshot, or what a resumed watch has missed, then what happens, and ends after the terminal message.
   ///
-  /// Throws UNAVAILABLE with where to resume when the server stops. `send` may suspend for as long as the reader likes:
-  /// nothing is queued meanwhile, the next message is made from the newest view.
+  /// Throws UNAVAILABLE with where to resume if the server stops. `send` may suspend for as long as the reader likes:
+  /// nothing is queued meanwhile, and the next message is made from the newest view.
   ///
-  /// - Parameter takenBack: returns when the caller is let in no more, with what it is told, or nil at cancellation.
+  /// - Parameter takenBack: returns when the caller is no longer admitted, with the error, or nil at cancellation.
   func watch(
     _ request: WatchProgressRequest, _ call: Call, takenBack: @escaping @Sendable () async -> RPCError? = { nil },
     send: @escaping SendProgress
@@ -43,7 +43,7 @@ extension BatchesServer {
       }
       var result: Result<Void, RPCError>?
       while let next = await group.next() {
-        // The first end is the call's: what it was cancelled by comes before what it says of that.
+        // The first result decides: what cancelled the call comes before the error of the cancelled call.
         if result == nil || drain.hasBegun { result = next ?? result }
         group.cancelAll()
       }
@@ -73,12 +73,12 @@ extension BatchesServer {
     runtime.health(of: batch, at: now)
   }
 
-  /// Until the terminal message is sent, the reader is gone, or the server stops.
+  /// Runs until the terminal message is sent, the reader is gone, or the server stops.
   private func follow(
     _ batchID: String, _ initial: WatchState, _ call: Call, _ send: SendProgress
   ) async -> Result<Void, RPCError> {
     var state = initial
-    // What the reader has for certain: where it is told to resume.
+    // What the reader certainly has: where it is told to resume.
     var delivered = initial.told
     do throws(RPCError) {
       var view = try await view(of: batchID, call)

@@ -4,14 +4,14 @@ import MendCore
 import MendRPC
 import MendRuntime
 
-/// mend.v1.Batches over a runtime: requests are checked and become commands, what the core says becomes an answer.
+/// mend.v1.Batches over a runtime: it checks requests, converts them into commands, and converts replies into answers.
 ///
 /// Nothing is decided here. An answer is sent when what it says is durable.
 struct BatchesServer: BatchesService {
   let runtime: Runtime
   let gate: Gate
   let drain: Drain
-  /// Where Ray's dashboard is, for links; empty where there is none.
+  /// The address of Ray's dashboard, for links; empty if there is none.
   let dashboard: String
   let followers = LogFollowers()
   let logger: Logger
@@ -24,7 +24,7 @@ struct BatchesServer: BatchesService {
     self.logger = logger
   }
 
-  /// Registers every method, and Diagnose on the path that never waits, as far as the batch is in memory.
+  /// Registers every method, and Diagnose also as an inline handler for batches in memory.
   func install(in router: inout Router) {
     router.register(self)
     router.inlineUnary(
@@ -33,7 +33,7 @@ struct BatchesServer: BatchesService {
       otherwise: { request, context async throws(RPCError) in try await self.diagnose(request, context: context) })
   }
 
-  /// The newest view, read from the disk where it must be. A foreign batch goes the way of an unknown one.
+  /// The newest view, read from the disk if necessary. A foreign batch is treated as an unknown one.
   func view(of batchID: String, _ call: Call) async throws(RPCError) -> BatchView {
     let found: BatchView?
     do throws(ReadError) {
@@ -45,7 +45,7 @@ struct BatchesServer: BatchesService {
     return found
   }
 
-  /// What could not be read: busy, or the store's fault, which is logged in full and told in part.
+  /// The error of a failed read: busy, or a fault of the store, which is logged in full and reported in part.
   func unreadable(_ call: Call, _ error: ReadError) -> RPCError {
     switch error {
     case .store(let error): failed(call, error)

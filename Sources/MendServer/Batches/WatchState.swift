@@ -1,22 +1,22 @@
 import MendAPI
 import MendCore
 
-/// What one watcher was told, and what it is to be told next: a pure function of the newest view and the time.
+/// What one watcher was sent, and what to send next: a pure function of the newest view and the time.
 ///
-/// Each message covers every journal entry after `previous_sequence` up to `sequence`. Counts may be skipped (newer
-/// ones say more), state changes never are: where the batch no longer has them, a snapshot says so.
+/// Each message covers every journal entry after `previous_sequence` up to `sequence`. Counts may be skipped, because
+/// newer ones replace them. State changes never are: if the batch no longer has them, a snapshot says so.
 struct WatchState: Hashable, Sendable {
   enum Step: Hashable, Sendable {
     case send(WatchProgressResponse)
-    /// Nothing to tell before the batch is beyond that sequence, or that instant has come.
+    /// Nothing to send before the batch is beyond that sequence, or that instant has come.
     case wait(after: UInt64, until: Instant)
   }
 
-  /// How often health is looked at anew while nothing else happens: time alone can make a batch stuck.
+  /// How often health is checked while nothing else happens: time alone can make a batch stuck.
   static let healthInterval: Duration = .seconds(1)
   static let gapTooOld = "gap_too_old"
 
-  /// The last sequence that a message covered: what a resumed watch goes on after.
+  /// The last sequence that a message covered, after which a watch resumes.
   private(set) var told: UInt64
   private let minInterval: Duration
   private var toldAt: Instant?
@@ -33,7 +33,7 @@ struct WatchState: Hashable, Sendable {
     }
   }
 
-  /// What a tier's line in a message shows.
+  /// The content of a tier's line in a message.
   private struct TierMark: Hashable {
     var status: MendCore.TierStatus
     var handed: Int
@@ -54,10 +54,10 @@ struct WatchState: Hashable, Sendable {
     needsSnapshot = true
   }
 
-  /// A watch that goes on after `sequence`, which the batch has reached.
+  /// A watch that resumes after `sequence`, which the batch has reached.
   ///
-  /// - Parameter verdict: the health at the batch's last change. The caller knows it from the message of then; what
-  ///   time has made of it since is news.
+  /// - Parameter verdict: the health at the batch's last change. The caller knows it from that message; a change by time
+  ///   alone since then is news.
   init(after sequence: UInt64, verdict: HealthVerdict, minInterval: Duration) {
     self.minInterval = minInterval
     told = sequence
@@ -65,7 +65,7 @@ struct WatchState: Hashable, Sendable {
     toldHealth = HealthMark(verdict)
   }
 
-  /// After a message with `terminal` there is no next one.
+  /// No message follows one with `terminal`.
   mutating func next(_ batch: Batch, _ verdict: HealthVerdict, at now: Instant) -> Step {
     if needsSnapshot { return .send(snapshot(batch, verdict, reason: "", at: now)) }
     if batch.changesDroppedThrough > told {
@@ -129,7 +129,7 @@ struct WatchState: Hashable, Sendable {
 }
 
 extension Batch {
-  /// State changes beyond a sequence, in order. Costs what it gives: the newest stand last.
+  /// State changes after a sequence, in order. Costs only what it returns: the newest are last.
   func changes(after sequence: UInt64) -> ArraySlice<MendCore.StateChange> {
     var start = recentChanges.endIndex
     while start > recentChanges.startIndex, recentChanges[start - 1].sequence > sequence { start -= 1 }

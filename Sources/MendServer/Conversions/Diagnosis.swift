@@ -3,7 +3,7 @@ import MendCore
 
 extension DiagnoseResponse {
   /// - Parameters:
-  ///   - dashboard: where Ray's dashboard is, for links; empty where there is none.
+  ///   - dashboard: the address of Ray's dashboard, for links; empty if there is none.
   ///   - detail: how much of each part is shown.
   init(_ batch: Batch, _ diagnosis: Diagnosis, at now: Instant, dashboard: String, detail: DiagnosisDetail = .all) {
     self.init()
@@ -122,10 +122,10 @@ extension MendAPI.InfrastructureEvent {
 }
 
 extension CollectionDiagnostic {
-  /// One entry a collection, in the order in which tiers and extractors first name it.
+  /// One entry for each collection, in the order in which tiers and extractors first name it.
   ///
-  /// Several extractors of a tier that write into one collection are added up. Several tiers that do write the same
-  /// documents again: the tier that has most counts, and the collection is complete when each of them is.
+  /// Several extractors of one tier that write into a collection are added up. Several tiers write the same documents
+  /// again, so the tier with the most counts, and the collection is complete when each of them is.
   static func all(of batch: Batch) -> [CollectionDiagnostic] {
     var order: [String] = []
     var found: [String: [Tally]] = [:]
@@ -154,7 +154,7 @@ extension CollectionDiagnostic {
     mutating func add(_ jobs: [Job], of tier: Tier, _ batch: Batch) {
       written = written.addingSaturated(jobs.map { $0.written ?? $0.committed.count }.saturatedSum())
       let hasStarted = tier.startedAt != nil && tier.status != .pending
-      // What did not fail before will be handed on.
+      // What did not fail before will be handed to this tier.
       expected +=
         hasStarted
         ? jobs.reduce(0) { $0 + $1.assigned.count } : max(0, batch.documents.count - batch.failedDocuments.count)
@@ -164,7 +164,7 @@ extension CollectionDiagnostic {
   private init(_ id: String, _ tallies: [Tally]) {
     self.init()
     collectionID = id
-    // Mend knows a collection by one name only.
+    // A collection has only one name.
     collectionName = id
     let written = tallies.map(\.written).max() ?? 0
     documentCount = Int64(written)

@@ -1,23 +1,23 @@
 import MendCore
 
-/// How much of each part a diagnosis shows. One that would be larger than a client takes is made again with less of it.
+/// How much of each part a diagnosis shows. A diagnosis that exceeds a client's message limit is made again with less.
 struct DiagnosisDetail: Hashable, Sendable {
-  /// Of a job's attempts, the first and the latest.
+  /// How many of a job's attempts are shown, the first and the latest.
   var attempts = 10
-  /// Of all tiers' jobs together; of a tier's, those that are not SUCCEEDED before the others.
+  /// How many jobs of all tiers are shown; in each tier, those that are not SUCCEEDED come first.
   var jobs = 2048
-  /// Bytes of a command: of a tier, of a job, of an attempt; nil leaves its parameters out.
+  /// Bytes of a command, for a tier, a job and an attempt; nil leaves out its parameters.
   var tierText = 16 << 10
   var jobText: Int? = 1 << 10
   var attemptText: Int? = 256
   var findings = Int.max
   var evidence = 16
-  /// Bytes of what was observed, and of each of its values.
+  /// Bytes of an observation, and of each of its values.
   var evidenceText = 4 << 10
 
   static let all = DiagnosisDetail()
 
-  /// The rest of the sizes, each much smaller than the one before; the last has room for everything there may be.
+  /// The other levels, each much smaller than the one before; at the last one every diagnosis fits.
   static let less = [
     DiagnosisDetail(attempts: 2, jobs: 2048, tierText: 4 << 10, jobText: 256, attemptText: nil, evidenceText: 512),
     DiagnosisDetail(
@@ -31,11 +31,11 @@ struct DiagnosisDetail: Hashable, Sendable {
     ),
   ]
 
-  /// Bytes that an answer may have: stock clients take 4 MiB, and what stands around it is small.
+  /// The most bytes of an answer: stock clients accept 4 MiB, and what surrounds the answer is small.
   static let limit = 7 << 19
 
   func shown(_ jobs: [Job], of batch: Batch) -> [Job] {
-    // A tier may have what others leave, and no tier is without any.
+    // A tier may use what others leave, and each tier shows at least one.
     let others = batch.tiers.reduce(0) { $0 + $1.jobs.count } - jobs.count
     let room = max(self.jobs / max(1, batch.tiers.count), self.jobs - others, 1)
     if jobs.count <= room { return jobs }
@@ -56,7 +56,7 @@ struct DiagnosisDetail: Hashable, Sendable {
     values.contains { $0.value.utf8.count > evidenceText } ? values.mapValues { cut($0) } : values
   }
 
-  /// At most so many bytes of UTF-8, with an ellipsis in the place of what is left out.
+  /// The text cut to at most this many bytes of UTF-8, with an ellipsis in place of what is left out.
   static func cut(_ text: String, to bytes: Int) -> String {
     guard text.utf8.count > bytes else { return text }
     let kept = max(0, bytes - "…".utf8.count)

@@ -2,7 +2,7 @@ import MendAPI
 import MendCore
 
 extension DocumentDetail {
-  /// - Parameter includeErrors: the error of a failed document.
+  /// - Parameter includeErrors: whether to include the error of a failed document.
   init(_ position: Int, of batch: Batch, includeErrors: Bool) {
     self.init()
     let document = batch.documents[position]
@@ -16,7 +16,7 @@ extension DocumentDetail {
     let createdAt = batch.createdAt
     func time(_ offset: Int64?) -> GoogleTimestamp? { GoogleTimestamp(offset.map { createdAt + .milliseconds($0) }) }
     startedAt = time(batch.documentTimes.startedOffset(position))
-    // Each tier settles a document anew; it is completed once no tier will.
+    // Each tier settles the document again; it is completed when no tier will.
     if documentStatus == .completed || documentStatus == .failed {
       completedAt = time(batch.documentTimes.settledOffset(position))
     }
@@ -27,7 +27,7 @@ extension DocumentDetail {
 }
 
 extension DocumentDetail {
-  /// No less than its encoding takes.
+  /// An upper bound of the encoded size.
   var approximateBytes: Int {
     var bytes = 256 + filePath.utf8.count + mediaType.utf8.count + 2 * documentID.utf8.count
     if let error {
@@ -64,13 +64,14 @@ extension MendAPI.ErrorSummary {
     resolution = summary.resolution
   }
 
-  /// A longer path is cut: it stands whole with its document.
+  /// A longer path is cut here; the document has all of it.
   private static let pathBytes = 1 << 10
 }
 
-/// What people call a document's place.
+/// A document's location for people.
 enum FilePath {
-  /// The path of a `file:` URI of this machine, decoded; any other URI, and one whose path is not UTF-8, as it is.
+  /// The decoded path of a `file:` URI of this machine. Any other URI, or one whose path is not UTF-8, is returned
+  /// unchanged.
   static func of(uri: String) -> String {
     FileURI.path(of: uri).flatMap { String(validating: $0, as: UTF8.self) } ?? uri
   }

@@ -1,8 +1,8 @@
 import MendAPI
 import MendCore
 
-// Core to schema: total. Schema to core: nil for "unspecified" and for numbers that this version doesn't know; the
-// caller says whether that is a default or a fault.
+// From core to schema every value has a counterpart. From schema to core, "unspecified" and numbers that this version
+// does not know are nil; the caller decides whether that is a default or a fault.
 
 extension MendAPI.BatchStatus {
   init(_ status: MendCore.BatchStatus) {

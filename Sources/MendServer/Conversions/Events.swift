@@ -30,7 +30,7 @@ extension EventVerdict {
 }
 
 extension BatchEvent {
-  /// - Parameter batch: for names: extractors are called as the specification calls them.
+  /// - Parameter batch: for the names of extractors.
   init(_ record: Record, of batch: Batch) {
     self.init()
     sequence = record.sequence

@@ -1,9 +1,9 @@
 import MendCore
 
-/// The rules that fields of several requests share, one a kind of value. Each names the field that broke it, and the bound.
+/// The rules that fields of several requests share, one for each kind of value. Each names the field and the limit.
 enum FieldRule {
 
-  /// A span has no form in the core when it is negative, not a number, or longer than a century.
+  /// A span of time: not negative, a number, and at most a century.
   static func span(_ seconds: Double, _ field: String) throws(FieldViolation) -> Duration {
     guard (0...ValueLimit.spanSeconds).contains(seconds) else {
       throw FieldViolation(field, "must be 0 to \(Int(ValueLimit.spanSeconds)) seconds, is \(seconds)")
@@ -11,7 +11,7 @@ enum FieldRule {
     return .seconds(seconds)
   }
 
-  /// What is counted, and places in a log, which count bytes.
+  /// A count, or an offset in a log.
   static func count(_ value: Int64, _ field: String) throws(FieldViolation) -> Int {
     guard (0...Int64(ValueLimit.count)).contains(value) else {
       throw FieldViolation(field, "must be 0 to \(ValueLimit.count), is \(value)")
@@ -26,7 +26,7 @@ enum FieldRule {
     guard !text.utf8.contains(0) else { throw FieldViolation(field, "must not contain NUL") }
   }
 
-  /// Positive numbers are taken up to the maximum, 0 is the default.
+  /// A page size: 1 to the maximum; 0 means the default.
   static func pageSize(_ value: Int32, standard: Int, maximum: Int) throws(FieldViolation) -> Int {
     guard (0...maximum).contains(Int(value)) else {
       throw FieldViolation("page_size", "must be 0 (for \(standard)) to \(maximum), is \(value)")

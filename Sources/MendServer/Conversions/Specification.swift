@@ -1,7 +1,7 @@
 import MendAPI
 import MendCore
 
-/// A value of a request that breaks a rule, where in the request, as the schema writes it.
+/// A value of a request that breaks a rule, with its path in the schema.
 struct FieldViolation: Error, Hashable, Sendable {
   var field: String
   var rule: String
@@ -12,9 +12,9 @@ struct FieldViolation: Error, Hashable, Sendable {
 }
 
 extension MendCore.BatchSpecification {
-  /// Checks only what has no form in the core: spans of time, enums, kinds of work. Every other rule is the core's.
+  /// Checks only what the core cannot represent: spans of time, enums, kinds of work. The core has every other rule.
   ///
-  /// - Parameter executor: the server's own, for a request that names none.
+  /// - Parameter executor: the server's default, for a request that names none.
   init(_ message: MendAPI.BatchSpecification, executor: MendCore.ExecutorKind) throws(FieldViolation) {
     var kind = executor
     if message.deploymentMode != .unspecified {
@@ -42,7 +42,7 @@ extension MendCore.BatchSpecification {
 }
 
 extension MendCore.AutoHeal {
-  /// nil where it is not enabled.
+  /// Nil if it is not enabled.
   init?(_ message: MendAPI.AutoHeal) throws(FieldViolation) {
     let risk: MendCore.Risk
     switch message.maxRisk {
@@ -95,7 +95,7 @@ extension MendCore.AttemptLimits {
 }
 
 extension MendAPI.AttemptLimits {
-  /// nil: there are none.
+  /// Nil without limits.
   init?(_ limits: MendCore.AttemptLimits) {
     guard limits != MendCore.AttemptLimits() else { return nil }
     self.init()

@@ -10,24 +10,25 @@ extension Progress {
     pending = Int64(counts.pending)
     processing = Int64(counts.processing)
     total = Int64(counts.total)
-    // Not 100 because it is over: what failed is not completed, and a cancelled job's documents stay pending.
+    // A final batch need not be at 100: failed documents are not completed, and a cancelled job's documents stay
+    // pending.
     percentage = counts.total == 0 ? 0 : 100 * Double(counts.completed) / Double(counts.total)
   }
 }
 
 extension Batch {
-  /// In which it could be worked on; nil before the start.
+  /// The work time; nil before the start.
   func elapsed(at now: Instant) -> Duration? { startedAt == nil ? nil : work.elapsed(at: now) }
 
-  /// From the start to the end, or until now; nil before the start.
+  /// The time from the start to the end, or until now; nil before the start.
   func span(at now: Instant) -> Duration? { startedAt.map { max(.zero, (completedAt ?? now) - $0) } }
 }
 
 extension Tier {
-  /// In which it could be worked on; nil before the start.
+  /// The work time; nil before the start.
   func elapsed(at now: Instant) -> Duration? { startedAt == nil ? nil : work.elapsed(at: now) }
 
-  /// From the start to the end, or until now; nil before the start.
+  /// The time from the start to the end, or until now; nil before the start.
   func span(at now: Instant) -> Duration? { startedAt.map { max(.zero, (completedAt ?? now) - $0) } }
 }
 

@@ -2,7 +2,7 @@ import MendAPI
 import MendCore
 
 extension Batch {
-  /// What the caller specified for the job's extractor; nil for a job that the specification does not know.
+  /// The specification of the job's extractor; nil for a job that the specification does not have.
   func specified(_ job: Job) -> MendCore.ExtractorSpecification? {
     guard specification.tiers.indices.contains(job.id.tier) else { return nil }
     let extractors = specification.tiers[job.id.tier].extractors
@@ -16,7 +16,7 @@ extension Batch {
 
   func extractorName(_ id: JobID) -> String { job(named: id).flatMap(specified)?.name ?? "" }
 
-  /// What the job's latest attempt was submitted with, or its first one will be.
+  /// The parameters of the job's latest attempt, or of its first one to come.
   func submissionParameters(of job: Job) -> SubmissionParameters? {
     if let attempt = job.attempts.last { return attempt.parameters }
     guard let extractor = specified(job) else { return nil }
@@ -33,13 +33,14 @@ extension Batch {
 }
 
 extension SubmissionParams {
-  /// Of a job's latest attempt, or of its first one that is to come; nil for a job that the specification does not know.
+  /// The parameters of a job's latest attempt, or of its first one to come; nil for a job that the specification does
+  /// not have.
   init?(of job: Job, in batch: Batch, textBytes: Int) {
     guard let parameters = batch.submissionParameters(of: job) else { return nil }
     self.init(parameters, of: job, in: batch, textBytes: textBytes)
   }
 
-  /// - Parameter textBytes: of the command; what is longer is cut.
+  /// - Parameter textBytes: the most bytes of the command; a longer one is cut.
   init(_ parameters: SubmissionParameters, of job: Job, in batch: Batch, textBytes: Int) {
     self.init()
     entrypoint =
@@ -108,7 +109,7 @@ extension MendAPI.ExitRecord {
 }
 
 extension AttemptEnd {
-  /// Why it was asked to end; empty where nobody asked.
+  /// Why it was asked to end; empty if nobody asked.
   var askedBy: String {
     switch verdict {
     case .succeeded: ""

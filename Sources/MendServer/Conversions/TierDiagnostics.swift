@@ -54,7 +54,7 @@ extension TierDiagnostic {
 }
 
 extension Batch {
-  /// Why the subject came into its present state, as far as the recent history goes.
+  /// Why the subject came into its current state, as far as the recent history goes.
   func reason(of subject: MendCore.StateChange.Subject) -> String? {
     recentChanges.last { $0.subject == subject }.flatMap { $0.reason.isEmpty ? nil : $0.reason }
   }

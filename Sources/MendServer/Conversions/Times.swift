@@ -10,7 +10,7 @@ extension GoogleTimestamp {
     nanos = Int32((remainder + borrow * 1000) * 1_000_000)
   }
 
-  /// Unset where nothing is known.
+  /// Unset if it is unknown.
   init?(_ instant: Instant?) {
     guard let instant else { return nil }
     self.init(instant)

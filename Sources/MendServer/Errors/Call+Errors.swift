@@ -1,11 +1,11 @@
 import MendCore
 import MendRPC
 
-// Every error of the wire is made here: its code, a sentence that says what was wrong, where, and what to do, and the
-// same for programs as google.rpc details. All carry the request id.
+// Every error on the wire is made here: its code, a sentence that says what was wrong, where, and what to do, and the
+// same for programs as google.rpc details. All have the request id.
 
 extension Call {
-  /// A value of the request breaks a rule. `field` as the schema writes it.
+  /// A value of the request breaks a rule. `field` is its path in the schema.
   func invalid(_ field: String, _ rule: String, message: String? = nil) -> RPCError {
     error(
       .invalidArgument, "\(message ?? "Invalid \(field)"): \(rule)", reason: .validationError,
@@ -34,7 +34,7 @@ extension Call {
       values: ["resource_type": resourceType, "resource_id": resourceID.short])
   }
 
-  /// After the end of a range: `todo` says where to go on.
+  /// A position after the end of a range: `todo` says where to continue.
   func outOfRange(_ field: String, _ message: String, todo: String) -> RPCError {
     error(
       .outOfRange, "\(field): \(message); \(todo)", reason: .outOfRange,
@@ -53,7 +53,7 @@ extension Call {
       reason: .roleTooLow, [], values: ["needed": needed.rawValue, "role": role.rawValue])
   }
 
-  /// A method that nobody wrote an `AccessRule` for.
+  /// A method without an `AccessRule`.
   func closed(_ method: MethodDescriptor) -> RPCError {
     error(
       .permissionDenied, "\(method.path) is not allowed for any token", reason: .roleTooLow, [],
@@ -68,19 +68,19 @@ extension Call {
       reason: .namespaceClosed, [], values: ["namespace": namespace])
   }
 
-  /// Something inside failed. Nothing of it is told but where to look.
+  /// An internal failure. The caller learns only where to look.
   func internalFault() -> RPCError {
     error(
       .internal, "Failed to \(operation): an internal error, logged under \(requestID); the call may be repeated",
       reason: .processingError, [], values: ["operation": operation])
   }
 
-  /// The server is going away.
+  /// The server is stopping.
   func unavailable(_ message: String, retryAfter: Duration) -> RPCError {
     error(.unavailable, message, reason: .shuttingDown, [.retryInfo(retryAfter)])
   }
 
-  /// What the core refused.
+  /// A refusal by the core.
   func refused(_ refusal: Refusal, batchID: String? = nil) -> RPCError {
     switch refusal {
     case .invalid(let field, let rule):
@@ -127,7 +127,7 @@ extension Call {
     todo.isEmpty ? message : "\(message); \(todo)"
   }
 
-  /// A code in front of the message (`never_schedulable: ...`), else what is common to all: the state forbids it.
+  /// The code before the message (`never_schedulable: ...`), or else the general one: the state forbids it.
   private static func violationType(_ message: String) -> String {
     guard let colon = message.firstIndex(of: ":") else { return "state" }
     let code = message[..<colon]
@@ -142,11 +142,11 @@ extension Call {
     completed(RPCError(code, message), reason: reason, details, values: values)
   }
 
-  /// The same error with its details as google.rpc has them, and the request id.
+  /// The same error with google.rpc details and the request id.
   func completed(
     _ error: RPCError, reason: ErrorReason, _ details: [ErrorDetail], values: [String: String]
   ) -> RPCError {
-    // Texts of callers may be in all of it, and a status that is too large for its client is none.
+    // All of it may quote the caller, and a client cannot read a status that is too large.
     let all = [.errorInfo(reason: reason, values: values)] + details + [.requestInfo(requestID.description)]
     var error = error
     error.message = error.message.cut(toBytes: ErrorDetail.maxMessageBytes)
@@ -156,7 +156,7 @@ extension Call {
   }
 }
 
-/// The `reason` of ErrorInfo in the domain `mend`: what a program switches over. Names stay as they are once released.
+/// The `reason` of ErrorInfo in the domain `mend`, which programs switch over. Released names never change.
 enum ErrorReason: String, Sendable, CaseIterable {
   case validationError = "VALIDATION_ERROR"
   case notFound = "NOT_FOUND"
@@ -179,7 +179,7 @@ enum ErrorReason: String, Sendable, CaseIterable {
 }
 
 extension String {
-  /// As much of it as fits, with dots for what does not.
+  /// The text cut to fit, with dots in place of the rest.
   func cut(toBytes limit: Int) -> String {
     guard utf8.count > limit else { return self }
     var kept = ""
@@ -192,16 +192,16 @@ extension String {
     return kept + "..."
   }
 
-  /// In quotation marks, for messages: at most 80 characters, those replaced that a terminal obeys.
+  /// The text in quotation marks, for messages: at most 80 characters, without control characters.
   var quotedShort: String {
     let shown = unicodeScalars.prefix(80).map { Self.isObeyed($0) ? "?" : String($0) }.joined()
     return "\"\(shown)\(unicodeScalars.count > 80 ? "..." : "")\""
   }
 
-  /// An id as an error repeats it: one that can be one is whole, of another its beginning says which it was.
+  /// An id as quoted in an error: a possible id is quoted whole, of any other text only the beginning.
   var short: String { utf8.count <= 256 ? self : String(String.UnicodeScalarView(unicodeScalars.prefix(64))) + "..." }
 
-  /// Control characters of both sets, and those that turn the direction of text.
+  /// Control characters, and those that change the direction of text.
   private static func isObeyed(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     case 0..<0x20, 0x7F...0x9F, 0x202A...0x202E, 0x2066...0x2069: true

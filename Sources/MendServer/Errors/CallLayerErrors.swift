@@ -1,12 +1,12 @@
 import MendCore
 import MendRPC
 
-/// Gives the errors that the call layer makes itself (an unknown method, a message over the limit, a deadline) what every
-/// error of a handler has: a reason for programs, a request id, and what else is known.
+/// Gives the errors of the call layer (an unknown method, a message over the limit, a deadline) what every error of a
+/// handler has: a reason for programs, a request id, and the details that are known.
 struct CallLayerErrors: Sendable {
   let requestIDs: RequestIDs
 
-  /// Reached limits that others free again: it helps to wait. A message does not get smaller.
+  /// Limits that become free again, so that waiting helps. (A message does not get smaller.)
   private static let passingLimits: Set<String> = ["running_calls", "buffered_request_bytes"]
   private static let retryDelay: Duration = .seconds(1)
 
@@ -18,7 +18,7 @@ struct CallLayerErrors: Sendable {
     var details: [ErrorDetail] = []
     switch error.code {
     case .invalidArgument:
-      // Bytes that are no message have no field to name; the description says where they go wrong.
+      // Bytes that are not a message have no field to name; the description says where they are wrong.
       details = [.badRequest(field: "", description: error.message)]
     case .resourceExhausted:
       if let limit = error.limit {
@@ -41,7 +41,7 @@ struct CallLayerErrors: Sendable {
     case .deadlineExceeded: .deadlineExceeded
     case .cancelled: .cancelled
     case .unauthenticated: .unauthenticated
-    // What remains of the call layer's: framing, base64 or gzip that is none.
+    // The rest of the call layer's errors: malformed framing, base64 or gzip.
     default: .malformedCall
     }
   }

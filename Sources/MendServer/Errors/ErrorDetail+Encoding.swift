@@ -3,7 +3,7 @@ import MendCore
 import MendRPC
 
 extension ErrorDetail {
-  /// A serialized google.rpc.Status: what `grpc-status-details-bin` carries.
+  /// A serialized google.rpc.Status, the value of `grpc-status-details-bin`.
   static func status(_ code: StatusCode, _ message: String, _ details: [ErrorDetail]) -> [UInt8] {
     var status = GoogleStatus()
     status.code = Int32(clamping: code.rawValue)
@@ -66,7 +66,7 @@ extension ErrorDetail {
 }
 
 extension RPCMessage {
-  /// The message's bytes, without prefix.
+  /// The message's bytes, without a prefix.
   var payload: [UInt8] {
     var bytes: [UInt8] = []
     encodePayload(into: &bytes)

@@ -1,7 +1,7 @@
 import MendCore
 import MendRPC
 
-/// One detail of an error, as google/rpc/error_details.proto has it.
+/// One detail of an error, as in google/rpc/error_details.proto.
 enum ErrorDetail: Hashable, Sendable {
   case errorInfo(reason: ErrorReason, values: [String: String])
   case badRequest(field: String, description: String)
@@ -12,13 +12,13 @@ enum ErrorDetail: Hashable, Sendable {
 
   static let domain = "mend"
 
-  /// Bytes of an error's texts, so that all of them, in base64 and with the message beside them, are below 4 KiB. Figures of
-  /// `values` are few.
+  /// The most bytes of an error's texts, so that all of them, in base64 and with the message, are below 4 KiB. `values`
+  /// has few figures.
   static let maxMessageBytes = 650
   static let maxDescriptionBytes = 300
   static let maxNameBytes = 200
 
-  /// The same with texts of bounded length.
+  /// The same detail with its texts cut.
   var bounded: ErrorDetail {
     func name(_ text: String) -> String { text.cut(toBytes: Self.maxNameBytes) }
     func description(_ text: String) -> String { text.cut(toBytes: Self.maxDescriptionBytes) }

@@ -4,10 +4,10 @@ import MendCore
 import MendProtobuf
 public import MendRuntime
 
-/// Tells a receiver outside what stands in the outbox: at least once, with growing waits between attempts, until it is
-/// delivered or given up. Either goes into the batch's history, and takes the notification out of the outbox.
+/// Sends the notifications in the outbox to a receiver: at least once, with growing waits between attempts, until each
+/// is delivered or given up. The result goes into the batch's history and removes the notification from the outbox.
 ///
-/// What is sent when the server dies is sent again by the next one, under the same event id.
+/// What is being sent when the server dies is sent again by the next one, with the same event id.
 public final class Notifier: Sendable {
   private let runtime: Runtime
   private let settings: WebhookSettings
@@ -21,15 +21,15 @@ public final class Notifier: Sendable {
     self.logger = logger
   }
 
-  /// How long the outbox is left alone where nothing is said to be in it; what it can't be read with is tried again.
+  /// How long to wait before the outbox is read again: if nothing is known to be in it, and after a failed read.
   private static let idleInterval: Duration = .seconds(60)
   private static let faultInterval: Duration = .seconds(1)
-  /// In which a settled notification has left the outbox, unless the store had no room for it.
+  /// The time within which a settled notification leaves the outbox, unless the store is full.
   private static let settlingLimit: Duration = .seconds(30)
 
   /// Runs until the task is cancelled.
   public func run() async {
-    // Settled, and on their way out of the outbox, since when. One that does not get there is sent again.
+    // Notifications that are settled but still in the outbox, since when. One that stays there is sent again.
     var settled: [String: Instant] = [:]
     while !Task.isCancelled {
       do throws(ReadError) {
@@ -57,7 +57,7 @@ public final class Notifier: Sendable {
     }
   }
 
-  /// The event id, where the notification is settled.
+  /// The event id, if the notification is settled.
   private func send(_ pending: PendingNotification) async -> String? {
     let notification = pending.notification
     let eventID = notification.eventID
@@ -105,13 +105,13 @@ public final class Notifier: Sendable {
     }
   }
 
-  /// Doubling, with chance in it so that a receiver that comes back is not met by all at once.
+  /// The wait doubles, with jitter, so that a receiver that comes back is not hit by all notifications at once.
   private func backoff(after attempts: Int) -> Duration {
     let wait = settings.wait(after: attempts)
     return .milliseconds(wait.milliseconds - .random(in: 0...max(0, wait.milliseconds / 5)))
   }
 
-  /// Gives up what is beyond the bound.
+  /// Gives up the notifications beyond the limit.
   private func limitOutbox(_ settled: inout [String: Instant]) async throws(ReadError) {
     let surplus = try await runtime.outboxState().count - settled.count - settings.outboxLimit
     guard surplus > 0 else { return }

@@ -6,17 +6,16 @@ import Glibc
 import Darwin
 #endif
 
-/// Addresses that no notification goes to: link-local ones, and those at which clouds answer machines about themselves,
-/// however they are written.
+/// Addresses to which no notification is sent: link-local ones and those of cloud metadata services, in any notation.
 enum ReceiverAddress {
-  /// Whether a host, as an address has it, is forbidden by itself. Numbers are read as the system reads them: in any base,
-  /// with one to four parts.
+  /// Whether the host of an address is forbidden. Numbers are parsed as the system does: in any base, with one to four
+  /// parts.
   static func isForbidden(name: String) -> Bool {
     var name = name.lowercased()
     if name.hasPrefix("["), name.hasSuffix("]") { name = String(name.dropFirst().dropLast()) }
     while name.hasSuffix(".") { name.removeLast() }
     if names.contains(name) { return true }
-    // A zone stands behind an address of version 6: fe80::1%eth0, or %25eth0 as a URL has it.
+    // A zone follows an IPv6 address: fe80::1%eth0, or %25eth0 in a URL.
     let plain =
       name.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false).first.map(String.init) ?? name
     if let four = four(plain) { return isForbidden(four: four) }
@@ -25,10 +24,11 @@ enum ReceiverAddress {
 
   static func isForbidden(_ address: SocketAddress) -> Bool { address.ipAddress.map { isForbidden(name: $0) } ?? false }
 
-  /// No name, which a certificate could be for.
+  /// True for a number, which has no name that a certificate could be for.
   static func isNumeric(_ host: String) -> Bool { four(host) != nil || six(host) != nil }
 
-  /// As inet_aton reads it: the last of one to four parts fills what is left, and each is decimal, octal or hexadecimal.
+  /// Parses an address like inet_aton: the last of one to four parts fills the rest, and each is decimal, octal or
+  /// hexadecimal.
   private static func four(_ text: String) -> UInt32? {
     let parts = text.split(separator: ".", omittingEmptySubsequences: false)
     guard (1...4).contains(parts.count) else { return nil }
@@ -63,7 +63,7 @@ enum ReceiverAddress {
     address >> 16 == 0xA9FE || address == 0x6464_64C8 || address == 0xC000_00C0
   }
 
-  /// fe80::/10, fd00:ec2::254 of Amazon, fd20:ce::254 of Google, and addresses of version 4 inside.
+  /// fe80::/10, fd00:ec2::254 of Amazon, fd20:ce::254 of Google, and embedded IPv4 addresses.
   private static func isForbidden(six bytes: [UInt8]) -> Bool {
     guard bytes.count == 16 else { return false }
     if bytes[0] == 0xFE, bytes[1] & 0xC0 == 0x80 { return true }

@@ -2,28 +2,29 @@ import Crypto
 import Foundation
 import MendCore
 
-/// Where notifications go, and with which secret they are signed.
+/// The receiver of notifications, and the secret that signs them.
 public struct WebhookSettings: Sendable {
-  /// http or https, chosen by whoever runs the server; never by a caller.
+  /// An http or https URL, set by the operator of the server, never by a caller.
   let url: URL
   let secret: SymmetricKey
 
-  /// Requests at once.
+  /// The most requests at once.
   public var concurrency = 8
-  /// One request, from its start to the head of its answer.
+  /// The timeout of one request, from its start to the head of its answer.
   public var timeout: Duration = .seconds(10)
-  /// Times that a notification is sent before it is given up: over an hour and a half, as waits grow.
+  /// How often a notification is sent before it is given up: for over an hour and a half, as waits grow.
   public var attemptsLimit = 14
-  /// The wait after the first failure; it doubles with each one, up to `longestBackoff`, less up to a fifth by chance.
+  /// The wait after the first failure. It doubles each time, up to `longestBackoff`, less a random part of up to a
+  /// fifth.
   public var backoff: Duration = .seconds(1)
   public var longestBackoff: Duration = .seconds(1800)
-  /// Notifications that wait; beyond it the next due ones are given up.
+  /// The most notifications that wait; beyond it the next due ones are given up.
   public var outboxLimit = 10_000
   public var userAgent = "mend"
 
   public static let shortestSecret = 16
 
-  /// - Throws: `WebhookError` that says what is wrong with the address or the secret, without repeating the secret.
+  /// - Throws: `WebhookError` that says what is wrong with the address or the secret, without quoting the secret.
   public init(url text: String, secret: [UInt8]) throws(WebhookError) {
     guard let url = URL(string: text), let scheme = url.scheme?.lowercased(), let host = url.host, !host.isEmpty else {
       throw WebhookError("it is no address such as https://hooks.example.com/mend")
@@ -44,7 +45,7 @@ public struct WebhookSettings: Sendable {
     self.secret = SymmetricKey(data: secret)
   }
 
-  /// How long it is waited after a notification was sent `attempts` times, before chance makes it shorter.
+  /// The wait after `attempts` attempts, before the random part is subtracted.
   func wait(after attempts: Int) -> Duration {
     var wait = backoff
     for _ in 1..<max(1, attempts) where wait < longestBackoff { wait = wait * 2 }
@@ -57,13 +58,13 @@ public struct WebhookError: Error, Sendable, CustomStringConvertible {
   init(_ description: String) { self.description = description }
 }
 
-/// Sends signed requests, each on a connection of its own.
+/// Sends signed requests, each on its own connection.
 final class Webhook: Sendable {
   enum Outcome: Sendable, Hashable {
     case delivered(status: Int)
-    /// Worth another attempt.
+    /// A failure that is worth another attempt.
     case failed(String)
-    /// The receiver wants no more of it: 410.
+    /// The receiver answered 410: it wants no more notifications.
     case gone
   }
 

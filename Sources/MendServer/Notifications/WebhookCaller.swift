@@ -4,16 +4,16 @@ import NIOHTTP1
 import NIOPosix
 import NIOSSL
 
-/// One HTTP request and the status of its answer, of which no more is read: the connection ends at the answer's head,
+/// One HTTP request and the status of its answer. Nothing else is read: the connection ends at the answer's head,
 /// however long the rest would be.
 struct WebhookCaller: Sendable {
   private let host: String
   private let port: Int
-  /// With the port where it is not the scheme's own.
+  /// The host, with the port if it is not the scheme's default.
   private let authority: String
   private let target: String
   private let timeout: Duration
-  /// Nil for http.
+  /// The TLS configuration; nil for http.
   private let tls: Result<NIOSSLContext, WebhookError>?
 
   init(_ url: URL, timeout: Duration) {
@@ -37,7 +37,7 @@ struct WebhookCaller: Sendable {
     }
   }
 
-  /// Throws a sentence without the address, which may hold what is nobody's business.
+  /// Throws an error without the address, which may be confidential.
   func post(_ body: [UInt8], _ headers: [(String, String)]) async throws(WebhookError) -> Int {
     let context = try tls?.get()
     let time = TimeAmount(timeout)
@@ -49,7 +49,7 @@ struct WebhookCaller: Sendable {
     } catch {
       throw Self.failure(error)
     }
-    // Before anything is said: a name may lead anywhere.
+    // Checked before anything is sent: a name may resolve to any address.
     if let address = channel.remoteAddress, ReceiverAddress.isForbidden(address) {
       channel.close(promise: nil)
       throw WebhookError("the receiver's name resolves to a cloud metadata or link-local address")
@@ -103,7 +103,7 @@ struct WebhookCaller: Sendable {
   }
 }
 
-/// Takes the status of the answer, and ends the connection.
+/// Reads the status of the answer and closes the connection.
 private final class AnswerHead: ChannelInboundHandler {
   typealias InboundIn = HTTPClientResponsePart
 

@@ -1,10 +1,10 @@
-/// What reflection has to know of a serialized `google.protobuf.FileDescriptorProto`: its imports, and the full names that
-/// it declares. The field numbers are descriptor.proto's.
+/// What reflection needs of a serialized `google.protobuf.FileDescriptorProto`: its imports, and the full names that it
+/// declares. The field numbers are those of descriptor.proto.
 struct FileOutline {
   private(set) var imports: [String] = []
   /// Services, methods, messages, fields, enums and their values, extensions.
   private(set) var symbols: [String] = []
-  /// Messages alone, nested ones too.
+  /// Messages only, including nested ones.
   private(set) var messages: [String] = []
 
   init(descriptor: [UInt8]) {
@@ -49,7 +49,7 @@ struct FileOutline {
   fileprivate static func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
 }
 
-/// The length-delimited fields of one message on the wire; what is cut short ends them.
+/// The length-delimited fields of one encoded message; truncated data ends the sequence.
 private struct Fields {
   private var fields: [(number: UInt64, bytes: ArraySlice<UInt8>)] = []
 

@@ -2,11 +2,11 @@ import MendAPI
 import MendProtobuf
 import MendRPC
 
-/// grpc.reflection.v1.ServerReflection, and v1alpha of the same wire: which services there are, and the schemas that
-/// describe them.
+/// grpc.reflection.v1.ServerReflection, and v1alpha with the same encoding: the services and the schemas that describe
+/// them.
 ///
-/// Only the services' own schemas are shown, with what they import: the journal's, which the program keeps for itself,
-/// is not. It shows what is public anyway, so it asks for no token.
+/// Only the schemas of services are shown, with what they import. The journal's schema is not. Everything shown is
+/// public, so reflection requires no token.
 struct ReflectionServer: GRPCServerReflectionService {
   private struct File: Sendable {
     var descriptor: [UInt8]
@@ -16,7 +16,7 @@ struct ReflectionServer: GRPCServerReflectionService {
   private let services: [String]
   private let files: [String: File]
   private let fileOfSymbol: [String: String]
-  /// By their full names.
+  /// The full names of all messages.
   private let messages: Set<String>
 
   init(services: [ServiceDescriptor], schema: [SchemaFile]) {
@@ -44,7 +44,7 @@ struct ReflectionServer: GRPCServerReflectionService {
     self.messages = messages
   }
 
-  /// Under both names: tools of before 2023 ask for v1alpha, whose messages differ from v1's by their package alone.
+  /// Serves both names: tools from before 2023 ask for v1alpha, whose messages differ from v1's only in their package.
   func install(in router: inout Router) {
     router.register(self)
     router.bidirectional(GRPCV1AlphaServerReflection.Methods.serverReflectionInfo) {
@@ -99,7 +99,7 @@ struct ReflectionServer: GRPCServerReflectionService {
     }
   }
 
-  /// The file, then all that it needs, each once.
+  /// The file, then all its imports, each once.
   private func with(_ path: String) -> GRPCServerReflectionResponse.MessageResponse? {
     guard files[path] != nil else { return nil }
     var response = GRPCFileDescriptorResponse()
