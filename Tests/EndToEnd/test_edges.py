@@ -93,7 +93,7 @@ class Numbers(EndToEndCase):
         for flags, says in (
                 (("--memory", "8192000TiB"), "up to 65536TiB"), (("--cpus", "1e300"), "at most 1000000"),
                 (("--cpus", "nan"), "at most 1000000"), (("--gpus", "9223372036854775807"), "0 to 1000000"),
-                (("--limit", "request-bytes=8388607TiB"), "up to 1TiB"),
+                (("--limit", "request-bytes=8388607TiB"), "at most 1TiB"),
                 (("--quota", "team=memory:8388607TiB"), "65536TiB"), (("--capacity", "local=cpus:inf"), "1000000 CPUs")):
             answer = self.mend(
                 "serve", "--data", self.directory / "other", "--listen", "127.0.0.1:0", "--admin", "none", *flags)

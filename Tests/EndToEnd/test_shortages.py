@@ -138,13 +138,13 @@ class NoDescriptors(EndToEndCase):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened + 5, hard))
             for _ in range(30):
                 connections.enter_context(socket.create_connection((host, int(port))))
-            wait_for(lambda: "none can be taken now" in self.server.log.read_text(), "a warning")
+            wait_for(lambda: "none can be accepted" in self.server.log.read_text(), "a warning")
             before, start = self.processor_seconds(), time.monotonic()
             # The time is what is measured: a loop that asks at once takes all of it.
             time.sleep(2)
             used, passed = self.processor_seconds() - before, time.monotonic() - start
             self.assertLess(used, passed / 4)
-            self.assertEqual(self.server.log.read_text().count("none can be taken now"), 1)
+            self.assertEqual(self.server.log.read_text().count("none can be accepted"), 1)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))
         self.ok("list")
 

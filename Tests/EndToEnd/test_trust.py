@@ -112,7 +112,7 @@ class Certificates(EndToEndCase):
 
         (self.directory / "used.pem").write_text("not a certificate\n")
         self.server.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "the one before stays" in self.server.log.read_text(), "the refusal in the log")
+        wait_for(lambda: "the earlier one stays in use" in self.server.log.read_text(), "the refusal in the log")
         self.assertIn("used.pem", self.server.log.read_text())
         self.assertEqual(self.served(), self.der("second"))
         self.assertNotIn('mend_tls_reloads_total{outcome="refused"} 0', self.metrics())

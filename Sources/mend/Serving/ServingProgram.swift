@@ -232,7 +232,7 @@ struct ServingProgram {
   }
 
   private static func advice(_ message: String) -> String {
-    if message.contains("is no socket") { return "" }
+    if message.contains("is not a socket") { return "" }
     if message.contains("No such file or directory") { return "; make its directory, or serve with another --unix" }
     return "; end what listens there, or serve with another --listen, --admin or --unix (port 0 picks a free port)"
   }
