@@ -7,13 +7,45 @@ import Testing
 struct KnownMessageTests {
   @Test("no line of the table is hidden by an earlier one", arguments: KnownMessage.all)
   func reached(_ known: KnownMessage) {
-    for text in known.texts { #expect(KnownMessage.matching("x \(text) y")?.name == known.name, "\(text)") }
+    for text in known.texts {
+      // The name of an error number is one at the end of its sentence, or before a sign that ends it.
+      let isErrorNumber = text.first == "E" && text.allSatisfy { $0.isUppercase || $0 == "_" }
+      let lines = isErrorNumber ? ["x \(text)", "x: \(text): y", "x \(text) (y)", "x [\(text)] y"] : ["x \(text) y"]
+      for line in lines { #expect(KnownMessage.matching(line)?.name == known.name, "\(line)") }
+    }
     for name in known.exceptions {
       for line in [name, "\(name): y", "worker: \(name): y", "Caused by: \(name)"] {
         #expect(KnownMessage.matching(line)?.name == known.name, "\(line)")
       }
     }
   }
+
+  @Test(
+    "what a program calls like a runtime's error, or writes about one, is its own",
+    arguments: [
+      "acme.ImportError: row 17 has no date", "billing.MemoryError: customer has no memory card",
+      "Acme::TimeoutException: no slot", "assert got: MemoryError", "expected ValueError, got: MemoryError",
+      "ERROR ENOMEM is not a valid code", "EACCES means that it is locked", "unknown constant ENOSPC in row 4",
+    ])
+  func ownNames(_ line: String) { #expect(KnownMessage.matching(line)?.cause == nil, "\(line)") }
+
+  @Test(
+    "what a runtime or a library writes is known with its modules",
+    arguments: [
+      ("builtins.MemoryError", "memory"),
+      ("numpy.core._exceptions._ArrayMemoryError: Unable to allocate 8 GiB", "memory"),
+      ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate", "memory"),
+      ("Unhandled exception. System.OutOfMemoryException: x", "memory"),
+      ("java.lang.NoClassDefFoundError: a/B", "missing module"),
+      ("java.net.UnknownHostException: db", "name resolution"),
+      ("json.decoder.JSONDecodeError: Expecting value", "form of the input"),
+      ("requests.exceptions.ReadTimeout: HTTPSConnectionPool", "own time limit"),
+      ("Error: connect ECONNREFUSED 127.0.0.1:5432", "connection"),
+      ("Error: getaddrinfo ENOTFOUND db", "name resolution"),
+      ("Error: ENOSPC: no space left on device, write", "full disk"), ("Error: spawn ENOMEM", "memory"),
+      ("write failed: EFBIG", "file size"),
+    ])
+  func knownHomes(_ line: String, _ name: String) { #expect(KnownMessage.matching(line)?.name == name, "\(line)") }
 
   /// Words, limit and peak in MiB, and what is planned.
   private static let planned: [(String, Int64, Int64, Int64?)] = [
