@@ -33,6 +33,8 @@ extension Batch {
         assert(held.attempts > 0, "a live attempt holds something")
         held.remove(tiers[job.tier].jobs[job.index].attempts[index].parameters.resources)
       }
+      // What somebody else ended, a pause or Heal, has not been seen to end well.
+      if !before.isEnding || end.verdict == .succeeded { tiers[job.tier].jobs[job.index].runsWithoutDocuments = false }
       closeStage(of: job, index, at: end.at)
       tiers[job.tier].jobs[job.index].attempts[index].state = .ended(end)
       tiers[job.tier].jobs[job.index].attempts[index].suspectedSince = nil
@@ -65,7 +67,6 @@ extension Batch {
 
   private mutating func intend(_ job: JobID, _ attempt: Attempt, _ record: Record) {
     tiers[job.tier].jobs[job.index].attempts.append(attempt)
-    tiers[job.tier].jobs[job.index].runsWithoutDocuments = false
     held.add(attempt.parameters.resources)
     tiers[job.tier].jobs[job.index].nextAttemptAt = nil
     let count = tiers[job.tier].jobs[job.index].attempts.count

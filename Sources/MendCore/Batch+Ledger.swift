@@ -102,17 +102,21 @@ extension Batch {
     let layout = extractorLayout(of: job.tier)
     for position in tiers[job.tier].jobs[job.index].leftOut { reopenDone(position, in: job.tier) }
     tiers[job.tier].jobs[job.index].leftOut = DocumentSet()
-    var areCommitted = false
+    let before = tiers[job.tier].jobs[job.index].committed.count
     for position in retried.reopened {
       reopenFailed(position, of: job, layout)
-      if tiers[job.tier].jobs[job.index].committed.remove(position) {
-        areCommitted = true
-        reopenDone(position, in: job.tier)
-      }
+      if tiers[job.tier].jobs[job.index].committed.remove(position) { reopenDone(position, in: job.tier) }
     }
-    // All of it is written again.
-    if areCommitted, tiers[job.tier].jobs[job.index].committed.isEmpty { tiers[job.tier].jobs[job.index].written = nil }
+    forgetWritten(of: job, committedBefore: before)
     lowerCursor(of: job, to: 0)
+  }
+
+  /// What is done again is written again: of what was written, as much as is still committed stands.
+  private mutating func forgetWritten(of job: JobID, committedBefore before: Int) {
+    let left = tiers[job.tier].jobs[job.index].committed.count
+    guard left < before, let written = tiers[job.tier].jobs[job.index].written else { return }
+    tiers[job.tier].jobs[job.index].written =
+      left == 0 ? nil : written / before * left + written % before * left / before
   }
 
   private mutating func reopenDone(_ position: Int, in tier: Int) {

@@ -157,7 +157,8 @@ public struct StateChange: Hashable, Codable, Sendable {
   }
 }
 
-/// First claim and last settlement of documents, as milliseconds since the batch was created; 0 is never.
+/// First claim and last settlement of documents, as milliseconds since the batch was created; 0 is never. From the 25th
+/// day on, to the second.
 ///
 /// In chunks: while a reader holds a copy, a change costs one chunk, not the batch.
 public struct DocumentTimes: Hashable, Codable, Sendable {
@@ -175,6 +176,16 @@ public struct DocumentTimes: Hashable, Codable, Sendable {
   public func startedOffset(_ position: Int) -> Int64? { Self.value(started[position]) }
   public func settledOffset(_ position: Int) -> Int64? { Self.value(settled[position]) }
 
-  private static func clamp(_ offset: Int64) -> UInt32 { UInt32(clamping: max(1, offset)) }
-  private static func value(_ stored: UInt32) -> Int64? { stored == 0 ? nil : Int64(stored) }
+  /// Set where the rest counts seconds.
+  private static let inSeconds: UInt32 = 1 << 31
+
+  private static func clamp(_ offset: Int64) -> UInt32 {
+    if offset < inSeconds { return UInt32(max(1, offset)) }
+    return UInt32(min(offset / 1000, Int64(inSeconds - 1))) | inSeconds
+  }
+
+  private static func value(_ stored: UInt32) -> Int64? {
+    if stored == 0 { return nil }
+    return stored < inSeconds ? Int64(stored) : Int64(stored & ~inSeconds) * 1000
+  }
 }

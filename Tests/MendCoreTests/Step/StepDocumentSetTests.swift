@@ -44,6 +44,11 @@ struct StepDocumentSetTests {
     times.claim(5000, offset: 7)
     times.claim(5000, offset: 9)
     times.settle(3, offset: 0)
+    // Weeks after the batch was created they go on, to the second.
+    let weeks: Int64 = 90 * 24 * 3_600_000 + 123
+    times.settle(8, offset: weeks)
+    times.settle(9, offset: (1 << 31) - 1)
+    #expect(times.settledOffset(8) == weeks - 123 && times.settledOffset(9) == (1 << 31) - 1)
     #expect(times.startedOffset(5000) == 7 && times.startedOffset(0) == nil)
     #expect(times.settledOffset(3) == 1 && times.settledOffset(5000) == nil)
   }

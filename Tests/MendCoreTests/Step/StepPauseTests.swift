@@ -44,6 +44,27 @@ struct StepPauseTests {
     #expect(harness.ends.isEmpty)
   }
 
+  @Test("A pause that ends a retry does not make a success of what nobody saw end well")
+  func disputed() {
+    var harness = Harness()
+    harness.submit([tier(extractor(retry: [RetryRule(action: .fail)]))], documents: 1)
+    harness.run()
+    #expect(harness.claim(1) == ["d0"])
+    harness.report(["d0"])
+    harness.end(.exited(3))
+    #expect(harness.batch.status == .failed && harness.job().committed.count == 1)
+    _ = harness.ask(.retry(batchID: "b", tier: 0, jobs: [], .init(), .failed))
+    #expect(harness.job().attempts.count == 2)
+    _ = harness.ask(.pauseBatch(batchID: "b"))
+    harness.end(.signalled(15))
+    #expect(harness.job().status == .pending && harness.batch.status == .paused)
+    _ = harness.ask(.resumeBatch(batchID: "b"))
+    #expect(harness.job().attempts.count == 3)
+    harness.run()
+    harness.end(.exited(0))
+    #expect(harness.batch.status == .completed)
+  }
+
   @Test("An attempt that exits 0 while it is ended by the pause leaves its documents to the next")
   func exitsByItself() {
     var harness = Harness(cpus: 1)

@@ -227,4 +227,27 @@ struct StepRepairTests {
     #expect(harness.job().suspects.isEmpty)
     #expect(!harness.diagnosis(of: "b").findings.contains { $0.message.contains("suspected") })
   }
+
+  @Test("Documents that are done again in part are written again in part")
+  func writtenInPart() {
+    var harness = Harness()
+    harness.submit([tier(extractor("a", shards: 2)), tier(extractor("b"))], documents: 4)
+    harness.finish(0, 0)
+    harness.finish(0, 1)
+    func write(_ harness: inout Harness, _ count: Int) {
+      harness.run(1)
+      let claimed = harness.claim(10, 1)
+      var report = WorkerRequest.Report(completed: claimed, failed: [])
+      report.written = [.init(collectionID: "b", count: count)]
+      _ = harness.say(harness.token(1), .report(report))
+      harness.end(.exited(0), 1)
+    }
+    write(&harness, 4)
+    #expect(harness.batch.status == .completed && harness.job(1).written == 4)
+    _ = harness.ask(.retry(batchID: "b", tier: 0, jobs: [JobID(tier: 0, index: 0)], .init(), .all))
+    harness.finish(0, 0)
+    #expect(harness.job(1).written == 2)
+    write(&harness, 2)
+    #expect(harness.batch.status == .completed && harness.job(1).written == 4)
+  }
 }
