@@ -362,7 +362,8 @@ struct Writer {
     }
     let regular = core.batches.isEmpty ? .distantFuture : lastTick + runtime.settings.tickInterval
     let pruning = runtime.settings.keepFinished == nil ? .distantFuture : lastPruning + runtime.settings.pruneInterval
-    dueAt = min(wakeAt, regular)
+    // What the round itself took, a slow disk or a long recovery, is no gap.
+    dueAt = max(min(wakeAt, regular), runtime.clock.now())
     runtime.alarm.set(min(dueAt, pruning))
   }
 }

@@ -108,6 +108,30 @@ struct RuntimeContainmentTests {
     }
   }
 
+  @Test("a slow disk is no suspension: attempts are held to what they did not do meanwhile")
+  func slowDisk() async throws {
+    let harness = try Harness(answersAtOnce: true)
+    defer { harness.remove() }
+    try await harness.run { harness in
+      _ = await harness.create("b")
+      _ = await harness.send(.submitBatch(batchID: "b"))
+      func adopted() -> Instant? {
+        harness.runtime.view(of: harness.key("b"))?.batch.tiers[0].jobs[0].attempts.first?.adoptedAt
+      }
+      for _ in 0..<3 {
+        let rounds = harness.runtime.statistics.rounds
+        harness.store.hold()
+        async let created = harness.create("slow-\(rounds)")
+        try await eventually("a commit waits") { harness.store.isCommitting }
+        harness.clock.advance(by: .seconds(45))
+        harness.store.release()
+        _ = await created
+        try await eventually("the next round is over") { harness.runtime.statistics.rounds > rounds + 1 }
+        #expect(adopted() == nil)
+      }
+    }
+  }
+
   @Test("the store is asked whether it is well while nothing is committed")
   func check() async throws {
     let harness = try Harness()
