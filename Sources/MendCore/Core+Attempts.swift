@@ -161,6 +161,7 @@ extension Core {
   /// A rule says that this failure does not matter: as after exit 0. What was in process failed with the cause already;
   /// what is left never ran, and nothing of the attempt's end is held against it.
   private mutating func ignore(_ job: Job, _ attempt: AttemptKey, _ end: AttemptEnd, on key: BatchKey) {
+    if failPastTimeout(job.id, on: key) { return }
     let left = job.assigned.subtracting(job.committed).subtracting(job.failed)
     if job.attempts.last?.isOpaque == true {
       if !left.isEmpty { record(.documentsCommitted(job.id, number: attempt.number, left), on: key) }

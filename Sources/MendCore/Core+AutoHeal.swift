@@ -19,6 +19,16 @@ extension Core {
     }
   }
 
+  /// There is more memory than before: what failed for want of it may have a plan now.
+  mutating func considerHealingOfFailed(on executor: ExecutorKind) {
+    for key in batches.keys.sorted() {
+      guard let batch = batches[key], batch.status == .failed, batch.specification.executor == executor else {
+        continue
+      }
+      considerHealing(key, at: turn.now)
+    }
+  }
+
   /// Ends the attempts that both looks found stuck and that a rule was written for; the rule decides what follows.
   mutating func endStallsByRule(_ key: BatchKey) {
     guard let batch = batches[key], batch.status == .running, batch.specification.hasRulesForStalls else { return }
@@ -37,16 +47,16 @@ extension Core {
       batch.status == .running || batch.status == .failed, !batch.isPastTimeout(at: turn.now)
     else { return }
     let plan = batch.healPlan(.auto, tier: nil, at: turn.now, capacity: capacities.of(batch), limits: limits)
-    var steps = plan.filter { policy.allows($0) && !wasJustAsked($0, of: batch) }
+    var steps = plan.compactMap { policy.allowed($0) }.filter { !wasJustAsked($0, of: batch) }
     guard !steps.isEmpty else { return }
     let generation = batch.generation
     let actor = turn.actor
     turn.actor = Initiative.autoHeal.rawValue
     defer { turn.actor = actor }
-    for index in steps.indices { apply(&steps[index], to: key, actor: turn.actor, by: .autoHeal) }
+    apply(&steps, to: key, actor: turn.actor, by: .autoHeal)
     // What came to nothing is no heal, and is not told as one.
     steps.removeAll { $0.result == .skipped }
-    if !steps.isEmpty {
+    if steps.contains(where: { $0.result == .done || $0.result == .asked }) {
       let record = HealRecord(
         action: .auto, generation: generation, steps: steps, at: turn.now, actor: turn.actor, by: .autoHeal)
       self.record(.healed(record), on: key)
@@ -80,13 +90,24 @@ extension BatchSpecification {
 }
 
 extension AutoHeal {
-  package func allows(_ step: HealStep) -> Bool {
-    if case .retryTier(_, _, let memoryBytes) = step.operation, memoryCeilingBytes > 0,
-      memoryBytes.values.contains(where: { $0 > memoryCeilingBytes })
-    {
-      return false
+  /// The step as far as the policy allows it: without the jobs that ask for more memory than its ceiling; nil where
+  /// nothing of it is left, or its risk is above what is allowed.
+  package func allowed(_ step: HealStep) -> HealStep? {
+    guard step.risk.rank <= maxRisk.rank else { return nil }
+    guard case .retryTier(let tier, let jobs, let memoryBytes) = step.operation, memoryCeilingBytes > 0 else {
+      return step
     }
-    return step.risk.rank <= maxRisk.rank
+    let above = jobs.filter { memoryBytes[$0, default: 0] > memoryCeilingBytes }
+    guard let first = above.first else { return step }
+    let kept = jobs.filter { memoryBytes[$0, default: 0] <= memoryCeilingBytes }
+    guard !kept.isEmpty else { return nil }
+    var allowed = step
+    allowed.operation = .retryTier(
+      tier: tier, jobs: kept, memoryBytes: memoryBytes.filter { $0.value <= memoryCeilingBytes })
+    allowed.reason +=
+      "; left out: \(first)\(above.count > 1 ? " and \(above.count - 1) more" : ""), which need more than auto_heal's "
+      + "ceiling of \(Figures.bytes(memoryCeilingBytes))"
+    return allowed
   }
 }
 

@@ -5,6 +5,8 @@ struct PendingCancel: Hashable {
   var batch: BatchKey
   var scope: CancelScope
   var calls: [CallID]
+  /// What the calls asked: with a key, the answer is kept under it.
+  var commands: [Command]
   /// What it asked to end.
   var attempts: [AttemptKey]
   var deadline: Instant
@@ -25,6 +27,7 @@ extension Core {
       }
       if !isRepeated { remember(command, batchID: batchID, reply: nil) }
       cancels[place].calls.append(call)
+      if !command.idempotencyKey.isEmpty { cancels[place].commands.append(command) }
       hasten(place, grace: max(.zero, grace))
       return
     }
@@ -32,7 +35,8 @@ extension Core {
       throw .exhausted(limit: "waiting_cancels", "too many cancels are under way", retryAfter: .seconds(5))
     }
     let grace = max(.zero, grace)
-    let attempts = liveAttempts(in: scope, of: key)
+    // What began after the first time, by a retry, is not what the key was for.
+    let attempts = liveAttempts(in: scope, of: key).filter { !isRepeated || isAskedToEnd($0) }
     if !isRepeated {
       if !status(of: key).isFinal { intend(scope, attempts, grace: grace, on: key) }
       // With nothing to wait for, this is the answer, now and whenever the key comes again.
@@ -47,8 +51,15 @@ extension Core {
       return
     }
     let deadline = turn.now + grace + limits.endTimeout
-    cancels.append(PendingCancel(batch: key, scope: scope, calls: [call], attempts: attempts, deadline: deadline))
+    cancels.append(
+      PendingCancel(
+        batch: key, scope: scope, calls: [call], commands: command.idempotencyKey.isEmpty ? [] : [command],
+        attempts: attempts, deadline: deadline))
     index.deadlines.insert(Deadline(at: deadline, kind: .cancelTimeout, batch: key))
+  }
+
+  private func isAskedToEnd(_ attempt: AttemptKey) -> Bool {
+    state(of: attempt)?.isEnding == true || batches[attempt.batch]?.jobState(attempt.job)?.status == .cancelling
   }
 
   /// A cancel that comes again with less grace shortens it; more changes nothing.
@@ -196,6 +207,7 @@ extension Core {
       if remaining.isEmpty {
         let reply = Reply.cancelled(
           batchID: cancel.batch.batchID, status(of: cancel.batch), receipts(of: cancel.attempts))
+        for command in cancel.commands { remember(command, batchID: cancel.batch.batchID, reply: reply) }
         for call in cancel.calls { perform(.reply(call, reply)) }
       } else if cancel.deadline <= turn.now {
         let names = remaining.prefix(10).map { "\($0.job).\($0.number)" }.joined(separator: ", ")

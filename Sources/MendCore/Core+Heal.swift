@@ -16,7 +16,7 @@ extension Core {
     var steps = batch.healPlan(action, tier: tier, at: turn.now, capacity: capacities.of(batch), limits: limits)
     let planned = batch.generation
     if dryRun { return .healed(batchID: key.batchID, generation: planned, dryRun: true, steps) }
-    for index in steps.indices { apply(&steps[index], to: key, actor: actor, by: .caller) }
+    apply(&steps, to: key, actor: actor, by: .caller)
     if !steps.isEmpty {
       record(
         .healed(HealRecord(action: action, generation: planned, steps: steps, at: turn.now, actor: actor)), on: key)
@@ -27,9 +27,32 @@ extension Core {
     return .healed(batchID: key.batchID, generation: after, dryRun: false, steps)
   }
 
-  /// Does one step, and notes what came of it.
-  mutating func apply(_ step: inout HealStep, to key: BatchKey, actor: String, by initiative: Initiative) {
-    (step.result, step.outcome) = apply(step.operation, to: key, actor: actor, by: initiative)
+  /// Does each step, and notes what came of it.
+  ///
+  /// Jobs of one tier that were given up run again by one retry: the first would make the tier run, and the others would
+  /// have to wait for it.
+  mutating func apply(_ steps: inout [HealStep], to key: BatchKey, actor: String, by initiative: Initiative) {
+    var givenUp: [Int: [(step: Int, job: JobID)]] = [:]
+    for index in steps.indices {
+      if case .reclaimOrphan(let job, let number) = steps[index].operation,
+        let state = state(of: AttemptKey(batch: key, job: job, number: number)), state.isOver,
+        batches[key]?.isGivenUp(job, with: number) == true
+      {
+        orderEnd(of: AttemptKey(batch: key, job: job, number: number))
+        givenUp[job.tier, default: []].append((index, job))
+      } else {
+        (steps[index].result, steps[index].outcome) = apply(
+          steps[index].operation, to: key, actor: actor, by: initiative)
+      }
+    }
+    for (tier, orphans) in givenUp.sorted(by: { $0.key < $1.key }) {
+      let retry = RetryAsked(
+        tier: tier, jobs: orphans.map(\.job), overrides: Job.Overrides(), scope: .failed, actor: actor, by: initiative)
+      let (result, outcome) = outcome(of: retry, on: key)
+      for orphan in orphans {
+        (steps[orphan.step].result, steps[orphan.step].outcome) = (result, "ended where it still ran; \(outcome)")
+      }
+    }
   }
 
   private mutating func apply(
@@ -51,7 +74,7 @@ extension Core {
     case .killDuplicate(let job, let reference):
       return killDuplicate(of: job, reference, on: key)
     case .reclaimOrphan(let job, let number):
-      return reclaim(AttemptKey(batch: key, job: job, number: number), actor: actor, by: initiative)
+      return reclaim(AttemptKey(batch: key, job: job, number: number))
     case .retryTier(let tier, let jobs, let memoryBytes):
       let retry = RetryAsked(
         tier: tier, jobs: jobs, overrides: Job.Overrides(), scope: .failed, actor: actor, by: initiative,
@@ -81,10 +104,8 @@ extension Core {
     return (.done, "being ended")
   }
 
-  /// Ends what may still run under an attempt's name; where the job was given up with it, the job runs again.
-  private mutating func reclaim(
-    _ attempt: AttemptKey, actor: String, by initiative: Initiative
-  ) -> (HealStep.Result, String) {
+  /// Ends what may still run under an attempt's name.
+  private mutating func reclaim(_ attempt: AttemptKey) -> (HealStep.Result, String) {
     guard let state = state(of: attempt) else { return (.skipped, "skipped: no such attempt") }
     guard state.isOver else {
       if state.isEnding {
@@ -95,14 +116,7 @@ extension Core {
       return (.asked, "the executor is asked for it")
     }
     orderEnd(of: attempt)
-    guard batches[attempt.batch]?.isGivenUp(attempt.job, with: attempt.number) == true else {
-      return (.asked, "ended where it still ran")
-    }
-    let retry = RetryAsked(
-      tier: attempt.job.tier, jobs: [attempt.job], overrides: Job.Overrides(), scope: .failed, actor: actor,
-      by: initiative)
-    let (result, outcome) = outcome(of: retry, on: attempt.batch)
-    return (result, "ended where it still ran; \(outcome)")
+    return (.asked, "ended where it still ran")
   }
 }
 

@@ -25,8 +25,7 @@ extension Core {
     guard capacities[executor] != nil, index.lanes[executor]?.outage == nil else { return }
     let outage = ExecutorOutage(executor: executor, since: turn.now, message: message)
     index.lanes[executor, default: .init()].outage = outage
-    index.deadlines.insert(
-      Deadline(at: turn.now + limits.unreachableGrace, kind: .outage, batch: BatchKey(namespace: "", batchID: "")))
+    insertDeadline(of: outage)
     var concerned = Set(index.lanes[executor]?.queue.batches.map(\.self) ?? [])
     for attempt in index.live where self.executor(of: attempt.batch) == executor { concerned.insert(attempt.batch) }
     for key in concerned.sorted() { mark(key, outage) }
@@ -48,10 +47,29 @@ extension Core {
     turn.schedulingIsDue = true
   }
 
+  /// Nobody could be asked while nothing ran: an outage's grace goes on from where it stood.
+  mutating func forgiveOutages(_ gap: Duration) {
+    for executor in ExecutorKind.allCases {
+      guard var outage = index.lanes[executor]?.outage else { continue }
+      outage.since = outage.since + gap
+      index.lanes[executor]?.outage = outage
+      insertDeadline(of: outage)
+      for key in batches.keys.sorted() where batches[key]?.outage?.executor == executor { mark(key, outage) }
+    }
+  }
+
+  private mutating func insertDeadline(of outage: ExecutorOutage) {
+    index.deadlines.insert(
+      Deadline(at: outage.since + limits.unreachableGrace, kind: .outage, batch: BatchKey(namespace: "", batchID: "")))
+  }
+
   /// The executor answers, so it can be asked as well.
   mutating func learn(_ capacity: Capacity) {
     guard let before = capacities[capacity.executor], capacity.isKnown else { return }
     capacities.learn(capacity)
+    index.lanes[capacity.executor, default: .init()].mostMemoryBytes = max(
+      index.lanes[capacity.executor]?.mostMemoryBytes ?? 0, capacity.memoryBytes)
+    if capacity.memoryBytes > before.memoryBytes { considerHealingOfFailed(on: capacity.executor) }
     index.lanes[capacity.executor]?.queue.settleAll(capacity)
     if !before.isKnown { endOutage(of: capacity.executor) }
     // What could never start may be able to now, and the other way round.

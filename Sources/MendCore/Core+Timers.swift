@@ -125,15 +125,17 @@ extension Core {
   /// Attempts are held to their windows from now on, as after a restart: what they did meanwhile was not seen, or they
   /// could not do anything.
   ///
-  /// Their run timers and their batches' timeouts move by the gap. After a restart those count from the journal again, which
+  /// Their run timers, the timeouts of all batches that are not over, and the grace of executors that could not be asked
+  /// move by the gap. After a restart those count from the journal again, which
   /// does not know of it.
   mutating func forgive(_ gap: Duration) {
-    for key in Set(index.live.map(\.batch)).sorted() {
+    for key in batches.keys.sorted() where batches[key]?.status.isFinal == false {
       // A pause's clocks stand still already.
       guard batches[key]?.pausedAt == nil, let from = batches[key]?.timeoutFrom else { continue }
       batches[key]?.timeoutFrom = from + gap
       setBatchTimeout(key)
     }
+    forgiveOutages(gap)
     for attempt in index.live.sorted() {
       guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { continue }
       let (tier, job) = (attempt.job.tier, attempt.job.index)
@@ -189,7 +191,7 @@ extension Core {
   }
 
   /// The batch is past its own time: all of it ends, as failed.
-  private mutating func endAtBatchTimeout(_ key: BatchKey) {
+  mutating func endAtBatchTimeout(_ key: BatchKey) {
     guard let batch = batches[key], !batch.status.isFinal, batch.isPastTimeout(at: turn.now) else { return }
     let message = batch.timeoutSentence
     guard let number = batch.tiers.firstIndex(where: { $0.status != .completed }) else { return }

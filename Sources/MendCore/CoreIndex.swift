@@ -40,6 +40,8 @@ struct CoreIndex {
     var queue = FairQueue()
     /// Since when it cannot be asked.
     var outage: ExecutorOutage?
+    /// The most that it was seen to have.
+    var mostMemoryBytes: Int64 = 0
   }
 
   /// What the namespace's live attempts hold, of all executors: a quota bounds them together.

@@ -52,7 +52,9 @@ extension World {
       if byItself.count > policy.maxHeals {
         fail(.heals, "\(key) healed itself \(byItself.count) times of \(policy.maxHeals)")
       }
-      for step in heal.steps where !policy.allows(step) { fail(.heals, "\(key) healed itself by \(step.operation)") }
+      for step in heal.steps where policy.allowed(step) != step {
+        fail(.heals, "\(key) healed itself by \(step.operation)")
+      }
     } else if let caller = callers.first(where: { $0.key == key }), heal.generation != caller.plannedGeneration {
       fail(.heals, "\(key.batchID): a plan for \(caller.plannedGeneration) is applied at \(heal.generation)")
     }

@@ -33,6 +33,51 @@ struct StepAutoHealTests {
     #expect(Batch.folded(harness.journal[harness.key] ?? [])?.autoHeals == 1)
   }
 
+  @Test("One job above the ceiling keeps no other from its retry")
+  func ceilingOfOneJob() {
+    var harness = Harness(memory: 8 << 30)
+    Self.submit(&harness, AutoHeal(memoryCeilingBytes: 1 << 30), extractor(shards: 2, memory: 256 << 20))
+    for (index, peak) in [(0, 260), (1, 4000)] as [(Int, Int64)] {
+      harness.run(0, index)
+      _ = harness.claim(1, 0, index)
+    }
+    for (index, peak) in [(0, 260), (1, 4000)] as [(Int, Int64)] {
+      harness.end(.signalled(9), 0, index, peak: peak << 20, limit: 256 << 20, exceeded: true)
+    }
+    #expect(harness.batch.status == .running)
+    #expect(harness.job(0, 0).attempts.count == 2 && harness.job(0, 1).attempts.count == 1)
+    let reason = harness.batch.healHistory.last?.steps.first?.reason ?? ""
+    #expect(reason.contains("t0-j1") && reason.contains("1 GiB"), "\(reason)")
+  }
+
+  @Test(
+    "A cluster that was small for a moment is no ceiling, and what failed meanwhile is healed when it is large again")
+  func smallForAMoment() {
+    var harness = Harness(memory: 64 << 30)
+    harness.see(.capacity(Capacity(executor: .simulated, cpus: 4, memoryBytes: 64 << 30)))
+    let rule = RetryRule(cause: .oom, action: .retry, maxAttempts: 3, memoryFactor: 2, backoff: .milliseconds(100))
+    harness.submit([tier(extractor(memory: 16 << 30, opaque: true, retry: [rule]))], documents: 1)
+    harness.see(.started(harness.attempt()))
+    harness.see(.capacity(Capacity(executor: .simulated, cpus: 4, memoryBytes: 8 << 30)))
+    harness.end(.signalled(9), peak: 16 << 30, limit: 16 << 30, exceeded: true)
+    #expect(harness.job().status == .pending && harness.job().overrides.memoryBytes == 32 << 30)
+    harness.see(.capacity(Capacity(executor: .simulated, cpus: 4, memoryBytes: 64 << 30)))
+    harness.tick(after: 1)
+    #expect(harness.job().attempts.count == 2)
+
+    harness = Harness(memory: 8 << 30)
+    Self.submit(&harness, AutoHeal(), extractor(memory: 4 << 30))
+    harness.run()
+    _ = harness.claim(1)
+    harness.see(.capacity(Capacity(executor: .simulated, cpus: 4, memoryBytes: 4 << 30)))
+    harness.end(.signalled(9), peak: 4 << 30, limit: 4 << 30, exceeded: true)
+    harness.tick(after: 1)
+    #expect(harness.batch.status == .failed)
+    harness.see(.capacity(Capacity(executor: .simulated, cpus: 4, memoryBytes: 16 << 30)))
+    harness.tick(after: 1)
+    #expect(harness.batch.status == .running && harness.job().attempts.count == 2)
+  }
+
   @Test("Without opting in nothing is done")
   func off() {
     var harness = Harness(memory: 4 << 30)

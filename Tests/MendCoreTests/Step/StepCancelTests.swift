@@ -197,4 +197,32 @@ struct StepCancelTests {
     harness.see(.taken(harness.attempt(), handle))
     #expect(harness.output.afterCommit.contains(.end(harness.attempt(), handle, grace: .zero, on: .simulated)))
   }
+
+  @Test(
+    "A cancel that comes again with its key, after what it cancelled was retried, ends nothing",
+    arguments: [false, true])
+  func repeatedAfterRetry(restarts: Bool) {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    let call = harness.nextCall()
+    let cancel = Command(
+      namespace: "default", idempotencyKey: "k", fingerprint: 7, actor: "tester",
+      operation: .cancel(batchID: "b", .job(JobID(tier: 0, index: 0)), grace: .seconds(1)))
+    harness.step(.command(call, cancel))
+    if restarts { harness = harness.afterRestart() }
+    harness.end(.signalled(15), receipt: EndReceipt(processes: 1, how: "SIGTERM"))
+    let first = harness.answer(to: call)
+    _ = harness.ask(.retry(batchID: "b", tier: 0, jobs: [], .init(), .failed))
+    #expect(harness.job().attempts.count == 2)
+    harness.run()
+    let again = harness.nextCall()
+    harness.step(.command(again, cancel))
+    #expect(harness.ends.isEmpty && harness.job().status == .running)
+    guard case .success(.cancelled(_, _, let ended)) = harness.answer(to: again) else {
+      Issue.record("\(String(describing: harness.answer(to: again)))")
+      return
+    }
+    if !restarts { #expect(harness.answer(to: again) == first && ended.count == 1) }
+  }
 }

@@ -50,6 +50,58 @@ struct StepDeadlineTests {
     #expect(harness.batch.status == .failed && harness.job().failure?.cause == .batchTimeout)
   }
 
+  @Test("So it is where the last job of its tier is cancelled by hand: no later tier starts")
+  func nextTier() {
+    for restarts in [false, true] {
+      var harness = Harness()
+      let tiers = [tier(extractor("a"), extractor("h")), tier(extractor("b"))]
+      harness.submit(tiers, timeout: .seconds(6))
+      harness.finish(0, 0)
+      harness.run(0, 1)
+      harness.tick(after: 2)
+      _ = harness.ask(.cancel(batchID: "b", .job(JobID(tier: 0, index: 1)), grace: .seconds(8)))
+      harness.tick(after: 5)
+      if restarts { harness = harness.afterRestart() }
+      harness.tick(after: 3)
+      harness.end(.signalled(9), 0, 1)
+      #expect(harness.launches.isEmpty)
+      harness.tick(after: 1)
+      #expect(harness.batch.status == .failed && harness.job(1).attempts.isEmpty)
+      #expect(harness.job(1).failure?.cause == .batchTimeout)
+    }
+  }
+
+  @Test("A rule that ignores how an attempt ended does not ignore that the batch's time was over then")
+  func ignoring() {
+    var harness = Harness()
+    let rule = RetryRule(cause: .runTimeout, action: .ignore)
+    harness.submit([tier(extractor(timers: Timers(run: .seconds(4)), retry: [rule]))], timeout: .seconds(5))
+    harness.run()
+    _ = harness.claim(1)
+    harness.tick(after: 4)
+    harness.tick(after: 8)
+    harness.end(.signalled(9))
+    harness.tick(after: 1)
+    #expect(harness.batch.status == .failed && harness.job().failure?.cause == .batchTimeout)
+  }
+
+  @Test("A suspension moves the time of what waits, and the grace of an executor that could not be asked")
+  func suspended() {
+    var harness = Harness(cpus: 1)
+    harness.submit([tier(extractor())], id: "first")
+    harness.submit([tier(extractor())], timeout: .seconds(60))
+    #expect(harness.batch.status == .queued)
+    harness.run(batch: "first")
+    harness.see(.unreachable(.simulated, message: "no network"))
+    harness.advance(600)
+    harness.step(.resumed(after: .seconds(600)))
+    harness.tick(after: 1)
+    #expect(harness.batch.status == .queued && harness.ends.isEmpty)
+    #expect(harness.core.batches[harness.attempt(batch: "first").batch]?.status == .running)
+    harness.tick(after: 125)
+    #expect(harness.ends.count == 1 || harness.batch.status == .failed)
+  }
+
   @Test("What a batch retries by itself gives it no more time, and a retry by a caller does")
   func autoHeal() {
     var harness = Harness(memory: 1 << 30)
