@@ -7,16 +7,16 @@ import Glibc
 import Darwin
 #endif
 
-/// What an attempt is given in its environment to find its server and to say which attempt it is.
+/// The variables by which an attempt finds its server and identifies itself.
 struct AttemptEnvironment {
   var endpoint: Endpoint
   var token: String
 
-  /// - Throws: `ProgramError` (wrong usage) where this process is no attempt's.
+  /// - Throws: `ProgramError` (wrong usage) if this process does not belong to an attempt.
   static func read() throws -> AttemptEnvironment {
     guard let endpoint = Environment["MEND_ENDPOINT"], let token = Environment["MEND_ATTEMPT_TOKEN"] else {
       throw ProgramError.usage(
-        "MEND_ENDPOINT and MEND_ATTEMPT_TOKEN are missing: this runs inside of an attempt that `mend serve` has started"
+        "MEND_ENDPOINT and MEND_ATTEMPT_TOKEN are missing: this command runs inside an attempt that `mend serve` has started"
       )
     }
     do throws(MendError) {
@@ -26,8 +26,8 @@ struct AttemptEnvironment {
     }
   }
 
-  /// How its server is spoken to: over a network by TLS where MEND_TLS_CA (PEM text, a file, or `system`) says so, and
-  /// with MEND_TOKEN where one was given. A Unix socket needs neither.
+  /// How to connect to the server: over a network with TLS if MEND_TLS_CA (PEM text, a file, or `system`) is set, and
+  /// with MEND_TOKEN if it is set. A Unix socket needs neither.
   func settings() throws -> MendClient.Settings {
     guard case .tcp = endpoint else { return MendClient.programSettings() }
     var settings = MendClient.programSettings(token: Environment["MEND_TOKEN"])
@@ -41,13 +41,13 @@ struct AttemptEnvironment {
     return settings
   }
 
-  /// A node has no file of the server's authorities, so their text is in the environment.
+  /// A node has no file with the server's CA certificates, so their text is in the environment.
   private static func file(of text: String) throws -> String {
-    // It is gone with this process, and no child gets it.
+    // The file disappears with this process, and no child inherits it.
     let descriptor = cprocess_memory_file()
     guard descriptor >= 0, Standard.write(Array(text.utf8), to: descriptor) else {
       let reason = Standard.systemError(descriptor < 0 ? -descriptor : errno)
-      throw ProgramError.usage("MEND_TLS_CA cannot be kept in memory: \(reason); give the path of a file instead")
+      throw ProgramError.usage("MEND_TLS_CA cannot be kept in memory: \(reason); set it to the path of a file instead")
     }
     lseek(descriptor, 0, SEEK_SET)
     return "/dev/fd/\(descriptor)"

@@ -7,9 +7,9 @@ import Glibc
 import Darwin
 #endif
 
-/// A batch as JSON: the schema's BatchSpecification with `documents` and, where one is wanted, `batch_id` beside it.
+/// A batch as JSON: the schema's BatchSpecification with `documents` and, optionally, `batch_id`.
 enum BatchSpecificationFile {
-  /// The longest that is read.
+  /// The most bytes that are read.
   static let bytesMaximum = 512 * 1024 * 1024
 
   /// - Parameter source: a file's path, or `-` for standard input.
@@ -21,7 +21,7 @@ enum BatchSpecificationFile {
     return try parse(try Standard.readText(descriptor, name: source, limit: bytesMaximum), name: source)
   }
 
-  /// - Throws: `ProgramError` (wrong usage) with the place, what was wrong there, and for unknown keys the near ones.
+  /// - Throws: `ProgramError` (wrong usage) with the location, what was wrong there, and similar names for unknown keys.
   static func parse(_ text: String, name: String) throws -> CreateBatchRequest {
     do {
       guard case .object(var batch) = try JSONValue(parsing: text) else {
@@ -45,7 +45,7 @@ enum BatchSpecificationFile {
     }
   }
 
-  /// What stands beside the specification's own fields.
+  /// The keys besides the specification's own fields.
   private static let outerKeys = ["documents", "batch_id", "idempotency_key"]
 
   private static func checkKey(_ key: String, in name: String) throws {
@@ -58,7 +58,7 @@ enum BatchSpecificationFile {
         + (near.isEmpty ? names : near).joined(separator: ", "))
   }
 
-  /// Whether one contains the other, or most of their letters stand in the same order.
+  /// Whether one contains the other, or most of their letters are in the same order.
   private static func isNear(_ left: String, _ right: String) -> Bool {
     if left.count > 2, left.contains(right) || right.contains(left) { return true }
     var common = [Int](repeating: 0, count: right.utf8.count + 1)

@@ -1,7 +1,7 @@
 import MendAPI
 import MendClient
 
-/// What `--wait` does: shows a batch's progress on stderr until it is over.
+/// Implements `--wait`: shows a batch's progress on stderr until it is over.
 enum BatchWait {
   /// Returns when every document was completed.
   ///
@@ -29,7 +29,7 @@ enum BatchWait {
     throw ProgramError(.refused, "batch \(batchID) is \(what): \(next)")
   }
 
-  /// Shows the progress until the batch is over; its last message.
+  /// Shows the progress until the batch is over; returns its last message.
   private static func follow(_ batchID: String, _ client: MendClient) async throws -> WatchProgressResponse {
     var line = ProgressLine()
     defer { line.end() }
@@ -46,7 +46,7 @@ enum BatchWait {
   }
 }
 
-/// Progress on stderr: one line that is written over on a terminal, a line a change elsewhere.
+/// Progress on stderr: on a terminal one line that is overwritten, elsewhere one line for each change.
 struct ProgressLine {
   private var shown = ""
 

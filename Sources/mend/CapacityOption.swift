@@ -1,7 +1,8 @@
 import ArgumentParser
 import MendCore
 
-/// One `--capacity EXECUTOR=cpus:64,memory:256GiB,gpus:4`: what jobs on it may be promised together, as far as it is said.
+/// One `--capacity EXECUTOR=cpus:64,memory:256GiB,gpus:4`: what all jobs on it together may reserve. Parts may be
+/// missing.
 struct CapacityOption: Hashable, Sendable {
   var executor: ExecutorKind
   var cpus: Double?
@@ -14,7 +15,7 @@ struct CapacityOption: Hashable, Sendable {
 }
 
 extension CapacityOption: ExpressibleByArgument {
-  /// For `@Option(transform:)`: says what is accepted.
+  /// For `@Option(transform:)`. The error says what is accepted.
   static func option(_ text: String) throws -> CapacityOption {
     guard let option = CapacityOption(argument: text) else {
       throw ValidationError("invalid capacity '\(text)'; \(accepted).")
@@ -33,7 +34,7 @@ extension CapacityOption: ExpressibleByArgument {
     }
   }
 
-  /// False for what is no part, or the second of its kind.
+  /// False if it is not a part, or the second of its kind.
   private mutating func take(_ name: String, _ value: String) -> Bool {
     switch name {
     case "cpus":
@@ -53,7 +54,7 @@ extension CapacityOption: ExpressibleByArgument {
 }
 
 extension Serve {
-  /// What is said of an executor: by --capacity, and of the --executor by --cpus and the like.
+  /// The stated capacity of an executor: from --capacity, or for the --executor from --cpus and the like.
   func stated(_ executor: ExecutorKind) -> CapacityOption {
     var stated = capacities.first { $0.executor == executor } ?? CapacityOption(executor: executor)
     if executor == self.executor.kind {
@@ -64,7 +65,7 @@ extension Serve {
     return stated
   }
 
-  /// Which executors the server has, the one for batches that name none first.
+  /// The executors of the server, the default one first.
   var executorKinds: [ExecutorKind] {
     var kinds = [executor.kind]
     if executor == .ray, !noLocal { kinds.append(.local) }
@@ -95,7 +96,7 @@ extension Serve {
 }
 
 extension CapacityOption {
-  /// Laid over what the executor says itself.
+  /// Returns the reported capacity with these values in place of the reported ones.
   func over(_ capacity: Capacity) -> Capacity {
     var capacity = capacity
     capacity.cpus = cpus ?? capacity.cpus

@@ -7,7 +7,7 @@ import Glibc
 import Darwin
 #endif
 
-/// Which server, as whom, and how the answer is printed: what all asking commands take.
+/// The options of all commands that call a server: its address, and who the caller is.
 struct ClientOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
@@ -37,7 +37,7 @@ struct ClientOptions: ParsableArguments {
     help: ArgumentHelp("The client certificate's private key (PEM; MEND_TLS_KEY).", valueName: "file"))
   var tlsKey: String?
 
-  /// A client by these options and the environment.
+  /// A client for these options and the environment.
   func client() throws -> MendClient {
     try MendClient.make(
       server: server ?? Environment["MEND_SERVER"], token: token ?? Environment["MEND_TOKEN"],
@@ -45,7 +45,7 @@ struct ClientOptions: ParsableArguments {
       tlsCertificate: tlsCertificate ?? Environment["MEND_TLS_CERT"], tlsKey: tlsKey ?? Environment["MEND_TLS_KEY"])
   }
 
-  /// Runs `body` with a client, and puts its failures into the words and statuses of the command line.
+  /// Runs `body` with a client, and turns its failures into messages and statuses of the command line.
   func withClient<Result>(_ body: (MendClient) async throws -> Result) async throws -> Result {
     let client = try client()
     do {
@@ -110,8 +110,8 @@ extension MendClient {
 }
 
 extension MendClient.Limits {
-  /// For one program with one connection and somebody who waits for it: it comes back to its server sooner than a
-  /// service that is one of thousands.
+  /// Limits for a program with one connection and a person who waits for it: it reconnects sooner than a service that
+  /// is one of thousands.
   static var program: Self {
     var limits = Self()
     limits.connectBackoffMinimum = .milliseconds(50)
@@ -122,7 +122,7 @@ extension MendClient.Limits {
 }
 
 extension ProgramError {
-  /// The server's own words, and what a script goes by.
+  /// The server's message, with the exit status for scripts.
   init(_ error: MendError, server: Endpoint) {
     switch error.code {
     case _ where error.fault == .settings:
@@ -149,13 +149,13 @@ extension ProgramError {
     }
   }
 
-  /// Whether client and server cannot agree on TLS, which no waiting changes.
+  /// Whether client and server cannot agree on TLS, which waiting does not change.
   static func isOfTrust(_ error: MendError) -> Bool {
     ["CERTIFICATE_VERIFY_FAILED", "CERTIFICATE_REQUIRED", "WRONG_VERSION_NUMBER"]
       .contains { error.message.contains($0) }
   }
 
-  /// The same inside of an attempt, which is told by variables where its server is, and whom it is not for to start.
+  /// The same inside an attempt, which finds its server by variables and cannot start one.
   init(ofAttempt error: MendError, server: Endpoint) {
     guard error.code == .unavailable, error.fault == .connection else {
       self.init(error, server: server)
@@ -178,7 +178,7 @@ extension ProgramError {
     self.init(.noServer, "this attempt's server cannot be reached at MEND_ENDPOINT \(server): \(reason)")
   }
 
-  /// The system's own words out of a transport's long account.
+  /// The system's own message, extracted from a transport's long error.
   private static func reason(_ message: String) -> String {
     if message.contains("CERTIFICATE_VERIFY_FAILED") {
       return "its certificate is not trusted; name the CA that signed it: --tls-ca FILE"

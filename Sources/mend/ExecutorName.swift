@@ -2,7 +2,7 @@ import ArgumentParser
 import MendAPI
 import MendCore
 
-/// An executor as it is named in a command line: `mend serve --executor`, `mend submit --deployment-mode`.
+/// The name of an executor on the command line: `mend serve --executor`, `mend submit --deployment-mode`.
 enum ExecutorName: String, ExpressibleByArgument, CaseIterable {
   case local, ray, simulated
 
@@ -14,7 +14,7 @@ enum ExecutorName: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// The same in a call.
+  /// The same executor in a call.
   var deploymentMode: MendAPI.ExecutorKind {
     switch self {
     case .local: .local

@@ -7,16 +7,16 @@ import Glibc
 import Darwin
 #endif
 
-/// What the program's end says to scripts. Part of the command line's contract.
+/// The program's exit status. Part of the command line's contract.
 enum ExitStatus: Int32 {
   case done = 0
-  /// The server said no, or what was asked for did not come out well.
+  /// The server refused, or the requested work did not succeed.
   case refused = 1
   case wrongUsage = 2
   case noServer = 3
 }
 
-/// Why a command ends other than well: its status, and what a person reads on stderr.
+/// Why a command failed: its status, and the message on stderr.
 struct ProgramError: Error {
   var status: ExitStatus
   var message: String
@@ -26,7 +26,7 @@ struct ProgramError: Error {
     self.message = message
   }
 
-  /// A transport's message without the name of the system call that it begins with, such as `bind(descriptor:…): `.
+  /// A transport's message without the system call at its beginning, such as `bind(descriptor:…): `.
   static func withoutCallName(_ message: String) -> String {
     for words in [
       "Address already in use", "Cannot assign requested address", "Permission denied", "No such file or directory",
@@ -38,19 +38,19 @@ struct ProgramError: Error {
     return message
   }
 
-  /// Something about the arguments that only the command itself could find.
+  /// An error in the arguments that only the command itself can find.
   static func usage(_ message: String) -> ProgramError { ProgramError(.wrongUsage, message) }
 }
 
 extension ExitStatus {
-  /// Says on stderr why, and ends the program.
+  /// Prints the reason to stderr and ends the program.
   static func end(with error: any Error) -> Never {
     switch error {
     case let error as ProgramError:
       Standard.error("mend: \(error.message.printable)\n")
       exit(error.status.rawValue)
     case let error as MendError:
-      // A failure that no command has put into its own words.
+      // A failure that no command has turned into a message.
       Standard.error("mend: \(error.message.isEmpty ? error.code.rawValue : error.message)\n")
       exit(ExitStatus.refused.rawValue)
     case let code as ExitCode:
@@ -58,7 +58,8 @@ extension ExitStatus {
     default:
       break
     }
-    // ArgumentParser's own: help and version are no errors; everything else is wrong usage (it would say 64).
+    // ArgumentParser's own: help and version are not errors; everything else is wrong usage (its own status would be
+    // 64).
     let code = Mend.exitCode(for: error)
     let text = Mend.fullMessage(for: error)
     if code.isSuccess {

@@ -1,7 +1,7 @@
-/// A file's name as it stands on the command line: the bytes, and a text for people.
+/// A file name from the command line: its bytes, and a text for people.
 struct FileArgument: Sendable, Hashable {
   var bytes: [UInt8]
-  /// Bytes that are no UTF-8 are U+FFFD here.
+  /// Bytes that are not UTF-8 are U+FFFD here.
   var text: String
 
   init(_ text: String) {
@@ -16,8 +16,8 @@ struct FileArgument: Sendable, Hashable {
 
   /// The names that the parser found, each with the bytes that it had on the command line.
   ///
-  /// The parser has texts alone, in which bytes that are no UTF-8 have become U+FFFD. They are looked up in the order in
-  /// which they were given.
+  /// The parser has only texts, in which bytes that are not UTF-8 have become U+FFFD. The names are looked up in the
+  /// order in which they were given.
   static func all(of texts: [String], in arguments: [[UInt8]] = commandLine()) -> [FileArgument] {
     var rest = arguments[...]
     return texts.map { text in

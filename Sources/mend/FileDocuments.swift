@@ -2,13 +2,13 @@ import Glibc
 import MendAPI
 import MendCore
 
-/// Documents made from the files of a command line.
+/// Makes documents from the files of a command line.
 enum FileDocuments {
   static let idMaximumLength = 64
 
-  /// One document a file, in the files' order.
+  /// One document for each file, in the files' order.
   ///
-  /// - Throws: `ProgramError` (wrong usage) that names the first file that is missing, unreadable or no regular file.
+  /// - Throws: `ProgramError` (wrong usage) that names the first file that is missing, unreadable or not a regular file.
   static func documents(of files: [FileArgument]) throws -> [MendAPI.Document] {
     let directory = currentDirectoryBytes()
     let ids = ids(of: files.map(\.text))
@@ -25,11 +25,11 @@ enum FileDocuments {
     return documents
   }
 
-  /// An id for each file from its name: letters, digits and hyphens, 1 to 64, each id once. The same list of files gives
+  /// A unique id for each file, made from its name: 1 to 64 letters, digits and hyphens. The same list of files gives
   /// the same ids.
   static func ids(of files: [String]) -> [String] {
     let names = files.map { id(fromName: name(of: $0)) }
-    // A name that is there once keeps it; the others are numbered around all names.
+    // A unique name is kept; the others get numbers that collide with no name.
     var taken = Set(names)
     var seen: Set<String> = []
     return names.map { name in
@@ -47,7 +47,7 @@ enum FileDocuments {
     }
   }
 
-  /// `Q4 report.pdf` → `Q4-report-pdf`; `document` where nothing is left.
+  /// `Q4 report.pdf` → `Q4-report-pdf`; `document` if nothing is left.
   static func id(fromName name: String) -> String {
     var id = ""
     for scalar in name.unicodeScalars {
@@ -63,8 +63,8 @@ enum FileDocuments {
     String(path.split(separator: "/").last ?? Substring(path))
   }
 
-  /// A relative path as the URI of its file: attempts run in a directory of their own. What has a scheme or is absolute
-  /// stays as it is.
+  /// Turns a relative path into the URI of its file, because attempts run in a directory of their own. A URI with a
+  /// scheme and an absolute path stay unchanged.
   static func absoluteURI(_ uri: String, in directory: String) -> String {
     let scheme = uri.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "+.-".contains($0)) }
     let hasScheme = scheme.first?.isLetter == true && uri.dropFirst(scheme.count).first == ":"
@@ -91,7 +91,7 @@ enum FileDocuments {
     String(decoding: absolutePath(Array(path.utf8), in: Array(directory.utf8)), as: UTF8.self)
   }
 
-  /// Absolute and without `.` and `..`; links are not resolved.
+  /// The absolute path without `.` and `..`; links are not resolved.
   static func absolutePath(_ path: [UInt8], in directory: [UInt8]) -> [UInt8] {
     var parts: [ArraySlice<UInt8>] = []
     for part in (path.first == slash ? path : directory + [slash] + path).split(separator: slash) {
@@ -124,7 +124,7 @@ enum FileDocuments {
     }
   }
 
-  /// By extension; `document` where the extension is not a common one.
+  /// The media type by extension; `document` for an uncommon extension.
   static func mediaType(of file: String) -> String {
     let name = name(of: file)
     guard let dot = name.lastIndex(of: "."), dot > name.startIndex else { return "document" }

@@ -9,12 +9,12 @@ import Glibc
 import Darwin
 #endif
 
-/// An exported history: JSON lines, the first a header with the form's version, then one record a line.
+/// An exported history: JSON lines, first a header with the format's version, then one record on each line.
 struct HistoryFile {
   static let format = "mend-history"
-  /// Moves when a reader of the last one would misread; new facts don't.
+  /// Incremented if a reader of the previous version would misread the file; new facts do not count.
   static let version: Int64 = 1
-  /// A million facts or so.
+  /// The most bytes that are read: about a million facts.
   static let bytesLimit = 1 << 30
 
   var key: BatchKey
@@ -114,7 +114,7 @@ struct HistoryFile {
     guard !records.isEmpty else { throw ProgramError.usage("\(path) has no records; export it again") }
   }
 
-  /// A number of the header; 0 where it has none.
+  /// A number of the header; 0 if it is missing.
   private static func number(
     _ object: JSONValue?, _ name: String, atMost most: Double, _ path: String
   ) throws -> Double {
@@ -127,7 +127,7 @@ struct HistoryFile {
 }
 
 extension Fact {
-  /// The last document that it names by its place in the batch.
+  /// The highest document position that it names.
   fileprivate var lastDocument: Int? {
     switch self {
     case .tierStarted(_, let set), .documentsClaimed(_, _, let set, _), .documentsCommitted(_, _, let set),

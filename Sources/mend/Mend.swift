@@ -1,7 +1,7 @@
 import ArgumentParser
 import MendExecutors
 
-/// The program: serves batches, and asks about them.
+/// The program: the server and its command line.
 @main
 struct Mend: AsyncParsableCommand {
   static let version = "0.1.0"
@@ -32,7 +32,7 @@ struct Mend: AsyncParsableCommand {
       CommandGroup(name: "Other", subcommands: [Version.self, Supervise.self]),
     ])
 
-  /// `mend --server S list` as `mend list --server S`: which server is meant is often said first.
+  /// Accepts `mend --server S list` as `mend list --server S`, because people often name the server first.
   static func connectingOptionsLast(_ arguments: [String]) -> [String] {
     let names = ["--server", "--token", "--namespace", "--tls-ca", "--tls-cert", "--tls-key", "-o", "--output"]
     var rest = arguments[...]
@@ -55,7 +55,7 @@ struct Mend: AsyncParsableCommand {
     await run(arguments, until: nil)
   }
 
-  /// The parser would call an unknown command an unexpected argument.
+  /// Reports an unknown command, which the parser would call an unexpected argument.
   private static func expectCommand(_ arguments: [String]) throws(ProgramError) {
     let commands = configuration.groupedSubcommands.flatMap(\.subcommands)
     let names = commands.map { $0.configuration.commandName ?? "\($0)".lowercased() } + ["help"]

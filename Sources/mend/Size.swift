@@ -16,7 +16,7 @@ struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible 
     self.bytes = bytes
   }
 
-  /// nil for anything that `accepted` does not name, for zero and below, and beyond `ValueLimit.memoryBytes`.
+  /// Nil for a text that `accepted` does not describe, for zero and below, and above `ValueLimit.memoryBytes`.
   static func parse(_ text: String) -> Int64? {
     let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
     let unit = text.dropFirst(digits.count).lowercased()
@@ -38,7 +38,7 @@ struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible 
     return bytes >= 1 && bytes <= Double(ValueLimit.memoryBytes) ? Int64(bytes) : nil
   }
 
-  /// In the largest unit that it is a whole number of (512 MiB), else with one decimal (1.5 GiB).
+  /// The size in the largest unit that gives a whole number (512 MiB), else with one decimal (1.5 GiB).
   var description: String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"]
     var unit = 0
@@ -49,7 +49,7 @@ struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible 
     return tenths % 10 == 0 ? "\(tenths / 10) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
   }
 
-  /// As an argument that is read back as the same number of bytes: `512MiB`.
+  /// The size as an argument that parses to the same number of bytes: `512MiB`.
   var argument: String {
     for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] as [(String, Int64)]
     where bytes > 0 && bytes % (1 << shift) == 0 {
@@ -58,7 +58,7 @@ struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible 
     return String(bytes)
   }
 
-  /// For `@Option(transform:)`: says what is accepted.
+  /// For `@Option(transform:)`. The error says what is accepted.
   static func option(_ text: String) throws -> Size {
     guard let bytes = parse(text) else {
       throw ValidationError("invalid size '\(text)'; \(accepted).")

@@ -6,7 +6,7 @@ import Glibc
 import Darwin
 #endif
 
-/// SIGTERM and SIGINT as something to wait for.
+/// Waits for SIGTERM and SIGINT.
 final class TerminationSignals: Sendable {
   private let stream: AsyncStream<Int32>
   private let sources: SignalSources
@@ -29,7 +29,7 @@ final class TerminationSignals: Sendable {
 
   var isRaised: Bool { raised.value.load(ordering: .relaxed) }
 
-  /// Returns at the next signal, or when the task is cancelled. One at a time may wait.
+  /// Returns at the next signal, or when the task is cancelled. Only one task may wait at a time.
   func wait() async {
     for await _ in stream { return }
   }

@@ -293,7 +293,7 @@ class Crashes(Store):
             # As a server leaves it that a trap has ended.
             (self.server.data / "crash").write_bytes(struct.pack(self.form, signal.SIGILL, len(name), name))
             self.server.start()
-            self.assertIn("the server before this one crashed", self.server.log.read_text())
+            self.assertIn("the previous server crashed", self.server.log.read_text())
             self.assertEqual(self.mend("diagnose", bad).status, status)
             self.assertEqual(self.diagnose(good)["status"], "completed")
         self.assertIn("crashed over it 2 times", self.mend("diagnose", bad).err)

@@ -57,7 +57,7 @@ struct Doctor: ParsableCommand {
     if !report.isWell { throw ExitCode(ExitStatus.refused.rawValue) }
   }
 
-  /// True where something was to be changed.
+  /// True if the command was asked to change something.
   private func change(_ doctor: JournalDoctor) throws(StoreError) -> Bool {
     if acceptLoss {
       try doctor.acceptLoss()
@@ -83,7 +83,7 @@ struct Doctor: ParsableCommand {
     return true
   }
 
-  /// `BATCH` of the namespace default, or `NAMESPACE/BATCH`.
+  /// Parses `BATCH` (of the namespace default) or `NAMESPACE/BATCH`.
   private static func key(_ text: String) throws -> BatchKey {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     let names = parts.count == 1 ? ["default"] + parts : parts

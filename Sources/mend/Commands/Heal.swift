@@ -39,7 +39,7 @@ struct Heal: AsyncParsableCommand {
     case reclaimOrphans = "reclaim-orphans"
     case auto
 
-    /// `detect_stuck`, too: the calls spell it so.
+    /// Accepts `detect_stuck` as well, the spelling of the calls.
     init?(argument: String) { self.init(rawValue: argument.replacing("_", with: "-")) }
 
     var wire: HealAction {

@@ -69,9 +69,9 @@ struct Logs: AsyncParsableCommand {
   }
 }
 
-/// Logs one after the other, with a line wherever another log goes on.
+/// Prints logs one after the other, with a header line wherever another log begins or continues.
 struct LogView {
-  /// Bytes go out as they are.
+  /// Whether bytes are printed unchanged.
   let isRaw: Bool
   private var text = TerminalLog()
   private var shown: String?
@@ -98,7 +98,7 @@ struct LogView {
 
   mutating func end() { finishLine() }
 
-  /// On stderr, for it is no part of a log; once, for many jobs may have the same reason.
+  /// Prints a note to stderr, because it is not part of a log; only once, because many jobs may have the same reason.
   private mutating func say(_ piece: ReadLogsResponse) {
     if said.insert(piece.note).inserted { Standard.error("mend: \(piece.note.escaped)\n") }
   }

@@ -48,7 +48,7 @@ struct Report: AsyncParsableCommand {
 
   func run() async throws {
     var request = ReportRequest()
-    // One that is repeated because its answer did not arrive counts once.
+    // A report that is repeated because its answer was lost counts once.
     request.reportID = String(UInt64.random(in: 0...UInt64.max), radix: 36)
     request.completed = done
     request.failed = try failed.map(Self.failure)
@@ -57,7 +57,7 @@ struct Report: AsyncParsableCommand {
     let attempt = try AttemptEnvironment.read()
     request.attemptToken = attempt.token
     var settings = try attempt.settings()
-    // The patience is `send`'s; a call that fails is to be known soon.
+    // `send` retries; a failed call should return soon.
     settings.limits.attemptsPerCall = 1
     let client = MendClient(attempt.endpoint, settings: settings)
     let answer: ReportResponse
@@ -75,7 +75,7 @@ struct Report: AsyncParsableCommand {
     if answer.stop { throw ProgramError(.refused, "this attempt is being cancelled; end it") }
   }
 
-  /// What an attempt has to say outlives a restart of its server, whom it waits for; not for a certificate to be trusted.
+  /// Sends the report, and waits while the server restarts; an untrusted certificate is not waited for.
   private static func send(_ request: ReportRequest, by client: MendClient) async throws(MendError) -> ReportResponse {
     let deadline = ContinuousClock.now + .seconds(10)
     var backoff = Backoff(from: .milliseconds(50), to: .seconds(1))

@@ -264,7 +264,7 @@ struct Serve: AsyncParsableCommand {
         """)
     }
     let adminAddress = admin == "none" ? nil : try Self.address(admin, "--admin")
-    // It shows figures only, but to everybody who can reach it.
+    // The admin port shows only figures, but to everybody who can reach it.
     guard adminAddress?.isLocal ?? true || (tlsCertificate != nil && tokens != nil) else {
       throw ProgramError.usage(
         "--admin \(admin) can be reached from other machines, and the server has no TLS and tokens: give --tls-cert, "

@@ -69,7 +69,7 @@ struct Status: AsyncParsableCommand {
 }
 
 extension Status {
-  /// nil: all.
+  /// Nil means all fields.
   private func shownFields(_ mask: GoogleFieldMask?) -> Set<String>? {
     if let paths = mask?.paths, !paths.isEmpty {
       let shown = Set(paths).union(["batch_id"])
@@ -79,7 +79,7 @@ extension Status {
   }
 }
 
-/// GetBatch's answer for people.
+/// GetBatch's answer as text for people.
 enum StatusReport {
   static func text(_ answer: GetBatchResponse) -> String {
     var lines: [String] = []

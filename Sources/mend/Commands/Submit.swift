@@ -116,8 +116,8 @@ struct Submit: AsyncParsableCommand {
   }
 
   private func submit(_ request: CreateBatchRequest, _ client: MendClient) async throws -> SubmitBatchResponse {
-    // Picked here, so that a call whose answer was lost is known by its id. With a key of the caller's own the request has
-    // to stay as it was the first time.
+    // Chosen here, so that the batch can be found if the answer is lost. With the caller's own key the request has to
+    // stay the same as the first time.
     var request = request
     let key = request.idempotencyKey
     if request.batchID.isEmpty, key.isEmpty { request.batchID = BatchName.random() }
@@ -134,7 +134,7 @@ struct Submit: AsyncParsableCommand {
     }
   }
 
-  /// The error with, where the batch stands there half made, what became of it.
+  /// The error, with the state of the batch if it was created only in part.
   private func interrupted(
     _ error: MendError, _ request: CreateBatchRequest, _ client: MendClient
   ) async -> ProgramError {
@@ -143,7 +143,7 @@ struct Submit: AsyncParsableCommand {
     case .alreadyExists, .invalidArgument, .unauthenticated, .permissionDenied:
       return failure
     case .unavailable:
-      // Nothing was said to anybody where the first of few calls found nobody.
+      // The first call did not reach a server, so nothing was created.
       if !error.isCertainlyNotDone || request.documents.count > client.settings.limits.documentsPerCall {
         failure.message += "\nif batch \(request.batchID) was made, it stays CREATED: nothing of it runs"
       }
@@ -218,7 +218,7 @@ struct Submit: AsyncParsableCommand {
   }
 }
 
-/// Ids for batches that were given none.
+/// Random ids for batches without one.
 enum BatchName {
   /// `batch-` and 12 letters and digits.
   static func random() -> String { "batch-" + MendClient.randomIdempotencyKey().prefix(12) }

@@ -1,8 +1,8 @@
 import ArgumentParser
 import MendExecutors
 
-/// Stands here for its place in the list only: `Mend.main` hands `mend supervise` to the supervisor before anything else
-/// starts a thread.
+/// Only for the list of commands: `Mend.main` passes `mend supervise` to the supervisor before anything else starts a
+/// thread.
 struct Supervise: ParsableCommand {
   static let name = "supervise"
   static let configuration = CommandConfiguration(

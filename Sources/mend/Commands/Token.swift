@@ -67,7 +67,7 @@ struct Token: ParsableCommand {
       guard namespace == TokenEntry.everyNamespace || (letters && (1...64).contains(namespace.utf8.count)) else {
         throw ValidationError("--namespace must be 1 to 64 letters, digits or hyphens, or '*'.")
       }
-      // Histories, logs and tables show it.
+      // The name is shown in histories, logs and tables.
       guard name.unicodeScalars.count <= 64, !name.unicodeScalars.contains(where: TerminalText.isObeyed) else {
         throw ValidationError("--name must be at most 64 characters, without control characters.")
       }
@@ -84,7 +84,7 @@ struct Token: ParsableCommand {
     }
   }
 
-  /// Whose file it is that a command changes or shows.
+  /// The file that a command changes or shows.
   struct FileOption: ParsableArguments {
     @Option(name: .customLong("tokens"), help: ArgumentHelp("The file of hashes.", valueName: "F"))
     var path: String

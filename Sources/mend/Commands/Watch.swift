@@ -53,7 +53,7 @@ struct Watch: AsyncParsableCommand {
   }
 }
 
-/// The live view: drawn over itself on a terminal, a line a change elsewhere.
+/// The live view: on a terminal it redraws itself, elsewhere it prints one line for each change.
 struct WatchView {
   private let batch: String
   private var tiers: [Int32: TierProgress] = [:]
@@ -95,12 +95,12 @@ struct WatchView {
     Standard.output(text)
   }
 
-  /// The lines over those that were drawn before, and how many they are. Of another width, a terminal has broken those
-  /// anew, so that nobody knows where they began: the screen is begun anew, too.
+  /// Draws the lines over the previous ones, and returns how many they are. If the terminal's width has changed, it has
+  /// re-wrapped the previous lines and their start is unknown, so the screen is cleared.
   static func picture(_ lines: [String], over drawn: Int, width: Int, before: Int) -> (text: String, lines: Int) {
     var text = ""
     if drawn > 0 {
-      // Up to where the last picture began, and each line cleared before it is written.
+      // Move up to the start of the last view, and clear each line before writing it.
       text = width == before ? "\u{1B}[\(drawn)A\r" : "\u{1B}[2J\u{1B}[H"
     }
     for line in lines { text += "\u{1B}[2K" + line.clipped(to: width - 1) + "\n" }
@@ -115,7 +115,7 @@ struct WatchView {
   }
 }
 
-/// Says once, on stderr, that the server is away while a watch waits for it.
+/// Prints once, on stderr, that the server does not answer, while a watch waits for it.
 final class WatchOutage: Sendable {
   private let isAway = Mutex(false)
 
@@ -129,7 +129,7 @@ final class WatchOutage: Sendable {
     Standard.error("\(start)mend: the server does not answer (\(error.message.escaped)); waiting for it\n")
   }
 
-  /// A message came; true where that ends an outage.
+  /// A message arrived; true if that ends an outage.
   func ended() -> Bool {
     isAway.withLock { away in
       defer { away = false }

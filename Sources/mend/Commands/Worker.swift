@@ -23,7 +23,7 @@ struct Worker: AsyncParsableCommand {
   func run(until endRequest: EndRequest) async throws {
     let attempt = try AttemptEnvironment.read()
     var settings = try attempt.settings()
-    // The loop has its own patience; a call that fails is to be known soon.
+    // The loop retries; a failed call should return soon.
     settings.limits.attemptsPerCall = 1
     let client = MendClient(attempt.endpoint, settings: settings)
     let ending: WorkerState.Ending

@@ -1,7 +1,7 @@
 import MendAPI
 import MendProtobuf
 
-/// Diagnose's answer as a report: what is, then what is wrong and on what evidence, then what to do.
+/// Diagnose's answer as a report: the state, then what is wrong with its evidence, then what to do.
 enum DiagnosisReport {
   static func text(_ answer: DiagnoseResponse) -> String {
     var sections = [headline(answer), tiers(answer)]
@@ -10,7 +10,7 @@ enum DiagnosisReport {
     if !answer.insights.isEmpty { sections.append(insights(answer.insights)) }
     if !answer.collections.isEmpty { sections.append(collections(answer.collections)) }
     if let performance = answer.performanceSummary { sections.append(self.performance(performance)) }
-    // A recommendation names its command at its end; the bare command beside it says nothing more.
+    // A recommendation ends with its command, so the same command alone adds nothing.
     let bare = answer.nextActions.filter { action in !answer.recommendations.contains { $0.contains(action) } }
     let next = unique(answer.recommendations + bare)
     if !next.isEmpty { sections.append("What to do\n" + next.map { "  \($0)\n" }.joined()) }
@@ -103,10 +103,10 @@ enum DiagnosisReport {
     return text
   }
 
-  /// A command's last line may have thousands of characters; JSON has them all.
+  /// The width of evidence. A command's last line may have thousands of characters; JSON output has all of them.
   private static let evidenceWidth = 240
 
-  /// One line, and its figures where the sentence does not have them.
+  /// One line of evidence, and a second one with its figures.
   static func evidence(_ evidence: Evidence, indent: String) -> String {
     let figures = evidence.values.sorted { $0.key < $1.key }.map { name, value in
       if name.hasSuffix("_bytes"), let bytes = Int64(value), bytes > 0 { return "\(name)=\(value) (\(Size(bytes)))" }

@@ -4,14 +4,15 @@ import MendProtobuf
 
 /// How a command prints its answer.
 enum Format: String, ExpressibleByArgument, CaseIterable {
-  /// For people.
+  /// Text for people.
   case table
-  /// One document, indented.
+  /// One indented JSON document.
   case json
-  /// One line a document.
+  /// One line for each JSON document.
   case jsonl
 
-  /// Zeros and empty lists are there; what is unset (a time that has not come, an error that did not happen) is left out.
+  /// JSON with zeros and empty lists. Unset fields (a time that has not come, an error that did not happen) are left
+  /// out.
   static let jsonOptions: JSONEncodingOptions = {
     var options = JSONEncodingOptions()
     options.includeDefaults = true
@@ -27,10 +28,10 @@ enum Format: String, ExpressibleByArgument, CaseIterable {
     }
   }
 
-  /// Prints `message`, or for people what `table` makes of it.
+  /// Prints `message` as JSON, or as the text that `table` makes of it.
   ///
-  /// - Parameter fields: the only top-level fields to print as JSON: what was not asked for is not there, where a default
-  ///   would look like an answer (`has_failures: false`). nil is all.
+  /// - Parameter fields: the only top-level fields to print as JSON, because the default of a field that was not requested
+  ///   would look like an answer (`has_failures: false`). Nil prints all.
   func print<Answer: Message>(_ message: Answer, fields: Set<String>? = nil, table: (Answer) -> String) throws {
     switch self {
     case .table: Standard.output(table(try TerminalText.escaped(message)).printable)

@@ -4,21 +4,21 @@ import Glibc
 import Darwin
 #endif
 
-/// The three standard streams, without buffers of our own: what was written is out.
+/// The three standard streams, unbuffered.
 enum Standard {
   static let isOutputTerminal = isatty(STDOUT_FILENO) == 1
   static let isErrorTerminal = isatty(STDERR_FILENO) == 1
 
-  /// Makes a closed pipe an error of the write instead of the program's end by a signal.
+  /// Turns a closed pipe into an error of the write instead of a signal that ends the program.
   static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
-  /// Makes a file that must not grow an error of the write instead of the program's end by a signal.
+  /// Turns a file-size limit into an error of the write instead of a signal that ends the program.
   static func ignoreFileSizeLimits() { signal(SIGXFSZ, SIG_IGN) }
 
   static func output(_ text: String) { output(Array(text.utf8)) }
 
   static func output(_ bytes: [UInt8]) {
-    // Whoever read our output has gone (`mend list | head`): there is nothing left to say to anybody.
+    // The reader of the output has gone (`mend list | head`): there is nothing left to print.
     if !write(bytes, to: STDOUT_FILENO) { exit(0) }
   }
 
@@ -44,7 +44,7 @@ enum Standard {
 
   /// All of standard input.
   ///
-  /// - Throws: `ProgramError` beyond `limit` bytes or when it is no UTF-8.
+  /// - Throws: `ProgramError` beyond `limit` bytes, or if it is not UTF-8.
   static func input(limit: Int) throws -> String {
     try readText(STDIN_FILENO, name: "standard input", limit: limit)
   }
@@ -70,10 +70,10 @@ enum Standard {
     return text
   }
 
-  /// errno in words.
+  /// The text for errno.
   static func systemError(_ number: Int32 = errno) -> String { String(cString: strerror(number)) }
 
-  /// The terminal's width in columns; 80 where there is none.
+  /// The terminal's width in columns; 80 without a terminal.
   static var columns: Int {
     var size = winsize()
     guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }

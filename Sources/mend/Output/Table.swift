@@ -1,4 +1,4 @@
-/// Columns of text, as wide as their contents need; numbers to the right.
+/// Columns of text, as wide as their contents; numbers are right-aligned.
 struct Table {
   enum Alignment { case left, right }
 
@@ -9,10 +9,10 @@ struct Table {
 
   var isEmpty: Bool { rows.isEmpty }
 
-  /// A cell is on one line: what would begin another one, or move the terminal's cursor, is written out.
+  /// Adds a row. Line breaks and control characters in a cell are escaped.
   mutating func add(_ cells: String...) { rows.append(cells.map(\.escaped)) }
 
-  /// The lines, with the titles above them; columns that are empty in all rows are left out.
+  /// The lines below their titles. Columns that are empty in all rows are left out.
   func lines(indent: Int = 0) -> [String] {
     let used = columns.indices.filter { index in rows.contains { !($0[index].isEmpty) } }
     let widths = used.map { index in
@@ -35,19 +35,19 @@ struct Table {
 }
 
 extension String {
-  /// On one line, cut with an ellipsis beyond `width` characters.
+  /// The text on one line, cut with an ellipsis beyond `width` characters.
   func clipped(to width: Int) -> String {
     let line = replacing("\n", with: " ").replacing("\t", with: " ")
     return line.count <= width ? line : line.prefix(max(1, width - 1)) + "…"
   }
 
-  /// Without what a terminal obeys, but line feeds: a file's name and a command's stderr may hold any of it.
+  /// The text without control characters other than line feeds: file names and stderr may have any of them.
   var printable: String { TerminalText.escaped(self, keepingLines: true) }
 
-  /// On one line, without what a terminal obeys: for a value that comes from outside.
+  /// The text on one line, without control characters: for a value that comes from outside.
   var escaped: String { TerminalText.escaped(self, keepingLines: false) }
 
-  /// As a word of a shell's command line.
+  /// The text as one word of a shell command line.
   var shellQuoted: String {
     let safe =
       !isEmpty

@@ -1,7 +1,7 @@
 import MendProtobuf
 
-/// Text as a terminal shows it and does not obey it: control characters of both sets, and those that turn the direction of
-/// what follows, are written as JSON writes them. U+009B begins a sequence as ESC [ does; U+202E shows a name backwards.
+/// Text that is safe to show on a terminal: control characters, and those that change the direction of text, are
+/// escaped as in JSON. U+009B begins a control sequence like ESC [; U+202E shows a name backwards.
 enum TerminalText {
   static func escaped(_ text: String, keepingLines: Bool) -> String {
     if text.unicodeScalars.allSatisfy({ !isObeyed($0) || keepingLines && $0 == "\n" }) { return text }
@@ -34,7 +34,7 @@ enum TerminalText {
     }
   }
 
-  /// A message whose every text is on one line: what a report is made from, line by line.
+  /// The message with every text on one line, so that a report can be made line by line.
   static func escaped<Answer: Message>(_ message: Answer) throws -> Answer {
     let json = try Format.json(of: message)
     let shown = escaped(json)
@@ -58,7 +58,7 @@ enum TerminalText {
   }
 }
 
-/// A log's bytes as a terminal shows them, piece by piece: lines and tabs stay, the rest is as in `TerminalText`. A
+/// Escapes a log for a terminal, piece by piece: line feeds and tabs stay, the rest is as in `TerminalText`. A
 /// character may begin in one piece and end in the next.
 struct TerminalLog {
   private var rest: [UInt8] = []
@@ -70,7 +70,7 @@ struct TerminalLog {
     return Self.escaped(all)
   }
 
-  /// What is left at a log's end: a character that never ended.
+  /// The rest at a log's end: an incomplete character.
   mutating func end() -> String {
     defer { rest = [] }
     return Self.escaped(rest)
@@ -85,7 +85,7 @@ struct TerminalLog {
         rest = rest.dropFirst(length)
         switch character {
         case "\n", "\t": text += character
-        // The end of a line as other systems write it.
+        // A line ending of other systems.
         case "\r" where rest.first == UInt8(ascii: "\n"): break
         default: text += character.escaped
         }
@@ -98,7 +98,7 @@ struct TerminalLog {
     return text
   }
 
-  /// Where a character begins that the bytes do not end; their end where there is none.
+  /// The start of an incomplete character at the end of the bytes, or the end of the bytes.
   private static func incompleteTail(of bytes: [UInt8]) -> Int {
     for back in 1...3 where back <= bytes.count {
       let byte = bytes[bytes.count - back]

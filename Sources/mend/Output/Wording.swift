@@ -2,7 +2,7 @@ import MendAPI
 import MendCore
 import MendProtobuf
 
-/// Figures and times as people read them.
+/// Figures and times for people.
 enum Wording {
   /// `850 ms`, `4.2 s`, `3 min 5 s`, `2 h 4 min`, `3 d 2 h`.
   static func duration(_ seconds: Double) -> String {
@@ -20,7 +20,7 @@ enum Wording {
     small == 0 ? "\(large) \(largeUnit)" : "\(large) \(largeUnit) \(small) \(smallUnit)"
   }
 
-  /// With one decimal, none when it is zero.
+  /// With one decimal, or none if it is zero.
   static func decimal(_ value: Double) -> String {
     let tenths = Int(saturating: (value * 10).rounded())
     return tenths % 10 == 0 ? String(tenths / 10) : "\(tenths / 10).\(abs(tenths % 10))"
@@ -29,12 +29,12 @@ enum Wording {
   /// `42 %`; never 100 before the end, never 0 once something is done.
   static func percentage(_ value: Double) -> String {
     if value >= 100 { return "100 %" }
-    // NaN as well.
+    // Also for NaN.
     guard value > 0 else { return "0 %" }
     return "\(min(99, max(1, Int(value.rounded())))) %"
   }
 
-  /// ` (2 h 4 min with pauses and waits for a retry)`; nothing where the work took all of the span.
+  /// ` (2 h 4 min with pauses and waits for a retry)`; empty if the work took all of the span.
   static func span(_ span: Double, around work: Double) -> String {
     span - work >= max(1, work / 100) ? " (\(duration(span)) with pauses and waits for a retry)" : ""
   }
@@ -58,6 +58,6 @@ enum Wording {
     return String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
   }
 
-  /// An enum's short name; nothing for what is unset.
+  /// An enum's short name; empty if it is unset.
   static func name(_ value: some Enum) -> String { value.rawValue == 0 ? "" : value.shortName }
 }

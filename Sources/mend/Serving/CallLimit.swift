@@ -1,7 +1,7 @@
 import ArgumentParser
 import MendRPC
 
-/// One `--limit NAME=VALUE`: a bound of ``ServerLimits`` or ``ServerKeepalive``, where the reasons of the defaults are.
+/// One `--limit NAME=VALUE`: a limit of ``ServerLimits`` or ``ServerKeepalive``, which give reasons for the defaults.
 struct CallLimit: Sendable {
   enum Field: Sendable {
     case count(any WritableKeyPath<ServerLimits, Int> & Sendable)
@@ -42,7 +42,7 @@ struct CallLimit: Sendable {
   private let field: Field
   private let value: Int
 
-  /// Seconds, or a number with K, M, G for bytes; `none` where a time may be missing.
+  /// Parses seconds, or bytes with K, M or G; `none` where a time is optional.
   static func option(_ text: String) throws -> CallLimit {
     let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     guard parts.count == 2, let (name, field) = fields.first(where: { $0.name == parts[0] }) else {
@@ -59,7 +59,7 @@ struct CallLimit: Sendable {
       }
       return CallLimit(name: name, field: field, value: Int(bytes))
     case .count, .time, .optionalTime, .pingInterval, .pingStrikes:
-      // Within what a counter on the wire and a timer take.
+      // Within the range of counters on the wire and of timers.
       guard let number = Int(parts[1]), (1...1_000_000_000).contains(number) else {
         throw ValidationError(
           "\(name): '\(parts[1])' must be a whole number from 1 to 1000000000; times are in seconds.")

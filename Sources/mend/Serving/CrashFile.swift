@@ -2,20 +2,20 @@ import CProcess
 import MendCore
 import MendRuntime
 
-/// DATA/crash: which batch a thread of this server had in hand when it crashed.
+/// DATA/crash: the batch that a thread of this server was processing when it crashed.
 struct CrashFile: CrashNote {
-  /// What the server before this one left, where it crashed over a batch.
+  /// What the previous server left, if it crashed over a batch.
   struct Crash {
     var signal: Int32
     var batch: BatchKey?
   }
 
-  /// Nil where the file can't be made, as on a full disk.
+  /// Nil if the file cannot be created, as on a full disk.
   init?(path: String) {
     guard cprocess_crash_note_open(path) == 0 else { return nil }
   }
 
-  /// Before the file is opened anew.
+  /// Reads the file before it is opened again.
   static func last(at path: String) -> Crash? {
     var text = [CChar](repeating: 0, count: Int(CPROCESS_CRASH_TEXT))
     var length = 0

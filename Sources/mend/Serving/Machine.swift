@@ -4,12 +4,12 @@ import Glibc
 import Darwin
 #endif
 
-/// What this machine has to give.
+/// This machine's resources.
 enum Machine {
   /// Processors that this process may use.
   static var cpus: Int {
     let online = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-    // Hexadecimal digits in groups, a bit a processor.
+    // Hexadecimal digits in groups, one bit for each processor.
     guard let status = read("/proc/self/status"),
       let mask = status.split(separator: "\n").first(where: { $0.hasPrefix("Cpus_allowed:") })
     else { return online }
@@ -17,7 +17,7 @@ enum Machine {
     return allowed > 0 ? min(online, allowed) : online
   }
 
-  /// Physical memory, or the control group's share of it where that is less.
+  /// Physical memory, or the control group's limit if that is less.
   static var memoryBytes: Int64 {
     let pages = Int64(sysconf(Int32(_SC_PHYS_PAGES)))
     let physical = pages * Int64(sysconf(Int32(_SC_PAGESIZE)))
@@ -34,7 +34,7 @@ enum Machine {
     return count
   }
 
-  /// This program's own file, for starting it again.
+  /// The path of this program, to start it again.
   static var programPath: String {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
     let length = readlink("/proc/self/exe", &buffer, Int(PATH_MAX))

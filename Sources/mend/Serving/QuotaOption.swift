@@ -12,7 +12,7 @@ struct QuotaOption: Hashable, Sendable {
 }
 
 extension QuotaOption: ExpressibleByArgument {
-  /// For `@Option(transform:)`: says what is accepted.
+  /// For `@Option(transform:)`. The error says what is accepted.
   static func option(_ text: String) throws -> QuotaOption {
     guard let option = QuotaOption(argument: text) else {
       throw ValidationError("invalid quota '\(text)'; \(accepted).")
@@ -32,7 +32,7 @@ extension QuotaOption: ExpressibleByArgument {
     }
   }
 
-  /// False for what is no bound, or the second of its kind.
+  /// False if it is not a bound, or the second of its kind.
   private mutating func take(_ name: String, _ value: String) -> Bool {
     switch name {
     case "cpus":
@@ -55,7 +55,7 @@ extension QuotaOption: ExpressibleByArgument {
     return true
   }
 
-  /// By namespace; a namespace that is named twice is wrong usage.
+  /// The quotas by namespace. Naming a namespace twice is wrong usage.
   static func quotas(_ options: [QuotaOption]) throws -> [String: Quota] {
     var quotas: [String: Quota] = [:]
     for option in options {

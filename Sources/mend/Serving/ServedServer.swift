@@ -12,7 +12,7 @@ final class ServedServer: Sendable {
 
   func shutdown() { server.shutdown() }
 
-  /// Reads certificates and tokens again.
+  /// Reloads certificates and tokens.
   func reload() { server.reload() }
 
   func run(onReady: @escaping @Sendable (MendServer.Addresses) async -> Void) async throws {

@@ -12,7 +12,7 @@ import Darwin
 #endif
 
 extension ServingProgram {
-  /// What runs attempts, and what each has to give; the one for batches that name none first.
+  /// The executors with their capacities; the default executor first.
   func executors(
     _ surroundings: Surroundings, clock: SystemClock, logger: Logger
   ) async throws -> [(any Executor, Capacity)] {
@@ -49,7 +49,7 @@ extension ServingProgram {
     }
   }
 
-  /// Nothing of this machine is used, so what it has is no bound.
+  /// Nothing of this machine is used, so its resources are not a limit.
   private var simulatedCapacity: Capacity {
     options.stated(.simulated).over(Capacity(executor: .simulated, cpus: 1000, memoryBytes: 1 << 40, gpus: 1000))
   }
@@ -76,7 +76,7 @@ extension ServingProgram {
       // A cluster grows and shrinks.
       settings.announcesCapacity = { stated.over($0) }
       guard options.executor == .ray else {
-        // What runs here does not wait for the cluster: it says what it has when it answers.
+        // Local batches do not wait for the cluster: its capacity is learned when it answers.
         let executor = try RayExecutor(settings)
         return (executor, executor.knownCapacity.map(stated.over) ?? .unknown(.ray))
       }
@@ -87,7 +87,8 @@ extension ServingProgram {
     }
   }
 
-  /// Of MEND_RAY_TOKEN, or of a file that is read again before each call: whoever renews the token writes it there.
+  /// The cluster's token: MEND_RAY_TOKEN, or the content of a file that is read before each call, so that it can be
+  /// renewed.
   private func rayToken() throws -> @Sendable () -> String? {
     guard let file = options.rayTokenFile else {
       let token = Environment["MEND_RAY_TOKEN"]
@@ -96,7 +97,7 @@ extension ServingProgram {
     let first = try Self.readToken(file)
     let last = Mutex(first)
     return {
-      // While it is being written anew, the one before it holds.
+      // While the file is being rewritten, the earlier token is used.
       guard let token = try? Self.readToken(file) else { return last.withLock { $0 } }
       last.withLock { $0 = token }
       return token
@@ -111,7 +112,7 @@ extension ServingProgram {
     defer { close(descriptor) }
     let text = try Standard.readText(descriptor, name: "--ray-token-file", limit: 16 << 10)
     let token = text.split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
-    guard !token.isEmpty else { throw ProgramError.usage("--ray-token-file: \(file) holds no token") }
+    guard !token.isEmpty else { throw ProgramError.usage("--ray-token-file: \(file) has no token") }
     return token
   }
 
@@ -122,15 +123,15 @@ extension ServingProgram {
       throw ProgramError.usage("--worker-tls-ca: \(file) cannot be read: \(Standard.systemError())")
     }
     defer { close(descriptor) }
-    // It becomes a variable of each attempt's environment.
+    // The text becomes a variable in each attempt's environment.
     let text = try Standard.readText(descriptor, name: "--worker-tls-ca", limit: 32 << 10)
     guard let start = text.firstRange(of: "-----BEGIN CERTIFICATE-----")?.lowerBound else {
-      throw ProgramError.usage("--worker-tls-ca: \(file) holds no PEM certificate")
+      throw ProgramError.usage("--worker-tls-ca: \(file) has no PEM certificate")
     }
     return String(text[start...])
   }
 
-  /// It goes into jobs that outlive this server, so it has to hold for the next one as well.
+  /// The endpoint is passed to jobs that outlive this server, so it has to be valid for the next one, too.
   private func workerEndpoint() throws -> String {
     let text = options.workerEndpoint
     let endpoint = try text.map { try Serve.address($0, "--worker-endpoint") } ?? listen

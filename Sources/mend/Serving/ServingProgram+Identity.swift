@@ -4,7 +4,7 @@ import MendRuntime
 import MendStore
 
 extension ServingProgram {
-  /// What executors are set up in.
+  /// What executors need to be set up.
   struct Surroundings {
     var directory: String
     var socket: String
@@ -13,21 +13,21 @@ extension ServingProgram {
     var store: SQLiteStore
   }
 
-  /// Whether this data directory may be worked in, once --adopt-copy had its say.
+  /// Whether this data directory may be changed, taking --adopt-copy into account.
   func standing(
     of directory: String, _ store: SQLiteStore, logger: Logger
   ) throws(StoreError) -> DataDirectoryStanding {
     let standing = try store.standing(of: directory)
     guard case .copy(let original) = standing else {
       if options.adoptCopy {
-        logger.notice("--adopt-copy: this data directory is no copy", metadata: ["data": "\(directory)"])
+        logger.notice("--adopt-copy: this data directory is not a copy", metadata: ["data": "\(directory)"])
       }
       return standing
     }
     let place = original ?? "not known"
     guard options.adoptCopy else {
       logger.error(
-        "this data directory is a copy; it can be looked at, nothing of it is run or changed",
+        "this data directory is a copy; it is served read-only",
         metadata: [
           "data": "\(directory)", "original": "\(place)",
           "todo": "serve with --adopt-copy to make it a data directory of its own",
@@ -36,7 +36,7 @@ extension ServingProgram {
     }
     let identity = try store.adoptCopy(in: directory)
     logger.notice(
-      "this copy of a data directory is one of its own from now on; what its journal calls running is the original's",
+      "this copy is a data directory of its own from now on; attempts that its journal calls running belong to the original",
       metadata: ["data": "\(directory)", "original": "\(place)"])
     return .own(identity)
   }
@@ -49,7 +49,7 @@ extension ServingProgram {
   }
 }
 
-/// In the place of an executor where nothing may be run.
+/// Stands in for an executor on a data directory where nothing may run.
 struct AbsentExecutor: Executor {
   let kind: ExecutorKind
 

@@ -13,7 +13,7 @@ import Glibc
 import Darwin
 #endif
 
-/// `mend serve`: puts store, executor, runtime and server together, and serves until a signal ends it.
+/// `mend serve`: assembles store, executor, runtime and server, and serves until a signal ends it.
 struct ServingProgram {
   let options: Serve
   let listen: Endpoint
@@ -22,23 +22,23 @@ struct ServingProgram {
   func run() async throws {
     let directory = FileDocuments.absolutePath(options.data, in: FileDocuments.currentDirectory())
     let socket = directory + "/mend.sock"
-    try Self.check(socketPath: socket, todo: "serve with a shorter --data")
-    if let path = options.unix { try Self.check(socketPath: path, todo: "give a shorter --unix") }
+    try Self.check(socketPath: socket, todo: "choose a shorter --data")
+    if let path = options.unix { try Self.check(socketPath: path, todo: "choose a shorter --unix") }
     try Self.makeDirectory(directory)
-    // Tokens of attempts and values of environments are in what is made below it: nobody else's business.
+    // Files below it have tokens of attempts and values of environments, which other users must not read.
     umask(0o077)
     let softOpenFilesLimit = Self.raiseDescriptorLimit()
     Standard.ignoreFileSizeLimits()
 
     var logger = Logger(label: "mend") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = options.logLevel.level
-    // From here on a signal drains instead of ending the program half way.
+    // From here on a signal drains the server instead of ending the program at once.
     let terminations = TerminationSignals()
     let (server, notifier, store) = try await server(
       directory: directory, socket: socket, softOpenFilesLimit: softOpenFilesLimit, logger: logger)
     let unix = options.unix
     let hangups = SignalSources([SIGHUP]) { [logger] _ in
-      logger.notice("SIGHUP: certificates and tokens are read again")
+      logger.notice("SIGHUP: reloading certificates and tokens")
       server.reload()
     }
     defer { withExtendedLifetime(hangups) {} }
@@ -47,13 +47,13 @@ struct ServingProgram {
         group.addTask {
           await terminations.wait()
           server.shutdown()
-          // Who asks again doesn't want to wait.
+          // A second signal cuts the wait short.
           await terminations.wait()
           server.shutdown()
         }
         group.addTask { try await server.run { addresses in ready(addresses) } }
         if let notifier { group.addTask { await notifier.run() } }
-        // The server's end, whoever asked for it; the waiting for a signal ends with it.
+        // The server has ended, for whatever reason; stop waiting for a signal.
         var isServing = true
         while isServing, try await group.next() != nil { isServing = !server.hasEnded }
         group.cancelAll()
@@ -61,7 +61,7 @@ struct ServingProgram {
     } catch let error as MendServerError {
       throw ProgramError(.refused, Self.sentence(error, unix: unix))
     }
-    // What can't be written back now stays in the log, where the next server finds it.
+    // What cannot be written back now stays in the log, where the next server finds it.
     try? store.close()
   }
 
@@ -79,14 +79,14 @@ struct ServingProgram {
     }
     if !store.tightened.isEmpty {
       logger.warning(
-        "other users could read files of the journal, and whoever did may have tokens and values of environments",
+        "other users could read files of the journal, which have tokens and values of environments",
         metadata: ["files": "\(store.tightened.joined(separator: " "))"])
     }
     let tokens = try options.tokens.map { path in
       do throws(TokensError) {
         return try Tokens(path: path, logger: logger)
       } catch {
-        throw ProgramError.usage("--tokens: \(error.message); mend token create makes the file")
+        throw ProgramError.usage("--tokens: \(error.message); mend token create creates the file")
       }
     }
     let clock = SystemClock(continuing: directory)
@@ -111,7 +111,7 @@ struct ServingProgram {
           directory: directory, socket: socket, identity: own, softOpenFilesLimit: softOpenFilesLimit, store: store),
         clock: clock, logger: logger)
     case .copy(let original):
-      // What it says to others the original says, too.
+      // The original server sends the same notifications.
       webhook = nil
       settings.refusal = Self.refusal(of: directory, original)
       executors = options.executorKinds.map { (AbsentExecutor(kind: $0), .unknown($0)) }
@@ -122,7 +122,7 @@ struct ServingProgram {
     limits.quotas = try QuotaOption.quotas(options.quotas)
     limits.notifies = webhook != nil
     if let keep = settings.keepFinished {
-      // What is to be forgotten sooner has to leave memory, and be looked for, sooner.
+      // With a shorter retention, batches have to leave memory and be pruned sooner.
       limits.retireAfter = min(limits.retireAfter, keep)
       settings.pruneInterval = min(settings.pruneInterval, max(.seconds(1), keep))
     }
@@ -132,7 +132,7 @@ struct ServingProgram {
       core: core, store: store, executors: executors.map(\.0), clock: clock, settings: settings, crashNote: crashNote,
       logger: logger)
     for case let simulated as SimulatedExecutor in executors.map(\.0) {
-      // Its workers call as others do, without a socket between.
+      // Its workers make the same calls, without a socket.
       simulated.connect { [weak runtime] request in
         await runtime?.worker(request) ?? .failure(.unavailable("the server has ended"))
       }
@@ -148,7 +148,7 @@ struct ServingProgram {
     return (ServedServer(server), notifier, store)
   }
 
-  /// What the server before this one crashed over is noted, and in the end left alone.
+  /// Records the batch over which the previous server crashed, and sets it aside after the second crash.
   private func crashFile(_ path: String, _ store: SQLiteStore, _ clock: SystemClock, _ logger: Logger) -> CrashFile? {
     if let crash = CrashFile.last(at: path) {
       var times = 0
@@ -156,11 +156,11 @@ struct ServingProgram {
         do throws(StoreError) {
           times = try store.noteCrash(of: batch, signal: crash.signal, at: clock.now())
         } catch {
-          logger.error("a crash cannot be noted", metadata: ["error": "\(error)"])
+          logger.error("a crash cannot be recorded", metadata: ["error": "\(error)"])
         }
       }
       logger.error(
-        "the server before this one crashed",
+        "the previous server crashed",
         metadata: [
           "signal": "\(crash.signal)", "namespace": "\(crash.batch?.namespace ?? "")",
           "batch": "\(crash.batch?.batchID ?? "unknown")", "times": "\(times)",
@@ -170,7 +170,7 @@ struct ServingProgram {
     return CrashFile(path: path)
   }
 
-  /// Nil where nobody is to be told.
+  /// Nil without a receiver of notifications.
   private func webhookSettings() throws -> WebhookSettings? {
     guard let url = options.notifyURL, let file = options.notifySecretFile else { return nil }
     let descriptor = open(file, O_RDONLY | O_CLOEXEC)
@@ -180,7 +180,7 @@ struct ServingProgram {
     defer { close(descriptor) }
     let secret = try Standard.readText(descriptor, name: "--notify-secret-file", limit: 4096)
     do throws(WebhookError) {
-      // An editor ends the file with a line feed that is no part of the secret.
+      // Editors end the file with a line feed that is not part of the secret.
       var settings = try WebhookSettings(url: url, secret: Array(secret.trimmingLineFeeds.utf8))
       settings.userAgent = "mend/\(Mend.version)"
       return settings
@@ -209,7 +209,7 @@ struct ServingProgram {
     return MendServer.AdminAddress(host: host, port: port)
   }
 
-  /// The one line that scripts wait for.
+  /// The line that scripts wait for.
   private func ready(_ addresses: MendServer.Addresses) {
     let listen = addresses.calls.first.map { "\($0)" } ?? "none"
     let admin = addresses.admin.map { "\($0)" } ?? "none"
@@ -223,7 +223,7 @@ struct ServingProgram {
   private static func sentence(_ error: MendServerError, unix: String?) -> String {
     switch error {
     case .cannotListen(let message) where message.contains("TLS"):
-      message + "; --tls-cert and --tls-key are a certificate chain and its key, --tls-client-ca an authority, all PEM"
+      message + "; --tls-cert and --tls-key are a certificate chain and its key, --tls-client-ca a CA, all PEM"
     case .cannotListen(let message):
       ProgramError.withoutCallName(message) + advice(message)
     case .runtime(let error):
@@ -233,20 +233,20 @@ struct ServingProgram {
 
   private static func advice(_ message: String) -> String {
     if message.contains("is not a socket") { return "" }
-    if message.contains("No such file or directory") { return "; make its directory, or serve with another --unix" }
-    return "; end what listens there, or serve with another --listen, --admin or --unix (port 0 picks a free port)"
+    if message.contains("No such file or directory") { return "; create its directory, or choose another --unix" }
+    return "; end what listens there, or choose another --listen, --admin or --unix (port 0 picks a free port)"
   }
 
   private static func check(socketPath path: String, todo: String) throws {
     let length = path.utf8.count
     guard length <= Endpoint.unixPathMaximum else {
       throw ProgramError.usage(
-        "the socket \(path) has a path of \(length) bytes, and the system takes at most \(Endpoint.unixPathMaximum): \(todo)"
+        "the socket path \(path) has \(length) bytes, and the system allows at most \(Endpoint.unixPathMaximum): \(todo)"
       )
     }
   }
 
-  /// With its parents; its own mode keeps other users out, tokens of attempts are below it.
+  /// Creates the directory with its parents. Its mode keeps other users out, because tokens of attempts are below it.
   private static func makeDirectory(_ path: String) throws {
     var made = ""
     for part in path.split(separator: "/") {
@@ -254,17 +254,17 @@ struct ServingProgram {
       if mkdir(made, made == path ? 0o700 : 0o755) == 0 { continue }
       let failure = errno
       guard failure == EEXIST || access(made, F_OK) == 0 else {
-        throw ProgramError(.refused, "--data: \(made) cannot be made: \(Standard.systemError(failure))")
+        throw ProgramError(.refused, "--data: \(made) cannot be created: \(Standard.systemError(failure))")
       }
     }
     var status = stat()
     guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-      throw ProgramError(.refused, "--data: \(path) is no directory")
+      throw ProgramError(.refused, "--data: \(path) is not a directory")
     }
   }
 
-  /// Each connection and each attempt takes descriptors, and the usual soft limit is a relic of select(2). Jobs may use
-  /// that: the limit that was found is theirs, 0 where there was none.
+  /// Raises the soft limit on open files, because each connection and each attempt needs descriptors. Returns the
+  /// earlier limit, which jobs get; 0 if there was none.
   private static func raiseDescriptorLimit() -> Int {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }

@@ -13,27 +13,28 @@ struct CommandResult: Sendable, Hashable {
   }
 
   var termination: Termination
-  /// The last line of stderr that is not blank, or the one above a trace that it ends with, at most 1 KiB.
+  /// The last line of stderr that is not blank, or the line above a stack trace at the end, at most 1 KiB.
   var lastErrorLine: String
   var seconds: Double
-  /// Why the document's file could not be read before the command began: errno; 0 where it could, or is no file.
+  /// errno of reading the document's file before the command began; 0 if it could be read, or is not a file.
   var inputFailure: Int32 = 0
-  /// The file's size before the command began; nil where it could not be seen, or is no file.
+  /// The file's size before the command began; nil if it is unknown, or the document is not a file.
   var inputBytes: Int64?
 
-  /// The size where it may be the reason of a failure: nothing, or very much.
+  /// The size, if it may be the reason of a failure: empty, or very large.
   var notableInputBytes: Int64? { inputBytes.flatMap { $0 == 0 || $0 >= 64 << 20 ? $0 : nil } }
 }
 
-/// Runs documents' commands, each by `/bin/sh -c` in a process group of its own, and can end those that run.
+/// Runs documents' commands, each by `/bin/sh -c` in a process group of its own, and can end running ones.
 ///
-/// The document is told to the command by its environment only, so no name of a file can be taken for shell text.
-/// A command's stdout is the worker's; its stderr is too, and is read on the way for its last line.
+/// The command gets its document only through the environment, so that no file name can be taken for shell text. A
+/// command's stdout and stderr go to the worker's; stderr is read on the way for its last line.
 final class DocumentCommands: Sendable {
-  /// Process groups that run; a group is taken out before its leader is reaped, so a number in it is never anybody else's.
+  /// Running process groups. A group is removed before its leader is reaped, so that its number is never another
+  /// process's.
   private let groups = Mutex<Set<pid_t>>([])
 
-  /// Runs the command and waits for its shell's end. The waiting is a thread's, one a running command.
+  /// Runs the command and waits for its shell to end, on one thread for each running command.
   func run(_ command: String, for document: CommandDocument) async -> CommandResult {
     await withCheckedContinuation { continuation in
       let isStarted = Self.startThread { continuation.resume(returning: self.runAndWait(command, document)) }
@@ -46,7 +47,7 @@ final class DocumentCommands: Sendable {
 
   var isRunning: Bool { groups.withLock { !$0.isEmpty } }
 
-  /// Sends a signal to every running command, with all that stayed in its process group.
+  /// Sends a signal to the process group of every running command.
   func signalAll(_ signal: Int32) {
     groups.withLock { groups in
       for group in groups { kill(-group, signal) }
@@ -66,7 +67,7 @@ final class DocumentCommands: Sendable {
     }
     var reader: Int32 = -1
     var writer: Int32 = -1
-    // Close-on-exec from the start: no other command may hold this one's pipe open.
+    // Close-on-exec from the start, so that no other command holds this one's pipe open.
     let pipeFailure = cprocess_pipe(&reader, &writer)
     guard pipeFailure == 0 else { return result(.notStarted(pipeFailure), "") }
     defer { close(reader) }
@@ -75,7 +76,7 @@ final class DocumentCommands: Sendable {
     guard failure == 0 else { return result(.notStarted(failure), "") }
     _ = groups.withLock { $0.insert(pid) }
     let line = Self.followErrors(reader, until: pid)
-    // Still a zombie here: its number cannot be given away before it is reaped.
+    // Still a zombie here: its number is not reused before it is reaped.
     waitForEnd(pid)
     _ = groups.withLock { $0.remove(pid) }
     var status: Int32 = 0
@@ -95,15 +96,14 @@ final class DocumentCommands: Sendable {
     return information._sifields._sigchld.si_pid == pid
   }
 
-  /// As much as a pipe holds: all that the shell itself wrote can be left when its end is seen.
+  /// The size of a pipe: everything that the shell itself wrote may still be unread when it ends.
   private static let bytesAfterEnd = 64 << 10
 
-  /// Passes stderr on until it is closed or the shell has ended: what it left behind may hold it open, and write to it for
-  /// as long as it likes.
+  /// Copies stderr until it is closed or the shell has ended: processes that the shell left behind may keep it open.
   private static func followErrors(_ descriptor: Int32, until pid: pid_t) -> String {
     var tail = LastLine()
     var buffer = [UInt8](repeating: 0, count: 4096)
-    /// How many bytes there were: 0 at the end, nil where there are none now.
+    /// The number of bytes read: 0 at the end, nil if there are none now.
     func pass() -> Int? {
       let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
       if count < 0 { return errno == EINTR || errno == EAGAIN ? nil : 0 }
@@ -114,7 +114,7 @@ final class DocumentCommands: Sendable {
     let shell = cprocess_pidfd_open(pid)
     defer { if shell >= 0 { close(shell) } }
     while true {
-      // poll skips a negative descriptor: without one, the shell is looked at from time to time.
+      // poll ignores a negative descriptor: without one, the shell is polled from time to time.
       var ready = [
         pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: shell, events: Int16(POLLIN), revents: 0),
       ]
@@ -137,13 +137,13 @@ final class DocumentCommands: Sendable {
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_adddup2(&actions, standardError, STDERR_FILENO)
-    // The worker's own connection and event loops are nobody else's to write to or to hold open.
+    // The command must not inherit the worker's connection and event loops.
     _ = cprocess_spawn_closing_from(&actions, STDERR_FILENO + 1)
 
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }
-    // What this program ignores or blocks is none of the command's business.
+    // The command must not inherit ignored or blocked signals.
     var signals = sigset_t()
     sigfillset(&signals)
     posix_spawnattr_setsigdefault(&attributes, &signals)
@@ -173,8 +173,8 @@ final class DocumentCommands: Sendable {
     return copy
   }
 
-  /// This process's environment without the names that each document has its own values of. The strings live as long as
-  /// the process: nothing here changes the environment.
+  /// This process's environment without the variables that differ for each document. The strings live as long as the
+  /// process: nothing here changes the environment.
   private static func inheritedEnvironment() -> [UnsafeMutablePointer<CChar>?] {
     var result: [UnsafeMutablePointer<CChar>?] = []
     var next: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> = environ
@@ -210,16 +210,16 @@ final class DocumentCommands: Sendable {
   }
 }
 
-/// What a command is told of its document.
+/// The variables by which a command finds its document.
 struct CommandDocument: Sendable, Hashable {
   static let names = ["MEND_PATH", "MEND_URI", "MEND_DOCUMENT_ID"]
 
-  /// `NAME=value` as bytes: a file's name need not be UTF-8.
+  /// `NAME=value` as bytes: a file name need not be UTF-8.
   var environment: [[UInt8]]
-  /// Empty where the uri is no file's.
+  /// Empty if the URI is not a file's.
   private var path: [UInt8]
 
-  /// `MEND_PATH` is empty where the uri is no file's.
+  /// `MEND_PATH` is empty if the URI is not a file's.
   init(id: String, uri: String) {
     path = FileURI.path(of: uri) ?? []
     environment = [
@@ -227,7 +227,7 @@ struct CommandDocument: Sendable, Hashable {
     ]
   }
 
-  /// A look at the file: errno, 0 where it can be read or there is none to look at, and how many bytes it has.
+  /// Checks the file: errno (0 if it can be read, or there is no file), and its size.
   func look() -> (failure: Int32, bytes: Int64?) {
     guard !path.isEmpty else { return (0, nil) }
     let name = path.map { CChar(bitPattern: $0) } + [0]
@@ -242,7 +242,7 @@ struct CommandDocument: Sendable, Hashable {
   }
 }
 
-/// Keeps the last line of a stream that is not blank, or the one above a trace that it ends with, at most 1 KiB of it.
+/// Keeps the last line of a stream that is not blank, or the line above a stack trace at the end, at most 1 KiB of it.
 struct LastLine {
   static let bytesMaximum = 1024
   private var line: [UInt8] = []

@@ -2,11 +2,11 @@ import CProcess
 import Glibc
 import Synchronization
 
-/// SIGTERM or SIGINT to a worker, known from the moment it is sent.
+/// A request to end the worker: SIGTERM or SIGINT, known from the moment it is sent.
 ///
-/// Whoever ends an attempt signals the worker first and its commands after it (the supervisor does: parents before
-/// children). A command's end may still be seen before the worker's own signal has come through a handler or a queue, and
-/// its document would be failed for what the attempt did. So every thread blocks the signals, and the kernel is asked.
+/// The supervisor signals the worker first and its commands after it (parents before children). A command may still be
+/// seen to end before the worker's own signal has passed a handler or a queue; its document would then fail because of
+/// the end of the attempt. So every thread blocks the signals, and the worker asks the kernel whether one is pending.
 final class EndRequest: Sendable {
   private struct Account {
     var hasCome = false
@@ -23,10 +23,10 @@ final class EndRequest: Sendable {
     (stream, news) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
   }
 
-  /// Does the work of the process in a task, its only one without a parent, and keeps the main thread for the signals.
-  /// A main thread that is left to the run time waits for work with every signal let through.
+  /// Does the work of the process in a task, the only one without a parent, and keeps the main thread for the signals.
+  /// A main thread that is left to the runtime waits for work with every signal unblocked.
   ///
-  /// To be called before there is another thread.
+  /// Call it before there is another thread.
   static func receive(during work: @escaping @Sendable (EndRequest) async -> Void) -> Never {
     let request = EndRequest(descriptor: cprocess_end_signal_descriptor())
     Task.detached {
@@ -39,7 +39,7 @@ final class EndRequest: Sendable {
     }
   }
 
-  /// Whoever reads the signal notes it before anybody else can ask.
+  /// The thread that reads the signal records it before another thread can ask.
   private func current() -> Account {
     account.withLock { account in
       var sender: pid_t = 0
@@ -53,14 +53,15 @@ final class EndRequest: Sendable {
 
   var hasCome: Bool { current().hasCome }
 
-  /// The supervisor sent it, who tells the whole tree; a command that is told twice may think that there is no time left.
+  /// True if the supervisor sent the signal: it signals the whole tree, and a command that gets a second signal may
+  /// stop at once.
   var isFromParent: Bool { current().isFromParent }
 
-  /// Returns at the first signal, or when the task is cancelled. To be called once.
+  /// Returns at the first signal, or when the task is cancelled. Call it once.
   func wait() async {
     for await _ in stream { return }
   }
 
-  /// Ends the process by SIGTERM itself, so that whoever watches sees what happened.
+  /// Ends the process by SIGTERM, so that its supervisor sees what happened.
   static func obey() { cprocess_end_by_sigterm() }
 }

@@ -6,7 +6,7 @@ import Glibc
 import Darwin
 #endif
 
-/// Turns signals into calls of a handler for as long as it lives; their default actions are off from then on.
+/// Turns signals into calls of a handler while it lives. Their default actions stay disabled afterwards.
 /// Unchecked: the sources are set once and only cancelled, which any thread may do.
 final class SignalSources: @unchecked Sendable {
   private let sources: [any DispatchSourceSignal]

@@ -7,13 +7,13 @@ import Glibc
 import Darwin
 #endif
 
-/// Carries out what `WorkerState` decides: each action is a child task whose end is the next event.
+/// Carries out the actions of `WorkerState`: each is a child task whose end is the next event.
 struct WorkerLoop {
   let client: MendClient
   let token: String
   let assignment: StartAttemptResponse
   let commands = DocumentCommands()
-  /// Tells its claims and reports from those of another worker of the same attempt.
+  /// Distinguishes its claims and reports from those of another worker of the same attempt.
   private let worker = String(UInt64.random(in: 0...UInt64.max), radix: 36)
   private let clock = ContinuousClock()
   private let start = ContinuousClock.now
@@ -24,10 +24,10 @@ struct WorkerLoop {
     self.assignment = assignment
   }
 
-  /// Whatever a server asks for, it is asked again after this time.
+  /// The longest wait before the server is asked again, whatever it requests.
   private static let longestWait: Duration = .seconds(300)
 
-  /// Says that the attempt runs, however long the server is away. One whose certificate is not trusted is not away.
+  /// Reports that the attempt runs, however long the server is unreachable. An untrusted certificate is not waited for.
   static func begin(
     _ client: MendClient, token: String, endRequest: EndRequest
   ) async throws(MendError) -> StartAttemptResponse {
@@ -44,7 +44,7 @@ struct WorkerLoop {
     }
   }
 
-  /// Works until nothing is left, or the attempt is over.
+  /// Works until nothing is left or the attempt is over.
   func run(endRequest: EndRequest) async -> WorkerState.Ending {
     let limits = WorkerState.Limits(
       slots: (1...1024).contains(assignment.numCpus) ? Int(assignment.numCpus) : assignment.numCpus > 1024 ? 1024 : 1,
@@ -60,7 +60,7 @@ struct WorkerLoop {
       var isToldToEnd = false
       while true {
         var actions: [WorkerState.Action] = []
-        // What a command did after the attempt was told to end is not its document's doing.
+        // A command that ended after the attempt was asked to end says nothing about its document.
         if !isToldToEnd, endRequest.hasCome {
           isToldToEnd = true
           actions += state.step(.terminated, at: now)
@@ -81,7 +81,7 @@ struct WorkerLoop {
             group.addTask { await execute(document) }
           }
         }
-        // A timer is set only where none goes off earlier; the later ones are left to go off for nothing.
+        // A timer is set only if none fires earlier; later ones fire without effect.
         let due = state.nextTick(at: now)
         ticks.removeAll { $0 <= now }
         if due.isFinite, due < ticks.min() ?? .infinity {

@@ -6,15 +6,16 @@ import Glibc
 import Darwin
 #endif
 
-/// What the built-in worker decides: a pure step from what happened to what is to be done. Time is an argument.
+/// The decisions of the built-in worker: a pure step from an event to actions. Time is an argument.
 ///
-/// Documents that are claimed when an attempt dies are failed with it. So at first one is claimed a free slot, and only as
-/// documents go well a few ahead, where commands are quick: they then don't wait for claims.
-/// Results are kept until the server has taken them; while it is away work goes on until the claimed documents are done.
+/// Documents that are claimed when an attempt dies fail with it. So the worker first claims one document for each free
+/// slot, and only after successes a few more in advance, if commands are quick, so that they do not wait for claims.
+/// Results are kept until the server has accepted them. While the server is unreachable, work continues until the
+/// claimed documents are done.
 struct WorkerState {
   enum Event: Sendable {
     case claimed([Document], finished: Bool, retryAfter: Double)
-    /// `isAnswered`: the server said no; else nobody knows whether it took the call.
+    /// `isAnswered`: the server refused; else it is unknown whether it accepted the call.
     case claimFailed(WorkerFault)
     case ended(Document, CommandResult)
     case reported(stop: Bool)
@@ -23,18 +24,18 @@ struct WorkerState {
     case terminated
   }
 
-  /// Why a call failed, as far as it matters here.
+  /// Why a call failed, as far as the worker needs to know.
   enum WorkerFault: Sendable, Hashable {
-    /// It may succeed later. `isUncertain`: the server may have taken it.
+    /// It may succeed later. `isUncertain`: the server may have accepted it.
     case away(isUncertain: Bool, retryAfter: Double)
     /// The attempt is no longer the current one.
     case fenced(String)
-    /// The server will always say no.
+    /// The server will always refuse.
     case refused(String)
   }
 
   enum Action: Sendable {
-    /// One whose answer was lost is made again under its number.
+    /// A claim whose answer was lost is repeated with the same number.
     case claim(maximum: Int32, number: Int)
     case run(Document)
     case report(ReportRequest)
@@ -52,19 +53,20 @@ struct WorkerState {
   }
 
   struct Limits: Sendable {
-    /// Commands at once.
+    /// The most commands at once.
     var slots: Int
-    /// Nothing is silent for longer.
+    /// The longest time without a call to the server.
     var heartbeatSeconds: Double
     var claimMaximum = 1000
-    /// Claimed ahead at most, for each slot, and as work of so many seconds.
+    /// The most documents claimed in advance for each slot, and the most seconds of work.
     var aheadPerSlot = 2
     var aheadSeconds = 0.2
-    /// Documents that have to go well before one more is claimed ahead.
+    /// Successes that are needed before one more document is claimed in advance.
     var documentsPerAhead = 256
-    /// Results wait so long for others to go with them: not longer, for what is not reported fails with its attempt.
+    /// How long results wait for others to be reported together; not longer, because unreported results fail with the
+    /// attempt.
     var reportSeconds = 0.02
-    /// Between SIGTERM and SIGKILL when the worker itself ends its commands, which nobody else does then.
+    /// The time between SIGTERM and SIGKILL if the worker itself ends its commands.
     var graceSeconds = 2.0
     var backoffMinimumSeconds = 0.05
     var backoffMaximumSeconds = 2.0
@@ -75,23 +77,23 @@ struct WorkerState {
 
   private var queue: [Document] = []
   private var running = 0
-  /// Of one command, a moving average; 0 before the first.
+  /// The time of one command, as a moving average; 0 before the first.
   private var meanSeconds = 0.0
   private var documentsDone = 0
   private var isCallingForWork = false
   private var isFinished = false
   private var claimNotBefore = 0.0
   private var claimBackoff: Double
-  /// What the claim asked for whose answer was lost, if one was: so many documents may be in process that nobody knows of.
+  /// The size of a claim whose answer was lost: that many documents may be in process without the worker's knowledge.
   private var lostClaim: Int?
   private var lastClaim = 0
-  /// Claims that were answered: the number of the next one.
+  /// The number of answered claims, which numbers the next one.
   private var answeredClaims = 0
 
   private var results = ReportRequest()
   private var resultCount = 0
-  /// Of all slots: with a command, waiting for documents, and waiting for a report. Calls that go on beside commands cost
-  /// nothing.
+  /// The time of all slots with a command, waiting for documents, and waiting for a report. Calls that run beside
+  /// commands cost nothing.
   private var processingSeconds = 0.0
   private var loadingSeconds = 0.0
   private var writingSeconds = 0.0
@@ -107,7 +109,7 @@ struct WorkerState {
   private var killAt = Double.infinity
   private var isOver = false
 
-  /// - Parameter now: seconds of any clock that only runs forward.
+  /// - Parameter now: seconds of any monotonic clock.
   init(
     limits: Limits, at now: Double,
     jitter: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
@@ -144,7 +146,7 @@ struct WorkerState {
       isReporting = false
       reportInFlight = nil
       reportBackoff = limits.backoffMinimumSeconds
-      // Room may have come of it, or the end.
+      // Capacity may have become free, or the batch may have ended.
       if lostClaim == nil { claimNotBefore = min(claimNotBefore, now) }
       if stop { end(.stopped, now, &actions) }
     case .reportFailed(let fault):
@@ -190,7 +192,7 @@ struct WorkerState {
     }
   }
 
-  /// How many documents to ask for now; nil where there are enough.
+  /// How many documents to claim now; nil if there are enough.
   private var claimSize: Int? {
     let held = running + queue.count
     let perSlot = meanSeconds > 0 ? min(Double(limits.aheadPerSlot), limits.aheadSeconds / meanSeconds) : 0
@@ -202,7 +204,7 @@ struct WorkerState {
 
   private var isIdle: Bool { running == 0 && queue.isEmpty }
 
-  /// When the next report is due, whatever its backoff says.
+  /// When the next report is due, regardless of its backoff.
   private var reportDue: Double {
     if reportInFlight != nil { return reportNotBefore }
     if resultCount > 0 { return isIdle ? -.infinity : lastReportAt + limits.reportSeconds }
@@ -225,9 +227,9 @@ struct WorkerState {
 
   private mutating func report(_ now: Double, _ actions: inout [Action]) {
     if reportInFlight == nil {
-      // Not with a mere beat: it would look like progress.
+      // Not with a heartbeat alone: it would look like progress.
       if resultCount > 0 { results.stageTimings = takeStages() }
-      // It is said again under the same id until it is answered, and counts once.
+      // It is repeated with the same id until it is answered, and counts once.
       reports += 1
       results.reportID = String(reports)
       reportInFlight = results
@@ -263,7 +265,7 @@ struct WorkerState {
     }
   }
 
-  /// nil: completed. The codes are those that Diagnose sums up by.
+  /// Nil if the document is completed. Diagnose summarizes by these codes.
   static func failure(_ documentID: String, _ result: CommandResult) -> DocumentFailure? {
     var failure = DocumentFailure()
     failure.documentID = documentID
@@ -276,7 +278,7 @@ struct WorkerState {
       failure.message = line.isEmpty ? "exit code \(code)" : line
       failure.details = ["exit_code": String(code)]
       failure.details["size_bytes"] = result.notableInputBytes.map { String($0) }
-      // The command said no to a file that it never had.
+      // The command failed on a file that could not be read.
       if let input = Self.code(ofInputFailure: result.inputFailure) {
         failure.code = input
         if line.isEmpty { failure.message = "the file cannot be read: \(Standard.systemError(result.inputFailure))" }
@@ -305,7 +307,7 @@ struct WorkerState {
 
   // MARK: Faults and the end
 
-  /// How long to wait before the next try; nil where there is none.
+  /// How long to wait before the next attempt; nil if there is none.
   private mutating func note(
     _ fault: WorkerFault, _ backoff: WritableKeyPath<WorkerState, Double>, _ now: Double, _ actions: inout [Action]
   ) -> Double? {
@@ -326,7 +328,7 @@ struct WorkerState {
     guard self.ending == nil else { return }
     self.ending = ending
     switch ending {
-    // How long they may take is the caller's to say: the supervisor, who sent the signal, kills at the end of that time.
+    // The caller decides how long they may take: the supervisor, which sent the signal, kills them after that time.
     case .terminated, .stopped, .done: killAt = .infinity
     case .fenced, .refused: killAt = now + limits.graceSeconds
     }
@@ -334,7 +336,7 @@ struct WorkerState {
     if running > 0 { actions.append(.signal(15)) }
   }
 
-  /// Waits for the commands that were told to end; then the worker ends.
+  /// Waits for the commands that were asked to end; then the worker ends.
   private mutating func wind(down now: Double, _ actions: inout [Action]) {
     if running > 0 {
       if now >= killAt {
