@@ -140,6 +140,9 @@ let package = Package(
         .product(name: "GRDB", package: "GRDB.swift"),
       ], swiftSettings: swiftSettings),
     .testTarget(
+      name: "JournalsTests", dependencies: ["mend", "MendStore", "MendRuntime", "MendCore", "MendAPI", "CZlib"],
+      path: "Tests/Journals", exclude: ["README.md", "first-release"], swiftSettings: swiftSettings),
+    .testTarget(
       name: "MendExecutorsTests",
       dependencies: ["MendExecutors", "MendCore", "MendRuntime", "mend", log], exclude: ["RayAnswers"],
       swiftSettings: swiftSettings),

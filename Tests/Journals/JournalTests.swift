@@ -1,0 +1,78 @@
+import Foundation
+import MendCore
+import Testing
+
+/// What earlier releases wrote is read, understood and written down as it was; README.md says what the files are.
+///
+/// `MEND_REWRITE_DIGESTS=1` writes what the rules say now in the place of what was expected, for a look at the difference.
+@Suite("Journals of earlier releases", .timeLimit(.minutes(5)))
+struct JournalTests {
+  static let archives = ["scenarios", "seeds", "directory"]
+  static let rewrites = ProcessInfo.processInfo.environment["MEND_REWRITE_DIGESTS"] == "1"
+  private let archive = JournalArchive.firstRelease
+
+  @Test("Each journal folds to the state that it had, and the same is decided about it", arguments: archives)
+  func digests(_ name: String) throws {
+    var found: [String] = []
+    for journal in try archive.journals(name) {
+      found.append("journal \(journal.name)")
+      found += try DecisionDigest(of: journal.records.map { try RecordForms.record($0, of: journal.key) }).lines
+      found.append("")
+    }
+    try GoldenText(name: "\(name).digests", in: archive).compare(found)
+  }
+
+  @Test("Each record is written as it was, or as README.md says", arguments: archives)
+  func bytes(_ name: String) throws {
+    var changed: [String] = []
+    var kinds: Set<String> = []
+    for journal in try archive.journals(name) {
+      for bytes in try journal.records {
+        let record = try RecordForms.record(bytes, of: journal.key)
+        let now = RecordForms.bytes(record)
+        if now.elementsEqual(bytes) { continue }
+        #expect(
+          try RecordForms.record(now[...], of: journal.key) == record, "\(journal.name), record \(record.sequence)")
+        changed.append("\(journal.name) \(record.sequence) \(Data(now).base64EncodedString())")
+        kinds.insert(Self.kind(of: record.fact))
+      }
+    }
+    #expect(kinds.isSubset(of: Self.writtenOtherwise), "\(kinds.subtracting(Self.writtenOtherwise))")
+    try GoldenText(name: "\(name).rewritten", in: archive).compare(changed)
+  }
+
+  /// Facts that this version writes with a field more than the first release, or as another fact.
+  static let writtenOtherwise: Set<String> = [
+    "batchCreated", "documentsFailed", "healed", "retried", "tierCancelRequested",
+  ]
+
+  private static func kind(of fact: Fact) -> String {
+    String("\(fact)".prefix { $0 != "(" })
+  }
+
+  @Test("Each export is read, and made again to the letter", arguments: archives)
+  func exports(_ name: String) throws {
+    var histories: [[String]] = []
+    for line in try archive.lines(of: "\(name).jsonl") {
+      if line.hasPrefix(#"{"format":"#) { histories.append([]) }
+      histories[histories.count - 1].append(line)
+    }
+    let journals = try archive.journals(name)
+    #expect(histories.count == journals.count)
+    let file = FileManager.default.temporaryDirectory.appending(path: "mend-export-\(UUID().uuidString).jsonl")
+    defer { try? FileManager.default.removeItem(at: file) }
+    var changed: [String] = []
+    for (journal, lines) in zip(journals, histories) {
+      try lines.joined(separator: "\n").write(to: file, atomically: false, encoding: .utf8)
+      let read = try RecordForms.exported(at: file.path)
+      let records = try journal.records.map { try RecordForms.record($0, of: journal.key) }
+      #expect(read.key == journal.key)
+      #expect(read.records == records.map(\.withoutSecrets), "\(journal.name)")
+      for (record, line) in zip(records, lines.dropFirst()) {
+        let now = try RecordForms.line(record)
+        if now != line { changed.append("\(journal.name) \(now)") }
+      }
+    }
+    try GoldenText(name: "\(name).reexported", in: archive).compare(changed)
+  }
+}
