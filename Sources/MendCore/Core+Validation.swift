@@ -20,6 +20,8 @@ package enum ValueLimit {
   static let mediaTypeBytes = 255
   static let retryRules = 64
   package static let cpus = 1_000_000.0
+  /// A thousandth, as everywhere where CPUs are shared out.
+  package static let leastCPUs = 0.001
   package static let gpus = 1_000_000
   package static let memoryBytes: Int64 = 1 << 56
   package static let memoryFactor = 64.0
@@ -253,8 +255,10 @@ private enum Rule {
   }
 
   static func cpus(_ cpus: Double, _ field: @autoclosure () -> String) throws(Refusal) {
-    if !(0...ValueLimit.cpus).contains(cpus) {
-      throw .invalid(field: field(), rule: "must be 0 to \(Int(ValueLimit.cpus)), is \(cpus)")
+    // Less would be nothing in any quota.
+    if cpus != 0, !(ValueLimit.leastCPUs...ValueLimit.cpus).contains(cpus) {
+      throw .invalid(
+        field: field(), rule: "must be 0, or \(ValueLimit.leastCPUs) to \(Int(ValueLimit.cpus)), is \(cpus)")
     }
   }
 
@@ -265,10 +269,11 @@ private enum Rule {
   }
 
   static func timer(_ duration: Duration, _ field: @autoclosure () -> String) throws(Refusal) {
-    if duration <= .zero || duration > ValueLimit.span {
+    // Times are kept in milliseconds.
+    if duration < .milliseconds(1) || duration > ValueLimit.span {
       throw .invalid(
         field: field(),
-        rule: "must be more than 0 and at most \(Int(ValueLimit.spanSeconds)) seconds, is \(duration.inSeconds)")
+        rule: "must be 0.001 to \(Int(ValueLimit.spanSeconds)) seconds, is \(duration / .seconds(1))")
     }
   }
 

@@ -50,6 +50,7 @@ struct Mend: AsyncParsableCommand {
   static func main() async {
     let arguments = connectingOptionsLast(Array(CommandLine.arguments.dropFirst()))
     if arguments.first == Supervise.name { Supervisor.main(Array(arguments.dropFirst())) }
+    Standard.holdClosedStreams()
     Standard.ignoreBrokenPipes()
     if arguments.first == Worker.name { EndRequest.receive { await run(arguments, until: $0) } }
     await run(arguments, until: nil)

@@ -1,9 +1,11 @@
 """Bad input gets an error that says what was wrong, where, and what to do; nothing is lost, nothing half done."""
 
 import json
+import os
+import subprocess
 import unittest
 
-from harness import EndToEndCase, wait_for
+from harness import MEND, EndToEndCase, wait_for
 
 
 class BadInput(EndToEndCase):
@@ -88,6 +90,44 @@ class BadInput(EndToEndCase):
         self.refused("submit", "--memory", "-5", "--tier", "a=true", *self.files(1), status=2, says=["invalid size '-5'"])
         self.refused("cancle", "b", status=2, says=["unknown command 'cancle'", "did you mean cancel"])
         self.refused("list", "--server", "http://127.0.0.1:7443", status=2, says=["is a url", "host:port"])
+
+    def test_output_that_cannot_be_written_is_an_error(self):
+        batch = self.ok("submit", "--tier", "ok=echo hello", *self.files(1))
+        self.assertEqual(self.final(batch)["status"], "completed")
+        history = ["history", batch, "--export", "-"]
+        for command in (["list"], ["status", batch, "-o", "json"], ["diagnose", batch], ["logs", batch], history,
+                        ["help"], ["version"]):
+            answer = self.written_to("/dev/full", *command)
+            self.assertEqual(answer.returncode, 1, f"{command}: {answer.stderr}")
+            self.assertIn("No space left on device", answer.stderr)
+            # A stream that the caller closed is not another file by mistake.
+            answer = self.written_to(None, *command)
+            self.assertEqual(answer.returncode, 1, f"{command}: {answer.stderr}")
+            self.assertIn("Bad file descriptor", answer.stderr)
+        answer = self.written_to("/dev/full", "submit", "--tier", "ok=true", *self.files(1))
+        self.assertIn("is submitted", answer.stderr)
+        tokens = self.directory / "tokens.jsonl"
+        answer = self.written_to("/dev/full", "token", "create", "--tokens", tokens, "--namespace", "a", "--role", "viewer")
+        self.assertEqual((answer.returncode, tokens.exists()), (1, False), answer.stderr)
+        # Who reads no more has what it wanted.
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            self.assertEqual(self.written_to(writer, "list").returncode, 0)
+        finally:
+            os.close(writer)
+
+    def written_to(self, target, *command):
+        """Runs a command whose standard output is a file, a descriptor, or closed."""
+        environment = {**os.environ, "MEND_SERVER": self.server.address}
+        keywords = {"stderr": subprocess.PIPE, "text": True, "timeout": 60, "env": environment}
+        command = [MEND, *map(str, command)]
+        if target is None:
+            return subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], **keywords)
+        if isinstance(target, int):
+            return subprocess.run(command, stdout=target, **keywords)
+        with open(target, "wb") as output:
+            return subprocess.run(command, stdout=output, **keywords)
 
 
 if __name__ == "__main__":

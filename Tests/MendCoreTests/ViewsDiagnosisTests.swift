@@ -189,8 +189,24 @@ struct ViewsDiagnosisTests {
     #expect(diagnosis.failureCategory == cause.category)
     let remedy = try #require(diagnosis.findings.first?.remedy)
     #expect(!diagnosis.nextActions.isEmpty && !diagnosis.recommendations.isEmpty)
-    #expect(remedy.commandLine(batchID: "b1").hasPrefix(cause == .orphaned ? "mend heal b1" : "mend retry b1 --tier 0"))
+    // Something is left of an orphan only where nothing proved it gone.
+    #expect(remedy.commandLine(batchID: "b1").hasPrefix("mend retry b1 --tier 0"))
     #expect(diagnosis.infrastructureEvents.isEmpty == (cause.category == .pipeline))
+  }
+
+  @Test("A heal that is advised has something to do", arguments: FailureCause.allCases, [true, false])
+  func advisedHeals(_ cause: FailureCause, isProven: Bool) {
+    var patient = Patient()
+    patient.submit()
+    patient.run(first)
+    patient.die(first, cause, receipt: isProven ? EndReceipt(processes: 1, how: "SIGKILL") : nil)
+    patient.end(.failed, .failed)
+    for finding in patient.diagnosis.findings {
+      guard case .heal(let action, let tier)? = finding.remedy?.call else { continue }
+      let plan = patient.batch.healPlan(
+        action, tier: tier, at: patient.now, capacity: patient.capacity, limits: Limits())
+      #expect(!plan.isEmpty, "\(finding.remedy?.commandLine(batchID: "b1") ?? "")")
+    }
   }
 
   @Test("An exit code is told with the command's last line")

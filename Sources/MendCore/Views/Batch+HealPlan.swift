@@ -92,7 +92,8 @@ extension DiagnosisContext {
     return steps
   }
 
-  private func isOrphan(_ attempt: Attempt, _ end: AttemptEnd, of job: Job) -> Bool {
+  /// Whether a plan to reclaim orphans has a step for it.
+  func isOrphan(_ attempt: Attempt, _ end: AttemptEnd, of job: Job) -> Bool {
     guard end.receipt == nil, end.exit == nil else { return false }
     if attempt.staleReports > attempt.reportsBeforeReclaim { return true }
     guard end.cause == .orphaned, job.status == .failed, job.attempts.last?.number == attempt.number else {

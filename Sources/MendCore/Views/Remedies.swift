@@ -75,8 +75,10 @@ extension DiagnosisContext {
         "Retry what is left of tier \(tier); where it takes longer than the batch may, submit it again with a longer timeout"
       )
     case .orphaned:
-      return Remedy(
-        "Reclaim what may be left of it, and start it again", .heal(.reclaimOrphans, tier: tier))
+      if let attempt, let end = attempt.end, isOrphan(attempt, end, of: job) {
+        return Remedy("Reclaim what may be left of it, and start it again", .heal(.reclaimOrphans, tier: tier))
+      }
+      return retry("Retry tier \(tier): nothing of the attempt runs any more; what is committed is kept")
     case .documentErrors, .badInput:
       return commonRemedy(for: cause, job: job)
     }

@@ -108,7 +108,7 @@ struct Submit: AsyncParsableCommand {
     try await client.withClient { client in
       let submitted = try await submit(request, client)
       switch format.output {
-      case .table: Standard.output(submitted.batchID + "\n")
+      case .table: Standard.output(submitted.batchID + "\n", orSay: "batch \(submitted.batchID) is submitted")
       case .json, .jsonl: try format.output.print(submitted) { _ in "" }
       }
       if wait { try await BatchWait.run(submitted.batchID, client) }

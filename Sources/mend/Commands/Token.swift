@@ -75,12 +75,13 @@ struct Token: ParsableCommand {
 
     func run() throws {
       let (secret, entry) = Tokens.create(namespace: namespace, role: role.role, name: name, at: Int64(time(nil)))
+      // Printed first: a token that nobody could read must not be valid.
+      Standard.output(secret + "\n", orSay: "no token was created")
       do throws(TokensError) {
         try Tokens.append(entry, to: tokens)
       } catch {
-        throw ProgramError(.refused, error.message)
+        throw ProgramError(.refused, "\(error.message); the token that was printed is not valid")
       }
-      Standard.output(secret + "\n")
     }
   }
 

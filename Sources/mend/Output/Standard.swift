@@ -15,12 +15,31 @@ enum Standard {
   /// Turns a file-size limit into an error of the write instead of a signal that ends the program.
   static func ignoreFileSizeLimits() { signal(SIGXFSZ, SIG_IGN) }
 
-  static func output(_ text: String) { output(Array(text.utf8)) }
-
-  static func output(_ bytes: [UInt8]) {
-    // The reader of the output has gone (`mend list | head`): there is nothing left to print.
-    if !write(bytes, to: STDOUT_FILENO) { exit(0) }
+  /// Keeps whatever is opened from taking the number of a stream that the caller closed: reads and writes of it fail.
+  static func holdClosedStreams() {
+    for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO]
+    where fcntl(descriptor, F_GETFD) < 0 && errno == EBADF {
+      // What is open for the other direction only fails as a closed stream does.
+      _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+    }
   }
+
+  /// Writes to standard output. Ends the program where that fails: with 0 where the reader has gone (`mend list | head`),
+  /// else with 1 and the system's reason.
+  ///
+  /// - Parameter loss: what the caller must know although it cannot be printed, for stderr.
+  static func output(_ text: String, orSay loss: String = "") { output(Array(text.utf8), orSay: loss) }
+
+  static func output(_ bytes: [UInt8], orSay loss: String = "") {
+    if write(bytes, to: STDOUT_FILENO) { return }
+    let reason = errno
+    if reason == EPIPE { exit(ExitStatus.done.rawValue) }
+    error("mend: \(loss.isEmpty ? "" : "\(loss); ")standard output cannot be written: \(systemError(reason))\n")
+    exit(ExitStatus.refused.rawValue)
+  }
+
+  /// The same for a program that goes on without it.
+  static func outputIfPossible(_ text: String) { _ = write(Array(text.utf8), to: STDOUT_FILENO) }
 
   static func error(_ text: String) { _ = write(Array(text.utf8), to: STDERR_FILENO) }
 

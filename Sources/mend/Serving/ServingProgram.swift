@@ -215,7 +215,7 @@ struct ServingProgram {
     let admin = addresses.admin.map { "\($0)" } ?? "none"
     let kinds = options.executorKinds.map(\.rawValue)
     let others = kinds.count > 1 ? " executors=\(kinds.joined(separator: ","))" : ""
-    Standard.output(
+    Standard.outputIfPossible(
       "mend: ready listen=\(listen) admin=\(admin) data=\(options.data) executor=\(options.executor.rawValue)\(others)\n"
     )
   }

@@ -126,6 +126,11 @@ struct StepCommandTests {
     #expect(refusedField(specification([tier(extractor(shards: 0))])) == "tiers[0].extractors[0].shards")
     #expect(refusedField(specification([tier(extractor(cpus: -1))])) == "tiers[0].extractors[0].num_cpus")
     #expect(refusedField(specification([tier(extractor(cpus: .nan))])) == "tiers[0].extractors[0].num_cpus")
+    // So little would be nothing in a quota, and so short a time none at all.
+    #expect(refusedField(specification([tier(extractor(cpus: 1e-9))])) == "tiers[0].extractors[0].num_cpus")
+    #expect(
+      refusedField(specification([tier(extractor(timers: Timers(run: .microseconds(500))))]))
+        == "tiers[0].extractors[0].timers.run_seconds")
     #expect(refusedField(specification([tier(extractor(memory: -1))])) == "tiers[0].extractors[0].memory_bytes")
     #expect(
       refusedField(specification([tier(extractor(timers: Timers(heartbeat: .zero)))]))
