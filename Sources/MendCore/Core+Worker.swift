@@ -273,12 +273,21 @@ extension Core {
 
   /// What it says beside its results, under its id; a mere beat leaves nothing behind.
   private mutating func take(_ report: WorkerRequest.Report, _ results: Results, of attempt: AttemptKey) {
-    let written = report.written.reduce(0) { min($0 + $1.count, ValueLimit.count) }
-    let taken = TakenReport(
-      id: report.id, accepted: results.accepted, repeated: results.repeated, stageTimings: timings(of: report),
-      written: written)
+    var taken = TakenReport(id: report.id, accepted: results.accepted, repeated: results.repeated)
+    // Where ids were forgotten, a report of nothing but known results is one of those again.
+    if results.accepted > 0 || results.repeated == 0 || !hasForgottenReports(attempt) {
+      taken.stageTimings = timings(of: report)
+      taken.written = report.written.reduce(0) { min($0 + $1.count, ValueLimit.count) }
+    }
     guard taken.accepted > 0 || taken.repeated > 0 || !taken.stageTimings.isEmpty || taken.written > 0 else { return }
     record(.reportTaken(attempt.job, number: attempt.number, taken), on: attempt.batch)
+  }
+
+  private func hasForgottenReports(_ attempt: AttemptKey) -> Bool {
+    guard let job = batches[attempt.batch]?.jobState(attempt.job), attempt.number <= job.attempts.count else {
+      return false
+    }
+    return job.attempts[attempt.number - 1].reports.count >= Attempt.reportsLimit
   }
 
   private mutating func count(_ report: WorkerRequest.Report, of attempt: AttemptKey) {

@@ -46,6 +46,26 @@ struct StepRepairTests {
     }
   }
 
+  @Test("A report whose id is forgotten, with results that are known, is not counted again")
+  func lateReport() {
+    var harness = Harness()
+    let count = Attempt.reportsLimit + 1
+    harness.submit([tier(extractor())], documents: count)
+    harness.run()
+    let documents = harness.claim(count)
+    func say(_ number: Int) {
+      let report = WorkerRequest.Report(
+        completed: [documents[number]], stageTimings: [Job.StageTotal(name: "writing", duration: .seconds(1))],
+        written: [.init(collectionID: "text", count: 1)], id: "r\(number)")
+      _ = harness.say(harness.token(), .report(report))
+    }
+    for number in 0..<count { say(number) }
+    for number in [0, 1, count - 1] { say(number) }
+    #expect(harness.job().written == count)
+    #expect(harness.job().stages == [Job.StageTotal(name: "writing", duration: .seconds(count))])
+    #expect(harness.job().repeatedWork == 2, "the last is known by its id")
+  }
+
   @Test("A job that failed with every document committed runs again: only another attempt can settle it")
   func disputed() {
     for entrypoint in [false, true] {
