@@ -106,11 +106,12 @@ extension Model {
       self[job].memoryBytes = retried.overrides.memoryBytes ?? self[job].memoryBytes
       self[job].cpus = retried.overrides.cpus ?? self[job].cpus
       self[job].requiresGPU = retried.overrides.requiresGPU ?? self[job].requiresGPU
-      let hadResults = retried.reopened.contains { self[job].places[$0] == .committed }
+      let before = self[job].count(.committed)
       for position in retried.reopened where self[job].places[position] != .absent {
         self[job].places[position] = .pending
       }
-      if hadResults, self[job].count(.committed) == 0 { self[job].writtenNow = 0 }
+      // As much of it stands as is committed still.
+      if before > 0 { self[job].writtenNow = self[job].writtenNow * self[job].count(.committed) / before }
     }
   }
 

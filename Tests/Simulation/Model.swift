@@ -48,7 +48,7 @@ struct Model {
     var since: Instant
     /// By a caller who named it, not its tier.
     var isCancelledAlone = false
-    /// In all; and what is left of it since all of it was begun anew.
+    /// In all; and without what is done again.
     var written = 0
     var writtenNow = 0
     var spent: Duration = .zero

@@ -88,18 +88,27 @@ extension Plan {
   mutating func drawClocks(_ random: inout Random) {
     capacity.cpus = Double(random.below(3) + 1)
     drawFaults(&random, isCalm: random.chance(300))
+    var shortOfMemory: [Int] = []
     for number in 0..<(random.below(3) + 1) {
       var words = ["claim=\(random.below(3) + 1)", "document_seconds=\(random.of(["0.3", "1", "2", "0.5-4"]))"]
       if random.chance(500) { words.append("ignore_term") }
       if random.chance(400) { words.append("end_seconds=\(random.below(60))") }
-      if random.chance(300) { words += [Self.fault(&random), "times=1"] }
+      // What auto_heal retries for memory has what is left of its batch's time.
+      let isShortOfMemory = random.chance(250)
+      if isShortOfMemory {
+        shortOfMemory.append(number)
+        words += ["oom_at=\(random.below(4) + 1)", "memory=1500"]
+      } else if random.chance(300) {
+        words += [Self.fault(&random), "times=1"]
+      }
       let run: Duration? = random.chance(600) ? .seconds(random.below(20) + 3) : nil
       let rules =
         random.chance(700)
         ? [RetryRule(category: .timeout, action: .retry, maxAttempts: 5, backoff: .milliseconds(200))] : []
       let extractor = ExtractorSpecification(
         name: "x", work: .documentCommand("simulate \(words.joined(separator: " "))"), shards: random.below(2) + 1,
-        resources: Resources(cpus: 0.5), timers: Self.timers(run: run), retryRules: rules)
+        resources: Resources(cpus: 0.5, memoryBytes: isShortOfMemory ? 1000 : 0), timers: Self.timers(run: run),
+        retryRules: isShortOfMemory ? [RetryRule(cause: .oom, action: .fail)] + rules : rules)
       var work = Work(
         namespace: Self.namespaces[random.below(2)], id: "b\(number)",
         specification: BatchSpecification(
@@ -118,6 +127,9 @@ extension Plan {
       batches.append(work)
     }
     healThemselves(350, &random)
+    for number in shortOfMemory where random.chance(700) {
+      batches[number].specification.autoHeal = AutoHeal(maxHeals: 3, maxRisk: .medium)
+    }
   }
 
   /// Documents that end their attempts, rules for all causes, shards, work that is done again.
@@ -157,8 +169,8 @@ extension Plan {
     switch random.below(8) {
     case 0: words += ["oom_at=1 memory=4000000", poison]
     case 1: words += ["exit_at=1:3", poison]
-    case 2: words += ["preempt_at=\(random.below(4) + 1)", "times=\(random.below(3) + 2)"]
-    case 3: words += ["exit_at=\(random.below(4) + 1):3", "times=\(random.below(2) + 1)"]
+    case 2: words += ["preempt_at=\(random.below(4) + 1)", "times=\(random.below(6) + 2)"]
+    case 3: words += ["exit_at=\(random.below(4) + 1):3", "times=\(random.below(4) + 1)"]
     case 4: words += ["vanish_at=\(random.below(4) + 1)", "times=1", "late"]
     case 5: words += [fault(&random), "times=\(random.below(3) + 1)"]
     case 6: words.append("fail=\(random.of([20, 40, 60, 100]))%:corrupt")

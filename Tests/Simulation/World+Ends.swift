@@ -42,6 +42,18 @@ extension World {
   private func check(_ heal: HealRecord, of key: BatchKey) {
     guard let model = store.models[key] else { return fail(.history, "\(key) is healed, and is not there") }
     count(.heals)
+    for case .reclaimOrphan(let job, let number) in heal.steps.filter({ $0.result == .refused }).map(\.operation) {
+      let others = heal.steps.filter { step in
+        if case .reclaimOrphan(let other, _) = step.operation {
+          step.result == .done && other.tier == job.tier
+        } else {
+          false
+        }
+      }
+      if !others.isEmpty {
+        fail(.heals, "\(key.batchID): \(job).\(number) is not reclaimed because of another of its tier")
+      }
+    }
     if heal.by == .autoHeal {
       guard let policy = model.specification.autoHeal else {
         return fail(.heals, "\(key) heals itself, and did not ask for it")

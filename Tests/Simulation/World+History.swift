@@ -116,6 +116,7 @@ extension World {
       fail(.history, "\(record.batch.batchID) \(id) left \(job.status) for \(status)")
     }
     if status == .failed, let failure { checkFailure(id, failure, before, at: record.at) }
+    if status == .succeeded { checkPoisoned(id, before) }
   }
 
   /// What is completed was made of what the tiers before it have.

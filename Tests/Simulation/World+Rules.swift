@@ -13,14 +13,14 @@ extension World {
       }
       return
     }
-    // It is said of documents, after an attempt that ended well.
-    if cause == .documentErrors { return }
     let job = before[id]
     let specified = before.extractor(id).retryRules
     let rules = specified.isEmpty ? RetryRule.defaults : specified
     count(.rules)
     guard let rule = rules.first(where: { Self.isFor(cause, job.attempts.last?.end?.exit, $0) }), rule.action == .retry
     else { return }
+    // It is said of documents, after an attempt that ended well: who names its category means others.
+    if cause == .documentErrors, rule.cause == nil { return }
     if isPoisoned(before, id, by: cause) {
       count(.poison)
       let left = job.count(.pending)
@@ -43,6 +43,18 @@ extension World {
     if rule.exitCodes.isEmpty { return true }
     if case .exited(let code)? = exit?.termination { return rule.exitCodes.contains(code) }
     return false
+  }
+
+  /// A job that goes well: with one bad document among its own, it is done with all others.
+  func checkPoisoned(_ id: JobID, _ before: Model) {
+    guard before[id].attempts.contains(where: { $0.end?.cause.map { isPoisoned(before, id, by: $0) } == true }) else {
+      return
+    }
+    count(.poison)
+    let left = before[id].count(.pending) + before[id].count(.processing)
+    if left > 0 {
+      fail(.poison, "\(before.key.batchID) \(id) succeeds beside one bad document, and \(left) are left undone")
+    }
   }
 
   private func isPoisoned(_ model: Model, _ id: JobID, by cause: FailureCause) -> Bool {
