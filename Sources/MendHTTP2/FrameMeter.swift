@@ -5,6 +5,8 @@
 struct FrameMeter {
   /// A HEADERS frame or one of its CONTINUATION frames is not complete yet.
   var isInHeaders: Bool { expectsContinuation || (payloadLeft > 0 && inHeaderFrame) }
+  /// The list goes on beyond a frame of the largest size: it is as long as a list with a field above 64 KiB begins.
+  var isInLongHeaders: Bool { expectsContinuation && headerBytes >= Self.largestFrame }
   /// Bytes of the header list under way, as they are on the wire.
   private(set) var headerBytes = 0
   /// CONTINUATION frames of the header list under way.
@@ -22,6 +24,8 @@ struct FrameMeter {
   private var headCount = 0
 
   private static let headBytes = 9
+  /// SETTINGS_MAX_FRAME_SIZE at the least, which this side leaves as it is.
+  private static let largestFrame = 16 * 1024
 
   /// A server's peer begins with the 24 bytes of the preface.
   init(role: HTTP2Session.Role) {

@@ -27,8 +27,9 @@ package struct HTTP2Limits: Hashable, Sendable {
   package var streamWindowBytes: Int = 256 * 1024
 
   /// Bytes that a peer may send on all streams together before they were looked at: far more than one stream's. They are
-  /// given back as they arrive, or streams that nobody reads would stall the others; whoever has the session bounds
-  /// ``HTTP2Session/unreadBytes``.
+  /// given back as they arrive, or streams that nobody reads would stall the others. What is kept of them is bounded by
+  /// each stream's window and by whoever has the session, who gives that back; nothing is kept of a stream that a server
+  /// has answered.
   package var connectionWindowBytes: Int = 16 * 1024 * 1024
 
   /// Frames that the library may queue (acknowledgements, resets) for a peer that doesn't read.

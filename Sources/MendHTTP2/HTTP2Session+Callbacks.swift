@@ -286,11 +286,11 @@ extension HTTP2Session {
     state.value.counters.dataFramesSent &+= 1
     state.value.counters.dataBytesSent &+= count
     if stream.value.outboundStart == stream.value.outbound.count {
-      stream.value.outbound.removeAll(keepingCapacity: true)
+      stream.value.outbound.recycle()
       stream.value.outboundStart = 0
     } else if stream.value.outboundStart > 64 * 1024, stream.value.outboundStart * 2 > stream.value.outbound.count {
-      // Not more often: each time moves all that is left.
-      stream.value.outbound.removeFirst(stream.value.outboundStart)
+      // Not more often: each time copies all that is left.
+      stream.value.outbound = Array(stream.value.outbound[stream.value.outboundStart...])
       stream.value.outboundStart = 0
     }
     if stream.value.pending <= stream.value.drainMark {

@@ -45,10 +45,11 @@ extension HTTP2Session {
     stream.value.receivedStart += taken
     state.value.unreadBytes -= taken
     if stream.value.receivedStart == stream.value.received.count {
-      stream.value.received.removeAll(keepingCapacity: true)
+      stream.value.received.recycle()
       stream.value.receivedStart = 0
     } else if stream.value.receivedStart > 32 * 1024, stream.value.receivedStart * 2 > stream.value.received.count {
-      stream.value.received.removeFirst(stream.value.receivedStart)
+      // A copy of its own size: a large message must not be paid for as long as its stream is open.
+      stream.value.received = Array(stream.value.received[stream.value.receivedStart...])
       stream.value.receivedStart = 0
     }
   }
@@ -118,6 +119,7 @@ extension HTTP2Session {
       return unsafe nghttp2_submit_response(session, handle.id, list, count, &provider)
     }
     answer(stream, result)
+    if endStream { endOurHalf(of: stream) }
   }
 
   /// A response that the library won't take leaves its caller waiting, unless its stream is reset.
@@ -161,9 +163,29 @@ extension HTTP2Session {
     guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.outboundEnded else {
       return
     }
-    stream.value.outboundEnded = true
     stream.value.trailersOut = trailers
+    endOurHalf(of: stream)
     resume(stream)
+  }
+
+  /// Nothing more is written on this stream. A server whose answer is complete reads nothing more of the request either:
+  /// until the caller takes the answer, which may be never, it could send without end.
+  private func endOurHalf(of stream: Pinned<StreamState>) {
+    stream.value.outboundEnded = true
+    if role == .server { stopReading(stream) }
+  }
+
+  /// What arrived and was not taken is dropped, and so is what still arrives; its window is not given back.
+  private func stopReading(_ stream: Pinned<StreamState>) {
+    if !stream.value.remoteEnded {
+      stream.value.discards = true
+      stream.value.uncredited = 0
+    }
+    let unread = stream.value.unread
+    guard unread > 0 else { return }
+    state.value.unreadBytes &-= unread
+    stream.value.received.recycle()
+    stream.value.receivedStart = 0
   }
 
   private func resume(_ stream: Pinned<StreamState>) {
@@ -188,6 +210,7 @@ extension HTTP2Session {
     stream.value.discards = true
     stream.value.resetByUs = true
     stream.value.uncredited = 0
+    if role == .server { stopReading(stream) }
     unsafe nghttp2_submit_rst_stream(session, flagNone, handle.id, code.rawValue)
   }
 

@@ -31,11 +31,11 @@ extension HTTP2Session {
     return true
   }
 
-  /// A name or a value above 64 KiB looks to the library like broken compression, wherever it is cut. While the list has
-  /// not ended that is what it was, and it is told so.
+  /// A name or a value above 64 KiB looks to the library like broken compression as soon as its length is read. Who sends
+  /// one fills the frames before its end; in a shorter list the compression is broken.
   private func explainLongField(_ frame: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     let isBrokenCompression = unsafe count >= 17 && frame[16] == UInt8(NGHTTP2_COMPRESSION_ERROR.rawValue)
-    guard isBrokenCompression, state.value.meter.isInHeaders else { return false }
+    guard isBrokenCompression, state.value.meter.isInLongHeaders else { return false }
     let text = Array("too many bytes of headers".utf8)
     var goAway = unsafe [UInt8](UnsafeBufferPointer(start: frame, count: 17)) + text
     goAway[1] = 0

@@ -6,26 +6,26 @@ extension HTTP2Session {
   func onHeader(
     _ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int
   ) -> Int32 {
-    let (start, count) = unsafe Self.stripped(value, valueCount)
-    if role == .server {
-      guard !state.value.rules.isMalformed else { return 0 }
-      let inTrailers = state.value.headersTarget?.value.receivesTrailers ?? false
-      if unsafe state.value.rules.take(name, nameCount, start, count, inTrailers: inTrailers) {
-        unsafe state.value.headers.add(name, nameCount, start, count)
-      } else {
-        state.value.headers.passOver(nameCount, count)
-      }
-    } else {
-      unsafe state.value.headers.add(name, nameCount, start, count)
-    }
-    guard state.value.headers.listBytes <= limits.maxHeaderListBytes else {
-      // Who sends a little too much is told so by the call's end; nothing of it is kept.
-      let mayBeTold = role == .server && state.value.headersTarget?.value.receivesTrailers == false
-      if mayBeTold, state.value.headers.listBytes <= 4 * limits.maxHeaderListBytes { return 0 }
+    // Before anything is looked at: a byte of the peer's may name a field of kilobytes.
+    state.value.headers.count(nameCount, valueCount)
+    if state.value.headers.listBytes > limits.maxHeaderListBytes, !mayBeTold {
       state.value.headersTarget?.value.headerListTooLarge = true
       return Int32(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
     }
+    if role == .server, state.value.rules.isMalformed { return 0 }
+    let (start, count) = unsafe Self.stripped(value, valueCount)
+    if role == .server {
+      let inTrailers = state.value.headersTarget?.value.receivesTrailers ?? false
+      guard unsafe state.value.rules.take(name, nameCount, start, count, inTrailers: inTrailers) else { return 0 }
+    }
+    unsafe state.value.headers.add(name, nameCount, start, count)
     return 0
+  }
+
+  /// The call's end says that its header list is too large: who sends a little too much can be told. Nothing of it is kept.
+  private var mayBeTold: Bool {
+    role == .server && state.value.headersTarget?.value.receivesTrailers == false
+      && state.value.headers.listBytes <= 4 * limits.maxHeaderListBytes
   }
 
   /// A value without the blanks around it, which belong to no value (RFC 9110 5.5).

@@ -38,7 +38,6 @@ internal import Glibc
   mutating func add(
     _ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int
   ) {
-    listBytes &+= nameCount &+ valueCount &+ Self.fieldOverhead
     guard listBytes <= limit else { return }
     let total = used &+ nameCount &+ valueCount
     if total > byteCapacity || count == fieldCapacity { grow(total) }
@@ -52,8 +51,9 @@ internal import Glibc
     count &+= 1
   }
 
-  /// A field that is not kept costs what it would have.
-  mutating func passOver(_ nameCount: Int, _ valueCount: Int) {
+  /// A field arrived: it costs what its sender made of it, whether any of it is kept or not.
+  @inline(__always)
+  mutating func count(_ nameCount: Int, _ valueCount: Int) {
     listBytes &+= nameCount &+ valueCount &+ Self.fieldOverhead
   }
 

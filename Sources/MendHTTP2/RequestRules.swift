@@ -102,7 +102,7 @@ struct RequestRules {
       field = .scheme
       guard unsafe Self.isScheme(value, valueCount) else { return false }
       isWebScheme =
-        unsafe valueCount == 4 && Self.isSame(value, "http") || valueCount == 5 && Self.isSame(value, "https")
+        unsafe valueCount == 4 && Self.isSameWord(value, "http") || valueCount == 5 && Self.isSameWord(value, "https")
     case 10 where unsafe Self.isSame(name, ":authority"):
       field = .authority
       guard unsafe nghttp2_check_header_value(value, valueCount) != 0 else { return false }
@@ -131,7 +131,7 @@ struct RequestRules {
   ) -> Bool {
     switch nameCount {
     case 2 where unsafe Self.isSame(name, "te"):
-      return unsafe valueCount == 8 && Self.isSame(value, "trailers")
+      return unsafe valueCount == 8 && Self.isSameWord(value, "trailers")
     case 4 where unsafe Self.isSame(name, "host"):
       guard !hasHost else { return false }
       hasHost = true
@@ -158,12 +158,20 @@ struct RequestRules {
     unsafe memcmp(bytes, text.utf8Start, text.utf8CodeUnitCount) == 0
   }
 
+  /// The same for a value without case. `text` is in lower case.
+  @unsafe
+  private static func isSameWord(_ bytes: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
+    unsafe isSame(bytes, text)
+      || (0..<text.utf8CodeUnitCount).allSatisfy { unsafe lower(bytes[$0]) == text.utf8Start[$0] }
+  }
+
+  private static func lower(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
+
   /// Whether the list's `host` is its `:authority`, where it has both; names of hosts have no case.
   static func hostAgrees(_ block: HeaderBlock) -> Bool {
     guard let host = block.first("host"), let authority = block.first(":authority"), !authority.value.isEmpty else {
       return true
     }
-    func lower(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
     return block.bytes[host.value].lazy.map(lower).elementsEqual(block.bytes[authority.value].lazy.map(lower))
   }
 

@@ -52,9 +52,6 @@ struct StreamState {
   var pending: Int { outbound.count &- outboundStart }
   var unread: Int { received.count &- receivedStart }
 
-  /// Arrays above this size are given back with their stream: one large message must not be paid for ever.
-  private static let keptBytes = 16 * 1024
-
   /// `keepsMemory` is for the streams that come next; a stream that only a burst needed gives it back.
   mutating func recycle(keepsMemory: Bool, headerBytes kept: Int) {
     guard keepsMemory else {
@@ -67,11 +64,7 @@ struct StreamState {
     headerBytes = 0
     headerListTooLarge = false
     receivesTrailers = false
-    if received.capacity > Self.keptBytes {
-      received = []
-    } else if !received.isEmpty {
-      received.removeAll(keepingCapacity: true)
-    }
+    received.recycle()
     receivedStart = 0
     contentLeft = -1
     uncredited = 0
@@ -82,17 +75,26 @@ struct StreamState {
     resetByPeer = false
     resetByUs = false
     isFaulty = false
-    if outbound.capacity > Self.keptBytes {
-      outbound = []
-    } else if !outbound.isEmpty {
-      outbound.removeAll(keepingCapacity: true)
-    }
+    outbound.recycle()
     outboundStart = 0
     outboundEnded = false
     deferred = false
     hasProvider = false
     trailersOut = .none
     drainMark = -1
+  }
+}
+
+extension [UInt8] {
+  /// Empties it for what comes next. Above this size its memory is given back: one large message must not be paid for as
+  /// long as its stream is open, nor by the streams after it.
+  @inline(__always)
+  mutating func recycle() {
+    if capacity > 16 * 1024 {
+      self = []
+    } else if !isEmpty {
+      removeAll(keepingCapacity: true)
+    }
   }
 }
 

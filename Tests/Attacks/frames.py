@@ -76,6 +76,8 @@ class Peer:
         self.counts = {}
         self.goaway = None
         self.ended = False
+        self.initial_window = 65_535
+        self.raised = {}
         if greet:
             self.send(PREFACE + frame(SETTINGS, 0, 0, settings) + frame(SETTINGS, ACK))
 
@@ -131,12 +133,23 @@ class Peer:
                         self.statuses[stream] = int(value)
                     if name == "grpc-message":
                         self.messages[stream] = value
+            elif kind == SETTINGS and not flags & ACK:
+                for at in range(0, length, 6):
+                    name, value = struct.unpack(">HI", payload[at:at + 6])
+                    if name == 4:
+                        self.initial_window = value
+            elif kind == WINDOW_UPDATE:
+                self.raised[stream] = self.raised.get(stream, 0) + int.from_bytes(payload, "big")
             elif kind == RST_STREAM:
                 self.resets[stream] = int.from_bytes(payload, "big")
             elif kind == GOAWAY:
                 code = int.from_bytes(payload[4:8], "big")
                 if self.goaway is None or not self.goaway[1]:
                     self.goaway = (code, payload[8:].decode(errors="replace"))
+
+    def window(self, stream):
+        """Bytes that may be sent on a stream, or on all of them together (0), from the connection's first on."""
+        return (self.initial_window if stream else 65_535) + self.raised.get(stream, 0)
 
     def until(self, condition, seconds):
         """Reads until `condition()` or the end; whether it came true."""

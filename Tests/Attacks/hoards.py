@@ -10,6 +10,7 @@ from frames import (
 from harness import wait_for
 
 MIB = 1 << 20
+INTERNAL_ERROR = 2
 REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 # file_containing_symbol "mend.v1.Batches": an answer of many kilobytes for a request of a few bytes.
 LARGE_ANSWER = message(b"\x22\x0fmend.v1.Batches")
@@ -24,6 +25,32 @@ def hpack_bomb(server):
     return cut_off(
         peer, "too many broken frames",
         lambda n: headers(2 * n + 3, fields() + b"\xbe" * 12_000, end_stream=True), 20_000, batch=1)
+
+
+def hpack_bomb_of_blanks(server):
+    # A byte names a value of nothing but blanks, which belong to no value.
+    return cut_off(
+        with_entry(server, b" " * 3900), "too many broken frames",
+        lambda n: headers(2 * n + 3, fields() + b"\xbe" * 1900, end_stream=True), 20_000, batch=1)
+
+
+def hpack_bomb_behind_a_fault(server):
+    # What is refused already is not read to its end.
+    peer = with_entry(server, b"a" * 3900)
+    block = literal(":bad", "x") + b"\xbe" * 15_000
+    peer.send(headers(3, block, end_stream=True))
+    assert peer.until(lambda: 3 in peer.resets or peer.ended, 20) and not peer.ended, "the first was not reset"
+    assert peer.resets[3] == INTERNAL_ERROR, f"sixty megabytes were read, then {peer.resets[3]}"
+    return cut_off(
+        peer, "too many broken frames", lambda n: headers(2 * n + 5, block, end_stream=True), 20_000, batch=1)
+
+
+def with_entry(server, value):
+    """A connection whose table has an entry of this value, which \\xbe names."""
+    peer = Peer(server.address)
+    peer.send(headers(1, fields() + indexed("a", value), end_stream=True))
+    assert peer.until(lambda: 1 in peer.statuses, 20), f"no answer: {peer.goaway} {peer.resets}"
+    return peer
 
 
 def large_header_list(server):
@@ -198,6 +225,25 @@ def unknown_fields(server):
     peer.close()
     assert set(peer.statuses.values()) <= {3, 5, 8}, peer.statuses
     return f"16 million fields that nobody knows: {peer.messages[1]}"
+
+
+def request_after_its_answer(server):
+    # A call that failed, whose end cannot be sent: what it was asked before is answered, and nobody takes that.
+    peer = Peer(server.address, settings=b"\0\4\0\0\0\0")
+    peer.send(headers(1, fields(REFLECTION)) + frame(DATA, 0, 1, LARGE_ANSWER))
+    peer.until(lambda: peer.counts.get(HEADERS), 20)
+    peer.send(frame(DATA, 0, 1, b"\x02\0\0\0\x01x"))
+    window, sent, deadline = peer.window(1), 1_000, time.monotonic() + 20
+    while sent < 400 * MIB and time.monotonic() < deadline:
+        # A byte of window now and then makes it one that reads.
+        if not peer.until(lambda: min(peer.window(0), peer.window(1)) - sent > 16_000, 2):
+            break
+        if not peer.send(frame(DATA, 0, 1, b"a" * 16_000) + frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\1")):
+            break
+        sent += 16_000
+    assert peer.window(1) == window, f"{sent // MIB} MiB were taken of a request that was answered"
+    peer.close()
+    return f"{sent // 1024} KiB behind the end of a call: its window is not given back"
 
 
 def half_requests(server):

@@ -1,4 +1,4 @@
-import MendHTTP2
+@testable import MendHTTP2
 import Testing
 
 /// Each limit of ``HTTP2Limits`` against a peer that goes beyond it, and one that stays below.
@@ -90,6 +90,90 @@ import Testing
     // The table is still the peer's: the next request may name the entry once.
     try peer.send(WrittenPeer.frame(1, flags: 5, stream: 3, [0x83, 0x86, 0x84, 0x01, 1, 0x61, 0xbe]))
     #expect(peer.events().contains { if case .headers = $0 { true } else { false } })
+  }
+
+  /// A request of one field that is named again and again, which follows one that put it into the table.
+  private func naming(_ entry: [UInt8], _ count: Int, behind first: [UInt8] = []) throws -> WrittenPeer {
+    let peer = try WrittenPeer()
+    let request: [UInt8] = [0x83, 0x86, 0x84, 0x01, 1, 0x61]
+    try peer.send(WrittenPeer.frame(1, flags: 5, stream: 1, request + entry))
+    #expect(peer.events().contains { if case .headers = $0 { true } else { false } })
+    let block = first + request + [UInt8](repeating: 0xbe, count: count)
+    try peer.send(WrittenPeer.frame(1, flags: 5, stream: 3, block))
+    return peer
+  }
+
+  @Test("maxHeaderListBytes: blanks around a value are its sender's bytes like any others")
+  func headerBombOfBlanks() throws {
+    // x: 3900 blanks; its length is 127 and 3773 more.
+    let entry: [UInt8] = [0x40, 0x01, 0x78, 0x7f, 0xbd, 0x1d] + [UInt8](repeating: 0x20, count: 3900)
+    let peer = try naming(entry, 1900)
+    #expect(try peer.answer().resets == [UInt8(HTTP2ErrorCode.internalError.rawValue)])
+    #expect(peer.session.counters.faultsReceived == 1)
+    for case .headers in peer.events() { Issue.record("a request of 7 MB was taken") }
+    let few = try naming(entry, 3)
+    #expect(few.events().contains { if case .headers = $0 { true } else { false } })
+  }
+
+  @Test("maxHeaderListBytes: a list that broke a rule is counted on, and is no cheaper to send")
+  func headerBombBehindAFault() throws {
+    let entry: [UInt8] = [0x40, 0x01, 0x78, 0x7f, 0xa1, 0x1e] + [UInt8](repeating: 0x61, count: 4000)
+    // :bad
+    let peer = try naming(entry, 10_000, behind: [0x00, 0x04, 0x3a, 0x62, 0x61, 0x64, 0x01, 0x78])
+    #expect(try peer.answer().resets == [UInt8(HTTP2ErrorCode.internalError.rawValue)])
+    #expect(peer.session.counters.faultsReceived == 1)
+  }
+
+  @Test("A server keeps nothing of a request that it has answered, though nobody takes the answer")
+  func requestAfterItsAnswer() throws {
+    for isWhole in [false, true] {
+      let peer = try WrittenPeer()
+      // No window for the answer.
+      try peer.send(WrittenPeer.frame(4, [0, 4, 0, 0, 0, 0]) + WrittenPeer.headers(1, end: false))
+      let data = WrittenPeer.frame(0, stream: 1, [UInt8](repeating: 7, count: 16_000))
+      try peer.send(data)
+      #expect(peer.session.unreadBytes == 16_000)
+      let handle = try #require(
+        peer.events().compactMap { event -> StreamHandle? in
+          if case .headers(let handle, _) = event { handle } else { nil }
+        }.first)
+      if isWhole {
+        var block = HeaderBlock()
+        block.append(":status", "200")
+        block.append("grpc-status", "8")
+        peer.session.respond(handle, block, endStream: true)
+      } else {
+        peer.session.respond(handle, SessionPair.okHeaders)
+        peer.session.write(handle) { $0 += [1, 2, 3] }
+        peer.session.finish(handle, trailers: SessionPair.okTrailers)
+        _ = try peer.answer()
+      }
+      #expect(peer.session.unreadBytes == 0)
+      let held = peer.session.heldBytes
+      // As much as the stream's window has room for, whether the end of the answer was sent meanwhile or not.
+      for number in 0..<15 {
+        try peer.send(data)
+        #expect(peer.session.unreadBytes == 0)
+        #expect(peer.session.heldBytes == held)
+        if !isWhole, number == 7 {
+          // What is given back is the connection's: nothing of the stream's window.
+          #expect(try !peer.answer().types.contains(8))
+        }
+      }
+      #expect(!peer.events().contains { if case .data = $0 { true } else { false } })
+      peer.session.giveCredit(handle, keeping: 0)
+      #expect(try peer.answer().types.filter { $0 == 8 }.count == 0)
+    }
+  }
+
+  @Test("What a large message took is given back, though its stream goes on")
+  func largeMessage() {
+    var buffer = [UInt8](repeating: 1, count: 4 << 20)
+    buffer.recycle()
+    #expect(buffer.capacity == 0)
+    buffer = [UInt8](repeating: 1, count: 1000)
+    buffer.recycle()
+    #expect(buffer.isEmpty && buffer.capacity >= 1000)
   }
 
   @Test(

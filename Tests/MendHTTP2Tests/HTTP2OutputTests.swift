@@ -51,11 +51,11 @@ import Testing
       #expect(pair.client.unreadCount(of: call.client) == window)
     }
     let last = try pair.request(body: [1, 2, 3])
+    #expect(pair.take(pair.server, last.server) == [1, 2, 3])
     pair.server.respond(last.server, SessionPair.okHeaders)
     pair.server.write(last.server) { $0 += [4, 5, 6] }
     pair.server.finish(last.server, trailers: SessionPair.okTrailers)
     try pair.exchange()
-    #expect(pair.take(pair.server, last.server) == [1, 2, 3])
     #expect(pair.take(pair.client, last.client) == [4, 5, 6])
     // What is read goes on.
     _ = pair.take(pair.client, calls[0].client)
@@ -137,6 +137,14 @@ import Testing
     #expect(peer.session.isFinished)
     #expect(try SessionPair.sent(by: peer.session) == [])
     #expect(peer.session.terminationReason == "too_many_pings")
+  }
+
+  @Test("Broken compression is called that, though the header list goes on")
+  func brokenCompression() throws {
+    let peer = try WrittenPeer()
+    // Index 0, which no table has.
+    try? peer.send(WrittenPeer.frame(1, flags: 1, stream: 1, [0x83, 0x80]))
+    #expect(try peer.answer().goAway == UInt8(HTTP2ErrorCode.compressionError.rawValue))
   }
 
   @Test("A field longer than the library takes is called too long, not broken", arguments: [1000, 16_384, 100_000])

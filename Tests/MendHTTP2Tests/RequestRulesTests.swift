@@ -73,6 +73,7 @@ import Testing
   static let malformedCases: [Case] = [
     Case("no method", without(":method")), Case("no scheme", without(":scheme")), Case("no path", without(":path")),
     Case("an empty path", replacing(":path", by: "")), Case("a path without slash", replacing(":path", by: "a.B/C")),
+    Case("a path without slash of another case", [(":method", "POST"), (":scheme", "HTTP"), (":path", "a.B/C")]),
     Case("an asterisk to POST", replacing(":path", by: "*")),
     Case("a path with a blank", replacing(":path", by: "/a b")),
     Case("a method that is none", replacing(":method", by: "PO ST")),
@@ -87,6 +88,7 @@ import Testing
     Case("upgrade", request + [("upgrade", "h2c")]),
     Case("proxy-connection", request + [("proxy-connection", "close")]),
     Case("transfer-encoding", request + [("transfer-encoding", "chunked")]), Case("te", request + [("te", "gzip")]),
+    Case("te of the same length", request + [("te", "trailerz")]),
     Case("another host", request + [("host", "y")]), Case("two hosts", request + [("host", "x"), ("host", "x")]),
     Case("CONNECT with a path", replacing(":method", by: "CONNECT")),
     Case("a content-length that is none", request + [("content-length", "x")]),
@@ -103,7 +105,7 @@ import Testing
 
   static let oddCases: [Case] = [
     Case("the same host", request + [("host", "X")]), Case("a host alone", without(":authority") + [("host", "y")]),
-    Case("te: trailers", request + [("te", "trailers")]),
+    Case("te: trailers", request + [("te", "trailers")]), Case("te: Trailers", request + [("te", "Trailers")]),
     Case("OPTIONS *", [(":method", "OPTIONS"), (":scheme", "http"), (":path", "*")]),
     Case("CONNECT", [(":method", "CONNECT"), (":authority", "x:1")]),
     Case("another scheme", [(":method", "GET"), (":scheme", "x"), (":path", "y")]),

@@ -80,6 +80,34 @@ import Testing
     }
   }
 
+  @Test("maxBufferedRequestBytes: complete requests that wait to be decompressed are counted")
+  func waiting() async throws {
+    // Many turns; what comes behind it in the same packet waits.
+    let large = try gzip([UInt8](repeating: 0, count: 4 * 1024 * 1024))
+    var generator = SystemRandomNumberGenerator()
+    let small = try gzip((0..<5000).map { _ in UInt8.random(in: 0...255, using: &generator) })
+    try await withPort({ $0.limits.maxBufferedRequestBytes = 20_000 }) { port in
+      let caller = try BareCaller(port: port)
+      for body in [large] + Array(repeating: small, count: 10) {
+        var block = HeaderBlock()
+        for (name, value) in [
+          (":method", "POST"), (":scheme", "http"), (":path", "/test.Service/Echo"), (":authority", "x"),
+        ] + Self.grpc {
+          block.append(name, value)
+        }
+        let handle = try caller.session.request(block, endStream: false)
+        caller.session.write(handle) { $0 += frame(body) }
+        caller.session.finish(handle)
+      }
+      try caller.flush()
+      let answers = try caller.answers { $0.values.count { $0.fields["grpc-status"] == "8" } >= 6 }
+      let told = answers.values.filter { $0.fields["grpc-status"] == "8" }
+      #expect((6...8).contains(told.count))
+      #expect(
+        told.allSatisfy { $0.fields["grpc-message"]?.contains("bytes of requests wait on this connection") == true })
+    }
+  }
+
   @Test("Large compressed requests are read in turns with the others, whole, in order, and at their own call's cost")
   func turns() async throws {
     // Several megabytes each once decompressed, which is many turns; what is small comes behind them in the same packet.

@@ -101,10 +101,8 @@ extension ServerConnection {
   }
 
   func arrived(_ call: ServerCall, _ endStream: Bool) {
-    guard !call.isOver else {
-      session.giveCredit(call.handle, keeping: 0)
-      return
-    }
+    // The session drops what else comes of it.
+    guard !call.isOver else { return }
     if endStream { call.requestEnded = true }
     if call.refusal != nil { return call.dropRequest() }
     guard let route = call.route, route.takesOneMessage else {
@@ -142,7 +140,11 @@ extension ServerConnection {
   private func start(_ call: ServerCall) {
     guard !call.isStarted, let route = call.route else { return }
     // Who takes one message gets it whole; a stream's messages are decompressed as they are asked for.
-    if call.encoding != .identity, route.takesOneMessage, !call.isInflated { return }
+    if call.encoding != .identity, route.takesOneMessage, !call.isInflated {
+      // Complete requests wait for their turn as parts of requests wait for the rest.
+      if session.unreadBytes > server.limits.maxBufferedRequestBytes { call.abort(tooMuchUnread) }
+      return
+    }
     switch route.handler {
     case .inline(let handler):
       guard call.runInline(handler) == .declined else { return }

@@ -243,7 +243,12 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       }
     }
     events.removeAll(keepingCapacity: true)
+    assert(
+      session.unreadBytes <= server.limits.maxBufferedRequestBytes + Self.unlookedBytes, "requests are kept unbounded")
   }
+
+  /// For what one read brought, and whose handlers run next.
+  private static let unlookedBytes = 16 << 20
 
   // MARK: Sending
 
