@@ -112,6 +112,20 @@ struct LimitTests {
     }
   }
 
+  @Test(arguments: [0, 1 << 40] as [Int64]) func `nor do they in what is remembered of it, whatever the limit`(
+    limit: Int64
+  ) async throws {
+    let key = makeKey()
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, makeLaunch(forking("select undef, undef, undef, 0.7"), memory: limit)) { [] }
+      let ended = try await observations.ended(key)
+      #expect(ended.exit.termination == .exited(0))
+      #expect(ended.exit.peakMemoryBytes > 64 << 20)
+      // As they would count each for itself: five times that, at the least.
+      #expect(ended.exit.peakMemoryBytes <= 200 << 20)
+    }
+  }
+
   @Test func `once they are written to they count for each`() async throws {
     let key = makeKey()
     let limit: Int64 = 200 << 20

@@ -30,44 +30,41 @@ struct Leftovers: Sendable {
   ///
   /// What multiplies is stopped first, for a kill makes room for the next fork, and a stop makes none.
   func kill() throws(SystemError) -> Set<ProcessIdentity> {
-    var stopped: Set<ProcessIdentity> = []
-    do throws(SystemError) {
-      for _ in 0..<Self.freezingPasses {
-        let moving = try find().map(identity).filter { !stopped.contains($0) }
-        if moving.isEmpty { break }
-        stopped.formUnion(moving)
-        try signal(moving, SIGSTOP)
-      }
-    } catch {
-      // What is stopped is not to stay so.
-      try signal(Array(stopped), SIGKILL)
-      throw error
+    var stopped: [ProcessIdentity: ProcessTable.Status] = [:]
+    var failure: SystemError?
+    for _ in 0..<Self.freezingPasses where failure == nil {
+      let look = look()
+      failure = look.failure
+      let moving = look.processes.filter { stopped[$0.identity] == nil }
+      if moving.isEmpty { break }
+      for process in moving { stopped[process.identity] = process }
+      failure = signal(moving, SIGSTOP) ?? failure
     }
-    try signal(Array(stopped), SIGKILL)
-    return stopped
+    // Also where not all could be seen: what is stopped is not to stay so, and what was found is found.
+    failure = signal(Array(stopped.values), SIGKILL) ?? failure
+    if let failure { throw failure }
+    return Set(stopped.keys)
   }
 
   /// A fork with a signal waiting fails (fork(2) is begun again after it): who was sent one stop needs no other. What is
   /// still coming after so many looks is for the next pass.
   private static let freezingPasses = 50
 
-  /// To all of them that can be reached, whatever keeps it from others.
-  private func signal(_ processes: [ProcessIdentity], _ number: Int32) throws(SystemError) {
+  /// To all of them that can be reached; the last reason why others could not be.
+  private func signal(_ processes: [ProcessTable.Status], _ number: Int32) -> SystemError? {
     var failure: SystemError?
     for process in processes {
-      do throws(SystemError) { try ProcessReference(process)?.signal(number) } catch { failure = error }
+      do throws(SystemError) { try ProcessReference.signal(process, number) } catch { failure = error }
     }
-    if let failure { throw failure }
-  }
-
-  private func identity(_ process: ProcessTable.Status) -> ProcessIdentity {
-    ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID)
+    return failure
   }
 
   /// Parents before their children: a worker must not live to see its commands killed.
-  func find() throws(SystemError) -> [ProcessTable.Status] {
-    let processes = try ProcessTable.allProcesses()
-    let byPID = Dictionary(processes.map { ($0.pid, $0) }, uniquingKeysWith: { first, _ in first })
+  func find() throws(SystemError) -> [ProcessTable.Status] { try look().get() }
+
+  private func look() -> ProcessTable.Look {
+    let all = ProcessTable.allProcesses()
+    let byPID = Dictionary(all.processes.map { ($0.pid, $0) }, uniquingKeysWith: { first, _ in first })
     let spared = supervisor.flatMap { identity in
       identity.bootID == ProcessTable.bootID && byPID[identity.pid]?.startTicks == identity.startTicks
         ? identity.pid : nil
@@ -84,11 +81,34 @@ struct Leftovers: Sendable {
       belongs[process.pid] = result
       return result
     }
-    var found: [ProcessTable.Status] = []
-    for process in processes where process.pid != spared {
-      if try decide(process) { found.append(process) }
+    var found = ProcessTable.Look(failure: all.failure)
+    for process in all.processes where process.pid != spared {
+      do throws(SystemError) {
+        if try decide(process) { found.processes.append(process) }
+      } catch {
+        found.failure = error
+      }
     }
-    return found.sorted { ($0.startTicks, $0.pid) < ($1.startTicks, $1.pid) }
+    found.processes.sort { ($0.startTicks, $0.pid) < ($1.startTicks, $1.pid) }
+    if all.isPartial { addKept(to: &found, spared.flatMap { byPID[$0] }, byPID) }
+    return found
+  }
+
+  /// Of what the system keeps from this process, such as programs that became another user's, it is known whose children
+  /// they are.
+  private func addKept(
+    to look: inout ProcessTable.Look, _ spared: ProcessTable.Status?, _ byPID: [Int32: ProcessTable.Status]
+  ) {
+    let inheriting = launcher.flatMap { launcher in
+      byPID[launcher.pid].flatMap { $0.startTicks == launcher.startTicks ? $0 : nil }
+    }
+    for parent in look.processes + [spared, inheriting].compactMap({ $0 }) {
+      do throws(SystemError) {
+        look.processes += try ProcessTable.keptChildren(of: parent)
+      } catch {
+        look.failure = error
+      }
+    }
   }
 
   private func bearsToken(_ process: ProcessTable.Status) throws(SystemError) -> Bool {

@@ -259,7 +259,7 @@ public enum Supervisor {
     _ = AttemptRecords.exit.encode(.notStarted("", limit: 1))
     _ = directory.endRequest
     _ = try? directory.has(AttemptRecords.supervisor)
-    _ = try? ProcessTable.memoryBytes(of: ProcessTable.descendants(of: ProcessTable.ownPID))
+    _ = try? ProcessTable.memory(of: ProcessTable.descendants(of: ProcessTable.ownPID))
     if let poller = try? Poller() { _ = poller.wait(.zero) }
     _ = ContinuousClock().now
     _ = OwnChildren.cpuSeconds

@@ -23,6 +23,8 @@ struct SupervisorLoop: ~Copyable {
   var signalled: Set<ProcessIdentity> = []
   private var nextSample: ContinuousClock.Instant
   private var sampleInterval = Self.firstSample
+  /// When pages in common are looked at again, for the record alone.
+  private var nextExactLook: ContinuousClock.Instant
   /// When the lock's directory is looked at again: once it is gone, nobody will ever ask for this attempt.
   private var nextLookAtDirectory: ContinuousClock.Instant
   /// Somebody was to be told to end, and could not be seen.
@@ -46,6 +48,8 @@ struct SupervisorLoop: ~Copyable {
   /// So many times as long as a sample takes is the wait for the next: 5 % of a CPU; where a limit is near, half of one.
   private static let costFactor = 20
   private static let costFactorNearLimit = 2
+  /// The same for looks at every page, beside those that a limit asks for: 2.5 % of a CPU.
+  private static let exactCostFactor = 40
   private static let directoryInterval: Duration = .seconds(1)
   /// What an entrypoint left running when it ended gets to end by itself.
   private static let leftBehindGrace: Duration = .milliseconds(500)
@@ -69,6 +73,7 @@ struct SupervisorLoop: ~Copyable {
     self.output = output
     self.error = error
     nextSample = clock.now + Self.firstSample
+    nextExactLook = clock.now
     nextLookAtDirectory = clock.now + Self.directoryInterval
   }
 
@@ -164,12 +169,20 @@ struct SupervisorLoop: ~Copyable {
     let tree = all.filter { !$0.isDead }
     if case .terminating = phase, termination != nil { terminateLatecomers(tree) }
     let limit = launch.memoryLimitBytes
-    var bytes = try ProcessTable.memoryBytes(of: tree)
-    // Processes that were forked have pages in common, which that counts once for each. Nobody is ended for those.
-    if limit > 0, bytes > limit, tree.count > 1 {
+    let memory = try ProcessTable.memory(of: tree)
+    var bytes = memory.most
+    // Processes that were forked have pages in common, which that counts once for each. Nobody is ended for those, and
+    // nobody is remembered for them.
+    let isOverLimit = limit > 0 && bytes > limit
+    let isVague = memory.isVague && bytes > peakBytes
+    if tree.count > 1, isOverLimit || isVague && clock.now >= nextExactLook {
+      let began = Self.processorTime()
       bytes = min(bytes, try ProcessTable.exactMemoryBytes(of: tree))
+      nextExactLook = clock.now + (Self.processorTime() - began) * Self.exactCostFactor
+      peakBytes = max(peakBytes, bytes)
+    } else {
+      peakBytes = max(peakBytes, isVague ? memory.least : bytes)
     }
-    peakBytes = max(peakBytes, bytes)
     if limit > 0 && bytes > limit && limitPassedAt == nil {
       limitPassedAt = FileSystem.wallClockMilliseconds()
       if case .killing = phase {} else { phase = .killing(.memoryLimit, after: .zero) }
@@ -225,9 +238,7 @@ struct SupervisorLoop: ~Copyable {
 
   var cpuSeconds: Double { OwnChildren.cpuSeconds - cpuSecondsBefore }
 
-  private func tree() throws(SystemError) -> [ProcessTable.Status] {
-    try ProcessTable.descendants(of: ProcessTable.ownPID)
-  }
+  private func tree() -> ProcessTable.Look { ProcessTable.look(below: ProcessTable.ownPID) }
 
   // MARK: ending
 
@@ -253,26 +264,22 @@ struct SupervisorLoop: ~Copyable {
 
   /// Again where not all of them could be seen, or reached: a second SIGTERM does no harm.
   private mutating func tellToEnd() {
-    do throws(SystemError) {
-      let tree = try tree()
-      var failure: SystemError?
-      for number in [SIGTERM, SIGCONT] {
-        // One that is stopped would not see the first. To the same ones: who came in between has been told nothing yet,
-        // and is a latecomer.
-        for process in tree {
-          do throws(SystemError) { try signal(process, number) } catch { failure = error }
-        }
+    let tree = tree()
+    var failure = tree.failure
+    for number in [SIGTERM, SIGCONT] {
+      // One that is stopped would not see the first. To the same ones: who came in between has been told nothing yet,
+      // and is a latecomer.
+      for process in tree.processes {
+        do throws(SystemError) { try signal(process, number) } catch { failure = error }
       }
-      signalIsOwed = failure != nil
-    } catch {
-      signalIsOwed = true
     }
+    signalIsOwed = failure != nil
   }
 
   /// What was forked while the signal went round. Not before the entrypoint has ended: until then it may be cleaning up
   /// after itself with new processes.
   private mutating func terminateLatecomers(_ tree: [ProcessTable.Status]) {
-    for process in tree where !signalled.contains(identity(process)) { try? signal(process, SIGTERM) }
+    for process in tree where !signalled.contains(process.identity) { try? signal(process, SIGTERM) }
   }
 
   private mutating func advance() {
@@ -297,17 +304,17 @@ struct SupervisorLoop: ~Copyable {
       // The entrypoint leads a group as it leads a session. Collected, it may be another's by now.
       if termination == nil { _ = Glibc.kill(-entrypoint.pid, SIGSTOP) }
       for _ in 0..<Self.freezingPasses {
-        guard let moving = try? tree().filter({ $0.state != UInt8(ascii: "T") }), !moving.isEmpty else { break }
+        // Of what is kept from this process it cannot be seen whether it is stopped.
+        let moving = tree().processes.filter { $0.state != UInt8(ascii: "T") && !$0.isKept }
+        if moving.isEmpty { break }
         stopGroups(of: moving)
         for process in moving { try? signal(process, SIGSTOP) }
       }
     }
-    guard let tree = try? tree() else {
-      // They cannot be seen now. The entrypoint's group can be reached all the same; the rest in a later pass.
-      if termination == nil { _ = Glibc.kill(-entrypoint.pid, SIGKILL) }
-      return
-    }
-    for process in tree { try? signal(process, SIGKILL) }
+    let tree = tree()
+    // Not all can be seen now. The entrypoint's group can be reached all the same; the rest in a later pass.
+    if tree.failure != nil, termination == nil { _ = Glibc.kill(-entrypoint.pid, SIGKILL) }
+    for process in tree.processes { try? signal(process, SIGKILL) }
   }
 
   /// Sessions that began below this process have groups of descendants only; a member that was just seen keeps the
@@ -318,11 +325,7 @@ struct SupervisorLoop: ~Copyable {
   }
 
   private mutating func signal(_ process: ProcessTable.Status, _ number: Int32) throws(SystemError) {
-    try ProcessReference(identity(process))?.signal(number)
-    signalled.insert(identity(process))
-  }
-
-  private func identity(_ process: ProcessTable.Status) -> ProcessIdentity {
-    ProcessIdentity(pid: process.pid, startTicks: process.startTicks, bootID: ProcessTable.bootID)
+    try ProcessReference.signal(process, number)
+    signalled.insert(process.identity)
   }
 }

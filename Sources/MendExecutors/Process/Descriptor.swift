@@ -29,24 +29,35 @@ struct Descriptor: ~Copyable, Sendable {
   /// All that follows. Files of /proc say nothing of their size. Throws EAGAIN where it has to be waited for, and EFBIG
   /// where it is more than `limit` bytes.
   borrowing func readToEnd(limit: Int) throws(SystemError) -> [UInt8] {
-    var status = stat()
-    let size = unsafe fstat(rawValue, &status) == 0 ? Int(status.st_size) : 0
     // A hole takes long to read.
     if size > limit { throw SystemError("read", code: EFBIG) }
-    var bytes = [UInt8](repeating: 0, count: max(4096, size + 1))
+    let (bytes, isWhole) = try readBeginning(limit: limit)
+    if !isWhole { throw SystemError("read", code: EFBIG) }
+    return bytes
+  }
+
+  /// What follows, up to about `limit` bytes, and whether that is all. Throws EAGAIN where it has to be waited for.
+  borrowing func readBeginning(limit: Int) throws(SystemError) -> (bytes: [UInt8], isWhole: Bool) {
+    var bytes = [UInt8](repeating: 0, count: max(4096, min(size, limit) + 1))
     var count = 0
-    while true {
-      if count > limit { throw SystemError("read", code: EFBIG) }
+    var isWhole = false
+    while !isWhole, count <= limit {
       if count == bytes.count { bytes.append(contentsOf: repeatElement(0, count: count)) }
       switch read(into: &bytes, from: count) {
       case .some(let more): count += more
-      case .end:
-        bytes.removeLast(bytes.count - count)
-        return bytes
+      case .end: isWhole = true
       case .nothingYet: throw SystemError("read", code: EAGAIN)
       case .failed(let code): throw SystemError("read", code: code)
       }
     }
+    bytes.removeLast(bytes.count - count)
+    return (bytes, isWhole)
+  }
+
+  /// As far as the system says it.
+  private var size: Int {
+    var status = stat()
+    return unsafe fstat(rawValue, &status) == 0 ? Int(status.st_size) : 0
   }
 
   enum ReadOutcome {
@@ -130,6 +141,10 @@ struct SystemError: Error, CustomStringConvertible {
 
   /// What was asked for is not there, which is an answer. After any other error nothing is known of it.
   var isAbsence: Bool { code == ENOENT || code == ESRCH }
+
+  /// It is this process that has no room to look, or a disk that fails. Any other error in reading of one process is that
+  /// process's: it is another user's, or made itself so.
+  var keepsFromLooking: Bool { [EAGAIN, ENOMEM, EMFILE, ENFILE, ENOBUFS, EIO].contains(code) }
 
   /// The place of a file that Mend writes is taken by something else, such as a pipe or a link.
   static let isNoFile: Int32 = -1

@@ -47,7 +47,7 @@ final class ProcessReference: Sendable {
   /// The descriptor comes first and the comparison after, so that what matched is pinned.
   init?(_ identity: ProcessIdentity, collecting: Bool = false) throws(SystemError) {
     guard identity.bootID == ProcessTable.bootID, let descriptor = try Self.pin(identity.pid),
-      let status = try ProcessTable.status(of: identity.pid), status.startTicks == identity.startTicks
+      let status = try Self.status(of: identity.pid), status.startTicks == identity.startTicks
     else { return nil }
     guard !status.isDead else {
       if collecting { _ = cprocess_reap(descriptor.rawValue) }
@@ -55,6 +55,31 @@ final class ProcessReference: Sendable {
     }
     self.identity = identity
     self.descriptor = descriptor
+  }
+
+  /// Nil also where the number is another user's now, of whose processes the system may show nothing.
+  private static func status(of pid: Int32) throws(SystemError) -> ProcessTable.Status? {
+    do throws(SystemError) {
+      return try ProcessTable.status(of: pid)
+    } catch {
+      guard !error.keepsFromLooking, let owner = try FileSystem.owner(of: "/proc/\(pid)"), owner != geteuid() else {
+        throw error
+      }
+      return nil
+    }
+  }
+
+  /// To that process or to nobody.
+  static func signal(_ process: ProcessTable.Status, _ number: Int32) throws(SystemError) {
+    guard process.isKept else {
+      try ProcessReference(process.identity)?.signal(number)
+      return
+    }
+    // Pinned first, so that what is still its parent's child is what is pinned.
+    guard let descriptor = try pin(process.pid), let parent = try ProcessTable.status(of: process.parent),
+      try ProcessTable.children(of: parent).contains(process.pid)
+    else { return }
+    _ = cprocess_pidfd_signal(descriptor.rawValue, number)
   }
 
   /// Whom a launcher's answer names, pinned by the descriptor that came with it.

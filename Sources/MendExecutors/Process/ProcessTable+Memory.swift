@@ -1,26 +1,37 @@
 internal import Glibc
 
 extension ProcessTable {
-  /// What these processes take at the most: what each has resident for itself, and the most that one of them shares as
-  /// memory. Cheap, and too much where processes were forked: pages that they have in common count once for each.
+  /// Between what one of the processes takes and what all of them would if they had no pages in common.
+  struct Memory {
+    var least: Int64
+    var most: Int64
+
+    /// What they have in common, if anything, may be a good part of it.
+    var isVague: Bool { most > least + least / 4 }
+  }
+
+  /// What these processes take: what each has resident for itself, and the most that one of them shares as memory. Cheap,
+  /// and at most too much where processes were forked: pages that they have in common count once for each.
   ///
   /// What is shared as memory is what all of them share at the least: who shares what with whom is not told at a bearable
   /// price. Programs and files that are mapped are nobody's. What is gone takes nothing.
-  static func memoryBytes(of processes: [Status]) throws(SystemError) -> Int64 {
+  static func memory(of processes: [Status]) throws(SystemError) -> Memory {
     var own: Int64 = 0
+    var mostOwn: Int64 = 0
     var mostShared: Int64 = 0
     for process in processes {
       let directory = try directoryOfMemory(process)
-      guard let bytes = try FileSystem.read("\(directory)/statm") else { continue }
+      guard let bytes = try readIfShown("\(directory)/statm") else { continue }
       let fields = bytes.split(separator: UInt8(ascii: " "), maxSplits: 3)
       guard fields.count > 2, let resident = decimal(fields[1]), let shared = decimal(fields[2]) else { continue }
       own += max(0, resident - shared) * pageBytes
+      mostOwn = max(mostOwn, (resident - shared) * pageBytes)
       // Of files for the most part, which only a longer look tells.
       if shared * pageBytes > max(mostShared, noticeableShare) {
         mostShared = max(mostShared, try sharedMemory(directory))
       }
     }
-    return own + mostShared
+    return Memory(least: mostOwn + mostShared, most: own + mostShared)
   }
 
   /// The same with each page once, however many processes have it in common: the system divides it among them. It looks
@@ -30,9 +41,9 @@ extension ProcessTable {
     var mostShared: Int64 = 0
     for process in processes {
       let directory = try directoryOfMemory(process)
-      guard let bytes = try readUnlessKept("\(directory)/smaps_rollup"), !bytes.isEmpty else {
+      guard let bytes = try readIfShown("\(directory)/smaps_rollup"), !bytes.isEmpty else {
         // Another user's, or gone.
-        own += try memoryBytes(of: [process])
+        own += try memory(of: [process]).most
         continue
       }
       // Of what is its own alone or forked from it; an older kernel tells the sum with files' pages.
@@ -51,7 +62,7 @@ extension ProcessTable {
 
   /// RssShmem of proc(5).
   private static func sharedMemory(_ directory: String) throws(SystemError) -> Int64 {
-    guard let bytes = try FileSystem.read("\(directory)/status") else { return 0 }
+    guard let bytes = try readIfShown("\(directory)/status") else { return 0 }
     return field("RssShmem:", in: bytes) ?? 0
   }
 

@@ -1,6 +1,8 @@
 internal import Glibc
 
-/// Reads /proc. What is not there is left out; what could not be read is thrown, for nothing is known of it then.
+/// Reads /proc. What is not there is left out. What could not be read for want of descriptors or memory is thrown, for
+/// nothing is known of it then. What of one process is kept from this one, or is not as it should be, is that process's
+/// doing or its owner's: it is passed over, or any user could keep everybody's attempts from being ended.
 enum ProcessTable {
   struct Status: Sendable {
     var pid: Int32
@@ -13,6 +15,10 @@ enum ProcessTable {
     var startTicks: UInt64
     /// Processor time of it and of the ended children that it has collected, in clock ticks.
     var processorTicks: Int64
+    /// The system keeps it from this process, which knows no more than whose child it is.
+    var isKept = false
+
+    var identity: ProcessIdentity { ProcessIdentity(pid: pid, startTicks: startTicks, bootID: ProcessTable.bootID) }
 
     /// Ended; at most waiting to be collected. A process goes on after its first thread's end, for as long as it has
     /// another.
@@ -58,13 +64,27 @@ enum ProcessTable {
       processorTicks: fields[11...14].reduce(0) { $0 + (decimal($1) ?? 0) })
   }
 
+  /// What was seen, and what kept this process from seeing more.
+  struct Look {
+    var processes: [Status] = []
+    var failure: SystemError?
+    /// Some are kept from this process.
+    var isPartial = false
+
+    func get() throws(SystemError) -> [Status] {
+      if let failure { throw failure }
+      return processes
+    }
+  }
+
   /// Children of all its threads. May miss some while they come and go; ask again.
   static func children(of process: Status) throws(SystemError) -> [Int32] {
+    if process.isKept { return [] }
     let tasks = "/proc/\(process.pid)/task"
     let threads = process.threads == 1 ? ["\(process.pid)"] : try FileSystem.names(in: tasks)
     var found: [Int32] = []
     for thread in threads {
-      let children = try FileSystem.read("\(tasks)/\(thread)/children") ?? []
+      let children = try readIfShown("\(tasks)/\(thread)/children") ?? []
       for child in children.split(separator: UInt8(ascii: " ")) {
         if let pid = decimal(child) { found.append(Int32(truncatingIfNeeded: pid)) }
       }
@@ -75,16 +95,50 @@ enum ProcessTable {
   /// All processes below `pid`, parents before children; ended ones that nobody has collected only where they are asked
   /// for.
   static func descendants(of pid: Int32, withEnded: Bool = false) throws(SystemError) -> [Status] {
-    guard let root = try status(of: pid) else { return [] }
-    var found: [Status] = []
+    try look(below: pid, withEnded: withEnded).get()
+  }
+
+  /// The same as far as it can be looked now.
+  static func look(below pid: Int32, withEnded: Bool = false) -> Look {
+    var look = Look()
     var seen: Set<Int32> = [pid]
-    var open = [root]
+    var open: [Status] = []
+    do throws(SystemError) { open += try status(of: pid).map { [$0] } ?? [] } catch { look.failure = error }
     while let next = open.popLast() {
-      for child in try children(of: next) where seen.insert(child).inserted {
-        guard let status = try status(of: child) else { continue }
-        open.append(status)
-        if withEnded || !status.isDead { found.append(status) }
+      do throws(SystemError) {
+        for child in try children(of: next) where seen.insert(child).inserted {
+          do throws(SystemError) {
+            guard let status = try status(of: child, below: next) else { continue }
+            open.append(status)
+            if withEnded || !status.isDead { look.processes.append(status) }
+          } catch {
+            look.failure = error
+          }
+        }
+      } catch {
+        look.failure = error
       }
+    }
+    return look
+  }
+
+  /// Of a child that its parent's list had: where that alone is known of it, so much.
+  private static func status(of child: Int32, below parent: Status) throws(SystemError) -> Status? {
+    if let status = try readIfShown("/proc/\(child)/stat").flatMap({ status(fromStat: $0, pid: child) }) {
+      return status
+    }
+    // It ended and was collected, most often; then it has no number any more, or its number is not its parent's child's.
+    guard kill(child, 0) == 0 || errno == EPERM, try children(of: parent).contains(child) else { return nil }
+    return Status(
+      pid: child, state: UInt8(ascii: "?"), parent: parent.pid, group: 0, session: 0, threads: 1, startTicks: 0,
+      processorTicks: 0, isKept: true)
+  }
+
+  /// Children that the system keeps from this process.
+  static func keptChildren(of parent: Status) throws(SystemError) -> [Status] {
+    var found: [Status] = []
+    for child in try children(of: parent) {
+      if let status = try status(of: child, below: parent), status.isKept { found.append(status) }
     }
     return found
   }
@@ -96,47 +150,76 @@ enum ProcessTable {
     return try processes { pid throws(SystemError) in
       if user == 0 { return true }
       return try FileSystem.owner(of: "/proc/\(pid)") == user
-    }
+    }.get()
   }
 
   /// Every process but this one, whoever's it is; ended ones are left out.
-  static func allProcesses() throws(SystemError) -> [Status] { try processes { _ in true } }
+  static func allProcesses() -> Look { processes { _ in true } }
 
-  private static func processes(
-    where isMeant: (Int32) throws(SystemError) -> Bool
-  ) throws(SystemError) -> [Status] {
-    var found: [Status] = []
-    for name in try FileSystem.names(in: "/proc") {
-      guard let pid = Int32(name), pid != ownPID, try isMeant(pid), let status = try status(of: pid), !status.isDead
-      else { continue }
-      found.append(status)
+  private static func processes(where isMeant: (Int32) throws(SystemError) -> Bool) -> Look {
+    var look = Look()
+    var names: [String] = []
+    do throws(SystemError) { names = try FileSystem.names(in: "/proc") } catch { look.failure = error }
+    for name in names {
+      guard let pid = Int32(name), pid != ownPID else { continue }
+      do throws(SystemError) {
+        guard try isMeant(pid), let status = try status(of: pid), !status.isDead else { continue }
+        look.processes.append(status)
+      } catch {
+        if error.keepsFromLooking { look.failure = error } else { look.isPartial = true }
+      }
     }
-    return found
+    return look
   }
 
-  /// Whether the environment that it was started with has this entry. That of another user is kept from all but root, and
-  /// is taken for none.
+  /// Whether the environment that it was started with has this entry.
   static func environment(of pid: Int32, contains entry: String) throws(SystemError) -> Bool {
-    guard let bytes = try readUnlessKept("/proc/\(pid)/environ") else { return false }
+    guard let bytes = try readIfShown("/proc/\(pid)/environ", limit: largestStart)?.bytes else { return false }
     let wanted = Array(entry.utf8)
-    return bytes.split(separator: 0).contains { $0.elementsEqual(wanted) }
+    // By the library's own search: others' environments may be long.
+    return unsafe bytes.withUnsafeBytes { bytes in
+      guard let first = bytes.baseAddress else { return false }
+      var offset = 0
+      while offset < bytes.count {
+        let (start, left) = unsafe (first + offset, bytes.count - offset)
+        let count = unsafe memchr(start, 0, left).map { unsafe UnsafeRawPointer($0) - start } ?? left
+        if unsafe count == wanted.count && memcmp(start, wanted, count) == 0 { return true }
+        offset += count + 1
+      }
+      return false
+    }
   }
+
+  /// Arguments and environment of a program take no more when it starts (execve(2)). What has more made itself so, and
+  /// what it was started with, if that is left, comes first.
+  private static let largestStart = 6 << 20
 
   /// Of its program, unless it gave itself another; empty where there is no such process.
-  static func name(of pid: Int32) throws(SystemError) -> [UInt8] { try FileSystem.read("/proc/\(pid)/comm") ?? [] }
+  static func name(of pid: Int32) throws(SystemError) -> [UInt8] { try readIfShown("/proc/\(pid)/comm") ?? [] }
 
+  /// As many as fit into `argumentBytes`, each whole.
   static func arguments(of pid: Int32) throws(SystemError) -> [String] {
-    (try FileSystem.read("/proc/\(pid)/cmdline") ?? []).split(separator: 0, omittingEmptySubsequences: false)
-      .map { String(decoding: $0, as: UTF8.self) }
+    guard let (bytes, isWhole) = try readIfShown("/proc/\(pid)/cmdline", limit: argumentBytes) else { return [] }
+    let arguments = bytes.split(separator: 0, omittingEmptySubsequences: false)
+    return arguments.dropLast(isWhole ? 0 : 1).map { String(decoding: $0, as: UTF8.self) }
   }
 
-  /// What the system keeps from this process is as good as not there: it is another user's.
-  static func readUnlessKept(_ path: String) throws(SystemError) -> [UInt8]? {
+  /// One argument has no more (execve(2)), and no supervisor as much.
+  private static let argumentBytes = 128 << 10
+
+  /// What the system keeps from this process, and what is not as it should be, is as good as not there: it is not ours.
+  static func readIfShown(_ path: String) throws(SystemError) -> [UInt8]? {
+    try readIfShown(path, limit: 16 << 20)?.bytes
+  }
+
+  private static func readIfShown(
+    _ path: String, limit: Int
+  ) throws(SystemError) -> (bytes: [UInt8], isWhole: Bool)? {
     do throws(SystemError) {
-      return try FileSystem.read(path)
+      return try FileSystem.open(path, O_RDONLY).readBeginning(limit: limit)
     } catch {
-      guard error.code == EACCES || error.code == EPERM else { throw error }
-      return nil
+      guard error.keepsFromLooking else { return nil }
+      throw SystemError("read \(path)", code: error.code)
     }
   }
 
