@@ -39,18 +39,9 @@ extension LocalExecutor {
 
   /// In one line, with the names of the job's own variables where their values are: those are nobody's to read.
   private func commandLine(of pid: Int32, _ key: AttemptKey) -> String {
-    var words = ((try? ProcessTable.arguments(of: pid)) ?? []).joined(separator: " ").filter { !$0.isNewline }
-    while words.last == " " { words.removeLast() }
     let environment = (try? directory(of: key).read(AttemptRecords.launch))??.environment ?? [:]
-    for (name, value) in environment.sorted(by: { ($1.value.count, $0.key) < ($0.value.count, $1.key) })
-    where AttemptEnvironment.isJobsOwn(name) && value.count >= Self.shortestSecret {
-      words = words.replacing(value, with: "$\(name)")
-    }
-    return words
+    return CommandLineText.text((try? ProcessTable.arguments(of: pid)) ?? [], hiding: environment)
   }
-
-  /// What is shorter is in too many words.
-  private static let shortestSecret = 6
 
   /// Most of a moment is waiting, also for what computes all the time: what was used since the last look says more.
   private func summary(
