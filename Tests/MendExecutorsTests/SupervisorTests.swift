@@ -43,10 +43,36 @@ struct SupervisorTests {
     return directory
   }
 
+  func isLocked(_ directory: AttemptDirectory) -> Bool {
+    if let lock = try? directory.tryLock() {
+      _ = lock.rawValue
+      return false
+    }
+    return true
+  }
+
   func supervise(_ directory: AttemptDirectory) throws -> ProcessReference {
     try ProcessReference.Child(
       arguments: [#require(Program.mend), "supervise", "--directory", directory.path], environment: [:]
     ).start(output: nil, error: nil)
+  }
+
+  @Test func `one that finds no room for its first record is ended by a cancel, and starts nothing`() async throws {
+    let key = makeKey()
+    let directory = try prepare(key, running: ["/bin/sh", "-c", "sleep 100"])
+    let mend = try #require(Program.mend)
+    let supervisor = try ProcessReference.Child(
+      arguments: ["/bin/sh", "-c", "ulimit -f 0; exec \(mend) supervise --directory \(directory.path)"],
+      environment: [:]
+    ).start(output: nil, error: nil)
+    #expect(await eventually { isLocked(directory) })
+    try await withExecutor(in: data) { executor, observations in
+      executor.end(key, nil, grace: .zero)
+      let message = try await observations.next { if case .lost(key, let message) = $0 { message } else { nil } }
+      #expect(message == "its supervisor was never started")
+    }
+    #expect(await eventually { reference(to: supervisor.identity, collecting: true) == nil })
+    #expect(!directory.holds(AttemptRecords.supervisor))
   }
 
   @Test func `an entrypoint that cannot be started is told with its reason`() async throws {

@@ -59,6 +59,21 @@ struct UnreachedTests {
     #expect(lines(of: "\(directory.work)/runs").count == 1)
   }
 
+  @Test func `a stray that could not be looked at is not called hidden any more once it could`() async throws {
+    let key = makeKey()
+    let directory = data.attempt(key)
+    try await withExecutor(in: data) { executor, observations in
+      _ = try directory.create()
+      #expect(rmdir(directory.path) == 0)
+      try link(directory.path, to: directory.path)
+      executor.endStray(key, reference: "1:1:another-boot")
+      let words = try await observations.next { if case .hidden(key, let words?) = $0 { words } else { nil } }
+      #expect(words.contains("symbolic links"))
+      FileSystem.remove(directory.path)
+      try await observations.next { $0 == .hidden(key, message: nil) ? () : nil }
+    }
+  }
+
   enum Replacement: CaseIterable { case pipe, device, directory, hole }
 
   private func replace(_ path: String, by replacement: Replacement) throws {

@@ -54,7 +54,7 @@ extension LocalExecutor {
     return .killed(identity)
   }
 
-  private func supervisor(of directory: AttemptDirectory) throws(SystemError) -> ProcessReference? {
+  func supervisor(of directory: AttemptDirectory) throws(SystemError) -> ProcessReference? {
     for process in try ProcessTable.ownedProcesses() {
       let arguments = try ProcessTable.arguments(of: process.pid)
       guard arguments.count > 3, arguments[1] == "supervise", arguments[3] == directory.path else { continue }
@@ -64,7 +64,10 @@ extension LocalExecutor {
     return nil
   }
 
-  func adoptNow(_ key: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {
+  /// `interval`: until the next look, where its supervisor is starting.
+  func adoptNow(
+    _ key: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch, interval: Duration = LocalExecutor.startingInterval
+  ) {
     if announceAgain(key) { return }
     guard settings.identity.owns(launch.parameters.server) else {
       return emit(.lost(key, message: "it was begun from another data directory, and is that one's"))
@@ -81,7 +84,9 @@ extension LocalExecutor {
       switch finding {
       case .neverStarted: emit(.lost(key, message: "its supervisor was never started"))
       case .starting:
-        perform(for: key, after: Self.startingInterval) { self.adoptNow(key, handle, launch) }
+        // It may wait for room on the disk.
+        let next = min(interval * 2, Self.slowestCleaningInterval)
+        perform(for: key, after: interval) { self.adoptNow(key, handle, launch, interval: next) }
       case .alive(let process): watch(key, process, in: directory)
       case .ended(let exit): report(key, exit, in: directory)
       case .killed(let identity): cleanUp(key, after: identity, in: directory, token: launch.token)
@@ -205,19 +210,31 @@ extension LocalExecutor {
 
   private func poll(_ key: AttemptKey, _ generation: UInt64) {
     guard let process = withWatched(key, generation, { $0.process }) else { return }
-    announceStart(key, generation)
+    // What cannot be seen now is in the next look.
+    try? lookForStart(key, generation)
     if process.hasEnded { return supervisorEnded(key, generation) }
     perform(for: key, after: Self.slowestCleaningInterval) { self.poll(key, generation) }
   }
 
+  /// Looked for until it can be told, or the watch is over. However often this is asked for, one look is due.
   func announceStart(_ key: AttemptKey, _ generation: UInt64) {
-    let hasStarted: Bool
     do throws(SystemError) {
-      hasStarted = try directory(of: key).has(AttemptRecords.started)
+      try lookForStart(key, generation)
     } catch {
-      return perform(for: key, after: Self.slowestCleaningInterval) { self.announceStart(key, generation) }
+      let isFirst = withWatched(key, generation) { attempt in
+        defer { attempt.looksForStart = true }
+        return !attempt.looksForStart
+      }
+      guard isFirst == true else { return }
+      perform(for: key, after: Self.slowestCleaningInterval) {
+        guard self.withWatched(key, generation, { $0.looksForStart = false }) != nil else { return }
+        self.announceStart(key, generation)
+      }
     }
-    guard hasStarted else { return }
+  }
+
+  private func lookForStart(_ key: AttemptKey, _ generation: UInt64) throws(SystemError) {
+    guard try directory(of: key).has(AttemptRecords.started) else { return }
     let news = withWatched(key, generation) { attempt in
       defer {
         attempt.startAnnounced = true

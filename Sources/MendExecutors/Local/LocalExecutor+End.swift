@@ -7,10 +7,13 @@ internal import Synchronization
 extension LocalExecutor {
   /// What a supervisor whose tree was killed for it gets to write its account.
   private static let accountTime: Duration = .milliseconds(500)
+  /// Long enough for a supervisor to say who it is.
+  private static let startingPatience: Duration = .seconds(1)
   /// Between the two looks at a stray.
   private static let strayConfirmation: Duration = .milliseconds(500)
 
-  func endNow(_ key: AttemptKey, grace: Duration) {
+  /// `startingSince`: its supervisor was first found to be starting then.
+  func endNow(_ key: AttemptKey, grace: Duration, startingSince: ContinuousClock.Instant? = nil) {
     let directory = directory(of: key)
     switch state.withLock({ $0.attempts[key] }) {
     case .cleaning: return
@@ -31,7 +34,7 @@ extension LocalExecutor {
       wasReached(key)
       switch finding {
       case .neverStarted: emit(.lost(key, message: "its supervisor was never started"))
-      case .starting: perform(for: key, after: Self.startingInterval) { self.endNow(key, grace: grace) }
+      case .starting: try endStarting(key, grace: grace, since: startingSince, in: directory)
       case .alive(let process):
         watch(key, process, in: directory)
         endNow(key, grace: grace)
@@ -42,6 +45,25 @@ extension LocalExecutor {
       wasNotReached(key, error)
       perform(for: key, after: Self.slowestCleaningInterval) { self.endNow(key, grace: grace) }
     }
+  }
+
+  /// A supervisor that finds no room on the disk for its first record says nothing of itself, and would start what nobody
+  /// wants any more as soon as there is some. It ends when it is told to.
+  private func endStarting(
+    _ key: AttemptKey, grace: Duration, since: ContinuousClock.Instant?, in directory: AttemptDirectory
+  ) throws(SystemError) {
+    let now = ContinuousClock().now
+    let since = since ?? now
+    var interval = Self.startingInterval
+    if now - since >= Self.startingPatience {
+      interval = Self.slowestCleaningInterval
+      if let process = try supervisor(of: directory) {
+        // It may have found room in the meantime: then it hands this on to the entrypoint.
+        try? directory.write(EndRequest(graceMilliseconds: grace.milliseconds))
+        process.signal(SIGTERM)
+      }
+    }
+    perform(for: key, after: interval) { self.endNow(key, grace: grace, startingSince: since) }
   }
 
   private func requestEnd(
@@ -117,6 +139,7 @@ extension LocalExecutor {
     do throws(SystemError) {
       var stray = AttemptKey(reference)
       if stray == nil { stray = try attempt(supervisedBy: reference, instead: key) }
+      wasReached(key)
       guard let stray else { return }
       enqueue(for: stray) { self.endNow(stray, grace: self.settings.grace) }
     } catch {

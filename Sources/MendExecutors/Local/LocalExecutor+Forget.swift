@@ -12,6 +12,8 @@ extension LocalExecutor {
       defer {
         state.lastGeneration += 1
         state.forgotten[batch] = state.lastGeneration
+        // Nobody asks for them any more, and nobody is told of them.
+        if !state.unreached.isEmpty { state.unreached = state.unreached.filter { $0.batch != batch } }
       }
       return state.forgotten.isEmpty
     }

@@ -117,6 +117,8 @@ public final class LocalExecutor: Executor {
     /// Where it works for this server; else its files and its end say how it goes.
     var supervisor: PooledSupervisor?
     var startAnnounced = false
+    /// It could not be seen whether it has started; a look is due.
+    var looksForStart = false
     /// How it ended, where the disk had no room for that: kept here, for a server that has none cannot keep it either.
     var unkept: ExitAccount?
     var recordsWatch: Int32?
