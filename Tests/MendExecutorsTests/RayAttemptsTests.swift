@@ -325,6 +325,50 @@ import Testing
     #expect(ended.values.allSatisfy { $0 < end + .seconds(4) })
   }
 
+  @Test func `many jobs and a list that takes a while are told of by it and, in turn, by single looks`() {
+    var machine = machine { $0.looksPerInterval = 20 }
+    let keys = (0..<1000).map { AttemptKey(batch: key.batch, job: JobID(tier: 0, index: $0), number: 1) }
+    for key in keys { machine.adopt(key, id: RaySubmissionID.make(key), fence: "", at: start) }
+    func job(_ id: String, at now: RayAttempts.Moment) -> RayJob {
+      var job = RayJob(submissionID: id, status: now >= end ? .succeeded : .running)
+      job.metadata[RayMetadata.installation] = "here"
+      return job
+    }
+    let (settled, end) = (start + .seconds(70), start + .seconds(130))
+    var ended: [AttemptKey: RayAttempts.Moment] = [:]
+    var answers: [(at: RayAttempts.Moment, RayAttempts.Answer)] = []
+    var looked: [String: Int] = [:]
+    var lists = 0
+    var now = start
+    while now < start + .seconds(160), ended.count < keys.count {
+      for call in machine.next(at: now, underWay: answers.count).calls {
+        switch call {
+        case .look(let id, _):
+          if now >= settled, now < end { looked[id, default: 0] += 1 }
+          answers.append((now + .milliseconds(20), .seen(id: id, .success(.init(job: job(id, at: now))))))
+        case .list:
+          if now >= settled, now < end { lists += 1 }
+          let jobs = keys.map { job(RaySubmissionID.make($0), at: now) }
+          answers.append((now + .milliseconds(600), .listed(.success(jobs), took: .milliseconds(600))))
+        default: break
+        }
+      }
+      now += .milliseconds(20)
+      for answer in answers where answer.at <= now {
+        for case .ended(let key, _, _) in machine.take(answer.1, at: now, wallClock: wall) { ended[key] = now }
+      }
+      answers.removeAll { $0.at <= now }
+    }
+    #expect(ended.count == keys.count)
+    #expect(ended.values.allSatisfy { $0 < end + .seconds(8) })
+    // A minute: a list each 6.6 seconds, and twenty looks a second, at all of them in turn.
+    #expect((8...10).contains(lists), "\(lists)")
+    let looks = looked.values.reduce(0, +)
+    #expect((900...1220).contains(looks), "\(looks)")
+    #expect(looked.values.allSatisfy { $0 <= 2 })
+    #expect(looked.count >= 900)
+  }
+
   @Test func `slow answers leave no job waiting for good, and a stop comes first`() {
     var machine = machine { $0.looksPerInterval = 20 }
     let keys = (0..<100).map { AttemptKey(batch: key.batch, job: JobID(tier: 0, index: $0), number: 1) }

@@ -244,7 +244,8 @@ extension RayAttempts {
       lists.isUnusable = true
       return notReached(error, at: now)
     case .success(let jobs):
-      lists.isUnusable = took * settings.listCostFactor > settings.listPatience
+      lists.isUnusable = false
+      lists.isSlow = took * settings.listCostFactor > settings.listPatience
       var news = reached(at: now)
       var byID: [String: RayJob] = [:]
       for job in jobs where !job.submissionID.isEmpty { byID[job.submissionID] = job }

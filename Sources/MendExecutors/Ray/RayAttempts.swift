@@ -14,12 +14,12 @@ struct RayAttempts {
     var confirmation: Duration = .seconds(3)
     /// With more attempts than this one list is asked for instead of each job.
     var listThreshold = 8
-    /// Jobs looked at in one interval, each by itself, where there is no list to be had of many.
+    /// Jobs looked at in one interval, each by itself, where there is no list to be had of many, or not often enough.
     var looksPerInterval = 20
     /// A list costs Ray what it has; the next one waits so many times as long as the last one took.
     var listCostFactor = 10
-    /// With a longer wait between lists jobs are looked at one by one, as far as `looksPerInterval` goes: what a list
-    /// tells comes too late.
+    /// With a longer wait between lists jobs are looked at one by one beside them, as far as `looksPerInterval` goes: of
+    /// few of them an end is told sooner.
     var listPatience: Duration = .seconds(5)
     /// Between two looks for jobs that nobody owns.
     var strayInterval: Duration = .seconds(20)
@@ -131,6 +131,9 @@ struct RayAttempts {
     var isStray = false
     var end: End?
 
+    /// It was looked at by itself; only the order counts.
+    var lookedAt: Moment?
+
     /// A second look is to confirm what the first one saw.
     var isDoubtful: Bool { missing > 0 || hasFailed || nodeIsDead || isUnexplained }
     /// It runs or waits at Ray, and nothing but its end is expected.
@@ -175,8 +178,12 @@ struct RayAttempts {
     var isAskingNodes = false
     /// "1 live node with 2 CPU, 22.6 GiB of memory in all", as it was last.
     var resources = ""
-    /// The last one failed, or the next one is too far off: jobs are looked at one by one.
+    /// The last one failed: jobs are looked at one by one.
     var isUnusable = false
+    /// The next one is far off: jobs are looked at one by one as well, one after the other.
+    var isSlow = false
+    /// Of those looks, in the interval that began then.
+    var looks = (since: Moment?.none, count: 0)
   }
 
   init(settings: Settings, installation: String, at now: Moment) {
@@ -263,6 +270,8 @@ struct RayAttempts {
       let due = dueNow(at: now, usesList: usesList, &wakeAt)
       for id in due.prefix(room) {
         guard let entry = entries[id] else { continue }
+        if usesList, entry.isSettled { lists.looks.count += 1 }
+        entries[id]?.lookedAt = now
         calls.append(call(for: entry, id, at: now))
         entries[id]?.isUnderWay = true
         room -= 1
@@ -288,12 +297,17 @@ struct RayAttempts {
   /// slow answers keep none of them waiting for good.
   private mutating func dueNow(at now: Moment, usesList: Bool, _ wakeAt: inout Moment) -> [String] {
     var due: [(id: String, isStop: Bool, since: Moment)] = []
+    var listed: [(id: String, lookedAt: Moment)] = []
     for (id, entry) in entries where !entry.isUnderWay {
       if entry.due > now {
         wakeAt = min(wakeAt, entry.due)
       } else if usesList, entry.isSettled {
         // The list tells of it.
-        look(at: id, now + settings.pollInterval)
+        if lists.isSlow {
+          listed.append((id, entry.lookedAt ?? now - .seconds(86_400)))
+        } else {
+          look(at: id, now + settings.pollInterval)
+        }
       } else {
         due.append((id, entry.end.map { $0.nextStop <= now } == true, entry.due))
       }
@@ -302,7 +316,25 @@ struct RayAttempts {
       if one.isStop != other.isStop { return one.isStop }
       return (one.since, one.id) < (other.since, other.id)
     }
-    return due.map(\.id)
+    return due.map(\.id) + nextInTurn(of: listed, at: now, &wakeAt)
+  }
+
+  /// Those of them that were not looked at for longest, as many as may be looked at now.
+  private mutating func nextInTurn(
+    of listed: [(id: String, lookedAt: Moment)], at now: Moment, _ wakeAt: inout Moment
+  ) -> [String] {
+    guard !listed.isEmpty else { return [] }
+    let since: Moment
+    if let begun = lists.looks.since, now - begun < settings.pollInterval {
+      since = begun
+    } else {
+      since = now
+      lists.looks = (now, 0)
+    }
+    let count = max(0, settings.looksPerInterval - lists.looks.count)
+    if listed.count > count { wakeAt = min(wakeAt, since + settings.pollInterval) }
+    guard count > 0 else { return [] }
+    return listed.sorted { ($0.lookedAt, $0.id) < ($1.lookedAt, $1.id) }.prefix(count).map(\.id)
   }
 
   private mutating func nextWhileAway(at now: Moment) -> (calls: [Call], wakeAt: Moment) {
