@@ -100,6 +100,48 @@ import Testing
     #expect(end.lastStderrLine == text)
   }
 
+  static let log = "Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\n"
+  static let retried = "(raylet) 3 Workers (tasks / actors) killed due to memory pressure (OOM), 0 Workers crashed\n"
+  static let outOfMemory = """
+    Traceback (most recent call last):
+      File "a.py", line 3, in <module>
+    ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.
+
+    """
+  static let badSchema = """
+    Traceback (most recent call last):
+      File "a.py", line 9, in <module>
+    ValueError: bad schema
+
+    """
+  static let direct = "The above exception was the direct cause of the following exception:\n\n"
+
+  @Test(
+    "what Ray said of a task that it ran again, and what the driver caught, did not end it",
+    arguments: [
+      (retried + badSchema, nil), (badSchema + retried, nil), (outOfMemory + "caught\n" + badSchema, nil),
+      (
+        outOfMemory.replacing("OutOfMemoryError", with: "NodeDiedError").replacing(
+          "the node running", with: "node died, ")
+          + badSchema, nil
+      ),
+      (String(outOfMemory.split(separator: "\n").last!) + "\n" + badSchema, nil),
+      ("ray.exceptions.WorkerCrashedError: The worker died unexpectedly\n" + badSchema, nil),
+      (outOfMemory + direct + badSchema, .oom), (badSchema + outOfMemory, .oom), (outOfMemory + retried, .oom),
+      ("starting\n" + retried, .oom), (retried + "going on\n", nil),
+    ] as [(String, FailureCause?)])
+  func otherwiseEnded(log: String, cause: FailureCause?) throws {
+    let job = failed("JOB_ENTRYPOINT_COMMAND_ERROR", Self.log + log, code: 1)
+    let end = try exit(observation(job))
+    #expect(end.termination == .exited(1))
+    #expect(end.finding?.cause == cause, "\(log)")
+    // The few lines that Ray repeats may be its workers' alone; then the log itself tells.
+    let brief = failed("JOB_ENTRYPOINT_COMMAND_ERROR", Self.log + "(f pid=9) x\n", code: 1)
+    #expect(RayEnd.isUnexplained(brief))
+    let told = RayEnd(job: brief, wasAskedFor: false, now: Instant(milliseconds: 0), logEnd: log).observation(key)
+    #expect(try exit(told).finding?.cause == cause, "\(log)")
+  }
+
   @Test func `of several causes that Ray lists none is taken for the one, and all are told`() throws {
     let message =
       "Job supervisor actor died: The actor died unexpectedly before finishing this task. Worker exit type: SYSTEM_ERROR "

@@ -181,16 +181,18 @@ struct RayEnd {
     return .unknown
   }
 
-  private var crash: FailureCause? { RayWords.crashes.contains { allText.contains($0) } ? .signal : nil }
+  private var crash: FailureCause? { RayWords.isCrash(in: judged, isLog: isOfEntrypoint) ? .signal : nil }
 
   /// What Ray says, and what its log adds: the error that the driver ended by.
   private var allText: String { logEnd.isEmpty ? job.message : "\(job.message)\n\(RayLogLines.lastError(of: logEnd))" }
 
   /// The cause that a sentence of Ray's names, in the message or in the log's tail that it carries.
-  private var told: FailureCause? {
-    let isLog = Self.kind(of: job) == .entrypoint
-    return RayWords.cause(in: allText, isLog: isLog)
-  }
+  private var told: FailureCause? { RayWords.cause(in: judged, isLog: isOfEntrypoint) }
+
+  private var isOfEntrypoint: Bool { Self.kind(of: job) == .entrypoint }
+
+  /// Where the cause is looked for: in the log's end itself, where that was asked for.
+  private var judged: String { logEnd.isEmpty ? job.message : RayWords.replacingLog(of: job.message, by: logEnd) }
 
   /// The line that names the cause, or the first.
   private var telling: Substring {

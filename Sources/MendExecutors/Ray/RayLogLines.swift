@@ -6,6 +6,15 @@ enum RayLogLines {
     return line[..<end].contains("pid=") || line.hasPrefix("(raylet") || line.hasPrefix("(autoscaler")
   }
 
+  /// How Python begins the account of an exception.
+  static let traceback: Substring = "Traceback (most recent call last):"
+
+  /// Python says that the next exception came of the one before.
+  static func isChain(_ line: Substring) -> Bool {
+    line == "The above exception was the direct cause of the following exception:"
+      || line == "During handling of the above exception, another exception occurred:"
+  }
+
   /// Without the escape sequences that colour it.
   static func plain(_ line: Substring) -> Substring {
     guard line.contains("\u{1b}") else { return line }
@@ -27,7 +36,7 @@ enum RayLogLines {
   /// traceback, not indented, between whatever its workers wrote meanwhile.
   static func lastError(of log: String) -> String {
     let lines = log.split(whereSeparator: \.isNewline).map(plain).filter { !isOfWorker($0) }
-    guard let start = lines.lastIndex(of: "Traceback (most recent call last):") else { return "" }
+    guard let start = lines.lastIndex(of: traceback) else { return "" }
     let error = lines[(start + 1)...].drop { $0.first?.isWhitespace != false }
     return error.prefix(linesOfError).joined(separator: "\n")
   }

@@ -27,25 +27,62 @@ enum RayWords {
     "WorkerCrashedError: The worker died unexpectedly", "is dead because its worker process has died",
   ]
 
-  /// - Parameter isLog: the text carries the entrypoint's own log: its words name no preemption and no dead node there,
-  ///   but where an exception of Ray's does.
+  /// - Parameter isLog: the text carries the entrypoint's own log, where many words stand that say nothing of its end:
+  ///   what Ray said of a task that it then ran again, and words of the entrypoint's own.
   static func cause(in text: String, isLog: Bool) -> FailureCause? {
     let known = withoutCauses(text)
     let rays = isLog ? ofRay(known) : known
+    let searched = isLog ? rays + "\n" + endOfLog(known) : known
     return sentences.first { cause, sentences in
-      let searched = cause == .oom ? known : rays
-      return sentences.contains { searched.contains($0) }
+      sentences.contains { (cause == .oom ? searched : rays).contains($0) }
     }?.0
   }
 
-  /// What stands before the log, and the exceptions of Ray's that the log ends with.
+  /// The same for a process that died with no cause that Ray knows.
+  static func isCrash(in text: String, isLog: Bool) -> Bool {
+    let searched = isLog ? ofRay(text) + "\n" + endOfLog(text) : text
+    return crashes.contains { searched.contains($0) }
+  }
+
+  private static let beginningOfLog = "last available logs"
+
+  /// `text` with another log, which has more of its end.
+  static func replacingLog(of text: String, by log: String) -> String {
+    "\(beforeLog(text))\(beginningOfLog)\n\(log)"
+  }
+
+  private static func beforeLog(_ text: String) -> Substring {
+    text[..<(text.firstRange(of: beginningOfLog)?.lowerBound ?? text.endIndex)]
+  }
+
+  private static func log(in text: String) -> [Substring] {
+    guard let start = text.firstRange(of: beginningOfLog) else { return [] }
+    return text[start.upperBound...].split(whereSeparator: \.isNewline).map(RayLogLines.plain)
+  }
+
+  /// What stands before the log, and the exception of Ray's that the driver ended by, if it did.
   private static func ofRay(_ text: String) -> String {
-    let logBegins = text.firstRange(of: "last available logs")
-    let before = text[..<(logBegins?.lowerBound ?? text.endIndex)]
-    let log = text[(logBegins?.upperBound ?? text.endIndex)...]
-    let lines = log.split(whereSeparator: \.isNewline).map(RayLogLines.plain)
-    guard let start = lines.lastIndex(where: { $0.hasPrefix("ray.exceptions.") }) else { return String(before) }
-    return before + "\n" + lines[start...].prefix(linesOfException).joined(separator: "\n")
+    let lines = log(in: text).filter { !RayLogLines.isOfWorker($0) }
+    guard let start = lines.lastIndex(where: { $0.hasPrefix("ray.exceptions.") }) else {
+      return String(beforeLog(text))
+    }
+    // Another exception came later, and not of this one: it had been caught.
+    let isCaught = lines.indices.contains { index in
+      index > start && lines[index] == RayLogLines.traceback && !RayLogLines.isChain(lines[index - 1])
+    }
+    if isCaught { return String(beforeLog(text)) }
+    return beforeLog(text) + "\n" + lines[start...].prefix(linesOfException).joined(separator: "\n")
+  }
+
+  /// The driver's last lines, from its last traceback on if there is one among them. Where it said nothing after what Ray
+  /// says, and no exception ended it, that stands for them.
+  private static func endOfLog(_ text: String) -> String {
+    let all = log(in: text)
+    let lines = all.filter { !RayLogLines.isOfWorker($0) }
+    let traceback = lines.lastIndex(of: RayLogLines.traceback)
+    var end = lines[(traceback ?? lines.startIndex)...].suffix(linesOfException)
+    if traceback == nil { end += all.suffix(linesOfException).reversed().prefix(while: RayLogLines.isOfWorker) }
+    return end.joined(separator: "\n")
   }
 
   private static let linesOfException = 20
