@@ -52,6 +52,40 @@ class PythonWorker(Incident):
             """, documents=500)
         self.assertEqual(diagnosis["failed_document_count"], 500)
 
+    def test_a_busy_server_is_asked_again_and_only_what_is_too_large_goes_in_halves(self):
+        diagnosis = self.work(r"""
+            import grpc
+
+            class Busy(grpc.RpcError):
+                def code(self):
+                    return grpc.StatusCode.RESOURCE_EXHAUSTED
+                def details(self):
+                    return "unanswered_calls"
+                def trailing_metadata(self):
+                    return (("grpc-status-details-bin", b"\x1a(\n&type.googleapis.com/google.rpc.RetryInfo"),)
+
+            class TooLarge(Busy):
+                def trailing_metadata(self):
+                    return ()
+
+            refusals, sizes = [Busy, Busy, TooLarge], []
+            with Worker(claim=8) as worker:
+                once = worker._calls.once
+                def refused_at_first(method, request):
+                    if method == "Report" and request.completed:
+                        sizes.append(len(request.completed))
+                        if refusals:
+                            raise refusals.pop(0)()
+                    return once(method, request)
+                worker._calls.once = refused_at_first
+                documents = worker.documents()
+                worker._report("", [("completed", next(documents).id) for _ in range(8)])
+                for document in documents:
+                    worker.done(document.id)
+            assert sizes == [8, 8, 8, 4, 4], sizes
+            """, documents=8)
+        self.assertEqual(diagnosis["status"], "completed", diagnosis)
+
     def test_what_a_command_leaves_behind_holds_no_document(self):
         diagnosis = self.work(r"""
             with Worker() as worker:

@@ -39,6 +39,7 @@ struct ErrorMappingTests {
       (.resourceExhausted, "message_bytes", "LIMIT_EXCEEDED", false),
       (.resourceExhausted, "running_calls", "LIMIT_EXCEEDED", true),
       (.resourceExhausted, "buffered_request_bytes", "LIMIT_EXCEEDED", true),
+      (.resourceExhausted, "held_bytes", "LIMIT_EXCEEDED", true),
       (.deadlineExceeded, nil, "DEADLINE_EXCEEDED", false),
       (.cancelled, nil, "CANCELLED", false),
       (.internal, nil, "MALFORMED_CALL", false),

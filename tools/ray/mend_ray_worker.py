@@ -310,7 +310,7 @@ class Worker:
     def _patiently(self, method, halves=False, **fields):
         """Repeats a call while the server is away. All calls of the service may be repeated.
 
-        `halves`: raises _TooLarge where the server has no room for the request, instead of repeating it.
+        `halves`: raises _TooLarge where the request itself is too large, instead of repeating it.
         """
         request = self._calls.request(method, attempt_token=self._token, **fields)
         deadline = time.monotonic() + self._patience
@@ -325,7 +325,7 @@ class Worker:
                     raise Refused(
                         f"{method}: the certificate of {os.environ['MEND_ENDPOINT']} is not trusted by MEND_TLS_CA "
                         f"(mend serve --worker-tls-ca): {details}") from None
-                if halves and error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+                if halves and error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and not _passes(error):
                     raise _TooLarge from None
                 if time.monotonic() > deadline:
                     raise
@@ -335,6 +335,12 @@ class Worker:
             # The lock is not held: results go on being taken in.
             time.sleep(backoff * random.uniform(0.5, 1.0))
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+
+
+def _passes(error):
+    """Whether the server says when to try again: it is busy, and a smaller request would not help it."""
+    metadata = dict(error.trailing_metadata() or ())
+    return b"google.rpc.RetryInfo" in metadata.get("grpc-status-details-bin", b"")
 
 
 def _required(name):

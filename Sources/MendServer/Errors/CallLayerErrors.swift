@@ -7,7 +7,7 @@ struct CallLayerErrors: Sendable {
   let requestIDs: RequestIDs
 
   /// Limits that become free again, so that waiting helps. (A message does not get smaller.)
-  private static let passingLimits: Set<String> = ["running_calls", "buffered_request_bytes"]
+  private static let passingLimits: Set<String> = ["running_calls", "buffered_request_bytes", "held_bytes"]
   private static let retryDelay: Duration = .seconds(1)
 
   func explain(_ error: RPCError, _ method: MethodDescriptor?) -> RPCError {
