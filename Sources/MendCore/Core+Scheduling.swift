@@ -105,6 +105,7 @@ extension Core {
   /// Puts a batch in the scheduler's queue when a job of it could start, and takes it out when none could.
   mutating func enqueue(_ key: BatchKey) {
     guard let batch = batches[key] else { return }
+    onBatch?(key)
     let executor = batch.specification.executor
     guard let waiting = waiting(batch) else {
       index.lanes[executor]?.queue.remove(key, capacities.of(executor))
@@ -163,6 +164,7 @@ extension Core {
 
   /// Starts the batch's jobs as far as there is room.
   private mutating func startJobs(of key: BatchKey, _ room: Scheduling) {
+    onBatch?(key)
     var room = room
     if status(of: key) == .queued {
       record(.batchStatusChanged(.running, reason: "started"), on: key)

@@ -74,7 +74,10 @@ extension Core {
     (turn.cause, turn.actor) = (Cause.clock, "")
     fireDeadlines()
     (turn.cause, turn.actor) = (cause, actor)
-    if turn.schedulingIsDue { schedule(beside: subjects) }
+    if turn.schedulingIsDue {
+      schedule(beside: subjects)
+      if let key = turn.touched.first { onBatch?(key) }
+    }
     if turn.cancelsAreDue { answerCancels() }
     trimDeadlines()
     for key in turn.touched { turn.output.afterCommit.append(.changed(key)) }

@@ -6,6 +6,7 @@ extension Core {
   mutating func fireDeadlines() {
     answers.forget(at: turn.now)
     while let first = index.deadlines.first, first.at <= turn.now, let deadline = index.deadlines.popFirst() {
+      if !deadline.batch.batchID.isEmpty { onBatch?(deadline.batch) }
       switch deadline.kind {
       case .attemptCheck:
         let attempt = AttemptKey(batch: deadline.batch, job: deadline.job, number: deadline.number)

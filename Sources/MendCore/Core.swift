@@ -20,6 +20,9 @@ public struct Core {
   var cancels: [PendingCancel] = []
   /// The step that is being taken.
   var turn = Turn()
+  /// Told of each batch as the core begins to work on it, within steps and reviews: whoever drives the core can then say
+  /// which batch was in hand when the process died. Changes nothing that the core decides.
+  public var onBatch: (@Sendable (BatchKey) -> Void)?
 
   public init(limits: Limits = Limits(), capacities: Capacities, generator: any RandomNumberGenerator & Sendable) {
     self.limits = limits
@@ -40,6 +43,7 @@ public struct Core {
   public func emptied() -> Core {
     var core = Core(limits: limits, capacities: capacities, generator: generator)
     core.server = server
+    core.onBatch = onBatch
     return core
   }
 }

@@ -108,6 +108,7 @@ extension Core {
       index.reviewsPutOff.insert(key)
       return
     }
+    onBatch?(key)
     index.reviewedAt[key] = batch.status.isFinal ? nil : turn.now
     setTurn(of: key, to: batch.nextTurn(after: turn.now, limits: limits))
     let verdict = batch.verdict(

@@ -203,12 +203,18 @@ public final class Runtime: Sendable {
   }
 
   /// What is wrong with a batch, among those that it stands among now.
-  public func diagnosis(of batch: Batch, at now: Instant) -> Diagnosis {
+  ///
+  /// - Parameter use: makes of it what is needed, while the batch is noted as in hand: what follows from a diagnosis can
+  ///   fail as the diagnosis can.
+  public func diagnosis<Answer>(of batch: Batch, at now: Instant, _ use: (Diagnosis) -> Answer) -> Answer {
     crashNote?.begin(batch.key)
     defer { crashNote?.end() }
-    return batch.diagnosis(
-      at: now, capacity: capacities.of(batch), limits: limits, surroundings: surroundings(of: batch))
+    return use(
+      batch.diagnosis(
+        at: now, capacity: capacities.of(batch), limits: limits, surroundings: surroundings(of: batch)))
   }
+
+  public func diagnosis(of batch: Batch, at now: Instant) -> Diagnosis { diagnosis(of: batch, at: now) { $0 } }
 
   private func surroundings(of batch: Batch) -> Surroundings {
     var surroundings = views.surroundings(of: batch)

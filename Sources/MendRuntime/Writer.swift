@@ -27,6 +27,7 @@ struct Writer {
   init(runtime: Runtime, core: Core) {
     self.runtime = runtime
     self.core = core
+    if let note = runtime.crashNote { self.core.onBatch = { note.begin($0) } }
     log = FactLog(logger: runtime.logger)
     lastTick = runtime.clock.now()
     lastPruning = lastTick
@@ -173,6 +174,7 @@ struct Writer {
       if case .observation(.duplicate(let attempt, let reference)) = event { report(attempt, reference) }
     }
     take(core.review(at: now), &round)
+    runtime.crashNote?.end()
     if round.writes.isEmpty {
       if round.ticked { try runtime.store.check() }
     } else {

@@ -39,18 +39,19 @@ extension BatchesServer {
   }
 
   private func answer(_ batch: Batch, at now: Instant) -> DiagnoseResponse {
-    DiagnoseResponse.fitting(batch, runtime.diagnosis(of: batch, at: now), at: now, dashboard: dashboard)
+    runtime.diagnosis(of: batch, at: now) { DiagnoseResponse.fitting(batch, $0, at: now, dashboard: dashboard) }
   }
 
   /// The encoded answer; an answer that fits is encoded only once.
   private func encode(_ batch: Batch, at now: Instant, into response: inout [UInt8]) {
-    let diagnosis = runtime.diagnosis(of: batch, at: now)
-    let start = response.count
-    DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard).encodePayload(into: &response)
-    for detail in DiagnosisDetail.less where response.count - start > DiagnosisDetail.limit {
-      response.removeSubrange(start...)
-      DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard, detail: detail)
-        .encodePayload(into: &response)
+    runtime.diagnosis(of: batch, at: now) { diagnosis in
+      let start = response.count
+      DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard).encodePayload(into: &response)
+      for detail in DiagnosisDetail.less where response.count - start > DiagnosisDetail.limit {
+        response.removeSubrange(start...)
+        DiagnoseResponse(batch, diagnosis, at: now, dashboard: dashboard, detail: detail)
+          .encodePayload(into: &response)
+      }
     }
   }
 }
