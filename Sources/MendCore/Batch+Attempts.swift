@@ -78,7 +78,7 @@ extension Batch {
 
   private mutating func start(_ job: JobID, _ index: Int, _ record: Record) {
     // The worker's own word for it: from then on the attempt is known to report.
-    if record.cause == Cause.worker { tiers[job.tier].jobs[job.index].attempts[index].hasReported = true }
+    if record.cause == .worker { tiers[job.tier].jobs[job.index].attempts[index].hasReported = true }
     let before = tiers[job.tier].jobs[job.index].attempts[index].state
     if tiers[job.tier].jobs[job.index].attempts[index].startedAt == nil && !before.isOver {
       tiers[job.tier].jobs[job.index].attempts[index].startedAt = record.at
@@ -178,31 +178,16 @@ extension AttemptEnd.Verdict {
   }
 }
 
-/// Who or what caused a fact, as `Record.cause` spells it.
-enum Cause {
-  static let caller = "caller"
-  static let worker = "worker"
-  static let executor = "executor"
-  static let clock = "clock"
-  /// A place came free, or an order was to be kept: by an event of another batch.
-  static let scheduler = "scheduler"
-  static let recovery = "recovery"
-  /// The rules, which look at the batch between events.
-  static let diagnosis = "diagnosis"
-  /// Who tells others.
-  static let notifier = "notifier"
-}
-
 extension Record {
   /// Who did it: a caller by name, `worker t0-j0.1`, `executor`, `scheduler`, `timer`, `server`, `diagnosis`, `notifier`, or another
   /// cause by its own word.
   public var who: String {
     guard actor.isEmpty else { return actor }
     switch cause {
-    case Cause.worker: return fact.attempt.map { "worker \($0.0).\($0.1)" } ?? "worker"
-    case Cause.clock: return "timer"
-    case Cause.recovery: return "server"
-    default: return cause
+    case .worker: return fact.attempt.map { "worker \($0.0).\($0.1)" } ?? "worker"
+    case .clock: return "timer"
+    case .recovery: return "server"
+    case .caller, .executor, .scheduler, .diagnosis, .notifier: return cause.rawValue
     }
   }
 }

@@ -5,7 +5,7 @@ extension Core {
   ///
   /// - Parameter subjects: how many of the touched batches the event was about; all of them where that is not said.
   mutating func schedule(beside subjects: Int? = nil) {
-    if turn.cause != Cause.clock, turn.cause != Cause.recovery { turn.subjects = subjects ?? turn.touched.count }
+    if turn.cause != .clock, turn.cause != .recovery { turn.subjects = subjects ?? turn.touched.count }
     defer { turn.subjects = nil }
     repeat {
       turn.schedulingIsDue = false

@@ -1,7 +1,7 @@
 /// The step that is being taken: when, what it decided so far, and which batches it touched.
 struct Turn {
   var now = Instant(milliseconds: 0)
-  var cause = Cause.clock
+  var cause = Record.Cause.clock
   /// Who asked, where the cause does not say it.
   var actor = ""
   /// Whose worker spoke.
@@ -35,25 +35,25 @@ extension Core {
     turn.touchedSet.removeAll(keepingCapacity: turn.touchedSet.count < 64)
     switch event {
     case .command(let call, let command):
-      turn.cause = Cause.caller
+      turn.cause = .caller
       turn.actor = command.actor
       take(command, from: call)
     case .worker(let call, let request):
-      turn.cause = Cause.worker
+      turn.cause = .worker
       take(request, from: call)
     case .observation(let observation):
-      turn.cause = Cause.executor
+      turn.cause = .executor
       take(observation)
     case .notified(let key, let outcome):
-      turn.cause = Cause.notifier
+      turn.cause = .notifier
       settle(outcome, of: key)
     case .tick:
-      turn.cause = Cause.clock
+      turn.cause = .clock
     case .resumed(let gap):
-      turn.cause = Cause.clock
+      turn.cause = .clock
       forgive(gap)
     case .recovered:
-      turn.cause = Cause.recovery
+      turn.cause = .recovery
       recoverAttempts()
     }
     finishTurn()
@@ -71,7 +71,7 @@ extension Core {
   private mutating func finishTurn() {
     let (cause, actor) = (turn.cause, turn.actor)
     let subjects = turn.touched.count
-    (turn.cause, turn.actor) = (Cause.clock, "")
+    (turn.cause, turn.actor) = (.clock, "")
     fireDeadlines()
     (turn.cause, turn.actor) = (cause, actor)
     if turn.schedulingIsDue {
@@ -96,7 +96,7 @@ extension Core {
   mutating func record(_ fact: Fact, on key: BatchKey) {
     // Another batch has a place because of this event: whose it was is not for its history, which others may read.
     let isBeside = turn.subjects.map { !turn.touched.prefix($0).contains(key) } == true
-    let cause = isBeside ? Cause.scheduler : turn.cause
+    let cause: Record.Cause = isBeside ? .scheduler : turn.cause
     let actor = isBeside ? "" : actor(of: fact)
     let applied: Change?
     do throws(RecordFault) {
@@ -126,7 +126,7 @@ extension Core {
 
   /// What a worker says of its own attempt needs no name: the fact has it.
   private func actor(of fact: Fact) -> String {
-    guard turn.cause == Cause.worker, fact.attempt == nil, let worker = turn.worker else { return turn.actor }
+    guard turn.cause == .worker, fact.attempt == nil, let worker = turn.worker else { return turn.actor }
     return "worker \(worker.job).\(worker.number)"
   }
 
@@ -229,7 +229,7 @@ extension Batch {
   /// Gives the fact its place in the journal and applies it, in one access to the batch: reading a batch out of its
   /// dictionary copies all of it.
   fileprivate mutating func apply(
-    _ fact: Fact, at now: Instant, cause: String, actor: String
+    _ fact: Fact, at now: Instant, cause: Record.Cause, actor: String
   ) throws(RecordFault) -> Change {
     let (statusBefore, wasStarted) = (status, isStarted)
     let record = Record(batch: key, sequence: sequence + 1, at: now, cause: cause, actor: actor, fact: fact)

@@ -86,17 +86,28 @@ public enum Initiative: String, Hashable, Codable, Sendable, CaseIterable {
 
 /// A fact in its batch's journal.
 public struct Record: Hashable, Sendable {
+  /// What kind of event a fact came of; the word is what journals and histories have.
+  public enum Cause: String, Hashable, Sendable, CaseIterable {
+    case caller, worker, executor, clock
+    /// A place came free, or an order was to be kept: by an event of another batch.
+    case scheduler
+    case recovery
+    /// The rules, which look at the batch between events.
+    case diagnosis
+    /// Who tells others.
+    case notifier
+  }
+
   public var batch: BatchKey
   /// Counts from 1 within the batch, no gaps.
   public var sequence: UInt64
   public var at: Instant
-  /// What kind of event caused it: "caller", "worker", "executor", "clock", "recovery", "diagnosis", "notifier".
-  public var cause: String
+  public var cause: Cause
   /// Who asked for it, where somebody did; empty where it follows from the cause and the fact, as `who` has it.
   public var actor: String
   public var fact: Fact
 
-  public init(batch: BatchKey, sequence: UInt64, at: Instant, cause: String, actor: String = "", fact: Fact) {
+  public init(batch: BatchKey, sequence: UInt64, at: Instant, cause: Cause, actor: String = "", fact: Fact) {
     self.batch = batch
     self.sequence = sequence
     self.at = at

@@ -83,7 +83,7 @@ extension Core {
   /// `Limits.verdictInterval`, and at once when it is final. What is put off is looked at with a later event or tick.
   public mutating func review(at now: Instant) -> Output {
     turn.now = now
-    turn.cause = Cause.diagnosis
+    turn.cause = .diagnosis
     turn.actor = ""
     turn.output = Output()
     turn.touched.removeAll(keepingCapacity: true)

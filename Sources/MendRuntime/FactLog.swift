@@ -21,7 +21,7 @@ struct FactLog {
     metadata["namespace"] = "\(record.batch.namespace)"
     metadata["batch"] = "\(record.batch.batchID)"
     metadata["sequence"] = "\(record.sequence)"
-    metadata["cause"] = "\(record.cause)"
+    metadata["cause"] = "\(record.cause.rawValue)"
     logger.log(level: line.level, "\(line.message)", metadata: metadata)
   }
 

@@ -17,7 +17,7 @@ struct RecordFaultTests {
     var batch = harness.batch
     let before = batch
     let record = Record(
-      batch: batch.key, sequence: sequence ?? batch.sequence + 1, at: harness.now, cause: "worker", fact: fact)
+      batch: batch.key, sequence: sequence ?? batch.sequence + 1, at: harness.now, cause: .worker, fact: fact)
     do throws(RecordFault) {
       try batch.apply(record)
       return nil

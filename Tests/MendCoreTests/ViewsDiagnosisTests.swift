@@ -92,7 +92,7 @@ struct ViewsDiagnosisTests {
     let error = DocumentError(
       code: "signal", message: "ended by signal 9", details: ["signal": "9"], attempt: 1, at: patient.now)
     patient.tell(
-      .documentsFailed(first, number: 1, [Fact.FailedDocuments(position: 0, error: error)]), by: "worker")
+      .documentsFailed(first, number: 1, [Fact.FailedDocuments(position: 0, error: error)]), by: .worker)
     let finding = try #require(patient.diagnosis.findings.first { $0.cause == "signal" })
     #expect(finding.confidence == .medium)
     #expect(finding.evidence.contains { $0.observed.contains("perhaps the kernel, out of memory") })
@@ -328,7 +328,7 @@ struct ViewsDiagnosisTests {
     patient.tell(.tierStarted(tier: 0, handed: DocumentSet(all: 100_000)))
     patient.run(first)
     patient.wait(10)
-    patient.tell(.documentsCommitted(first, number: 1, DocumentSet(all: 50_000)), by: "worker")
+    patient.tell(.documentsCommitted(first, number: 1, DocumentSet(all: 50_000)), by: .worker)
     // Any look at a document of the hundred thousand would trap.
     patient.batch.documents = DocumentTable()
     let diagnosis = patient.diagnosis

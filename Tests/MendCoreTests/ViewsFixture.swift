@@ -15,7 +15,7 @@ struct Patient {
   init(documents: Int = 3, _ specification: BatchSpecification = Patient.specification()) {
     now = Self.start
     let key = BatchKey(namespace: "default", batchID: "b1")
-    let record = Record(batch: key, sequence: 1, at: now, cause: "caller", fact: .batchCreated(specification))
+    let record = Record(batch: key, sequence: 1, at: now, cause: .caller, fact: .batchCreated(specification))
     guard let batch = Batch.creating(record) else { preconditionFailure("the first record creates a batch") }
     self.batch = batch
     tell(.documentsAdded((0..<documents).map { Document(id: "d\($0)", uri: "file:///d\($0)") }))
@@ -35,7 +35,7 @@ struct Patient {
     return BatchSpecification(executor: executor, tiers: Array(repeating: tier, count: tiers))
   }
 
-  mutating func tell(_ facts: Fact..., by cause: String = "executor") {
+  mutating func tell(_ facts: Fact..., by cause: Record.Cause = .executor) {
     for fact in facts {
       sequence += 1
       do {
@@ -81,17 +81,17 @@ struct Patient {
   @discardableResult
   mutating func run(_ job: JobID, memory: Int64? = nil) -> Int {
     let number = launch(job, memory: memory)
-    tell(.attemptStarted(job, number: number), by: "worker")
+    tell(.attemptStarted(job, number: number), by: .worker)
     tell(.jobStatusChanged(job, .running, failure: nil, reason: ""))
     return number
   }
 
   mutating func claim(_ job: JobID, _ positions: Int...) {
-    tell(.documentsClaimed(job, number: number(job), DocumentSet(positions)), by: "worker")
+    tell(.documentsClaimed(job, number: number(job), DocumentSet(positions)), by: .worker)
   }
 
   mutating func commit(_ job: JobID, _ positions: Int...) {
-    tell(.documentsCommitted(job, number: number(job), DocumentSet(positions)), by: "worker")
+    tell(.documentsCommitted(job, number: number(job), DocumentSet(positions)), by: .worker)
   }
 
   mutating func fail(_ job: JobID, _ positions: Int..., code: String, message: String = "", byDeath: Bool = false) {
@@ -100,7 +100,7 @@ struct Patient {
         position: $0,
         error: DocumentError(code: code, message: message, attempt: number(job), at: now, causedByAttempt: byDeath))
     }
-    tell(.documentsFailed(job, number: number(job), failed), by: "worker")
+    tell(.documentsFailed(job, number: number(job), failed), by: .worker)
   }
 
   /// The attempt dies of `cause` with its documents, and the job with it unless `goesOn`.

@@ -6,7 +6,7 @@ import Testing
 struct BatchViewTests {
   private func view() throws -> BatchView {
     let record = Record(
-      batch: BatchKey(namespace: "default", batchID: "b1"), sequence: 1, at: Instant(milliseconds: 1), cause: "caller",
+      batch: BatchKey(namespace: "default", batchID: "b1"), sequence: 1, at: Instant(milliseconds: 1), cause: .caller,
       fact: .batchCreated(BatchSpecification()))
     return BatchView(batch: try #require(Batch.creating(record)))
   }

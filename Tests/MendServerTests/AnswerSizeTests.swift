@@ -48,7 +48,7 @@ struct AnswerSizeTests {
       }
     }
     let records = facts.enumerated().map {
-      Record(batch: key, sequence: UInt64($0.offset + 1), at: now, cause: "caller", fact: $0.element)
+      Record(batch: key, sequence: UInt64($0.offset + 1), at: now, cause: .caller, fact: $0.element)
     }
     return try Batch.folding(records)
   }

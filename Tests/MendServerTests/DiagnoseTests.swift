@@ -141,7 +141,7 @@ struct DiagnoseTests {
       + (0..<4).map { .collectionWritten(JobID(tier: 0, index: $0 % 2), collectionID: "texts", count: .max) }
       + (0..<4).map { .workRepeated(JobID(tier: 0, index: $0 % 2), number: 0, count: .max) }
     let records = facts.enumerated().map { index, fact in
-      Record(batch: key, sequence: UInt64(index + 1), at: Instant(milliseconds: 1000), cause: "worker", fact: fact)
+      Record(batch: key, sequence: UInt64(index + 1), at: Instant(milliseconds: 1000), cause: .worker, fact: fact)
     }
     let batch = try #require(try Batch.folding(records))
     #expect(CollectionDiagnostic.all(of: batch).first?.documentCount == .max)

@@ -16,7 +16,7 @@ struct WatchStateTests {
       tiers: [MendCore.TierSpecification(extractors: [extractor])])
     return try #require(
       Batch.creating(
-        Record(batch: key, sequence: 1, at: start, cause: "caller", fact: .batchCreated(specification))))
+        Record(batch: key, sequence: 1, at: start, cause: .caller, fact: .batchCreated(specification))))
   }
 
   private func sent(_ step: WatchState.Step) throws -> WatchProgressResponse {

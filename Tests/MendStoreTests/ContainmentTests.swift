@@ -22,7 +22,7 @@ struct ContainmentTests {
       sequence == 1
       ? .batchCreated(Samples.specification)
       : .documentsAdded([Document(id: "d\(sequence)", uri: "file:///d\(sequence)")])
-    return .record(Record(batch: key(id), sequence: sequence, at: now, cause: "caller", fact: fact))
+    return .record(Record(batch: key(id), sequence: sequence, at: now, cause: .caller, fact: fact))
   }
 
   /// Three batches of four records, a commit each.

@@ -35,7 +35,7 @@ struct DataDirectoryIdentityTests {
 
   private func addBatch(to store: SQLiteStore) throws {
     let record = Record(
-      batch: BatchKey(namespace: "n", batchID: "b"), sequence: 1, at: Instant(milliseconds: 1), cause: "caller",
+      batch: BatchKey(namespace: "n", batchID: "b"), sequence: 1, at: Instant(milliseconds: 1), cause: .caller,
       fact: .batchCreated(Samples.specification))
     try store.commit([.record(record)])
   }

@@ -29,7 +29,7 @@ struct FactSizeTests {
   @Test("two million documents fit a message of 4 MiB in each kind of fact", arguments: facts)
   func bounded(_ fact: Fact) throws {
     let key = BatchKey(namespace: "n", batchID: "b")
-    let record = Record(batch: key, sequence: 1, at: Samples.at, cause: "caller", fact: fact)
+    let record = Record(batch: key, sequence: 1, at: Samples.at, cause: .caller, fact: fact)
     let bytes = JournalFormat.encode(record)
     #expect(bytes.count < 4 << 20)
     #expect(try JournalFormat.decode(bytes, of: key) == record)

@@ -19,7 +19,7 @@ struct JournalFilesTests {
   private func record(_ sequence: UInt64) -> Write {
     .record(
       Record(
-        batch: key, sequence: sequence, at: now, cause: "caller",
+        batch: key, sequence: sequence, at: now, cause: .caller,
         fact: sequence == 1
           ? .batchCreated(Samples.specification)
           : .documentsAdded([Document(id: "d\(sequence)", uri: "file:///\(String(repeating: "x", count: 3000))")])))
@@ -204,7 +204,7 @@ struct JournalFilesTests {
     for sequence in 1...3 { try store.commit([record(UInt64(sequence))]) }
     let other = BatchKey(namespace: "n", batchID: "old")
     try store.commit([
-      .record(Record(batch: other, sequence: 1, at: now, cause: "caller", fact: .batchCreated(Samples.specification)))
+      .record(Record(batch: other, sequence: 1, at: now, cause: .caller, fact: .batchCreated(Samples.specification)))
     ])
     let listing = BatchListing(
       key: other, batchName: "", bucketID: "", status: .completed, health: .ok, overallProgress: 100, totalObjects: 1,

@@ -11,9 +11,9 @@ struct JournalRoundTripTests {
   private let key = BatchKey(namespace: "n", batchID: "b")
 
   private func through(_ fact: Fact) throws -> Fact {
-    let record = Record(batch: key, sequence: 42, at: Samples.at, cause: "caller", fact: fact)
+    let record = Record(batch: key, sequence: 42, at: Samples.at, cause: .caller, fact: fact)
     let back = try JournalRecord(serialized: JournalRecord(record).serialized()).record(of: key)
-    #expect(back.sequence == 42 && back.at == Samples.at && back.cause == "caller" && back.batch == key)
+    #expect(back.sequence == 42 && back.at == Samples.at && back.cause == .caller && back.batch == key)
     return back.fact
   }
 
@@ -113,6 +113,27 @@ struct JournalRoundTripTests {
     var record = JournalRecord()
     record.fact = .batchStatusChanged(changed)
     #expect(throws: JournalFault("no value 99 of mend.v1.BatchStatus")) { try record.record(of: key) }
+  }
+
+  @Test("every cause of a record comes back, by the word that journals have always had")
+  func causes() throws {
+    let words = ["caller", "worker", "executor", "clock", "scheduler", "recovery", "diagnosis", "notifier"]
+    #expect(Record.Cause.allCases.map(\.rawValue) == words)
+    for cause in Record.Cause.allCases {
+      let record = Record(
+        batch: key, sequence: 1, at: Samples.at, cause: cause, fact: .batchStatusChanged(.queued, reason: ""))
+      let written = JournalRecord(record)
+      #expect(written.cause == cause.rawValue)
+      #expect(try written.record(of: key) == record)
+    }
+  }
+
+  @Test("a record whose cause this version does not know is refused, and one without any", arguments: ["moon", ""])
+  func unknownCause(_ word: String) throws {
+    var record = JournalRecord(
+      Record(batch: key, sequence: 1, at: Samples.at, cause: .clock, fact: .batchStatusChanged(.queued, reason: "")))
+    record.cause = word
+    #expect(throws: JournalFault("no cause \"\(word)\"")) { try record.record(of: key) }
   }
 
   @Test("a damaged document set is refused", arguments: [[UInt32(1)], [0, UInt32.max], [UInt32.max, 1]])

@@ -18,7 +18,7 @@ import Testing
   func created(_ id: String) -> Write {
     .record(
       Record(
-        batch: BatchKey(namespace: "n", batchID: id), sequence: 1, at: now, cause: "caller", actor: "ann",
+        batch: BatchKey(namespace: "n", batchID: id), sequence: 1, at: now, cause: .caller, actor: "ann",
         fact: .batchCreated(Samples.specification)))
   }
 
@@ -45,7 +45,7 @@ import Testing
     #expect(waiting.map(\.notification) == [second, first] && waiting.map(\.attempts) == [0, 3])
     let outcome = NotificationOutcome(eventID: second.eventID, delivered: true, attempts: 1, detail: "status 200")
     try store.commit([
-      .record(Record(batch: key, sequence: 2, at: now, cause: "notifier", fact: .notificationSettled(outcome)))
+      .record(Record(batch: key, sequence: 2, at: now, cause: .notifier, fact: .notificationSettled(outcome)))
     ])
     #expect(try store.notifications(dueAt: .distantFuture, limit: 9).map(\.notification) == [first])
     #expect(try store.journal(of: key, after: 0).first?.actor == "ann")
@@ -55,7 +55,7 @@ import Testing
   @Test("a commit that fails leaves nothing in the outbox")
   func atomic() throws {
     let store = try open()
-    let gap = Write.record(Record(batch: key, sequence: 9, at: now, cause: "clock", fact: Samples.facts[2]))
+    let gap = Write.record(Record(batch: key, sequence: 9, at: now, cause: .clock, fact: Samples.facts[2]))
     #expect(throws: StoreError.self) { try store.commit([.notification(notification(1, at: 1)), gap]) }
     #expect(try store.outboxState() == OutboxState(count: 0, next: nil))
     try store.close()
@@ -118,7 +118,7 @@ import Testing
         (start..<start + 4).map {
           .record(
             Record(
-              batch: key, sequence: $0, at: now, cause: "clock", fact: .batchStatusChanged(.paused, reason: "\($0)")))
+              batch: key, sequence: $0, at: now, cause: .clock, fact: .batchStatusChanged(.paused, reason: "\($0)")))
         })
     }
     let all = try store.journal(of: key, after: 0)

@@ -52,7 +52,7 @@ struct SQLiteStoreTests {
   private func record(_ sequence: UInt64, at: Instant? = nil, of key: BatchKey? = nil) -> Write {
     .record(
       Record(
-        batch: key ?? self.key, sequence: sequence, at: at ?? now, cause: "worker",
+        batch: key ?? self.key, sequence: sequence, at: at ?? now, cause: .worker,
         fact: sequence == 1 ? .batchCreated(Samples.specification) : .batchStatusChanged(.queued, reason: "")))
   }
 
@@ -184,7 +184,7 @@ struct SQLiteStoreTests {
     let store = try SQLiteStore(directory: directory.path, version: "9.8.7")
     let started = Fact.attemptStarted(Samples.job, number: 1)
     try store.commit([
-      record(1), .record(Record(batch: key, sequence: 2, at: now, cause: "worker", fact: started)),
+      record(1), .record(Record(batch: key, sequence: 2, at: now, cause: .worker, fact: started)),
     ])
     // Turns attempt_started (field 24, c2 01) into field 200 (c2 0c).
     try store.pool.write { database in

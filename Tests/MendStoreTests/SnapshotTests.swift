@@ -17,7 +17,7 @@ import Testing
   func record(_ fact: Fact) -> MendCore.Record {
     sequence += 1
     return MendCore.Record(
-      batch: key, sequence: sequence, at: Instant(milliseconds: Int64(sequence) * 1000), cause: "clock", fact: fact)
+      batch: key, sequence: sequence, at: Instant(milliseconds: Int64(sequence) * 1000), cause: .clock, fact: fact)
   }
 
   /// A submitted batch that every kind of fact has happened to.

@@ -13,13 +13,13 @@ struct StoreConformance {
   private func key(_ id: String) -> BatchKey { BatchKey(namespace: "n", batchID: id) }
 
   private func created(_ id: String) -> Write {
-    .record(Record(batch: key(id), sequence: 1, at: now, cause: "caller", fact: .batchCreated(Samples.specification)))
+    .record(Record(batch: key(id), sequence: 1, at: now, cause: .caller, fact: .batchCreated(Samples.specification)))
   }
 
   private func record(_ id: String, _ sequence: UInt64, _ fact: Fact = .batchStatusChanged(.queued, reason: ""))
     -> Write
   {
-    .record(Record(batch: key(id), sequence: sequence, at: now, cause: "worker", fact: fact))
+    .record(Record(batch: key(id), sequence: sequence, at: now, cause: .worker, fact: fact))
   }
 
   private func records(_ writes: [Write], of id: String) -> [Record] {
@@ -164,7 +164,7 @@ struct StoreConformance {
     try store.retire(expected)
     let foreign = BatchKey(namespace: "m", batchID: "b10")
     try store.commit([
-      .record(Record(batch: foreign, sequence: 1, at: now, cause: "caller", fact: .batchCreated(Samples.specification)))
+      .record(Record(batch: foreign, sequence: 1, at: now, cause: .caller, fact: .batchCreated(Samples.specification)))
     ])
     try store.retire(foreign, entry: Samples.listing("b10", namespace: "m"))
 

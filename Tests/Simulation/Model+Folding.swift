@@ -21,7 +21,7 @@ extension Model {
       tiers[tier].isCancelRequested = true
     case .jobStatusChanged(let job, let status, let failure, _):
       if status == .cancelling || status == .cancelled, self[job].status != .cancelling {
-        self[job].isCancelledAlone = record.cause == "caller" && !tiers[job.tier].isCancelRequested
+        self[job].isCancelledAlone = record.cause == .caller && !tiers[job.tier].isCancelRequested
       }
       self[job].status = status
       self[job].failure = failure?.cause
@@ -92,7 +92,7 @@ extension Model {
     // One retry may open several tiers.
     let first = lastRetried.map { $0.at == record.at ? min($0.tier, tier) : tier } ?? tier
     lastRetried = Retried(at: record.at, tier: first, byRule: byRule)
-    if record.cause == "caller" {
+    if record.cause == .caller {
       timeoutFrom = record.at
       pausedBefore = paused(until: record.at)
     }
@@ -158,7 +158,7 @@ extension Model {
           intendedAt: record.at))
     case .attemptStarted(let job, let number):
       guard attempt(job, number) != nil else { return }
-      if record.cause == "worker" { self[job].attempts[number - 1].hasReported = true }
+      if record.cause == .worker { self[job].attempts[number - 1].hasReported = true }
       if self[job].attempts[number - 1].startedAt == nil {
         self[job].attempts[number - 1].startedAt = record.at
         self[job].attempts[number - 1].pausedBefore = paused(until: record.at)

@@ -34,7 +34,7 @@ extension World {
     for caller in callers where record.actor == caller.actor && record.batch.namespace != caller.plan.namespace {
       fail(.namespaces, "\(record.batch): \(record.fact) by the \(record.actor)")
     }
-    if record.cause == "caller", record.actor.isEmpty {
+    if record.cause == .caller, record.actor.isEmpty {
       fail(.namespaces, "\(record.batch): \(record.fact) by a caller without a name")
     }
   }

@@ -63,7 +63,7 @@ extension World {
   }
 
   private func checkRetry(_ record: Record, _ before: Model, _ tier: Int, _ jobs: [Fact.RetriedJob]) {
-    guard record.cause != "caller" else { return }
+    guard record.cause != .caller else { return }
     for retried in jobs {
       let job = before[retried.job]
       if retried.reopened.contains(where: { job.places[$0] == .committed }) {

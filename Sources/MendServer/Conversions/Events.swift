@@ -36,7 +36,7 @@ extension BatchEvent {
     sequence = record.sequence
     at = GoogleTimestamp(record.at)
     actor = record.who
-    cause = record.cause
+    cause = record.cause.rawValue
     if let (job, number) = record.fact.attempt {
       tier = Int32(clamping: job.tier)
       jobID = job.description

@@ -5,8 +5,11 @@ extension JournalRecord {
   /// Throws for a fact, or a value in it, that this version doesn't know.
   func record(of batch: BatchKey) throws(JournalFault) -> Record {
     guard let fact else { throw JournalFault("an unknown fact") }
-    return Record(
-      batch: batch, sequence: sequence, at: Instant(atMs), cause: cause, actor: actor, fact: try fact.fact())
+    let known = try fact.fact()
+    guard let cause = Record.Cause(rawValue: cause) else {
+      throw JournalFault("no cause \(String(cause.prefix(40)).debugDescription)")
+    }
+    return Record(batch: batch, sequence: sequence, at: Instant(atMs), cause: cause, actor: actor, fact: known)
   }
 }
 

@@ -6,7 +6,7 @@ extension JournalRecord {
     self.init()
     sequence = record.sequence
     atMs = record.at.milliseconds
-    cause = record.cause
+    cause = record.cause.rawValue
     actor = record.actor
     fact = JournalRecord.Fact(record.fact)
   }

@@ -220,12 +220,12 @@ struct StepRepairTests {
         ], at: harness.now, actor: name)
       var batch = harness.batch
       let record = Record(
-        batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: "caller", fact: .healed(heal))
+        batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: .caller, fact: .healed(heal))
       try batch.apply(record)
       #expect(batch.autoHeals == 0)
       try batch.apply(
         Record(
-          batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: "caller",
+          batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: .caller,
           fact: .retried(tier: 0, jobs: [], actor: name)))
       #expect(batch.tiers[0].jobs[0].attemptsBeforeRetry == 1)
     }

@@ -86,7 +86,7 @@ struct StepReportTests {
       .stageSpent(job, number: 1, name: "s", .milliseconds(Int64.max)),
     ] {
       try batch.apply(
-        Record(batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: "worker", fact: fact))
+        Record(batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: .worker, fact: fact))
     }
     #expect(batch.tiers[0].jobs[0].written == .max && batch.tiers[0].jobs[0].repeatedWork == .max)
     #expect(batch.tiers[0].jobs[0].stages[0].duration == .milliseconds(1 << 53))

@@ -17,7 +17,7 @@ struct StepSchedulingTests {
     let theirs = BatchKey(namespace: "others", batchID: "theirs")
     #expect(harness.journal[theirs]?.map(\.who) == ["tester", "tester"])
     let started = harness.journal[harness.key]?.last { if case .attemptIntended = $0.fact { true } else { false } }
-    #expect(started?.at == harness.now && started?.cause == "scheduler" && started?.who == "scheduler")
+    #expect(started?.at == harness.now && started?.cause == .scheduler && started?.who == "scheduler")
     #expect(harness.batch.tiers[0].jobs[0].attempts.count == 2)
   }
 
