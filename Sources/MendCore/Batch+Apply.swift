@@ -34,11 +34,10 @@ extension Batch {
 
   /// Takes one fact in. Costs what the fact names, not what the batch holds.
   ///
-  /// Records come in the order of their sequence. One that cannot be this batch's next one changes nothing, and is thrown.
+  /// Records come in the order of their sequence. One that cannot be this batch's next one changes nothing, and is thrown:
+  /// from then on whatever the fact names is there.
   public mutating func apply(_ record: Record) throws(RecordFault) {
     if let fault = fault(of: record) { throw fault }
-    let generationBefore = generation
-    defer { assert(generation >= generationBefore, "a batch's generation only grows") }
     sequence = record.sequence
     if record.fact.changesBatch { updatedAt = record.at }
     switch record.fact {
@@ -49,15 +48,15 @@ extension Batch {
     case .batchStatusChanged(let status, let reason):
       change(to: status, reason: reason, record)
     case .tierStarted(let tier, let handed):
-      if tiers.indices.contains(tier) { start(tier: tier, handed: handed, record) }
+      start(tier: tier, handed: handed, record)
     case .tierStatusChanged(let tier, let status, let reason):
-      if tiers.indices.contains(tier) { change(tier: tier, to: status, reason: reason, record) }
+      change(tier: tier, to: status, reason: reason, record)
     case .tierCancelRequested(let tier):
-      guard tiers.indices.contains(tier), tiers[tier].status == .running else { return }
+      guard tiers[tier].status == .running else { return }
       tiers[tier].cancelRequested = true
       note(.tier(tier), from: "running", to: "running", reason: "cancel requested", record)
     case .retried(let tier, let jobs, _, let initiative):
-      for job in jobs where contains(job.job) { reopen(job, by: initiative) }
+      for job in jobs { reopen(job, by: initiative) }
       if initiative == .caller {
         beginBudgets(from: tier)
         // What a batch does by itself gives it no more time.
@@ -75,11 +74,10 @@ extension Batch {
     case .notificationSettled:
       break
     case .jobStatusChanged(let job, let status, let failure, let reason):
-      if contains(job) { change(job: job, to: status, failure: failure, reason: reason, record) }
+      change(job: job, to: status, failure: failure, reason: reason, record)
     case .nextAttemptScheduled(let job, let at):
-      if contains(job) { tiers[job.tier].jobs[job.index].nextAttemptAt = at }
+      tiers[job.tier].jobs[job.index].nextAttemptAt = at
     case .documentsClaimed(let job, let number, let set, let id):
-      guard contains(job) else { return }
       claim(set, by: job, at: record.at)
       guard let index = attemptIndex(job, number) else { return }
       // Who claims was told how often to beat; a script that only reports was not.
@@ -88,19 +86,18 @@ extension Batch {
         tiers[job.tier].jobs[job.index].attempts[index].remember(Attempt.Claim(id: id, documents: set))
       }
     case .documentsCommitted(let job, _, let set):
-      if contains(job) { commit(set, by: job, at: record.at) }
+      commit(set, by: job, at: record.at)
     case .documentsFailed(let job, _, let failed):
-      if contains(job) { fail(failed, by: job, at: record.at) }
+      fail(failed, by: job, at: record.at)
     case .documentsReleased(let job, _, let set):
-      if contains(job) { release(set, by: job) }
+      release(set, by: job)
     case .workRepeated(let job, _, let count):
-      if contains(job) { noteRepeatedWork(count, by: job) }
+      noteRepeatedWork(count, by: job)
     case .collectionWritten(let job, _, let count):
-      if contains(job) { noteWritten(count, by: job) }
+      noteWritten(count, by: job)
     case .documentsLeftOut(let job, let set):
-      if contains(job) { leaveOut(set, of: job, at: record.at) }
+      leaveOut(set, of: job, at: record.at)
     case .reportTaken(let job, let number, let report):
-      guard contains(job) else { return }
       if report.repeated > 0 { noteRepeatedWork(report.repeated, by: job) }
       if report.written > 0 { noteWritten(report.written, by: job) }
       for timing in report.stageTimings { spend(timing.duration, in: timing.name, of: job) }
@@ -154,7 +151,6 @@ extension Batch {
 
   /// A change of state: it moves the generation on and is kept for watches that resume.
   mutating func note(_ subject: StateChange.Subject, from: String, to: String, reason: String, _ record: Record) {
-    assert(recentChanges.last.map { $0.sequence <= record.sequence } ?? true, "changes come in the journal's order")
     generation += 1
     if recentChanges.count >= Self.recentChangesLimit {
       // An eighth at once, so that the cost of moving the rest is spread over many changes.

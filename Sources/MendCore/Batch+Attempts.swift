@@ -7,7 +7,6 @@ extension Batch {
   mutating func applyToAttempt(_ record: Record) {
     switch record.fact {
     case .attemptIntended(let job, let number, let token, let parameters):
-      guard contains(job) else { return }
       intend(job, Attempt(number: number, token: token, parameters: parameters, intendedAt: record.at), record)
     case .attemptTaken(let job, let number, let handle):
       guard let index = attemptIndex(job, number) else { return }
@@ -30,7 +29,6 @@ extension Batch {
       guard let index = attemptIndex(job, number) else { return }
       let before = tiers[job.tier].jobs[job.index].attempts[index].state
       if !before.isOver {
-        assert(held.attempts > 0, "a live attempt holds something")
         held.remove(tiers[job.tier].jobs[job.index].attempts[index].parameters.resources)
       }
       // What somebody else ended, a pause or Heal, has not been seen to end well.
@@ -52,7 +50,6 @@ extension Batch {
       tiers[job.tier].jobs[job.index].attempts[index].stage = Attempt.Stage(name: name, since: record.at)
       moveOn(job, at: record.at, withDocuments: false)
     case .stageSpent(let job, _, let name, let duration):
-      guard contains(job) else { return }
       spend(duration, in: name, of: job)
     default:
       return

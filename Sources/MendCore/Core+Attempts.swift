@@ -40,7 +40,7 @@ extension Core {
 
   /// Documents in process go where the end sends them, before the end itself is recorded.
   private mutating func settleDocuments(of attempt: AttemptKey, _ end: AttemptEnd, killer: Int?) {
-    guard let job = batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index] else { return }
+    guard let job = batches[attempt.batch]?.tiers[attempt.job] else { return }
     switch end.verdict {
     case .cancelled:
       if !job.processing.isEmpty {
@@ -81,7 +81,7 @@ extension Core {
 
   /// Where the executor says failed and the ledger says done, both stand beside each other.
   private func addLedgerEvidence(of attempt: AttemptKey, to end: inout AttemptEnd) {
-    guard let job = batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index] else { return }
+    guard let job = batches[attempt.batch]?.tiers[attempt.job] else { return }
     let figures = [
       "committed": String(job.committed.count), "failed": String(job.failed.count),
       "assigned": String(job.assigned.count),
@@ -107,7 +107,7 @@ extension Core {
   /// What becomes of the job.
   private mutating func decide(_ attempt: AttemptKey, _ end: AttemptEnd, wasEndedFor reason: EndReason?) {
     let key = attempt.batch
-    guard let job = batches[key]?.tiers[attempt.job.tier].jobs[attempt.job.index], !job.status.isFinal else { return }
+    guard let job = batches[key]?.tiers[attempt.job], !job.status.isFinal else { return }
     if job.status == .cancelling {
       record(.jobStatusChanged(job.id, .cancelled, failure: nil, reason: "cancelled by the caller"), on: key)
       return

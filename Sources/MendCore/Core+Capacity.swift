@@ -88,9 +88,11 @@ public struct ResourceUse: Hashable, Codable, Sendable {
     gpus += new.gpus - old.gpus
   }
 
+  /// No more than was added can be taken away, and who holds nothing holds no part of anything.
+  var isSound: Bool { attempts > 0 || (attempts == 0 && cpus == 0 && memorySum == 0 && gpus == 0) }
+
   public mutating func remove(_ resources: Resources) {
     attempts -= 1
-    assert(attempts >= 0)
     // Fractions are not left over where nothing runs.
     cpus = attempts == 0 ? 0 : cpus - resources.cpus
     memorySum &-= resources.memoryBytes

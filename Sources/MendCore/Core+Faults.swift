@@ -1,6 +1,12 @@
 // A decision that cannot be so is a fault of this program, or of what it was given. It costs its batch, and nobody else.
 
 extension Core {
+  /// What this program decided, or was about to do, breaks what must hold.
+  mutating func letGo(of key: BatchKey, for kind: RecordFault.Kind) {
+    guard let batch = batches[key] else { return }
+    letGo(of: key, for: RecordFault(batch: key, sequence: batch.sequence, kind: kind))
+  }
+
   /// The batch leaves memory as it stands in the journal. What its attempts hold stays taken: they run on.
   mutating func letGo(of key: BatchKey, for fault: RecordFault) {
     guard let batch = batches[key] else { return }

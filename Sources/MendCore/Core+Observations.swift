@@ -81,7 +81,7 @@ extension Core {
     case .intended, .starting:
       learnStart(of: attempt)
       record(.attemptStarted(attempt.job, number: attempt.number), on: attempt.batch)
-      if batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].status == .starting {
+      if batches[attempt.batch]?.tiers[attempt.job]?.status == .starting {
         record(.jobStatusChanged(attempt.job, .running, failure: nil, reason: ""), on: attempt.batch)
       }
     case .running, .ending, .ended, nil:

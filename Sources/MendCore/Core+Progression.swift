@@ -80,7 +80,7 @@ extension Core {
 
   /// Documents that failed only because an attempt died around them: a new start is their second chance.
   private func documentsLostToAttempts(of job: JobID, _ key: BatchKey) -> DocumentSet {
-    guard let state = batches[key]?.tiers[job.tier].jobs[job.index], !state.errors.isEmpty else { return DocumentSet() }
+    guard let state = batches[key]?.tiers[job], !state.errors.isEmpty else { return DocumentSet() }
     return state.errors.documents { $0.causedByAttempt && !$0.quarantined }
   }
 }

@@ -219,7 +219,7 @@ extension Core {
   private mutating func launch(_ job: JobID, of key: BatchKey) {
     guard let parameters = batches[key].map({ self.parameters(ofNextAttemptOf: job, $0) }),
       let timers = batches[key]?.extractorSpecification(of: job).timers,
-      let attempts = batches[key]?.tiers[job.tier].jobs[job.index].attempts.count
+      let attempts = batches[key]?.tiers[job]?.attempts.count
     else { return }
     let token = freshToken()
     let attempt = AttemptKey(batch: key, job: job, number: attempts + 1)

@@ -110,6 +110,7 @@ extension Core {
     turn.output.writes.append(.record(change.record))
     touch(key)
     follow(fact, on: key, before: before)
+    guard batches[key] != nil else { return }
     if fact.movesVerdict || change.hasVerdict { askForReview(key) }
     switch fact {
     case .batchStatusChanged(let status, let reason) where status.isFinal && !before.isFinal:
@@ -137,6 +138,10 @@ extension Core {
   /// What an executor is to do that this server does not have is not asked: the next server that has it does.
   mutating func perform(_ effect: Effect) {
     if let executor = effect.executor, capacities[executor] == nil { return }
+    if case .launch(let attempt, _) = effect, !index.live.contains(attempt) {
+      let invariant = RecordFault.Invariant.launchWithoutIntent(attempt.job, attempt.number)
+      return letGo(of: attempt.batch, for: .invariant(invariant))
+    }
     turn.output.afterCommit.append(effect)
   }
 
@@ -164,8 +169,9 @@ extension Core {
       turn.cancelsAreDue = true
       index.doubtful.remove(attempt)
       index.checks[attempt] = nil
-      if let parameters = batches[key]?.tiers[job.tier].jobs[job.index].attempts[number - 1].parameters {
+      if let parameters = batches[key]?.tiers[job]?.attempts[number - 1].parameters {
         let executor = parameters.executor
+        guard index.lanes[executor]?.use.attempts ?? 0 > 0 else { return letGo(of: key, for: .invariant(.held)) }
         index.lanes[executor]?.use.remove(parameters.resources)
         index.lanes[executor]?.queue.remove(parameters.resources, from: key.namespace, capacities.of(executor))
       }
@@ -233,7 +239,9 @@ extension Batch {
   ) throws(RecordFault) -> Change {
     let (statusBefore, wasStarted) = (status, isStarted)
     let record = Record(batch: key, sequence: sequence + 1, at: now, cause: cause, actor: actor, fact: fact)
+    let before = before(fact)
     try apply(record)
+    if let invariant = broken(by: fact, since: before) { throw RecordFault(record, .invariant(invariant)) }
     return Change(
       record: record, executor: specification.executor, statusBefore: statusBefore, wasStarted: wasStarted,
       isStarted: isStarted, hasVerdict: verdict != nil)

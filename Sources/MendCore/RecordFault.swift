@@ -1,4 +1,4 @@
-/// Why a record cannot be part of its batch's history: the journal is damaged, or whoever wrote it is at fault.
+/// Why a record cannot be part of its batch's history: the journal is damaged, or whoever wrote it or was about to is at fault.
 ///
 /// A batch with one is set aside; the others go on.
 public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
@@ -14,6 +14,8 @@ public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
     case document(Int)
     /// Attempts are numbered from 1 without gaps.
     case attemptNumber(JobID, Int, expected: Int)
+    /// What was decided breaks what must hold of every batch. No record of it is in the journal.
+    case invariant(Invariant)
   }
 
   public var batch: BatchKey
@@ -21,11 +23,13 @@ public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
   public var sequence: UInt64
   public var kind: Kind
 
-  init(_ record: Record, _ kind: Kind) {
-    batch = record.batch
-    sequence = record.sequence
+  init(batch: BatchKey, sequence: UInt64, kind: Kind) {
+    self.batch = batch
+    self.sequence = sequence
     self.kind = kind
   }
+
+  init(_ record: Record, _ kind: Kind) { self.init(batch: record.batch, sequence: record.sequence, kind: kind) }
 
   /// `record 7 names job t1-j4, which the batch does not have`.
   public var description: String {
@@ -38,6 +42,7 @@ public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
     case .document(let position): "record \(sequence) names document \(position), which the batch does not have"
     case .attemptNumber(let job, let number, let expected):
       "record \(sequence) intends attempt \(job).\(number), where \(expected) is the next"
+    case .invariant(let invariant): "what was decided at record \(sequence) cannot be: \(invariant)"
     }
   }
 }
