@@ -150,7 +150,7 @@ extension Core {
   private mutating func finishAfterSuccess(_ job: Job, _ end: AttemptEnd, on key: BatchKey) {
     let unreported = end.evidence.last { $0.observer == .ledger }
     let allFailed = batches[key]?.documentsFailedByAllShards(of: job.id)
-    guard let message = unreported?.observed ?? allFailed.map({ "all \($0) documents failed" }) else {
+    guard let message = unreported?.observed ?? allFailed.map(Batch.allFailed) else {
       record(.jobStatusChanged(job.id, .succeeded, failure: nil, reason: "exit 0"), on: key)
       return
     }

@@ -213,7 +213,7 @@ extension Core {
         let names = remaining.prefix(10).map { "\($0.job).\($0.number)" }.joined(separator: ", ")
         let refusal = Refusal.exhausted(
           limit: "end_timeout",
-          "\(remaining.count) attempts are not proven gone yet: \(names); the batch stays as it is, the ending goes on",
+          "\(Figures.count(remaining.count, "attempt", "is", "are")) not proven gone yet: \(names); the batch stays as it is, the ending goes on",
           retryAfter: .seconds(5))
         for call in cancel.calls { perform(.refuse(call, refusal)) }
       } else {

@@ -86,7 +86,7 @@ extension Core {
   private mutating func outcome(of retry: RetryAsked, on key: BatchKey) -> (HealStep.Result, String) {
     do throws(Refusal) {
       let done = try apply(retry, to: key)
-      return (.done, "\(done.jobs.count) jobs run again")
+      return (.done, "\(Figures.count(done.jobs.count, "job", "runs", "run")) again")
     } catch {
       return (.refused, "refused: \(error.sentence)")
     }

@@ -49,7 +49,9 @@ extension Core {
       return (.failed, "job \(failed.id) failed: \(failed.failure?.message ?? "")")
     }
     return (
-      .completed, tier.failed.isEmpty ? "all jobs are done" : "all jobs are done; \(tier.failed.count) documents failed"
+      .completed,
+      tier.failed.isEmpty
+        ? "all jobs are done" : "all jobs are done; \(Figures.count(tier.failed.count, "document")) failed"
     )
   }
 
@@ -100,4 +102,7 @@ extension Batch {
     }
     return assigned > 0 && failed == assigned ? assigned : nil
   }
+
+  /// What `documentsFailedByAllShards` comes to, for people.
+  static func allFailed(_ count: Int) -> String { count == 1 ? "its document failed" : "all \(count) documents failed" }
 }

@@ -233,7 +233,7 @@ extension Core {
   mutating func finishIfNothingLeft(_ job: JobID, of key: BatchKey) -> Bool {
     guard batches[key]?.tiers[job.tier].hasNothingLeft(job.index) == true else { return false }
     if let failed = batches[key]?.documentsFailedByAllShards(of: job) {
-      let failure = Job.Failure(cause: .documentErrors, confidence: .high, message: "all \(failed) documents failed")
+      let failure = Job.Failure(cause: .documentErrors, confidence: .high, message: Batch.allFailed(failed))
       record(.jobStatusChanged(job, .failed, failure: failure, reason: failure.message), on: key)
     } else {
       record(.jobStatusChanged(job, .succeeded, failure: nil, reason: "nothing left to do"), on: key)

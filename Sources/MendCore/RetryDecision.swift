@@ -101,19 +101,22 @@ extension Core {
     }
     if earlier >= rule.maxAttempts {
       return .fail(
-        rule.maxAttempts == 0 ? "its rule allows no retry" : "after \(earlier) retries for \(cause.rawValue)")
+        rule.maxAttempts == 0
+          ? "its rule allows no retry"
+          : "after \(Figures.count(earlier, "retry", plural: "retries")) for \(cause.rawValue)")
     }
     var retry = RetryDecision.Retry(
       backoff: rule.backoff(after: earlier), memoryBytes: nil,
       reason: "retry \(earlier + 1) of \(rule.maxAttempts) after \(cause.rawValue)")
     if let raised {
       retry.memoryBytes = raised
-      retry.reason += ", memory limit \(limit) to \(raised) bytes"
+      let (from, to) = Figures.apart(limit, raised)
+      retry.reason += ", memory limit \(from) to \(to)"
     } else if isAtCeiling {
       guard mayBeADocument else {
-        return .fail("its memory limit of \(limit) bytes is at the ceiling")
+        return .fail("its memory limit of \(Figures.bytes(limit)) is at the ceiling")
       }
-      retry.reason += ", its memory limit of \(limit) bytes is at the ceiling"
+      retry.reason += ", its memory limit of \(Figures.bytes(limit)) is at the ceiling"
     }
     return .retry(retry)
   }

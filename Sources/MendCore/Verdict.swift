@@ -28,7 +28,8 @@ extension EndAccount {
     if let receipt {
       evidence.append(
         Evidence(
-          "\(receipt.processes) processes ended: \(receipt.how)", by: isSupervised ? .supervisor : .executor, at: now,
+          "\(Figures.count(receipt.processes, "process", plural: "processes")) ended: \(receipt.how)",
+          by: isSupervised ? .supervisor : .executor, at: now,
           values: ["processes": String(receipt.processes)]))
     }
     return AttemptEnd(verdict: verdict, at: now, exit: exit, receipt: receipt, evidence: evidence)
@@ -153,8 +154,9 @@ extension EndAccount {
     if exit.memoryLimitBytes > 0 { values["memory_limit_bytes"] = String(exit.memoryLimitBytes) }
     if !exit.lastStderrLine.isEmpty { values["last_stderr_line"] = exit.lastStderrLine }
     if exit.memoryLimitExceeded {
+      let (peak, limit) = Figures.apart(exit.peakMemoryBytes, exit.memoryLimitBytes)
       return Evidence(
-        "its processes held \(exit.peakMemoryBytes) bytes, beyond the limit of \(exit.memoryLimitBytes); it was ended",
+        "its processes held \(peak), beyond the limit of \(limit); it was ended",
         by: .supervisor, at: exit.at, values: values)
     }
     switch exit.termination {
@@ -196,8 +198,8 @@ extension AttemptEnd {
     if let finding = exit?.finding, finding.cause == cause { return "\(cause.rawValue): \(finding.text)" }
     switch cause {
     case .oom where exit?.memoryLimitExceeded == true:
-      let peak = exit?.peakMemoryBytes ?? 0
-      return "out of memory: \(peak) bytes, beyond its limit of \(exit?.memoryLimitBytes ?? 0)"
+      let (peak, limit) = Figures.apart(exit?.peakMemoryBytes ?? 0, exit?.memoryLimitBytes ?? 0)
+      return "out of memory: \(peak), beyond its limit of \(limit)"
     case .oom:
       guard let said = evidence.last(where: { $0.values[KnownMessage.evidenceName] != nil }) else {
         return "perhaps out of memory"

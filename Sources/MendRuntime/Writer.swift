@@ -80,7 +80,7 @@ struct Writer {
     }
     runtime.mailbox.refuseTaken(Self.noRoom)
     runtime.logger.notice(
-      "the store has room again", metadata: ["after": "\(runtime.clock.now() - since)"])
+      "the store has room again", metadata: ["after": "\(Figures.seconds(runtime.clock.now() - since))"])
     fullSince = nil
     runtime.setStoreOutage(nil)
     core = core.emptied()
@@ -214,7 +214,7 @@ struct Writer {
     guard dueAt < now, now - dueAt >= runtime.settings.suspensionThreshold else { return [] }
     runtime.logger.notice(
       "nothing was looked at for a while: the machine was suspended, or the server stopped; attempts are not held to it",
-      metadata: ["for": "\(now - dueAt)"])
+      metadata: ["for": "\(Figures.seconds(now - dueAt))"])
     return [.resumed(after: now - dueAt)]
   }
 

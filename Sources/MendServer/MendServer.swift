@@ -252,7 +252,7 @@ public final class MendServer: Sendable {
       await delayDrain()
       group.cancelAll()
     }
-    logger.info("draining", metadata: ["timeout": "\(configuration.drainTimeout)"])
+    logger.info("draining", metadata: ["timeout": "\(Figures.seconds(configuration.drainTimeout))"])
     notice.begin()
     drain.begin()
     await server.shutdown(gracePeriod: configuration.drainTimeout)
@@ -261,7 +261,9 @@ public final class MendServer: Sendable {
   /// Returns after `drainDelay`, when the drain has begun, or at cancellation.
   private func delayDrain() async {
     guard configuration.drainDelay > .zero, !drain.hasBegun else { return }
-    logger.info("stopping soon: health and readiness report it", metadata: ["delay": "\(configuration.drainDelay)"])
+    logger.info(
+      "stopping soon: health and readiness report it",
+      metadata: ["delay": "\(Figures.seconds(configuration.drainDelay))"])
     await withTaskGroup(of: Void.self) { group in
       group.addTask { [configuration] in try? await Task.sleep(for: configuration.drainDelay) }
       group.addTask { [drain] in await drain.wait() }

@@ -106,7 +106,7 @@ struct SimulatedAttempt {
     if let lastWord { return [.observe(lastWord)] }
     let time = behaviour.time(behaviour.end, "\(key)")
     let isKilled = behaviour.ignoresTerm || time > grace
-    let how = isKilled ? "SIGKILL after \(grace.inSeconds) s" : "SIGTERM"
+    let how = isKilled ? "SIGKILL after \(Figures.seconds(grace))" : "SIGTERM"
     let end = Phase.ending(now + (isKilled ? grace : time), how: how, signal: isKilled ? 9 : 15)
     if case .ending(let at, _, _) = phase, at <= now + (isKilled ? grace : time) {
       // It ends by then anyway.

@@ -126,7 +126,7 @@ extension BatchEvent {
     case .attemptTaken(_, _, let handle): say("attempt_taken", "taken by \(handle.node) as \(handle.reference)")
     case .attemptStarted: say("attempt_started", "running")
     case .attemptEnding(_, _, let reason, let grace):
-      let after = grace.map { ", SIGKILL after \($0.inSeconds) s" } ?? ""
+      let after = grace.map { ", SIGKILL after \(Figures.seconds($0))" } ?? ""
       say("attempt_ending", "being ended: \(Self.text(of: reason))\(after)")
     case .attemptEnded(_, _, let end): say("attempt_ended", Self.text(of: end))
     case .attemptBeat: say("attempt_beat", "its worker sent its first heartbeat")
@@ -147,7 +147,7 @@ extension BatchEvent {
   }
 
   private mutating func describe(_ report: TakenReport) {
-    var parts = report.stageTimings.map { "stage \($0.name) took \($0.duration.inSeconds) s" }
+    var parts = report.stageTimings.map { "stage \($0.name) took \(Figures.seconds($0.duration))" }
     if report.written > 0 { parts.append("\(Self.counted(report.written, "document")) written") }
     if report.repeated > 0 { parts.append("\(Self.counted(report.repeated, "document")) done already") }
     documents = Int64(report.accepted)

@@ -104,7 +104,9 @@ struct Doctor: ParsableCommand {
   private static func text(_ report: JournalDoctor.Report) -> String {
     var text =
       "\(report.path): \(report.batches) batches, \(report.records) records, "
-      + (report.isWell ? "all of them intact\n" : "\(report.damaged.count) batches cannot be read\n")
+      + (report.isWell
+        ? "all of them intact\n"
+        : "\(report.damaged.count) \(report.damaged.count == 1 ? "batch" : "batches") cannot be read\n")
     if !report.damaged.isEmpty || !report.setAside.isEmpty {
       var table = Table(("BATCH", .left), ("RECORD", .right), ("", .left), ("WHY", .left))
       for aside in report.damaged {

@@ -26,7 +26,7 @@ struct StepAutoHealTests {
     #expect(harness.job().attempts.last?.parameters.resources.memoryBytes == 512 << 20)
     let record = harness.batch.healHistory.last
     #expect(record?.actor == "auto_heal" && record?.action == .auto)
-    #expect(record?.steps.map(\.outcome) == ["1 jobs run again"])
+    #expect(record?.steps.map(\.outcome) == ["1 job runs again"])
     harness.finish()
     #expect(harness.batch.status == .completed)
     // A fold of the journal knows it too.
