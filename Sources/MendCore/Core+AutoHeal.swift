@@ -47,7 +47,7 @@ extension Core {
       batch.status == .running || batch.status == .failed, !batch.isPastTimeout(at: turn.now)
     else { return }
     let plan = batch.healPlan(.auto, tier: nil, at: turn.now, capacity: capacities.of(batch), limits: limits)
-    var steps = plan.compactMap { policy.allowed($0) }.filter { !wasJustAsked($0, of: batch) }
+    var steps = plan.compactMap { policy.allowed($0) }.filter { !wasAsked($0, of: batch) }
     guard !steps.isEmpty else { return }
     let generation = batch.generation
     let actor = turn.actor
@@ -65,8 +65,10 @@ extension Core {
     turn.schedulingIsDue = true
   }
 
-  /// Asking again for an end that does not come is worth it once in a while, not with each event of the batch.
-  private func wasJustAsked(_ step: HealStep, of batch: Batch) -> Bool {
+  /// Asking again for an end that does not come is worth it once in a while, not with each event of the batch; and for that
+  /// of a launch which is fenced only by hand.
+  private func wasAsked(_ step: HealStep, of batch: Batch) -> Bool {
+    if case .killDuplicate(let job, let reference) = step.operation { return batch.askedToEnd(job, reference) != nil }
     guard case .reclaimOrphan(let job, let number) = step.operation, let index = batch.attemptIndex(job, number) else {
       return false
     }

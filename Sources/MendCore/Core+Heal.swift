@@ -98,10 +98,11 @@ extension Core {
     guard let place = batches[key]?.duplicates.firstIndex(where: { $0.job == job && $0.reference == reference }),
       let number = batches[key]?.duplicates[place].number
     else { return (.skipped, "skipped: it is gone") }
+    let wasAsked = batches[key]?.askedToEnd(job, reference) != nil
     batches[key]?.duplicates.remove(at: place)
     touch(key)
     orderStrayEnd(of: AttemptKey(batch: key, job: job, number: number), reference)
-    return (.done, "being ended")
+    return wasAsked ? (.asked, "asked to end again") : (.done, "being ended")
   }
 
   /// Ends what may still run under an attempt's name.

@@ -77,6 +77,17 @@ extension Batch {
   func isPastTimeout(at now: Instant) -> Bool { timeoutAt.map { $0 <= (pausedAt ?? now) } ?? false }
 }
 
+extension Batch {
+  /// When a plan last had a launch ended that is not the job's attempt; nil where none did, as far as is remembered.
+  func askedToEnd(_ job: JobID, _ reference: String) -> Instant? {
+    healHistory.last { record in
+      record.steps.contains { step in
+        step.operation == .killDuplicate(job, reference: reference) && (step.result == .done || step.result == .asked)
+      }
+    }?.at
+  }
+}
+
 /// Something that an executor runs under a job's name, and that is not the job's current attempt.
 public struct DuplicateLaunch: Hashable, Codable, Sendable {
   public var job: JobID

@@ -43,11 +43,15 @@ extension DiagnosisContext {
   }
 
   fileprivate func duplicateKills(_ tier: Int?) -> [HealStep] {
-    batch.duplicates.filter { tier == nil || tier == $0.job.tier }.map { launch in
-      HealStep(
+    batch.duplicates.filter { tier == nil || tier == $0.job.tier }.compactMap { launch in
+      let asked = batch.askedToEnd(launch.job, launch.reference)
+      // Its end has the time that ends have.
+      if let asked, now - asked < limits.endTimeout { return nil }
+      let again = asked.map { ", \(Figures.seconds(now - $0)) after it was asked to end" } ?? ""
+      return HealStep(
         operation: .killDuplicate(launch.job, reference: launch.reference),
         reason:
-          "\(launch.reference) runs as attempt \(launch.number) of \(launch.job), which is not its current attempt",
+          "\(launch.reference) runs as attempt \(launch.number) of \(launch.job), which is not its current attempt\(again)",
         evidence: [
           Evidence(
             "\(launch.reference) was seen to run", by: .executor, at: launch.seenAt,

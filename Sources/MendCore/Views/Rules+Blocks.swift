@@ -208,17 +208,22 @@ extension DiagnosisContext {
     }
     return byJob.map { job, launches in
       let current = batch.findJob(job)?.current.map { "attempt \($0.number) is the current one" } ?? "none is current"
+      let asked = launches.compactMap { batch.askedToEnd(job, $0.reference) }.max()
+      let areAllAsked = launches.allSatisfy { batch.askedToEnd(job, $0.reference) != nil }
+      let since = asked.map { " Asked to end \(Figures.seconds(now - $0)) ago." } ?? ""
       return Finding(
         category: .orphaned, cause: "duplicate", confidence: .high,
         message:
           "\(Figures.count(launches.count, "launch")) of \(batch.findJob(job)?.title(in: batch) ?? "job \(job)") "
-          + "\(launches.count == 1 ? "runs" : "run") beside it; \(current). Fenced, but using room.",
+          + "\(launches.count == 1 ? "runs" : "run") beside it; \(current). Fenced, but using room.\(since)",
         evidence: launches.prefix(10).map {
           Evidence(
             "\($0.reference) runs as attempt \($0.number) of \(job)", by: .executor, at: $0.seenAt,
             values: ["reference": $0.reference, "attempt": "\($0.number)"])
         },
-        remedy: Remedy("End the duplicates; the current attempt stays", .heal(.killDuplicates, tier: job.tier)),
+        remedy: areAllAsked
+          ? Remedy("Where it does not end, end it at its executor by hand: nothing that it does counts", .none)
+          : Remedy("End the duplicates; the current attempt stays", .heal(.killDuplicates, tier: job.tier)),
         tier: job.tier, job: job, attempt: launches.last?.number)
     }
   }

@@ -78,6 +78,50 @@ struct StepAutoHealTests {
     #expect(harness.batch.status == .running && harness.job().attempts.count == 2)
   }
 
+  @Test("A duplicate that runs on is ended once: asking again in vain costs no heal, and is left to people")
+  func duplicates() throws {
+    var harness = Harness()
+    let patient = Timers(heartbeat: .seconds(10_000), progress: .seconds(10_000))
+    Self.submit(&harness, AutoHeal(maxHeals: 3), extractor(timers: patient))
+    harness.run()
+    func heals(_ harness: Harness) -> Int {
+      harness.journal[harness.key]?.count { if case .healed = $0.fact { true } else { false } } ?? 0
+    }
+    for _ in 0..<50 {
+      harness.see(.duplicate(harness.attempt(), reference: "pid-9"))
+      harness.tick(after: 5)
+    }
+    #expect(harness.batch.autoHeals == 1 && heals(harness) == 1)
+    // It is still told of, without the command that did nothing.
+    let finding = try #require(harness.diagnosis(of: "b").findings.first { $0.cause == "duplicate" })
+    #expect(finding.message.contains("Asked to end 250 s ago") && finding.remedy?.call == .some(.none))
+    // Another one is another matter.
+    harness.see(.duplicate(harness.attempt(), reference: "pid-10"))
+    #expect(harness.batch.autoHeals == 2 && heals(harness) == 2)
+    #expect(Batch.folded(harness.journal[harness.key] ?? [])?.autoHeals == 2)
+  }
+
+  @Test("By hand a duplicate that runs on is asked again once its end has had its time, and that is said")
+  func duplicatesByHand() throws {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.run()
+    func heal(_ harness: inout Harness, dryRun: Bool) throws -> [HealStep] {
+      let answer = harness.ask(
+        .heal(batchID: "b", tier: nil, .killDuplicates, dryRun: dryRun, generation: 0))
+      guard case .success(.healed(_, _, _, let steps)) = answer else { return [] }
+      return steps
+    }
+    harness.see(.duplicate(harness.attempt(), reference: "pid-9"))
+    #expect(try heal(&harness, dryRun: false).map(\.result) == [.done])
+    harness.see(.duplicate(harness.attempt(), reference: "pid-9"))
+    #expect(try heal(&harness, dryRun: true).isEmpty)
+    harness.advance(90)
+    let steps = try heal(&harness, dryRun: false)
+    #expect(steps.map(\.result) == [.asked] && steps[0].reason.hasSuffix("90 s after it was asked to end"))
+    #expect(harness.output.afterCommit.contains(.endStray(harness.attempt(), reference: "pid-9", on: .simulated)))
+  }
+
   @Test("Without opting in nothing is done")
   func off() {
     var harness = Harness(memory: 4 << 30)
