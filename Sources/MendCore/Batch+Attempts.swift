@@ -25,9 +25,11 @@ extension Batch {
       if before.isEnding { return }
       tiers[job.tier].jobs[job.index].attempts[index].state = .ending(reason, since: record.at)
       note(.attempt(job, number), from: before.name, to: "ending", reason: reason.name, record)
-    case .attemptEnded(let job, let number, let end):
+    case .attemptEnded(let job, let number, var end):
       guard let index = attemptIndex(job, number) else { return }
       let before = tiers[job.tier].jobs[job.index].attempts[index].state
+      // Earlier versions did not write it down again.
+      if case .ending(let reason, _) = before, end.endedFor == nil { end.endedFor = reason }
       if !before.isOver {
         held.remove(tiers[job.tier].jobs[job.index].attempts[index].parameters.resources)
       }
@@ -37,7 +39,7 @@ extension Batch {
       tiers[job.tier].jobs[job.index].attempts[index].state = .ended(end)
       tiers[job.tier].jobs[job.index].attempts[index].suspectedSince = nil
       tiers[job.tier].jobs[job.index].attempts[index].forgetAnswers()
-      note(.attempt(job, number), from: before.name, to: "ended", reason: end.verdict.name, record)
+      note(.attempt(job, number), from: before.name, to: "ended", reason: end.outcome, record)
     case .attemptBeat(let job, let number):
       guard let index = attemptIndex(job, number) else { return }
       tiers[job.tier].jobs[job.index].attempts[index].hasBeaten = true
@@ -160,6 +162,33 @@ extension EndReason {
     case .healed(let cause): cause.rawValue
     case .fenced: "fenced"
     case .paused: "paused"
+    }
+  }
+}
+
+extension EndReason {
+  /// As callers are told who asked for an end: what they did or set, not what became of it.
+  package var askedBy: String {
+    switch self {
+    case .cancelled: "cancel"
+    case .paused: "pause"
+    case .runTimeout, .batchTimeout, .healed, .fenced: name
+    }
+  }
+}
+
+extension AttemptEnd {
+  /// One word for how it ended: `cancelled` where that is what it was, `paused` or `fenced` where it only ended early.
+  package var outcome: String { verdict == .cancelled ? endedFor?.name ?? verdict.name : verdict.name }
+
+  /// Why it was asked to end; empty where nobody asked.
+  package var askedBy: String {
+    if let endedFor { return endedFor.askedBy }
+    // As earlier versions wrote it.
+    return switch verdict {
+    case .succeeded: ""
+    case .cancelled: EndReason.cancelled.askedBy
+    case .failed(let cause, _): cause.category == .timeout ? cause.rawValue : ""
     }
   }
 }

@@ -32,7 +32,8 @@ extension EndAccount {
           by: isSupervised ? .supervisor : .executor, at: now,
           values: ["processes": String(receipt.processes)]))
     }
-    return AttemptEnd(verdict: verdict, at: now, exit: exit, receipt: receipt, evidence: evidence)
+    return AttemptEnd(
+      verdict: verdict, at: now, exit: exit, receipt: receipt, evidence: evidence, endedFor: ending)
   }
 
   private func verdict(at now: Instant, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
@@ -42,7 +43,11 @@ extension EndAccount {
       evidence.append(seen)
     }
     switch ending {
-    case .cancelled, .fenced, .paused:
+    case .cancelled, .fenced:
+      return .cancelled
+    case .paused:
+      evidence.append(
+        Evidence("the batch was paused and it had nothing in process: it was ended for that", by: .scheduler, at: now))
       return .cancelled
     case .runTimeout:
       evidence.append(Evidence("it was past its run timeout and was ended for it", by: .clock, at: now))

@@ -74,7 +74,7 @@ struct FactLog {
           attempt: "attempt ending", job, number,
           ["reason": "\(reason.name)", "grace_seconds": "\(grace.map { "\($0.inSeconds)" } ?? "")"])
       case .attemptEnded(let job, let number, let end):
-        self.init(attempt: "attempt ended", job, number, ["verdict": "\(end.verdict.name)"])
+        self.init(attempt: "attempt ended", job, number, ["verdict": "\(end.outcome)"])
       case .attemptBeat(let job, let number): self.init(debug: "attempt beats", job, number, [:])
       case .staleReport(let job, let number): self.init(attempt: "stale report refused", job, number)
       case .nextAttemptScheduled(let job, let at):

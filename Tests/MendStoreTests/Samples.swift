@@ -175,6 +175,12 @@ enum Samples {
       receipt: EndReceipt(processes: 0, how: "was not running"), evidence: evidence, isIsolating: true),
     AttemptEnd(verdict: .succeeded, at: at, exit: ExitRecord(termination: .exited(0), at: at)),
     AttemptEnd(verdict: .cancelled, at: at),
+    AttemptEnd(verdict: .cancelled, at: at, endedFor: .paused),
+    AttemptEnd(verdict: .cancelled, at: at, endedFor: .fenced),
+    AttemptEnd(verdict: .cancelled, at: at, endedFor: .cancelled),
+    AttemptEnd(verdict: .failed(.runTimeout, .high), at: at, endedFor: .runTimeout),
+    AttemptEnd(verdict: .failed(.batchTimeout, .high), at: at, endedFor: .batchTimeout),
+    AttemptEnd(verdict: .failed(.progressTimeout, .high), at: at, endedFor: .healed(.progressTimeout)),
     AttemptEnd(
       verdict: .failed(.entrypointNotFound, .low), at: at,
       exit: ExitRecord(termination: .notStarted("ENOENT"), at: at)),

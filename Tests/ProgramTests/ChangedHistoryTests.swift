@@ -21,9 +21,19 @@ struct ChangedHistoryTests {
     "9223372036854775807", "-9223372036854775808", "18446744073709551615", "1e300", "-1e300", "0.5",
   ]
 
-  private static func history() throws -> [String] {
-    let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Histories/incident.jsonl")
+  private static func history(_ name: String = "incident") throws -> [String] {
+    let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Histories/\(name).jsonl")
     return try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map(String.init)
+  }
+
+  @Test("What earlier versions wrote is read as it was meant: who caused it, and why an attempt ended")
+  func earlier() throws {
+    for name in ["incident", "paused"] { #expect(try Self.replay(try Self.history(name)) > 0) }
+    let history = try Self.read(try Self.history("paused"))
+    #expect(Set(history.records.map(\.cause)) == [.caller, .worker, .executor, .diagnosis])
+    let batch = try #require(try Batch.folding(history.records))
+    #expect(batch.status == .completed && batch.failedDocuments.count == 1)
+    #expect(batch.tiers[0].jobs[0].attempts.map { $0.end?.endedFor } == [.paused, nil, nil])
   }
 
   @Test("Each kind of number is changed to what nobody would write")
@@ -58,16 +68,20 @@ struct ChangedHistoryTests {
 
   /// How many verdicts were looked at.
   private static func replay(_ lines: [String]) throws -> Int {
-    let path = FileManager.default.temporaryDirectory.appending(path: "mend-history-\(UUID())").path
-    defer { try? FileManager.default.removeItem(atPath: path) }
-    try (lines.joined(separator: "\n") + "\n").write(toFile: path, atomically: false, encoding: .utf8)
-    let history = try HistoryFile(path: path)
+    let history = try read(lines)
     do throws(RecordFault) {
       return try MendCore.Replay.points(of: history.records, capacity: history.capacity)?.count ?? 0
     } catch {
       // As the command has it.
       throw ProgramError.usage("\(error)")
     }
+  }
+
+  private static func read(_ lines: [String]) throws -> HistoryFile {
+    let path = FileManager.default.temporaryDirectory.appending(path: "mend-history-\(UUID())").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try (lines.joined(separator: "\n") + "\n").write(toFile: path, atomically: false, encoding: .utf8)
+    return try HistoryFile(path: path)
   }
 
   private static func numbers(in value: JSONValue) -> [Path] {

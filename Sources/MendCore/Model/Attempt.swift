@@ -223,10 +223,12 @@ public struct AttemptEnd: Hashable, Codable, Sendable {
   public var evidence: [Evidence]
   /// It had only documents in process that were suspected of ending attempts: it counts against no retry budget.
   public var isIsolating: Bool
+  /// Why it was ended on purpose; nil where it was not.
+  public var endedFor: EndReason?
 
   public init(
     verdict: Verdict, at: Instant, exit: ExitRecord? = nil, receipt: EndReceipt? = nil, evidence: [Evidence] = [],
-    isIsolating: Bool = false
+    isIsolating: Bool = false, endedFor: EndReason? = nil
   ) {
     self.verdict = verdict
     self.at = at
@@ -234,6 +236,7 @@ public struct AttemptEnd: Hashable, Codable, Sendable {
     self.receipt = receipt
     self.evidence = evidence
     self.isIsolating = isIsolating
+    self.endedFor = endedFor
   }
 
   public var cause: FailureCause? { if case .failed(let cause, _) = verdict { cause } else { nil } }

@@ -171,7 +171,7 @@ extension BatchEvent {
     let evidence = end.evidence.first?.observed ?? ""
     return switch end.verdict {
     case .succeeded: sentence("succeeded", evidence)
-    case .cancelled: sentence("cancelled", evidence)
+    case .cancelled: sentence(end.endedFor == .paused ? "ended by the pause" : end.outcome, evidence)
     case .failed(let cause, let confidence):
       sentence("failed, \(cause.rawValue) (confidence \(confidence.rawValue))", evidence)
     }

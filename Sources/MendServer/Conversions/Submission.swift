@@ -77,10 +77,13 @@ extension AttemptDiagnostic {
     case .intended: state = .intended
     case .starting: state = .starting
     case .running: state = .running
-    case .ending: state = .ending
+    case .ending(let reason, _):
+      state = .ending
+      endedBy = reason.askedBy
     case .ended(let end):
       state = .ended
       endedAt = GoogleTimestamp(end.at)
+      endedBy = end.askedBy
       exit = end.exit.map { MendAPI.ExitRecord($0, end: end) }
       if let cause = end.cause {
         failureCategory = MendAPI.FailureCategory(cause.category)
@@ -105,16 +108,5 @@ extension MendAPI.ExitRecord {
     cpuSeconds = record.cpuSeconds
     at = GoogleTimestamp(record.at)
     endedBy = end.askedBy
-  }
-}
-
-extension AttemptEnd {
-  /// Why it was asked to end; empty if nobody asked.
-  var askedBy: String {
-    switch verdict {
-    case .succeeded: ""
-    case .cancelled: "cancel"
-    case .failed(let cause, _): cause.category == .timeout ? cause.rawValue : ""
-    }
   }
 }

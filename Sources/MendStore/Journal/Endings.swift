@@ -6,27 +6,35 @@ extension JournalAttemptEnding {
     self.init()
     self.attempt = attempt
     graceMs = grace?.milliseconds
-    switch reason {
-    case .cancelled: kind = .cancelled
-    case .runTimeout: kind = .runTimeout
-    case .batchTimeout: kind = .batchTimeout
-    case .healed(let healedCause):
-      kind = .healed
-      cause = healedCause.wire
-    case .fenced: kind = .fenced
-    case .paused: kind = .paused
-    }
+    kind = JournalEndKind(reason)
+    if case .healed(let healedCause) = reason { cause = healedCause.wire }
   }
 
-  func reason() throws(JournalFault) -> EndReason {
-    switch kind {
+  func reason() throws(JournalFault) -> EndReason { try kind.reason(healedOf: cause) }
+}
+
+extension JournalEndKind {
+  init(_ reason: EndReason) {
+    self =
+      switch reason {
+      case .cancelled: .cancelled
+      case .runTimeout: .runTimeout
+      case .batchTimeout: .batchTimeout
+      case .healed: .healed
+      case .fenced: .fenced
+      case .paused: .paused
+      }
+  }
+
+  func reason(healedOf cause: MendAPI.FailureCause) throws(JournalFault) -> EndReason {
+    switch self {
     case .cancelled: .cancelled
     case .runTimeout: .runTimeout
     case .batchTimeout: .batchTimeout
     case .healed: .healed(try MendCore.FailureCause(cause))
     case .fenced: .fenced
     case .paused: .paused
-    case .unspecified, .unrecognized: throw JournalFault("an unknown reason \(kind.rawValue) for an attempt's end")
+    case .unspecified, .unrecognized: throw JournalFault("an unknown reason \(rawValue) for an attempt's end")
     }
   }
 }
@@ -48,6 +56,7 @@ extension JournalAttemptEnded {
     receipt = end.receipt.map { JournalEndReceipt($0) }
     evidence = end.evidence.map { JournalEvidence($0) }
     isolating = end.isIsolating
+    if let reason = end.endedFor { endedFor = JournalEndKind(reason) }
   }
 
   func end() throws(JournalFault) -> AttemptEnd {
@@ -60,7 +69,8 @@ extension JournalAttemptEnded {
       }
     return AttemptEnd(
       verdict: outcome, at: Instant(atMs), exit: try exit?.record(), receipt: receipt?.receipt,
-      evidence: try evidence.evidence(), isIsolating: isolating)
+      evidence: try evidence.evidence(), isIsolating: isolating,
+      endedFor: endedFor == .unspecified ? nil : try endedFor.reason(healedOf: cause))
   }
 }
 

@@ -1,6 +1,21 @@
 @testable import MendCore
 import Testing
 
+extension Harness {
+  /// Nobody cancelled it, and it says so everywhere.
+  fileprivate func isEndedByThePause(_ sourceLocation: SourceLocation = #_sourceLocation) {
+    for batch in [batch, Batch.folded(journal[key] ?? [])] {
+      let end = batch?.tiers[0].jobs[0].attempts[0].end
+      #expect(end?.endedFor == .paused && end?.askedBy == "pause", sourceLocation: sourceLocation)
+      #expect(
+        end?.evidence.contains { $0.observed.hasPrefix("the batch was paused") } == true, sourceLocation: sourceLocation
+      )
+      let change = batch?.recentChanges.last { $0.subject == .attempt(JobID(tier: 0, index: 0), 1) }
+      #expect(change?.to == "ended" && change?.reason == "paused", sourceLocation: sourceLocation)
+    }
+  }
+}
+
 @Suite("Pauses")
 struct StepPauseTests {
   private func pausedWithDocument(_ harness: inout Harness, timeout: Duration? = nil, run: Duration? = nil) {
@@ -23,6 +38,7 @@ struct StepPauseTests {
     harness.end(.signalled(15))
     #expect(harness.job().status == .pending && harness.launches.map(\.batch.batchID) == ["urgent"])
     #expect(harness.batch.status == .paused && harness.job().attempts[0].end?.verdict == .cancelled)
+    harness.isEndedByThePause()
     harness.finish(batch: "urgent")
     #expect(harness.launches.isEmpty)
     _ = harness.ask(.resumeBatch(batchID: "b"))
