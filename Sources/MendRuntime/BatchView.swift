@@ -48,7 +48,8 @@ public final class BatchView: Sendable {
     BatchListing(
       key: batch.key, batchName: batch.specification.batchName, bucketID: batch.specification.bucketID,
       status: batch.status, health: batch.health(at: now, capacity: capacity, limits: limits).health,
-      overallProgress: batch.overallProgress, totalObjects: batch.documents.count, currentTier: batch.currentTier,
+      overallProgress: batch.overallProgress, totalObjects: batch.documents.count,
+      failedDocuments: batch.failedDocuments.count, currentTier: batch.currentTier,
       totalTiers: batch.tiers.count, hasFailures: batch.hasFailures, priority: batch.specification.priority,
       createdAt: batch.createdAt, completedAt: batch.completedAt)
   }

@@ -204,6 +204,8 @@ public struct BatchListing: Sendable, Hashable {
   public var health: Health
   public var overallProgress: Double
   public var totalObjects: Int
+  /// Nil where an earlier version wrote the listing of a batch that left memory.
+  public var failedDocuments: Int?
   public var currentTier: Int
   public var totalTiers: Int
   public var hasFailures: Bool
@@ -213,7 +215,8 @@ public struct BatchListing: Sendable, Hashable {
 
   public init(
     key: BatchKey, batchName: String, bucketID: String, status: BatchStatus, health: Health, overallProgress: Double,
-    totalObjects: Int, currentTier: Int, totalTiers: Int, hasFailures: Bool, priority: Int, createdAt: Instant,
+    totalObjects: Int, failedDocuments: Int?, currentTier: Int, totalTiers: Int, hasFailures: Bool, priority: Int,
+    createdAt: Instant,
     completedAt: Instant?
   ) {
     self.key = key
@@ -223,6 +226,7 @@ public struct BatchListing: Sendable, Hashable {
     self.health = health
     self.overallProgress = overallProgress
     self.totalObjects = totalObjects
+    self.failedDocuments = failedDocuments
     self.currentTier = currentTier
     self.totalTiers = totalTiers
     self.hasFailures = hasFailures

@@ -151,7 +151,8 @@ struct JournalFilesTests {
     for sequence in 1...3 { try store.commit([record(UInt64(sequence))]) }
     let listing = BatchListing(
       key: key, batchName: "", bucketID: "", status: .completed, health: .ok, overallProgress: 100, totalObjects: 1,
-      currentTier: 0, totalTiers: 1, hasFailures: false, priority: 0, createdAt: now, completedAt: now)
+      failedDocuments: 0, currentTier: 0, totalTiers: 1, hasFailures: false, priority: 0, createdAt: now,
+      completedAt: now)
     try store.retire([listing])
     #expect(try store.prune(finishedBefore: now + .seconds(1), limit: 9) == [key])
     #expect(refusal(try killed()) == "")
@@ -208,7 +209,8 @@ struct JournalFilesTests {
     ])
     let listing = BatchListing(
       key: other, batchName: "", bucketID: "", status: .completed, health: .ok, overallProgress: 100, totalObjects: 1,
-      currentTier: 0, totalTiers: 1, hasFailures: false, priority: 0, createdAt: now, completedAt: now)
+      failedDocuments: 0, currentTier: 0, totalTiers: 1, hasFailures: false, priority: 0, createdAt: now,
+      completedAt: now)
     try store.retire([listing])
     var next: UInt64 = 4
     func commit(_ count: Int) throws {

@@ -218,7 +218,8 @@ enum Samples {
   ) -> BatchListing {
     BatchListing(
       key: BatchKey(namespace: namespace, batchID: id), batchName: "name", bucketID: bucketID, status: status,
-      health: .degraded, overallProgress: 99.5, totalObjects: 3, currentTier: 1, totalTiers: 2, hasFailures: true,
+      health: .degraded, overallProgress: 99.5, totalObjects: 3, failedDocuments: 2, currentTier: 1, totalTiers: 2,
+      hasFailures: true,
       priority: 50, createdAt: Instant(milliseconds: createdAt), completedAt: Instant(milliseconds: createdAt + 5))
   }
 }

@@ -72,6 +72,7 @@ extension BatchListEntry {
     health = MendAPI.Health(listing.health)
     overallProgress = listing.overallProgress
     totalObjects = Int64(listing.totalObjects)
+    failedDocuments = listing.failedDocuments.map { Int64($0) }
     currentTier = Int32(clamping: listing.currentTier)
     totalTiers = Int32(clamping: listing.totalTiers)
     hasFailures = listing.hasFailures

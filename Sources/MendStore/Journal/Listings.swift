@@ -11,6 +11,7 @@ extension JournalListing {
     health = listing.health.wire
     overallProgress = listing.overallProgress
     totalObjects = Int64(listing.totalObjects)
+    failedDocuments = listing.failedDocuments.map { Int64($0) }
     currentTier = Int32(clamping: listing.currentTier)
     totalTiers = Int32(clamping: listing.totalTiers)
     hasFailures = listing.hasFailures
@@ -24,6 +25,7 @@ extension JournalListing {
     BatchListing(
       key: key, batchName: batchName, bucketID: bucketID, status: try MendCore.BatchStatus(status),
       health: try MendCore.Health(health), overallProgress: overallProgress, totalObjects: Int(journaled: totalObjects),
+      failedDocuments: failedDocuments.map { Int(journaled: $0) },
       currentTier: Int(currentTier), totalTiers: Int(totalTiers), hasFailures: hasFailures, priority: Int(priority),
       createdAt: Instant(createdAtMs), completedAt: completedAtMs.map { Instant($0) })
   }

@@ -69,13 +69,20 @@ struct List: AsyncParsableCommand {
     if answer.batches.isEmpty { return "No batches.\n" }
     var table = Table(
       ("BATCH", .left), ("NAME", .left), ("BUCKET", .left), ("STATUS", .left), ("HEALTH", .left), ("DONE", .right),
-      ("DOCUMENTS", .right), ("TIER", .right), ("CREATED (UTC)", .left))
+      ("DOCUMENTS", .right), ("FAILED", .right), ("TIER", .right), ("CREATED (UTC)", .left))
     for batch in answer.batches {
       table.add(
         batch.batchID, batch.batchName.clipped(to: 30), batch.bucketID.clipped(to: 20), Wording.name(batch.status),
         Wording.name(batch.health), Wording.percentage(batch.overallProgress), String(batch.totalObjects),
+        failed(batch),
         "\(batch.currentTier + 1)/\(batch.totalTiers)", Wording.time(batch.createdAt))
     }
     return table.text()
+  }
+
+  /// Empty where none did; `?` where some did, and an earlier version did not write down how many.
+  private static func failed(_ batch: BatchListEntry) -> String {
+    guard let count = batch.failedDocuments else { return batch.hasFailures ? "?" : "" }
+    return count > 0 ? String(count) : ""
   }
 }
