@@ -58,6 +58,10 @@ class TakenBack(EndToEndCase):
         for name in ("a\nb", "a\x1b[2J", "a\u009b", "a\u202eb", "x" * 65):
             answer = self.mend(*make, name)
             self.assertEqual((answer.status, answer.out), (2, ""), name)
+        for name in ("auto_heal", "scheduler"):
+            answer = self.mend(*make, name)
+            self.assertEqual((answer.status, answer.out), (2, ""), name)
+            self.assertIn("histories", answer.err)
         self.ok(*make, "Größe 1")
 
 

@@ -153,6 +153,27 @@ struct TokensTests {
     }
   }
 
+  @Test(
+    "a name that histories give to what Mend does by itself is refused where it would be used",
+    arguments: ["auto_heal", "Auto_Heal", "scheduler", "timer", "server", "executor", "worker t0-j0.1", " scheduler "])
+  func ownNames(_ name: String) throws {
+    try withFile { path in
+      let good = String(decoding: try Tokens.create(namespace: "a", role: .viewer, at: 0).entry.line(), as: UTF8.self)
+      let entry = Tokens.create(namespace: "a", role: .operator, name: name, at: 0).entry
+      let line = String(decoding: try entry.line(), as: UTF8.self)
+      try Data((good + line).utf8).write(to: URL(fileURLWithPath: path))
+      let error = try #require(throws: TokensError.self) { try Tokens(path: path, logger: Harness.quiet) }
+      #expect(error.message.contains("choose another, and take this one back: mend token revoke"))
+      #expect(error.message.hasSuffix(entry.id))
+      // It can be taken back.
+      #expect(try TokenEntry.parse(Array(line.utf8)).count == 1)
+      #expect(TokenEntry.whyNameIsTaken(name, role: .worker) == nil)
+    }
+    for name in ["", "ann", "night scheduler", "workers", "caller"] {
+      #expect(TokenEntry.whyNameIsTaken(name, role: .operator) == nil)
+    }
+  }
+
   @Test("a missing file is an error at start")
   func missing() throws {
     try withFile { path in

@@ -1,4 +1,5 @@
 import Crypto
+import MendCore
 
 #if canImport(FoundationEssentials)
 import FoundationEssentials
@@ -30,6 +31,22 @@ public struct TokenEntry: Sendable, Hashable {
     self.createdAt = createdAt
     self.hash = hash
   }
+
+  /// Why nobody may be called so; nil where one may. Histories name what Mend does by itself with these words, and a person
+  /// who reads them must not take the one for the other. A worker's token names nobody in a history.
+  public static func whyNameIsTaken(_ name: String, role: Role) -> String? {
+    guard role != .worker else { return nil }
+    let words = name.lowercased().split(separator: " ")
+    // A worker is named with its attempt: `worker t0-j0.1`.
+    let isOwn = words.count == 1 && ownNames.contains(String(words[0])) || words.first == "worker"
+    return isOwn ? "\"\(name)\" is what histories call something that Mend does by itself; choose another" : nil
+  }
+
+  /// As `Record.who` has them, and who acts by a batch's rules.
+  private static let ownNames: Set<String> = {
+    let causes = Record.Cause.allCases.filter { $0 != .caller }.map(\.rawValue)
+    return Set(causes + ["timer", "server", "rules", Initiative.autoHeal.rawValue])
+  }()
 
   public func opens(_ namespace: String) -> Bool {
     self.namespace == Self.everyNamespace || self.namespace == namespace

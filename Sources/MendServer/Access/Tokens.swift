@@ -45,7 +45,7 @@ public final class Tokens: Sendable {
     self.logger = logger
     let (bytes, stamp) = try Self.read(path)
     try Self.check(stamp, path, logger)
-    entries = Mutex(Self.index(try TokenEntry.parse(bytes)))
+    entries = Mutex(Self.index(try Self.entries(bytes, of: path)))
     self.stamp = Mutex(stamp)
   }
 
@@ -86,7 +86,7 @@ public final class Tokens: Sendable {
         // Logged once: refused or not, this version of the file was seen.
         known = stamp
         try Self.check(stamp, path, logger)
-        let index = Self.index(try TokenEntry.parse(bytes))
+        let index = Self.index(try Self.entries(bytes, of: path))
         entries.withLock { $0 = index }
         logger.info("tokens were reloaded", metadata: ["path": "\(path)"])
       } catch {
@@ -97,6 +97,18 @@ public final class Tokens: Sendable {
         logger.error("tokens cannot be read", metadata: ["path": "\(path)", "error": "\(error)"])
       }
     }
+  }
+
+  /// Refused here and not where the file is only looked at, so that such a token can still be taken back.
+  private static func entries(_ bytes: [UInt8], of path: String) throws(TokensError) -> [TokenEntry] {
+    let entries = try TokenEntry.parse(bytes)
+    for entry in entries {
+      guard let why = TokenEntry.whyNameIsTaken(entry.name, role: entry.role) else { continue }
+      throw TokensError(
+        "\(path): token \(entry.id): the name \(why), and take this one back: mend token revoke --tokens \(path) \(entry.id)"
+      )
+    }
+    return entries
   }
 
   private static func index(_ entries: [TokenEntry]) -> [UInt64: [Known]] {

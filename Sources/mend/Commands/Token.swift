@@ -71,6 +71,7 @@ struct Token: ParsableCommand {
       guard name.unicodeScalars.count <= 64, !name.unicodeScalars.contains(where: TerminalText.isObeyed) else {
         throw ValidationError("--name must be at most 64 characters, without control characters.")
       }
+      if let why = TokenEntry.whyNameIsTaken(name, role: role.role) { throw ValidationError("--name \(why).") }
     }
 
     func run() throws {
