@@ -2,21 +2,27 @@ import MendAPI
 import MendRPC
 
 /// grpc.health.v1.Health: SERVING until the server announces its end, for the server (the empty name) and for each
-/// service.
+/// service; never if every change is refused.
 struct HealthServer: GRPCHealthService {
   let notice: Drain
   let drain: Drain
+  let isOnlyLookedAt: Bool
   let requestIDs: RequestIDs
   let services: Set<String>
 
-  init(notice: Drain, drain: Drain, requestIDs: RequestIDs, services: [ServiceDescriptor]) {
+  init(
+    notice: Drain, drain: Drain, isOnlyLookedAt: Bool = false, requestIDs: RequestIDs, services: [ServiceDescriptor]
+  ) {
     self.notice = notice
     self.drain = drain
+    self.isOnlyLookedAt = isOnlyLookedAt
     self.requestIDs = requestIDs
     self.services = Set(services.map(\.name)).union([""])
   }
 
-  private var status: GRPCHealthCheckResponse.ServingStatus { notice.hasBegun ? .notServing : .serving }
+  private var status: GRPCHealthCheckResponse.ServingStatus {
+    notice.hasBegun || isOnlyLookedAt ? .notServing : .serving
+  }
 
   func check(
     _ request: GRPCHealthCheckRequest, context: ServerContext

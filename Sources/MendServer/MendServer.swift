@@ -89,7 +89,8 @@ public final class MendServer: Sendable {
     router.register(WorkerServer(runtime: runtime, gate: gate, logger: logger))
     router.register(
       HealthServer(
-        notice: notice, drain: drain, requestIDs: gate.requestIDs, services: [Batches.descriptor, Worker.descriptor]))
+        notice: notice, drain: drain, isOnlyLookedAt: runtime.settings.refusal != nil, requestIDs: gate.requestIDs,
+        services: [Batches.descriptor, Worker.descriptor]))
     let services = [
       Batches.descriptor, Worker.descriptor, GRPCHealth.descriptor, GRPCServerReflection.descriptor,
       GRPCV1AlphaServerReflection.descriptor,
@@ -129,11 +130,14 @@ public final class MendServer: Sendable {
     }
   }
 
-  /// Why calls are not served at present, or nil: the answer of /readyz.
+  /// Why calls are not served at present, or not all of them, or nil: the answer of /readyz. A load balancer is to find a
+  /// server that takes work; people who look at a copied data directory call it by its address.
   public var notReady: String? {
     if notice.hasBegun { return "draining" }
     if phase.withLock({ $0 }) == .recovering { return "recovering" }
-    return runtime.storeOutage.map { "store_full: the journal cannot be written: \($0.message)" }
+    if let outage = runtime.storeOutage { return "store_full: the journal cannot be written: \(outage.message)" }
+    if case .precondition(let what, let todo)? = runtime.settings.refusal { return "read_only: \(what); \(todo)" }
+    return nil
   }
 
   /// Until cancelled, off the event loops.

@@ -3,6 +3,8 @@
 import shutil
 import sqlite3
 import unittest
+import urllib.error
+import urllib.request
 
 from harness import EndToEndCase, Server, alive, wait_for
 
@@ -48,6 +50,13 @@ class Copies(EndToEndCase):
     def at(self, server, *arguments):
         return self.mend(*arguments, environment={"MEND_SERVER": server.address})
 
+    def page(self, server, path):
+        try:
+            with urllib.request.urlopen(f"http://{server.admin}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
     def is_original_well(self):
         self.assertTrue(alive(self.pid))
         attempts = self.attempts()
@@ -56,6 +65,11 @@ class Copies(EndToEndCase):
     def look(self, copy):
         server = self.serve(copy)
         self.assertIn("is a copy", server.log.read_text())
+        status, page = self.page(server, "/readyz")
+        self.assertEqual(status, 503)
+        self.assertTrue(page.startswith("read_only: ") and str(self.server.data) in page and "--adopt-copy" in page, page)
+        self.assertIn("\nmend_ready 0", self.page(server, "/metrics")[1])
+        self.assertEqual(self.page(server, "/healthz")[0], 200)
         self.assertEqual(self.at(server, "diagnose", self.batch, "-o", "json").json["batch_id"], self.batch)
         self.assertIn(self.batch, self.at(server, "list").out)
         for command in (["cancel", self.batch, "--grace", "0"], ["pause", self.batch], ["submit", "--tier", "a=true", "/etc/hostname"]):
@@ -68,6 +82,7 @@ class Copies(EndToEndCase):
 
     def adopt(self, copy):
         server = self.serve(copy, "--adopt-copy")
+        self.assertEqual(self.page(server, "/readyz")[0], 200)
         def jobs():
             return self.at(server, "diagnose", self.batch, "-o", "json").json["tiers"][0]["jobs"][0]["attempts"]
         wait_for(lambda: len(jobs()) == 2 and len(self.lines()) == 2, "the copy to run it again")

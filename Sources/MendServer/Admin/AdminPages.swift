@@ -15,7 +15,7 @@ struct AdminPages: Sendable {
   let version: String
   let calls: CallMetrics
   let statistics: @Sendable () -> RuntimeStatistics
-  /// Why calls are not being served, or nil.
+  /// Why calls are not being served, or not all of them, or nil.
   let notReady: @Sendable () -> String?
 
   /// - Parameter path: without a query.
@@ -33,7 +33,7 @@ struct AdminPages: Sendable {
     var text = PrometheusText()
     text.family("mend_build_info", .gauge, "Always 1; the version is a label.")
     text.sample(["version": version], 1)
-    text.gauge("mend_ready", "1 while calls are served.", notReady() == nil ? 1 : 0)
+    text.gauge("mend_ready", "1 while calls are served, all of them.", notReady() == nil ? 1 : 0)
     calls.write(to: &text)
     write(statistics(), to: &text)
     if let bytes = ProcessFigures.residentBytes() {
