@@ -10,8 +10,10 @@ enum DiagnosisReport {
     if !answer.insights.isEmpty { sections.append(insights(answer.insights)) }
     if !answer.collections.isEmpty { sections.append(collections(answer.collections)) }
     if let performance = answer.performanceSummary { sections.append(self.performance(performance)) }
-    // A recommendation ends with its command, so the same command alone adds nothing.
-    let bare = answer.nextActions.filter { action in !answer.recommendations.contains { $0.contains(action) } }
+    // A recommendation says what a finding's remedy is, and its command. Either of them alone adds nothing.
+    let remedies = answer.findings.compactMap(\.remedy)
+    let said = Set(remedies.map(\.command) + remedies.map(\.description))
+    let bare = answer.nextActions.filter { !said.contains($0) }
     let next = unique(answer.recommendations + bare)
     if !next.isEmpty { sections.append("What to do\n" + next.map { "  \($0)\n" }.joined()) }
     return sections.joined(separator: "\n")

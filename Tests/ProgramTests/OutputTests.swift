@@ -1,0 +1,61 @@
+import Foundation
+import MendAPI
+import MendProtobuf
+import Testing
+
+@testable import mend
+
+@Suite("What tables and reports say")
+struct OutputTests {
+  private func actions(_ answer: DiagnoseResponse) -> [String] {
+    DiagnosisReport.text(answer).components(after: "What to do\n")
+  }
+
+  @Test("a command that only begins like another is said; one that a finding's remedy says is said once")
+  func nextActions() {
+    var answer = DiagnoseResponse()
+    answer.findings = [
+      Finding {
+        $0.remedy = Remedy {
+          $0.description = "Retry tier 10"
+          $0.command = "mend retry b --tier 10"
+        }
+      },
+      Finding { $0.remedy = Remedy { $0.description = "add a node" } },
+    ]
+    answer.recommendations = ["Retry tier 10: mend retry b --tier 10", "Add a node."]
+    answer.nextActions = ["mend retry b --tier 10", "mend retry b --tier 1", "add a node", "node"]
+    #expect(actions(answer) == answer.recommendations + ["mend retry b --tier 1", "node"])
+  }
+
+  @Test("a list says how many documents failed, and where nobody wrote that down")
+  func failed() {
+    func row(_ id: String, _ failed: Int64?, hasFailures: Bool) -> BatchListEntry {
+      BatchListEntry {
+        $0.batchID = id
+        $0.totalObjects = 9
+        $0.totalTiers = 1
+        $0.failedDocuments = failed
+        $0.hasFailures = hasFailures
+      }
+    }
+    func table(_ rows: BatchListEntry...) -> [[Substring]] {
+      List.table(ListBatchesResponse { $0.batches = rows }).split(separator: "\n").map { $0.split(separator: " ") }
+    }
+    let mixed = table(row("a", 7, hasFailures: true), row("b", 0, hasFailures: false), row("c", nil, hasFailures: true))
+    #expect(mixed[0].contains("FAILED"))
+    let place = mixed[0].firstIndex(of: "FAILED") ?? 0
+    #expect(mixed[1][place + 1] == "7" && mixed[3][place + 1] == "?")
+    #expect(mixed[2] == ["b", "0", "%", "9", "1/1"])
+    // As ever where nothing failed.
+    #expect(!table(row("b", 0, hasFailures: false), row("c", nil, hasFailures: false))[0].contains("FAILED"))
+  }
+}
+
+extension String {
+  /// The lines behind a heading, without their indent.
+  fileprivate func components(after heading: String) -> [String] {
+    guard let range = range(of: heading) else { return [] }
+    return self[range.upperBound...].split(separator: "\n").map { $0.drop { $0 == " " } }.map(String.init)
+  }
+}
