@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "EndToEnd"))
@@ -27,6 +28,13 @@ from grpc_tools import protoc
 DOCUMENTS = int(os.environ.get("MEND_SCALE_DOCUMENTS", 1_000_000))
 LIVE = int(os.environ.get("MEND_SCALE_LIVE", 10_000))
 FINISHED = int(os.environ.get("MEND_SCALE_FINISHED", 100_000))
+# Attempts at one Ray cluster, in batches of so many.
+RAY_JOBS = int(os.environ.get("MEND_SCALE_RAY_JOBS", 10_000))
+RAY_SHARDS = 250
+# What a head is asked while they run, and what the server takes for it; from their ends to the last batch's.
+RAY_REQUESTS_AT_MOST = 20
+RAY_CORES_AT_MOST = 0.25
+RAY_END_SECONDS_AT_MOST = 60
 # Over an empty server, once what passed through was given back.
 MEMORY_AT_MOST = 64 << 20
 # Diagnose on the large batch against one of 1,000 documents, medians.
@@ -216,6 +224,63 @@ def many_batches(directory, batches, types, service):
         server.kill()
 
 
+def processor_seconds(process):
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ray_jobs(directory):
+    """Attempts of which a cluster has more than one machine can run: its head is one that only answers."""
+    head = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("ray_head.py"), "0"], stdout=subprocess.PIPE, text=True)
+    url = f"http://127.0.0.1:{head.stdout.readline().strip()}"
+
+    def head_is(path, method="GET"):
+        return json.load(urllib.request.urlopen(urllib.request.Request(url + path, method=method), timeout=60))
+
+    server = harness.Server(directory / "ray", "--executor", "ray", "--ray", url, "--no-local", "--worker-endpoint",
+        "127.0.0.1:7443").start()
+    try:
+        batches = [f"ray-{number}" for number in range(RAY_JOBS // RAY_SHARDS)]
+        began = time.monotonic()
+        for batch in batches:
+            mend(server, "submit", "--spec", "-", input=json.dumps({
+                "batch_id": batch, "documents": [
+                    {"document_id": f"d{n}", "uri": f"file:///srv/documents/d{n}.pdf"} for n in range(RAY_SHARDS)],
+                "tiers": [{"extractors": [
+                    {"extractor_name": "wait", "entrypoint": "sleep 1000", "shards": RAY_SHARDS, "num_cpus": 1}]}]}))
+
+        def statuses():
+            found = json.loads(mend(server, "list", "--limit", "1000", "-o", "json"))["batches"]
+            return [batch["status"] for batch in found]
+
+        harness.wait_for(lambda: head_is("/running") == RAY_JOBS, f"{RAY_JOBS} attempts to run", seconds=600, interval=1)
+        print(f"     {RAY_JOBS} attempts run at Ray after {time.monotonic() - began:.1f} s, "
+              f"the server takes {mebibytes(resident(server))}", flush=True)
+        head_is("/asked")
+        began, before = time.monotonic(), processor_seconds(server.process)
+        harness.wait_for(lambda: time.monotonic() - began > 30, "half a minute of it", seconds=60, interval=1)
+        seconds = time.monotonic() - began
+        cores = (processor_seconds(server.process) - before) / seconds
+        asked = head_is("/asked")
+        requests = sum(asked.values()) / seconds
+        Lines.say(
+            requests <= RAY_REQUESTS_AT_MOST,
+            f"{RAY_JOBS} attempts at Ray: {requests:.1f} requests a second (at most {RAY_REQUESTS_AT_MOST}): {asked}")
+        Lines.say(cores <= RAY_CORES_AT_MOST, f"... and {cores:.2f} of a core (at most {RAY_CORES_AT_MOST})")
+        began = time.monotonic()
+        head_is("/end", "POST")
+        harness.wait_for(lambda: set(statuses()) == {"completed"}, "all batches to complete", seconds=600, interval=1)
+        seconds = time.monotonic() - began
+        Lines.say(
+            seconds <= RAY_END_SECONDS_AT_MOST,
+            f"all of them ended at once: the last is told after {seconds:.1f} s (at most {RAY_END_SECONDS_AT_MOST} s)")
+    finally:
+        server.kill()
+        head.kill()
+        head.wait()
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--summary")
@@ -223,6 +288,7 @@ def main():
     directory = Path(tempfile.mkdtemp(prefix="mend-scale-"))
     try:
         modules = stubs(directory)
+        ray_jobs(directory)
         large_batch(directory)
         many_batches(directory, *modules)
     except (AssertionError, grpc.RpcError, subprocess.CalledProcessError) as error:
