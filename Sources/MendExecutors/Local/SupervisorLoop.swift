@@ -155,13 +155,15 @@ struct SupervisorLoop: ~Copyable {
     let next = (try? sample()) ?? Sample(slowest: Self.slowestSample)
     sampleInterval = min(sampleInterval * 2, next.slowest)
     let factor = next.isNearLimit ? Self.costFactorNearLimit : Self.costFactor
-    nextSample = clock.now + max(sampleInterval, (Self.processorTime() - began) * factor)
+    nextSample = clock.now + max(sampleInterval, (Self.processorTime() - began - next.recordCost) * factor)
   }
 
   /// What was seen, for the time of the next one.
   private struct Sample {
     var slowest: Duration
     var isNearLimit = false
+    /// What a look at every page for the record took, which has its own wait: it delays no look for a limit.
+    var recordCost = Duration.zero
   }
 
   private mutating func sample() throws(SystemError) -> Sample {
@@ -175,10 +177,13 @@ struct SupervisorLoop: ~Copyable {
     // nobody is remembered for them.
     let isOverLimit = limit > 0 && bytes > limit
     let isVague = memory.isVague && bytes > peakBytes
+    var recordCost = Duration.zero
     if tree.count > 1, isOverLimit || isVague && clock.now >= nextExactLook {
       let began = Self.processorTime()
       bytes = min(bytes, try ProcessTable.exactMemoryBytes(of: tree))
-      nextExactLook = clock.now + (Self.processorTime() - began) * Self.exactCostFactor
+      let cost = Self.processorTime() - began
+      nextExactLook = clock.now + cost * Self.exactCostFactor
+      if !isOverLimit { recordCost = cost }
       peakBytes = max(peakBytes, bytes)
     } else {
       peakBytes = max(peakBytes, isVague ? memory.least : bytes)
@@ -193,7 +198,7 @@ struct SupervisorLoop: ~Copyable {
       if case .killing = phase {} else { phase = .killing(.limit, after: .zero) }
       kill()
     }
-    var next = Sample(slowest: Self.slowestSample)
+    var next = Sample(slowest: Self.slowestSample, recordCost: recordCost)
     if limit > 0 {
       if bytes > limit / 2 { next.slowest = Self.watchfulSample }
       next.isNearLimit = bytes > limit - limit / 4
