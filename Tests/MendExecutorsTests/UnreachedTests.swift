@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import MendCore
 import MendRuntime
+import Synchronization
 import Testing
 
 @testable import MendExecutors
@@ -57,6 +58,29 @@ struct UnreachedTests {
       #expect(observations.all.contains(.hidden(key, message: nil)))
     }
     #expect(lines(of: "\(directory.work)/runs").count == 1)
+  }
+
+  @Test func `a start that cannot be seen has one look due, for as long as the attempt is watched`() async throws {
+    let key = makeKey()
+    let directory = data.attempt(key)
+    let process = try ProcessReference.Child(arguments: ["/bin/sleep", "100"], environment: [:])
+      .start(output: nil, error: nil)
+    defer { process.signal(SIGKILL) }
+    try await withExecutor(in: data) { executor, observations in
+      // That for strays.
+      #expect(await eventually { executor.watcher.timerCount == 1 })
+      _ = try directory.create()
+      #expect(rmdir(directory.path) == 0)
+      try link(directory.path, to: directory.path)
+      executor.state.withLock {
+        $0.attempts[key] = .watched(LocalExecutor.WatchedAttempt(generation: 7, process: process))
+      }
+      for _ in 0..<10 { executor.announceStart(key, 7) }
+      #expect(executor.watcher.timerCount == 2)
+      executor.forget(key)
+      executor.announceStart(key, 7)
+      #expect(await eventually { executor.watcher.timerCount == 1 })
+    }
   }
 
   @Test func `a stray that could not be looked at is not called hidden any more once it could`() async throws {

@@ -129,6 +129,9 @@ final class Watcher: Sendable {
     if isFirst { wakeUp.raise() }
   }
 
+  /// Times that are waited for.
+  var timerCount: Int { state.withLock { $0.timers.count } }
+
   private func untilNextTimer() -> Duration? {
     state.withLock { $0.timers.first.map { max(.zero, $0.deadline - clock.now) } }
   }
