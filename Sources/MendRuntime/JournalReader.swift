@@ -13,7 +13,7 @@ public enum ReadError: Error, Sendable, Hashable, CustomStringConvertible {
     switch self {
     case .store(let error): error.description
     case .setAside(let aside): aside.description
-    case .exhausted(let limit): "\(limit) reads of the journal wait already"
+    case .exhausted(let limit): "\(limit) reads of the journal already wait"
     }
   }
 }

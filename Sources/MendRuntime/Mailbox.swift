@@ -119,13 +119,13 @@ final class Mailbox: Sendable {
     if queued >= limit {
       state.callsRefused += 1
       return .failure(
-        .exhausted(limit: "mailbox", "\(limit) calls wait for the scheduler already", retryAfter: .seconds(1)))
+        .exhausted(limit: "mailbox", "\(limit) calls already wait for the scheduler", retryAfter: .seconds(1)))
     }
     if state.answers.count >= settings.unansweredCallsLimit + (isWorkers ? settings.workerMailboxLimit : 0) {
       state.callsRefused += 1
       return .failure(
         .exhausted(
-          limit: "unanswered_calls", "\(settings.unansweredCallsLimit) calls wait for their answers already",
+          limit: "unanswered_calls", "\(settings.unansweredCallsLimit) calls already wait for their answers",
           retryAfter: .seconds(1)))
     }
     state.events.append(event)
@@ -139,7 +139,7 @@ final class Mailbox: Sendable {
     continuation?.resume(
       returning: .failure(
         .aborted(
-          "the caller gave up before the answer; what was asked for may still be carried out",
+          "the caller gave up before the answer; the command may still be carried out",
           todo: "repeat it with the same idempotency_key to learn the answer")))
   }
 

@@ -145,7 +145,7 @@ public final class Runtime: Sendable {
     guard asides.insert(aside) else { return }
     views.setAside(aside.batch)
     logger.error(
-      "a batch is set aside: nothing of it is started, ended or changed; the others go on",
+      "a batch is set aside: nothing of it is started, ended or changed; all others continue",
       metadata: [
         "namespace": "\(aside.batch.namespace)", "batch": "\(aside.batch.batchID)",
         "ground": "\(aside.ground.rawValue)",

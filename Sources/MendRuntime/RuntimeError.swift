@@ -7,8 +7,8 @@ public enum RuntimeError: Error, Sendable, Hashable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .store(let error): "the store failed (\(error)); nothing was answered that is not durable"
-    case .alreadyRun: "this runtime was run before"
+    case .store(let error): "the store failed (\(error)); every answer sent is durable"
+    case .alreadyRun: "this runtime was already run"
     }
   }
 }

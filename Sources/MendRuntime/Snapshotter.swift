@@ -91,7 +91,7 @@ final class Snapshotter: Sendable {
       logger.debug("snapshot made", metadata: metadata.merging(["took": "\(ContinuousClock.now - began)"]) { $1 })
     } catch {
       // The journal has everything all the same; recovery takes longer.
-      logger.warning("no snapshot was made", metadata: metadata.merging(["error": "\(error)"]) { $1 })
+      logger.warning("a snapshot failed", metadata: metadata.merging(["error": "\(error)"]) { $1 })
     }
     Memory.giveBack()
   }

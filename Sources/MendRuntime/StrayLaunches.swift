@@ -20,12 +20,12 @@ struct StrayLaunches {
     if told.count >= Self.limit { told = [] }
     told.insert(reference)
     logger.warning(
-      "something runs that no live attempt owns; it is left alone, for this server cannot tell whether anybody needs it",
+      "a process or job runs that no live attempt owns; it is left alone, because this server cannot tell whether it is needed",
       metadata: [
         "reference": "\(reference)", "namespace": "\(attempt.batch.namespace)", "batch": "\(attempt.batch.batchID)",
         "job": "\(attempt.job)", "attempt": "\(attempt.number)",
-        "batch_is": isKnown() ? "over" : "not known here: forgotten, or this data is older than the launch",
-        "todo": "where nobody needs it, end it where it runs; at Ray: ray job stop '\(reference)'",
+        "batch_is": isKnown() ? "over" : "unknown here: forgotten, or this data is older than the launch",
+        "todo": "if nobody needs it, end it where it runs; at Ray: ray job stop '\(reference)'",
       ])
   }
 }

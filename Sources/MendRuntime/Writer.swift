@@ -61,7 +61,7 @@ struct Writer {
     } catch {
       guard error.isFull else { throw error }
       runtime.logger.error(
-        "the store has no room; changes are refused until it has", metadata: ["error": "\(error)"])
+        "the store is full; changes are refused until there is space", metadata: ["error": "\(error)"])
       let since = runtime.clock.now()
       fullSince = since
       runtime.setStoreOutage(StoreOutage(since: since, message: error.words.isEmpty ? error.message : error.words))
@@ -80,7 +80,7 @@ struct Writer {
     }
     runtime.mailbox.refuseTaken(Self.noRoom)
     runtime.logger.notice(
-      "the store has room again", metadata: ["after": "\(Figures.seconds(runtime.clock.now() - since))"])
+      "the store has space again", metadata: ["after": "\(Figures.seconds(runtime.clock.now() - since))"])
     fullSince = nil
     runtime.setStoreOutage(nil)
     core = core.emptied()
@@ -213,7 +213,7 @@ struct Writer {
   private func resumption(at now: Instant) -> [Event] {
     guard dueAt < now, now - dueAt >= runtime.settings.suspensionThreshold else { return [] }
     runtime.logger.notice(
-      "nothing was looked at for a while: the machine was suspended, or the server stopped; attempts are not held to it",
+      "no round for a while: the machine was suspended or the server stopped; it does not count against attempts",
       metadata: ["for": "\(Figures.seconds(now - dueAt))"])
     return [.resumed(after: now - dueAt)]
   }
@@ -347,7 +347,7 @@ struct Writer {
     guard bytes >= runtime.settings.logBytesTold, now - logToldAt >= .seconds(600) else { return }
     logToldAt = now
     runtime.logger.warning(
-      "the journal's log grows: something reads an old state of the journal, a copy being made or another program",
+      "the journal's log grows because something reads an old state of the journal: a backup or another program",
       metadata: ["bytes": "\(bytes)"])
   }
 

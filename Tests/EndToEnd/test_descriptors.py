@@ -49,7 +49,7 @@ class Descriptors(EndToEndCase):
                 records = next((self.server.data / "attempts").glob(f"*/*.{batch}.*/records.jsonl"))
                 wait_for(lambda: '"exit":' in records.read_text(), "the attempt to end")
                 if adopted:
-                    self.logged("an attempt cannot be looked at")
+                    self.logged("an attempt cannot be examined")
                 self.limit(4096)
                 self.assertEqual(self.final(batch)["status"], "completed")
                 self.assertEqual(len(self.attempts(batch)), 1)
@@ -64,7 +64,7 @@ class Descriptors(EndToEndCase):
         self.hold()
         for pid in supervisors(self.server.data):
             os.kill(pid, signal.SIGKILL)
-        self.logged("an attempt cannot be looked at")
+        self.logged("an attempt cannot be examined")
         self.assertTrue(alive(first))
         self.assertEqual({line.split()[0] for line in self.runs.read_text().splitlines()}, {"1"})
         self.limit(4096)
@@ -88,7 +88,7 @@ class Descriptors(EndToEndCase):
         caller.start()
         wait_for(lambda: self.attempts(batch)[0]["state"] != "running", "the cancel to be under way")
         self.hold()
-        self.logged("an attempt cannot be looked at")
+        self.logged("an attempt cannot be examined")
         self.assertEqual(answers, [])
         self.assertTrue(alive(pid))
         self.limit(4096)

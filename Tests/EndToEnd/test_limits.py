@@ -34,7 +34,7 @@ class Limits(LimitCase):
         mark = self.directory / "mark"
         bomb = f": {mark}; b() {{ [ $1 -gt 9 ] && exec sleep 1008; b $(($1 + 1)) & b $(($1 + 1)) & wait; }}; b 0"
         batch = self.one({"processes": 12}, document_command=bomb)
-        diagnosis = self.ended_at_its_limit(batch, "is its limit")
+        diagnosis = self.ended_at_its_limit(batch, "beyond its limit of")
         parameters = diagnosis["tiers"][0]["jobs"][0]["attempts"][0]["submission_params"]
         self.assertEqual(parameters["limits"]["processes"], 12)
         self.assertEqual(diagnosis["failed_documents_sample"][0]["error"]["code"], "resource_limit")
@@ -46,14 +46,14 @@ class Limits(LimitCase):
         batch = self.one({"cpu_seconds": 0.5}, entrypoint="while :; do :; done")
         self.server.kill()
         self.server.start()
-        self.ended_at_its_limit(batch, "0.5 s is its limit")
+        self.ended_at_its_limit(batch, "limit of 0.5 s")
 
     def test_time_of_processes_that_nobody_waits_for_counts(self):
         # One after the other: no two of them live at once, and none is collected.
         burn = ("for (1..8) { pipe(my $r, my $w); unless (fork) { my @t; do { @t = times } while $t[0] + $t[1] < 0.3; exit } "
                 "close $w; readline $r } sleep 1000")
         batch = self.one({"cpu_seconds": 1}, entrypoint=f"exec perl -e '{burn}'")
-        self.ended_at_its_limit(batch, "1.0 s is its limit")
+        self.ended_at_its_limit(batch, "limit of 1.0 s")
 
     def test_memory_that_is_shared_counts_once(self):
         batch = self.sharing(300)

@@ -75,7 +75,7 @@ class FullDisk(Shortage):
         wait_for(lambda: self.runs.exists() and len(self.runs.read_text().split()) == 4, "all to run")
         self.fill()
         self.gate.write_text("")
-        self.logged("no room for the account of an end")
+        self.logged("no space for an exit record")
         (self.seen / "fill").unlink()
         self.ran_once(batch, 4)
 
@@ -99,7 +99,7 @@ class NoInodes(Shortage):
         finding = wait_for(
             lambda: next((f for f in self.diagnose(batch)["findings"] if f["cause"] == "cold_start"), None),
             "a finding about the launches")
-        self.assertIn("its launch waits for room: ", finding["message"])
+        self.assertIn("its launch waits for resources: ", finding["message"])
         self.assertIn("No space left on device", finding["evidence"][0]["observed"])
         return batch
 

@@ -280,7 +280,7 @@ struct AdoptionTests {
     try await withExecutor(in: data) { executor, observations in
       executor.launch(key, makeLaunch("exit 4")) { [] }
       let words = try await observations.next { if case .delayed(key, let words) = $0 { words } else { nil } }
-      #expect(words.contains("an earlier batch of its name"))
+      #expect(words.contains("an earlier batch with its name"))
       letGo(key)
       let outcome = try await observations.ended(key)
       #expect(outcome.exit.termination == .exited(4))

@@ -30,7 +30,7 @@ struct LimitTests {
     let ended = try await end(bomb, AttemptLimits(processes: 20), key)
     #expect(ended.exit.finding?.cause == .resourceLimit)
     #expect(ended.exit.finding?.confidence == .high)
-    #expect(ended.exit.finding?.text.contains("20 is its limit") == true)
+    #expect(ended.exit.finding?.text.contains("limit of 20") == true)
     #expect(ended.receipt?.how == "SIGKILL over a limit")
     #expect(leftovers(of: data.attempt(key)).isEmpty)
   }
@@ -46,7 +46,7 @@ struct LimitTests {
     try FileSystem.write(Array(bomb.utf8), to: "bomb", in: data.path)
     let ended = try await end("sh \(data.path)/bomb 0; sleep 100", AttemptLimits(processes: 40), key)
     #expect(ended.exit.finding?.cause == .resourceLimit)
-    #expect(ended.exit.finding?.text.contains("40 is its limit") == true)
+    #expect(ended.exit.finding?.text.contains("limit of 40") == true)
     #expect(leftovers(of: data.attempt(key)).isEmpty)
   }
 
@@ -62,7 +62,7 @@ struct LimitTests {
     ] {
       let ended = try await end(entrypoint, AttemptLimits(cpuSeconds: 0.4))
       #expect(ended.exit.finding?.cause == .resourceLimit)
-      #expect(ended.exit.finding?.text.contains("0.4 s is its limit") == true)
+      #expect(ended.exit.finding?.text.contains("limit of 0.4 s") == true)
       #expect(ended.exit.cpuSeconds >= 0.3)
     }
   }

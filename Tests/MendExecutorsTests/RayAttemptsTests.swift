@@ -551,7 +551,7 @@ import Testing
       return handle.waitingFor
     }
     #expect(said(after: 1) == nil)
-    #expect(said(after: 7)?.contains("2 CPU in all (0 of 2 CPU in use; asked for in vain: 1 × 64 CPU): ") == true)
+    #expect(said(after: 7)?.contains("2 CPU in all (0 of 2 CPU in use; unmet demand: 1 × 64 CPU): ") == true)
     status.usage["CPU"] = [1.5, 2]
     #expect(said(after: 20) == nil)
     #expect(said(after: 68)?.contains("1.5 of 2 CPU in use") == true)

@@ -204,7 +204,7 @@ import Testing
     let status = try await client("cluster_status").status()
     #expect(status.usage["CPU"] == [0, 2])
     #expect(status.demands == [RayClusterStatus.Demand(resources: ["CPU": 64], count: 1)])
-    #expect(status.summary == "0 of 2 CPU in use; asked for in vain: 1 × 64 CPU")
+    #expect(status.summary == "0 of 2 CPU in use; unmet demand: 1 × 64 CPU")
     await #expect(throws: RayError.self) { _ = try await client("version").status() }
   }
 

@@ -294,7 +294,7 @@ final class FakeRay: RayJobs {
     let key = makeKey()
     try await withExecutor { executor, observations in
       let none = await executor.log(of: key, nil, .standardOutput, from: 0, limit: 100)
-      let words = "Ray has no log of its job \(RaySubmissionID.make(key)), or not any more"
+      let words = "Ray has no log of its job \(RaySubmissionID.make(key)), or no longer has it"
       #expect(none == .failure(.notKept(words)))
       executor.launch(key, makeLaunch("x")) { [] }
       guard case .taken(key, let handle) = try await observations.next() else { return #expect(Bool(false)) }

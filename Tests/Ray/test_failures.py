@@ -101,7 +101,7 @@ class Jobs(OnRay):
         batch = self.submit_one("sleep 600", retry=[])
         self.wait_until_it_runs(batch)
         head.stop(self.submission(batch))
-        self.assert_failed(self.final(batch), "pipeline", "signal", "Ray says STOPPED", "not this server that asked")
+        self.assert_failed(self.final(batch), "pipeline", "signal", "Ray says STOPPED", "this server did not ask")
 
     def test_a_resource_that_no_node_has_is_waited_for_and_the_wait_can_be_cancelled(self):
         batch = self.submit_one("true", env={"MEND_RAY_RESOURCES": json.dumps({"unobtainium": 1})})
@@ -207,7 +207,7 @@ class BehindAProxy(OnRay):
         self.proxy.fault = "silent"
         found = wait_for(
             lambda: [f for f in self.diagnose(batch)["findings"] if f["cause"] == "executor_unreachable"], "the outage")
-        self.assertIn("nothing came in time", json.dumps(found[0]["evidence"]))
+        self.assertIn("no answer in time", json.dumps(found[0]["evidence"]))
         # Half of an answer is none either.
         self.proxy.fault = "cut"
         self.proxy.over.set()

@@ -18,15 +18,15 @@ public struct AttemptAccount: Codable, Hashable, Sendable {
   /// others in its name.
   public init(name: String) throws(LocalExecutor.SetupError) {
     guard let entry = unsafe getpwnam(name) else {
-      throw LocalExecutor.SetupError(description: "there is no user '\(name)' on this machine; useradd makes one")
+      throw LocalExecutor.SetupError(description: "unknown user '\(name)' on this machine; useradd creates one")
     }
     let (user, group) = unsafe (entry.pointee.pw_uid, entry.pointee.pw_gid)
     guard user != 0 else {
-      throw LocalExecutor.SetupError(description: "'\(name)' is root: give attempts a user that may do less")
+      throw LocalExecutor.SetupError(description: "'\(name)' is root: choose a user with fewer rights")
     }
     guard geteuid() == 0 else {
       throw LocalExecutor.SetupError(
-        description: "attempts cannot run as '\(name)': only root may start processes as somebody else. Serve as root, "
+        description: "attempts cannot run as '\(name)': only root may start processes as another user. Serve as root, "
           + "or as '\(name)' itself")
     }
     self.init(user: user, group: group, home: unsafe String(cString: entry.pointee.pw_dir))

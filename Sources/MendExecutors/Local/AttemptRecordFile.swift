@@ -58,7 +58,7 @@ struct AttemptRecords {
       self.init(try FileSystem.readRegular(directory.records, limit: Self.limit) ?? [])
     } catch {
       switch error.code {
-      case SystemError.isNoFile: self.init(replacedBy: "no regular file")
+      case SystemError.isNoFile: self.init(replacedBy: "not a regular file")
       case EFBIG: self.init(replacedBy: "a file of more than \(Self.limit) bytes")
       default: throw error
       }

@@ -139,7 +139,7 @@ extension ExitAccount {
     if machineRestarted == true {
       return ExitRecord.Finding(
         cause: .nodeFailure, confidence: .high,
-        text: "the machine was restarted while it ran: the boot id is another than the one that it was started under")
+        text: "the machine was restarted while it ran: the boot id has changed since its start")
     }
     if let limit = limitExceeded {
       return ExitRecord.Finding(
@@ -155,7 +155,7 @@ extension ExitAccount {
     guard wasAskedToEnd == true else { return nil }
     return ExitRecord.Finding(
       cause: .preemption, confidence: .medium,
-      text: "its supervisor was told to end (SIGTERM), and not by the server: by hand, or as the machine shuts down")
+      text: "its supervisor was told to end (SIGTERM), not by the server: by hand, or at the machine's shutdown")
   }
 }
 

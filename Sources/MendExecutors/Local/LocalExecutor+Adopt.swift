@@ -70,14 +70,14 @@ extension LocalExecutor {
   ) {
     if announceAgain(key) { return }
     guard settings.identity.owns(launch.parameters.server) else {
-      return emit(.lost(key, message: "it was begun from another data directory, and is that one's"))
+      return emit(.lost(key, message: "it was launched from another data directory and belongs to it"))
     }
     let directory = directory(of: key)
     do throws(SystemError) {
       guard try FileSystem.exists(directory.path) else { return try adoptWithoutDirectory(key, handle, launch) }
       if try isOfAnother(directory, launch) {
         wasReached(key)
-        return emit(.lost(key, message: "\(directory.path) is of an earlier batch of that name"))
+        return emit(.lost(key, message: "\(directory.path) belongs to an earlier batch with that name"))
       }
       let finding = try examine(directory, handle)
       wasReached(key)
@@ -112,7 +112,7 @@ extension LocalExecutor {
     if !killed.isEmpty {
       return perform(for: key, after: Self.cleaningInterval) { self.adoptNow(key, handle, launch) }
     }
-    emit(.lost(key, message: "there is no \(directory.path), and no process bears its token"))
+    emit(.lost(key, message: "there is no \(directory.path), and no process has its token"))
   }
 
   // MARK: what does not answer (no descriptors left, a broken disk)
@@ -122,14 +122,14 @@ extension LocalExecutor {
   func wasNotReached(_ key: AttemptKey, _ error: SystemError) {
     guard state.withLock({ $0.unreached.insert(key).inserted }) else { return }
     settings.logger.error(
-      "an attempt cannot be looked at; it is tried each second",
+      "an attempt cannot be examined; retrying each second",
       metadata: ["attempt": "\(key)", "error": "\(error)"])
     emit(.hidden(key, message: "\(error)"))
   }
 
   func wasReached(_ key: AttemptKey) {
     guard state.withLock({ $0.unreached.remove(key) }) != nil else { return }
-    settings.logger.notice("an attempt can be looked at again", metadata: ["attempt": "\(key)"])
+    settings.logger.notice("an attempt can be examined again", metadata: ["attempt": "\(key)"])
     emit(.hidden(key, message: nil))
   }
 
@@ -181,7 +181,7 @@ extension LocalExecutor {
     case .unkept(let bytes):
       guard let exit = AttemptRecords.exit.decode(bytes), withWatched(key, generation, { $0.unkept = exit }) != nil
       else { return }
-      settings.logger.warning("no room for the account of an end", metadata: ["attempt": "\(key)"])
+      settings.logger.warning("no space for an exit record", metadata: ["attempt": "\(key)"])
       emit(.ended(key, exit.record, exit.receipt.value))
     case .ended(let bytes):
       guard let attempt = withWatched(key, generation, { $0 }), let supervisor = attempt.supervisor else { return }
@@ -196,8 +196,8 @@ extension LocalExecutor {
       guard let attempt = withWatched(key, generation, { $0 }), let supervisor = attempt.supervisor else { return }
       supervisors.release(supervisor)
       forget(key)
-      if attempt.isAskedToEnd { return emit(.lost(key, message: "it waited for room, and was not started")) }
-      launchAgain("its launch waits for room: \(error)")
+      if attempt.isAskedToEnd { return emit(.lost(key, message: "it waited for resources, and was not started")) }
+      launchAgain("its launch waits for resources: \(error)")
     case .gone:
       // The link is closed a moment before the process is gone.
       guard let process = withWatched(key, generation, { $0.process }) else { return }

@@ -43,7 +43,7 @@ extension LocalExecutor {
         // Killed, for it has words where it fails; and it had started nothing, or there were a record of it.
         let place = "\(settings.dataDirectory)/supervisors.log"
         emit(
-          .lost(key, message: "its supervisor ended before it had started anything; if it said why, then in \(place)"))
+          .lost(key, message: "its supervisor ended before it had started anything; it may have said why in \(place)"))
       }
     }
   }
@@ -126,7 +126,7 @@ extension LocalExecutor {
       try file.append(exit, as: AttemptRecords.exit)
     } catch {
       // The next adoption comes to the same end.
-      settings.logger.warning("no account was kept", metadata: ["attempt": "\(key)", "error": "\(error)"])
+      settings.logger.warning("the exit record was not stored", metadata: ["attempt": "\(key)", "error": "\(error)"])
     }
     forget(key)
     report(key, exit, in: directory)

@@ -28,7 +28,7 @@ extension LocalExecutor {
       }
       if try isOfAnotherServer(directory) {
         wasReached(key)
-        return emit(.lost(key, message: "\(directory.path) is another data directory's"))
+        return emit(.lost(key, message: "\(directory.path) belongs to another data directory"))
       }
       let finding = try examine(directory)
       wasReached(key)
@@ -79,7 +79,8 @@ extension LocalExecutor {
       try directory.write(EndRequest(graceMilliseconds: grace.milliseconds))
     } catch {
       // A full disk is no reason to let it run: the supervisor takes its own grace.
-      settings.logger.warning("the grace was not handed over", metadata: ["attempt": "\(key)", "error": "\(error)"])
+      settings.logger.warning(
+        "the shorter grace did not reach the supervisor", metadata: ["attempt": "\(key)", "error": "\(error)"])
     }
     attempt.process.signal(SIGTERM)
   }

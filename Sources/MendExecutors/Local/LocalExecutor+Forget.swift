@@ -104,7 +104,8 @@ extension LocalExecutor {
       _ = try FileSystem.createDirectory(removedDirectory)
       try FileSystem.rename(directory.path, to: "\(removedDirectory)/\(name)")
     } catch {
-      settings.logger.warning("an attempt's files stay", metadata: ["at": "\(directory.path)", "error": "\(error)"])
+      settings.logger.warning(
+        "an attempt's files cannot be removed", metadata: ["at": "\(directory.path)", "error": "\(error)"])
       return false
     }
     _ = lock
@@ -117,7 +118,7 @@ extension LocalExecutor {
       try TreeRemoval.remove(name, in: removedDirectory)
     } catch {
       settings.logger.warning(
-        "an attempt's files stay", metadata: ["at": "\(removedDirectory)", "error": "\(error)"])
+        "an attempt's files cannot be removed", metadata: ["at": "\(removedDirectory)", "error": "\(error)"])
     }
   }
 }

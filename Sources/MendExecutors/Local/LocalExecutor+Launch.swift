@@ -12,7 +12,7 @@ extension LocalExecutor {
     if announceAgain(key) { return }
     remember(key.batch)
     guard settings.identity.owns(launch.parameters.server) else {
-      return emit(.lost(key, message: "it was begun from another data directory, and is that one's"))
+      return emit(.lost(key, message: "it was launched from another data directory and belongs to it"))
     }
     // Ids become file names.
     guard Identifier.isValid(key.batch.namespace), Identifier.isValid(key.batch.batchID) else {
@@ -25,7 +25,7 @@ extension LocalExecutor {
         if takeAway(directory) {
           return launchNow(key, launch, documents: documents, through: supervisors, told: told)
         }
-        let message = "its launch waits for what is left of an earlier batch of its name to end"
+        let message = "its launch waits until the processes of an earlier batch with its name have ended"
         return launchLater(key, launch, documents: documents, told: told, message)
       }
       switch try isNew ? .neverStarted(directory.lock()) : examine(directory) {
@@ -52,7 +52,7 @@ extension LocalExecutor {
       }
     } catch {
       if error.isShortage {
-        let message = "its launch waits for room: \(error)"
+        let message = "its launch waits for resources: \(error)"
         return launchLater(key, launch, documents: documents, told: told, message)
       }
       settings.logger.error("launch failed", metadata: ["attempt": "\(key)", "error": "\(error)"])

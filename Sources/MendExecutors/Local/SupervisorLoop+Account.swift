@@ -18,7 +18,7 @@ extension SupervisorLoop {
       error.tail.line.contains("Too many open files")
     else { return nil }
     return ExitAccount.LimitExceeded(
-      text: "it was refused more than its limit of \(allowed) open files a process, by its last line: "
+      text: "a process needed more than its limit of \(allowed) open files, according to its last line: "
         + error.tail.line, isMeasured: false)
   }
 

@@ -228,13 +228,13 @@ struct SupervisorLoop: ~Copyable {
   /// What the tree takes beyond a limit of its own, as a sentence. What ended and was not collected took its time too.
   private func excess(_ tree: [ProcessTable.Status], _ all: [ProcessTable.Status]) -> String? {
     if let allowed = launch.processesLimit, allowed > 0, tree.count > allowed {
-      return "\(tree.count) processes ran at once, \(allowed) is its limit; it was ended"
+      return "\(tree.count) processes ran at once, beyond its limit of \(allowed); it was ended"
     }
     if let allowed = launch.cpuLimitSeconds, allowed > 0 {
       let ticks = all.reduce(0) { $0 + $1.processorTicks }
       let used = cpuSeconds + Double(ticks) / ProcessTable.ticksPerSecond
       if used > allowed {
-        let figures = "\((used * 100).rounded() / 100) s of processor time were used, \(allowed) s is its limit"
+        let figures = "\((used * 100).rounded() / 100) s of processor time were used, beyond its limit of \(allowed) s"
         return figures + "; it was ended"
       }
     }

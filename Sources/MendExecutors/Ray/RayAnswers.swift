@@ -210,7 +210,7 @@ struct RayClusterStatus: Hashable, Sendable, Decodable {
     demands = report.resourceDemand?.elements.map { Demand(resources: $0.resources, count: $0.count) } ?? []
   }
 
-  /// "2 of 2 CPU in use; asked for in vain: 1 × 64 CPU"; of many demands the first.
+  /// "2 of 2 CPU in use; unmet demand: 1 × 64 CPU"; of many demands the first.
   var summary: String {
     var parts: [String] = []
     if let cpu = usage["CPU"], cpu.count == 2 {
@@ -222,7 +222,7 @@ struct RayClusterStatus: Hashable, Sendable, Decodable {
       }
       return "\(demand.count) × \(resources.joined(separator: " and "))"
     }
-    if !asked.isEmpty { parts.append("asked for in vain: \(asked.joined(separator: ", "))") }
+    if !asked.isEmpty { parts.append("unmet demand: \(asked.joined(separator: ", "))") }
     return parts.joined(separator: "; ")
   }
 

@@ -196,7 +196,7 @@ extension RayAttempts {
 
   private func lossMessage(_ id: String, _ entry: Entry, _ sight: Sight) -> String {
     guard let current = sight.session, !entry.session.isEmpty, current != entry.session else {
-      return "Ray does not know job \(id): two looks found nothing of it"
+      return "Ray does not know job \(id): two checks did not find it"
     }
     return "Ray does not know job \(id): its head was restarted (session \(entry.session) before, \(current) now), "
       + "and a restart loses all jobs"
@@ -208,12 +208,12 @@ extension RayAttempts {
   ) -> [Observation] {
     if entry.end != nil {
       entries[id] = nil
-      return entry.isStray ? [] : [.lost(entry.key, message: "Ray never took job \(id): \(error)")]
+      return entry.isStray ? [] : [.lost(entry.key, message: "Ray never accepted job \(id): \(error)")]
     }
     if error.isLasting || entry.submissions >= settings.submissions {
       entries[id] = nil
       let cause: FailureCause = error.isOfSetup ? .environmentSetup : .engineFault
-      return [.launchFailed(entry.key, cause, message: "Ray did not take job \(id): \(error)")]
+      return [.launchFailed(entry.key, cause, message: "Ray did not accept job \(id): \(error)")]
     }
     entries[id]?.phase = .toSubmit
     // What never got there does not count.
@@ -225,7 +225,7 @@ extension RayAttempts {
   private mutating func foreign(_ id: String, _ entry: Entry) -> [Observation] {
     entries[id] = nil
     if entry.isStray { return [] }
-    let message = "job \(id) at Ray is another server's: serve under another namespace, or name the batch otherwise"
+    let message = "job \(id) at Ray belongs to another server: use another namespace, or another name for the batch"
     return entry.submission == nil || entry.end != nil
       ? [.lost(entry.key, message: message)] : [.launchFailed(entry.key, .environmentSetup, message: message)]
   }

@@ -80,7 +80,7 @@ struct RayClient: RayJobs {
     } catch {
       guard case .unknown(let text) = error else { throw error }
       throw .unknown(
-        "the log did not come to its end (\(text)), and Ray hands out all of it or nothing; read it where it is, "
+        "the log was not read to its end (\(text)), and Ray returns all of it or nothing; read it where it is, "
           + "job-driver-\(id).log among the logs of Ray's session on node \(node)")
     }
   }

@@ -67,7 +67,7 @@ struct RayEnd {
     // Somebody's decision, not a fault: it is not tried again by itself.
     let finding = ExitRecord.Finding(
       cause: .signal, confidence: .medium,
-      text: "\(text), and it was not this server that asked for it: \(Self.cut(job.message))")
+      text: "\(text), but this server did not ask for that: \(Self.cut(job.message))")
     return .ended(key, exit(.unknown(text), finding), nil)
   }
 
@@ -95,7 +95,7 @@ struct RayEnd {
       let first = job.message.split(separator: ". ", maxSplits: 1).first ?? ""
       message =
         "Ray \(job.errorType): \(Self.cut(first)); its runtime environment "
-        + "(\(job.runtimeParts.joined(separator: ", "))) is made in that time too"
+        + "(\(job.runtimeParts.joined(separator: ", "))) is created within that time, too"
     }
     if wasAskedFor {
       return .ended(key, exit(.notStarted(message)), EndReceipt(processes: 0, how: "Ray had not started it"))

@@ -12,8 +12,8 @@ public enum RayError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .unreachable(let text): "it cannot be reached: \(text)"
-    case .unknown(let text): "its answer is not known: \(text)"
-    case .denied(let text): "it does not take the token (MEND_RAY_TOKEN, --ray-token-file): \(text)"
+    case .unknown(let text): "its answer is unknown: \(text)"
+    case .denied(let text): "it does not accept the token (MEND_RAY_TOKEN, --ray-token-file): \(text)"
     case .refused(let status, let text): "it refused with status \(status): \(text)"
     }
   }

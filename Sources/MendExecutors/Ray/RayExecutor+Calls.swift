@@ -9,7 +9,8 @@ extension RayExecutor {
         try await jobs.submit(submission)
         return .submitted(id: id, .success(()))
       } catch {
-        settings.logger.warning("a submission had no good answer", metadata: ["job": "\(id)", "error": "\(error)"])
+        settings.logger.warning(
+          "a submission failed or has no valid answer", metadata: ["job": "\(id)", "error": "\(error)"])
         return .submitted(id: id, .failure(error))
       }
     case .look(let id, let thoroughly):

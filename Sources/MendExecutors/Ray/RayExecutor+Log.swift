@@ -19,7 +19,7 @@ extension RayExecutor {
       ) { id, count throws(RayError) in try await self.jobs.log(id, keepingEnd: count, lines: nil) }
       if let piece { return .success(piece) }
       // Before the driver's first byte there is no file either.
-      return .failure(isWatched(id) ? .gone : .notKept("Ray has no log of its job \(id), or not any more"))
+      return .failure(isWatched(id) ? .gone : .notKept("Ray has no log of its job \(id), or no longer has it"))
     } catch {
       return .failure(.unreachable("Ray: \(error)"))
     }

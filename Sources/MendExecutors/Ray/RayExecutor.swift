@@ -118,7 +118,7 @@ public final class RayExecutor: Executor {
     guard let url = URL(string: text), let scheme = url.scheme?.lowercased(), ["http", "https"].contains(scheme),
       url.host(percentEncoded: false)?.isEmpty == false, url.user == nil, url.query == nil, url.fragment == nil
     else {
-      throw SetupError(description: "'\(text)' is not where a Jobs API is: http://HOST:PORT or https://HOST:PORT")
+      throw SetupError(description: "'\(text)' is not a Jobs API address, such as http://HOST:PORT")
     }
     return text.hasSuffix("/") ? String(text.dropLast()) : text
   }
@@ -135,7 +135,7 @@ public final class RayExecutor: Executor {
             + "and --memory")
       }
       settings.logger.warning(
-        "Ray does not answer; what it last had is taken for what it has", metadata: ["error": "\(error)"])
+        "Ray does not answer; its last known capacity is used", metadata: ["error": "\(error)"])
       return knownCapacity
     }
   }
@@ -185,8 +185,8 @@ public final class RayExecutor: Executor {
     // A worker on another node has no file of this machine's: it claims its documents.
     guard let submission = submission(attempt, launch) else {
       let message =
-        "\(Self.runtimeName) in its environment is no JSON object such as {\"pip\": [\"pypdf\"]}, or "
-        + "\(Self.resourcesName) none such as {\"TPU\": 4}"
+        "\(Self.runtimeName) in its environment is not a JSON object such as {\"pip\": [\"pypdf\"]}, or "
+        + "\(Self.resourcesName) not one such as {\"TPU\": 4}"
       state.withLock { $0.news.append(.launchFailed(attempt, .environmentSetup, message: message)) }
       return wakeup.set()
     }
@@ -275,11 +275,11 @@ public final class RayExecutor: Executor {
         metadata: ["url": "\(settings.url)", "error": "\(error)"])
     case .recordStays(let id, let error):
       settings.logger.warning(
-        "a forgotten job's record stays at Ray, which does not delete it",
+        "the record of a forgotten job stays at Ray, which does not delete it",
         metadata: ["job": "\(id)", "error": "\(error)"])
     case .forgottenInVain(let batch):
       settings.logger.warning(
-        "more batches are forgotten than Ray can be told of now; records of their jobs stay there",
+        "too many batches are forgotten at once; the records of their jobs stay at Ray",
         metadata: ["first": "\(batch.batchID)"])
     }
   }

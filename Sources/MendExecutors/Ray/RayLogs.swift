@@ -63,7 +63,7 @@ final class RayLogs: Sendable {
       keep(log, of: id, took: clock.now - start)
       return Self.piece(of: log, from: offset, limit)
     }
-    throw .unknown("nobody waits for it any more")
+    throw .unknown("the reader is gone")
   }
 
   /// Logs kept in memory, and their bytes.

@@ -44,8 +44,8 @@ struct RayRecord: Codable, Hashable, Sendable {
     func unreadable(_ reason: String) -> RayExecutor.SetupError {
       RayExecutor.SetupError(
         description:
-          "\(path), which marks this server's jobs at Ray, \(reason); bring it back from a copy, or remove it: "
-          + "then jobs and records at Ray that no batch here knows of any more stay there")
+          "\(path), which marks this server's jobs at Ray, \(reason); restore it from a backup, or remove it: "
+          + "then jobs and records at Ray that belong to no batch here stay there")
     }
     let bytes: [UInt8]
     do {

@@ -74,7 +74,7 @@ final class HTTPRayTransport: RayTransport {
   func send(_ request: RayRequest, keepingEnd: Int?) async throws(RayError) -> RayResponse {
     let line = keepingEnd == nil ? answers : logs
     guard let url = URL(string: base + request.path) else {
-      throw .refused(status: 400, "\(base)\(request.path) is no URL")
+      throw .refused(status: 400, "\(base)\(request.path) is not a URL")
     }
     var message = URLRequest(url: url, timeoutInterval: line.timeout)
     message.httpMethod = request.method
@@ -170,7 +170,7 @@ private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable 
         switch error as? URLError {
         case let failure? where failure.code == .timedOut:
           answer.received == 0
-            ? "nothing came in time" : "there was more to come after \(answer.received) bytes when its time was over"
+            ? "no answer in time" : "the answer was incomplete after \(answer.received) bytes when its time was over"
         case let failure?: failure.localizedDescription
         case nil: "\(error)"
         }
@@ -191,11 +191,11 @@ private final class AnswerCollector: NSObject, URLSessionDataDelegate, Sendable 
   private static func distrust(_ text: String) -> String? {
     if text.contains("SSL certificate problem") {
       return
-        "its certificate is not trusted (\(text)); this server trusts its machine's authorities: add Ray's to them "
+        "its certificate is not trusted (\(text)); this server uses its machine's CA certificates: add Ray's CA to them "
         + "(Debian: /usr/local/share/ca-certificates, update-ca-certificates)"
     }
     if text.contains("certificate subject name") { return "its certificate is for another name (\(text))" }
-    if text.contains("wrong version number") { return "it does not speak TLS (\(text)); is its URL http://?" }
+    if text.contains("wrong version number") { return "it does not use TLS (\(text)); should its URL be http://?" }
     return nil
   }
 

@@ -143,7 +143,7 @@ extension SimulatedBehaviour {
     case "exit": try set(.exit(try code(value, word)), at: "0", word)
     case "exit_at", "signal_at":
       let halves = value.split(separator: ":", maxSplits: 1).map(String.init)
-      guard halves.count == 2 else { throw Mistake(description: "'\(word)' is to be \(name)=N:NUMBER") }
+      guard halves.count == 2 else { throw Mistake(description: "'\(word)': expected \(name)=N:NUMBER") }
       let which = try code(halves[1], word)
       try set(name == "exit_at" ? .exit(which) : .signal(which), at: halves[0], word)
     case "oom_at": try set(.oom, at: value, word)
@@ -152,7 +152,7 @@ extension SimulatedBehaviour {
     case "silence_at": try set(.silence, at: value, word)
     case "lost_supervisor_at": try set(.lostSupervisor, at: value, word)
     case "vanish_at": try set(.vanish, at: value, word)
-    default: throw Mistake(description: "'\(word)': a simulated attempt has no \(name)")
+    default: throw Mistake(description: "'\(word)': unknown setting \(name) of a simulated attempt")
     }
   }
 
@@ -165,13 +165,13 @@ extension SimulatedBehaviour {
     case "late": reportsLate = true
     case "opaque": isOpaque = true
     case "ignore_term": ignoresTerm = true
-    default: throw Mistake(description: "'\(word)' is no word that a simulated attempt understands")
+    default: throw Mistake(description: "'\(word)': unknown setting of a simulated attempt")
     }
   }
 
   private mutating func set(_ fault: Fault, at text: String, _ word: String) throws(Mistake) {
     if self.fault != nil && self.fault != fault {
-      throw Mistake(description: "'\(word)': a simulated attempt has one fault, and another was given before")
+      throw Mistake(description: "'\(word)': a simulated attempt has only one fault, and another was given before")
     }
     self.fault = fault
     faultAt = try number(text, word)
@@ -179,21 +179,21 @@ extension SimulatedBehaviour {
 
   private func number(_ text: String, _ word: String, atMost most: Int = ValueLimit.count) throws(Mistake) -> Int {
     guard let number = Int(text), (0...most).contains(number) else {
-      throw Mistake(description: "'\(word)': '\(text)' is no whole number from 0 to \(most)")
+      throw Mistake(description: "'\(word)': '\(text)' is not a whole number from 0 to \(most)")
     }
     return number
   }
 
   private func code(_ text: String, _ word: String) throws(Mistake) -> Int32 {
     guard let code = Int32(text), (0...255).contains(code) else {
-      throw Mistake(description: "'\(word)': '\(text)' is no number between 0 and 255")
+      throw Mistake(description: "'\(word)': '\(text)' is not a number from 0 to 255")
     }
     return code
   }
 
   private func percent(_ text: String, _ word: String) throws(Mistake) -> Double {
     guard text.hasSuffix("%"), let percent = Double(text.dropLast()), (0...100).contains(percent) else {
-      throw Mistake(description: "'\(word)': '\(text)' is no percentage such as 3%")
+      throw Mistake(description: "'\(word)': '\(text)' is not a percentage such as 3%")
     }
     return percent
   }
@@ -204,7 +204,7 @@ extension SimulatedBehaviour {
       most <= Self.longestSeconds
     else {
       throw Mistake(
-        description: "'\(word)': '\(text)' is no time such as 0.5 or 0.1-0.5, up to \(Int(Self.longestSeconds)) seconds"
+        description: "'\(word)': '\(text)' is not a time such as 0.5 or 0.1-0.5, up to \(Int(Self.longestSeconds)) s"
       )
     }
     return Range(Self.duration(least), Self.duration(most))

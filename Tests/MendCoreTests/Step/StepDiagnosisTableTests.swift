@@ -53,7 +53,7 @@ struct StepDiagnosisTableTests {
       harness.finish()
     case .resourceLimit:
       let finding = ExitRecord.Finding(
-        cause: cause, confidence: .high, text: "21 processes ran at once, 20 is its limit")
+        cause: cause, confidence: .high, text: "21 processes ran at once, beyond its limit of 20")
       harness.see(
         .ended(harness.attempt(), ExitRecord(termination: .signalled(9), at: harness.now, finding: finding), nil))
     case .startTimeout: break
