@@ -37,7 +37,7 @@ struct StepAutoHealTests {
   func ceilingOfOneJob() {
     var harness = Harness(memory: 8 << 30)
     Self.submit(&harness, AutoHeal(memoryCeilingBytes: 1 << 30), extractor(shards: 2, memory: 256 << 20))
-    for (index, peak) in [(0, 260), (1, 4000)] as [(Int, Int64)] {
+    for index in 0...1 {
       harness.run(0, index)
       _ = harness.claim(1, 0, index)
     }
