@@ -6,7 +6,8 @@ extension Batch {
 
   mutating func applyToAttempt(_ record: Record) {
     switch record.fact {
-    case .attemptIntended(let job, let number, let token, let parameters):
+    case .attemptIntended(let job, let number, let token, var parameters):
+      shareTexts(of: &parameters, with: job)
       intend(job, Attempt(number: number, token: token, parameters: parameters, intendedAt: record.at), record)
     case .attemptTaken(let job, let number, let handle):
       guard let index = attemptIndex(job, number) else { return }
@@ -64,6 +65,19 @@ extension Batch {
     return number - 1
   }
 
+  /// What was decoded from a journal is kept once for all attempts that were given the same.
+  private func shareTexts(of parameters: inout SubmissionParameters, with job: JobID) {
+    let overrides = tiers[job.tier].jobs[job.index].overrides.environment
+    if overrides.isEmpty {
+      let extractor = specification.tiers[job.tier].extractors[tiers[job.tier].jobs[job.index].extractor]
+      if parameters.work == extractor.work { parameters.work = extractor.work }
+      if parameters.environment == extractor.environment { parameters.environment = extractor.environment }
+    } else if let last = tiers[job.tier].jobs[job.index].attempts.last?.parameters {
+      if parameters.work == last.work { parameters.work = last.work }
+      if parameters.environment == last.environment { parameters.environment = last.environment }
+    }
+  }
+
   private mutating func intend(_ job: JobID, _ attempt: Attempt, _ record: Record) {
     tiers[job.tier].jobs[job.index].attempts.append(attempt)
     held.add(attempt.parameters.resources)
@@ -112,7 +126,7 @@ extension Batch {
 
 extension Job {
   /// Different stage names that are added up for one job; later new names are not.
-  static let stagesLimit = 256
+  static let stagesLimit = 64
   /// Sums of them stop here: they are workers' word.
   static let stageDurationLimit = Duration.milliseconds(1 << 53)
 }

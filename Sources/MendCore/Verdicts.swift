@@ -63,8 +63,10 @@ extension Batch {
       tier.jobs.contains { job in job.attempts.contains { $0.end?.cause != nil } }
     }
     if isWell, !hasFailures, !hasFailedAttempts { return .well }
-    let findings = diagnosis(at: now, capacity: capacity, limits: limits, surroundings: surroundings).findings
-    let causes = findings.prefix(VerdictRecord.causesLimit).map { finding in
+    // No more is made than is kept: this is asked each second, of each batch that something failed in.
+    let context = DiagnosisContext(
+      batch: self, now: now, capacity: capacity, limits: limits, surroundings: surroundings)
+    let causes = DiagnosisRule.findings(context, limit: VerdictRecord.causesLimit).findings.map { finding in
       VerdictCause(
         category: finding.category, cause: finding.cause, confidence: finding.confidence, job: finding.job,
         attempt: finding.attempt, remedy: finding.remedy?.commandLine(batchID: key.batchID) ?? "")

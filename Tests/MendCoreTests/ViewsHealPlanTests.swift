@@ -110,6 +110,52 @@ struct ViewsHealPlanTests {
     #expect(patient.plan(.detectStuck).isEmpty)
   }
 
+  @Test("A plan has a bounded number of steps, and the next one has what this one left")
+  func bounded() {
+    var patient = Patient(documents: 256, Patient.specification(shards: 256))
+    patient.submit()
+    for index in 0..<256 {
+      let job = JobID(tier: 0, index: index)
+      patient.run(job)
+      patient.die(job, .orphaned, receipt: nil)
+    }
+    func jobs(_ steps: [HealStep]) -> [JobID] {
+      steps.compactMap { if case .reclaimOrphan(let job, _) = $0.operation { job } else { nil } }
+    }
+    let first = patient.plan(.reclaimOrphans)
+    #expect(jobs(first) == (0..<200).map { JobID(tier: 0, index: $0) })
+    // Their jobs could be started again: they stay in the plan, behind those that were never asked for.
+    patient.end(.failed, .failed)
+    var done = first
+    for index in done.indices { done[index].result = .asked }
+    patient.tell(.healed(HealRecord(action: .reclaimOrphans, generation: 1, steps: done, at: patient.now)))
+    let next = patient.plan(.reclaimOrphans)
+    #expect(next.count == 200)
+    #expect(Set(jobs(next)).isSuperset(of: (200..<256).map { JobID(tier: 0, index: $0) }))
+  }
+
+  @Test("A retry of many jobs that ran out of memory shows the evidence of some of them")
+  func evidenceOfSome() throws {
+    var patient = Patient(documents: 100, Patient.specification(shards: 100))
+    patient.submit()
+    for index in 0..<100 {
+      let job = JobID(tier: 0, index: index)
+      patient.run(job)
+      let exit = ExitRecord(
+        termination: .signalled(9), at: patient.now, peakMemoryBytes: 300 << 20, memoryLimitBytes: 256 << 20,
+        memoryLimitExceeded: true)
+      patient.die(job, .oom, exit: exit)
+    }
+    patient.end(.failed, .failed)
+    let step = try #require(patient.plan(.auto).first)
+    guard case .retryTier(0, let jobs, let memoryBytes) = step.operation else {
+      Issue.record("\(step.operation)")
+      return
+    }
+    #expect(jobs.count == 100 && memoryBytes.count == 100)
+    #expect(!step.evidence.isEmpty && step.evidence.count <= 40)
+  }
+
   @Test(
     "A remedy's command line is one that the program takes",
     arguments: [

@@ -41,6 +41,25 @@ struct ViewsInsightTests {
     #expect(insight.stage == "writing" && insight.severity == .warning && insight.message.contains("under pressure"))
   }
 
+  @Test("Of many stages with names of their own the longest are told, and the others together")
+  func manyStages() throws {
+    let patient = Self.completed(stages: [("long", 900)] + (0..<60).map { ("page \($0)", 1) })
+    #expect(patient.diagnosis.performance?.stages.count == 61)
+    var totals = StageTotals()
+    for number in 0..<70_000 { totals.add(Job.StageTotal(name: "page \(number)", duration: .seconds(1))) }
+    totals.add(Job.StageTotal(name: "long", duration: .seconds(5)))
+    #expect(totals.told.count == 64)
+    #expect(totals.told.last == Job.StageTotal(name: "others", duration: .seconds(70_000 - 62)))
+    #expect(totals.told.contains(Job.StageTotal(name: "long", duration: .seconds(5))))
+    var patientOfMany = Patient()
+    patientOfMany.submit()
+    patientOfMany.run(first)
+    for number in 0..<200 {
+      patientOfMany.tell(.stageSpent(first, number: 1, name: "page \(number)", .seconds(1)))
+    }
+    #expect(patientOfMany.batch.tiers[0].jobs[0].stages.count == 64)
+  }
+
   @Test("A peak of four fifths of the limit or more is a warning")
   func headroom() throws {
     let patient = Self.completed(stages: [])

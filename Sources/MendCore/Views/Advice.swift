@@ -18,7 +18,8 @@ extension DiagnosisContext {
 
   /// Short, the first one first. Retries are put together by tier: the second of two would be refused, for
   /// then the tier runs.
-  func nextActions(_ findings: [Finding], estimate: Instant?) -> [String] {
+  func nextActions(_ list: FindingList, estimate: Instant?) -> [String] {
+    let findings = list.findings
     let id = batch.key.batchID
     switch batch.status {
     case .created:
@@ -32,9 +33,9 @@ extension DiagnosisContext {
     case .paused:
       return ["mend resume \(id)"]
     case .running:
-      return runningActions(findings, estimate: estimate)
+      return runningActions(list, estimate: estimate)
     case .completed, .failed, .cancelled:
-      let actions = commands(findings) + outside(findings)
+      let actions = commands(findings) + retries(list) + outside(findings)
       if !actions.isEmpty { return Array(actions.prefix(Self.adviceLimit)) }
       // What an operator cancelled is not started again by following advice.
       let failed = batch.tiers.first { $0.status == .failed }
@@ -75,9 +76,10 @@ extension DiagnosisContext {
       + "jobs that have waited longer" + Room.names(of: surroundings.holders)
   }
 
-  private func runningActions(_ findings: [Finding], estimate: Instant?) -> [String] {
+  private func runningActions(_ list: FindingList, estimate: Instant?) -> [String] {
+    let findings = list.findings
     // A retry is refused while its tier runs: what has failed already waits for the others.
-    var actions = commands(findings.filter { $0.remedy?.isRetry == false })
+    var actions = commands(findings)
     for stuck in verdict.stuckAttempts {
       let cancel = "mend cancel \(batch.key.batchID) --tier \(stuck.job.tier)"
       let text = "if it hangs again: \(cancel)"
@@ -93,12 +95,12 @@ extension DiagnosisContext {
       actions.append(
         "wait: \(counts.completed) of \(Figures.count(counts.total, "document")) done\(failed)\(remaining)")
     }
-    let later = retries(findings)
+    let later = retries(list)
     if !later.isEmpty { actions.append("when the tier has ended: \(later[0])") }
     return Array(actions.prefix(Self.adviceLimit))
   }
 
-  /// Heals and cancels as they are, then the retries.
+  /// Heals and cancels as they are.
   private func commands(_ findings: [Finding]) -> [String] {
     var commands: [String] = []
     for finding in findings {
@@ -106,7 +108,7 @@ extension DiagnosisContext {
       let command = remedy.commandLine(batchID: batch.key.batchID)
       if !command.isEmpty, !commands.contains(command) { commands.append(command) }
     }
-    return commands + retries(findings)
+    return commands
   }
 
   /// What only a person can do.
@@ -121,9 +123,9 @@ extension DiagnosisContext {
 
   /// One command a tier, with the most memory and the longest timeout that any of its findings asks for; a failed tier
   /// before those that are only incomplete.
-  private func retries(_ findings: [Finding]) -> [String] {
+  private func retries(_ list: FindingList) -> [String] {
     var merged: [(tier: Int, jobs: Set<JobID>, whole: Bool, overrides: Job.Overrides)] = []
-    for finding in findings {
+    for finding in list.findings {
       guard case .retry(let tier, let jobs, let overrides, _)? = finding.remedy?.call,
         jobs.isEmpty || !jobs.allSatisfy({ batch.findJob($0)?.status == .cancelled })
       else { continue }
@@ -144,6 +146,8 @@ extension DiagnosisContext {
         merged[index].overrides.runTimeout = .some(max(limit, before ?? .zero))
       }
     }
+    // What was left out is of the same tiers: then all that failed in them runs again.
+    for index in merged.indices where list.tiersLeftOut.contains(merged[index].tier) { merged[index].whole = true }
     func failed(_ tier: Int) -> Bool { batch.tiers.first { $0.number == tier }?.status == .failed }
     merged.sort { (failed($0.tier) ? 0 : 1, $0.tier) < (failed($1.tier) ? 0 : 1, $1.tier) }
     return merged.map { retryCommand(tier: $0.tier, jobs: $0.whole ? nil : $0.jobs, $0.overrides) }

@@ -11,8 +11,8 @@ extension Batch {
   ) -> Diagnosis {
     let context = DiagnosisContext(
       batch: self, now: now, capacity: capacity, limits: limits, surroundings: surroundings)
-    let all = DiagnosisRule.all.flatMap { $0.findings(context) }
-    let findings = Array(all.prefix(DiagnosisRule.findingsLimit))
+    let list = DiagnosisRule.findings(context, limit: DiagnosisRule.findingsLimit)
+    let findings = list.findings
     var diagnosis = Diagnosis()
     diagnosis.health = context.verdict.health
     diagnosis.healthReason = context.verdict.reason
@@ -24,10 +24,10 @@ extension Batch {
     diagnosis.estimatedCompletion = diagnosis.estimate?.p50
     diagnosis.failureCategory = context.failureCategory()
     diagnosis.findings = findings
-    diagnosis.insights = context.insights(findingsLeftOut: all.count - findings.count)
+    diagnosis.insights = context.insights(findingsLeftOut: list.leftOut)
     (diagnosis.infrastructureEvents, diagnosis.infrastructureEventsLeftOut) = context.infrastructureEvents()
-    diagnosis.nextActions = context.nextActions(all, estimate: diagnosis.estimatedCompletion)
-    diagnosis.recommendations = context.recommendations(all)
+    diagnosis.nextActions = context.nextActions(list, estimate: diagnosis.estimatedCompletion)
+    diagnosis.recommendations = context.recommendations(findings)
     diagnosis.errorSummary = hasFailures ? errorSummary(of: context.tallies) : []
     diagnosis.failedSample = Array(failedDocuments.prefix(10))
     diagnosis.performance = context.performance()
@@ -69,16 +69,19 @@ extension DiagnosisContext {
   ///
   /// The latest of them, and how many are left out before them.
   func infrastructureEvents() -> ([InfrastructureEvent], leftOut: Int) {
-    var ends: [(at: Instant, cause: FailureCause, job: Job, attempt: Attempt)] = []
+    // By their places: there may be a hundred of each of thousands of jobs.
+    var ends: [(at: Instant, job: JobID, attempt: Int)] = []
     forEachJob { _, job in
-      for attempt in job.attempts {
-        guard let end = attempt.end, let cause = end.cause, cause.category != .pipeline else { continue }
-        ends.append((end.at, cause, job, attempt))
+      for index in job.attempts.indices {
+        guard let end = job.attempts[index].end, let cause = end.cause, cause.category != .pipeline else { continue }
+        ends.append((end.at, job.id, index))
       }
     }
-    ends.sort { ($0.at, $0.job.id, $0.attempt.number) < ($1.at, $1.job.id, $1.attempt.number) }
-    let latest = ends.suffix(Diagnosis.infrastructureEventsLimit).map { at, cause, job, attempt in
-      InfrastructureEvent(
+    ends.sort { ($0.at, $0.job, $0.attempt) < ($1.at, $1.job, $1.attempt) }
+    let latest = ends.suffix(Diagnosis.infrastructureEventsLimit).compactMap { at, id, index -> InfrastructureEvent? in
+      guard let job = batch.findJob(id), let cause = job.attempts[index].end?.cause else { return nil }
+      let attempt = job.attempts[index]
+      return InfrastructureEvent(
         cause: cause, at: at, job: job.id, attempt: attempt.number,
         message: "Attempt \(attempt.number) of \(job.title(in: batch)) \(explanation(of: cause, attempt, job))")
     }

@@ -1,6 +1,9 @@
 // Heal's plans: what would be done, why, on what evidence, at what risk. Nothing is changed here.
 
 extension Batch {
+  /// Steps of one plan, of each kind; what is beyond that is for the next plan.
+  public static let healStepsLimit = 200
+
   /// The steps of a plan, each "planned"; empty when there is nothing to heal. The same state gives the same plan.
   ///
   /// `auto` does what the findings recommend and is safe: ends stuck attempts, duplicates and orphans, and retries
@@ -24,22 +27,21 @@ extension Batch {
 
 extension DiagnosisContext {
   fileprivate func restarts(_ tier: Int?) -> [HealStep] {
-    verdict.stuckAttempts.compactMap { stuck in
-      guard tier == nil || tier == stuck.job.tier, let job = batch.findJob(stuck.job), let attempt = job.current else {
-        return nil
+    verdict.stuckAttempts.lazy.filter { tier == nil || tier == $0.job.tier }.prefix(Batch.healStepsLimit)
+      .compactMap { stuck -> HealStep? in
+        guard let job = batch.findJob(stuck.job), let attempt = job.current else { return nil }
+        let inProcess = job.processing.count
+        let consequence =
+          inProcess == 0
+          ? "no document is in process, nothing is lost"
+          : "\(Figures.count(inProcess, "document")) in process will be FAILED with \(stuck.cause.rawValue), "
+            + "the rest goes on"
+        return HealStep(
+          operation: .restartAttempt(stuck.job, number: stuck.number, stuck.cause),
+          reason: batch.stallSentence(attempt, of: job, cause: stuck.cause, since: stuck.since, at: now) + "; "
+            + consequence,
+          evidence: evidence(ofStall: stuck, attempt, job: job), risk: inProcess == 0 ? .low : .medium)
       }
-      let inProcess = job.processing.count
-      let consequence =
-        inProcess == 0
-        ? "no document is in process, nothing is lost"
-        : "\(Figures.count(inProcess, "document")) in process will be FAILED with \(stuck.cause.rawValue), "
-          + "the rest goes on"
-      return HealStep(
-        operation: .restartAttempt(stuck.job, number: stuck.number, stuck.cause),
-        reason: batch.stallSentence(attempt, of: job, cause: stuck.cause, since: stuck.since, at: now) + "; "
-          + consequence,
-        evidence: evidence(ofStall: stuck, attempt, job: job), risk: inProcess == 0 ? .low : .medium)
-    }
   }
 
   fileprivate func duplicateKills(_ tier: Int?) -> [HealStep] {
@@ -64,36 +66,52 @@ extension DiagnosisContext {
 
   /// Ends of which no proof came, and attempts that were lost without one.
   fileprivate func reclaims(_ tier: Int?) -> [HealStep] {
-    var steps: [HealStep] = []
+    var found: [(job: JobID, attempt: Int, reclaimedAt: Instant)] = []
     forEachJob { _, job in
       guard tier == nil || tier == job.id.tier else { return }
-      for attempt in job.attempts {
+      for index in job.attempts.indices {
+        let attempt = job.attempts[index]
         switch attempt.state {
-        case .ending(let reason, let since) where now >= attempt.endIsOverdue(from: since, limits: limits):
-          steps.append(
-            HealStep(
-              operation: .reclaimOrphan(job.id, number: attempt.number),
-              reason: batch.overdueEndSentence(attempt, of: job, since: since, at: now),
-              evidence: [
-                Evidence(
-                  "no receipt of its end came", by: .clock, at: now,
-                  values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": reason.name])
-              ], risk: .low))
-        case .ended(let end) where isOrphan(attempt, end, of: job):
-          steps.append(
-            HealStep(
-              operation: .reclaimOrphan(job.id, number: attempt.number),
-              reason: attempt.staleReports > 0
-                ? "attempt \(attempt.number) of \(job.title(in: batch)) is over, and still reports"
-                : "attempt \(attempt.number) of \(job.title(in: batch)) was lost, and nothing proves it gone",
-              evidence: evidence(of: attempt, job: job, died: 0),
-              risk: batch.isGivenUp(job.id, with: attempt.number) ? .medium : .low))
-        default:
-          continue
+        case .ending(_, let since) where now >= attempt.endIsOverdue(from: since, limits: limits): break
+        case .ended(let end) where isOrphan(attempt, end, of: job): break
+        default: continue
         }
+        found.append((job.id, index, attempt.reclaimedAt ?? .distantPast))
       }
     }
-    return steps
+    if found.count > Batch.healStepsLimit {
+      // Those that were asked first, and have not ended, leave the others their turn.
+      found.sort { ($0.reclaimedAt, $0.job, $0.attempt) < ($1.reclaimedAt, $1.job, $1.attempt) }
+      found.removeLast(found.count - Batch.healStepsLimit)
+      found.sort { ($0.job, $0.attempt) < ($1.job, $1.attempt) }
+    }
+    return found.compactMap { id, index, _ in batch.findJob(id).flatMap { reclaim(index, of: $0) } }
+  }
+
+  private func reclaim(_ index: Int, of job: Job) -> HealStep? {
+    let attempt = job.attempts[index]
+    switch attempt.state {
+    case .ending(let reason, let since):
+      return
+        HealStep(
+          operation: .reclaimOrphan(job.id, number: attempt.number),
+          reason: batch.overdueEndSentence(attempt, of: job, since: since, at: now),
+          evidence: [
+            Evidence(
+              "no receipt of its end came", by: .clock, at: now,
+              values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": reason.name])
+          ], risk: .low)
+    case .ended:
+      return
+        HealStep(
+          operation: .reclaimOrphan(job.id, number: attempt.number),
+          reason: attempt.staleReports > 0
+            ? "attempt \(attempt.number) of \(job.title(in: batch)) is over, and still reports"
+            : "attempt \(attempt.number) of \(job.title(in: batch)) was lost, and nothing proves it gone",
+          evidence: evidence(of: attempt, job: job, died: 0),
+          risk: batch.isGivenUp(job.id, with: attempt.number) ? .medium : .low)
+    case .intended, .starting, .running: return nil
+    }
   }
 
   /// Whether a plan to reclaim orphans has a step for it.
@@ -126,7 +144,8 @@ extension DiagnosisContext {
         else { continue }
         jobs.append(job.id)
         memoryBytes[job.id] = bytes
-        evidence += self.evidence(of: attempt, job: job, died: 0)
+        // Of some of them: it is kept in the batch's history.
+        if jobs.count <= Self.jobsShown { evidence += self.evidence(of: attempt, job: job, died: 0) }
       }
       guard !jobs.isEmpty else { return nil }
       return HealStep(
@@ -139,13 +158,15 @@ extension DiagnosisContext {
 }
 
 extension DiagnosisContext {
+  fileprivate static let jobsShown = 10
+
   /// One figure where all need the same, else each job's.
   private func enough(_ memoryBytes: [JobID: Int64], _ jobs: [JobID]) -> String {
     let figures = Set(memoryBytes.values)
     if figures.count == 1, let bytes = figures.first {
       return "\(Figures.bytes(bytes)) is more than was measured, and fits; what was ended at its limit may need more"
     }
-    let shown = jobs.prefix(10).map { "\(Figures.bytes(memoryBytes[$0] ?? 0)) for \($0)" }
+    let shown = jobs.prefix(Self.jobsShown).map { "\(Figures.bytes(memoryBytes[$0] ?? 0)) for \($0)" }
     let more = jobs.count > shown.count ? ", and so on for \(jobs.count - shown.count) more" : ""
     return
       "\(Figures.list(shown))\(more): more than was measured, and each fits; what was ended at its limit may need more"

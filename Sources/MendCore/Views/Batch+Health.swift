@@ -160,6 +160,7 @@ struct Survey: Hashable {
 extension Batch {
   func surveyJobs(at now: Instant, _ room: Room, limits: Limits) -> Survey {
     var survey = Survey()
+    var changes = LatestChanges()
     for tier in tiers where tier.status == .running {
       survey.progressed = survey.progressed || tier.hasProgress
       for job in tier.jobs where !job.status.isFinal {
@@ -168,7 +169,7 @@ extension Batch {
         } else if let next = job.nextAttemptAt, next > now {
           survey.somethingWorks = true
         } else {
-          surveyWaiting(job, of: tier, at: now, room, into: &survey)
+          surveyWaiting(job, of: tier, at: now, room, &changes, into: &survey)
         }
       }
     }
@@ -209,16 +210,19 @@ extension Batch {
   }
 
   /// Since when a job without an attempt has waited for room.
-  func waitsSince(_ job: Job, of tier: Tier, window: Duration, at now: Instant) -> Instant {
+  func waitsSince(
+    _ job: Job, of tier: Tier, window: Duration, at now: Instant, _ changes: inout LatestChanges
+  ) -> Instant {
     var since = max(tier.startedAt ?? startedAt ?? createdAt, job.attempts.last?.end?.at ?? createdAt)
     if let backedOff = job.nextAttemptAt { since = max(since, backedOff) }
     // A retry or the end of a pause starts the window again; only looked up where it matters.
-    if now - since >= window { since = max(since, lastChange(of: [.batch, .tier(tier.number), .job(job.id)])) }
+    if now - since >= window { since = max(since, changes.latest(of: job.id, in: self)) }
     return since
   }
 
   private func surveyWaiting(
-    _ job: Job, of tier: Tier, at now: Instant, _ room: Room, into survey: inout Survey
+    _ job: Job, of tier: Tier, at now: Instant, _ room: Room, _ changes: inout LatestChanges,
+    into survey: inout Survey
   ) {
     if let (reason, why) = room.whyNeverSchedulable(job.resourcesAsked(in: self), in: key.namespace) {
       survey.stuck.append(
@@ -228,12 +232,26 @@ extension Batch {
       return
     }
     let window = job.specified(in: self)?.timers.start ?? Timers.defaultStart
-    let since = waitsSince(job, of: tier, window: window, at: now)
+    let since = waitsSince(job, of: tier, window: window, at: now, &changes)
     let block = Block(
       reason: room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: false),
       sentence: waitingSentence(job, since: since, window: window, at: now, room), since: since,
       isPastItsWindow: now - since >= window)
     if block.isPastItsWindow { survey.overdue.append(block) } else { survey.waiting.append(block) }
+  }
+}
+
+/// When jobs, their tiers and the batch last changed their state, as far as the recent history goes: one pass over it,
+/// however many jobs are asked for.
+struct LatestChanges {
+  private var latest: [StateChange.Subject: Instant]?
+
+  /// Of the job, its tier or its batch; else when the batch was made.
+  mutating func latest(of job: JobID, in batch: Batch) -> Instant {
+    let known = latest ?? Dictionary(batch.recentChanges.lazy.map { ($0.subject, $0.at) }) { _, newer in newer }
+    latest = known
+    return [StateChange.Subject.batch, .tier(job.tier), .job(job)].lazy.compactMap { known[$0] }.max()
+      ?? batch.createdAt
   }
 }
 

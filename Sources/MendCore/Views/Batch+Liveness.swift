@@ -75,7 +75,7 @@ extension Batch {
       return nil
     }
     // Only now, because it looks through the history: the time of a pause does not count.
-    let since = max(progress, lastChange(of: [.batch]))
+    let since = max(progress, lastChange())
     return now - since >= allowed ? since : nil
   }
 
@@ -106,10 +106,8 @@ extension Batch {
       && processingCounts.values.reduce(0, +) >= specification.maxConcurrent
   }
 
-  /// When one of the subjects last changed its state, as far as the recent history goes; else when the batch was made.
-  func lastChange(of subjects: [StateChange.Subject]) -> Instant {
-    recentChanges.last { subjects.contains($0.subject) }?.at ?? createdAt
-  }
+  /// When the batch last changed its state, as far as the recent history goes; else when it was made.
+  func lastChange() -> Instant { recentChanges.last { $0.subject == .batch }?.at ?? createdAt }
 
   /// The job by its place, or nil.
   func findJob(_ id: JobID) -> Job? {

@@ -7,15 +7,18 @@ extension Batch {
     guard status == .queued || status == .running else { return nil }
     var turns: [Instant] = []
     if let outage, outage.isConfigured { turns.append(outage.since + limits.unreachableGrace) }
+    var changes = LatestChanges()
     for tier in tiers.indices where tiers[tier].status == .running {
       for job in tiers[tier].jobs.indices where !tiers[tier].jobs[job].status.isFinal {
-        turns.append(contentsOf: self.turns(ofJob: job, inTier: tier, at: now, limits: limits))
+        turns.append(contentsOf: self.turns(ofJob: job, inTier: tier, at: now, limits: limits, &changes))
       }
     }
     return turns.lazy.filter { $0 > now && $0 < .distantFuture }.min()
   }
 
-  private func turns(ofJob index: Int, inTier number: Int, at now: Instant, limits: Limits) -> [Instant] {
+  private func turns(
+    ofJob index: Int, inTier number: Int, at now: Instant, limits: Limits, _ changes: inout LatestChanges
+  ) -> [Instant] {
     let job = tiers[number].jobs[index]
     if let attempt = job.current {
       switch attempt.state {
@@ -33,7 +36,7 @@ extension Batch {
       }
     }
     let window = job.specified(in: self)?.timers.start ?? Timers.defaultStart
-    let waited = waitsSince(job, of: tiers[number], window: window, at: now) + window
+    let waited = waitsSince(job, of: tiers[number], window: window, at: now, &changes) + window
     // While it backs off, something works; from then on it waits as others do.
     return job.nextAttemptAt.map { [$0, waited] } ?? [waited]
   }

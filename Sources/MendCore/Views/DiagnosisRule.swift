@@ -3,49 +3,57 @@ struct DiagnosisRule: Sendable {
   let name: String
   /// The section of the article Domain that it follows from.
   let source: String
-  let findings: @Sendable (DiagnosisContext) -> [Finding]
+  /// Adds what it found.
+  let look: @Sendable (DiagnosisContext, inout FindingList) -> Void
 
   /// In the order in which findings are shown: what failed, what is suspicious of it, what holds the batch up.
   static let all: [DiagnosisRule] = [
-    DiagnosisRule(name: "store full", source: "<doc:Domain#Promises>", findings: { $0.storeFull() }),
+    DiagnosisRule(name: "store full", source: "<doc:Domain#Promises>", look: { $1.add(contentsOf: $0.storeFull()) }),
     DiagnosisRule(
-      name: "failed attempts", source: "<doc:Domain#Why-an-attempt-failed>", findings: { $0.failedAttempts() }),
+      name: "failed attempts", source: "<doc:Domain#Why-an-attempt-failed>", look: { $0.failedAttempts(&$1) }),
     DiagnosisRule(
-      name: "failed jobs", source: "<doc:Domain#How-states-follow>", findings: { $0.failedJobs() }),
+      name: "failed jobs", source: "<doc:Domain#How-states-follow>", look: { $0.failedJobs(&$1) }),
     DiagnosisRule(
-      name: "disputed ends", source: "<doc:Domain#Promises>", findings: { $0.disputedEnds() }),
+      name: "disputed ends", source: "<doc:Domain#Promises>", look: { $0.disputedEnds(&$1) }),
     DiagnosisRule(
       name: "quarantined documents", source: "<doc:Domain#Documents-that-end-attempts>",
-      findings: { $0.quarantinedDocuments() }),
+      look: { $0.quarantinedDocuments(&$1) }),
     DiagnosisRule(
       name: "suspect documents", source: "<doc:Domain#Documents-that-end-attempts>",
-      findings: { $0.suspectDocuments() }),
+      look: { $0.suspectDocuments(&$1) }),
     DiagnosisRule(
-      name: "failed documents", source: "<doc:Domain#How-states-follow>", findings: { $0.failedDocuments() }),
+      name: "failed documents", source: "<doc:Domain#How-states-follow>", look: { $0.failedDocuments(&$1) }),
     DiagnosisRule(
       name: "extractors left out", source: "<doc:Domain#How-states-follow>",
-      findings: { $0.extractorsLeftOut() }),
+      look: { $1.add(contentsOf: $0.extractorsLeftOut()) }),
     DiagnosisRule(
       name: "never schedulable", source: "<doc:Domain#Calls>",
-      findings: { $0.neverSchedulable() }),
+      look: { $0.neverSchedulable(&$1) }),
     DiagnosisRule(
-      name: "stuck attempts", source: "<doc:Domain#Timers>", findings: { $0.stuckAttempts() }),
+      name: "stuck attempts", source: "<doc:Domain#Timers>", look: { $0.stuckAttempts(&$1) }),
     DiagnosisRule(
-      name: "waiting past the window", source: "<doc:Domain#Health>", findings: { $0.waitingTooLong() }),
+      name: "waiting past the window", source: "<doc:Domain#Health>", look: { $1.add(contentsOf: $0.waitingTooLong()) }),
     DiagnosisRule(
       name: "launches that wait", source: "<doc:Domain#Health>",
-      findings: { $0.delayedLaunches() + $0.hiddenAttempts() }),
+      look: { $1.add(contentsOf: $0.delayedLaunches() + $0.hiddenAttempts()) }),
     DiagnosisRule(
       name: "executor unreachable", source: "<doc:Domain#Promises>",
-      findings: { $0.unreachableExecutor() }),
+      look: { $1.add(contentsOf: $0.unreachableExecutor()) }),
     DiagnosisRule(
       name: "duplicate launches", source: "<doc:Domain#Healing>",
-      findings: { $0.duplicateLaunches() }),
+      look: { $1.add(contentsOf: $0.duplicateLaunches()) }),
     DiagnosisRule(
       name: "ends that do not come", source: "<doc:Domain#Calls>",
-      findings: { $0.overdueEnds() }),
+      look: { $0.overdueEnds(&$1) }),
   ]
 
   /// A batch of thousands of jobs may fail in each; beyond this many findings only their number is told.
   static let findingsLimit = 200
+
+  /// What all of them find, the first `limit` of it.
+  static func findings(_ context: DiagnosisContext, limit: Int) -> FindingList {
+    var list = FindingList(limit: limit)
+    for rule in all { rule.look(context, &list) }
+    return list
+  }
 }

@@ -19,17 +19,33 @@ struct FailureTally: Hashable {
   /// By count, most first, then by code.
   private(set) var codes: [Code] = []
 
+  /// Codes of a worker's own that are told apart; the documents of all others are counted together as `others`.
+  static let codesLimit = 64
+  static let others = "others"
+
+  private struct Name: Hashable {
+    var code: String
+    var causedByAttempt: Bool
+  }
+
   init(of job: Job, alreadyFailed: DocumentSet) {
     // Built aside: an error is looked at once, however many documents it is of.
     var found: [Code] = []
+    var places: [Name: Int] = [:]
+    var own = 0
     var latest = -1
     func place(of error: DocumentError) -> Int {
       if latest < 0 || found[latest].causedByAttempt != error.causedByAttempt || found[latest].code != error.code {
-        latest = found.firstIndex { $0.causedByAttempt == error.causedByAttempt && $0.code == error.code } ?? -1
-      }
-      if latest < 0 {
-        found.append(Code(code: error.code, causedByAttempt: error.causedByAttempt))
-        latest = found.count - 1
+        var name = Name(code: error.code, causedByAttempt: error.causedByAttempt)
+        if places[name] == nil, !error.causedByAttempt, FailureCause(rawValue: error.code) == nil {
+          own += 1
+          if own > Self.codesLimit { name.code = Self.others }
+        }
+        latest = places[name] ?? found.count
+        if latest == found.count {
+          places[name] = latest
+          found.append(Code(code: name.code, causedByAttempt: name.causedByAttempt))
+        }
       }
       found[latest].attempt = max(found[latest].attempt, error.attempt)
       found[latest].at = max(found[latest].at, error.at)

@@ -32,19 +32,14 @@ extension DiagnosisContext {
 
   /// Closed stages of all jobs, and what running attempts have spent in theirs so far; in order of first appearance.
   func stageTotals() -> [Job.StageTotal] {
-    var totals: [Job.StageTotal] = []
-    func add(_ name: String, _ duration: Duration) {
-      if let index = totals.firstIndex(where: { $0.name == name }) {
-        totals[index].duration += duration
-      } else {
-        totals.append(Job.StageTotal(name: name, duration: duration))
+    var totals = StageTotals()
+    forEachJob { _, job in
+      for stage in job.stages { totals.add(stage) }
+      if let open = job.current?.stage, open.since < now {
+        totals.add(Job.StageTotal(name: open.name, duration: now - open.since))
       }
     }
-    forEachJob { _, job in
-      for stage in job.stages { add(stage.name, stage.duration) }
-      if let open = job.current?.stage, open.since < now { add(open.name, now - open.since) }
-    }
-    return totals
+    return totals.told
   }
 
   /// Less is not worth a word.
@@ -116,7 +111,8 @@ extension DiagnosisContext {
 
   /// Peaks near the limit, of attempts that did not run into it; the nearest of each extractor.
   private func memoryInsights() -> [Insight] {
-    var worst: [(extractor: [Int], insight: Insight)] = []
+    // The jobs of an extractor stand beside each other.
+    var worst: [(tier: Int, extractor: Int, insight: Insight)] = []
     forEachJob { tier, job in
       for attempt in job.attempts {
         guard let exit = attempt.end?.exit, exit.memoryLimitBytes > 0, attempt.end?.cause != .oom else { continue }
@@ -129,11 +125,10 @@ extension DiagnosisContext {
           stage: "tier \(tier.number)", metric: share,
           recommendation: "Give it more before a larger document runs into the limit: --memory "
             + Figures.size(MemoryAdvice.enough(forPeak: exit.peakMemoryBytes)))
-        let extractor = [tier.number, job.extractor]
-        if let index = worst.firstIndex(where: { $0.extractor == extractor }) {
-          if worst[index].insight.metric < share { worst[index].insight = insight }
+        if let last = worst.last, last.tier == tier.number, last.extractor == job.extractor {
+          if last.insight.metric < share { worst[worst.count - 1].insight = insight }
         } else {
-          worst.append((extractor, insight))
+          worst.append((tier.number, job.extractor, insight))
         }
       }
     }
@@ -246,6 +241,7 @@ extension DiagnosisContext {
     }
     let total = batch.work.elapsed(at: completed)
     var extractors: [(name: String, seconds: Double)] = []
+    var places: [String: Int] = [:]
     var attempts = 0
     var peak: Int64 = 0
     var failedAttempts = 0
@@ -268,9 +264,10 @@ extension DiagnosisContext {
       }
       peak = job.attempts.reduce(peak) { max($0, $1.end?.exit?.peakMemoryBytes ?? 0) }
       guard let name = job.specified(in: batch)?.name else { return }
-      if let index = extractors.firstIndex(where: { $0.name == name }) {
+      if let index = places[name] {
         extractors[index].seconds += took
       } else {
+        places[name] = extractors.count
         extractors.append((name, took))
       }
     }

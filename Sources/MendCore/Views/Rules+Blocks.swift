@@ -2,9 +2,8 @@
 
 extension DiagnosisContext {
   /// Jobs that ask for more than the executor has, in any tier that is still to be done.
-  func neverSchedulable() -> [Finding] {
-    if batch.status.isFinal { return [] }
-    var findings: [Finding] = []
+  func neverSchedulable(_ findings: inout FindingList) {
+    if batch.status.isFinal { return }
     struct Told: Hashable {
       var tier: Int
       var extractor: Int
@@ -17,8 +16,10 @@ extension DiagnosisContext {
         let (reason, why) = room.whyNeverSchedulable(job.resourcesAsked(in: batch), in: batch.key.namespace),
         told.insert(Told(tier: tier.number, extractor: job.extractor, asked: job.resourcesAsked(in: batch))).inserted
       else { return }
+      if findings.isFull { return findings.leaveOut(job.id) }
       let asked = job.resourcesAsked(in: batch)
-      findings.append(
+      findings.add(
+        about: job.id,
         Finding(
           category: nil, cause: reason.rawValue, confidence: .high,
           message: sentence("\(job.title(in: batch)) can never start here: \(why)"),
@@ -39,7 +40,6 @@ extension DiagnosisContext {
               : "Ask for less in a new batch, or serve with more: " + serveCommand(for: asked), .none),
           tier: tier.number, job: job.id))
     }
-    return findings
   }
 
   private func serveCommand(for asked: Resources) -> String {
@@ -47,19 +47,23 @@ extension DiagnosisContext {
   }
 
   /// Attempts that both looks found stuck.
-  func stuckAttempts() -> [Finding] {
-    verdict.stuckAttempts.compactMap { stuck in
-      guard let job = batch.findJob(stuck.job), let attempt = job.current else { return nil }
-      return Finding(
-        category: .timeout, cause: HealthReason(stall: stuck.cause).rawValue, confidence: .high,
-        message: sentence(batch.stallSentence(attempt, of: job, cause: stuck.cause, since: stuck.since, at: now)),
-        evidence: evidence(ofStall: stuck, attempt, job: job),
-        remedy: Remedy(
-          "End the stuck attempt and go on without its documents; if the next one hangs too, then cancel the tier "
-            + "(mend cancel \(batch.key.batchID) --tier \(stuck.job.tier))",
-          .heal(.detectStuck, tier: stuck.job.tier)),
-        tier: stuck.job.tier, job: stuck.job, attempt: stuck.number, documents: Array(job.processing.prefix(10)))
+  func stuckAttempts(_ findings: inout FindingList) {
+    for stuck in verdict.stuckAttempts {
+      guard let job = batch.findJob(stuck.job), let attempt = job.current else { continue }
+      findings.add(about: stuck.job, finding(of: stuck, attempt, job))
     }
+  }
+
+  private func finding(of stuck: StuckAttempt, _ attempt: Attempt, _ job: Job) -> Finding {
+    Finding(
+      category: .timeout, cause: HealthReason(stall: stuck.cause).rawValue, confidence: .high,
+      message: sentence(batch.stallSentence(attempt, of: job, cause: stuck.cause, since: stuck.since, at: now)),
+      evidence: evidence(ofStall: stuck, attempt, job: job),
+      remedy: Remedy(
+        "End the stuck attempt and go on without its documents; if the next one hangs too, then cancel the tier "
+          + "(mend cancel \(batch.key.batchID) --tier \(stuck.job.tier))",
+        .heal(.detectStuck, tier: stuck.job.tier)),
+      tier: stuck.job.tier, job: stuck.job, attempt: stuck.number, documents: Array(job.processing.prefix(10)))
   }
 
   /// Jobs that have waited for room longer than their start window.
@@ -229,13 +233,13 @@ extension DiagnosisContext {
   }
 
   /// Attempts that were asked to end, and of which no proof came in time.
-  func overdueEnds() -> [Finding] {
-    var findings: [Finding] = []
+  func overdueEnds(_ findings: inout FindingList) {
     forEachJob { tier, job in
       guard let attempt = job.current, case .ending(let reason, let since) = attempt.state,
         now >= attempt.endIsOverdue(from: since, limits: limits)
       else { return }
-      findings.append(
+      findings.add(
+        about: job.id,
         Finding(
           category: .orphaned, cause: FailureCause.orphaned.rawValue, confidence: .medium,
           message: sentence(batch.overdueEndSentence(attempt, of: job, since: since, at: now)),
@@ -247,6 +251,5 @@ extension DiagnosisContext {
           remedy: Remedy("Ask its executor again to end all of it", .heal(.reclaimOrphans, tier: tier.number)),
           tier: tier.number, job: job.id, attempt: attempt.number))
     }
-    return findings
   }
 }

@@ -30,13 +30,14 @@ extension DiagnosisContext {
       job.errors[position].map { (documentID(position) ?? "document \(position)", $0) }
     }
     let reading = batch.reading(of: code, job: job)
+    let name = code.code == FailureTally.others ? "other codes" : code.code
     var message =
       "\(Figures.count(code.count, "document")) of \(job.assigned.count) failed in "
-      + "\(job.title(in: batch)) with \(code.code)"
+      + "\(job.title(in: batch)) with \(name)"
     if let example, !example.1.message.isEmpty { message += "; \(example.0): \(Figures.excerpt(example.1.message))" }
     var evidence = [
       Evidence(
-        "\(Figures.count(code.count, "document")) failed with \(code.code), first "
+        "\(Figures.count(code.count, "document")) failed with \(name), first "
           + names(code.first.positions),
         by: .ledger, at: code.at,
         values: ["code": code.code, "count": "\(code.count)", "documents_in_job": "\(job.assigned.count)"])

@@ -5,8 +5,7 @@ extension DiagnosisContext {
   ///
   /// An attempt that a later one made good, and that left no failed document, is history: it stays among the
   /// infrastructure events and is no finding.
-  func failedAttempts() -> [Finding] {
-    var findings: [Finding] = []
+  func failedAttempts(_ findings: inout FindingList) {
     forEachJob { _, job in
       var causes: [(cause: FailureCause, count: Int, latest: Attempt)] = []
       for attempt in job.attempts {
@@ -22,10 +21,9 @@ extension DiagnosisContext {
       for (cause, count, latest) in causes.sorted(by: { $0.latest.number > $1.latest.number }) {
         let died = tallies[job.id]?.count(diedOf: cause) ?? 0
         if job.status == .succeeded || job.status == .cancelled, died == 0 { continue }
-        findings.append(finding(of: cause, count: count, latest: latest, died: died, job: job))
+        findings.add(about: job.id, finding(of: cause, count: count, latest: latest, died: died, job: job))
       }
     }
-    return findings
   }
 
   private func finding(of cause: FailureCause, count: Int, latest: Attempt, died: Int, job: Job) -> Finding {
@@ -134,15 +132,16 @@ extension DiagnosisContext {
   }
 
   /// A job that failed for a reason that is no attempt's end: nothing was launched, or its documents failed it.
-  func failedJobs() -> [Finding] {
-    var findings: [Finding] = []
+  func failedJobs(_ findings: inout FindingList) {
     forEachJob { _, job in
       guard job.status == .failed, let failure = job.failure else { return }
       let told =
         failure.cause == .documentErrors
         ? tallies[job.id] != nil || job.isDisputed : job.attempts.contains { $0.end?.cause == failure.cause }
       if told { return }
-      findings.append(
+      if findings.isFull { return findings.leaveOut(job.id) }
+      findings.add(
+        about: job.id,
         Finding(
           category: failure.cause.category, cause: failure.cause.rawValue, confidence: failure.confidence,
           message: sentence("\(job.title(in: batch)) failed: \(failure.message)"),
@@ -150,14 +149,13 @@ extension DiagnosisContext {
           remedy: remedy(for: failure.cause, attempt: job.attempts.last, job: job), tier: job.id.tier, job: job.id,
           attempt: job.attempts.last?.number))
     }
-    return findings
   }
 
   /// Both sides are shown; neither is believed alone.
-  func disputedEnds() -> [Finding] {
-    var findings: [Finding] = []
+  func disputedEnds(_ findings: inout FindingList) {
     forEachJob { _, job in
       guard job.isDisputed, let attempt = job.attempts.last, let end = attempt.end, let exit = end.exit else { return }
+      if findings.isFull { return findings.leaveOut(job.id) }
       let unreported = tallies[job.id]?.codes.first { $0.code == FailureCause.documentErrors.rawValue }
       let unaccounted = (unreported?.count ?? 0) + job.pendingCount
       let message: String
@@ -170,7 +168,8 @@ extension DiagnosisContext {
           "\(job.title(in: batch)) ended badly in attempt \(attempt.number), and the ledger has every one of its "
           + "\(Figures.count(job.committed.count, "document")) committed"
       }
-      findings.append(
+      findings.add(
+        about: job.id,
         Finding(
           category: .pipeline, cause: HealthReason.disputed.rawValue, confidence: .high, message: sentence(message),
           evidence: evidence(of: attempt, job: job, died: 0),
@@ -180,15 +179,14 @@ extension DiagnosisContext {
             .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed)),
           tier: job.id.tier, job: job.id, attempt: attempt.number, documents: unreported?.first.positions ?? []))
     }
-    return findings
   }
 
   /// "A document that kills its attempts is named as the suspect": in process at two deaths or more.
-  func suspectDocuments() -> [Finding] {
-    var findings: [Finding] = []
+  func suspectDocuments(_ findings: inout FindingList) {
     forEachJob { _, job in
       let unproven = job.suspects.subtracting(job.committed).subtracting(job.quarantined)
       guard !unproven.isEmpty else { return }
+      if findings.isFull { return findings.leaveOut(job.id) }
       let (first, count) = (Array(unproven.prefix(10)), unproven.count)
       let cause = job.attempts.last { $0.end?.cause?.mayComeFromADocument == true }?.end?.cause ?? .documentErrors
       let evidence = first.map { position in
@@ -198,7 +196,8 @@ extension DiagnosisContext {
           by: .ledger, at: batch.updatedAt,
           values: ["document_id": documentID(position) ?? "", "attempts_ended": "\(job.deaths[position])"])
       }
-      findings.append(
+      findings.add(
+        about: job.id,
         Finding(
           category: cause.category, cause: cause.rawValue,
           // Alone with its attempts each time it is nearly proven; one of many it is a hint.
@@ -211,19 +210,19 @@ extension DiagnosisContext {
               + "if it cannot be mended", .none),
           tier: job.id.tier, job: job.id, documents: first))
     }
-    return findings
   }
 
   /// Proven by an attempt that died around it alone: named, left out, and what is to be done about it.
-  func quarantinedDocuments() -> [Finding] {
-    var findings: [Finding] = []
+  func quarantinedDocuments(_ findings: inout FindingList) {
     forEachJob { _, job in
       let held = job.quarantined.intersection(job.failed)
       guard !held.isEmpty else { return }
+      if findings.isFull { return findings.leaveOut(job.id) }
       let first = Array(held.prefix(10))
       let cause = first.first.flatMap { job.errors[$0].flatMap { FailureCause(rawValue: $0.code) } } ?? .documentErrors
       let action = "Look at \(names(first)): correct or replace \(held.count == 1 ? "it" : "them")"
-      findings.append(
+      findings.add(
+        about: job.id,
         Finding(
           category: cause.category, cause: cause.rawValue, confidence: .high,
           message: "\(names(first)) \(held.count == 1 ? "ends its" : "end their") attempts of "
@@ -237,20 +236,17 @@ extension DiagnosisContext {
             : Remedy("\(action); a retry takes it in again once the tier has ended", .none),
           tier: job.id.tier, job: job.id, attempt: first.first.flatMap { job.errors[$0]?.attempt }, documents: first))
     }
-    return findings
   }
 
   /// Documents that the extractor itself refused, by code.
-  func failedDocuments() -> [Finding] {
-    var findings: [Finding] = []
+  func failedDocuments(_ findings: inout FindingList) {
     forEachJob { _, job in
       guard let tally = tallies[job.id] else { return }
       for code in tally.codes {
         // Told with the attempt that died.
         if code.causedByAttempt, job.attempts.contains(where: { $0.end?.cause?.rawValue == code.code }) { continue }
-        findings.append(documentFinding(code, job: job))
+        findings.add(about: job.id, documentFinding(code, job: job))
       }
     }
-    return findings
   }
 }

@@ -40,7 +40,7 @@ extension SubmissionParams {
     self.init(parameters, of: job, in: batch, textBytes: textBytes)
   }
 
-  /// - Parameter textBytes: the most bytes of the command; a longer one is cut.
+  /// - Parameter textBytes: the most bytes of the command, and of the names of its environment; what is longer is cut.
   init(_ parameters: SubmissionParameters, of job: Job, in batch: Batch, textBytes: Int) {
     self.init()
     entrypoint =
@@ -53,7 +53,13 @@ extension SubmissionParams {
     memoryBytes = parameters.resources.memoryBytes
     priority = Int32(clamping: parameters.priority)
     extractorName = parameters.extractorName
-    envNames = parameters.environment.keys.sorted()
+    var bytes = 0
+    for name in parameters.environment.keys.sorted() {
+      bytes += name.utf8.count + 4
+      if bytes > textBytes { break }
+      envNames.append(name)
+    }
+    envNamesLeftOut = Int64(parameters.environment.count - envNames.count)
     runTimeoutSeconds = parameters.runTimeout?.inSeconds ?? 0
     startWindowSeconds = (parameters.startWindow ?? batch.specified(job)?.timers.start)?.inSeconds ?? 0
     limits = MendAPI.AttemptLimits(parameters.resources.limits)

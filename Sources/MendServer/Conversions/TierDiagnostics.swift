@@ -13,7 +13,10 @@ extension TierDiagnostic {
     spanSeconds = tier.span(at: now)?.inSeconds
     progress = TierProgressDetail(tier)
     lastActivityAt = GoogleTimestamp(tier.lastActivityAt)
-    requiresGpu = tier.jobs.contains { batch.submissionParameters(of: $0)?.resources.requiresGPU == true }
+    requiresGpu = tier.jobs.contains { job in
+      job.attempts.last?.parameters.resources.requiresGPU ?? job.overrides.requiresGPU
+        ?? batch.specified(job)?.resources.requiresGPU ?? false
+    }
     submissionParams = tier.jobs.first.flatMap { SubmissionParams(of: $0, in: batch, textBytes: detail.tierText) }
     jobs = detail.shown(tier.jobs, of: batch).map { JobDiagnostic($0, of: batch, detail: detail) }
     jobsLeftOut = Int64(tier.jobs.count - jobs.count)
@@ -74,17 +77,11 @@ extension TierProgressDetail {
     stageHistory = Self.stages(of: tier.jobs)
   }
 
-  /// Closed stages of all jobs, in order of first appearance, durations added up.
+  /// Closed stages of all jobs.
   private static func stages(of jobs: [Job]) -> [StageTiming] {
-    var totals: [Job.StageTotal] = []
-    for stage in jobs.flatMap(\.stages) {
-      if let index = totals.firstIndex(where: { $0.name == stage.name }) {
-        totals[index].duration += stage.duration
-      } else {
-        totals.append(stage)
-      }
-    }
-    return totals.map { StageTiming($0) }
+    var totals = StageTotals()
+    for job in jobs { for stage in job.stages { totals.add(stage) } }
+    return totals.told.map { StageTiming($0) }
   }
 }
 
