@@ -96,7 +96,9 @@ extension Batch {
   /// Retry: failed, and where asked committed, documents are to do again; and what went on without the job.
   mutating func reopen(_ retried: Fact.RetriedJob, by initiative: Initiative) {
     let job = retried.job
-    tiers[job.tier].jobs[job.index].overrides = retried.overrides
+    tiers[job.tier].jobs[job.index].overrides =
+      retried.replacesOverrides
+      ? retried.overrides : tiers[job.tier].jobs[job.index].overrides.laidUnder(retried.overrides)
     tiers[job.tier].jobs[job.index].nextAttemptAt = nil
     tiers[job.tier].jobs[job.index].runsWithoutDocuments = isContradicted(retried, by: initiative)
     let layout = extractorLayout(of: job.tier)

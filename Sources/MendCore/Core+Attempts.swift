@@ -179,10 +179,9 @@ extension Core {
   /// The rules start a new attempt: what died with this one gets its second chance.
   private mutating func retry(_ job: Job, _ number: Int, _ retry: RetryDecision.Retry, on key: BatchKey) {
     if failPastTimeout(job.id, on: key) { return }
-    var overrides = job.overrides
-    if let memoryBytes = retry.memoryBytes { overrides.memoryBytes = memoryBytes }
     let lost = job.errors.documents { $0.causedByAttempt && $0.attempt == number && !$0.quarantined }
-    let reopened = Fact.RetriedJob(job: job.id, overrides: overrides, reopened: lost)
+    let reopened = Fact.RetriedJob(
+      job: job.id, overrides: Job.Overrides(memoryBytes: retry.memoryBytes), reopened: lost)
     record(.retried(tier: job.id.tier, jobs: [reopened], actor: "scheduler", by: .rules), on: key)
     record(.jobStatusChanged(job.id, .pending, failure: nil, reason: retry.reason), on: key)
     if finishIfNothingLeft(job.id, of: key) { return }

@@ -4,9 +4,7 @@
 extension Core {
   /// Looks again at the batch then, when it opted in.
   mutating func considerHealing(_ key: BatchKey, at instant: Instant) {
-    guard let specification = batches[key]?.specification,
-      specification.autoHeal != nil || specification.hasRulesForStalls
-    else { return }
+    guard batches[key]?.specification.autoHeal != nil || index.ruledStalls.contains(key) else { return }
     index.deadlines.insert(Deadline(at: instant, kind: .autoHeal, batch: key))
   }
 
@@ -31,7 +29,7 @@ extension Core {
 
   /// Ends the attempts that both looks found stuck and that a rule was written for; the rule decides what follows.
   mutating func endStallsByRule(_ key: BatchKey) {
-    guard let batch = batches[key], batch.status == .running, batch.specification.hasRulesForStalls else { return }
+    guard let batch = batches[key], batch.status == .running, index.ruledStalls.contains(key) else { return }
     let verdict = batch.health(at: turn.now, capacity: capacities.of(batch), limits: limits)
     for stuck in verdict.stuckAttempts {
       guard specifiedRule(for: stuck.job, of: key, stuck.cause, nil)?.namesStall(stuck.cause) == true else { continue }

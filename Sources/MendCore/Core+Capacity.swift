@@ -100,6 +100,14 @@ public struct ResourceUse: Hashable, Codable, Sendable {
   }
 }
 
+extension Resources {
+  func changed(by overrides: Job.Overrides) -> Resources {
+    Resources(
+      cpus: overrides.cpus ?? cpus, memoryBytes: overrides.memoryBytes ?? memoryBytes,
+      requiresGPU: overrides.requiresGPU ?? requiresGPU, limits: limits)
+  }
+}
+
 extension Batch {
   func extractorSpecification(of job: JobID) -> ExtractorSpecification {
     specification.tiers[job.tier].extractors[tiers[job.tier].jobs[job.index].extractor]
@@ -107,11 +115,8 @@ extension Batch {
 
   /// What the job's next attempt takes.
   func resources(ofJob job: Int, inTier tier: Int) -> Resources {
-    let usual = specification.tiers[tier].extractors[tiers[tier].jobs[job].extractor].resources
-    return Resources(
-      cpus: tiers[tier].jobs[job].overrides.cpus ?? usual.cpus,
-      memoryBytes: tiers[tier].jobs[job].overrides.memoryBytes ?? usual.memoryBytes,
-      requiresGPU: tiers[tier].jobs[job].overrides.requiresGPU ?? usual.requiresGPU, limits: usual.limits)
+    specification.tiers[tier].extractors[tiers[tier].jobs[job].extractor].resources
+      .changed(by: tiers[tier].jobs[job].overrides)
   }
 
   /// What the job's next attempt is given: the specification with the overrides laid over it.
@@ -123,7 +128,8 @@ extension Batch {
       extractorName: extractor.name, work: extractor.work, executor: specification.executor,
       resources: resources(ofJob: job.index, inTier: job.tier),
       priority: overrides.priority ?? specification.priority,
-      environment: extractor.environment.merging(overrides.environment) { _, new in new },
+      environment: overrides.environment.isEmpty
+        ? extractor.environment : extractor.environment.merging(overrides.environment) { _, new in new },
       runTimeout: runTimeout)
   }
 }

@@ -74,7 +74,8 @@ extension Core {
       batch: key, sequence: 1, at: turn.now, cause: turn.cause, actor: turn.actor, fact: .batchCreated(specification))
     batches[key] = Batch.creating(record)
     index.liveBatches += 1
-    index.specifications.add(specification, of: namespace)
+    if let batch = batches[key] { index.specifications.add(batch) }
+    if specification.hasRulesForStalls { index.ruledStalls.insert(key) }
     turn.output.writes.append(.record(record))
     touch(key)
     if !documents.isEmpty { self.record(.documentsAdded(documents), on: key) }

@@ -93,9 +93,11 @@ extension Batch {
   ///
   /// Asked over all shards: how many there are says nothing of what an extractor did.
   func documentsFailedByAllShards(of job: JobID) -> Int? {
-    let extractor = tiers[job.tier].jobs[job.index].extractor
+    // An extractor's shards stand beside each other.
+    let first = job.index - tiers[job.tier].jobs[job.index].shard
+    let extractor = specification.tiers[job.tier].extractors[tiers[job.tier].jobs[job.index].extractor]
     var (assigned, failed) = (0, 0)
-    for index in tiers[job.tier].jobs.indices where tiers[job.tier].jobs[index].extractor == extractor {
+    for index in first..<first + max(1, extractor.shards) {
       guard index == job.index || tiers[job.tier].jobs[index].status.isFinal else { return nil }
       assigned += tiers[job.tier].jobs[index].assigned.count
       failed += tiers[job.tier].jobs[index].failed.count

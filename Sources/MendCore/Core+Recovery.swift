@@ -12,7 +12,8 @@ extension Core {
     let key = batch.key
     guard batches[key] == nil else { return }
     batches[key] = batch
-    index.specifications.add(batch.specification, of: key.namespace)
+    index.specifications.add(batch)
+    if batch.specification.hasRulesForStalls { index.ruledStalls.insert(key) }
     if !batch.status.isFinal { index.liveBatches += 1 }
     let executor = batch.specification.executor
     if batch.isStarted {
@@ -59,7 +60,8 @@ extension Core {
     }
     let executor = batch.specification.executor
     batches[key] = nil
-    index.specifications.remove(batch.specification, of: key.namespace)
+    index.specifications.remove(batch)
+    index.ruledStalls.remove(key)
     index.submissions[key] = nil
     index.lanes[executor]?.queue.remove(key, capacities.of(executor))
     index.reviewsDue.remove(key)

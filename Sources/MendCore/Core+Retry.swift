@@ -11,10 +11,11 @@ struct RetryAsked {
   /// What a job's next attempt may use, where it is another's figure than `overrides`.
   var memoryBytes: [JobID: Int64] = [:]
 
-  /// What it changes of the job, over what was changed before.
-  func overrides(of job: Job) -> Job.Overrides {
-    var overrides = job.overrides.laidUnder(overrides)
-    if let memoryBytes = memoryBytes[job.id] { overrides.memoryBytes = memoryBytes }
+  /// What it changes of the job.
+  func overrides(of job: JobID) -> Job.Overrides {
+    guard let memoryBytes = memoryBytes[job] else { return overrides }
+    var overrides = overrides
+    overrides.memoryBytes = memoryBytes
     return overrides
   }
 }
@@ -43,9 +44,10 @@ extension Core {
         limit: "quota_batches", "the quota of namespace \(key.namespace) is \(bound.allowed), and it has \(bound.held)",
         retryAfter: .seconds(5))
     }
+    if !retry.overrides.environment.isEmpty { try requireRoom(for: retry, of: jobs, in: batch) }
     let reopened = jobs.map { job in
       Fact.RetriedJob(
-        job: job.id, overrides: retry.overrides(of: job),
+        job: job.id, overrides: retry.overrides(of: job.id),
         reopened: retry.scope == .all ? job.failed.union(job.committed) : job.failed)
     }
     var again = DocumentSet()
@@ -121,10 +123,9 @@ extension Core {
         todo: "use scope all to do committed documents again")
     }
     for job in jobs {
-      var laid = batch
-      laid.tiers[retry.tier].jobs[job.id.index].overrides = retry.overrides(of: job)
-      try requireSchedulable(
-        laid.submissionParameters(of: job.id).resources, "job \(job.id)", of: batch.key)
+      let usual = batch.specification.tiers[retry.tier].extractors[job.extractor].resources
+      let laid = job.overrides.laidUnder(retry.overrides(of: job.id))
+      try requireSchedulable(usual.changed(by: laid), "job \(job.id)", of: batch.key)
     }
     return jobs
   }
@@ -138,7 +139,7 @@ extension Core {
     for later in batch.tiers[(retry.tier + 1)...] {
       let stale = later.jobs.compactMap { job in
         let reopened = job.committed.union(job.failed).intersection(again)
-        return reopened.isEmpty ? nil : Fact.RetriedJob(job: job.id, overrides: job.overrides, reopened: reopened)
+        return reopened.isEmpty ? nil : Fact.RetriedJob(job: job.id, overrides: Job.Overrides(), reopened: reopened)
       }
       if !stale.isEmpty {
         record(.retried(tier: later.number, jobs: stale, actor: retry.actor, by: retry.by), on: key)
@@ -155,14 +156,14 @@ extension Core {
 
 extension Job.Overrides {
   /// These, with newer ones laid over them.
-  fileprivate func laidUnder(_ newer: Job.Overrides) -> Job.Overrides {
+  func laidUnder(_ newer: Job.Overrides) -> Job.Overrides {
     var result = self
     result.cpus = newer.cpus ?? cpus
     result.memoryBytes = newer.memoryBytes ?? memoryBytes
     result.requiresGPU = newer.requiresGPU ?? requiresGPU
     result.priority = newer.priority ?? priority
     result.runTimeout = newer.runTimeout ?? runTimeout
-    result.environment.merge(newer.environment) { _, new in new }
+    if !newer.environment.isEmpty { result.environment.merge(newer.environment) { _, new in new } }
     return result
   }
 }

@@ -178,6 +178,8 @@ extension Core {
       turn.schedulingIsDue = true
     case .nextAttemptScheduled(let job, let at):
       index.deadlines.insert(Deadline(at: at, kind: .backoff, batch: key, job: job))
+    case .retried(_, let jobs, _, _) where jobs.contains { !$0.overrides.environment.isEmpty }:
+      if let batch = batches[key] { index.specifications.noteRetries(of: batch) }
     default:
       break
     }

@@ -64,7 +64,7 @@ extension Core {
       }
     case .autoHeal:
       guard let batch, batch.status != .completed, batch.status != .cancelled else { return false }
-      if batch.specification.hasRulesForStalls { return true }
+      if index.ruledStalls.contains(batch.key) { return true }
       return batch.specification.autoHeal.map { batch.autoHeals < $0.maxHeals } ?? false
     case .retire:
       guard let batch, batch.status.isFinal else { return false }

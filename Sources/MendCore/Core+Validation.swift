@@ -62,8 +62,22 @@ extension BatchSpecification {
     if tiers.count > limits.tiersPerBatch {
       throw .invalid(field: "tiers", rule: "must be at most \(limits.tiersPerBatch)")
     }
+    for (number, tier) in tiers.enumerated() { try tier.validate({ "tiers[\(number)]" }, limits: limits) }
+    if jobCount > limits.jobsPerBatch {
+      throw .invalid(
+        field: "tiers",
+        rule: "must have at most \(limits.jobsPerBatch) jobs together, the shards of all their extractors, and have "
+          + "\(jobCount): ask for fewer shards, or submit several batches")
+    }
+    if jobTextBytes > limits.jobTextPerBatch {
+      throw .invalid(
+        field: "tiers",
+        rule:
+          "must have at most \(Figures.bytes(Int64(limits.jobTextPerBatch))) of commands and environments, those of each "
+          + "shard counted by itself, and have \(Figures.bytes(Int64(jobTextBytes))): put long ones into files, or ask for "
+          + "fewer shards")
+    }
     for (number, tier) in tiers.enumerated() {
-      try tier.validate({ "tiers[\(number)]" }, limits: limits)
       // What is not held must not be promised.
       if executor == .ray, let index = tier.extractors.firstIndex(where: { $0.resources.limits != AttemptLimits() }) {
         throw .invalid(

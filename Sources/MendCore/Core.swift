@@ -87,11 +87,18 @@ public struct Limits: Hashable, Sendable {
   public var tiersPerBatch = 64
   public var extractorsPerTier = 64
   public var shardsPerExtractor = 256
+  /// Jobs of one batch: the shards of all extractors of all tiers.
+  public var jobsPerBatch = 16_384
+  /// Bytes of the commands and environments that the jobs of one batch are given, those of each job counted by itself.
+  public var jobTextPerBatch = 64 << 20
   /// Batches that are not final, over all namespaces.
   public var liveBatches = 100_000
-  /// Bytes that the specifications of batches in memory take, over all namespaces and of one.
+  /// Bytes that the specifications and jobs of batches in memory take, over all namespaces and of one.
   public var specificationBytes = 512 << 20
   public var specificationBytesPerNamespace = 256 << 20
+  /// A namespace with no more than this goes on when all of that is taken, as long as this much beyond it is left.
+  public var specificationBytesOfSmallNamespace = 1 << 20
+  public var specificationBytesForSmallNamespaces = 64 << 20
   /// One claim.
   public var documentsPerClaim = 10_000
   /// Idempotency keys of one namespace that are remembered, and for how long.

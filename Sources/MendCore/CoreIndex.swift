@@ -16,6 +16,8 @@ struct CoreIndex {
   /// The one check of each live attempt that counts; others in `deadlines` are old.
   var checks: [AttemptKey: Instant] = [:]
   var starts = StartStatistics()
+  /// Batches with a retry rule for stalls: not looked up in thousands of rules at the end of each attempt.
+  var ruledStalls: Set<BatchKey> = []
   /// Batches that are not final.
   var liveBatches = 0
   var specifications = SpecificationSizes()

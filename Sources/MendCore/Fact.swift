@@ -64,12 +64,16 @@ public enum Fact: Hashable, Sendable {
 
   public struct RetriedJob: Hashable, Sendable {
     public var job: JobID
+    /// Laid over what earlier retries changed. But for its memory it is what was asked for all jobs of the fact.
     public var overrides: Job.Overrides
+    /// The overrides stand in the place of earlier ones, as facts of older versions have it.
+    public var replacesOverrides: Bool
     /// Goes from failed (or committed) back to pending.
     public var reopened: DocumentSet
-    public init(job: JobID, overrides: Job.Overrides, reopened: DocumentSet) {
+    public init(job: JobID, overrides: Job.Overrides, replacesOverrides: Bool = false, reopened: DocumentSet) {
       self.job = job
       self.overrides = overrides
+      self.replacesOverrides = replacesOverrides
       self.reopened = reopened
     }
   }

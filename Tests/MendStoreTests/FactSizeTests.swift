@@ -35,6 +35,56 @@ struct FactSizeTests {
     #expect(try JournalFormat.decode(bytes, of: key) == record)
   }
 
+  @Test("a retry of all jobs that there may be says once what they have in common")
+  func retryOfAll() throws {
+    let overrides = Job.Overrides(environment: ["X": String(repeating: "x", count: 61_441)])
+    let jobs = (0..<16_384).map { index in
+      var own = overrides
+      if index.isMultiple(of: 2) { own.memoryBytes = Int64(1000 + index) }
+      return Fact.RetriedJob(
+        job: JobID(tier: 0, index: index), overrides: own,
+        reopened: DocumentSet(stride(from: index % 256, to: 2000, by: 256)))
+    }
+    let key = BatchKey(namespace: "n", batchID: "b")
+    let fact = Fact.retried(tier: 0, jobs: jobs, actor: "ann", by: .caller)
+    let record = Record(batch: key, sequence: 1, at: Samples.at, cause: "caller", fact: fact)
+    let bytes = JournalFormat.encode(record)
+    #expect(bytes.count < 1 << 20)
+    #expect(try JournalFormat.decode(bytes, of: key) == record)
+  }
+
+  @Test("documents with any distances between them come back from the journal")
+  func steps() throws {
+    let sets = [
+      [], [0], [7], [0, 1, 2, 3], [5, 10, 15, 16, 17, 40], [1, 3, 4, 6, 7, 9],
+      Array(stride(from: 3, to: 5000, by: 256)),
+    ].map { DocumentSet($0) }
+    for set in sets { #expect(try JournalDocumentSteps(set).documents() == set) }
+    #expect(JournalDocumentSteps(sets[6]).runs == [3, 256, 20])
+    for runs: [UInt32] in [
+      [1, 2], [0, 0, 2], [0, 1, 0], [0, 1, 3_000_000], [1_999_999, 1, 2], [.max, .max, .max],
+    ] {
+      var damaged = JournalDocumentSteps()
+      damaged.runs = runs
+      #expect(throws: JournalFault.self) { try damaged.documents() }
+    }
+  }
+
+  @Test("a retry that an earlier version wrote has all that is laid over a job's specification")
+  func earlierRetry() throws {
+    let written = Fact.retried(
+      tier: 0,
+      jobs: [
+        Fact.RetriedJob(
+          job: Samples.job, overrides: Job.Overrides(cpus: 2), replacesOverrides: true, reopened: DocumentSet([3]))
+      ], actor: "ann")
+    guard case .retried(let earlier) = JournalRecord.Fact(written) else {
+      Issue.record("not as earlier versions wrote it")
+      return
+    }
+    #expect(try JournalRecord.Fact.retried(earlier).fact() == written)
+  }
+
   @Test("what failed alike is one group, also where an earlier version wrote it once for each document")
   func earlierFailures() throws {
     var failed = JournalDocumentsFailed()

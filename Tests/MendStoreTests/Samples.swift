@@ -196,6 +196,7 @@ enum Samples {
       reopened: DocumentSet([1, 3])),
     Fact.RetriedJob(job: job, overrides: Job.Overrides(runTimeout: .some(nil)), reopened: DocumentSet()),
     Fact.RetriedJob(job: job, overrides: Job.Overrides(), reopened: DocumentSet()),
+    Fact.RetriedJob(job: job, overrides: Job.Overrides(memoryBytes: 9), reopened: DocumentSet([1, 3, 5, 6])),
   ]
 
   static let steps = [

@@ -85,6 +85,10 @@ extension JournalRecord.Fact {
       return .retried(
         tier: Int(retried.tier), jobs: try retried.retriedJobs(), actor: retried.actor,
         by: try retried.initiative.initiative(of: retried.actor))
+    case .retriedJobs(let retried):
+      return .retried(
+        tier: Int(retried.tier), jobs: try retried.retriedJobs(), actor: retried.actor,
+        by: try retried.initiative.initiative(of: retried.actor))
     case .reportTaken(let taken):
       let attempt = try required(taken.attempt, "attempt")
       return .reportTaken(attempt.job, number: attempt.place, taken.report)

@@ -115,8 +115,10 @@ extension JournalRecord.Fact {
       leftOut.job = JournalJob(job)
       leftOut.documents = JournalDocumentSet(set)
       self = .documentsLeftOut(leftOut)
-    case .retried(let tier, let jobs, let actor, let initiative):
+    case .retried(let tier, let jobs, let actor, let initiative) where jobs.contains(where: \.replacesOverrides):
       self = .retried(JournalRetried(tier: tier, jobs: jobs, actor: actor, by: initiative))
+    case .retried(let tier, let jobs, let actor, let initiative):
+      self = .retriedJobs(JournalRetriedJobs(tier: tier, jobs: jobs, actor: actor, by: initiative))
     case .healed(let record): self = .healed(JournalHealRecord(record))
     case .verdictChanged(let verdict): self = .verdictChanged(JournalVerdictRecord(verdict))
     case .notificationSettled(let outcome): self = .notificationSettled(JournalNotificationOutcome(outcome))

@@ -150,6 +150,54 @@ extension JournalRetried {
       result.append(
         Fact.RetriedJob(
           job: try required(entry.job, "job").job, overrides: entry.overrides?.overrides ?? Job.Overrides(),
+          replacesOverrides: true, reopened: try entry.reopened?.documents() ?? DocumentSet()))
+    }
+    return result
+  }
+}
+
+extension JournalRetriedJobs {
+  /// What was asked for all jobs is written once.
+  init(tier: Int, jobs: [Fact.RetriedJob], actor: String, by initiative: Initiative) {
+    self.init()
+    self.tier = Int32(clamping: tier)
+    self.actor = actor
+    self.initiative = JournalInitiative(initiative)
+    var places: [Job.Overrides: UInt32] = [:]
+    var last: (asked: Job.Overrides, place: UInt32)?
+    self.jobs = jobs.map { job in
+      var asked = job.overrides
+      asked.memoryBytes = nil
+      var entry = JournalJobRetry()
+      entry.job = JournalJob(job.job)
+      entry.memoryBytes = job.overrides.memoryBytes
+      entry.reopened = JournalDocumentSteps(job.reopened)
+      // The same for all of them, mostly: then nothing is hashed.
+      if let last, last.asked == asked {
+        entry.overrides = last.place
+      } else {
+        let place = places[asked] ?? UInt32(overrides.count)
+        if places.updateValue(place, forKey: asked) == nil { overrides.append(JournalOverrides(asked)) }
+        last = (asked, place)
+        entry.overrides = place
+      }
+      return entry
+    }
+  }
+
+  func retriedJobs() throws(JournalFault) -> [Fact.RetriedJob] {
+    let asked = overrides.map(\.overrides)
+    var result: [Fact.RetriedJob] = []
+    result.reserveCapacity(jobs.count)
+    for entry in jobs {
+      guard asked.indices.contains(Int(entry.overrides)) else {
+        throw JournalFault("a retried job without its overrides")
+      }
+      var overrides = asked[Int(entry.overrides)]
+      if let memoryBytes = entry.memoryBytes { overrides.memoryBytes = JournalNumber.memory(memoryBytes) }
+      result.append(
+        Fact.RetriedJob(
+          job: try required(entry.job, "job").job, overrides: overrides,
           reopened: try entry.reopened?.documents() ?? DocumentSet()))
     }
     return result

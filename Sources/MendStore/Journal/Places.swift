@@ -50,6 +50,53 @@ extension JournalDocumentSet {
   }
 }
 
+extension JournalDocumentSteps {
+  init(_ documents: DocumentSet) {
+    self.init()
+    var last = 0
+    var run: (start: Int, step: Int, count: Int)?
+    func close(_ run: (start: Int, step: Int, count: Int)) {
+      runs += [UInt32(clamping: run.start - last), UInt32(clamping: run.step), UInt32(clamping: run.count)]
+      last = run.start + run.step * (run.count - 1)
+    }
+    for position in documents {
+      guard let open = run else {
+        run = (position, 0, 1)
+        continue
+      }
+      let step = position - (open.start + open.step * (open.count - 1))
+      if open.count == 1 || step == open.step {
+        run = (open.start, step, open.count + 1)
+      } else {
+        close(open)
+        run = (position, 0, 1)
+      }
+    }
+    if let run { close(run) }
+  }
+
+  /// A set that names more documents than a batch may have is damaged.
+  func documents() throws(JournalFault) -> DocumentSet {
+    guard runs.count.isMultiple(of: 3) else { throw JournalFault("a document set with a part of a run") }
+    let limit = Limits().documentsPerBatch
+    var documents = DocumentSet()
+    var last = 0
+    for index in stride(from: 0, to: runs.count, by: 3) {
+      let (start, step, count) = (last + Int(runs[index]), Int(runs[index + 1]), Int(runs[index + 2]))
+      guard count > 0, count == 1 || step > 0, count <= limit, start + step * (count - 1) < limit else {
+        throw JournalFault("a document set with a run of \(count) from \(start)")
+      }
+      last = start + step * (count - 1)
+      if step == 1 {
+        documents.formUnion(DocumentSet(ranges: [start..<last + 1]))
+      } else {
+        for position in stride(from: start, through: last, by: max(1, step)) { documents.insert(position) }
+      }
+    }
+    return documents
+  }
+}
+
 extension MendAPI.Document {
   init(journaling document: MendCore.Document) {
     self.init()

@@ -55,6 +55,7 @@ struct StepCommandTests {
     var harness = Harness()
     harness.core.limits.specificationBytesPerNamespace = 20_000
     harness.core.limits.specificationBytes = 30_000
+    harness.core.limits.specificationBytesForSmallNamespaces = 0
     let long = BatchSpecification(
       executor: .simulated,
       tiers: [
