@@ -147,6 +147,15 @@ extension Core {
     switch status(of: key) {
     case .paused:
       let before = batches[key]?.statusBeforePause ?? .running
+      if before == .running, batches[key]?.startedAt != nil,
+        let bound = limits.quota(of: key.namespace)?
+          .bound(againstBatchBeside: index.started(in: key.namespace))
+      {
+        throw .exhausted(
+          limit: "quota_batches",
+          "the quota of namespace \(key.namespace) is \(bound.allowed), and others have it: resume it when one of them is "
+            + "over, or pause one", retryAfter: .seconds(5))
+      }
       record(.batchStatusChanged(before, reason: "resumed by the caller"), on: key)
       advance(key)
       schedule()

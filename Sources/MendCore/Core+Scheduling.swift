@@ -30,13 +30,11 @@ extension Core {
   private mutating func pass(on executor: ExecutorKind) {
     let capacity = capacities.of(executor)
     var pass = Pass()
+    pass.reserved = index.lanes[executor]?.brokenOff?.reserved
     while let waiting = index.lanes[executor]?.queue.first {
       pass.looks += 1
-      if pass.looks > limits.schedulingLooks {
-        // Who was refused stays out until all others were looked at.
-        for waiting in pass.aside { index.lanes[executor]?.queue.insert(waiting, capacity) }
-        let nobody = BatchKey(namespace: "", batchID: "")
-        index.deadlines.insert(Deadline(at: turn.now + .milliseconds(1), kind: .schedule, batch: nobody))
+      if pass.looks > limits.schedulingLooks || pass.looksAtMixed > limits.schedulingLookahead {
+        breakOff(pass, on: executor, capacity)
         return
       }
       let key = waiting.entry.batch
@@ -54,15 +52,14 @@ extension Core {
         continue
       }
       // One big job that has waited long gets what comes free: others take only what it does not need.
-      if pass.reserved == nil {
-        pass.reserved = room.oldest(of: waiting.waits, before: turn.now + limits.overtakingWindow * -1)
-      }
+      reserve(for: waiting, room, &pass)
       if waiting.crowd.mixedOf != nil {
-        setAside(waiting, on: executor, capacity, &pass)
+        lookPast(waiting, on: executor, capacity, room, &pass)
       } else if waiting.demand.needs.contains(where: room.fits) {
         // By its namespace's quota, or by its own doing: others that wait for the same may start.
         if room.canStart(waiting.demand) {
-          setAside(waiting, on: executor, capacity, &pass)
+          index.lanes[executor]?.queue.remove(key, capacity)
+          pass.aside.append(waiting)
         } else {
           index.lanes[executor]?.queue.park(waiting.crowd, of: key.namespace, capacity)
         }
@@ -73,6 +70,24 @@ extension Core {
     }
     for waiting in pass.aside { index.lanes[executor]?.queue.insert(waiting, capacity) }
     index.lanes[executor]?.queue.unpark(capacity)
+    // Who was refused in an earlier pass of this round did not see what came free since.
+    if index.lanes[executor]?.brokenOff?.cameFree == true { turn.schedulingIsDue = true }
+    index.lanes[executor]?.brokenOff = nil
+  }
+
+  /// The rest is looked at a moment later, or with the next event; who was refused stays out until then.
+  private mutating func breakOff(_ pass: Pass, on executor: ExecutorKind, _ capacity: Capacity) {
+    for waiting in pass.aside { index.lanes[executor]?.queue.insert(waiting, capacity) }
+    let cameFree = index.lanes[executor]?.brokenOff?.cameFree ?? false
+    index.lanes[executor]?.brokenOff = BrokenOffPass(reserved: pass.reserved, cameFree: cameFree)
+    let nobody = BatchKey(namespace: "", batchID: "")
+    index.deadlines.insert(Deadline(at: turn.now + .milliseconds(1), kind: .schedule, batch: nobody))
+  }
+
+  private func reserve(for waiting: WaitingBatch, _ room: Scheduling, _ pass: inout Pass) {
+    guard pass.reserved == nil else { return }
+    pass.reserved = room.oldest(of: waiting.waits, before: turn.now + limits.overtakingWindow * -1)
+      .map(room.kept)
   }
 
   /// One pass over an executor's queue.
@@ -84,21 +99,31 @@ extension Core {
     var looked: Set<BatchKey> = []
     /// Batches that are out of the queue until the pass is over.
     var aside: [WaitingBatch] = []
-    /// How many of each mixed crowd are aside.
-    var asideOfMixed: [String: Int] = [:]
+    /// How many were looked past of those that stand together for being too many different ones.
+    var looksAtMixed = 0
   }
 
-  /// Takes it out of the queue until the pass is over. Of those that stand together for being too many different ones, only
-  /// so many are looked past.
-  private mutating func setAside(
-    _ waiting: WaitingBatch, on executor: ExecutorKind, _ capacity: Capacity, _ pass: inout Pass
+  /// Of those that stand together for being too many different ones, the next one that can start is the first now. None of
+  /// them may hide another: what they wait for is compared one by one.
+  private mutating func lookPast(
+    _ waiting: WaitingBatch, on executor: ExecutorKind, _ capacity: Capacity, _ room: Scheduling, _ pass: inout Pass
   ) {
-    index.lanes[executor]?.queue.remove(waiting.entry.batch, capacity)
-    pass.aside.append(waiting)
-    guard let namespace = waiting.crowd.mixedOf else { return }
-    pass.asideOfMixed[namespace, default: 0] += 1
-    if pass.asideOfMixed[namespace, default: 0] >= limits.schedulingLookahead {
-      index.lanes[executor]?.queue.park(waiting.crowd)
+    let (crowd, namespace) = (waiting.crowd, waiting.entry.batch.namespace)
+    var room = room
+    var last = waiting
+    while let next = index.lanes[executor]?.queue.next(after: last.entry, in: crowd) {
+      last = next
+      pass.looksAtMixed += 1
+      room.reserved = pass.reserved
+      if room.canStart(next.demand) && !pass.looked.contains(next.entry.batch) { break }
+      if pass.looksAtMixed > limits.schedulingLookahead { break }
+      reserve(for: next, room, &pass)
+    }
+    if last == waiting {
+      index.lanes[executor]?.queue.park(crowd)
+    } else {
+      // The last of them may be one that cannot start, either: it is looked at again then, and they are through.
+      index.lanes[executor]?.queue.begin(at: last.entry, in: crowd, of: namespace, capacity)
     }
   }
 
@@ -126,15 +151,20 @@ extension Core {
   /// What the batch waits for; nil while no job of it could start.
   private func waiting(_ batch: Batch) -> WaitingBatch? {
     var waits: [WaitingBatch.Wait] = []
+    var places: [Demand.Need: Int] = [:]
     var priority = 0
     switch batch.status {
     case .queued:
       guard let tier = batch.tiers.firstIndex(where: { $0.status == .pending }) else { return nil }
-      let job = batch.tiers[tier].jobs.indices.first { batch.tiers[tier].jobs[$0].status == .pending }
-      let need = job.map { batch.need(ofJob: $0, inTier: tier) } ?? .nothing
-      waits = [
-        WaitingBatch.Wait(need: need, since: max(batch.submittedAt ?? batch.createdAt, batch.resumedAt ?? .distantPast))
-      ]
+      let since = max(batch.submittedAt ?? batch.createdAt, batch.resumedAt ?? .distantPast)
+      // It starts with whichever of its jobs there is room for.
+      for job in batch.tiers[tier].jobs.indices where batch.tiers[tier].jobs[job].status == .pending {
+        let need = batch.need(ofJob: job, inTier: tier)
+        if waits.last?.need != need, places.updateValue(waits.count, forKey: need) == nil {
+          waits.append(WaitingBatch.Wait(need: need, since: since))
+        }
+      }
+      if waits.isEmpty { waits = [WaitingBatch.Wait(need: .nothing, since: since)] }
       priority = batch.specification.priority
     case .running:
       guard let tier = batch.tiers.firstIndex(where: { $0.status == .running }), !batch.tiers[tier].cancelRequested,
@@ -143,9 +173,13 @@ extension Core {
       for job in batch.tiers[tier].jobs.indices where batch.tiers[tier].couldStart(job, at: turn.now) {
         let need = batch.tiers[tier].hasNothingLeft(job) ? .nothing : batch.need(ofJob: job, inTier: tier)
         let since = max(batch.tiers[tier].waitsSince(job, at: turn.now), batch.resumedAt ?? .distantPast)
-        if let place = waits.firstIndex(where: { $0.need == need }) {
+        // One need for all jobs is the rule; a retry may have given each job its own.
+        if waits.last?.need == need {
+          waits[waits.count - 1].since = min(waits[waits.count - 1].since, since)
+        } else if let place = places[need] {
           waits[place].since = min(waits[place].since, since)
         } else {
+          places[need] = waits.count
           waits.append(WaitingBatch.Wait(need: need, since: since))
         }
         priority = max(priority, batch.tiers[tier].jobs[job].overrides.priority ?? batch.specification.priority)
@@ -243,8 +277,8 @@ extension Core {
 }
 
 extension Batch {
-  /// It counts among those that its namespace's quota bounds: it was started, and is not over.
-  var isStarted: Bool { startedAt != nil && !status.isFinal }
+  /// It counts among those that its namespace's quota bounds: it was started, is not over, and is not paused.
+  var isStarted: Bool { startedAt != nil && !status.isFinal && status != .paused }
 
   /// How many attempts may be started beside those that live: max_concurrent bounds them too, for one that could not claim
   /// anything is of no use.

@@ -122,6 +122,8 @@ extension Core {
     if change.wasStarted != change.isStarted {
       index.lanes[change.executor, default: .init()].queue
         .countStarted(change.isStarted ? 1 : -1, in: key.namespace)
+      // What waits for a quota of batches has its turn.
+      if !change.isStarted { turn.schedulingIsDue = true }
     }
   }
 
@@ -172,8 +174,7 @@ extension Core {
       if let parameters = batches[key]?.tiers[job]?.attempts[number - 1].parameters {
         let executor = parameters.executor
         guard index.lanes[executor]?.use.attempts ?? 0 > 0 else { return letGo(of: key, for: .invariant(.held)) }
-        index.lanes[executor]?.use.remove(parameters.resources)
-        index.lanes[executor]?.queue.remove(parameters.resources, from: key.namespace, capacities.of(executor))
+        release(parameters.resources, of: executor, from: key.namespace)
       }
       turn.schedulingIsDue = true
     case .nextAttemptScheduled(let job, let at):
@@ -191,6 +192,13 @@ extension Core {
     index.lanes[executor, default: .init()].use.add(parameters.resources)
     index.lanes[executor, default: .init()].queue
       .add(parameters.resources, to: namespace, at: since, capacities.of(executor))
+  }
+
+  /// An attempt that has ended holds it no more.
+  mutating func release(_ resources: Resources, of executor: ExecutorKind, from namespace: String) {
+    index.lanes[executor]?.use.remove(resources)
+    index.lanes[executor]?.brokenOff?.cameFree = true
+    index.lanes[executor]?.queue.remove(resources, from: namespace, capacities.of(executor))
   }
 
   private mutating func followStatus(of key: BatchKey, from before: BatchStatus, to status: BatchStatus) {

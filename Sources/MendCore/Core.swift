@@ -114,9 +114,9 @@ public struct Limits: Hashable, Sendable {
   public var retireAfter: Duration = .seconds(600)
   /// Between SIGTERM and SIGKILL where nobody said otherwise.
   public var defaultGrace: Duration = .seconds(10)
-  /// How many batches of one namespace the scheduler looks past in one pass where their jobs need more different things
-  /// than `FairQueue.demandsPerNamespace`; others are looked past by what they need, however many they are.
-  public var schedulingLookahead = 64
+  /// How many batches the scheduler looks past in one pass where the jobs of a namespace need more different things than
+  /// `FairQueue.demandsPerNamespace`; others are looked past by what they need, however many they are.
+  public var schedulingLookahead = 1024
   /// How many looks one pass of the scheduler takes at an executor's queue; the next one, a moment later, goes on with the
   /// rest.
   public var schedulingLooks = 4096

@@ -44,6 +44,8 @@ struct CoreIndex {
     var outage: ExecutorOutage?
     /// The most that it was seen to have.
     var mostMemoryBytes: Int64 = 0
+    /// The scheduler has looked at a part of the queue so far.
+    var brokenOff: BrokenOffPass?
   }
 
   /// What the namespace's live attempts hold, of all executors: a quota bounds them together.
@@ -51,8 +53,22 @@ struct CoreIndex {
     lanes.values.reduce(into: ResourceUse()) { $0.add($1.queue.use(of: namespace)) }
   }
 
-  /// Batches of the namespace that were started and are not final, on whatever executor.
+  /// Batches of the namespace that were started, and are neither final nor paused, on whatever executor.
   func started(in namespace: String) -> Int { lanes.values.reduce(0) { $0 + $1.queue.started(in: namespace) } }
+}
+
+/// What an attempt holds whose batch nobody has in hand any more.
+struct LeftBehind {
+  var executor: ExecutorKind
+  var resources: Resources
+}
+
+/// What a pass of the scheduler that took too many looks leaves to the next one.
+struct BrokenOffPass {
+  /// What is kept for a job that has waited long.
+  var reserved: Demand.Need?
+  /// An attempt ended since it began.
+  var cameFree: Bool
 }
 
 /// Something that is due at a time. What it was set for may be over by then: whoever takes it looks again.

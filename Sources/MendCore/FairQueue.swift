@@ -55,7 +55,7 @@ struct FairQueue: Sendable {
   private struct Namespace {
     var waiting: [Demand: Line] = [:]
     var use = ResourceUse()
-    /// Batches that were started and are not final.
+    /// Batches that were started, and are neither final nor paused.
     var started = 0
     var served = Served()
 
@@ -67,6 +67,8 @@ struct FairQueue: Sendable {
     var entries = SortedList<QueueEntry>()
     var place: Place?
     var isParked = false
+    /// Those before it were looked at, and wait on; nil is none.
+    var begin: QueueEntry?
   }
 
   /// All who wait for the same.
@@ -83,6 +85,8 @@ struct FairQueue: Sendable {
   private var waiting: [BatchKey: WaitingBatch] = [:]
   private var parkedCrowds: [Demand] = []
   private var parkedLines: [(namespace: String, demand: Demand)] = []
+  /// Lines that do not begin with their first.
+  private var begunLines: [(namespace: String, demand: Demand)] = []
   private var launches = 0
 
   /// Namespaces of which nothing waits or runs that are remembered for when they were served.
@@ -102,8 +106,13 @@ struct FairQueue: Sendable {
   /// What the namespace's live attempts hold.
   func use(of namespace: String) -> ResourceUse { namespaces[namespace]?.use ?? ResourceUse() }
 
-  /// Batches of the namespace that were started and are not final.
+  /// Batches of the namespace that were started, and are neither final nor paused.
   func started(in namespace: String) -> Int { namespaces[namespace]?.started ?? 0 }
+
+  /// Who stands behind it, in the crowd of different demands of its namespace.
+  func next(after entry: QueueEntry, in crowd: Demand) -> WaitingBatch? {
+    namespaces[entry.batch.namespace]?.waiting[crowd]?.entries.first(after: entry).flatMap { waiting[$0.batch] }
+  }
 
   /// How many of its namespace stand before it.
   func position(of entry: QueueEntry) -> Int {
@@ -154,7 +163,20 @@ struct FairQueue: Sendable {
     settle(demand, of: namespace, capacity)
   }
 
+  /// Has a line begin behind those that were looked at, until `unpark`.
+  mutating func begin(at entry: QueueEntry, in demand: Demand, of namespace: String, _ capacity: Capacity) {
+    guard let line = namespaces[namespace]?.waiting[demand] else { return }
+    if line.begin == nil { begunLines.append((namespace, demand)) }
+    namespaces[namespace]?.waiting[demand]?.begin = entry
+    settle(demand, of: namespace, capacity)
+  }
+
   mutating func unpark(_ capacity: Capacity) {
+    for (namespace, demand) in begunLines where namespaces[namespace]?.waiting[demand] != nil {
+      namespaces[namespace]?.waiting[demand]?.begin = nil
+      settle(demand, of: namespace, capacity)
+    }
+    begunLines.removeAll(keepingCapacity: true)
     for demand in parkedCrowds where crowds[demand] != nil {
       crowds[demand]?.isParked = false
       settle(demand)
@@ -203,7 +225,7 @@ struct FairQueue: Sendable {
     guard let namespace = namespaces[name], let line = namespace.waiting[demand] else { return }
     let (old, isEmpty) = (line.place, line.entries.isEmpty)
     var place: Place?
-    if !line.isParked, let head = line.entries.first {
+    if !line.isParked, let head = line.begin.map({ line.entries.first(notBefore: $0) }) ?? line.entries.first {
       place = Place(share: namespace.use.dominantShare(of: capacity), served: namespace.served, head: head)
     }
     if place != old {

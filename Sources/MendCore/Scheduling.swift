@@ -9,7 +9,7 @@ struct Scheduling {
   var quota: Quota?
   /// What the namespace's live attempts hold, of all executors.
   var held = ResourceUse()
-  /// Batches of the namespace that were started and are not final.
+  /// Batches of the namespace that were started, and are neither final nor paused.
   var started = 0
 
   /// Some job that waits for this can be started.
@@ -31,6 +31,21 @@ struct Scheduling {
       wait.since <= start && !fits(wait.need) && isAllowed(wait.need)
         && capacity.whyNeverSchedulable(wait.need.resources) == nil
     }.min { $0.since < $1.since }?.need
+  }
+
+  /// What is kept of the free room for a job that has waited long: what it lacks now, and what it has got so far. A job that
+  /// lacks a GPU keeps no memory and no CPUs from others meanwhile, and one that lacks memory no CPUs.
+  ///
+  /// In this order, for nearly everybody needs CPUs: so a job gets one thing after the other, and others that need only
+  /// some of them cannot go on taking them from it in turns.
+  func kept(for need: Demand.Need) -> Demand.Need {
+    var kept = need
+    if need.requiresGPU, use.gpus >= capacity.gpus {
+      (kept.cpus, kept.memoryBytes) = (0, 0)
+    } else if need.memoryBytes > max(0, capacity.memoryBytes.subtractingSaturated(use.memoryBytes)) {
+      kept.cpus = 0
+    }
+    return kept
   }
 }
 

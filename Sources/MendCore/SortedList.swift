@@ -48,6 +48,22 @@ public struct SortedList<Element: Comparable & Sendable>: Sendable {
     return true
   }
 
+  /// The first element that is not before this one.
+  public func first(notBefore element: Element) -> Element? {
+    let chunk = chunkIndex(of: element)
+    return chunk < chunks.count ? chunks[chunk][Self.index(of: element, in: chunks[chunk])] : nil
+  }
+
+  /// The first element that is after this one.
+  public func first(after element: Element) -> Element? {
+    var chunk = chunkIndex(of: element)
+    guard chunk < chunks.count else { return nil }
+    var place = Self.index(of: element, in: chunks[chunk])
+    if chunks[chunk][place] == element { place += 1 }
+    if place == chunks[chunk].count { (chunk, place) = (chunk + 1, 0) }
+    return chunk < chunks.count ? chunks[chunk][place] : nil
+  }
+
   /// How many elements stand before it, whether it is there or not.
   public func position(of element: Element) -> Int {
     let chunk = chunkIndex(of: element)

@@ -137,7 +137,7 @@ struct Model {
     return needs
   }
 
-  var isStarted: Bool { startedAt != nil && !status.isFinal }
+  var isStarted: Bool { startedAt != nil && !status.isFinal && status != .paused }
   var runningTier: Int? { tiers.firstIndex { $0.status == .running } }
   var live: Int { tiers.reduce(0) { $0 + $1.jobs.count { $0.current != nil } } }
 

@@ -51,6 +51,16 @@ extension World {
         !$0.isBoundByQuota && now - $0.since >= .seconds(58) && $0.needs.cpus <= capacity.cpus + 1e-6
           && $0.needs.memoryBytes <= capacity.memoryBytes && ($0.needs.requiresGPU ? 1 : 0) <= capacity.gpus
       }
+      // What waits for one thing holds up nothing that needs another.
+      func kept(for needs: Resources) -> Resources {
+        var kept = needs
+        if needs.requiresGPU, freeGPUs <= 0 {
+          (kept.cpus, kept.memoryBytes) = (0, 0)
+        } else if needs.memoryBytes > free.memoryBytes {
+          kept.cpus = 0
+        }
+        return kept
+      }
       count(.idleRoom)
       for job in waiting where !job.isBoundByQuota {
         func fits(beside reserved: Resources?) -> Bool {
@@ -59,7 +69,7 @@ extension World {
             && (job.needs.requiresGPU ? 1 : 0) <= max(0, freeGPUs - (reserved?.requiresGPU == true ? 1 : 0))
         }
         guard fits(beside: nil),
-          patient.allSatisfy({ $0.job == job.job && $0.batch == job.batch || fits(beside: $0.needs) })
+          patient.allSatisfy({ $0.job == job.job && $0.batch == job.batch || fits(beside: kept(for: $0.needs)) })
         else { continue }
         let name = "\(job.batch.namespace) \(job.batch.batchID) \(job.job)"
         return fail(
@@ -75,8 +85,10 @@ extension World {
     for (key, model) in store.models where model.specification.executor == executor {
       switch model.status {
       case .queued:
-        guard let first = model.tiers.first?.jobs.first(where: { $0.status == .pending }) else { continue }
-        waiting.append(wait(of: first, model, since: model.submittedAt ?? now, startsBatch: true))
+        // It starts with whichever of its jobs there is room for.
+        for job in model.tiers.first?.jobs ?? [] where job.status == .pending {
+          waiting.append(wait(of: job, model, since: model.submittedAt ?? now, startsBatch: true))
+        }
       case .running:
         guard let tier = model.runningTier, !model.tiers[tier].isCancelRequested else { continue }
         let maximum = model.specification.maxConcurrent

@@ -4,7 +4,7 @@ public struct Quota: Hashable, Sendable {
   public var cpus: Double?
   public var memoryBytes: Int64?
   public var gpus: Int?
-  /// Batches that were started and are not final.
+  /// Batches that were started, and are neither final nor paused.
   public var batches: Int?
 
   public init(cpus: Double? = nil, memoryBytes: Int64? = nil, gpus: Int? = nil, batches: Int? = nil) {

@@ -83,6 +83,7 @@ struct Harness {
 
   static let key = BatchKey(namespace: "default", batchID: "b")
   var key: BatchKey { Self.key }
+  func key(of id: String) -> BatchKey { BatchKey(namespace: "default", batchID: id) }
   var batch: Batch { core.batches[key]! }
   func job(_ tier: Int = 0, _ index: Int = 0) -> Job { batch.tiers[tier].jobs[index] }
 

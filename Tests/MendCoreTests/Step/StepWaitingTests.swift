@@ -169,6 +169,138 @@ struct StepWaitingTests {
     #expect(harness.diagnosis(of: "b").healthReason == .neverSchedulable)
   }
 
+  @Test("What has waited long for a GPU keeps no CPUs from others; what has the GPU free, and waits for CPUs, does")
+  func keptForLong() {
+    var harness = Harness(cpus: 8, gpus: 1)
+    var hold = Self.gpu()
+    hold.resources.cpus = 0.1
+    var big = Self.gpu()
+    big.resources.cpus = 7.5
+    harness.submit([tier(hold)], id: "hold")
+    harness.submit([tier(big)], id: "big")
+    harness.tick(after: 61)
+    harness.submit([tier(extractor())], id: "late")
+    #expect(harness.launches.map(\.batch.batchID) == ["late"])
+    // From now on it is CPUs that it lacks: they are kept, and so is the GPU.
+    harness.finish(batch: "hold")
+    #expect(harness.launches.isEmpty)
+    harness.submit([tier(extractor())], id: "later")
+    harness.submit([tier(hold)], id: "other")
+    #expect(harness.launches.isEmpty)
+    harness.finish(batch: "late")
+    #expect(harness.launches.map(\.batch.batchID) == ["big"])
+  }
+
+  @Test("What waits for memory keeps no CPUs from what needs none of it")
+  func keptForMemory() {
+    var harness = Harness(cpus: 8, memory: 1000)
+    harness.submit([tier(extractor(memory: 900))], id: "hold")
+    harness.submit([tier(extractor(cpus: 7, memory: 500))], id: "big")
+    harness.tick(after: 61)
+    harness.submit([tier(extractor(memory: 100))], id: "memory")
+    #expect(harness.launches.isEmpty)
+    harness.submit([tier(extractor())], id: "plain")
+    #expect(harness.launches.map(\.batch.batchID) == ["plain"])
+  }
+
+  @Test("However many wait for different things, what could start is not hidden behind them", arguments: [135, 600])
+  func hidden(count: Int) {
+    var limits = Limits()
+    limits.schedulingLookahead = 256
+    var harness = Harness(cpus: 100, gpus: 1, limits: limits)
+    harness.submit([tier(Self.gpu())], id: "holds")
+    for number in 0..<count {
+      var extractor = Self.gpu()
+      extractor.resources.memoryBytes = Int64(1 + number)
+      harness.submit([tier(extractor)], id: "g\(number)")
+    }
+    for number in 0..<100 { harness.submit([tier(extractor(cpus: 80 + Double(number) / 100))], id: "c\(number)") }
+    var started: Set<String> = []
+    harness.submit([tier(extractor())], id: "plain")
+    started.formUnion(harness.launches.map(\.batch.batchID))
+    var ticks = 0
+    while harness.core.nextDeadline <= harness.now + .milliseconds(1), ticks < 20 {
+      harness.now = harness.core.nextDeadline
+      harness.step(.tick)
+      started.formUnion(harness.launches.map(\.batch.batchID))
+      ticks += 1
+    }
+    #expect(ticks < 20, "it comes to rest")
+    #expect(harness.core.batches[harness.key(of: "plain")]?.status == .running)
+    #expect(harness.core.batches[harness.key(of: "c0")]?.status == .running)
+    harness.finish(batch: "holds")
+    for _ in 0..<20 { harness.tick(after: 0.001) }
+    #expect(harness.core.batches[harness.key(of: "g0")]?.status == .running)
+  }
+
+  @Test("Of those that wait for different things the first in line is the first to start")
+  func orderOfDifferent() {
+    var harness = Harness(cpus: 10)
+    harness.submit([tier(extractor(cpus: 10))], id: "holds")
+    for number in 0..<200 { harness.submit([tier(extractor(cpus: 9 + Double(number) / 1000))], id: "b\(number)") }
+    harness.submit([tier(extractor(cpus: 0.5))], id: "small")
+    harness.submit([tier(extractor(cpus: 0.4))], id: "smaller")
+    harness.finish(batch: "holds")
+    #expect(harness.launches.map(\.batch.batchID) == ["b0", "small", "smaller"])
+  }
+
+  @Test("What comes free while the queue is looked through is offered to those who were refused before")
+  func cameFree() {
+    var limits = Limits()
+    limits.schedulingLooks = 8
+    var harness = Harness(cpus: 100, limits: limits)
+    harness.submit([tier(extractor(cpus: 95))], id: "holds")
+    for number in 0..<12 { harness.submit("b", in: "n\(number)", cpus: 10 + Double(number)) }
+    harness.now = harness.core.nextDeadline
+    harness.step(.tick)
+    harness.submit("more", in: "m", cpus: 50)
+    harness.finish(batch: "holds")
+    var ticks = 0
+    while harness.core.nextDeadline <= harness.now + .milliseconds(1), ticks < 20 {
+      harness.now = harness.core.nextDeadline
+      harness.step(.tick)
+      ticks += 1
+    }
+    #expect(harness.core.batches[BatchKey(namespace: "n0", batchID: "b")]?.status == .running)
+  }
+
+  @Test("A batch that waits starts with whichever of its jobs there is room for", arguments: [true, false])
+  func firstJobs(gpuFirst: Bool) {
+    var harness = Harness(cpus: 8, gpus: 1)
+    harness.submit([tier(Self.gpu())], id: "holds")
+    let extractors = gpuFirst ? [Self.gpu(), extractor()] : [extractor(), Self.gpu()]
+    harness.submit([TierSpecification(extractors: extractors)])
+    #expect(harness.launches.map(\.job) == [JobID(tier: 0, index: gpuFirst ? 1 : 0)])
+    #expect(harness.batch.status == .running)
+  }
+
+  @Test("A paused batch leaves its place in a quota of batches, and resumes when there is one")
+  func pausedInAQuota() {
+    var limits = Limits()
+    limits.quotas = ["default": Quota(batches: 1)]
+    var harness = Harness(cpus: 8, limits: limits)
+    harness.submit([tier(extractor())], id: "a")
+    harness.run(batch: "a")
+    harness.submit([tier(extractor())], id: "urgent")
+    #expect(harness.launches.isEmpty)
+    _ = harness.ask(.pauseBatch(batchID: "a"))
+    #expect(harness.launches.map(\.batch.batchID) == ["urgent"])
+    guard case .failure(.exhausted("quota_batches", let why, _)) = harness.ask(.resumeBatch(batchID: "a")) else {
+      Issue.record("resumed beyond the quota")
+      return
+    }
+    #expect(why.contains("the quota of namespace default is 1 batch"))
+    #expect(harness.core.batches[harness.key(of: "a")]?.status == .paused)
+    // After a restart it is the same.
+    var next = Harness(cpus: 8, limits: limits)
+    for batch in harness.core.batches.values { next.core.restore(batch) }
+    #expect(next.core.index.started(in: "default") == 1)
+    harness.finish(batch: "urgent")
+    let resumed = harness.ask(.resumeBatch(batchID: "a"))
+    #expect(resumed.isSuccess)
+    #expect(harness.core.index.started(in: "default") == 1)
+  }
+
   @Test("Sums of memory beyond what a number holds are told as the largest, and come back exactly")
   func absurdSums() {
     let job = Resources(memoryBytes: 1 << 56)
