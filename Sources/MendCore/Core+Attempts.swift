@@ -3,6 +3,7 @@
 extension Core {
   /// An attempt is over and nothing of it runs. What comes twice or late changes nothing.
   mutating func end(_ attempt: AttemptKey, _ account: EndAccount) {
+    if !index.leftBehind.isEmpty, giveBack(attempt) { return }
     guard index.live.contains(attempt), let place = state(of: attempt) else { return }
     var account = account
     if case .ending(let reason, _) = place { account.ending = reason }
@@ -180,8 +181,8 @@ extension Core {
   private mutating func retry(_ job: Job, _ number: Int, _ retry: RetryDecision.Retry, on key: BatchKey) {
     if failPastTimeout(job.id, on: key) { return }
     let lost = job.errors.documents { $0.causedByAttempt && $0.attempt == number && !$0.quarantined }
-    let reopened = Fact.RetriedJob(
-      job: job.id, overrides: Job.Overrides(memoryBytes: retry.memoryBytes), reopened: lost)
+    let overrides = Job.Overrides(memoryBytes: retry.memoryBytes)
+    let reopened = Fact.RetriedJob(job: job.id, overrides: overrides, reopened: lost)
     record(.retried(tier: job.id.tier, jobs: [reopened], actor: "scheduler", by: .rules), on: key)
     record(.jobStatusChanged(job.id, .pending, failure: nil, reason: retry.reason), on: key)
     if finishIfNothingLeft(job.id, of: key) { return }

@@ -7,12 +7,17 @@ extension Core {
     letGo(of: key, for: RecordFault(batch: key, sequence: batch.sequence, kind: kind))
   }
 
-  /// The batch leaves memory as it stands in the journal. What its attempts hold stays taken: they run on.
+  /// The batch leaves memory as it stands in the journal. What its attempts hold stays taken until each has ended: they
+  /// run on.
   mutating func letGo(of key: BatchKey, for fault: RecordFault) {
     guard let batch = batches[key] else { return }
     turn.output.faults.append(fault)
     for attempt in index.live.filter({ $0.batch == key }) {
       index.live.remove(attempt)
+      if let place = batch.attemptIndex(attempt.job, attempt.number) {
+        let parameters = batch.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].parameters
+        index.leftBehind[attempt] = LeftBehind(executor: parameters.executor, resources: parameters.resources)
+      }
       index.doubtful.remove(attempt)
       index.checks[attempt] = nil
     }
@@ -26,6 +31,14 @@ extension Core {
       index.lanes[executor]?.queue.countStarted(-1, in: key.namespace)
     }
     forget(batch)
+  }
+
+  /// An attempt of a batch that was let go of has ended: what it held is free. False where it is no such attempt.
+  mutating func giveBack(_ attempt: AttemptKey) -> Bool {
+    guard let left = index.leftBehind.removeValue(forKey: attempt) else { return false }
+    release(left.resources, of: left.executor, from: attempt.batch.namespace)
+    turn.schedulingIsDue = true
+    return true
   }
 
   /// Half a step is none: what was decided for the batches that were let go of is neither written nor done.

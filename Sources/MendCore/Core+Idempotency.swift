@@ -1,8 +1,8 @@
 // The same key with the same request answers the same, with another request it is refused
 // (<doc:Domain#Calls>).
 
-/// Answers by idempotency key, bounded in age, and in number for each namespace: what one caller asks makes nobody else's
-/// keys forgotten.
+/// Answers by idempotency key, bounded in age, and in number for each namespace and in all: what one caller asks makes the
+/// keys of none forgotten who has fewer.
 struct AnswerMemory {
   private struct Key: Hashable {
     var namespace: String
@@ -15,6 +15,13 @@ struct AnswerMemory {
     var head = 0
 
     var first: (key: Key, expires: Instant)? { head < keys.count ? keys[head] : nil }
+
+    var count: Int { keys.count - head }
+
+    mutating func keep(where holds: (Key, Instant) -> Bool) {
+      keys = keys[head...].filter { holds($0.key, $0.expires) }
+      head = 0
+    }
 
     mutating func removeFirst() {
       head += 1
@@ -30,8 +37,22 @@ struct AnswerMemory {
   private var order = Line()
   /// Of each namespace, with how many of its keys are remembered.
   private var namespaces: [String: (order: Line, count: Int)] = [:]
+  /// Namespaces by how many of their keys are remembered, most first.
+  private var largest = SortedList<Size>()
+
+  private struct Size: Comparable {
+    var count: Int
+    var namespace: String
+
+    static func < (left: Size, right: Size) -> Bool {
+      (right.count, left.namespace) < (left.count, right.namespace)
+    }
+  }
 
   var count: Int { entries.count }
+
+  /// How many places in its order are held, those of forgotten keys as well.
+  var places: Int { order.count }
 
   /// Too early where a key was forgotten before its time.
   var nextExpiry: Instant? { order.first?.expires }
@@ -40,20 +61,35 @@ struct AnswerMemory {
     entries[Key(namespace: namespace, key: key)]
   }
 
-  /// - Parameter limit: of the keys of one namespace; its oldest go first.
-  mutating func remember(_ entry: IdempotencyEntry, limit: Int) {
+  /// - Parameters:
+  ///   - limit: of the keys of one namespace; its oldest go first.
+  ///   - limitOfAll: of all; the oldest of the namespace that has most go first.
+  mutating func remember(_ entry: IdempotencyEntry, limit: Int, limitOfAll: Int) {
     let key = Key(namespace: entry.namespace, key: entry.key)
     let isNew = entries.updateValue(entry, forKey: key) == nil
+    // Those that were forgotten before their time go out once they are as many as the others.
+    if order.count > 2 * entries.count + 1024 { order.keep { entries[$0]?.expires == $1 } }
     order.keys.append((key, entry.expires))
     namespaces[entry.namespace, default: (Line(), 0)].order.keys.append((key, entry.expires))
     guard isNew else { return }
-    namespaces[entry.namespace]?.count += 1
-    while namespaces[entry.namespace]?.count ?? 0 > max(1, limit),
-      let oldest = namespaces[entry.namespace]?.order.first
-    {
-      namespaces[entry.namespace]?.order.removeFirst()
-      forget(oldest.key, expires: oldest.expires)
-    }
+    count(1, in: entry.namespace)
+    while namespaces[entry.namespace]?.count ?? 0 > max(1, limit), forgetOldest(of: entry.namespace) {}
+    while entries.count > max(1, limitOfAll), let largest = largest.first, forgetOldest(of: largest.namespace) {}
+  }
+
+  private mutating func count(_ change: Int, in namespace: String) {
+    let before = namespaces[namespace]?.count ?? 0
+    if before > 0 { largest.remove(Size(count: before, namespace: namespace)) }
+    if before + change > 0 { largest.insert(Size(count: before + change, namespace: namespace)) }
+    namespaces[namespace]?.count = before + change
+  }
+
+  /// False where nothing of it is remembered.
+  private mutating func forgetOldest(of namespace: String) -> Bool {
+    guard let oldest = namespaces[namespace]?.order.first else { return false }
+    namespaces[namespace]?.order.removeFirst()
+    forget(oldest.key, expires: oldest.expires)
+    return true
   }
 
   mutating func forget(at now: Instant) {
@@ -73,14 +109,14 @@ struct AnswerMemory {
   private mutating func forget(_ key: Key, expires: Instant) {
     guard entries[key]?.expires == expires else { return }
     entries[key] = nil
-    namespaces[key.namespace]?.count -= 1
+    count(-1, in: key.namespace)
   }
 }
 
 extension Core {
   /// Recovery: what was answered before the restart is answered the same after it. In the order of the answers.
   public mutating func restore(_ entry: IdempotencyEntry) {
-    answers.remember(entry, limit: limits.idempotencyKeys)
+    answers.remember(entry, limit: limits.idempotencyKeys, limitOfAll: limits.idempotencyKeysOfAll)
   }
 
   /// What this command was answered before; nil when it is new, or its answer follows from the batch's state.
@@ -109,7 +145,7 @@ extension Core {
     let entry = IdempotencyEntry(
       namespace: command.namespace, key: command.idempotencyKey, fingerprint: command.fingerprint, batchID: batchID,
       reply: reply, expires: turn.now + limits.idempotencyAge)
-    answers.remember(entry, limit: limits.idempotencyKeys)
+    answers.remember(entry, limit: limits.idempotencyKeys, limitOfAll: limits.idempotencyKeysOfAll)
     turn.output.writes.append(.idempotency(entry))
   }
 }

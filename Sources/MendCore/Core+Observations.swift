@@ -90,6 +90,7 @@ extension Core {
   }
 
   private mutating func lost(_ attempt: AttemptKey, _ message: String) {
+    if !index.leftBehind.isEmpty, giveBack(attempt) { return }
     guard index.live.contains(attempt) else { return }
     if index.doubtful.remove(attempt) != nil, case .intended = state(of: attempt), let launch = launch(of: attempt) {
       // The restart came between the intent and the launch: it never ran.

@@ -180,6 +180,13 @@ extension RetryRule {
     if let cause, let why = cause.whyNoRuleDecides {
       throw .invalid(field: "\(path()).cause", rule: "must be a cause that rules decide: \(cause.rawValue) \(why)")
     }
+    if !exitCodes.isEmpty, FailureCause.allCases.contains(where: { namesStall($0) }) {
+      throw .invalid(
+        field: "\(path()).exit_codes",
+        rule:
+          "must be unset: what is stuck has no exit code; for attempts that ended by themselves, or past their time, write "
+          + "a rule without a cause, or with cause run_timeout")
+    }
     for (number, code) in exitCodes.enumerated() where !ValueLimit.exitCode.contains(code) {
       throw .invalid(
         field: "\(path()).exit_codes[\(number)]",

@@ -103,6 +103,8 @@ public struct Limits: Hashable, Sendable {
   public var documentsPerClaim = 10_000
   /// Idempotency keys of one namespace that are remembered, and for how long.
   public var idempotencyKeys = 100_000
+  /// Of all namespaces together; beyond it the one that has most loses its oldest.
+  public var idempotencyKeysOfAll = 1_000_000
   public var idempotencyAge: Duration = .seconds(24 * 3600)
   /// How long the second look waits after the first before stuck is confirmed.
   public var stuckConfirmation: Duration = .seconds(2)

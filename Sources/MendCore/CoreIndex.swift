@@ -7,6 +7,8 @@ struct CoreIndex {
   var live: Set<AttemptKey> = []
   /// Attempts whose launch may never have reached the executor before the restart.
   var doubtful: Set<AttemptKey> = []
+  /// Attempts of batches that were let go of, for as long as they run.
+  var leftBehind: [AttemptKey: LeftBehind] = [:]
   /// What is apart for each executor.
   var lanes: [ExecutorKind: Lane] = [:]
   var deadlines = Heap<Deadline>()

@@ -19,7 +19,10 @@ public final class JournalDoctor {
     /// What else is wrong with the file, each in a sentence.
     public var faults: [String] = []
 
-    public var isWell: Bool { damaged.isEmpty && faults.isEmpty }
+    public var isWell: Bool { damaged.isEmpty && faults.isEmpty && crashedOver.isEmpty }
+
+    /// Batches that a server set aside by itself, and whose journals are whole: nobody asked for it.
+    public var crashedOver: [SetAside] { setAside.filter { $0.ground != .administrator } }
   }
 
   private let lock: DirectoryLock

@@ -298,6 +298,11 @@ class Crashes(Store):
             self.assertEqual(self.diagnose(good)["status"], "completed")
         self.assertIn("crashed over it 2 times", self.mend("diagnose", bad).err)
         self.server.stop()
+        doctor = subprocess.run(
+            [MEND, "doctor", "--data", str(self.server.data)], capture_output=True, text=True, timeout=60)
+        self.assertEqual(doctor.returncode, 1)
+        self.assertIn("1 batch set aside", doctor.stdout)
+        self.assertNotIn("cannot be read", doctor.stdout)
         subprocess.run([MEND, "doctor", "--data", str(self.server.data), "--bring-back", bad], check=True, timeout=60)
         self.server.start()
         self.assertEqual(self.diagnose(bad)["status"], "completed")

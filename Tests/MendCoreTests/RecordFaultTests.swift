@@ -113,6 +113,13 @@ struct RecordFaultTests {
     harness.report(["d0", "d1"], batch: "c")
     harness.end(.exited(0), batch: "c")
     #expect(harness.core.batches[BatchKey(namespace: "default", batchID: "c")]?.status == .completed)
+    // When it has ended others have it, once.
+    let left = AttemptKey(batch: harness.key, job: job, number: 1)
+    harness.submit([tier(extractor(cpus: 4))], documents: 1, id: "d")
+    #expect(harness.launches.isEmpty)
+    for _ in 0..<2 { harness.see(.ended(left, ExitRecord(termination: .exited(0), at: harness.now), nil)) }
+    #expect(harness.core.index.lanes[.simulated]?.use.cpus == 4)
+    #expect(harness.core.batches[BatchKey(namespace: "default", batchID: "d")]?.status == .running)
   }
 
   @Test("who waits for a cancel of such a batch is told")

@@ -47,7 +47,7 @@ struct FactSizeTests {
     }
     let key = BatchKey(namespace: "n", batchID: "b")
     let fact = Fact.retried(tier: 0, jobs: jobs, actor: "ann", by: .caller)
-    let record = Record(batch: key, sequence: 1, at: Samples.at, cause: "caller", fact: fact)
+    let record = Record(batch: key, sequence: 1, at: Samples.at, cause: .caller, fact: fact)
     let bytes = JournalFormat.encode(record)
     #expect(bytes.count < 1 << 20)
     #expect(try JournalFormat.decode(bytes, of: key) == record)

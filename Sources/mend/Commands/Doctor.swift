@@ -11,7 +11,8 @@ struct Doctor: ParsableCommand {
     discussion: """
       A server sets a batch aside if it cannot read the batch's journal, or if it crashed over the batch twice; it serves \
       all others. This command lists such batches, with the record and the reason. It changes nothing unless you ask it to. \
-      The server must be stopped. The exit status is 1 if something is wrong.
+      The server must be stopped. The exit status is 1 if something is wrong: a batch that cannot be read, one that a \
+      server set aside by itself, or a fault of the file. A batch that you set aside with --set-aside is none of these.
 
       --set-aside: the server starts, ends and answers nothing of the batch, and leaves its running processes alone. \
       --bring-back: the next server tries the batch again, with a journal from a backup or with a later version. \
@@ -103,10 +104,7 @@ struct Doctor: ParsableCommand {
 
   private static func text(_ report: JournalDoctor.Report) -> String {
     var text =
-      "\(report.path): \(report.batches) batches, \(report.records) records, "
-      + (report.isWell
-        ? "all of them intact\n"
-        : "\(report.damaged.count) \(report.damaged.count == 1 ? "batch" : "batches") cannot be read\n")
+      "\(report.path): \(counted(report.batches)), \(report.records) records, \(Self.summary(report))\n"
     if !report.damaged.isEmpty || !report.setAside.isEmpty {
       var table = Table(("BATCH", .left), ("RECORD", .right), ("", .left), ("WHY", .left))
       for aside in report.damaged {
@@ -124,6 +122,20 @@ struct Doctor: ParsableCommand {
     }
     return text
   }
+
+  /// `1 batch cannot be read, 2 batches set aside`.
+  private static func summary(_ report: JournalDoctor.Report) -> String {
+    var parts: [String] = []
+    if !report.damaged.isEmpty { parts.append("\(counted(report.damaged.count)) cannot be read") }
+    if !report.setAside.isEmpty { parts.append("\(counted(report.setAside.count)) set aside") }
+    if report.damaged.isEmpty, report.faults.isEmpty { parts.insert("all of them intact", at: 0) }
+    if !report.faults.isEmpty {
+      parts.append(report.faults.count == 1 ? "1 fault of the file" : "\(report.faults.count) faults of the file")
+    }
+    return parts.joined(separator: ", ")
+  }
+
+  private static func counted(_ batches: Int) -> String { batches == 1 ? "1 batch" : "\(batches) batches" }
 
   private static func name(_ aside: SetAside) -> String { "\(aside.batch.namespace)/\(aside.batch.batchID)" }
 

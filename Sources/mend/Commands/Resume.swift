@@ -6,6 +6,9 @@ struct Resume: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Ends a pause.",
     discussion: """
+      A paused batch does not count against its namespace's quota of batches. While other batches use all of the quota, \
+      this is refused.
+
       EXAMPLES
         mend resume BATCH
       """)

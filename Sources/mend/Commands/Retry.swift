@@ -77,10 +77,16 @@ struct Retry: AsyncParsableCommand {
     try format.output.print(answer, table: Self.text)
   }
 
+  /// All of a few jobs; of many the first, and how many they are.
+  private static func names(_ jobs: [String]) -> String {
+    guard jobs.count > 10 else { return jobs.joined(separator: ", ") }
+    return "\(jobs.prefix(3).joined(separator: ", ")) and \(jobs.count - 3) more jobs"
+  }
+
   static func text(_ answer: RetryResponse) -> String {
     """
     \(answer.batchID) is \(Wording.name(answer.status)): tier \(answer.tier) runs again with \
-    \(Wording.count(answer.documents, "document")) in \(answer.jobs.joined(separator: ", "))
+    \(Wording.count(answer.documents, "document")) in \(names(answer.jobs))
     Follow it: mend watch \(answer.batchID)
 
     """

@@ -71,7 +71,7 @@ struct StepLargeBatchTests {
       reopened: DocumentSet())
     try batch.apply(
       Record(
-        batch: harness.key, sequence: batch.sequence + 1, at: harness.now, cause: "caller",
+        batch: harness.key, sequence: batch.sequence + 1, at: harness.now, cause: .caller,
         fact: .retried(tier: 0, jobs: [retried], actor: "")))
     #expect(batch.tiers[0].jobs[0].overrides == Job.Overrides(cpus: 2))
   }

@@ -20,6 +20,10 @@ struct StepRuleTests {
     }
     #expect(refused([RetryRule(exitCodes: [1, 0], action: .retry)]) == "retry[0].exit_codes[1]")
     #expect(refused([RetryRule(exitCodes: [256], action: .retry)]) == "retry[0].exit_codes[0]")
+    // What is stuck has none.
+    #expect(refused([RetryRule(cause: .progressTimeout, exitCodes: [143], action: .retry)]) == "retry[0].exit_codes")
+    #expect(refused([RetryRule(category: .timeout, exitCodes: [143], action: .retry)]) == "retry[0].exit_codes")
+    #expect(refused([RetryRule(cause: .runTimeout, exitCodes: [143], action: .retry)]) == nil)
     #expect(refused([RetryRule(cause: .preemption, action: .retry, memoryFactor: 2)]) == "retry[0].memory_factor")
     #expect(
       refused([RetryRule(category: .timeout, action: .retry, memoryCeilingBytes: 1)]) == "retry[0].memory_ceiling_bytes"
