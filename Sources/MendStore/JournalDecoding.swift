@@ -87,34 +87,33 @@ struct JournalDecoding {
   }
 
   func decodeNotification(_ payload: Data, of key: BatchKey) throws(StoreError) -> MendCore.Notification {
-    let name = "a notification about \(key.namespace)/\(key.batchID)"
-    let message: JournalNotification
-    do throws(DecodingError) {
-      message = try JournalNotification(serialized: payload.bytes, limits: Self.limits)
-    } catch {
-      throw StoreError(
-        operation: "outbox", message: "\(path): \(name) is damaged (\(error)); bring the file back from a copy")
-    }
-    do throws(JournalFault) {
-      return try message.notification(of: key)
-    } catch {
-      throw unreadable(name, error, by: message.writtenBy, "outbox")
-    }
+    try decode(
+      JournalNotification.self, payload, "a notification about \(key.namespace)/\(key.batchID)", "outbox", \.writtenBy
+    ) { message throws(JournalFault) in try message.notification(of: key) }
   }
 
   func decodeListing(_ payload: Data, of key: BatchKey) throws(StoreError) -> BatchListing {
-    let name = "the listing of \(key.namespace)/\(key.batchID)"
-    let message: JournalListing
+    try decode(
+      JournalListing.self, payload, "the listing of \(key.namespace)/\(key.batchID)", "retired", \.writtenBy
+    ) { message throws(JournalFault) in try message.listing(of: key) }
+  }
+
+  /// One value that has a row of its own.
+  private func decode<M: Message, Value>(
+    _ type: M.Type, _ payload: Data, _ name: String, _ operation: String, _ writer: (M) -> String,
+    _ value: (M) throws(JournalFault) -> Value
+  ) throws(StoreError) -> Value {
+    let message: M
     do throws(DecodingError) {
-      message = try JournalListing(serialized: payload.bytes, limits: Self.limits)
+      message = try M(serialized: payload.bytes, limits: Self.limits)
     } catch {
       throw StoreError(
-        operation: "retired", message: "\(path): \(name) is damaged (\(error)); bring the file back from a copy")
+        operation: operation, message: "\(path): \(name) is damaged (\(error)); bring the file back from a copy")
     }
     do throws(JournalFault) {
-      return try message.listing(of: key)
+      return try value(message)
     } catch {
-      throw unreadable(name, error, by: message.writtenBy, "retired")
+      throw unreadable(name, error, by: writer(message), operation)
     }
   }
 

@@ -10,22 +10,12 @@ import Testing
     _ change: (inout PoolConfiguration) -> Void = { _ in }, _ script: @escaping @Sendable (HandMadePeer.Line) -> Void,
     _ body: (ClientPool, HandMadePeer) async throws -> Void
   ) async throws {
-    let peer = try HandMadePeer(script)
-    defer { peer.stop() }
-    var configuration = PoolConfiguration()
-    configuration.backoff.initial = .milliseconds(5)
-    configuration.backoff.maximum = .milliseconds(50)
-    change(&configuration)
-    try await body(ClientPool(.tcp(host: "127.0.0.1", port: peer.port), configuration: configuration), peer)
-  }
-
-  private func echo(_ pool: ClientPool, _ change: (inout CallOptions) -> Void = { _ in }) async -> RPCError? {
-    var options = CallOptions()
-    change(&options)
-    let made = options
-    return await status { () async throws(RPCError) -> RawMessage in
-      try await pool.unary(Methods.echo, RawMessage([1]), options: made)
-    }
+    try await HandMadePeer.run(
+      {
+        $0.backoff.initial = .milliseconds(5)
+        $0.backoff.maximum = .milliseconds(50)
+        change(&$0)
+      }, script, body)
   }
 
   @Test("A server that accepts and says nothing is given up in time, and its call is told so")

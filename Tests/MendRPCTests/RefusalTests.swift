@@ -16,21 +16,11 @@ import Testing
     _ change: (inout PoolConfiguration) -> Void = { _ in }, _ script: @escaping @Sendable (HandMadePeer.Line) -> Void,
     _ body: (ClientPool, HandMadePeer) async throws -> Void
   ) async throws {
-    let peer = try HandMadePeer(script)
-    defer { peer.stop() }
-    var configuration = PoolConfiguration()
-    configuration.backoff.initial = .seconds(3600)
-    change(&configuration)
-    try await body(ClientPool(.tcp(host: "127.0.0.1", port: peer.port), configuration: configuration), peer)
-  }
-
-  private func echo(_ pool: ClientPool, _ change: (inout CallOptions) -> Void = { _ in }) async -> RPCError? {
-    var options = CallOptions()
-    change(&options)
-    let made = options
-    return await status { () async throws(RPCError) -> RawMessage in
-      try await pool.unary(Methods.echo, RawMessage([1]), options: made)
-    }
+    try await HandMadePeer.run(
+      {
+        $0.backoff.initial = .seconds(3600)
+        change(&$0)
+      }, script, body)
   }
 
   @Test("A stream that the server refuses is asked for once more, and in a caller's later attempt not even that")

@@ -4,6 +4,17 @@ import Testing
 
 /// Bounds, cancellation, the end.
 struct RuntimeLimitTests {
+  /// One call is being committed, and so many wait behind it as there are places for callers.
+  private func fill(_ harness: Harness, _ group: inout TaskGroup<Bool>, places: Int) async {
+    harness.store.hold()
+    group.addTask { if case .success = await harness.create("first") { true } else { false } }
+    try? await eventually("the commit begins") { harness.store.isCommitting }
+    for caller in 0..<places {
+      group.addTask { if case .success = await harness.create("b\(caller)") { true } else { false } }
+    }
+    try? await eventually("the callers' places are taken") { harness.runtime.statistics.mailboxDepth == places }
+  }
+
   @Test("a full mailbox refuses the next call by the limit's name, and observations pass")
   func mailboxLimit() async throws {
     var settings = RuntimeSettings()
@@ -11,14 +22,8 @@ struct RuntimeLimitTests {
     let harness = try Harness(settings: settings)
     defer { harness.remove() }
     try await harness.run { harness in
-      harness.store.hold()
       await withTaskGroup(of: Bool.self) { group in
-        group.addTask { if case .success = await harness.create("first") { true } else { false } }
-        try? await eventually("the commit begins") { harness.store.isCommitting }
-        for caller in 0..<3 {
-          group.addTask { if case .success = await harness.create("b\(caller)") { true } else { false } }
-        }
-        try? await eventually("the mailbox is full") { harness.runtime.statistics.mailboxDepth == 3 }
+        await fill(harness, &group, places: 3)
         guard case .failure(.exhausted(limit: "mailbox", _, retryAfter: .some)) = await harness.create("late") else {
           Issue.record("it was taken")
           return
@@ -92,14 +97,8 @@ struct RuntimeLimitTests {
     let harness = try Harness(settings: settings)
     defer { harness.remove() }
     try await harness.run { harness in
-      harness.store.hold()
       await withTaskGroup(of: Bool.self) { group in
-        group.addTask { if case .success = await harness.create("first") { true } else { false } }
-        try? await eventually("the commit begins") { harness.store.isCommitting }
-        for caller in 0..<2 {
-          group.addTask { if case .success = await harness.create("b\(caller)") { true } else { false } }
-        }
-        try? await eventually("the callers' places are taken") { harness.runtime.statistics.mailboxDepth == 2 }
+        await fill(harness, &group, places: 2)
         guard case .failure(.exhausted) = await harness.create("late") else {
           Issue.record("it was taken")
           return

@@ -16,6 +16,11 @@ enum ServedOverSockets {
     configuration.threadCount = 1
     configuration.drainTimeout = .seconds(5)
     let server = MendServer(configuration: configuration, runtime: runtime, tokens: tokens, logger: Harness.quiet)
+    try await run(server) { try await body(server, $0) }
+  }
+
+  /// For a server that is set up otherwise.
+  static func run(_ server: MendServer, _ body: @Sendable (ClientConnection) async throws -> Void) async throws {
     let (ready, announce) = AsyncStream.makeStream(of: MendServer.Addresses.self)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
@@ -26,7 +31,7 @@ enum ServedOverSockets {
         var iterator = ready.makeAsyncIterator()
         guard case .inet(_, let port)? = await iterator.next()?.calls.first else { throw NothingThrown() }
         let channel = try await ClientConnection.connect(to: .tcp(host: "127.0.0.1", port: port))
-        try await body(server, channel)
+        try await body(channel)
         await channel.close()
       } catch {
         server.shutdown()

@@ -45,24 +45,8 @@ struct ExtremeValueTests {
     var configuration = MendServer.Configuration(listeners: [.tcp(host: "127.0.0.1", port: 0)])
     configuration.threadCount = 1
     let server = MendServer(configuration: configuration, runtime: runtime, logger: Harness.quiet)
-    let (ready, announce) = AsyncStream.makeStream(of: MendServer.Addresses.self)
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask {
-        defer { announce.finish() }
-        try await server.run { announce.yield($0) }
-      }
-      do {
-        var iterator = ready.makeAsyncIterator()
-        guard case .inet(_, let port)? = await iterator.next()?.calls.first else { throw NothingThrown() }
-        let channel = try await ClientConnection.connect(to: .tcp(host: "127.0.0.1", port: port))
-        try await body(server, Subject(channel: channel, executor: executor, runtime: runtime))
-        await channel.close()
-      } catch {
-        server.shutdown()
-        throw error
-      }
-      server.shutdown()
-      try await group.waitForAll()
+    try await ServedOverSockets.run(server) { channel in
+      try await body(server, Subject(channel: channel, executor: executor, runtime: runtime))
     }
   }
 }
