@@ -245,7 +245,8 @@ extension RayAttempts {
       return notReached(error, at: now)
     case .success(let jobs):
       lists.isUnusable = false
-      lists.isSlow = took * settings.listCostFactor > settings.listPatience
+      let pause = took * settings.listCostFactor
+      lists.isSlow = pause > settings.listPatience && timeOfLooks < pause
       var news = reached(at: now)
       var byID: [String: RayJob] = [:]
       for job in jobs where !job.submissionID.isEmpty { byID[job.submissionID] = job }

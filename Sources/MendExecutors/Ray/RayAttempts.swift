@@ -18,8 +18,8 @@ struct RayAttempts {
     var looksPerInterval = 20
     /// A list costs Ray what it has; the next one waits so many times as long as the last one took.
     var listCostFactor = 10
-    /// With a longer wait between lists jobs are looked at one by one beside them, as far as `looksPerInterval` goes: of
-    /// few of them an end is told sooner.
+    /// With a longer wait between lists jobs are looked at one by one as well, where all of them have been before the next
+    /// list comes: so many that they have not are told of by the list.
     var listPatience: Duration = .seconds(5)
     /// Between two looks for jobs that nobody owns.
     var strayInterval: Duration = .seconds(20)
@@ -180,7 +180,7 @@ struct RayAttempts {
     var resources = ""
     /// The last one failed: jobs are looked at one by one.
     var isUnusable = false
-    /// The next one is far off: jobs are looked at one by one as well, one after the other.
+    /// The next one is far off: until it comes jobs are looked at one by one, one after the other.
     var isSlow = false
     /// Of those looks, in the interval that began then.
     var looks = (since: Moment?.none, count: 0)
@@ -198,6 +198,9 @@ struct RayAttempts {
   var lookInterval: Duration {
     lists.isUnusable ? settings.pollInterval * max(1, entries.count / settings.looksPerInterval) : settings.pollInterval
   }
+
+  /// Until each has been looked at by itself.
+  var timeOfLooks: Duration { settings.pollInterval * (entries.count / settings.looksPerInterval) }
 
   // MARK: what the runtime asks for
 
