@@ -39,6 +39,61 @@ struct AdoptionTests {
     #expect(lines(of: "\(data.attempt(key).work)/runs").count == 1)
   }
 
+  @Test(arguments: [false, true])
+  func `records that are cut under an adopted attempt cost no second run, and are named`(killed: Bool) async throws {
+    let key = makeKey()
+    let launch = makeLaunch(Self.waiting)
+    var handle: ExecutorHandle?
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, launch) { [] }
+      handle = try await observations.taken(key)
+      try await observations.started(key)
+    }
+    try await withExecutor(in: data) { executor, observations in
+      executor.adopt(key, handle, launch)
+      try await observations.started(key)
+      #expect(truncate(data.attempt(key).records, 0) == 0)
+      if killed, let handle { kill(pid_t(handle.pid), SIGKILL) } else { letGo(key) }
+      let outcome = try await observations.ended(key)
+      if !killed { return #expect(outcome.exit.termination == .exited(5)) }
+      guard case .unknown(let why) = outcome.exit.termination else {
+        Issue.record("\(outcome.exit.termination)")
+        return
+      }
+      #expect(why.contains("records.jsonl is empty") && why.contains("is not known"))
+    }
+  }
+
+  @Test func `a running attempt of a directory that was renamed is led to it`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch(Self.waiting)
+    try await withExecutor(in: data) { executor, observations in
+      executor.launch(key, launch) { [] }
+      try await observations.started(key)
+    }
+    let read = try data.attempt(key).read(AttemptRecords.launch)
+    let endpoint = try #require(read?.environment["MEND_ENDPOINT"])
+    #expect(endpoint == "unix:\(data.path)/mend.sock")
+    // A second name of the same directory is as good as a rename, and the harness keeps its own.
+    let earlier = data.path + "-earlier"
+    for (path, expected) in [(earlier, FileSystem.Leading.linked(earlier)), (earlier, .led), (data.path, .led)] {
+      #expect(FileSystem.leadThere(from: path, to: data.path) == expected)
+    }
+    // Renamed twice: what the first link leads to is the name that is missing.
+    let first = data.path + "-first"
+    try FileManager.default.createSymbolicLink(atPath: first, withDestinationPath: data.path + "-second")
+    #expect(FileSystem.leadThere(from: first, to: data.path) == .linked(data.path + "-second"))
+    #expect(FileSystem.leadThere(from: first, to: data.path) == .led)
+    guard case .failed(let why) = FileSystem.leadThere(from: "/tmp", to: data.path) else {
+      Issue.record("something else was taken for it")
+      return
+    }
+    #expect(why.contains("something else"))
+    for path in [earlier, first, data.path + "-second"] { FileSystem.remove(path) }
+    letGo(key)
+    #expect(await eventually { data.attempt(key).holds(AttemptRecords.exit) })
+  }
+
   @Test func `an end that nobody watched is told at adoption`() async throws {
     let key = makeKey()
     let launch = makeLaunch(Self.waiting)

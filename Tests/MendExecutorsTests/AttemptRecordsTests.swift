@@ -57,6 +57,15 @@ struct AttemptRecordsTests {
     #expect(try directory.read(AttemptRecords.started) == Self.other)
   }
 
+  @Test func `what is written behind a cut is read, and damage has a name`() {
+    let zeros = [UInt8](repeating: 0, count: 300)
+    let records = AttemptRecords(zeros + AttemptRecords.started.line(Self.identity))
+    #expect(records.read(AttemptRecords.started) == Self.identity)
+    #expect(AttemptRecords([]).damage?.contains("is empty") == true)
+    #expect(AttemptRecords(Array("garbage\n".utf8)).damage?.contains("did not write") == true)
+    #expect(AttemptRecords(AttemptRecords.launch.line(Self.launch)).damage == nil)
+  }
+
   @Test(arguments: [
     ("", false), ("{", false), (#"{"launch":{"argum"#, false), ("{\"launch\":{}}\n", false), ("garbage", true),
     ("{\"launch\":{}}\n{\"superv", true), ("\n", true), ("{\"other\":{}}\n", true), ("\0\0", true),

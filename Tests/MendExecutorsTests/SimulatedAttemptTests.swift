@@ -70,7 +70,7 @@ struct SimulatedAttemptTests {
 
   @Test("ends by SIGTERM, or by SIGKILL after the grace, once, and says so again")
   func ends() throws {
-    for (words, how, milliseconds) in [("", "SIGTERM", 0), ("ignore_term", "SIGKILL after 10.0 s", 10_000)] {
+    for (words, how, milliseconds) in [("", "SIGTERM", 0), ("ignore_term", "SIGKILL after 10 s", 10_000)] {
       let server = PlayedServer(documents: 5)
       var attempt = try server.attempt("document_seconds=3600 " + words)
       _ = attempt.begin(at: server.now)

@@ -49,7 +49,8 @@ struct AttemptRecords {
   init(_ bytes: [UInt8]) {
     var lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     rest = lines.popLast() ?? []
-    self.lines = lines
+    // A supervisor that writes on behind its last line, in a file that somebody emptied, leaves zeros before it.
+    self.lines = lines.map { $0.drop { $0 == 0 } }
   }
 
   /// None where there is no file. Throws where nobody can tell what is in it.
@@ -95,6 +96,13 @@ struct AttemptRecords {
     if rest.isEmpty { return false }
     let launch = Self.launch.beginning
     return !(lines.isEmpty && (rest.starts(with: launch) || launch.starts(with: rest)))
+  }
+
+  /// What is wrong with the file, for after its name; nil where it is as it was written.
+  var damage: String? {
+    if let replacement { return "is \(replacement), which Mend did not write" }
+    if lines.isEmpty, rest.isEmpty { return "is empty or gone: somebody cut or removed it" }
+    return areDamaged ? "was damaged: it holds what Mend did not write, or only a part of it" : nil
   }
 
   /// Where the last whole line ends.

@@ -87,7 +87,9 @@ extension LocalExecutor {
         // It may wait for room on the disk.
         let next = min(interval * 2, Self.slowestCleaningInterval)
         perform(for: key, after: interval) { self.adoptNow(key, handle, launch, interval: next) }
-      case .alive(let process): watch(key, process, in: directory)
+      case .alive(let process):
+        leaveLink(for: key, in: directory)
+        watch(key, process, in: directory)
       case .ended(let exit): report(key, exit, in: directory)
       case .killed(let identity): cleanUp(key, after: identity, in: directory, token: launch.token)
       }

@@ -75,13 +75,18 @@ extension LocalExecutor {
       }
       var leftovers = try Leftovers(directory: directory, token: token)
       leftovers.launcher = launcher.process?.identity
-      let damage = records.replacement.map { "\(directory.records) is \($0), which Mend did not write; " } ?? ""
+      let damage = records.damage.map { "\(directory.records) \($0)" }
+      if let damage {
+        settings.logger.warning(
+          "an attempt's records are damaged", metadata: ["attempt": "\(key)", "damage": "\(damage)"])
+      }
       cleaningPass(key, leftovers, killed: forced?.forced ?? [], interval: Self.cleaningInterval) { killed in
         let (message, how) =
           forced?.isForced == true
           ? ("the supervisor did not answer and was killed", "SIGKILL by the server")
           : (
-            damage + "the supervisor was killed; nobody saw how the attempt ended",
+            damage.map { "\($0); how the attempt ended is not known" }
+              ?? "the supervisor was killed; nobody saw how the attempt ended",
             killed.isEmpty ? "nothing was left running" : "SIGKILL, left running by a killed supervisor"
           )
         var exit = ExitAccount.unknown(
