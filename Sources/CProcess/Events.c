@@ -59,11 +59,11 @@ int cprocess_end_signal_next(int descriptor, pid_t *sender) {
   return (int)information.ssi_signo;
 }
 
-void cprocess_end_by_sigterm(void) {
+void cprocess_end_by(int signal_number) {
   sigset_t set;
   end_signals(&set);
-  signal(SIGTERM, SIG_DFL);
-  raise(SIGTERM);
+  signal(signal_number, SIG_DFL);
+  raise(signal_number);
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 

@@ -85,6 +85,20 @@ class Commands(Incident):
         self.assertEqual(finding["confidence"], "medium")
         self.assertIn("out of memory", json.dumps(finding["evidence"]))
 
+    def test_a_worker_that_is_interrupted_is_told_as_that(self):
+        batch = self.one("exec sleep 1006", documents=1)
+        self.up("1006")
+        for pid in self.running("worker"):
+            os.kill(pid, signal.SIGINT)
+        self.assertIn("SIGINT", self.cause(self.final(batch), "signal")["message"])
+
+    def test_a_signal_that_means_nothing_ends_no_server(self):
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
+            self.server.process.send_signal(number)
+        wait_for(lambda: self.server.log.read_text().count("a signal without a meaning") == 3, "each to be logged")
+        self.assertIsNone(self.server.process.poll())
+        self.ok("list")
+
     def test_a_file_that_went_away_is_named(self):
         gone = self.directory / "gone.txt"
         batch = self.submit_spec({

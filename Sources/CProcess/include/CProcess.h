@@ -63,8 +63,8 @@ int cprocess_end_signal_descriptor(void);
 // The next one that arrived and who sent it, 0 if none: certain from the moment of its sending, where every thread
 // blocks them.
 int cprocess_end_signal_next(int descriptor, pid_t *sender);
-// Lets SIGTERM, with its default action, end this process.
-void cprocess_end_by_sigterm(void);
+// Lets SIGTERM or SIGINT, with its default action, end this process.
+void cprocess_end_by(int signal_number);
 
 // epoll, reduced to "is readable": a descriptor or the negative errno.
 int cprocess_poll_create(void);

@@ -44,7 +44,7 @@ struct Worker: AsyncParsableCommand {
     case .done, .stopped: return
     case .fenced(let message): throw ProgramError(.refused, "this attempt is no longer the current one: \(message)")
     case .refused(let message): throw ProgramError(.refused, message)
-    case .terminated: EndRequest.obey()
+    case .terminated: endRequest.obey()
     }
   }
 }

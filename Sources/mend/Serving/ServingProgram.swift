@@ -41,7 +41,11 @@ struct ServingProgram {
       logger.notice("SIGHUP: reloading certificates and tokens")
       server.reload()
     }
-    defer { withExtendedLifetime(hangups) {} }
+    // By default each of them ends a program at once. Nobody has a reason to send them to a server.
+    let unwanted = SignalSources([SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO]) { [logger] signal in
+      logger.notice("a signal without a meaning for the server is ignored", metadata: ["signal": "\(signal)"])
+    }
+    defer { withExtendedLifetime((hangups, unwanted)) {} }
     do {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask {

@@ -9,7 +9,8 @@ import Synchronization
 /// the end of the attempt. So every thread blocks the signals, and the worker asks the kernel whether one is pending.
 final class EndRequest: Sendable {
   private struct Account {
-    var hasCome = false
+    /// The first that came; nil for none.
+    var signal: Int32?
     var isFromParent = false
   }
 
@@ -43,15 +44,15 @@ final class EndRequest: Sendable {
   private func current() -> Account {
     account.withLock { account in
       var sender: pid_t = 0
-      while cprocess_end_signal_next(descriptor, &sender) != 0 {
-        account.hasCome = true
+      while case let signal = cprocess_end_signal_next(descriptor, &sender), signal != 0 {
+        if account.signal == nil { account.signal = signal }
         if sender == getppid() { account.isFromParent = true }
       }
       return account
     }
   }
 
-  var hasCome: Bool { current().hasCome }
+  var hasCome: Bool { current().signal != nil }
 
   /// True if the supervisor sent the signal: it signals the whole tree, and a command that gets a second signal may
   /// stop at once.
@@ -62,6 +63,6 @@ final class EndRequest: Sendable {
     for await _ in stream { return }
   }
 
-  /// Ends the process by SIGTERM, so that its supervisor sees what happened.
-  static func obey() { cprocess_end_by_sigterm() }
+  /// Ends the process by the signal that came, so that its supervisor sees what happened.
+  func obey() { cprocess_end_by(current().signal ?? SIGTERM) }
 }
