@@ -35,7 +35,7 @@ extension Core {
   /// Notes whether the attempt had suspects in process only, and finds the one document that this end proves.
   private func isolate(_ attempt: AttemptKey, _ end: inout AttemptEnd) -> Int? {
     guard let cause = end.cause, let job = batches[attempt.batch]?.jobState(attempt.job) else { return nil }
-    end.isIsolating = job.isIsolating(cause)
+    end.isIsolating = end.mayComeFromADocument && job.isIsolating(cause)
     return end.isIsolating && job.processing.count == 1 ? job.processing.next(from: 0) : nil
   }
 
@@ -49,7 +49,8 @@ extension Core {
       }
     case .failed(let cause, _):
       failDocuments(
-        job.processing, of: attempt, code: cause.rawValue, message: end.sentence, causedByAttempt: true, killer: killer)
+        job.processing, of: attempt, code: cause.rawValue, message: end.sentence, causedByAttempt: true, killer: killer,
+        endedFromOutside: end.isFromOutside)
     case .succeeded:
       let left = job.assigned.subtracting(job.committed).subtracting(job.failed)
       if left.isEmpty { return }
@@ -65,11 +66,12 @@ extension Core {
 
   private mutating func failDocuments(
     _ documents: DocumentSet, of attempt: AttemptKey, code: String, message: String, causedByAttempt: Bool,
-    killer: Int? = nil
+    killer: Int? = nil, endedFromOutside: Bool = false
   ) {
     if documents.isEmpty { return }
     let error = DocumentError(
-      code: code, message: message, attempt: attempt.number, at: turn.now, causedByAttempt: causedByAttempt)
+      code: code, message: message, attempt: attempt.number, at: turn.now, causedByAttempt: causedByAttempt,
+      endedFromOutside: endedFromOutside)
     var failed = [Fact.FailedDocuments(documents, error)]
     if let killer, documents.contains(killer) {
       var quarantined = Fact.FailedDocuments(position: killer, error: error)

@@ -43,7 +43,7 @@ extension Core {
       if report.id.utf8.count > Attempt.claimIDLength {
         throw .invalid(field: "report_id", rule: "must be at most \(Attempt.claimIDLength) bytes")
       }
-      if let answer = answered(report.id, of: attempt) {
+      if let answer = try answered(report, of: attempt) {
         noteLife(of: attempt)
         return answer
       }
@@ -120,10 +120,17 @@ extension Core {
   }
 
   /// The answer to a report that was taken, and whose answer did not arrive.
-  private func answered(_ id: String, of attempt: AttemptKey) -> Reply? {
+  private func answered(_ report: WorkerRequest.Report, of attempt: AttemptKey) throws(Refusal) -> Reply? {
+    let id = report.id
     guard !id.isEmpty, let job = batches[attempt.batch]?.jobState(attempt.job), attempt.number <= job.attempts.count,
       let answer = job.attempts[attempt.number - 1].reports.last(where: { $0.id == id })
     else { return nil }
+    // Either is 0 where it is not known: a server before this one did not keep it.
+    guard answer.fingerprint == report.fingerprint || answer.fingerprint == 0 || report.fingerprint == 0 else {
+      throw .aborted(
+        "report_id \(id) was used for another report of this attempt; this one is not applied",
+        todo: "give each report an id of its own")
+    }
     return .reported(
       accepted: answer.accepted, repeated: answer.repeated, stop: job.attempts[attempt.number - 1].state.isEnding)
   }
@@ -273,7 +280,8 @@ extension Core {
 
   /// What it says beside its results, under its id; a mere beat leaves nothing behind.
   private mutating func take(_ report: WorkerRequest.Report, _ results: Results, of attempt: AttemptKey) {
-    var taken = TakenReport(id: report.id, accepted: results.accepted, repeated: results.repeated)
+    var taken = TakenReport(
+      id: report.id, accepted: results.accepted, repeated: results.repeated, fingerprint: report.fingerprint)
     // Where ids were forgotten, a report of nothing but known results is one of those again.
     if results.accepted > 0 || results.repeated == 0 || !hasForgottenReports(attempt) {
       taken.stageTimings = timings(of: report)

@@ -90,10 +90,13 @@ public struct WorkerRequest: Hashable, Sendable {
     public var stage: String
     public var stageTimings: [Job.StageTotal]
     public var written: [Written]
+    /// Of all that it says, as it came: tells a report that is repeated from another one with its id. 0 is not known.
+    public var fingerprint: UInt64
 
     public init(
       completed: [String] = [], failed: [Failure] = [], released: [String] = [], stage: String = "",
-      stageTimings: [Job.StageTotal] = [], written: [Written] = [], id: String = ""
+      stageTimings: [Job.StageTotal] = [], written: [Written] = [], id: String = "",
+      fingerprint: UInt64 = 0
     ) {
       self.id = id
       self.completed = completed
@@ -102,6 +105,7 @@ public struct WorkerRequest: Hashable, Sendable {
       self.stage = stage
       self.stageTimings = stageTimings
       self.written = written
+      self.fingerprint = fingerprint
     }
 
     /// It says nothing but that its worker lives.

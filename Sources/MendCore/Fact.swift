@@ -205,12 +205,18 @@ public struct TakenReport: Hashable, Codable, Sendable {
   public var stageTimings: [Job.StageTotal]
   /// Documents written into the job's collection.
   public var written: Int
+  /// As `WorkerRequest.Report` has it.
+  public var fingerprint: UInt64
 
-  public init(id: String, accepted: Int, repeated: Int, stageTimings: [Job.StageTotal] = [], written: Int = 0) {
+  public init(
+    id: String, accepted: Int, repeated: Int, stageTimings: [Job.StageTotal] = [], written: Int = 0,
+    fingerprint: UInt64 = 0
+  ) {
     self.id = id
     self.accepted = accepted
     self.repeated = repeated
     self.stageTimings = stageTimings
     self.written = written
+    self.fingerprint = fingerprint
   }
 }

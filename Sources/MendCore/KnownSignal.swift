@@ -76,6 +76,11 @@ struct KnownSignal: Sendable, Hashable {
   ]
 }
 
+extension KnownSignal {
+  /// It comes from outside of the program, whatever the program has in hand: from an operator, a shutdown, a terminal.
+  var isFromOutside: Bool { [1, 2, 3, 15].contains(number) }
+}
+
 extension ExitRecord {
   /// The signal that ended it, by the kernel's word or by a shell's.
   var signal: KnownSignal? {

@@ -86,7 +86,7 @@ extension Core {
     // Another death around the same document makes it a suspect, and the rest goes on without it. Where none was in
     // process, it is no document's doing.
     let mayBeADocument = job.hasDocumentsLost(to: job.attempts.count)
-    if rule.maxAttempts > 0, cause.mayComeFromADocument,
+    if rule.maxAttempts > 0, end.mayComeFromADocument,
       end.isIsolating || ((earlier >= rule.maxAttempts || (isAtCeiling && mayBeADocument)) && job.hasOpenSuspects)
     {
       // Which document it is, is what is asked: that costs no budget of the rule, and no more memory.

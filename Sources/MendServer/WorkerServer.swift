@@ -117,6 +117,7 @@ extension WorkerRequest.Report {
     }
     self.init(
       completed: request.completed, failed: failures, released: request.released, stage: request.stage,
-      stageTimings: timings, written: written, id: request.reportID)
+      stageTimings: timings, written: written, id: request.reportID,
+      fingerprint: request.reportID.isEmpty ? 0 : Fingerprint.of(request.payload))
   }
 }

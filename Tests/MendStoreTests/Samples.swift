@@ -62,7 +62,7 @@ enum Samples {
             position: 9,
             error: DocumentError(
               code: "exit_code", message: "no such page", details: ["exit_code": "3", "": ""], attempt: 3, at: at,
-              causedByAttempt: true, quarantined: true)),
+              causedByAttempt: true, quarantined: true, endedFromOutside: true)),
           Fact.FailedDocuments(
             DocumentSet([3, 4, 5, 70]), DocumentError(code: "oom", message: "out of memory", attempt: 3, at: at)),
         ])
@@ -76,7 +76,7 @@ enum Samples {
         job, number: 3,
         TakenReport(
           id: "r-1", accepted: 5, repeated: 2, stageTimings: [Job.StageTotal(name: "ü", duration: .milliseconds(7))],
-          written: 1 << 53))
+          written: 1 << 53, fingerprint: .max))
     case .reportTaken: return .documentsLeftOut(job, DocumentSet([1, 2, 9]))
     case .documentsLeftOut: return .retried(tier: 1, jobs: retriedJobs, actor: "caller", by: .rules)
     case .retried:

@@ -175,7 +175,10 @@ extension Model {
 
   /// Before an attempt's documents are failed with it: who was in process counts one more death.
   mutating func countDeaths(_ job: JobID, _ failed: [Fact.FailedDocuments]) {
-    for group in failed where group.error.causedByAttempt && Self.mayBeOfADocument.contains(group.error.code) {
+    for group in failed
+    where group.error.causedByAttempt && !group.error.endedFromOutside
+      && Self.mayBeOfADocument.contains(group.error.code)
+    {
       for position in group.documents { self[job].deaths[position, default: 0] += 1 }
     }
   }

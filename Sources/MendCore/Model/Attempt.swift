@@ -69,6 +69,7 @@ public struct Attempt: Hashable, Codable, Sendable {
     public var id: String
     public var accepted: Int
     public var repeated: Int
+    public var fingerprint: UInt64
   }
 
   /// Documents that were handed out under a worker's own word, for when the answer does not arrive.
@@ -131,7 +132,9 @@ public struct Attempt: Hashable, Codable, Sendable {
 
   mutating func remember(_ report: TakenReport) {
     if reports.count >= Self.reportsLimit { reports.removeFirst() }
-    reports.append(ReportAnswer(id: report.id, accepted: report.accepted, repeated: report.repeated))
+    reports.append(
+      ReportAnswer(
+        id: report.id, accepted: report.accepted, repeated: report.repeated, fingerprint: report.fingerprint))
   }
 
   /// Nothing that it said is asked for again once it has ended.

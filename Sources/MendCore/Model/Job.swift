@@ -130,10 +130,12 @@ public struct DocumentError: Hashable, Codable, Sendable {
   public var causedByAttempt: Bool
   /// The attempt died around it alone after two others had died with it in process: the rules do not hand it out again, a caller may.
   public var quarantined: Bool
+  /// The attempt was ended from outside (a SIGTERM that nobody here sent): nothing is held against the document.
+  public var endedFromOutside: Bool
 
   public init(
     code: String, message: String, details: [String: String] = [:], attempt: Int, at: Instant,
-    causedByAttempt: Bool = false, quarantined: Bool = false
+    causedByAttempt: Bool = false, quarantined: Bool = false, endedFromOutside: Bool = false
   ) {
     self.code = code
     self.message = message
@@ -142,6 +144,7 @@ public struct DocumentError: Hashable, Codable, Sendable {
     self.at = at
     self.causedByAttempt = causedByAttempt
     self.quarantined = quarantined
+    self.endedFromOutside = endedFromOutside
   }
 }
 

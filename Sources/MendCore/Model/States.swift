@@ -92,6 +92,14 @@ extension FailureCause {
   }
 }
 
+extension AttemptEnd {
+  /// Somebody outside of the program ended it, and not the server.
+  var isFromOutside: Bool { cause == .signal && exit?.signal?.isFromOutside == true }
+
+  /// Whether one of the documents in process can have brought it about.
+  var mayComeFromADocument: Bool { cause?.mayComeFromADocument == true && !isFromOutside }
+}
+
 extension FailureCause {
   /// The causes for which an attempt that lives counts as stuck.
   var isStall: Bool { self == .startTimeout || self == .heartbeatTimeout || self == .progressTimeout }

@@ -86,6 +86,8 @@ extension DiagnosisContext {
       if known == nil, case .exited(126)? = exit?.termination {
         return "could not be started: its command was found and could not be run (exit code 126)\(last)"
       }
+      // The executor did not even try, and says why.
+      if known == nil, exit == nil, let heard { return "could not be started: \(Figures.excerpt(heard))" }
       return known == nil
         ? "could not be started: its command was not found\(last)" : "could not be started\(last)\(means)"
     case .preemption: return "was preempted: its executor took the room away"
@@ -107,7 +109,9 @@ extension DiagnosisContext {
     case .batchTimeout:
       return batch.specification.timeout.map { "was ended by the batch's timeout of \(Figures.seconds($0))" }
         ?? "was ended by the batch's timeout"
-    case .orphaned: return "was lost: its executor does not know it any more"
+    case .orphaned:
+      if case .unknown(let why)? = exit?.termination, !why.isEmpty { return "was lost: \(Figures.excerpt(why))" }
+      return "was lost: its executor does not know it any more"
     case .documentErrors: return "left documents that it never reported"
     case .badInput: return "refused its input\(last)"
     case .resourceLimit:
@@ -188,7 +192,7 @@ extension DiagnosisContext {
       guard !unproven.isEmpty else { return }
       if findings.isFull { return findings.leaveOut(job.id) }
       let (first, count) = (Array(unproven.prefix(10)), unproven.count)
-      let cause = job.attempts.last { $0.end?.cause?.mayComeFromADocument == true }?.end?.cause ?? .documentErrors
+      let cause = job.attempts.last { $0.end?.mayComeFromADocument == true }?.end?.cause ?? .documentErrors
       let evidence = first.map { position in
         Evidence(
           "\(documentID(position) ?? "document \(position)") was in process when "

@@ -167,12 +167,13 @@ extension JournalDocumentError {
     atMs = error.at.milliseconds
     causedByAttempt = error.causedByAttempt
     quarantined = error.quarantined
+    if error.endedFromOutside { endedFromOutside = true }
   }
 
   var error: MendCore.DocumentError {
     MendCore.DocumentError(
       code: code, message: message, details: details, attempt: Int(attempt), at: Instant(atMs),
-      causedByAttempt: causedByAttempt, quarantined: quarantined)
+      causedByAttempt: causedByAttempt, quarantined: quarantined, endedFromOutside: endedFromOutside ?? false)
   }
 }
 

@@ -56,12 +56,13 @@ extension JournalReportTaken {
       return time
     }
     written = Int64(report.written)
+    if report.fingerprint != 0 { fingerprint = report.fingerprint }
   }
 
   var report: TakenReport {
     TakenReport(
       id: reportID, accepted: Int(journaled: accepted), repeated: Int(journaled: repeated),
       stageTimings: stageTimes.map { Job.StageTotal(name: $0.name, duration: Duration(journaled: $0.durationMs)) },
-      written: Int(journaled: written))
+      written: Int(journaled: written), fingerprint: fingerprint ?? 0)
   }
 }

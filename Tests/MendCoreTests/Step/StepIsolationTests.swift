@@ -50,6 +50,23 @@ struct StepIsolationTests {
     #expect(finding?.remedy?.call == .retry(tier: 0, jobs: [], .init(), .failed))
   }
 
+  @Test(
+    "What is ended from outside makes no document a suspect",
+    arguments: [.signalled(15), .signalled(2), .signalled(1), .exited(143)] as [ExitRecord.Termination])
+  func endedFromOutside(_ termination: ExitRecord.Termination) {
+    var harness = Harness()
+    harness.submit([tier(extractor(retry: [Self.rule]))], documents: 6)
+    for _ in 0..<3 {
+      harness.tick(after: 1)
+      harness.run()
+      _ = harness.claim(1)
+      harness.end(termination)
+    }
+    #expect(harness.job().attempts.count == 3 && harness.job().suspects.isEmpty && harness.job().quarantined.isEmpty)
+    #expect(harness.diagnosis(of: "b").findings.allSatisfy { !$0.message.contains("suspected") })
+    #expect(harness.batch.durable == Batch.folded(harness.journal[harness.key] ?? [])?.durable)
+  }
+
   @Test("A claim whose answer was lost does not hold suspects back for ever: it is made again")
   func lostClaimBesideSuspects() {
     var harness = Harness()

@@ -37,6 +37,31 @@ struct StepReportTests {
     }
   }
 
+  @Test("Another report with an id that was used is refused as a whole, over a restart too")
+  func anotherWithTheSameID() {
+    var harness = Harness()
+    harness.submit([tier(extractor())], documents: 4)
+    harness.run()
+    _ = harness.claim(2)
+    let first = WorkerRequest.Report(
+      written: [.init(collectionID: "text", count: 3)], id: "r-1", fingerprint: 7)
+    let other = WorkerRequest.Report(completed: ["d1"], id: "r-1", fingerprint: 8)
+    let answer = harness.say(harness.token(), .report(first))
+    for round in 0..<2 {
+      if round == 1 { harness = harness.afterRestart() }
+      guard case .failure(.aborted(let why, _)) = harness.say(harness.token(), .report(other)) else {
+        Issue.record("it was taken")
+        return
+      }
+      #expect(why.contains("r-1") && harness.say(harness.token(), .report(first)) == answer)
+      #expect(harness.job().written == 3 && harness.job().committed.isEmpty)
+    }
+    // Of what an earlier version took nothing is known but the id.
+    var old = first
+    old.fingerprint = 0
+    #expect(harness.say(harness.token(), .report(old)) == answer)
+  }
+
   @Test("What an entrypoint says beside no results counts, each time without an id and once with one")
   func withoutResults() {
     var harness = Harness()
