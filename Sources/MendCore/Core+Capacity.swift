@@ -5,17 +5,19 @@ extension Capacity {
   ///
   /// Found at submit, before any waiting (<doc:Domain#Health>).
   public func whyNeverSchedulable(_ resources: Resources) -> String? {
+    var why: [String] = []
     if resources.cpus > cpus + Self.tolerance {
-      return "needs \(Self.figure(resources.cpus)) CPUs, the \(executor.rawValue) executor has \(Self.figure(cpus))"
+      why.append(
+        "needs \(Self.figure(resources.cpus)) CPUs, the \(executor.rawValue) executor has \(Self.figure(cpus))")
     }
     if resources.memoryBytes > memoryBytes {
       let (needed, held) = Figures.apart(resources.memoryBytes, memoryBytes)
-      return "needs \(needed) of memory, the \(executor.rawValue) executor has \(held)"
+      why.append("needs \(needed) of memory, the \(executor.rawValue) executor has \(held)")
     }
     if resources.requiresGPU && gpus == 0 {
-      return "needs a GPU, the \(executor.rawValue) executor has none"
+      why.append("needs a GPU, the \(executor.rawValue) executor has none")
     }
-    return nil
+    return why.isEmpty ? nil : why.joined(separator: "; ")
   }
 
   /// By which options of `mend serve` it is given more.
@@ -23,6 +25,10 @@ extension Capacity {
 
   /// The command that serves with so much: only what is more than there is.
   func serveCommand(cpus: Double = 0, memoryBytes: Int64 = 0) -> String? {
+    serveOptions(cpus: cpus, memoryBytes: memoryBytes).map { "mend serve \($0)" }
+  }
+
+  private func serveOptions(cpus: Double, memoryBytes: Int64) -> String? {
     var words: [String] = []
     var parts: [String] = []
     if cpus > self.cpus {
@@ -34,8 +40,25 @@ extension Capacity {
       parts.append("memory:\(Figures.size(memoryBytes))")
     }
     if words.isEmpty { return nil }
-    return "mend serve "
-      + (isStandard ? words.joined(separator: " ") : "--capacity \(executor.rawValue)=\(parts.joined(separator: ","))")
+    return isStandard ? words.joined(separator: " ") : "--capacity \(executor.rawValue)=\(parts.joined(separator: ","))"
+  }
+
+  /// What to do so that the server can run a job with these needs, each of the bounds in its way: for the end of
+  /// "ask for less, or ...".
+  func remedy(for asked: Resources, _ quota: Quota?, of namespace: String) -> String {
+    let more = serveOptions(cpus: asked.cpus, memoryBytes: asked.memoryBytes)
+    let raised = quota?.raised(for: asked).map { "--quota \(namespace)=\($0)" }
+    let command = [more, raised].compactMap(\.self)
+    var ways: [String] = []
+    if asked.requiresGPU && gpus == 0 { ways.append("serve on an executor with a GPU") }
+    if !command.isEmpty {
+      let what =
+        raised == nil
+        ? "serve with more"
+        : (more == nil ? "" : "serve with more and ") + "have the quota of namespace \(namespace) raised"
+      ways.append("\(what): mend serve \(command.joined(separator: " "))")
+    }
+    return ways.joined(separator: ", and ")
   }
 
   /// CPUs are fractions that are added and taken away again.

@@ -182,15 +182,23 @@ extension Core {
       throw .precondition(
         "executor_not_configured: batch \(key.batchID) is of deployment_mode \(executor.rawValue)", todo: why)
     }
-    if let why = capacities.of(executor).whyNeverSchedulable(resources) {
-      throw .precondition(
-        "never_schedulable: \(subject) \(why)",
-        todo: "ask for less, or serve with more (\(capacities.of(executor).options))")
+    let room = Room(capacity: capacities.of(executor), quota: limits.quota(of: namespace))
+    guard let (reason, why) = room.whyNeverSchedulable(resources, in: namespace) else { return }
+    throw .precondition(
+      "\(reason.rawValue): \(subject) \(why)",
+      todo: "ask for less, or \(room.capacity.remedy(for: resources, room.quota, of: namespace))")
+  }
+
+  /// What to do about jobs that have not run yet: nothing but to wait, unless one can never start as the server is now.
+  func todoWhileWaiting(_ jobs: [Job], of batch: Batch) -> String {
+    let room = Room(capacity: capacities.of(batch), quota: limits.quota(of: batch.key.namespace))
+    for job in jobs {
+      let asked = job.resourcesAsked(in: batch)
+      guard let (_, why) = room.whyNeverSchedulable(asked, in: batch.key.namespace) else { continue }
+      return "\(job.title(in: batch)) can never start here (\(why)): ask for less in a new batch, or "
+        + room.capacity.remedy(for: asked, room.quota, of: batch.key.namespace)
     }
-    if let why = limits.quota(of: namespace)?.whyNeverSchedulable(resources, in: namespace) {
-      throw .precondition(
-        "quota: \(subject) \(why)", todo: "ask for less, or have the quota raised (mend serve --quota)")
-    }
+    return "wait for it"
   }
 
   private mutating func freshKey(_ namespace: String) -> BatchKey {

@@ -86,7 +86,9 @@ extension Core {
     case .created:
       throw .precondition("batch \(id) is created, not submitted", todo: "submit it first")
     case .queued:
-      throw .precondition("batch \(id) is queued; nothing of it has failed", todo: "wait for it")
+      throw .precondition(
+        "batch \(id) is queued; nothing of it has failed",
+        todo: todoWhileWaiting(batch.tiers.flatMap { $0.jobs.filter { !$0.status.isFinal } }, of: batch))
     case .paused:
       throw .precondition("batch \(id) is paused", todo: "resume it first")
     case .running, .completed, .failed, .cancelled:
@@ -106,7 +108,9 @@ extension Core {
         "tier \(before.number) before it is \(before.status.rawValue)", todo: "retry tier \(before.number) first")
     }
     if batch.tiers[tier].status == .pending {
-      throw .precondition("tier \(tier) has not run yet", todo: "nothing of it has failed; wait for it")
+      throw .precondition(
+        "tier \(tier) has not run yet; nothing of it has failed",
+        todo: todoWhileWaiting(batch.tiers[tier].jobs.filter { !$0.status.isFinal }, of: batch))
     }
   }
 

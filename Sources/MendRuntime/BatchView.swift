@@ -44,10 +44,24 @@ public final class BatchView: Sendable {
   }
 
   /// Its line in ListBatches at a point in time.
-  public func listing(at now: Instant, capacity: Capacity, limits: Limits) -> BatchListing {
+  ///
+  /// - Parameter server: what the server lacks. Of the other batches around it the health of a line says nothing, and to
+  ///   look at them for each line of a long list would cost much.
+  public func listing(
+    at now: Instant, capacity: Capacity, limits: Limits, server: ServerState = ServerState()
+  ) -> BatchListing {
+    var surroundings = Surroundings()
+    surroundings.server = server
+    return listing(at: now, capacity: capacity, limits: limits, surroundings: surroundings)
+  }
+
+  private func listing(
+    at now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings
+  ) -> BatchListing {
     BatchListing(
       key: batch.key, batchName: batch.specification.batchName, bucketID: batch.specification.bucketID,
-      status: batch.status, health: batch.health(at: now, capacity: capacity, limits: limits).health,
+      status: batch.status,
+      health: batch.health(at: now, capacity: capacity, limits: limits, surroundings: surroundings).health,
       overallProgress: batch.overallProgress, totalObjects: batch.documents.count,
       failedDocuments: batch.failedDocuments.count, currentTier: batch.currentTier,
       totalTiers: batch.tiers.count, hasFailures: batch.hasFailures, priority: batch.specification.priority,

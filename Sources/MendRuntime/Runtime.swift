@@ -84,6 +84,14 @@ public final class Runtime: Sendable {
   /// Set while the store can't be written: calls that change something are refused, what is there is told.
   public var storeOutage: StoreOutage? { isStoreOut.load(ordering: .relaxed) ? outage.withLock { $0 } : nil }
 
+  /// Where everything is refused, the data directory is a copy.
+  private var copySentence: String? {
+    if case .precondition(let sentence, _)? = settings.refusal { sentence } else { nil }
+  }
+
+  /// What keeps the server from every batch alike.
+  private var serverState: ServerState { ServerState(outage: storeOutage, copy: copySentence) }
+
   func setStoreOutage(_ new: StoreOutage?) {
     outage.withLock { $0 = new }
     isStoreOut.store(new != nil, ordering: .relaxed)
@@ -194,9 +202,9 @@ public final class Runtime: Sendable {
       try store.retired(namespace: namespace, status: status, bucketID: bucketID, before: cursor, limit: limit)
     }
     let seen = Set(live.map(\.batch.key))
-    let capacities = capacities
+    let (capacities, server) = (capacities, serverState)
     let all =
-      live.map { $0.listing(at: now, capacity: capacities.of($0.batch), limits: limits) }
+      live.map { $0.listing(at: now, capacity: capacities.of($0.batch), limits: limits, server: server) }
       + retired.filter { !seen.contains($0.key) }
     let ordered = all.sorted { ($0.createdAt, $0.key.batchID) > ($1.createdAt, $1.key.batchID) }
     return Array(ordered.prefix(limit))
@@ -218,7 +226,7 @@ public final class Runtime: Sendable {
 
   private func surroundings(of batch: Batch) -> Surroundings {
     var surroundings = views.surroundings(of: batch)
-    surroundings.store = storeOutage
+    surroundings.server = serverState
     return surroundings
   }
 

@@ -90,6 +90,18 @@ struct ViewsAdviceTests {
     if let bytes = overrides.memoryBytes { #expect(remedy.description.contains(Figures.bytes(bytes))) }
   }
 
+  @Test("A command that the executor does not understand needs a new batch, and is not called missing")
+  func notUnderstood() throws {
+    var harness = Harness()
+    harness.submit([tier(extractor())])
+    harness.see(.launchFailed(harness.attempt(), .entrypointNotFound, message: "'exit=999' is no number up to 255"))
+    let diagnosis = harness.diagnosis(of: "b")
+    let finding = try #require(diagnosis.findings.first)
+    #expect(finding.message.contains("could not be started: 'exit=999'") && !finding.message.contains("not found"))
+    #expect(finding.remedy?.call == Remedy.Call.none && finding.remedy?.description.contains("new batch") == true)
+    #expect(diagnosis.nextActions.allSatisfy { !$0.contains("mend retry") })
+  }
+
   @Test("A peak far below the limit asks for no more memory, and says what else bounds it")
   func farBelow() throws {
     for patient in Self.patients(

@@ -200,6 +200,76 @@ struct ViewsHealthTests {
     #expect(patient.health == HealthVerdict(.ok))
   }
 
+  @Test("What waits and can never start has no place in the queue, and its remedy names each bound in its way")
+  func neverSchedulableWhileQueued() throws {
+    var patient = Patient(Patient.specification(resources: Resources(cpus: 7, memoryBytes: 1 << 30)))
+    patient.tell(.batchStatusChanged(.queued, reason: ""))
+    patient.limits.quotas = ["default": Quota(cpus: 1, memoryBytes: 512 << 20, batches: 9)]
+    var surroundings = Surroundings()
+    surroundings.ahead = 1
+    func diagnosis() -> Diagnosis {
+      patient.batch.diagnosis(
+        at: patient.now, capacity: patient.capacity, limits: patient.limits, surroundings: surroundings)
+    }
+    let never = diagnosis()
+    #expect(never.health == .stuck && never.healthReason == .neverSchedulable && never.queue == nil)
+    #expect(never.blockedReason?.contains("the local executor has 2") == true)
+    #expect(never.blockedReason?.contains("the quota of namespace default is 1 CPU and 512 MiB") == true)
+    #expect(
+      never.nextActions == [
+        "Ask for less in a new batch, or serve with more and have the quota of namespace default raised: "
+          + "mend serve --cpus 7 --quota default=cpus:7,memory:1GiB,batches:9"
+      ])
+    // The quota alone is in its way.
+    patient.capacity.cpus = 8
+    let quota = diagnosis()
+    #expect(quota.healthReason == .quota && quota.queue == nil && quota.nextActions.count == 1)
+    #expect(quota.nextActions.first?.contains("mend serve --quota default=cpus:7,memory:1GiB,batches:9") == true)
+    patient.limits.quotas = [:]
+    #expect(diagnosis().queue?.position == 2 && diagnosis().nextActions.first?.hasPrefix("wait: 2nd") == true)
+  }
+
+  @Test("On a copy nothing is called ok, estimated or advised of a batch that is not over, whatever its state")
+  func copy() throws {
+    var patient = Patient(documents: 4)
+    var surroundings = Surroundings()
+    surroundings.server.copy = "/a is a copy of /b"
+    surroundings.ahead = 0
+    func diagnosis() -> Diagnosis {
+      patient.batch.diagnosis(
+        at: patient.now, capacity: patient.capacity, limits: patient.limits, surroundings: surroundings)
+    }
+    func expectShown() {
+      let shown = diagnosis()
+      #expect(
+        shown.health == .stuck && shown.healthReason == .copy && shown.blockedReason == "copy: /a is a copy of /b")
+      #expect(shown.findings.first?.cause == "copy" && shown.estimatedCompletion == nil && shown.queue == nil)
+      #expect(shown.estimate?.unknownBecause.contains("copy") == true)
+      #expect(shown.nextActions.count == 1 && shown.nextActions.first?.contains("--adopt-copy") == true)
+      #expect(shown.recommendations.allSatisfy { !$0.contains("mend retry") && !$0.contains("mend heal") })
+    }
+    expectShown()
+    patient.tell(.batchStatusChanged(.queued, reason: ""))
+    expectShown()
+    patient.submit()
+    patient.run(first)
+    patient.claim(first, 0, 1)
+    patient.commit(first, 0)
+    patient.wait(10)
+    patient.commit(first, 1)
+    #expect(patient.diagnosis.estimatedCompletion != nil)
+    expectShown()
+    patient.lookTwice()
+    patient.wait(100_000)
+    patient.lookTwice()
+    expectShown()
+    patient.fail(first, 2, code: "format_error")
+    patient.commit(first, 3)
+    patient.succeed(first)
+    patient.end(.completed, .completed)
+    #expect(diagnosis().health == .degraded && diagnosis().healthReason == .partialFailures)
+  }
+
   @Test("A paused batch is ok, whatever its attempts look like, and its pause is not held against them")
   func paused() throws {
     var patient = Patient()

@@ -25,6 +25,9 @@ import Testing
       let diagnosis = harness.runtime.diagnosis(of: before.batch, at: harness.clock.now())
       #expect(diagnosis.health == .stuck && diagnosis.healthReason == .storeFull)
       #expect(diagnosis.findings.first?.cause == "store_full")
+      let listed = try await harness.runtime.list(
+        namespace: harness.key("b").namespace, status: nil, bucketID: nil, before: nil, limit: 10)
+      #expect(listed.map(\.health) == [.stuck])
       #expect(diagnosis.findings.first?.evidence.first?.observed == "no room")
       #expect(diagnosis.findings.first?.remedy?.description.contains("Make room") == true)
       #expect(diagnosis.estimatedCompletion == nil && diagnosis.estimate?.p90 == nil)

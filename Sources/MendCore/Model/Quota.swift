@@ -50,8 +50,30 @@ public struct Quota: Hashable, Sendable {
   /// Why a job with these needs can never start in this namespace; nil when it can.
   public func whyNeverSchedulable(_ resources: Resources, in namespace: String) -> String? {
     if let batches, batches < 1 { return "may not run: the quota of namespace \(namespace) is 0 batches" }
-    guard let bound = bound(against: resources, held: ResourceUse()) else { return nil }
-    return "needs \(Figures.resources(resources)), the quota of namespace \(namespace) is \(bound.allowed)"
+    let bounds = self.bounds(below: resources)
+    if bounds.isEmpty { return nil }
+    return "needs \(Figures.resources(resources)), the quota of namespace \(namespace) is \(Figures.list(bounds))"
+  }
+
+  /// "1 CPU": those that these resources pass even while nothing is held.
+  private func bounds(below resources: Resources) -> [String] {
+    var alone = [Quota(), Quota(), Quota()]
+    alone[0].cpus = cpus
+    alone[1].memoryBytes = memoryBytes
+    alone[2].gpus = gpus
+    return alone.compactMap { $0.bound(against: resources, held: ResourceUse())?.allowed }
+  }
+
+  /// The whole quota as an option of `mend serve` has it, with the bounds raised that a job with these needs can never
+  /// pass; nil where it passes all.
+  func raised(for asked: Resources) -> String? {
+    guard whyNeverSchedulable(asked, in: "") != nil else { return nil }
+    var parts: [String] = []
+    if let cpus { parts.append("cpus:\(Figures.number(max(cpus, asked.cpus.rounded(.up))))") }
+    if let memoryBytes { parts.append("memory:\(Figures.size(max(memoryBytes, asked.memoryBytes)))") }
+    if let gpus { parts.append("gpus:\(max(gpus, asked.requiresGPU ? 1 : 0))") }
+    if let batches { parts.append("batches:\(max(1, batches))") }
+    return parts.joined(separator: ",")
   }
 }
 

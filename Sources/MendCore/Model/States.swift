@@ -30,6 +30,7 @@ public enum Health: String, Sendable, Hashable, Codable, CaseIterable {
 /// Why the health is what it is; the order is the order in which reasons win.
 public enum HealthReason: String, Sendable, Hashable, Codable, CaseIterable {
   case none
+  case copy
   case storeFull = "store_full"
   case misconfigured
   case neverSchedulable = "never_schedulable"

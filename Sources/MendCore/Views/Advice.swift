@@ -7,7 +7,7 @@ extension DiagnosisContext {
   func recommendations(_ findings: [Finding]) -> [String] {
     var sentences: [String] = []
     for finding in findings {
-      guard let remedy = finding.remedy else { continue }
+      guard let remedy = finding.remedy, !isOnlyShown || remedy.call == .none else { continue }
       let command = remedy.commandLine(batchID: batch.key.batchID)
       let text = command.isEmpty ? sentence(remedy.description) : "\(remedy.description): \(command)"
       if !sentences.contains(text) { sentences.append(text) }
@@ -21,15 +21,17 @@ extension DiagnosisContext {
   func nextActions(_ list: FindingList, estimate: Instant?) -> [String] {
     let findings = list.findings
     let id = batch.key.batchID
+    if isOnlyShown { return outside(findings) }
     switch batch.status {
     case .created:
-      if findings.contains(where: { $0.cause == HealthReason.neverSchedulable.rawValue }) { return outside(findings) }
+      let neverSchedulable = [HealthReason.neverSchedulable.rawValue, HealthReason.quota.rawValue]
+      if findings.contains(where: { neverSchedulable.contains($0.cause) }) { return outside(findings) }
       if batch.tiers.isEmpty { return ["create it again with a tier: a batch without one cannot be submitted"] }
       if batch.documents.count == 0 { return ["add documents, then submit the batch: it has none yet"] }
       return ["submit the batch: it has \(Figures.count(batch.documents.count, "document")), and waits to be submitted"]
     case .queued:
       if batch.outage?.isConfigured == false { return outside(findings) }
-      return outside(findings) + ["wait: \(queueSentence)"]
+      return outside(findings) + (isNeverSchedulable ? [] : ["wait: \(queueSentence)"])
     case .paused:
       return ["mend resume \(id)"]
     case .running:
@@ -44,8 +46,12 @@ extension DiagnosisContext {
     }
   }
 
+  /// The server refuses every command about it, for it serves a copy.
+  private var isOnlyShown: Bool { surroundings.server.copy != nil && !batch.status.isFinal }
+
+  /// nil for what waits for nothing: its turn never comes as it is.
   var queuePlace: Diagnosis.QueuePlace? {
-    guard let ahead = surroundings.ahead else { return nil }
+    guard !isOnlyShown, !isNeverSchedulable, let ahead = surroundings.ahead else { return nil }
     return Diagnosis.QueuePlace(
       position: ahead + 1, aheadByPriority: surroundings.aheadByPriority, waitingFor: queueSentence,
       heldBy: (waitsForQuota ? surroundings.holdersOfQuota : surroundings.holders).map(\.batchID))
@@ -56,8 +62,21 @@ extension DiagnosisContext {
     return room.bound(for: job.resourcesAsked(in: batch), isQueued: batch.status == .queued) != nil
   }
 
-  private var firstWaitingJob: Job? {
-    batch.tiers.first { $0.status != .completed }?.jobs.first { $0.status == .pending }
+  /// Those whose turn comes; of what can never start, another finding speaks.
+  private var firstWaitingJob: Job? { waitingJobs.first { !isNeverSchedulable($0) } }
+
+  private var waitingJobs: [Job] {
+    batch.tiers.first { $0.status != .completed }?.jobs.filter { $0.status == .pending } ?? []
+  }
+
+  private func isNeverSchedulable(_ job: Job) -> Bool {
+    room.whyNeverSchedulable(job.resourcesAsked(in: batch), in: batch.key.namespace) != nil
+  }
+
+  /// It waits, and for nothing that comes.
+  private var isNeverSchedulable: Bool {
+    let waiting = waitingJobs
+    return !waiting.isEmpty && waiting.allSatisfy { isNeverSchedulable($0) }
   }
 
   private var queueSentence: String {

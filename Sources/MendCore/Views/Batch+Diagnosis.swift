@@ -20,7 +20,7 @@ extension Batch {
     diagnosis.stuckFor = context.verdict.stuckFor
     diagnosis.overallProgress = overallProgress
     diagnosis.currentTier = currentTier
-    diagnosis.estimate = estimate(at: now, health: context.verdict.health)
+    diagnosis.estimate = estimate(at: now, verdict: context.verdict)
     diagnosis.estimatedCompletion = diagnosis.estimate?.p50
     diagnosis.failureCategory = context.failureCategory()
     diagnosis.findings = findings

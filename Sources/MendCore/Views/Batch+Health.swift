@@ -8,7 +8,7 @@ extension Batch {
   public func health(
     at now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings = Surroundings()
   ) -> HealthVerdict {
-    if let store = surroundings.store, !status.isFinal { return storeFull(store, at: now) }
+    if !status.isFinal, let verdict = heldUp(by: surroundings.server, at: now) { return verdict }
     let room = Room(capacity: capacity, quota: limits.quota(of: key.namespace), surroundings: surroundings)
     switch status {
     case .created:
@@ -25,8 +25,12 @@ extension Batch {
   }
 
   /// Whatever else may be said of it: nothing comes of it before that can be written down.
-  private func storeFull(_ store: StoreOutage, at now: Instant) -> HealthVerdict {
-    HealthVerdict(
+  private func heldUp(by server: ServerState, at now: Instant) -> HealthVerdict? {
+    if let copy = server.copy {
+      return HealthVerdict(.stuck, .copy, blockedReason: "copy: \(copy)", stuckFor: now - lastActivityAt)
+    }
+    guard let store = server.outage else { return nil }
+    return HealthVerdict(
       .stuck, .storeFull,
       blockedReason: "store_full: the server's journal cannot be written for \(Figures.seconds(now - store.since)): "
         + store.message, stuckFor: now - lastActivityAt)

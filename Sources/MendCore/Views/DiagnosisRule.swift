@@ -3,11 +3,14 @@ struct DiagnosisRule: Sendable {
   let name: String
   /// The section of the article Domain that it follows from.
   let source: String
+  /// It speaks of what goes on at present, of which the server of a copy knows nothing.
+  var isOfThePresent = false
   /// Adds what it found.
   let look: @Sendable (DiagnosisContext, inout FindingList) -> Void
 
   /// In the order in which findings are shown: what failed, what is suspicious of it, what holds the batch up.
   static let all: [DiagnosisRule] = [
+    DiagnosisRule(name: "served copy", source: "<doc:Domain#Promises>", look: { $1.add(contentsOf: $0.servedCopy()) }),
     DiagnosisRule(name: "store full", source: "<doc:Domain#Promises>", look: { $1.add(contentsOf: $0.storeFull()) }),
     DiagnosisRule(
       name: "failed attempts", source: "<doc:Domain#Why-an-attempt-failed>", look: { $0.failedAttempts(&$1) }),
@@ -27,23 +30,24 @@ struct DiagnosisRule: Sendable {
       name: "extractors left out", source: "<doc:Domain#How-states-follow>",
       look: { $1.add(contentsOf: $0.extractorsLeftOut()) }),
     DiagnosisRule(
-      name: "never schedulable", source: "<doc:Domain#Calls>",
+      name: "never schedulable", source: "<doc:Domain#Calls>", isOfThePresent: true,
       look: { $0.neverSchedulable(&$1) }),
     DiagnosisRule(
-      name: "stuck attempts", source: "<doc:Domain#Timers>", look: { $0.stuckAttempts(&$1) }),
+      name: "stuck attempts", source: "<doc:Domain#Timers>", isOfThePresent: true, look: { $0.stuckAttempts(&$1) }),
     DiagnosisRule(
-      name: "waiting past the window", source: "<doc:Domain#Health>", look: { $1.add(contentsOf: $0.waitingTooLong()) }),
+      name: "waiting past the window", source: "<doc:Domain#Health>", isOfThePresent: true,
+      look: { $1.add(contentsOf: $0.waitingTooLong()) }),
     DiagnosisRule(
-      name: "launches that wait", source: "<doc:Domain#Health>",
+      name: "launches that wait", source: "<doc:Domain#Health>", isOfThePresent: true,
       look: { $1.add(contentsOf: $0.delayedLaunches() + $0.hiddenAttempts()) }),
     DiagnosisRule(
-      name: "executor unreachable", source: "<doc:Domain#Promises>",
+      name: "executor unreachable", source: "<doc:Domain#Promises>", isOfThePresent: true,
       look: { $1.add(contentsOf: $0.unreachableExecutor()) }),
     DiagnosisRule(
-      name: "duplicate launches", source: "<doc:Domain#Healing>",
+      name: "duplicate launches", source: "<doc:Domain#Healing>", isOfThePresent: true,
       look: { $1.add(contentsOf: $0.duplicateLaunches()) }),
     DiagnosisRule(
-      name: "ends that do not come", source: "<doc:Domain#Calls>",
+      name: "ends that do not come", source: "<doc:Domain#Calls>", isOfThePresent: true,
       look: { $0.overdueEnds(&$1) }),
   ]
 
@@ -53,7 +57,8 @@ struct DiagnosisRule: Sendable {
   /// What all of them find, the first `limit` of it.
   static func findings(_ context: DiagnosisContext, limit: Int) -> FindingList {
     var list = FindingList(limit: limit)
-    for rule in all { rule.look(context, &list) }
+    let isCopy = context.surroundings.server.copy != nil
+    for rule in all where !(isCopy && rule.isOfThePresent) { rule.look(context, &list) }
     return list
   }
 }

@@ -111,9 +111,11 @@ struct Room: Hashable {
 
   /// However long it waits.
   func whyNeverSchedulable(_ asked: Resources, in namespace: String) -> (HealthReason, String)? {
-    if let why = capacity.whyNeverSchedulable(asked) { return (.neverSchedulable, why) }
-    if let why = quota?.whyNeverSchedulable(asked, in: namespace) { return (.quota, why) }
-    return nil
+    let ofQuota = quota?.whyNeverSchedulable(asked, in: namespace)
+    if let why = capacity.whyNeverSchedulable(asked) {
+      return (.neverSchedulable, [why, ofQuota].compactMap(\.self).joined(separator: "; "))
+    }
+    return ofQuota.map { (.quota, $0) }
   }
 
   /// ", batch a holds 2 CPUs and batch b 1 CPU"; of the namespace's own batches, those that hold most.

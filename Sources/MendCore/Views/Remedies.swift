@@ -47,6 +47,8 @@ extension DiagnosisContext {
       return memoryRemedy(attempt: attempt, job: job)
     case .signal where isEndedByOthers(attempt):
       return retry("Find out who ended it, and why; then retry tier \(tier)")
+    case .entrypointNotFound where known == nil && isRefusedByExecutor(attempt):
+      return Remedy("Create a new batch with a command that can be started: a retry has the same one", .none)
     case .exitCode, .signal, .environmentSetup, .entrypointNotFound, .resourceLimit:
       // What is known of the words, then of the signal, says more than the cause.
       if exit?.finding == nil, let what = known?.resolution ?? exit?.signal?.resolution {
@@ -98,6 +100,12 @@ extension DiagnosisContext {
       default: "Correct the cause first: the same input gives the same error; then retry tier \(tier)"
       }
     return Remedy(description, .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
+  }
+
+  /// The executor did not even try to start it, and says why.
+  func isRefusedByExecutor(_ attempt: Attempt?) -> Bool {
+    guard let end = attempt?.end, end.exit == nil else { return false }
+    return end.evidence.contains { $0.observer == .executor && !$0.observed.isEmpty }
   }
 
   /// No exit was seen, and the executor itself says that it was made to end.

@@ -34,16 +34,10 @@ extension DiagnosisContext {
               ])
           ],
           remedy: Remedy(
-            reason == .quota
-              ? "Ask for less in a new batch, or have the quota of namespace \(batch.key.namespace) raised: "
-                + "mend serve --quota \(batch.key.namespace)=..."
-              : "Ask for less in a new batch, or serve with more: " + serveCommand(for: asked), .none),
+            "Ask for less in a new batch, or " + capacity.remedy(for: asked, room.quota, of: batch.key.namespace), .none
+          ),
           tier: tier.number, job: job.id))
     }
-  }
-
-  private func serveCommand(for asked: Resources) -> String {
-    capacity.serveCommand(cpus: asked.cpus, memoryBytes: asked.memoryBytes) ?? "on an executor with a GPU"
   }
 
   /// Attempts that both looks found stuck.

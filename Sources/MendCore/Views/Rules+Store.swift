@@ -1,9 +1,23 @@
 // What the server itself lacks. It holds every batch up alike.
 
 extension DiagnosisContext {
+  /// The server only shows a copy: what the journal calls running is the original's.
+  func servedCopy() -> [Finding] {
+    guard let copy = surroundings.server.copy, !batch.status.isFinal else { return [] }
+    return [
+      Finding(
+        category: nil, cause: HealthReason.copy.rawValue, confidence: .high,
+        message: sentence(copy) + " What became of the batch after the copy was made is not known here.",
+        evidence: [Evidence(copy, by: .scheduler, at: now, values: [:])],
+        remedy: Remedy(
+          "Ask the original's server; or serve this directory with --adopt-copy, where the original is not at work any "
+            + "more", .none))
+    ]
+  }
+
   /// The journal can't be written: what happens meanwhile is found out once it can.
   func storeFull() -> [Finding] {
-    guard let store = surroundings.store, !batch.status.isFinal else { return [] }
+    guard let store = surroundings.server.outage, !batch.status.isFinal else { return [] }
     return [
       Finding(
         category: .infrastructure, cause: HealthReason.storeFull.rawValue, confidence: .high,

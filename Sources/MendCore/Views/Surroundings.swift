@@ -14,8 +14,8 @@ public struct Surroundings: Hashable, Sendable {
   public var holders: [Holder]
   /// Those that hold most of any: a quota is of all executors.
   public var holdersOfQuota: [Holder]
-  /// Set while nothing can be written down, and so nothing changes.
-  public var store: StoreOutage?
+  /// What keeps the server from every batch alike.
+  public var server = ServerState()
 
   public struct Holder: Hashable, Sendable {
     public var batchID: String
@@ -40,6 +40,20 @@ public struct Surroundings: Hashable, Sendable {
     self.aheadByPriority = aheadByPriority
     self.holders = holders
     self.holdersOfQuota = holdersOfQuota
+  }
+}
+
+/// What the server itself lacks: it holds up each batch that is not over.
+public struct ServerState: Hashable, Sendable {
+  /// Set while nothing can be written down, and so nothing changes.
+  public var outage: StoreOutage?
+  /// What the data directory is a copy of, in a sentence, where the server only shows it: nothing is run, and what became
+  /// of what the journal calls running is not known.
+  public var copy: String?
+
+  public init(outage: StoreOutage? = nil, copy: String? = nil) {
+    self.outage = outage
+    self.copy = copy
   }
 }
 

@@ -91,6 +91,7 @@ extension MendAPI.HealthReason {
     self =
       switch reason {
       case .none: .none
+      case .copy: .copy
       case .storeFull: .storeFull
       case .misconfigured: .misconfigured
       case .neverSchedulable: .neverSchedulable

@@ -107,9 +107,8 @@ struct StepDiagnosisTableTests {
   func order() {
     #expect(
       HealthReason.allCases.map(\.rawValue) == [
-        "none", "store_full", "misconfigured", "never_schedulable", "quota", "executor_not_configured",
-        "executor_unreachable",
-        "disputed", "paused",
+        "none", "copy", "store_full", "misconfigured", "never_schedulable", "quota", "executor_not_configured",
+        "executor_unreachable", "disputed", "paused",
         "waiting_for_capacity", "cold_start", "no_heartbeat", "no_progress", "partial_failures",
       ])
   }
