@@ -209,6 +209,12 @@ extension RetryRule {
     }
     try Rule.memory(memoryCeilingBytes, "\(path()).memory_ceiling_bytes")
     if backoff < .zero { throw .invalid(field: "\(path()).backoff_seconds", rule: "must be 0 or more") }
+    if backoff > backoffMaximum, backoffMaximum >= .zero {
+      throw .invalid(
+        field: "\(path()).backoff_seconds",
+        rule: "must be at most backoff_max_seconds, which is \(Figures.number(backoffMaximum.inSeconds)), is "
+          + Figures.number(backoff.inSeconds))
+    }
     if backoffMaximum < .zero { throw .invalid(field: "\(path()).backoff_max_seconds", rule: "must be 0 or more") }
   }
 }

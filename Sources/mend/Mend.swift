@@ -47,8 +47,23 @@ struct Mend: AsyncParsableCommand {
     return [command] + options + rest.dropFirst()
   }
 
+  /// Accepts `--after -1` as `--after=-1`: the parser would call the value missing, and not what is wrong with it.
+  static func joiningNegativeNumbers(_ arguments: [String]) -> [String] {
+    var joined: [String] = []
+    for (index, argument) in arguments.enumerated() {
+      if argument == "--" { return joined + arguments[index...] }
+      let isNegativeNumber = argument.hasPrefix("-") && Double(argument) != nil
+      if isNegativeNumber, let option = joined.last, option.hasPrefix("--"), !option.contains("=") {
+        joined[joined.count - 1] = "\(option)=\(argument)"
+      } else {
+        joined.append(argument)
+      }
+    }
+    return joined
+  }
+
   static func main() async {
-    let arguments = connectingOptionsLast(Array(CommandLine.arguments.dropFirst()))
+    let arguments = joiningNegativeNumbers(connectingOptionsLast(Array(CommandLine.arguments.dropFirst())))
     if arguments.first == Supervise.name { Supervisor.main(Array(arguments.dropFirst())) }
     Standard.holdClosedStreams()
     Standard.ignoreBrokenPipes()

@@ -6,7 +6,12 @@ import MendCore
 struct DecisionDigest {
   private(set) var lines: [String] = []
   private let created: Instant
-  private let limits = Limits()
+  /// Of a server that notifies, as the one had that wrote the journals: what a server lacks is none of their matter.
+  private let limits = {
+    var limits = Limits()
+    limits.notifies = true
+    return limits
+  }()
 
   /// - Parameter records: a batch's whole journal, in order.
   init(of records: [Record]) throws {

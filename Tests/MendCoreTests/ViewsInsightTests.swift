@@ -3,6 +3,19 @@ import Testing
 
 @Suite("Insights")
 struct ViewsInsightTests {
+  @Test("A batch that asks for notifications of a server that has nobody to tell is told so")
+  func noNotifications() {
+    var specification = Patient.specification()
+    specification.notificationEnabled = true
+    var patient = Patient(specification)
+    func types() -> [String] { patient.diagnosis.insights.map(\.type) }
+    #expect(types().contains("no_notifications"))
+    patient.limits.notifies = true
+    #expect(!types().contains("no_notifications"))
+    patient = Patient()
+    #expect(!types().contains("no_notifications"))
+  }
+
   static func completed(
     stages: [(String, Int)], work: ExtractorSpecification.Work = .documentCommand("true")
   ) -> Patient {

@@ -10,6 +10,8 @@ struct CommandLineTests {
       (["bogus"], "bogus"), (["status"], "BATCH"), (["status", "b", "-o", "yaml"], "json"),
       (["retry", "b"], "--tier"), (["retry", "b", "--tier", "0", "--memory", "5x"], "256MiB"),
       (["heal", "b", "--action", "magic"], "detect-stuck"), (["cancel", "b", "--grace", "-1"], "--grace"),
+      (["watch", "b", "--after", "-1"], "'-1' is invalid for '--after"),
+      (["heal", "b", "--action", "auto", "--generation", "-1"], "'-1' is invalid for '--generation"),
       (["list", "--status", "odd"], "cancelled"), (["submit"], "--tier"), (["submit", "--tier", "a=b"], "FILE"),
       (["submit", "--tier", "nocommand", "/etc/passwd"], "NAME=COMMAND"),
       (["submit", "--tier", "a=true", "/nonexistent/file"], "/nonexistent/file"),

@@ -28,6 +28,30 @@ struct OutputTests {
     #expect(actions(answer) == answer.recommendations + ["mend retry b --tier 1", "node"])
   }
 
+  @Test("the head names causes of the category that it names, and no others")
+  func category() {
+    var answer = DiagnoseResponse {
+      $0.failureCategory = .orphaned
+      $0.infrastructureEvents = [InfrastructureEvent { $0.type = .oom }, InfrastructureEvent { $0.type = .orphaned }]
+    }
+    for (category, cause) in [
+      (FailureCategory.infrastructure, "oom"), (.orphaned, "orphaned"), (.orphaned, "duplicate"),
+    ] {
+      answer.findings.append(
+        Finding {
+          $0.category = category
+          $0.cause = cause
+        })
+    }
+    #expect(DiagnosisReport.text(answer).contains("failure category orphaned: orphaned\n"))
+  }
+
+  @Test("what is over and went through all of its documents is at 100 %, and nothing else")
+  func processed() {
+    #expect(Wording.processed(99.9, .failed) == "100 %" && Wording.processed(99.9, .cancelled) == "100 %")
+    #expect(Wording.processed(99.9, .running) == "99 %" && Wording.processed(75, .failed) == "75 %")
+  }
+
   @Test("a list says how many documents failed, and where nobody wrote that down")
   func failed() {
     func row(_ id: String, _ failed: Int64?, hasFailures: Bool) -> BatchListEntry {

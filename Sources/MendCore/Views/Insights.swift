@@ -4,7 +4,7 @@ extension DiagnosisContext {
   func insights(findingsLeftOut: Int) -> [Insight] {
     var insights =
       stageInsights() + tierInsights() + memoryInsights() + oversizeInsights() + shardInsights()
-      + repeatedWorkInsights() + opaqueInsights()
+      + repeatedWorkInsights() + opaqueInsights() + notificationInsights()
     if let policy = batch.specification.autoHeal, batch.autoHeals > 0 {
       let isSpent = batch.autoHeals >= policy.maxHeals
       insights.append(
@@ -206,6 +206,19 @@ extension DiagnosisContext {
             + "timers to the longest that it may take"))
     }
     return insights
+  }
+
+  /// A batch asks for notifications of a server that has nobody to tell. The server of a copy leaves them to the original.
+  private func notificationInsights() -> [Insight] {
+    guard batch.specification.notificationEnabled, !limits.notifies, surroundings.server.copy == nil else { return [] }
+    return [
+      Insight(
+        type: "no_notifications", severity: .warning,
+        message: "The batch asks for notifications, and this server was started without --notify-url: it tells nobody",
+        stage: "", metric: 0,
+        recommendation:
+          "Start the server with --notify-url and --notify-secret-file, or follow the batch with mend watch")
+    ]
   }
 
   var repeatedWork: Int { batch.tiers.flatMap(\.jobs).map(\.repeatedWork).saturatedSum() }

@@ -135,13 +135,14 @@ extension MendCore.RetryRule {
       throw FieldViolation("\(path).cause", "must be one of \(known), or unset")
     }
     let backoff = try FieldRule.span(message.backoffSeconds, "\(path).backoff_seconds")
-    let backoffMaximum = try FieldRule.span(message.backoffMaxSeconds, "\(path).backoff_max_seconds")
+    let statedMaximum = try FieldRule.span(message.backoffMaxSeconds, "\(path).backoff_max_seconds")
+    let backoffMaximum = statedMaximum > .zero ? statedMaximum : .seconds(60)
     self.init(
       category: category, cause: cause, exitCodes: message.exitCodes, action: action,
       maxAttempts: message.maxAttempts == 0 ? 3 : Int(message.maxAttempts),
       memoryFactor: message.memoryFactor == 0 ? 1 : message.memoryFactor,
-      memoryCeilingBytes: message.memoryCeilingBytes, backoff: backoff > .zero ? backoff : .seconds(1),
-      backoffMaximum: backoffMaximum > .zero ? backoffMaximum : .seconds(60))
+      memoryCeilingBytes: message.memoryCeilingBytes,
+      backoff: backoff > .zero ? backoff : min(.seconds(1), backoffMaximum), backoffMaximum: backoffMaximum)
   }
 }
 

@@ -73,7 +73,7 @@ struct List: AsyncParsableCommand {
     for batch in answer.batches {
       table.add(
         batch.batchID, batch.batchName.clipped(to: 30), batch.bucketID.clipped(to: 20), Wording.name(batch.status),
-        Wording.name(batch.health), Wording.percentage(batch.overallProgress), String(batch.totalObjects),
+        Wording.name(batch.health), Wording.processed(batch.overallProgress, batch.status), String(batch.totalObjects),
         failed(batch),
         "\(batch.currentTier + 1)/\(batch.totalTiers)", Wording.time(batch.createdAt))
     }

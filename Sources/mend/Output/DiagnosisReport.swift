@@ -36,12 +36,15 @@ enum DiagnosisReport {
         + "\(estimate.basis)\n"
     }
     if answer.failureCategory != .unspecified {
-      let events = answer.infrastructureEvents.map { Wording.name($0.type) }
-      let kinds = unique(events).joined(separator: ", ")
+      // Of that category, for an attempt may also have ended of something that a later one made good.
+      let causes = answer.findings.filter {
+        $0.category == answer.failureCategory && FailureCause(name: $0.cause) != nil
+      }
+      let kinds = unique(causes.map(\.cause)).joined(separator: ", ")
       text += "  failure category \(Wording.name(answer.failureCategory))\(kinds.isEmpty ? "" : ": \(kinds)")\n"
     }
     text +=
-      "  \(Wording.bar(answer.overallProgress, width: 24)) \(Wording.percentage(answer.overallProgress)) processed"
+      "  \(Wording.bar(answer.overallProgress, width: 24)) \(Wording.processed(answer.overallProgress, answer.status)) processed"
     text += "  \(Wording.count(answer.totalObjects, "document"))"
     if answer.failedDocumentCount > 0 { text += ", \(answer.failedDocumentCount) failed" }
     if let duration = answer.durationSeconds {

@@ -34,6 +34,12 @@ enum Wording {
     return "\(min(99, max(1, Int(value.rounded())))) %"
   }
 
+  /// `42 %` of what is processed, failures counted: all of it, too, for a batch that is over and went through all.
+  static func processed(_ progress: Double, _ status: MendAPI.BatchStatus) -> String {
+    let isOver = status == .failed || status == .cancelled
+    return percentage(isOver && progress >= 99.9 ? 100 : progress)
+  }
+
   /// ` (2 h 4 min with pauses and waits for a retry)`; empty if the work took all of the span.
   static func span(_ span: Double, around work: Double) -> String {
     span - work >= max(1, work / 100) ? " (\(duration(span)) with pauses and waits for a retry)" : ""

@@ -28,6 +28,7 @@ struct StepRuleTests {
     #expect(
       refused([RetryRule(category: .timeout, action: .retry, memoryCeilingBytes: 1)]) == "retry[0].memory_ceiling_bytes"
     )
+    #expect(refused([RetryRule(action: .retry, backoff: .seconds(61))]) == "retry[0].backoff_seconds")
     let hidden: [(first: RetryRule, second: RetryRule)] = [
       (RetryRule(action: .fail), RetryRule(cause: .oom, action: .retry)),
       (RetryRule(category: .infrastructure, action: .fail), RetryRule(cause: .oom, action: .retry)),
