@@ -12,6 +12,7 @@ extension Core {
     let key = batch.key
     guard batches[key] == nil else { return }
     batches[key] = batch
+    index.waits[key] = nil
     index.specifications.add(batch)
     if batch.specification.hasRulesForStalls { index.ruledStalls.insert(key) }
     if !batch.status.isFinal { index.liveBatches += 1 }
@@ -60,6 +61,7 @@ extension Core {
     }
     let executor = batch.specification.executor
     batches[key] = nil
+    index.waits[key] = nil
     index.specifications.remove(batch)
     index.ruledStalls.remove(key)
     index.submissions[key] = nil

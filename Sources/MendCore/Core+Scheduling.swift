@@ -127,75 +127,6 @@ extension Core {
     }
   }
 
-  /// Puts a batch in the scheduler's queue when a job of it could start, and takes it out when none could.
-  mutating func enqueue(_ key: BatchKey) {
-    guard let batch = batches[key] else { return }
-    onBatch?(key)
-    let executor = batch.specification.executor
-    guard let waiting = waiting(batch) else {
-      index.lanes[executor]?.queue.remove(key, capacities.of(executor))
-      markQueued(key, nil)
-      return
-    }
-    index.lanes[executor, default: .init()].queue.insert(waiting, capacities.of(executor))
-    markQueued(key, waiting.entry)
-  }
-
-  /// So that the batch's view shows it.
-  private mutating func markQueued(_ key: BatchKey, _ entry: QueueEntry?) {
-    guard batches[key] != nil, batches[key]?.queued != entry else { return }
-    batches[key]?.queued = entry
-    touch(key)
-  }
-
-  /// What the batch waits for; nil while no job of it could start.
-  private func waiting(_ batch: Batch) -> WaitingBatch? {
-    var waits: [WaitingBatch.Wait] = []
-    var places: [Demand.Need: Int] = [:]
-    var priority = 0
-    switch batch.status {
-    case .queued:
-      guard let tier = batch.tiers.firstIndex(where: { $0.status == .pending }) else { return nil }
-      let since = max(batch.submittedAt ?? batch.createdAt, batch.resumedAt ?? .distantPast)
-      // It starts with whichever of its jobs there is room for.
-      for job in batch.tiers[tier].jobs.indices where batch.tiers[tier].jobs[job].status == .pending {
-        let need = batch.need(ofJob: job, inTier: tier)
-        if waits.last?.need != need, places.updateValue(waits.count, forKey: need) == nil {
-          waits.append(WaitingBatch.Wait(need: need, since: since))
-        }
-      }
-      if waits.isEmpty { waits = [WaitingBatch.Wait(need: .nothing, since: since)] }
-      priority = batch.specification.priority
-    case .running:
-      guard let tier = batch.tiers.firstIndex(where: { $0.status == .running }), !batch.tiers[tier].cancelRequested,
-        batch.attemptsLeft > 0
-      else { return nil }
-      for job in batch.tiers[tier].jobs.indices where batch.tiers[tier].couldStart(job, at: turn.now) {
-        let need = batch.tiers[tier].hasNothingLeft(job) ? .nothing : batch.need(ofJob: job, inTier: tier)
-        let since = max(batch.tiers[tier].waitsSince(job, at: turn.now), batch.resumedAt ?? .distantPast)
-        // One need for all jobs is the rule; a retry may have given each job its own.
-        if waits.last?.need == need {
-          waits[waits.count - 1].since = min(waits[waits.count - 1].since, since)
-        } else if let place = places[need] {
-          waits[place].since = min(waits[place].since, since)
-        } else {
-          places[need] = waits.count
-          waits.append(WaitingBatch.Wait(need: need, since: since))
-        }
-        priority = max(priority, batch.tiers[tier].jobs[job].overrides.priority ?? batch.specification.priority)
-      }
-      if waits.isEmpty { return nil }
-    case .created, .paused, .completed, .failed, .cancelled:
-      return nil
-    }
-    // From the latest submission or retry: a batch does not go to the end of the queue with each of its tiers.
-    let since = batch.timeoutFrom ?? batch.submittedAt ?? batch.createdAt
-    let entry = QueueEntry(
-      rank: since.milliseconds - Int64(priority) * limits.agingStep.milliseconds,
-      submission: index.submissions[batch.key] ?? 0, priority: priority, batch: batch.key)
-    return WaitingBatch(entry, waits, isQueued: batch.status == .queued)
-  }
-
   /// Starts the batch's jobs as far as there is room.
   private mutating func startJobs(of key: BatchKey, _ room: Scheduling) {
     onBatch?(key)
@@ -205,20 +136,25 @@ extension Core {
       advance(key)
     }
     guard let tier = runningTier(of: key) else { return }
-    var refused: Demand.Need?
+    // Nothing is held of the batch: each launch would have it copied.
+    let needs = index.waits[key]?.waiting?.demand.needs ?? []
+    let jobs = batches[key]?.tiers[tier].jobs.count ?? 0
+    var refused: [Demand.Need] = []
     var left = batches[key]?.attemptsLeft ?? 0
-    for candidate in candidates(in: tier, of: key) {
+    for index in 0..<jobs {
       if left <= 0 { break }
+      guard let candidate = candidate(index, in: tier, of: key) else { continue }
       if candidate.hasNothingLeft, finishIfNothingLeft(candidate.job, of: key) { continue }
       // What came before may have taken room; none of it gives any back.
-      if refused == candidate.need { continue }
+      if refused.contains(candidate.need) { continue }
       if room.fits(candidate.need), room.isAllowed(candidate.need) {
         room.use.add(candidate.need.resources)
         room.held.add(candidate.need.resources)
         launch(candidate.job, of: key)
         left -= 1
       } else {
-        refused = candidate.need
+        refused.append(candidate.need)
+        if !needs.isEmpty, needs.allSatisfy(refused.contains) { break }
       }
     }
     advance(key)
@@ -236,17 +172,15 @@ extension Core {
     var hasNothingLeft: Bool
   }
 
-  /// In the order of the tier. Most of them wait on where there are many, so that a look at one must cost little; and
-  /// what becomes of one changes nothing here for another.
-  private func candidates(in tier: Int, of key: BatchKey) -> [Candidate] {
-    guard let batch = batches[key], batch.status == .running, batch.tiers[tier].status == .running else { return [] }
-    let state = batch.tiers[tier]
-    return state.jobs.indices.compactMap { index in
-      guard state.couldStart(index, at: turn.now) else { return nil }
-      return Candidate(
-        job: JobID(tier: tier, index: index), need: batch.need(ofJob: index, inTier: tier),
-        hasNothingLeft: state.hasNothingLeft(index))
-    }
+  /// The job, where it could start.
+  private func candidate(_ index: Int, in tier: Int, of key: BatchKey) -> Candidate? {
+    guard batches[key]?.status == .running, batches[key]?.tiers[tier].status == .running,
+      batches[key]?.tiers[tier].couldStart(index, at: turn.now) == true,
+      let need = batches[key]?.need(ofJob: index, inTier: tier)
+    else { return nil }
+    return Candidate(
+      job: JobID(tier: tier, index: index), need: need,
+      hasNothingLeft: batches[key]?.tiers[tier].hasNothingLeft(index) == true)
   }
 
   /// Durable intent, then the launch.

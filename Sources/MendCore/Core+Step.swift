@@ -98,6 +98,7 @@ extension Core {
     let isBeside = turn.subjects.map { !turn.touched.prefix($0).contains(key) } == true
     let cause: Record.Cause = isBeside ? .scheduler : turn.cause
     let actor = isBeside ? "" : actor(of: fact)
+    let changesWait = changesWait(fact, of: key)
     let applied: Change?
     do throws(RecordFault) {
       applied = try batches[key]?.apply(fact, at: turn.now, cause: cause, actor: actor)
@@ -109,6 +110,7 @@ extension Core {
     let before = change.statusBefore
     turn.output.writes.append(.record(change.record))
     touch(key)
+    if changesWait { index.waits[key] = nil }
     follow(fact, on: key, before: before)
     guard batches[key] != nil else { return }
     if fact.movesVerdict || change.hasVerdict { askForReview(key) }
@@ -223,6 +225,7 @@ extension Core {
   mutating func numberSubmission(_ key: BatchKey) {
     index.lastSubmission += 1
     index.submissions[key] = index.lastSubmission
+    index.waits[key] = nil
   }
 
   mutating func setBatchTimeout(_ key: BatchKey) {

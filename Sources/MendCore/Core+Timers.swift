@@ -12,6 +12,7 @@ extension Core {
         let attempt = AttemptKey(batch: deadline.batch, job: deadline.job, number: deadline.number)
         if index.checks[attempt] == deadline.at { check(attempt) }
       case .backoff:
+        index.waits[deadline.batch] = nil
         enqueue(deadline.batch)
         turn.schedulingIsDue = true
       case .batchTimeout:
@@ -134,6 +135,7 @@ extension Core {
       // A pause's clocks stand still already.
       guard batches[key]?.pausedAt == nil, let from = batches[key]?.timeoutFrom else { continue }
       batches[key]?.timeoutFrom = from + gap
+      index.waits[key] = nil
       setBatchTimeout(key)
     }
     forgiveOutages(gap)

@@ -33,6 +33,9 @@ struct CoreIndex {
   /// When the verdicts of batches that run were looked at last.
   var reviewedAt: [BatchKey: Instant] = [:]
 
+  /// What batches wait for, where nothing has changed since that decides it.
+  var waits: [BatchKey: KnownWait] = [:]
+
   /// When the verdict on a batch may turn next by time alone.
   var turns: [BatchKey: Instant] = [:]
 
@@ -57,6 +60,12 @@ struct CoreIndex {
 
   /// Batches of the namespace that were started, and are neither final nor paused, on whatever executor.
   func started(in namespace: String) -> Int { lanes.values.reduce(0) { $0 + $1.queue.started(in: namespace) } }
+}
+
+/// What a batch waited for when it was looked up last.
+struct KnownWait {
+  /// Nil where no job of it could start.
+  var waiting: WaitingBatch?
 }
 
 /// What an attempt holds whose batch nobody has in hand any more.

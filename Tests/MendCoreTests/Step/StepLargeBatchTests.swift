@@ -174,4 +174,20 @@ struct StepLargeBatchTests {
     let second = create("b", in: "small", bytes: 1000, &harness)
     #expect(large && !more && small && !second)
   }
+
+  @Test("What runs, however much of it is told, has nobody look through the jobs that wait")
+  func waitsAreKnown() {
+    var harness = Harness(cpus: 2)
+    harness.submit([tier(extractor(shards: 200))], documents: 400)
+    #expect(harness.core.index.waits[harness.key] != nil)
+    harness.core.index.waits[harness.key]?.waiting?.waits[0].since = harness.now + .seconds(-1)
+    let known = harness.core.index.waits[harness.key]?.waiting
+    harness.run(0, 0)
+    harness.report(harness.claim(1, 0, 0), 0, 0)
+    harness.step(.tick)
+    // It is still what was found first, and not what was looked up anew.
+    #expect(harness.core.index.waits[harness.key]?.waiting == known)
+    harness.finish(0, 1)
+    #expect(harness.core.index.waits[harness.key]?.waiting != known, "another job has started")
+  }
 }
