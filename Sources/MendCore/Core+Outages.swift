@@ -67,8 +67,6 @@ extension Core {
   mutating func learn(_ capacity: Capacity) {
     guard let before = capacities[capacity.executor], capacity.isKnown else { return }
     capacities.learn(capacity)
-    index.lanes[capacity.executor, default: .init()].mostMemoryBytes = max(
-      index.lanes[capacity.executor]?.mostMemoryBytes ?? 0, capacity.memoryBytes)
     if capacity.memoryBytes > before.memoryBytes { considerHealingOfFailed(on: capacity.executor) }
     index.lanes[capacity.executor]?.queue.settleAll(capacity)
     if !before.isKnown { endOutage(of: capacity.executor) }

@@ -47,8 +47,6 @@ struct CoreIndex {
     var queue = FairQueue()
     /// Since when it cannot be asked.
     var outage: ExecutorOutage?
-    /// The most that it was seen to have.
-    var mostMemoryBytes: Int64 = 0
     /// The scheduler has looked at a part of the queue so far.
     var brokenOff: BrokenOffPass?
   }

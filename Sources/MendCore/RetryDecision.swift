@@ -66,13 +66,13 @@ extension Core {
     case .ignore:
       return .ignore
     case .retry:
-      return retry(by: rule, of: rules, job, after: end, cause, memoryCeiling(of: executor(of: key)))
+      return retry(by: rule, of: rules, job, after: end, cause, capacities.of(executor(of: key)))
     }
   }
 
   private func retry(
     by rule: RetryRule, of rules: [RetryRule], _ job: Job, after end: AttemptEnd, _ cause: FailureCause,
-    _ memoryCeiling: Int64
+    _ capacity: Capacity
   ) -> RetryDecision {
     // What a document was found guilty of, or came before it was found, does not count; nor what a caller retried.
     let isolated = job.attempts.lastIndex { $0.end?.isIsolating == true }.map { $0 + 1 } ?? 0
@@ -81,8 +81,10 @@ extension Core {
       attempt.end.map { $0.cause == cause && rules.first { $0.matches(cause, attempt.end?.exit) } == rule } ?? false
     }
     let limit = cause == .oom && rule.memoryFactor > 1 ? job.attempts.last?.parameters.resources.memoryBytes ?? 0 : 0
-    let raised = limit > 0 ? raisedMemory(from: limit, end.exit, by: rule, atMost: memoryCeiling) : nil
-    let isAtCeiling = limit > 0 && raised == nil
+    // How much more there is, an executor that has not answered yet cannot say: the limit stays for once.
+    let isRaised = limit > 0 && capacity.isKnown
+    let raised = isRaised ? raisedMemory(from: limit, end.exit, by: rule, atMost: capacity.memoryBytes) : nil
+    let isAtCeiling = isRaised && raised == nil
     // Another death around the same document makes it a suspect, and the rest goes on without it. Where none was in
     // process, it is no document's doing.
     let mayBeADocument = job.hasDocumentsLost(to: job.attempts.count)
@@ -121,14 +123,10 @@ extension Core {
     return .retry(retry)
   }
 
-  /// The most memory that the executor was ever seen to have: a cluster that is small for some minutes is no ceiling.
-  private func memoryCeiling(of executor: ExecutorKind) -> Int64 {
-    max(index.lanes[executor]?.mostMemoryBytes ?? 0, capacities.of(executor).memoryBytes)
-  }
-
   /// From the limit, or the measured peak where that was higher; nil when the ceiling leaves nothing to raise.
   ///
-  /// A limit above what the executor was seen to have was granted when it was larger: that says nothing of a ceiling.
+  /// A limit above what the executor has was granted when it had more: a cluster that is small for some minutes is no
+  /// ceiling.
   private func raisedMemory(
     from limit: Int64, _ exit: ExitRecord?, by rule: RetryRule, atMost memoryBytes: Int64
   ) -> Int64? {

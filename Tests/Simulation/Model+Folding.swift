@@ -100,7 +100,8 @@ extension Model {
       let job = retried.job
       if byRule, let cause = self[job].attempts.last?.end?.cause {
         self[job].retries[cause, default: 0] += 1
-      } else {
+      } else if initiative == .caller {
+        // What a batch heals by itself is no new beginning for its rules.
         self[job].retries = [:]
       }
       self[job].memoryBytes = retried.overrides.memoryBytes ?? self[job].memoryBytes

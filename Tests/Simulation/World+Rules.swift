@@ -33,7 +33,8 @@ extension World {
     if (job.retries[cause] ?? 0) < rule.maxAttempts {
       fail(
         .rules,
-        "\(name) \(id) fails of \(cause.rawValue) after \(job.retries[cause] ?? 0) of \(rule.maxAttempts) retries")
+        "\(name) \(id) fails of \(cause.rawValue) after \(job.retries[cause] ?? 0) of \(rule.maxAttempts) retries: "
+          + failure.message)
     }
   }
 

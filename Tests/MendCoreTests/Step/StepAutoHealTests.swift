@@ -65,6 +65,20 @@ struct StepAutoHealTests {
     harness.tick(after: 1)
     #expect(harness.job().attempts.count == 2)
 
+    // What an executor has that has not answered yet is no ceiling, nor is there anything to raise the limit to.
+    let unknown = Capacity.unknown(.ray)
+    harness = Harness(memory: 64 << 30, others: [unknown])
+    harness.submit([tier(extractor(memory: 16 << 30, opaque: true, retry: [rule]))], documents: 1, on: .ray)
+    harness.see(.capacity(Capacity(executor: .ray, cpus: 4, memoryBytes: 64 << 30)))
+    harness.see(.started(harness.attempt()))
+    let records = harness.journal[harness.key] ?? []
+    harness.core = Core(
+      capacities: Capacities(harness.core.capacity, [unknown]), generator: SplitMix(state: 7))
+    harness.core.restore(whole: records)
+    harness.step(.recovered)
+    harness.end(.signalled(9), peak: 16 << 30, limit: 16 << 30, exceeded: true)
+    #expect(harness.job().status == .pending && harness.job().overrides.memoryBytes == nil)
+
     harness = Harness(memory: 8 << 30)
     Self.submit(&harness, AutoHeal(), extractor(memory: 4 << 30))
     harness.run()
