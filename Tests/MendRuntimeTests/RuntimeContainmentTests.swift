@@ -92,19 +92,16 @@ struct RuntimeContainmentTests {
     try await harness.run { harness in
       _ = await harness.create("b")
       _ = await harness.send(.submitBatch(batchID: "b"))
-      func adopted() -> Instant? {
-        harness.runtime.view(of: harness.key("b"))?.batch.tiers[0].jobs[0].attempts.first?.adoptedAt
-      }
       for _ in 0..<3 {
         try await eventually("a tick is slept for") { !harness.clock.sleepers.isEmpty }
         let rounds = harness.runtime.statistics.rounds
         harness.clock.advance(by: .seconds(2))
         try await eventually("the tick comes") { harness.runtime.statistics.rounds > rounds }
-        #expect(adopted() == nil, "a tick that comes a little late is no suspension")
+        #expect(harness.adoptedAt == nil, "a tick that comes a little late is no suspension")
       }
       try await eventually("a tick is slept for") { !harness.clock.sleepers.isEmpty }
       harness.clock.advance(by: .seconds(45))
-      try await eventually("it is known") { adopted() == harness.clock.now() }
+      try await eventually("it is known") { harness.adoptedAt == harness.clock.now() }
     }
   }
 
@@ -115,9 +112,6 @@ struct RuntimeContainmentTests {
     try await harness.run { harness in
       _ = await harness.create("b")
       _ = await harness.send(.submitBatch(batchID: "b"))
-      func adopted() -> Instant? {
-        harness.runtime.view(of: harness.key("b"))?.batch.tiers[0].jobs[0].attempts.first?.adoptedAt
-      }
       for _ in 0..<3 {
         let rounds = harness.runtime.statistics.rounds
         harness.store.hold()
@@ -127,7 +121,7 @@ struct RuntimeContainmentTests {
         harness.store.release()
         _ = await created
         try await eventually("the next round is over") { harness.runtime.statistics.rounds > rounds + 1 }
-        #expect(adopted() == nil)
+        #expect(harness.adoptedAt == nil)
       }
     }
   }
@@ -142,5 +136,12 @@ struct RuntimeContainmentTests {
       harness.clock.advance(by: .seconds(1))
       try await eventually("it is asked") { harness.store.checks > 0 }
     }
+  }
+}
+
+extension Harness {
+  /// Since when the attempt of `b` is held to its windows anew.
+  fileprivate var adoptedAt: Instant? {
+    runtime.view(of: key("b"))?.batch.tiers[0].jobs[0].attempts.first?.adoptedAt
   }
 }
