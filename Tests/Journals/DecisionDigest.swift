@@ -142,9 +142,9 @@ struct DecisionDigest {
     case .intended: note("  state", "intended")
     case .starting: note("  state", "starting")
     case .running: note("  state", "running")
-    case .ending(let reason, let since): note("  state", "ending \(name(reason)) since \(time(since))")
+    case .ending(let reason, let since): note("  state", "ending \(Self.name(reason)) since \(time(since))")
     case .ended(let end):
-      note("  ended", "\(verdict(end.verdict)) at \(time(end.at))\(end.isIsolating ? " isolating" : "")")
+      note("  ended", "\(Self.verdict(end.verdict)) at \(time(end.at))\(end.isIsolating ? " isolating" : "")")
       note("    exit", end.exit.map(exit))
       note("    receipt", end.receipt.map { "\($0.processes) processes" })
       evidence(end.evidence, "    ")
@@ -272,7 +272,7 @@ struct DecisionDigest {
     }
   }
 
-  private func name(_ reason: EndReason) -> String {
+  static func name(_ reason: EndReason) -> String {
     switch reason {
     case .cancelled: "cancelled"
     case .runTimeout: "run timeout"
@@ -283,7 +283,7 @@ struct DecisionDigest {
     }
   }
 
-  private func verdict(_ verdict: AttemptEnd.Verdict) -> String {
+  static func verdict(_ verdict: AttemptEnd.Verdict) -> String {
     switch verdict {
     case .succeeded: "succeeded"
     case .cancelled: "cancelled"

@@ -17,15 +17,20 @@ struct JournalArchive {
 
     /// The serialized mend.v1.JournalRecord messages of all entries, in order.
     var records: [ArraySlice<UInt8>] {
+      get throws { try commits.flatMap(\.self) }
+    }
+
+    /// Those of each entry: what became durable together.
+    var commits: [[ArraySlice<UInt8>]] {
       get throws {
-        var records: [ArraySlice<UInt8>] = []
-        for entry in entries {
+        try entries.map { entry in
+          var records: [ArraySlice<UInt8>] = []
           var reader = FieldReader(entry)
           while let field = try reader.next() {
             if field.number == Self.recordsField { records.append(field.value) }
           }
+          return records
         }
-        return records
       }
     }
 

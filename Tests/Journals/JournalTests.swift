@@ -22,6 +22,32 @@ struct JournalTests {
     try GoldenText(name: "\(name).digests", in: archive).compare(found)
   }
 
+  @Test("A server that takes over in the middle of a journal goes on", arguments: archives)
+  func continuations(_ name: String) throws {
+    var found: [String] = []
+    for journal in try archive.journals(name) {
+      found.append("journal \(journal.name)")
+      let commits = try journal.commits
+      var batch: Batch?
+      for (index, commit) in commits.enumerated() {
+        for bytes in commit {
+          let record = try RecordForms.record(bytes, of: journal.key)
+          if batch == nil { batch = Batch.creating(record) } else { try batch?.apply(record) }
+        }
+        // Some places of each journal, its end among them.
+        guard let batch, (commits.count - 1 - index).isMultiple(of: max(1, commits.count / Self.places)) else {
+          continue
+        }
+        found.append("after \(batch.sequence)")
+        found += try Continuation(of: batch).lines
+      }
+      found.append("")
+    }
+    try GoldenText(name: "\(name).continued", in: archive).compare(found)
+  }
+
+  private static let places = 8
+
   @Test("Each record is written as it was, or as README.md says", arguments: archives)
   func bytes(_ name: String) throws {
     var changed: [String] = []

@@ -1,0 +1,95 @@
+import MendCore
+
+/// What a server decides that takes a batch over at some record of its journal, finds none of its attempts, and starts
+/// them anew: the facts and the orders, as lines without a sentence.
+struct Continuation {
+  private(set) var lines: [String] = []
+  private var core: Core
+  /// What the records so far come to, without anything that is not journaled.
+  private var folded: Batch
+  private var now: Instant
+
+  /// - Parameter batch: as its journal has it up to there.
+  init(of batch: Batch) throws {
+    core = Core(
+      capacity: Capacity(executor: batch.specification.executor, cpus: 4, memoryBytes: 1 << 30), generator: Counting())
+    folded = batch
+    now = batch.updatedAt + .seconds(2)
+    core.restore(batch)
+    try step(.recovered)
+    // Ten minutes later what waited for a retry is due, too.
+    now = now + .seconds(600)
+    try step(.tick)
+  }
+
+  /// Takes the event in, and answers for an executor that has nothing, takes everything and ends what it is told to end.
+  private mutating func step(_ event: Event) throws {
+    var events = [event]
+    while let next = events.popLast() {
+      try take(core.step(next, at: now), &events)
+    }
+    try take(core.review(at: now), &events)
+  }
+
+  private mutating func take(_ output: Output, _ events: inout [Event]) throws {
+    if let fault = output.faults.first { throw fault }
+    for case .record(let record) in output.writes {
+      try folded.apply(record)
+      lines.append("  \(record.sequence) \(Self.brief(record.fact))")
+    }
+    for effect in output.afterCommit {
+      switch effect {
+      case .launch(let attempt, let launch):
+        lines.append("  launch \(attempt) \(launch.parameters.resources.memoryBytes)")
+        events.append(.observation(.taken(attempt, ExecutorHandle(node: "n", reference: "\(attempt)"))))
+      case .adopt(let attempt, let handle, _):
+        lines.append("  adopt \(attempt) \(handle?.reference ?? "without a handle")")
+        events.append(.observation(.lost(attempt, message: "it is not there")))
+      case .end(let attempt, _, let grace, on: _):
+        lines.append("  end \(attempt) within \(grace.milliseconds) ms")
+        let exit = ExitRecord(termination: .signalled(15), at: now)
+        events.append(.observation(.ended(attempt, exit, EndReceipt(processes: 1, how: "SIGTERM"))))
+      case .endStray(let attempt, let reference, on: _): lines.append("  end stray \(attempt) \(reference)")
+      case .look(let attempt, on: _): lines.append("  look at \(attempt)")
+      case .retire: lines.append("  retire")
+      case .reply, .refuse, .changed, .wakeAt: break
+      }
+    }
+  }
+
+  private static func brief(_ fact: Fact) -> String {
+    switch fact {
+    case .batchStatusChanged(let status, reason: _): "batch \(status.rawValue)"
+    case .tierStarted(let tier, let handed): "tier \(tier) starts with \(handed.count)"
+    case .tierStatusChanged(let tier, let status, reason: _): "tier \(tier) \(status.rawValue)"
+    case .jobStatusChanged(let job, let status, let failure, reason: _):
+      "job \(job) \(status.rawValue) \(failure?.cause.rawValue ?? "")"
+    case .attemptIntended(let job, let number, token: _, let parameters):
+      "intend \(job).\(number) \(parameters.resources.memoryBytes) \(parameters.startWindow?.milliseconds ?? 0) ms"
+    case .attemptTaken(let job, let number, _): "taken \(job).\(number)"
+    case .attemptEnding(let job, let number, let reason, let grace):
+      "ending \(job).\(number) \(DecisionDigest.name(reason)) \(grace?.milliseconds ?? 0) ms"
+    case .attemptEnded(let job, let number, let end): "ended \(job).\(number) \(DecisionDigest.verdict(end.verdict))"
+    case .nextAttemptScheduled(let job, let at): "again \(job) at \(at.milliseconds)"
+    case .documentsFailed(let job, let number, let failed):
+      "failed \(job).\(number) \(failed.map { "\($0.documents.ranges) \($0.error.code)" }.joined(separator: " "))"
+    case .documentsReleased(let job, let number, let set): "released \(job).\(number) \(set.ranges)"
+    case .retried(let tier, let jobs, actor: _, by: let initiative):
+      "retried \(tier) \(jobs.map { "\($0.job) \($0.reopened.ranges)" }.joined(separator: " ")) by \(initiative.rawValue)"
+    case .healed(let heal): "healed \(heal.action.rawValue) \(heal.steps.count) steps by \(heal.by.rawValue)"
+    case .verdictChanged(let verdict):
+      "verdict \(verdict.health.rawValue) \(verdict.reason.rawValue) \(verdict.causes.map(\.cause).joined(separator: " "))"
+    default: String("\(fact)".prefix { $0 != "(" })
+    }
+  }
+}
+
+/// The same numbers each time.
+private struct Counting: RandomNumberGenerator {
+  private var state: UInt64 = 0
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    return state
+  }
+}
