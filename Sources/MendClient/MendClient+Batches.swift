@@ -220,19 +220,9 @@ private struct Change {
 
   var repetition: Repetition { .keyed(key, isCallers: isCallers) }
 
-  /// The key of one of the calls that make up a change. The first has the change's key. The others have keys that
-  /// nobody would choose and that fit the limit.
+  /// One of the calls that make up a change. The first has the change's key.
   func part(_ index: Int) -> Change {
     guard index > 0 else { return self }
-    return Change(key: "part-\(index)-\(Self.digits(of: key))", isCallers: isCallers)
-  }
-
-  /// A 128-bit hash of a text, the same in every process: FNV-1a with two initial values.
-  private static func digits(of text: String) -> String {
-    [0xcbf2_9ce4_8422_2325, 0x6c62_272e_07bb_0142].map { (start: UInt64) in
-      let hash = text.utf8.reduce(start) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-      let digits = String(hash, radix: 16)
-      return String(repeating: "0", count: 16 - digits.count) + digits
-    }.joined()
+    return Change(key: MendClient.idempotencyKey("part-\(index)", after: key), isCallers: isCallers)
   }
 }

@@ -73,6 +73,21 @@ public final class MendClient: Sendable {
     }
     return digits() + digits()
   }
+
+  /// The key of a further call of the same change: one that nobody would choose and that fits the limit, whatever the
+  /// first key's length. The same for the same key and name.
+  package static func idempotencyKey(_ name: String, after key: String) -> String {
+    "\(name)-\(digits(of: key))"
+  }
+
+  /// A 128-bit hash of a text, the same in every process: FNV-1a with two initial values.
+  private static func digits(of text: String) -> String {
+    [0xcbf2_9ce4_8422_2325, 0x6c62_272e_07bb_0142].map { (start: UInt64) in
+      let hash = text.utf8.reduce(start) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+      let digits = String(hash, radix: 16)
+      return String(repeating: "0", count: 16 - digits.count) + digits
+    }.joined()
+  }
 }
 
 extension MendClient {

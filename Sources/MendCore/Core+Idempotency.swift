@@ -124,8 +124,8 @@ extension Core {
   /// Throws `aborted` where the key was used for another request.
   func earlierAnswer(to command: Command) throws(Refusal) -> IdempotencyEntry? {
     guard !command.idempotencyKey.isEmpty else { return nil }
-    if command.idempotencyKey.utf8.count > Self.idempotencyKeyBytes {
-      throw .invalid(field: "idempotency_key", rule: "must be at most \(Self.idempotencyKeyBytes) bytes")
+    if let rule = Command.rule(brokenBy: command.idempotencyKey) {
+      throw .invalid(field: "idempotency_key", rule: rule)
     }
     let entry = answers.entry(namespace: command.namespace, key: command.idempotencyKey)
     guard let entry, entry.expires > turn.now else { return nil }
@@ -136,8 +136,6 @@ extension Core {
     }
     return entry
   }
-
-  static let idempotencyKeyBytes = 256
 
   /// Keeps an answer under the command's key, durably; `reply` nil says that it follows from the batch's state.
   mutating func remember(_ command: Command, batchID: String, reply: Reply?) {

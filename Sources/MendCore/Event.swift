@@ -39,6 +39,17 @@ public struct Command: Hashable, Sendable {
     self.operation = operation
   }
 
+  /// The most characters of an idempotency key.
+  package static let idempotencyKeyLimit = 128
+
+  /// The rule that an idempotency key breaks; nil if it breaks none.
+  package static func rule(brokenBy idempotencyKey: String) -> String? {
+    let isShort = idempotencyKey.utf8.count <= idempotencyKeyLimit
+    if isShort, idempotencyKey.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) { return nil }
+    return "must have at most \(idempotencyKeyLimit) printable ASCII characters"
+      + (isShort ? "" : ", has \(idempotencyKey.utf8.count) bytes")
+  }
+
   public enum Operation: Hashable, Sendable {
     /// An empty id asks the core to pick one.
     case createBatch(batchID: String, BatchSpecification, documents: [Document])

@@ -6,6 +6,14 @@ import Testing
 
 @Suite("Calls")
 struct CallTests {
+  @Test("The key of a further call of a change fits, whatever the first one's length")
+  func furtherKeys() {
+    let longest = String(repeating: "k", count: 128)
+    let second = MendClient.idempotencyKey("submit", after: longest)
+    #expect(second.utf8.count <= 128 && second != MendClient.idempotencyKey("submit", after: "k"))
+    #expect(second == MendClient.idempotencyKey("submit", after: longest))
+  }
+
   @Test("A change without a key gets one, and keeps it when it is sent again")
   func keys() async throws {
     let seen = Seen<String>()

@@ -304,7 +304,9 @@ struct FingerprintTests {
       #expect(facts.code == .aborted)
       request.idempotencyKey = String(repeating: "k", count: 129)
       let long = try await failure { try await harness.batches.createBatch(request, context: context) }
-      #expect(long.badRequest?.fieldViolations.first?.field == "idempotency_key")
+      let violation = try #require(long.badRequest?.fieldViolations.first)
+      #expect(violation.field == "idempotency_key")
+      #expect(violation.description == "must have at most 128 printable ASCII characters, has 129 bytes")
     }
   }
 }

@@ -7,16 +7,12 @@ import MendRuntime
 // The way of every call that changes something: it is checked, passed to the core, and its answer or refusal returned.
 
 extension BatchesServer {
-  static let idempotencyKeyRule = "must have at most 128 printable ASCII characters"
-
   /// - Parameter plain: the request without its idempotency key; the key stands for this content.
   func command(
     _ call: Call, key: String, _ plain: some RPCMessage, _ method: MethodDescriptor,
     operation: () -> Command.Operation
   ) throws(RPCError) -> Command {
-    guard key.utf8.count <= 128, key.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
-      throw call.invalid("idempotency_key", Self.idempotencyKeyRule)
-    }
+    if let rule = Command.rule(brokenBy: key) { throw call.invalid("idempotency_key", rule) }
     return Command(
       namespace: call.namespace, idempotencyKey: key, fingerprint: key.isEmpty ? 0 : Fingerprint.of(plain, method),
       actor: call.actor, operation: operation())

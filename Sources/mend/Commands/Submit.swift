@@ -128,7 +128,8 @@ struct Submit: AsyncParsableCommand {
       throw await interrupted(error, request, client)
     }
     do {
-      return try await client.submitBatch(batchID, idempotencyKey: key.isEmpty ? "" : "\(key)-submit")
+      return try await client.submitBatch(
+        batchID, idempotencyKey: key.isEmpty ? "" : MendClient.idempotencyKey("submit", after: key))
     } catch {
       throw await interrupted(error, request, client)
     }

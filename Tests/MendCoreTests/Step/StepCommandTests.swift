@@ -294,6 +294,18 @@ struct StepCommandTests {
     #expect(harness.core.batches.count == 2)
   }
 
+  @Test(
+    "A key that is too long, or not of printable ASCII, is refused with the bound", arguments: ["k\n", "ключ", nil])
+  func wrongKey(_ wrong: String?) {
+    var harness = Harness()
+    let key = wrong ?? String(repeating: "k", count: 129)
+    guard case .failure(.invalid("idempotency_key", let rule)) = harness.ask(.pauseBatch(batchID: "b"), key: key) else {
+      Issue.record("it was taken")
+      return
+    }
+    #expect(rule.hasPrefix("must have at most 128 printable ASCII characters"))
+  }
+
   @Test("The keys of one namespace make none of another forgotten, and one that is used again later counts anew")
   func keysOfOthers() {
     var limits = Limits()
