@@ -280,6 +280,8 @@ class Running(ContractCase):
             if not messages[0]["changes"] or after > messages[0]["sequence"]:
                 self.assertEqual([c["sequence"] for m in rest for c in m["changes"]], missed)
         self.assertEqual(self.mend("watch", batch, "--after", "99999999").status, 1)
+        whole = json.loads(self.ok("watch", batch, "-o", "json"))
+        self.assertEqual((whole["batch_id"], whole["messages"][-1]["terminal"]), (batch, True))
 
 
 class InsideAnAttempt(ContractCase):

@@ -34,6 +34,10 @@ class Logs(EndToEndCase):
         self.assertEqual([(p["job_id"], p["attempt"], p["stream"]) for p in first], [("t0-j0", 1, "stderr")])
         self.assertEqual(base64.b64decode(first[0]["data"]), b"bad\n")
         self.assertEqual({p["attempt"] for p in self.pieces(batch, "--job", "t0-j0")}, {2})
+        whole = json.loads(self.ok("logs", batch, "-o", "json"))
+        self.assertEqual(whole, {"batch_id": batch, "pieces": self.pieces(batch)})
+        # A refusal is no half of a document.
+        self.assertEqual(self.mend("logs", "none", "-o", "json").out, "")
 
     def test_a_flood_is_bounded_and_says_what_is_left_out(self):
         batch = self.run_entrypoint("echo first; head -c 40000000 /dev/zero | tr '\\0' 'x'; echo; echo last")

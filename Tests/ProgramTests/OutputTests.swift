@@ -46,6 +46,22 @@ struct OutputTests {
     #expect(DiagnosisReport.text(answer).contains("failure category orphaned: orphaned\n"))
   }
 
+  @Test("a list that is printed as it comes is one document, whatever its length", arguments: 0..<3)
+  func lists(_ count: Int) throws {
+    var list = JSONList("pieces", of: "b\"1")
+    var text = ""
+    let pieces = (0..<count).map { number in
+      ReadLogsResponse {
+        $0.attempt = Int32(number)
+        $0.note = "two\nlines"
+      }
+    }
+    for piece in pieces { text += list.element(try Format.json(of: piece)) }
+    text += list.end()
+    let whole: JSONValue = ["batch_id": "b\"1", "pieces": .array(try pieces.map { try Format.json(of: $0) })]
+    #expect(text == whole.pretty() + "\n")
+  }
+
   @Test("what is over and went through all of its documents is at 100 %, and nothing else")
   func processed() {
     #expect(Wording.processed(99.9, .failed) == "100 %" && Wording.processed(99.9, .cancelled) == "100 %")

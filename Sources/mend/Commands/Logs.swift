@@ -9,7 +9,7 @@ struct Logs: AsyncParsableCommand {
       Prints the latest attempt of every job, or of the jobs named, each after a line that names it. Of a long log only \
       the beginning and the end are kept; a line says how many bytes are missing between them. On a terminal, control \
       characters are escaped (\\u001b); elsewhere, and with --raw, bytes are printed as they are. With -o jsonl each line is \
-      a piece of a log.
+      a piece of a log; with -o json they are the list "pieces" of one document.
 
       EXAMPLES
         mend logs BATCH
@@ -58,13 +58,19 @@ struct Logs: AsyncParsableCommand {
     let asked = request
     try await client.withClient { client in
       var view = LogView(isRaw: raw || !Standard.isOutputTerminal)
+      var list = JSONList("pieces", of: batch)
       for try await piece in client.logs(asked) {
         switch format.output {
         case .table: view.show(piece)
-        case .json, .jsonl: try Format.jsonl.print(piece) { _ in "" }
+        case .json: Standard.output(list.element(try Format.json(of: piece)))
+        case .jsonl: try Format.jsonl.print(piece) { _ in "" }
         }
       }
-      if format.output == .table { view.end() }
+      switch format.output {
+      case .table: view.end()
+      case .json: Standard.output(list.end())
+      case .jsonl: break
+      }
     }
   }
 }

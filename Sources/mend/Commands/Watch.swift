@@ -7,7 +7,8 @@ struct Watch: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Follows a batch to its end.",
     discussion: """
-      On a terminal this is a live view. With -o jsonl each message is one line, and the last one has "terminal": true. \
+      On a terminal this is a live view. With -o jsonl each message is one line, and the last one has "terminal": true; \
+      with -o json they are the list "messages" of one document, which is complete when the batch is over. \
       To resume a watch that broke off, give --after with the last line's sequence. The exit status is 0 once the batch is \
       over, however it ended.
 
@@ -34,6 +35,7 @@ struct Watch: AsyncParsableCommand {
     try await client.withClient { client in
       let outage = WatchOutage()
       var view = WatchView(batch: batch)
+      var list = JSONList("messages", of: batch)
       do {
         let messages = client.watch(
           batch, afterSequence: after, minimumInterval: interval, onInterruption: { outage.began($0) })
@@ -41,7 +43,8 @@ struct Watch: AsyncParsableCommand {
           if outage.ended() { view.end() }
           switch format.output {
           case .table: view.show(message)
-          case .json, .jsonl: try Format.jsonl.print(message) { _ in "" }
+          case .json: Standard.output(list.element(try Format.json(of: message)))
+          case .jsonl: try Format.jsonl.print(message) { _ in "" }
           }
         }
       } catch {
@@ -49,6 +52,7 @@ struct Watch: AsyncParsableCommand {
         throw error
       }
       view.end()
+      if format.output == .json { Standard.output(list.end()) }
     }
   }
 }
