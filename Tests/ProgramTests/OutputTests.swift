@@ -62,6 +62,28 @@ struct OutputTests {
     #expect(text == whole.pretty() + "\n")
   }
 
+  @Test("a job whose attempt a pause ended says so, and not one that is over")
+  func paused() {
+    func why(_ status: JobStatus, _ state: AttemptState) -> String {
+      let job = JobDiagnostic {
+        $0.jobID = "t0-j0"
+        $0.status = status
+        $0.attempts = [
+          AttemptDiagnostic {
+            $0.attempt = 1
+            $0.state = state
+            $0.endedBy = "pause"
+          }
+        ]
+      }
+      let answer = DiagnoseResponse { $0.tiers = [TierDiagnostic { $0.jobs = [job] }] }
+      return DiagnosisReport.text(answer)
+    }
+    #expect(why(.pending, .ended).contains("attempt 1 was ended: pause"))
+    #expect(why(.starting, .ending).contains("attempt 1 is being ended: pause"))
+    #expect(!why(.cancelled, .ended).contains("pause"))
+  }
+
   @Test("what is over and went through all of its documents is at 100 %, and nothing else")
   func processed() {
     #expect(Wording.processed(99.9, .failed) == "100 %" && Wording.processed(99.9, .cancelled) == "100 %")

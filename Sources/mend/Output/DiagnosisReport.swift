@@ -77,8 +77,14 @@ enum DiagnosisReport {
   }
 
   private static func cause(_ job: JobDiagnostic) -> String {
-    guard job.failureCause != .unspecified else { return (job.error ?? "").clipped(to: 60) }
-    return "\(Wording.name(job.failureCategory)): \(Wording.name(job.failureCause))"
+    if job.failureCause != .unspecified {
+      return "\(Wording.name(job.failureCategory)): \(Wording.name(job.failureCause))"
+    }
+    if let error = job.error { return error.clipped(to: 60) }
+    // What is over says why by its status.
+    let isOpen = [.pending, .starting, .running].contains(job.status)
+    guard isOpen, let last = job.attempts.last, !last.endedBy.isEmpty else { return "" }
+    return "attempt \(last.attempt) \(last.state == .ended ? "was" : "is being") ended: \(last.endedBy)"
   }
 
   private static func findings(_ findings: [Finding]) -> String {
