@@ -86,6 +86,50 @@ struct AnswerSizeTests {
     #expect(job.attempts.allSatisfy { $0.submissionParams?.entrypoint.utf8.count == 200 })
   }
 
+  /// So many steps, each with so much evidence of so many bytes.
+  private static func steps(_ count: Int, evidence: Int, bytes: Int) -> [MendCore.HealStep] {
+    let text = String(repeating: "e", count: bytes)
+    return (0..<count).map { number in
+      MendCore.HealStep(
+        operation: .reclaimOrphan(JobID(tier: 0, index: number), number: 1), reason: "it was lost",
+        evidence: Array(repeating: MendCore.Evidence(text, by: .executor, at: now), count: evidence), risk: .low)
+    }
+  }
+
+  @Test(
+    "The steps of a heal stay below 4 MiB: with less evidence where that is enough, else the first of them",
+    arguments: [(3, 4, 100, false), (600, 40, 2000, false), (40_000, 1, 100, true)])
+  func steps(_ count: Int, _ evidence: Int, _ bytes: Int, _ isCut: Bool) {
+    let steps = Self.steps(count, evidence: evidence, bytes: bytes)
+    let (shown, leftOut) = MendAPI.HealStep.fitting(steps, bytes: DiagnosisDetail.limit)
+    let answer = HealResponse { $0.steps = shown }
+    #expect(answer.serialized().count < 4 << 20)
+    #expect(shown.count + Int(leftOut) == count && (leftOut > 0) == isCut)
+    #expect(shown.first?.target == "t0-j0.1" && shown.allSatisfy { !$0.evidence.isEmpty })
+    if count == 3 { #expect(shown == steps.map { MendAPI.HealStep($0) }) }
+  }
+
+  @Test("The event of a heal leaves room for its page")
+  func healedEvent() throws {
+    let batch = try #require(try Self.failed(tiers: 1, shards: 1, attempts: 1, command: 1, documents: 1))
+    let heal = MendCore.HealRecord(
+      action: .reclaimOrphans, generation: 1, steps: Self.steps(400, evidence: 20, bytes: 1000), at: Self.now)
+    let record = Record(batch: batch.key, sequence: 100, at: Self.now, cause: .caller, fact: .healed(heal))
+    let event = BatchEvent(record, of: batch)
+    #expect(event.steps.count == 400 && event.stepsLeftOut == 0 && event.serialized().count < 2 << 20)
+  }
+
+  @Test(
+    "The receipt of a cancel stays below 4 MiB", arguments: [(2, 30, false), (16_384, 30, false), (16_384, 5000, true)])
+  func receipt(_ count: Int, _ how: Int, _ isCut: Bool) {
+    let receipt = EndReceipt(processes: 1, how: String(repeating: "h", count: how))
+    let ended = (0..<count).map { Reply.Ended(job: JobID(tier: 0, index: $0), attempt: 1, receipt: receipt) }
+    let (shown, leftOut) = EndedAttempt.fitting(ended, bytes: DiagnosisDetail.limit)
+    let answer = CancelResponse { $0.ended = shown }
+    #expect(answer.serialized().count < 4 << 20)
+    #expect(shown.count + Int(leftOut) == count && (leftOut > 0) == isCut)
+  }
+
   @Test("A page of documents ends before it is too large, and the next one goes on there")
   func pages() async throws {
     try await Harness.run { harness in

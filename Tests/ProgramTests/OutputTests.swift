@@ -84,6 +84,15 @@ struct OutputTests {
     #expect(!why(.cancelled, .ended).contains("pause"))
   }
 
+  @Test("a receipt and a plan say how much of them is not shown")
+  func leftOut() {
+    let receipt = CancelResponse {
+      $0.ended = [EndedAttempt { $0.attempt = "t0-j0.1" }]
+      $0.endedLeftOut = 7
+    }
+    #expect(Cancel.text(receipt).contains("ended 1 attempt with 0 processes, and 7 more that are not shown\n"))
+  }
+
   @Test("what is over and went through all of its documents is at 100 %, and nothing else")
   func processed() {
     #expect(Wording.processed(99.9, .failed) == "100 %" && Wording.processed(99.9, .cancelled) == "100 %")

@@ -1,5 +1,6 @@
 import MendAPI
 import MendCore
+import MendProtobuf
 import MendRPC
 import MendRuntime
 
@@ -41,7 +42,8 @@ extension BatchesServer {
     for record in records {
       var event = BatchEvent(record, of: view.batch)
       if request.includeRecords { event.record = runtime.encoded(record.withoutSecrets) }
-      bytes += event.record.count + event.summary.utf8.count + 64
+      let steps = event.steps.reduce(0) { $0 + $1.serialized().count }
+      bytes += event.record.count + event.summary.utf8.count + steps + 64
       // The first event is sent whatever its size.
       if bytes > Self.eventBytesPerPage, !response.events.isEmpty { break }
       response.events.append(event)

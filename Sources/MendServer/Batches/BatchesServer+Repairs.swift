@@ -65,7 +65,7 @@ extension BatchesServer {
     response.batchID = batchID
     response.generation = generation
     response.dryRun = dryRun
-    response.steps = steps.map { MendAPI.HealStep($0) }
+    (response.steps, response.stepsLeftOut) = MendAPI.HealStep.fitting(steps, bytes: DiagnosisDetail.limit)
     return response
   }
 
@@ -129,7 +129,7 @@ extension BatchesServer {
     var response = CancelResponse()
     response.batchID = id
     response.status = MendAPI.BatchStatus(status)
-    response.ended = ended.map { EndedAttempt($0) }
+    (response.ended, response.endedLeftOut) = EndedAttempt.fitting(ended, bytes: DiagnosisDetail.limit)
     return response
   }
 }

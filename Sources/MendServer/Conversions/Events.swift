@@ -103,7 +103,7 @@ extension BatchEvent {
         "retried",
         "tier \(tier): to run again: \(Self.counted(jobs.count, "job")), \(Self.counted(count, "document"))")
     case .healed(let heal):
-      steps = heal.steps.map { MendAPI.HealStep($0) }
+      (steps, stepsLeftOut) = MendAPI.HealStep.fitting(heal.steps, bytes: BatchesServer.eventBytesPerPage)
       say("healed", "\(heal.action.rawValue): \(heal.steps.map(\.outcome).joined(separator: "; "))")
     case .verdictChanged(let verdict):
       self.verdict = EventVerdict(verdict)

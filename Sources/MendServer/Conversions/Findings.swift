@@ -1,5 +1,6 @@
 import MendAPI
 import MendCore
+import MendProtobuf
 
 extension MendAPI.Evidence {
   init(_ evidence: MendCore.Evidence, detail: DiagnosisDetail = .all) {
@@ -61,7 +62,8 @@ extension MendAPI.Remedy {
 }
 
 extension MendAPI.HealStep {
-  init(_ step: MendCore.HealStep) {
+  /// - Parameter detail: how much is shown of its texts and evidence; nil shows all.
+  init(_ step: MendCore.HealStep, detail: DiagnosisDetail? = nil) {
     self.init()
     switch step.operation {
     case .restartAttempt(let job, let number, _):
@@ -78,9 +80,20 @@ extension MendAPI.HealStep {
       target = "tier \(tier)"
     }
     reason = step.reason
-    evidence = step.evidence.map { MendAPI.Evidence($0) }
+    let shown = detail.map { step.evidence.prefix($0.evidence) } ?? step.evidence[...]
+    evidence = shown.map { MendAPI.Evidence($0, detail: detail ?? .all) }
     risk = MendAPI.Risk(step.risk)
     outcome = step.outcome
+  }
+
+  /// The steps in so many bytes, with less evidence where that helps, and how many are left out.
+  static func fitting(_ steps: [MendCore.HealStep], bytes limit: Int) -> (shown: [MendAPI.HealStep], leftOut: Int64) {
+    var shown = steps.map { MendAPI.HealStep($0) }
+    for detail in DiagnosisDetail.less where shown.prefix(bytes: limit).count < shown.count {
+      shown = steps.map { MendAPI.HealStep($0, detail: detail) }
+    }
+    shown = shown.prefix(bytes: limit)
+    return (shown, Int64(steps.count - shown.count))
   }
 }
 
@@ -89,7 +102,26 @@ extension EndedAttempt {
     self.init()
     attempt = "\(ended.job).\(ended.attempt)"
     processes = Int32(clamping: ended.receipt.processes)
-    how = ended.receipt.how
+    how = DiagnosisDetail.cut(ended.receipt.how, to: DiagnosisDetail.all.evidenceText)
     jobID = ended.job.description
+  }
+
+  /// The attempts in so many bytes, and how many are left out.
+  static func fitting(_ ended: [Reply.Ended], bytes limit: Int) -> (shown: [EndedAttempt], leftOut: Int64) {
+    let shown = ended.map { EndedAttempt($0) }.prefix(bytes: limit)
+    return (shown, Int64(ended.count - shown.count))
+  }
+}
+
+extension Array where Element: Message {
+  /// As many of the first as fit into so many bytes of an answer.
+  fileprivate func prefix(bytes limit: Int) -> [Element] {
+    var bytes = 0
+    for (index, element) in enumerated() {
+      // A tag, and a length of at most four bytes.
+      bytes += element.serialized().count + 5
+      if bytes > limit { return Array(self[..<index]) }
+    }
+    return self
   }
 }

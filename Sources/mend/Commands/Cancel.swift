@@ -52,7 +52,9 @@ struct Cancel: AsyncParsableCommand {
     let processes = answer.ended.reduce(0) { $0 + Int($1.processes) }
     text +=
       "; ended \(Wording.count(answer.ended.count, "attempt")) with \(processes) "
-      + "process\(processes == 1 ? "" : "es")\n"
+      + "process\(processes == 1 ? "" : "es")"
+    if answer.endedLeftOut > 0 { text += ", and \(answer.endedLeftOut) more that are not shown" }
+    text += "\n"
     var table = Table(("ATTEMPT", .left), ("PROCESSES", .right), ("HOW", .left))
     for ended in answer.ended { table.add(ended.attempt, String(ended.processes), ended.how) }
     return text + table.text(indent: 2)
