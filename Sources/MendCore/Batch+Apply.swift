@@ -45,20 +45,20 @@ extension Batch {
       break
     case .documentsAdded(let added):
       for document in added { documents.append(document) }
-    case .batchStatusChanged(let status, let reason):
-      change(to: status, reason: reason, record)
-    case .tierStarted(let tier, let handed):
-      start(tier: tier, handed: handed, record)
-    case .tierStatusChanged(let tier, let status, let reason):
-      change(tier: tier, to: status, reason: reason, record)
-    case .tierCancelRequested(let tier):
-      guard tiers[tier].status == .running else { return }
-      tiers[tier].cancelRequested = true
-      note(.tier(tier), from: "running", to: "running", reason: "cancel requested", record)
-    case .retried(let tier, let jobs, _, let initiative):
-      for job in jobs { reopen(job, by: initiative) }
-      if initiative == .caller {
-        beginBudgets(from: tier)
+    case .batchStatusChanged(let changed):
+      change(to: changed.status, reason: changed.reason, record)
+    case .tierStarted(let started):
+      start(tier: started.tier, handed: started.handed, record)
+    case .tierStatusChanged(let changed):
+      change(tier: changed.tier, to: changed.status, reason: changed.reason, record)
+    case .tierCancelRequested(let fact):
+      guard tiers[fact.tier].status == .running else { return }
+      tiers[fact.tier].cancelRequested = true
+      note(.tier(fact.tier), from: "running", to: "running", reason: "cancel requested", record)
+    case .retried(let retried):
+      for job in retried.jobs { reopen(job, by: retried.by) }
+      if retried.by == .caller {
+        beginBudgets(from: retried.tier)
         // What a batch does by itself gives it no more time.
         if status.isFinal { timeoutFrom = record.at }
       }
@@ -73,35 +73,38 @@ extension Batch {
       self.verdict = verdict
     case .notificationSettled:
       break
-    case .jobStatusChanged(let job, let status, let failure, let reason):
-      change(job: job, to: status, failure: failure, reason: reason, record)
-    case .nextAttemptScheduled(let job, let at):
-      tiers[job.tier].jobs[job.index].nextAttemptAt = at
-    case .documentsClaimed(let job, let number, let set, let id):
-      claim(set, by: job, at: record.at)
-      guard let index = attemptIndex(job, number) else { return }
+    case .jobStatusChanged(let changed):
+      change(job: changed.job, to: changed.status, failure: changed.failure, reason: changed.reason, record)
+    case .nextAttemptScheduled(let scheduled):
+      tiers[scheduled.job.tier].jobs[scheduled.job.index].nextAttemptAt = scheduled.at
+    case .documentsClaimed(let claimed):
+      claim(claimed.documents, by: claimed.job, at: record.at)
+      guard let index = attemptIndex(claimed.attempt) else { return }
       // Who claims was told how often to beat; a script that only reports was not.
-      tiers[job.tier].jobs[job.index].attempts[index].hasBeaten = true
-      if !id.isEmpty {
-        tiers[job.tier].jobs[job.index].attempts[index].remember(Attempt.Claim(id: id, documents: set))
+      tiers[claimed.job.tier].jobs[claimed.job.index].attempts[index].hasBeaten = true
+      if !claimed.id.isEmpty {
+        tiers[claimed.job.tier].jobs[claimed.job.index].attempts[index].remember(
+          Attempt.Claim(id: claimed.id, documents: claimed.documents))
       }
-    case .documentsCommitted(let job, _, let set):
-      commit(set, by: job, at: record.at)
-    case .documentsFailed(let job, _, let failed):
-      fail(failed, by: job, at: record.at)
-    case .documentsReleased(let job, _, let set):
-      release(set, by: job)
-    case .workRepeated(let job, _, let count):
-      noteRepeatedWork(count, by: job)
-    case .collectionWritten(let job, _, let count):
-      noteWritten(count, by: job)
-    case .documentsLeftOut(let job, let set):
-      leaveOut(set, of: job, at: record.at)
-    case .reportTaken(let job, let number, let report):
-      if report.repeated > 0 { noteRepeatedWork(report.repeated, by: job) }
-      if report.written > 0 { noteWritten(report.written, by: job) }
-      for timing in report.stageTimings { spend(timing.duration, in: timing.name, of: job) }
-      if let index = attemptIndex(job, number) { tiers[job.tier].jobs[job.index].attempts[index].remember(report) }
+    case .documentsCommitted(let committed):
+      commit(committed.documents, by: committed.job, at: record.at)
+    case .documentsFailed(let fact):
+      fail(fact.groups, by: fact.job, at: record.at)
+    case .documentsReleased(let released):
+      release(released.documents, by: released.job)
+    case .workRepeated(let repeated):
+      noteRepeatedWork(repeated.count, by: repeated.job)
+    case .collectionWritten(let written):
+      noteWritten(written.count, by: written.job)
+    case .documentsLeftOut(let leftOut):
+      leaveOut(leftOut.documents, of: leftOut.job, at: record.at)
+    case .reportTaken(let taken):
+      if taken.report.repeated > 0 { noteRepeatedWork(taken.report.repeated, by: taken.job) }
+      if taken.report.written > 0 { noteWritten(taken.report.written, by: taken.job) }
+      for timing in taken.report.stageTimings { spend(timing.duration, in: timing.name, of: taken.job) }
+      if let index = attemptIndex(taken.attempt) {
+        tiers[taken.job.tier].jobs[taken.job.index].attempts[index].remember(taken.report)
+      }
     case .attemptIntended, .attemptTaken, .attemptStarted, .attemptEnding, .attemptEnded, .attemptBeat, .staleReport,
       .stageEntered,
       .stageSpent:

@@ -6,54 +6,61 @@ extension Batch {
 
   mutating func applyToAttempt(_ record: Record) {
     switch record.fact {
-    case .attemptIntended(let job, let number, let token, var parameters):
-      shareTexts(of: &parameters, with: job)
-      intend(job, Attempt(number: number, token: token, parameters: parameters, intendedAt: record.at), record)
-    case .attemptTaken(let job, let number, let handle):
-      guard let index = attemptIndex(job, number) else { return }
-      tiers[job.tier].jobs[job.index].attempts[index].handle = handle
-      guard case .intended = tiers[job.tier].jobs[job.index].attempts[index].state else { return }
-      tiers[job.tier].jobs[job.index].attempts[index].state = .starting
-      note(.attempt(job, number), from: "intended", to: "starting", reason: "", record)
-    case .attemptStarted(let job, let number):
-      guard let index = attemptIndex(job, number) else { return }
-      start(job, index, record)
-    case .attemptEnding(let job, let number, let reason, let grace):
-      guard let index = attemptIndex(job, number) else { return }
-      let before = tiers[job.tier].jobs[job.index].attempts[index].state
+    case .attemptIntended(let intended):
+      var parameters = intended.parameters
+      shareTexts(of: &parameters, with: intended.job)
+      intend(
+        intended.job,
+        Attempt(number: intended.number, token: intended.token, parameters: parameters, intendedAt: record.at), record)
+    case .attemptTaken(let taken):
+      guard let index = attemptIndex(taken.attempt) else { return }
+      tiers[taken.job.tier].jobs[taken.job.index].attempts[index].handle = taken.handle
+      guard case .intended = tiers[taken.job.tier].jobs[taken.job.index].attempts[index].state else { return }
+      tiers[taken.job.tier].jobs[taken.job.index].attempts[index].state = .starting
+      note(.attempt(taken.job, taken.number), from: "intended", to: "starting", reason: "", record)
+    case .attemptStarted(let attempt):
+      guard let index = attemptIndex(attempt) else { return }
+      start(attempt.job, index, record)
+    case .attemptEnding(let fact):
+      guard let index = attemptIndex(fact.attempt) else { return }
+      let before = tiers[fact.job.tier].jobs[fact.job.index].attempts[index].state
       guard !before.isOver else { return }
-      tiers[job.tier].jobs[job.index].attempts[index].shortenGrace(to: grace, at: record.at)
+      tiers[fact.job.tier].jobs[fact.job.index].attempts[index].shortenGrace(to: fact.grace, at: record.at)
       if before.isEnding { return }
-      tiers[job.tier].jobs[job.index].attempts[index].state = .ending(reason, since: record.at)
-      note(.attempt(job, number), from: before.name, to: "ending", reason: reason.name, record)
-    case .attemptEnded(let job, let number, var end):
-      guard let index = attemptIndex(job, number) else { return }
-      let before = tiers[job.tier].jobs[job.index].attempts[index].state
+      tiers[fact.job.tier].jobs[fact.job.index].attempts[index].state = .ending(fact.reason, since: record.at)
+      note(.attempt(fact.job, fact.number), from: before.name, to: "ending", reason: fact.reason.name, record)
+    case .attemptEnded(let fact):
+      guard let index = attemptIndex(fact.attempt) else { return }
+      let before = tiers[fact.job.tier].jobs[fact.job.index].attempts[index].state
+      var end = fact.end
       // Earlier versions did not write it down again.
       if case .ending(let reason, _) = before, end.endedFor == nil { end.endedFor = reason }
       if !before.isOver {
-        held.remove(tiers[job.tier].jobs[job.index].attempts[index].parameters.resources)
+        held.remove(tiers[fact.job.tier].jobs[fact.job.index].attempts[index].parameters.resources)
       }
       // What somebody else ended, a pause or Heal, has not been seen to end well.
-      if !before.isEnding || end.verdict == .succeeded { tiers[job.tier].jobs[job.index].runsWithoutDocuments = false }
-      closeStage(of: job, index, at: end.at)
-      tiers[job.tier].jobs[job.index].attempts[index].state = .ended(end)
-      tiers[job.tier].jobs[job.index].attempts[index].suspectedSince = nil
-      tiers[job.tier].jobs[job.index].attempts[index].forgetAnswers()
-      note(.attempt(job, number), from: before.name, to: "ended", reason: end.outcome, record)
-    case .attemptBeat(let job, let number):
-      guard let index = attemptIndex(job, number) else { return }
-      tiers[job.tier].jobs[job.index].attempts[index].hasBeaten = true
-    case .staleReport(let job, let number):
-      guard let index = attemptIndex(job, number) else { return }
-      tiers[job.tier].jobs[job.index].attempts[index].staleReports += 1
-    case .stageEntered(let job, let number, let name):
-      guard let index = attemptIndex(job, number) else { return }
-      closeStage(of: job, index, at: record.at)
-      tiers[job.tier].jobs[job.index].attempts[index].stage = Attempt.Stage(name: name, since: record.at)
-      moveOn(job, at: record.at, withDocuments: false)
-    case .stageSpent(let job, _, let name, let duration):
-      spend(duration, in: name, of: job)
+      if !before.isEnding || end.verdict == .succeeded {
+        tiers[fact.job.tier].jobs[fact.job.index].runsWithoutDocuments = false
+      }
+      closeStage(of: fact.job, index, at: end.at)
+      tiers[fact.job.tier].jobs[fact.job.index].attempts[index].state = .ended(end)
+      tiers[fact.job.tier].jobs[fact.job.index].attempts[index].suspectedSince = nil
+      tiers[fact.job.tier].jobs[fact.job.index].attempts[index].forgetAnswers()
+      note(.attempt(fact.job, fact.number), from: before.name, to: "ended", reason: end.outcome, record)
+    case .attemptBeat(let attempt):
+      guard let index = attemptIndex(attempt) else { return }
+      tiers[attempt.job.tier].jobs[attempt.job.index].attempts[index].hasBeaten = true
+    case .staleReport(let attempt):
+      guard let index = attemptIndex(attempt) else { return }
+      tiers[attempt.job.tier].jobs[attempt.job.index].attempts[index].staleReports += 1
+    case .stageEntered(let entered):
+      guard let index = attemptIndex(entered.attempt) else { return }
+      closeStage(of: entered.job, index, at: record.at)
+      tiers[entered.job.tier].jobs[entered.job.index].attempts[index].stage = Attempt.Stage(
+        name: entered.name, since: record.at)
+      moveOn(entered.job, at: record.at, withDocuments: false)
+    case .stageSpent(let spent):
+      spend(spent.duration, in: spent.name, of: spent.job)
     default:
       return
     }
@@ -64,6 +71,8 @@ extension Batch {
     guard contains(job), number >= 1, number <= tiers[job.tier].jobs[job.index].attempts.count else { return nil }
     return number - 1
   }
+
+  func attemptIndex(_ attempt: AttemptID) -> Int? { attemptIndex(attempt.job, attempt.number) }
 
   /// What was decoded from a journal is kept once for all attempts that were given the same.
   private func shareTexts(of parameters: inout SubmissionParameters, with job: JobID) {
@@ -224,7 +233,7 @@ extension Record {
   public var who: String {
     guard actor.isEmpty else { return actor }
     switch cause {
-    case .worker: return fact.attempt.map { "worker \($0.0).\($0.1)" } ?? "worker"
+    case .worker: return fact.attempt.map { "worker \($0)" } ?? "worker"
     case .clock: return "timer"
     case .recovery: return "server"
     case .caller, .executor, .scheduler, .diagnosis, .notifier: return cause.rawValue
@@ -234,16 +243,20 @@ extension Record {
 
 extension Fact {
   /// The attempt that it is about.
-  public var attempt: (JobID, Int)? {
+  public var attempt: AttemptID? {
     switch self {
-    case .attemptIntended(let job, let number, _, _), .attemptTaken(let job, let number, _),
-      .attemptStarted(let job, let number), .attemptEnding(let job, let number, _, _),
-      .attemptEnded(let job, let number, _), .attemptBeat(let job, let number), .staleReport(let job, let number),
-      .documentsClaimed(let job, let number, _, _), .documentsCommitted(let job, let number, _),
-      .documentsFailed(let job, let number, _), .documentsReleased(let job, let number, _),
-      .workRepeated(let job, let number, _), .stageEntered(let job, let number, _),
-      .stageSpent(let job, let number, _, _), .reportTaken(let job, let number, _):
-      (job, number)
+    case .attemptStarted(let attempt), .attemptBeat(let attempt), .staleReport(let attempt): attempt
+    case .attemptIntended(let fact): fact.attempt
+    case .attemptTaken(let fact): fact.attempt
+    case .attemptEnding(let fact): fact.attempt
+    case .attemptEnded(let fact): fact.attempt
+    case .documentsClaimed(let fact): fact.attempt
+    case .documentsCommitted(let fact), .documentsReleased(let fact): fact.attempt
+    case .documentsFailed(let fact): fact.attempt
+    case .workRepeated(let fact): fact.attempt
+    case .stageEntered(let fact): fact.attempt
+    case .stageSpent(let fact): fact.attempt
+    case .reportTaken(let fact): fact.attempt
     default: nil
     }
   }

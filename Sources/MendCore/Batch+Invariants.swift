@@ -69,19 +69,24 @@ extension Batch {
     if generation < before.generation { return .generation }
     var attempts = before.attempts
     switch fact {
-    case .attemptIntended(let job, let number, _, _):
+    case .attemptIntended(let intended):
       attempts += 1
-      if number > 1, tiers[job.tier].jobs[job.index].attempts[number - 2].isCurrent { return .secondLiveAttempt(job) }
-    case .attemptEnded(let job, _, _):
-      attempts -= 1
-      if !tiers[job.tier].jobs[job.index].processing.isEmpty { return .inProcessByNobody(job) }
-    case .documentsCommitted(let job, _, let documents):
-      if tiers[job.tier].jobs[job.index].committed.count != before.committed + documents.count {
-        return .committedTwice(job)
+      if intended.number > 1, tiers[intended.job.tier].jobs[intended.job.index].attempts[intended.number - 2].isCurrent
+      {
+        return .secondLiveAttempt(intended.job)
       }
-    case .jobStatusChanged(let job, let status, _, _) where status.isFinal:
-      if tiers[job.tier].jobs[job.index].attempts.last?.isCurrent == true { return .jobOverWithAttempt(job) }
-    case .batchStatusChanged(let status, _) where status.isFinal:
+    case .attemptEnded(let ended):
+      attempts -= 1
+      if !tiers[ended.job.tier].jobs[ended.job.index].processing.isEmpty { return .inProcessByNobody(ended.job) }
+    case .documentsCommitted(let added):
+      if tiers[added.job.tier].jobs[added.job.index].committed.count != before.committed + added.documents.count {
+        return .committedTwice(added.job)
+      }
+    case .jobStatusChanged(let changed) where changed.status.isFinal:
+      if tiers[changed.job.tier].jobs[changed.job.index].attempts.last?.isCurrent == true {
+        return .jobOverWithAttempt(changed.job)
+      }
+    case .batchStatusChanged(let changed) where changed.status.isFinal:
       if held.attempts > 0 { return .batchOverWithAttempt }
     default:
       break
@@ -109,19 +114,21 @@ extension Fact {
   /// The job that it is about.
   fileprivate var job: JobID? {
     switch self {
-    case .jobStatusChanged(let job, _, _, _), .nextAttemptScheduled(let job, _), .collectionWritten(let job, _, _),
-      .documentsLeftOut(let job, _):
-      job
-    default: attempt?.0
+    case .jobStatusChanged(let fact): fact.job
+    case .nextAttemptScheduled(let fact): fact.job
+    case .collectionWritten(let fact): fact.job
+    case .documentsLeftOut(let fact): fact.job
+    default: attempt?.job
     }
   }
 
   /// The tier that it is about, where it is about no job of it.
   fileprivate var tier: Int? {
     switch self {
-    case .tierStarted(let tier, _), .tierStatusChanged(let tier, _, _), .tierCancelRequested(let tier),
-      .retried(let tier, _, _, _):
-      tier
+    case .tierStarted(let fact): fact.tier
+    case .tierStatusChanged(let fact): fact.tier
+    case .tierCancelRequested(let fact): fact.tier
+    case .retried(let fact): fact.tier
     default: nil
     }
   }

@@ -16,7 +16,7 @@ extension Core {
       end.evidence.append(batch.quarantineEvidence(of: killer, job: job, at: turn.now))
     }
     addLedgerEvidence(of: attempt, to: &end)
-    record(.attemptEnded(attempt.job, number: attempt.number, end), on: attempt.batch)
+    record(.attemptEnded(.init(attempt.id, end)), on: attempt.batch)
     decide(attempt, end, wasEndedFor: account.ending)
     advance(attempt.batch)
   }
@@ -45,7 +45,7 @@ extension Core {
     switch end.verdict {
     case .cancelled:
       if !job.processing.isEmpty {
-        record(.documentsReleased(attempt.job, number: attempt.number, job.processing), on: attempt.batch)
+        record(.documentsReleased(.init(attempt.id, job.processing)), on: attempt.batch)
       }
     case .failed(let cause, _):
       failDocuments(
@@ -55,7 +55,7 @@ extension Core {
       let left = job.assigned.subtracting(job.committed).subtracting(job.failed)
       if left.isEmpty { return }
       if job.attempts.last?.isOpaque == true {
-        record(.documentsCommitted(attempt.job, number: attempt.number, left), on: attempt.batch)
+        record(.documentsCommitted(.init(attempt.id, left)), on: attempt.batch)
       } else {
         failDocuments(
           left, of: attempt, code: FailureCause.documentErrors.rawValue,
@@ -79,7 +79,7 @@ extension Core {
       failed[0].documents.remove(killer)
       failed = failed[0].documents.isEmpty ? [quarantined] : [failed[0], quarantined]
     }
-    record(.documentsFailed(attempt.job, number: attempt.number, failed), on: attempt.batch)
+    record(.documentsFailed(.init(attempt.id, failed)), on: attempt.batch)
   }
 
   /// Where the executor says failed and the ledger says done, both stand beside each other.
@@ -112,7 +112,7 @@ extension Core {
     let key = attempt.batch
     guard let job = batches[key]?.tiers[attempt.job], !job.status.isFinal else { return }
     if job.status == .cancelling {
-      record(.jobStatusChanged(job.id, .cancelled, failure: nil, reason: "cancelled by the caller"), on: key)
+      record(.jobStatusChanged(.init(job.id, .cancelled, failure: nil, reason: "cancelled by the caller")), on: key)
       return
     }
     switch end.verdict {
@@ -138,7 +138,7 @@ extension Core {
       case .fail(let why):
         let message = why.isEmpty ? end.sentence : "\(end.sentence) (\(why))"
         let failure = Job.Failure(cause: cause, confidence: confidence, message: message)
-        record(.jobStatusChanged(job.id, .failed, failure: failure, reason: cause.rawValue), on: key)
+        record(.jobStatusChanged(.init(job.id, .failed, failure: failure, reason: cause.rawValue)), on: key)
       }
     }
   }
@@ -146,7 +146,7 @@ extension Core {
   /// Pending again without asking the rules; over where nothing is left.
   private mutating func goOn(_ job: JobID, on key: BatchKey, reason: String) {
     if failPastTimeout(job, on: key) { return }
-    record(.jobStatusChanged(job, .pending, failure: nil, reason: reason), on: key)
+    record(.jobStatusChanged(.init(job, .pending, failure: nil, reason: reason)), on: key)
     finishIfNothingLeft(job, of: key)
   }
 
@@ -154,11 +154,11 @@ extension Core {
     let unreported = end.evidence.last { $0.observer == .ledger }
     let allFailed = batches[key]?.documentsFailedByAllShards(of: job.id)
     guard let message = unreported?.observed ?? allFailed.map(Batch.allFailed) else {
-      record(.jobStatusChanged(job.id, .succeeded, failure: nil, reason: "exit 0"), on: key)
+      record(.jobStatusChanged(.init(job.id, .succeeded, failure: nil, reason: "exit 0")), on: key)
       return
     }
     let failure = Job.Failure(cause: .documentErrors, confidence: .high, message: message)
-    record(.jobStatusChanged(job.id, .failed, failure: failure, reason: failure.cause.rawValue), on: key)
+    record(.jobStatusChanged(.init(job.id, .failed, failure: failure, reason: failure.cause.rawValue)), on: key)
   }
 
   /// A rule says that this failure does not matter: as after exit 0. What was in process failed with the cause already;
@@ -167,7 +167,7 @@ extension Core {
     if failPastTimeout(job.id, on: key) { return }
     let left = job.assigned.subtracting(job.committed).subtracting(job.failed)
     if job.attempts.last?.isOpaque == true {
-      if !left.isEmpty { record(.documentsCommitted(job.id, number: attempt.number, left), on: key) }
+      if !left.isEmpty { record(.documentsCommitted(.init(job.id.attempt(attempt.number), left)), on: key) }
     } else {
       failDocuments(
         left, of: attempt, code: FailureCause.documentErrors.rawValue,
@@ -175,7 +175,8 @@ extension Core {
         causedByAttempt: false)
     }
     record(
-      .jobStatusChanged(job.id, .succeeded, failure: nil, reason: "\(end.cause?.rawValue ?? "") ignored by rule"),
+      .jobStatusChanged(
+        .init(job.id, .succeeded, failure: nil, reason: "\(end.cause?.rawValue ?? "") ignored by rule")),
       on: key)
   }
 
@@ -185,10 +186,10 @@ extension Core {
     let lost = job.errors.documents { $0.causedByAttempt && $0.attempt == number && !$0.quarantined }
     let overrides = Job.Overrides(memoryBytes: retry.memoryBytes)
     let reopened = Fact.RetriedJob(job: job.id, overrides: overrides, reopened: lost)
-    record(.retried(tier: job.id.tier, jobs: [reopened], actor: "scheduler", by: .rules), on: key)
-    record(.jobStatusChanged(job.id, .pending, failure: nil, reason: retry.reason), on: key)
+    record(.retried(.init(tier: job.id.tier, jobs: [reopened], actor: "scheduler", by: .rules)), on: key)
+    record(.jobStatusChanged(.init(job.id, .pending, failure: nil, reason: retry.reason)), on: key)
     if finishIfNothingLeft(job.id, of: key) { return }
-    record(.nextAttemptScheduled(job.id, at: turn.now + jittered(retry.backoff)), on: key)
+    record(.nextAttemptScheduled(.init(job.id, at: turn.now + jittered(retry.backoff))), on: key)
   }
 
   /// Up to a quarter less, by the core's generator: jobs that failed together do not come back together. What was drawn

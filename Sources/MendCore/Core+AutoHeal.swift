@@ -11,8 +11,9 @@ extension Core {
   /// What may make a plan worth a look.
   mutating func considerHealing(_ key: BatchKey, after fact: Fact) {
     switch fact {
-    case .batchStatusChanged(.failed, _), .attemptEnded: considerHealing(key, at: turn.now)
-    case .attemptEnding(_, _, _, let grace): considerHealing(key, at: turn.now + (grace ?? .zero) + limits.endTimeout)
+    case .batchStatusChanged(let changed) where changed.status == .failed: considerHealing(key, at: turn.now)
+    case .attemptEnded: considerHealing(key, at: turn.now)
+    case .attemptEnding(let ending): considerHealing(key, at: turn.now + (ending.grace ?? .zero) + limits.endTimeout)
     default: break
     }
   }

@@ -90,23 +90,24 @@ extension Core {
     if case .job = scope {
     } else {
       for tier in tiers where batches[key]?.tiers[tier].status == .running {
-        record(.tierCancelRequested(tier: tier), on: key)
+        record(.tierCancelRequested(.init(tier: tier)), on: key)
       }
     }
     for attempt in attempts {
       if batches[key]?.jobState(attempt.job)?.status != .cancelling {
-        record(.jobStatusChanged(attempt.job, .cancelling, failure: nil, reason: "cancelled by the caller"), on: key)
+        record(
+          .jobStatusChanged(.init(attempt.job, .cancelling, failure: nil, reason: "cancelled by the caller")), on: key)
       }
       askToEnd(attempt, .cancelled, grace: grace)
     }
     for job in jobs(in: scope, of: key) where batches[key]?.jobState(job)?.status == .pending {
-      record(.jobStatusChanged(job, .cancelled, failure: nil, reason: "cancelled by the caller"), on: key)
+      record(.jobStatusChanged(.init(job, .cancelled, failure: nil, reason: "cancelled by the caller")), on: key)
     }
     if case .job(let job) = scope {
       closeTierIfAllCancelled(job.tier, of: key)
     } else {
       for tier in tiers where batches[key]?.tiers[tier].status == .pending {
-        record(.tierStatusChanged(tier: tier, .cancelled, reason: "cancelled by the caller"), on: key)
+        record(.tierStatusChanged(.init(tier: tier, .cancelled, reason: "cancelled by the caller")), on: key)
       }
     }
     closeIfNeverStarted(scope, key)
@@ -118,7 +119,7 @@ extension Core {
     guard let state = batches[key]?.tiers[tier], state.status == .pending,
       state.jobs.allSatisfy({ $0.status == .cancelled })
     else { return }
-    record(.tierStatusChanged(tier: tier, .cancelled, reason: "all of its jobs were cancelled"), on: key)
+    record(.tierStatusChanged(.init(tier: tier, .cancelled, reason: "all of its jobs were cancelled")), on: key)
   }
 
   /// Nothing of a CREATED or QUEUED batch runs: it is over at once when it could not get past what was cancelled.
@@ -126,7 +127,7 @@ extension Core {
     guard let batch = batches[key], runningTier(of: key) == nil else { return }
     let next = batch.tiers.first { $0.status != .completed }
     if scope == .batch || next?.status == .cancelled, !batch.status.isFinal {
-      record(.batchStatusChanged(.cancelled, reason: "cancelled by the caller"), on: key)
+      record(.batchStatusChanged(.init(.cancelled, reason: "cancelled by the caller")), on: key)
     }
   }
 
@@ -136,10 +137,10 @@ extension Core {
     if case .ending(let given, _) = state {
       // Less grace than before is as durable as the first; more changes nothing.
       if grace < self.grace(of: attempt) {
-        record(.attemptEnding(attempt.job, number: attempt.number, given, grace: grace), on: attempt.batch)
+        record(.attemptEnding(.init(attempt.id, given, grace: grace)), on: attempt.batch)
       }
     } else {
-      record(.attemptEnding(attempt.job, number: attempt.number, reason, grace: grace), on: attempt.batch)
+      record(.attemptEnding(.init(attempt.id, reason, grace: grace)), on: attempt.batch)
     }
     orderEnd(of: attempt)
   }

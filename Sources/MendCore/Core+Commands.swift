@@ -104,7 +104,7 @@ extension Core {
           extractor.resources, "extractor \(extractor.name) of tier \(number)", of: key)
       }
     }
-    record(.batchStatusChanged(.queued, reason: "submitted"), on: key)
+    record(.batchStatusChanged(.init(.queued, reason: "submitted")), on: key)
     schedule()
     let queue = index.lanes[specification.executor]?.queue
     let position = queue?.entry(of: key).map { queue?.position(of: $0) ?? 0 } ?? 0
@@ -114,7 +114,7 @@ extension Core {
   private mutating func pause(_ key: BatchKey) throws(Refusal) -> Reply {
     switch status(of: key) {
     case .queued, .running:
-      record(.batchStatusChanged(.paused, reason: "paused by the caller"), on: key)
+      record(.batchStatusChanged(.init(.paused, reason: "paused by the caller")), on: key)
       giveUpStarts(of: key)
     case .paused:
       break
@@ -156,7 +156,7 @@ extension Core {
           "the quota of namespace \(key.namespace) is \(bound.allowed), and others have it: resume it when one of them is "
             + "over, or pause one", retryAfter: .seconds(5))
       }
-      record(.batchStatusChanged(before, reason: "resumed by the caller"), on: key)
+      record(.batchStatusChanged(.init(before, reason: "resumed by the caller")), on: key)
       advance(key)
       schedule()
     case .queued, .running:

@@ -44,7 +44,7 @@ extension Core {
     index.doubtful.remove(attempt)
     setDelay(of: attempt, nil)
     if self.handle(of: attempt) != handle {
-      record(.attemptTaken(attempt.job, number: attempt.number, handle), on: attempt.batch)
+      record(.attemptTaken(.init(attempt.id, handle)), on: attempt.batch)
       // The first end went out without the handle.
       if state.isEnding { orderEnd(of: attempt) }
     }
@@ -80,9 +80,9 @@ extension Core {
     switch state(of: attempt) {
     case .intended, .starting:
       learnStart(of: attempt)
-      record(.attemptStarted(attempt.job, number: attempt.number), on: attempt.batch)
+      record(.attemptStarted(attempt.id), on: attempt.batch)
       if batches[attempt.batch]?.tiers[attempt.job]?.status == .starting {
-        record(.jobStatusChanged(attempt.job, .running, failure: nil, reason: ""), on: attempt.batch)
+        record(.jobStatusChanged(.init(attempt.job, .running, failure: nil, reason: "")), on: attempt.batch)
       }
     case .running, .ending, .ended, nil:
       break

@@ -9,19 +9,19 @@ extension Core {
       if let tier = runningTier(of: key) {
         guard let (outcome, reason) = outcome(of: tier, key) else { return }
         if outcome == .completed { leaveOutCancelled(of: tier, key) }
-        record(.tierStatusChanged(tier: tier, outcome, reason: reason), on: key)
+        record(.tierStatusChanged(.init(tier: tier, outcome, reason: reason)), on: key)
         continue
       }
       guard let next = batches[key]?.tiers.firstIndex(where: { $0.status != .completed }) else {
-        record(.batchStatusChanged(.completed, reason: "all tiers are done"), on: key)
+        record(.batchStatusChanged(.init(.completed, reason: "all tiers are done")), on: key)
         return
       }
       switch batches[key]?.tiers[next].status {
       case .failed:
-        record(.batchStatusChanged(.failed, reason: "tier \(next) failed"), on: key)
+        record(.batchStatusChanged(.init(.failed, reason: "tier \(next) failed")), on: key)
         return
       case .cancelled:
-        record(.batchStatusChanged(.cancelled, reason: "tier \(next) was cancelled"), on: key)
+        record(.batchStatusChanged(.init(.cancelled, reason: "tier \(next) was cancelled")), on: key)
         return
       case .pending where status == .running:
         // The time may have passed while an attempt was being ended that had held the tier before.
@@ -63,7 +63,7 @@ extension Core {
     done.subtract(state.failed)
     for job in state.jobs where job.status == .cancelled {
       let leftOut = job.assigned.subtracting(job.committed).intersection(done)
-      if !leftOut.isEmpty { record(.documentsLeftOut(job.id, leftOut), on: key) }
+      if !leftOut.isEmpty { record(.documentsLeftOut(.init(job.id, leftOut)), on: key) }
     }
   }
 
@@ -72,10 +72,10 @@ extension Core {
     guard let batch = batches[key] else { return }
     let handed = tier == 0 ? DocumentSet(all: batch.documents.count) : batch.tiers[tier - 1].done
     let jobs = batch.tiers[tier].jobs.filter { $0.status == .pending }.map(\.id)
-    record(.tierStarted(tier: tier, handed: handed), on: key)
+    record(.tierStarted(.init(tier: tier, handed: handed)), on: key)
     for job in jobs {
       let reopened = documentsLostToAttempts(of: job, key)
-      if !reopened.isEmpty { record(.documentsReleased(job, number: 0, reopened), on: key) }
+      if !reopened.isEmpty { record(.documentsReleased(.init(job.attempt(0), reopened)), on: key) }
       finishIfNothingLeft(job, of: key)
     }
   }

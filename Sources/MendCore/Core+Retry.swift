@@ -53,14 +53,14 @@ extension Core {
     var again = DocumentSet()
     for job in jobs { again.formUnion(job.leftOut) }
     for job in reopened { again.formUnion(job.reopened) }
-    record(.retried(tier: retry.tier, jobs: reopened, actor: retry.actor, by: retry.by), on: key)
+    record(.retried(.init(tier: retry.tier, jobs: reopened, actor: retry.actor, by: retry.by)), on: key)
     for job in jobs {
-      record(.jobStatusChanged(job.id, .pending, failure: nil, reason: "retry by \(retry.actor)"), on: key)
+      record(.jobStatusChanged(.init(job.id, .pending, failure: nil, reason: "retry by \(retry.actor)")), on: key)
     }
     let hasStarted = batch.tiers[retry.tier].startedAt != nil
-    record(.tierStatusChanged(tier: retry.tier, hasStarted ? .running : .pending, reason: "retry"), on: key)
+    record(.tierStatusChanged(.init(tier: retry.tier, hasStarted ? .running : .pending, reason: "retry")), on: key)
     reopenLaterTiers(after: retry, again, of: batch, on: key)
-    if batch.status != .running { record(.batchStatusChanged(.running, reason: "retry"), on: key) }
+    if batch.status != .running { record(.batchStatusChanged(.init(.running, reason: "retry")), on: key) }
     if hasStarted { for job in jobs { finishIfNothingLeft(job.id, of: key) } }
     advance(key)
     return RetryDone(tier: retry.tier, jobs: jobs.map(\.id))
@@ -146,13 +146,13 @@ extension Core {
         return reopened.isEmpty ? nil : Fact.RetriedJob(job: job.id, overrides: Job.Overrides(), reopened: reopened)
       }
       if !stale.isEmpty {
-        record(.retried(tier: later.number, jobs: stale, actor: retry.actor, by: retry.by), on: key)
+        record(.retried(.init(tier: later.number, jobs: stale, actor: retry.actor, by: retry.by)), on: key)
       }
       if later.status == .pending { continue }
-      record(.tierStatusChanged(tier: later.number, .pending, reason: reason), on: key)
+      record(.tierStatusChanged(.init(tier: later.number, .pending, reason: reason)), on: key)
       for job in later.jobs where job.status != .pending {
         if job.status == .cancelled, later.status != .cancelled { continue }
-        record(.jobStatusChanged(job.id, .pending, failure: nil, reason: reason), on: key)
+        record(.jobStatusChanged(.init(job.id, .pending, failure: nil, reason: reason)), on: key)
       }
     }
   }

@@ -132,7 +132,7 @@ extension Core {
     onBatch?(key)
     var room = room
     if status(of: key) == .queued {
-      record(.batchStatusChanged(.running, reason: "started"), on: key)
+      record(.batchStatusChanged(.init(.running, reason: "started")), on: key)
       advance(key)
     }
     guard let tier = runningTier(of: key) else { return }
@@ -191,8 +191,8 @@ extension Core {
     else { return }
     let token = freshToken()
     let attempt = AttemptKey(batch: key, job: job, number: attempts + 1)
-    record(.attemptIntended(job, number: attempt.number, token: token, parameters), on: key)
-    record(.jobStatusChanged(job, .starting, failure: nil, reason: "attempt \(attempt.number)"), on: key)
+    record(.attemptIntended(.init(job.attempt(attempt.number), token: token, parameters)), on: key)
+    record(.jobStatusChanged(.init(job, .starting, failure: nil, reason: "attempt \(attempt.number)")), on: key)
     perform(.launch(attempt, Launch(token: token, parameters: parameters, timers: timers)))
   }
 
@@ -202,9 +202,9 @@ extension Core {
     guard batches[key]?.tiers[job.tier].hasNothingLeft(job.index) == true else { return false }
     if let failed = batches[key]?.documentsFailedByAllShards(of: job) {
       let failure = Job.Failure(cause: .documentErrors, confidence: .high, message: Batch.allFailed(failed))
-      record(.jobStatusChanged(job, .failed, failure: failure, reason: failure.message), on: key)
+      record(.jobStatusChanged(.init(job, .failed, failure: failure, reason: failure.message)), on: key)
     } else {
-      record(.jobStatusChanged(job, .succeeded, failure: nil, reason: "nothing left to do"), on: key)
+      record(.jobStatusChanged(.init(job, .succeeded, failure: nil, reason: "nothing left to do")), on: key)
     }
     return true
   }

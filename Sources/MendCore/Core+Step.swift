@@ -115,8 +115,8 @@ extension Core {
     guard batches[key] != nil else { return }
     if fact.movesVerdict || change.hasVerdict { askForReview(key) }
     switch fact {
-    case .batchStatusChanged(let status, let reason) where status.isFinal && !before.isFinal:
-      notify(.final, of: key, message: reason)
+    case .batchStatusChanged(let changed) where changed.status.isFinal && !before.isFinal:
+      notify(.final, of: key, message: changed.reason)
     case .healed(let heal): notify(.healed, of: key, message: heal.line)
     default: break
     }
@@ -132,7 +132,7 @@ extension Core {
   /// What a worker says of its own attempt needs no name: the fact has it.
   private func actor(of fact: Fact) -> String {
     guard turn.cause == .worker, fact.attempt == nil, let worker = turn.worker else { return turn.actor }
-    return "worker \(worker.job).\(worker.number)"
+    return "worker \(worker.id)"
   }
 
   mutating func touch(_ key: BatchKey) {
@@ -152,40 +152,48 @@ extension Core {
   /// Keeps the indices in step with a fact that was just applied.
   private mutating func follow(_ fact: Fact, on key: BatchKey, before: BatchStatus) {
     switch fact {
-    case .tierStarted, .jobStatusChanged(_, .pending, _, _):
+    case .tierStarted:
       turn.schedulingIsDue = true
-    case .tierStatusChanged, .jobStatusChanged(_, .cancelled, _, _), .jobStatusChanged(_, .failed, _, _):
-      // What waits for less now, or for nothing, lets others start.
-      if batches[key]?.queued != nil { turn.schedulingIsDue = true }
-    case .batchStatusChanged(let status, _):
-      followStatus(of: key, from: before, to: status)
-    case .attemptIntended(let job, let number, let token, let parameters):
-      let attempt = AttemptKey(batch: key, job: job, number: number)
-      index.tokens[token] = attempt
+    case .jobStatusChanged(let changed) where changed.status == .pending:
+      turn.schedulingIsDue = true
+    case .tierStatusChanged:
+      letOthersStart(beside: key)
+    case .jobStatusChanged(let changed) where changed.status == .cancelled || changed.status == .failed:
+      letOthersStart(beside: key)
+    case .batchStatusChanged(let changed):
+      followStatus(of: key, from: before, to: changed.status)
+    case .attemptIntended(let intended):
+      let attempt = AttemptKey(batch: key, job: intended.job, number: intended.number)
+      index.tokens[intended.token] = attempt
       index.live.insert(attempt)
-      hold(parameters, for: key.namespace, since: turn.now)
+      hold(intended.parameters, for: key.namespace, since: turn.now)
       watch(attempt)
-    case .attemptStarted(let job, let number):
-      watch(AttemptKey(batch: key, job: job, number: number))
-    case .attemptEnded(let job, let number, _):
-      let attempt = AttemptKey(batch: key, job: job, number: number)
+    case .attemptStarted(let attempt):
+      watch(AttemptKey(batch: key, job: attempt.job, number: attempt.number))
+    case .attemptEnded(let ended):
+      let attempt = AttemptKey(batch: key, job: ended.job, number: ended.number)
       guard index.live.remove(attempt) != nil else { return }
       turn.cancelsAreDue = true
       index.doubtful.remove(attempt)
       index.checks[attempt] = nil
-      if let parameters = batches[key]?.tiers[job]?.attempts[number - 1].parameters {
+      if let parameters = batches[key]?.tiers[ended.job]?.attempts[ended.number - 1].parameters {
         let executor = parameters.executor
         guard index.lanes[executor]?.use.attempts ?? 0 > 0 else { return letGo(of: key, for: .invariant(.held)) }
         release(parameters.resources, of: executor, from: key.namespace)
       }
       turn.schedulingIsDue = true
-    case .nextAttemptScheduled(let job, let at):
-      index.deadlines.insert(Deadline(at: at, kind: .backoff, batch: key, job: job))
-    case .retried(_, let jobs, _, _) where jobs.contains { !$0.overrides.environment.isEmpty }:
+    case .nextAttemptScheduled(let scheduled):
+      index.deadlines.insert(Deadline(at: scheduled.at, kind: .backoff, batch: key, job: scheduled.job))
+    case .retried(let retried) where retried.jobs.contains { !$0.overrides.environment.isEmpty }:
       if let batch = batches[key] { index.specifications.noteRetries(of: batch) }
     default:
       break
     }
+  }
+
+  /// What waits for less now, or for nothing, lets others start.
+  private mutating func letOthersStart(beside key: BatchKey) {
+    if batches[key]?.queued != nil { turn.schedulingIsDue = true }
   }
 
   /// A live attempt holds its part of its executor.

@@ -200,9 +200,9 @@ extension Core {
     guard let number = batch.tiers.firstIndex(where: { $0.status != .completed }) else { return }
     if batch.tiers[number].status == .pending {
       // Nothing of it ran: it fails where it stands.
-      record(.tierStatusChanged(tier: number, .failed, reason: message), on: key)
+      record(.tierStatusChanged(.init(tier: number, .failed, reason: message)), on: key)
       failPending(batch.tiers[number], on: key, message)
-      record(.batchStatusChanged(.failed, reason: message), on: key)
+      record(.batchStatusChanged(.init(.failed, reason: message)), on: key)
       return
     }
     failPending(batch.tiers[number], on: key, message)
@@ -218,7 +218,7 @@ extension Core {
   private mutating func failPending(_ tier: Tier, on key: BatchKey, _ message: String) {
     let failure = Job.Failure(cause: .batchTimeout, confidence: .high, message: message)
     for job in tier.jobs where job.status == .pending {
-      record(.jobStatusChanged(job.id, .failed, failure: failure, reason: failure.cause.rawValue), on: key)
+      record(.jobStatusChanged(.init(job.id, .failed, failure: failure, reason: failure.cause.rawValue)), on: key)
     }
   }
 
@@ -226,7 +226,7 @@ extension Core {
   mutating func failPastTimeout(_ job: JobID, on key: BatchKey) -> Bool {
     guard let batch = batches[key], batch.isPastTimeout(at: turn.now) else { return false }
     let failure = Job.Failure(cause: .batchTimeout, confidence: .high, message: batch.timeoutSentence)
-    record(.jobStatusChanged(job, .failed, failure: failure, reason: failure.cause.rawValue), on: key)
+    record(.jobStatusChanged(.init(job, .failed, failure: failure, reason: failure.cause.rawValue)), on: key)
     return true
   }
 

@@ -35,10 +35,11 @@ extension Core {
     case .batchCreated, .batchStatusChanged, .tierStarted, .tierStatusChanged, .tierCancelRequested, .retried,
       .nextAttemptScheduled:
       true
-    case .jobStatusChanged(let job, let status, _, _): status == .pending || isPending(job)
-    case .documentsReleased(let job, _, _), .documentsCommitted(let job, _, _), .documentsFailed(let job, _, _),
-      .documentsLeftOut(let job, _), .attemptEnded(let job, _, _):
-      isPending(job)
+    case .jobStatusChanged(let changed): changed.status == .pending || isPending(changed.job)
+    case .documentsReleased(let fact), .documentsCommitted(let fact): isPending(fact.job)
+    case .documentsFailed(let fact): isPending(fact.job)
+    case .documentsLeftOut(let fact): isPending(fact.job)
+    case .attemptEnded(let fact): isPending(fact.job)
     default: false
     }
   }

@@ -10,7 +10,7 @@ extension Core {
     guard index.live.contains(attempt) else {
       noteStaleReport(of: attempt)
       let refusal = Refusal.aborted(
-        "attempt \(attempt.job).\(attempt.number) is over; what it says is not applied",
+        "attempt \(attempt.id) is over; what it says is not applied",
         todo: "end this process: the job is over, or another attempt has it")
       perform(.refuse(call, refusal))
       return
@@ -61,7 +61,7 @@ extension Core {
     let known =
       batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].staleReports ?? 0
     guard known < limits.staleReportsPerAttempt else { return }
-    record(.staleReport(attempt.job, number: attempt.number), on: attempt.batch)
+    record(.staleReport(attempt.id), on: attempt.batch)
   }
 
   /// A sign of life: the first also says that it runs and that it reports. Not progress.
@@ -72,7 +72,7 @@ extension Core {
       if case .intended = state(of: attempt) { noteStart(of: attempt) }
       if case .starting = state(of: attempt) { noteStart(of: attempt) }
       if batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].hasReported == false {
-        record(.attemptStarted(attempt.job, number: attempt.number), on: attempt.batch)
+        record(.attemptStarted(attempt.id), on: attempt.batch)
       }
       index.doubtful.remove(attempt)
     }
@@ -94,7 +94,7 @@ extension Core {
     guard let current = batches[attempt.batch]?.jobState(attempt.job)?.current, current.number == attempt.number,
       !current.hasBeaten, case .entrypoint = current.parameters.work
     else { return }
-    record(.attemptBeat(attempt.job, number: attempt.number), on: attempt.batch)
+    record(.attemptBeat(attempt.id), on: attempt.batch)
   }
 
   private func assignment(of attempt: AttemptKey) throws(Refusal) -> Reply {
@@ -161,7 +161,7 @@ extension Core {
     guard case .documents(let positions)? = batches[key]?.jobState(attempt.job)?.nextClaim(wanted) else {
       return .claimed([], finished: false, retryAfter: limits.claimRetryBusy)
     }
-    record(.documentsClaimed(attempt.job, number: attempt.number, DocumentSet(positions), id: id), on: key)
+    record(.documentsClaimed(.init(attempt.id, DocumentSet(positions), id: id)), on: key)
     guard let table = batches[key]?.documents else { return .claimed([], finished: true, retryAfter: nil) }
     return .claimed(positions.map { table[$0] }, finished: false, retryAfter: nil)
   }
@@ -257,22 +257,22 @@ extension Core {
   private mutating func apply(_ report: WorkerRequest.Report, _ results: Results, of attempt: AttemptKey) -> Reply {
     let (key, job, number) = (attempt.batch, attempt.job, attempt.number)
     if !results.completed.isEmpty {
-      record(.documentsCommitted(job, number: number, DocumentSet(results.completed)), on: key)
+      record(.documentsCommitted(.init(job.attempt(number), DocumentSet(results.completed))), on: key)
     }
-    if !results.failed.isEmpty { record(.documentsFailed(job, number: number, results.failed), on: key) }
+    if !results.failed.isEmpty { record(.documentsFailed(.init(job.attempt(number), results.failed)), on: key) }
     if !results.released.isEmpty {
-      record(.documentsReleased(job, number: number, DocumentSet(results.released)), on: key)
+      record(.documentsReleased(.init(job.attempt(number), DocumentSet(results.released))), on: key)
     }
     if !report.id.isEmpty {
       take(report, results, of: attempt)
     } else {
-      if results.repeated > 0 { record(.workRepeated(job, number: number, count: results.repeated), on: key) }
+      if results.repeated > 0 { record(.workRepeated(.init(job.attempt(number), count: results.repeated)), on: key) }
       // A report of nothing but known results is an earlier one again: its times and counts are known, too.
       if results.accepted > 0 || results.repeated == 0 { count(report, of: attempt) }
     }
     let stage = report.stage.cut(to: ReportLimit.stageName)
     if !stage.isEmpty, batches[key]?.jobState(job)?.current?.stage?.name != stage {
-      record(.stageEntered(job, number: number, name: stage), on: key)
+      record(.stageEntered(.init(job.attempt(number), name: stage)), on: key)
     }
     return .reported(
       accepted: results.accepted, repeated: results.repeated, stop: state(of: attempt)?.isEnding ?? true)
@@ -288,7 +288,7 @@ extension Core {
       taken.written = report.written.reduce(0) { min($0 + $1.count, ValueLimit.count) }
     }
     guard taken.accepted > 0 || taken.repeated > 0 || !taken.stageTimings.isEmpty || taken.written > 0 else { return }
-    record(.reportTaken(attempt.job, number: attempt.number, taken), on: attempt.batch)
+    record(.reportTaken(.init(attempt.id, taken)), on: attempt.batch)
   }
 
   private func hasForgottenReports(_ attempt: AttemptKey) -> Bool {
@@ -300,11 +300,12 @@ extension Core {
 
   private mutating func count(_ report: WorkerRequest.Report, of attempt: AttemptKey) {
     for timing in timings(of: report) {
-      record(.stageSpent(attempt.job, number: attempt.number, name: timing.name, timing.duration), on: attempt.batch)
+      record(.stageSpent(.init(attempt.id, name: timing.name, timing.duration)), on: attempt.batch)
     }
     for written in report.written where written.count > 0 {
       record(
-        .collectionWritten(attempt.job, collectionID: written.collectionID, count: written.count), on: attempt.batch)
+        .collectionWritten(.init(attempt.job, collectionID: written.collectionID, count: written.count)),
+        on: attempt.batch)
     }
   }
 

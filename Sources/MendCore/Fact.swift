@@ -1,82 +1,52 @@
 /// Something that is so, of one batch: the only thing that changes a `Batch` durably. A batch is the fold of its facts.
 ///
 /// Facts say what was decided, never how: recovering yesterday's journal under today's rules gives yesterday's state.
-/// The journal's bytes are `proto/mend/v1/journal.proto`; the mapping lives in MendStore.
+/// Each case has one value. The journal's bytes are `proto/mend/v1/journal.proto`; the mapping lives in MendStore.
 public enum Fact: Hashable, Sendable {
   case batchCreated(BatchSpecification)
   case documentsAdded([Document])
-  case batchStatusChanged(BatchStatus, reason: String)
-  case tierStarted(tier: Int, handed: DocumentSet)
-  case tierStatusChanged(tier: Int, TierStatus, reason: String)
+  case batchStatusChanged(BatchStatusChanged)
+  case tierStarted(TierStarted)
+  case tierStatusChanged(TierStatusChanged)
   /// A cancel of the whole running tier was asked for: it ends as CANCELLED, whatever its jobs come to.
-  case tierCancelRequested(tier: Int)
-  case jobStatusChanged(JobID, JobStatus, failure: Job.Failure?, reason: String)
+  case tierCancelRequested(TierCancelRequested)
+  case jobStatusChanged(JobStatusChanged)
   /// Launch intent: durable before the launch.
-  case attemptIntended(JobID, number: Int, token: String, SubmissionParameters)
+  case attemptIntended(AttemptIntended)
   /// The executor has it.
-  case attemptTaken(JobID, number: Int, ExecutorHandle)
-  case attemptStarted(JobID, number: Int)
-  /// Intent to end it: durable before the first signal. Again for less grace, with the reason it had. `grace` is nil where
-  /// an older version wrote it.
-  case attemptEnding(JobID, number: Int, EndReason, grace: Duration? = nil)
-  case attemptEnded(JobID, number: Int, AttemptEnd)
+  case attemptTaken(AttemptTaken)
+  case attemptStarted(AttemptID)
+  /// Intent to end it: durable before the first signal. Again for less grace, with the reason it had.
+  case attemptEnding(AttemptEnding)
+  case attemptEnded(AttemptEnded)
   /// A report came from an attempt that was no longer current; refused, counted.
-  case staleReport(JobID, number: Int)
+  case staleReport(AttemptID)
   /// Its worker said for the first time only that it lives: from then on it owes beats.
-  case attemptBeat(JobID, number: Int)
-  case nextAttemptScheduled(JobID, at: Instant)
+  case attemptBeat(AttemptID)
+  case nextAttemptScheduled(NextAttemptScheduled)
 
-  case documentsClaimed(JobID, number: Int, DocumentSet, id: String = "")
-  case documentsCommitted(JobID, number: Int, DocumentSet)
-  /// Documents that failed alike share one error, so that the fact is as large as what it says.
-  case documentsFailed(JobID, number: Int, [FailedDocuments])
+  case documentsClaimed(DocumentsClaimed)
+  case documentsCommitted(DocumentsOfAttempt)
+  case documentsFailed(DocumentsFailed)
   /// Back to pending, unprocessed.
-  case documentsReleased(JobID, number: Int, DocumentSet)
+  case documentsReleased(DocumentsOfAttempt)
   /// Results that were known already.
-  case workRepeated(JobID, number: Int, count: Int)
-  case stageEntered(JobID, number: Int, name: String)
-  case stageSpent(JobID, number: Int, name: String, Duration)
-  case collectionWritten(JobID, collectionID: String, count: Int)
+  case workRepeated(WorkRepeated)
+  case stageEntered(StageEntered)
+  case stageSpent(StageSpent)
+  case collectionWritten(CollectionWritten)
   /// What a report with an id said beside its results, once, however often it arrives.
-  case reportTaken(JobID, number: Int, TakenReport)
+  case reportTaken(ReportTaken)
   /// The job was cancelled while others of its tier went on: these documents go on without it.
-  case documentsLeftOut(JobID, DocumentSet)
+  case documentsLeftOut(DocumentsLeftOut)
 
   /// These jobs run again over what is reopened. Later tiers' jobs that are to do it again come as facts of their own.
-  case retried(tier: Int, jobs: [RetriedJob], actor: String, by: Initiative = .caller)
+  case retried(Retried)
   case healed(HealRecord)
   /// What is said of the batch turned: better, worse, or otherwise wrong.
   case verdictChanged(VerdictRecord)
   /// A notification was delivered, or given up.
   case notificationSettled(NotificationOutcome)
-
-  public struct FailedDocuments: Hashable, Sendable {
-    public var documents: DocumentSet
-    public var error: DocumentError
-
-    public init(_ documents: DocumentSet, _ error: DocumentError) {
-      self.documents = documents
-      self.error = error
-    }
-
-    public init(position: Int, error: DocumentError) { self.init(DocumentSet(CollectionOfOne(position)), error) }
-  }
-
-  public struct RetriedJob: Hashable, Sendable {
-    public var job: JobID
-    /// Laid over what earlier retries changed. But for its memory it is what was asked for all jobs of the fact.
-    public var overrides: Job.Overrides
-    /// The overrides stand in the place of earlier ones, as facts of older versions have it.
-    public var replacesOverrides: Bool
-    /// Goes from failed (or committed) back to pending.
-    public var reopened: DocumentSet
-    public init(job: JobID, overrides: Job.Overrides, replacesOverrides: Bool = false, reopened: DocumentSet) {
-      self.job = job
-      self.overrides = overrides
-      self.replacesOverrides = replacesOverrides
-      self.reopened = reopened
-    }
-  }
 }
 
 /// On whose initiative something is done.

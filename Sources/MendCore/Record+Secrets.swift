@@ -11,12 +11,15 @@ extension Record {
         }
       }
       record.fact = .batchCreated(specification)
-    case .attemptIntended(let job, let number, token: _, var parameters):
-      parameters.environment = parameters.environment.withoutValues
-      record.fact = .attemptIntended(job, number: number, token: "", parameters)
-    case .retried(let tier, var jobs, let actor, let initiative):
-      for index in jobs.indices { jobs[index].overrides.environment = jobs[index].overrides.environment.withoutValues }
-      record.fact = .retried(tier: tier, jobs: jobs, actor: actor, by: initiative)
+    case .attemptIntended(var intended):
+      intended.token = ""
+      intended.parameters.environment = intended.parameters.environment.withoutValues
+      record.fact = .attemptIntended(intended)
+    case .retried(var retried):
+      for index in retried.jobs.indices {
+        retried.jobs[index].overrides.environment = retried.jobs[index].overrides.environment.withoutValues
+      }
+      record.fact = .retried(retried)
     default: break
     }
     return record

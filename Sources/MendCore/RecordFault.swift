@@ -10,10 +10,10 @@ public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
     /// Named, and not there.
     case tier(Int)
     case job(JobID)
-    case attempt(JobID, Int)
+    case attempt(AttemptID)
     case document(Int)
     /// Attempts are numbered from 1 without gaps.
-    case attemptNumber(JobID, Int, expected: Int)
+    case attemptNumber(AttemptID, expected: Int)
     /// What was decided breaks what must hold of every batch. No record of it is in the journal.
     case invariant(Invariant)
   }
@@ -38,10 +38,10 @@ public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
     case .sequence(let expected): "record \(expected) is missing, \(sequence) stands in its place"
     case .tier(let tier): "record \(sequence) names tier \(tier), which the batch does not have"
     case .job(let job): "record \(sequence) names job \(job), which the batch does not have"
-    case .attempt(let job, let number): "record \(sequence) names attempt \(job).\(number), which was never intended"
+    case .attempt(let attempt): "record \(sequence) names attempt \(attempt), which was never intended"
     case .document(let position): "record \(sequence) names document \(position), which the batch does not have"
-    case .attemptNumber(let job, let number, let expected):
-      "record \(sequence) intends attempt \(job).\(number), where \(expected) is the next"
+    case .attemptNumber(let attempt, let expected):
+      "record \(sequence) intends attempt \(attempt), where \(expected) is the next"
     case .invariant(let invariant): "what was decided at record \(sequence) cannot be: \(invariant)"
     }
   }
@@ -59,40 +59,43 @@ extension Batch {
       return found(.creation)
     case .documentsAdded, .batchStatusChanged, .healed, .verdictChanged, .notificationSettled:
       return nil
-    case .tierStarted(let tier, let handed):
-      return found(unknown(tier) ?? unknown(handed))
-    case .tierStatusChanged(let tier, _, _), .tierCancelRequested(let tier):
-      return found(unknown(tier))
-    case .retried(let tier, let jobs, _, _):
-      if let kind = unknown(tier) { return found(kind) }
-      for job in jobs { if let kind = unknown(job.job) ?? unknown(job.reopened) { return found(kind) } }
+    case .tierStarted(let fact):
+      return found(unknown(fact.tier) ?? unknown(fact.handed))
+    case .tierStatusChanged(let fact):
+      return found(unknown(fact.tier))
+    case .tierCancelRequested(let fact):
+      return found(unknown(fact.tier))
+    case .retried(let fact):
+      if let kind = unknown(fact.tier) { return found(kind) }
+      for job in fact.jobs { if let kind = unknown(job.job) ?? unknown(job.reopened) { return found(kind) } }
       return nil
-    case .jobStatusChanged(let job, _, _, _), .nextAttemptScheduled(let job, _):
-      return found(unknown(job))
-    case .documentsClaimed(let job, let number, let set, _), .documentsCommitted(let job, let number, let set),
-      .documentsReleased(let job, let number, let set):
-      return found(unknown(job) ?? unknownOrNone(job, number) ?? unknown(set))
-    case .documentsFailed(let job, let number, let failed):
-      if let kind = unknown(job) ?? unknownOrNone(job, number) { return found(kind) }
-      for group in failed { if let kind = unknown(group.documents) { return found(kind) } }
+    case .jobStatusChanged(let fact):
+      return found(unknown(fact.job))
+    case .nextAttemptScheduled(let fact):
+      return found(unknown(fact.job))
+    case .documentsClaimed(let fact):
+      return found(unknownOrNone(fact.attempt) ?? unknown(fact.documents))
+    case .documentsCommitted(let fact), .documentsReleased(let fact):
+      return found(unknownOrNone(fact.attempt) ?? unknown(fact.documents))
+    case .documentsFailed(let fact):
+      if let kind = unknownOrNone(fact.attempt) { return found(kind) }
+      for group in fact.groups { if let kind = unknown(group.documents) { return found(kind) } }
       return nil
-    case .documentsLeftOut(let job, let set):
-      return found(unknown(job) ?? unknown(set))
-    case .workRepeated(let job, let number, _), .stageSpent(let job, let number, _, _):
-      return found(unknown(job) ?? unknownOrNone(job, number))
-    case .collectionWritten(let job, _, _):
-      return found(unknown(job))
-    case .attemptIntended(let job, let number, _, _):
-      if let kind = unknown(job) { return found(kind) }
-      let next = tiers[job.tier].jobs[job.index].attempts.count + 1
-      return found(number == next ? nil : .attemptNumber(job, number, expected: next))
-    case .attemptTaken(let job, let number, _), .attemptStarted(let job, let number),
-      .attemptBeat(let job, let number),
-      .attemptEnding(let job, let number, _, _), .attemptEnded(let job, let number, _),
-      .staleReport(let job, let number),
-      .stageEntered(let job, let number, _),
-      .reportTaken(let job, let number, _):
-      return found(unknown(job) ?? (attemptIndex(job, number) == nil ? .attempt(job, number) : nil))
+    case .documentsLeftOut(let fact):
+      return found(unknown(fact.job) ?? unknown(fact.documents))
+    case .workRepeated(let fact):
+      return found(unknownOrNone(fact.attempt))
+    case .stageSpent(let fact):
+      return found(unknownOrNone(fact.attempt))
+    case .collectionWritten(let fact):
+      return found(unknown(fact.job))
+    case .attemptIntended(let fact):
+      if let kind = unknown(fact.job) { return found(kind) }
+      let next = tiers[fact.job.tier].jobs[fact.job.index].attempts.count + 1
+      return found(fact.number == next ? nil : .attemptNumber(fact.attempt, expected: next))
+    case .attemptTaken, .attemptStarted, .attemptBeat, .attemptEnding, .attemptEnded, .staleReport, .stageEntered,
+      .reportTaken:
+      return found(record.fact.attempt.flatMap(unknown))
     }
   }
 
@@ -105,8 +108,12 @@ extension Batch {
     return .document(last)
   }
 
+  private func unknown(_ attempt: AttemptID) -> RecordFault.Kind? {
+    unknown(attempt.job) ?? (attemptIndex(attempt) == nil ? .attempt(attempt) : nil)
+  }
+
   /// Number 0 is nobody's: what the core does to a job's documents by itself.
-  private func unknownOrNone(_ job: JobID, _ number: Int) -> RecordFault.Kind? {
-    number == 0 || attemptIndex(job, number) != nil ? nil : .attempt(job, number)
+  private func unknownOrNone(_ attempt: AttemptID) -> RecordFault.Kind? {
+    attempt.number == 0 ? unknown(attempt.job) : unknown(attempt)
   }
 }

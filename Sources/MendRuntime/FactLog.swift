@@ -35,13 +35,14 @@ struct FactLog {
       self.metadata = metadata
     }
 
-    init(debug message: String, _ job: JobID, _ number: Int, _ metadata: Logger.Metadata = [:]) {
-      self.init(info: message, metadata.merging(["job": "\(job)", "attempt": "\(number)"]) { own, _ in own })
+    init(debug message: String, _ attempt: AttemptID, _ metadata: Logger.Metadata = [:]) {
+      self.init(
+        info: message, metadata.merging(["job": "\(attempt.job)", "attempt": "\(attempt.number)"]) { own, _ in own })
       level = .debug
     }
 
-    init(attempt message: String, _ job: JobID, _ number: Int, _ metadata: Logger.Metadata = [:]) {
-      self.init(debug: message, job, number, metadata)
+    init(attempt message: String, _ attempt: AttemptID, _ metadata: Logger.Metadata = [:]) {
+      self.init(debug: message, attempt, metadata)
       level = .info
     }
 
@@ -53,57 +54,61 @@ struct FactLog {
       case .documentsAdded(let documents):
         self.init(info: "documents added", ["documents": "\(documents.count)"])
         level = .debug
-      case .batchStatusChanged(let status, let reason):
-        self.init(info: "batch \(status)", ["reason": "\(reason)"])
-      case .tierStarted(let tier, let handed):
-        self.init(info: "tier started", ["tier": "\(tier)", "documents": "\(handed.count)"])
-      case .tierStatusChanged(let tier, let status, let reason):
-        self.init(info: "tier \(status)", ["tier": "\(tier)", "reason": "\(reason)"])
-      case .tierCancelRequested(let tier): self.init(info: "tier is to be cancelled", ["tier": "\(tier)"])
-      case .jobStatusChanged(let job, let status, let failure, let reason):
-        self.init(info: "job \(status)", ["job": "\(job)", "reason": "\(reason)"])
-        if let failure { metadata["failure"] = "\(failure.cause.rawValue)" }
-      case .attemptIntended(let job, let number, token: _, let parameters):
-        self.init(attempt: "attempt intended", job, number, ["extractor": "\(parameters.extractorName)"])
-      case .attemptTaken(let job, let number, let handle):
+      case .batchStatusChanged(let changed):
+        self.init(info: "batch \(changed.status)", ["reason": "\(changed.reason)"])
+      case .tierStarted(let fact):
+        self.init(info: "tier started", ["tier": "\(fact.tier)", "documents": "\(fact.handed.count)"])
+      case .tierStatusChanged(let changed):
+        self.init(info: "tier \(changed.status)", ["tier": "\(changed.tier)", "reason": "\(changed.reason)"])
+      case .tierCancelRequested(let requested):
+        self.init(info: "tier is to be cancelled", ["tier": "\(requested.tier)"])
+      case .jobStatusChanged(let changed):
+        self.init(info: "job \(changed.status)", ["job": "\(changed.job)", "reason": "\(changed.reason)"])
+        if let failure = changed.failure { metadata["failure"] = "\(failure.cause.rawValue)" }
+      case .attemptIntended(let fact):
+        self.init(attempt: "attempt intended", fact.attempt, ["extractor": "\(fact.parameters.extractorName)"])
+      case .attemptTaken(let fact):
         self.init(
-          attempt: "attempt taken", job, number, ["node": "\(handle.node)", "reference": "\(handle.reference)"])
-      case .attemptStarted(let job, let number): self.init(attempt: "attempt started", job, number)
-      case .attemptEnding(let job, let number, let reason, let grace):
+          attempt: "attempt taken", fact.attempt,
+          ["node": "\(fact.handle.node)", "reference": "\(fact.handle.reference)"])
+      case .attemptStarted(let attempt): self.init(attempt: "attempt started", attempt)
+      case .attemptEnding(let fact):
         self.init(
-          attempt: "attempt ending", job, number,
-          ["reason": "\(reason.name)", "grace_seconds": "\(grace.map { "\($0.inSeconds)" } ?? "")"])
-      case .attemptEnded(let job, let number, let end):
-        self.init(attempt: "attempt ended", job, number, ["verdict": "\(end.outcome)"])
-      case .attemptBeat(let job, let number): self.init(debug: "attempt beats", job, number, [:])
-      case .staleReport(let job, let number): self.init(attempt: "stale report refused", job, number)
-      case .nextAttemptScheduled(let job, let at):
-        self.init(info: "next attempt scheduled", ["job": "\(job)", "at_ms": "\(at.milliseconds)"])
-      case .documentsClaimed(let job, let number, let documents, _):
-        self.init(debug: "documents claimed", job, number, ["documents": "\(documents.count)"])
-      case .documentsCommitted(let job, let number, let documents):
-        self.init(debug: "documents committed", job, number, ["documents": "\(documents.count)"])
-      case .documentsFailed(let job, let number, let documents):
-        let count = documents.reduce(0) { $0 + $1.documents.count }
-        self.init(debug: "documents failed", job, number, ["documents": "\(count)"])
-      case .documentsReleased(let job, let number, let documents):
-        self.init(debug: "documents released", job, number, ["documents": "\(documents.count)"])
-      case .workRepeated(let job, let number, let count):
-        self.init(debug: "work repeated", job, number, ["documents": "\(count)"])
-      case .stageEntered(let job, let number, let name):
-        self.init(debug: "stage entered", job, number, ["stage": "\(name)"])
-      case .stageSpent(let job, let number, let name, let duration):
-        self.init(debug: "stage spent", job, number, ["stage": "\(name)", "duration": "\(duration)"])
-      case .collectionWritten(let job, let collection, let count):
+          attempt: "attempt ending", fact.attempt,
+          ["reason": "\(fact.reason.name)", "grace_seconds": "\(fact.grace.map { "\($0.inSeconds)" } ?? "")"])
+      case .attemptEnded(let fact):
+        self.init(attempt: "attempt ended", fact.attempt, ["verdict": "\(fact.end.outcome)"])
+      case .attemptBeat(let attempt): self.init(debug: "attempt beats", attempt, [:])
+      case .staleReport(let attempt): self.init(attempt: "stale report refused", attempt)
+      case .nextAttemptScheduled(let fact):
+        self.init(info: "next attempt scheduled", ["job": "\(fact.job)", "at_ms": "\(fact.at.milliseconds)"])
+      case .documentsClaimed(let fact):
+        self.init(debug: "documents claimed", fact.attempt, ["documents": "\(fact.documents.count)"])
+      case .documentsCommitted(let fact):
+        self.init(debug: "documents committed", fact.attempt, ["documents": "\(fact.documents.count)"])
+      case .documentsFailed(let fact):
+        let count = fact.groups.reduce(0) { $0 + $1.documents.count }
+        self.init(debug: "documents failed", fact.attempt, ["documents": "\(count)"])
+      case .documentsReleased(let fact):
+        self.init(debug: "documents released", fact.attempt, ["documents": "\(fact.documents.count)"])
+      case .workRepeated(let fact):
+        self.init(debug: "work repeated", fact.attempt, ["documents": "\(fact.count)"])
+      case .stageEntered(let fact):
+        self.init(debug: "stage entered", fact.attempt, ["stage": "\(fact.name)"])
+      case .stageSpent(let fact):
+        self.init(debug: "stage spent", fact.attempt, ["stage": "\(fact.name)", "duration": "\(fact.duration)"])
+      case .collectionWritten(let fact):
         self.init(
-          info: "collection written", ["job": "\(job)", "collection": "\(collection)", "documents": "\(count)"])
+          info: "collection written",
+          ["job": "\(fact.job)", "collection": "\(fact.collectionID)", "documents": "\(fact.count)"])
         level = .debug
-      case .reportTaken(let job, let number, let report):
-        self.init(debug: "report taken", job, number, ["accepted": "\(report.accepted)"])
-      case .documentsLeftOut(let job, let documents):
-        self.init(info: "documents left out", ["job": "\(job)", "documents": "\(documents.count)"])
-      case .retried(let tier, let jobs, let actor, _):
-        self.init(info: "tier retried", ["tier": "\(tier)", "jobs": "\(jobs.count)", "actor": "\(actor)"])
+      case .reportTaken(let fact):
+        self.init(debug: "report taken", fact.attempt, ["accepted": "\(fact.report.accepted)"])
+      case .documentsLeftOut(let leftOut):
+        self.init(info: "documents left out", ["job": "\(leftOut.job)", "documents": "\(leftOut.documents.count)"])
+      case .retried(let fact):
+        self.init(
+          info: "tier retried", ["tier": "\(fact.tier)", "jobs": "\(fact.jobs.count)", "actor": "\(fact.actor)"])
       case .healed(let record):
         self.init(info: "healed", ["action": "\(record.action.rawValue)", "steps": "\(record.steps.count)"])
       case .verdictChanged(let verdict):

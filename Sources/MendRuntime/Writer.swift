@@ -397,7 +397,7 @@ private struct Round {
       if case .record(let record) = write {
         // Its batch comes as changed, too.
         switch record.fact {
-        case .batchStatusChanged(let status, _) where status.isFinal: ended.append(record.batch)
+        case .batchStatusChanged(let changed) where changed.status.isFinal: ended.append(record.batch)
         case .documentsAdded, .attemptIntended, .attemptTaken, .attemptStarted: movesDocuments = true
         default: break
         }
@@ -458,11 +458,11 @@ extension RuntimeStatistics {
       case .attemptIntended:
         attemptsStarted += 1
         runningAttempts += 1
-      case .attemptEnded(_, _, let end):
+      case .attemptEnded(let ended):
         runningAttempts -= 1
-        if end.cause != nil { attemptsFailed += 1 }
-      case .documentsCommitted(_, _, let documents): documentsCommitted += UInt64(documents.count)
-      case .documentsFailed(_, _, let documents): documentsFailed += UInt64(documents.count)
+        if ended.end.cause != nil { attemptsFailed += 1 }
+      case .documentsCommitted(let committed): documentsCommitted += UInt64(committed.documents.count)
+      case .documentsFailed(let failed): documentsFailed += UInt64(failed.groups.count)
       default: break
       }
     }

@@ -130,11 +130,12 @@ extension Fact {
   /// The highest document position that it names.
   fileprivate var lastDocument: Int? {
     switch self {
-    case .tierStarted(_, let set), .documentsClaimed(_, _, let set, _), .documentsCommitted(_, _, let set),
-      .documentsReleased(_, _, let set), .documentsLeftOut(_, let set):
-      set.ranges.last?.last
-    case .documentsFailed(_, _, let failed): failed.compactMap { $0.documents.ranges.last?.last }.max()
-    case .retried(_, let jobs, _, _): jobs.compactMap { $0.reopened.ranges.last?.last }.max()
+    case .tierStarted(let fact): fact.handed.ranges.last?.last
+    case .documentsClaimed(let fact): fact.documents.ranges.last?.last
+    case .documentsCommitted(let fact), .documentsReleased(let fact): fact.documents.ranges.last?.last
+    case .documentsLeftOut(let fact): fact.documents.ranges.last?.last
+    case .documentsFailed(let fact): fact.groups.compactMap { $0.documents.ranges.last?.last }.max()
+    case .retried(let retried): retried.jobs.compactMap { $0.reopened.ranges.last?.last }.max()
     default: nil
     }
   }

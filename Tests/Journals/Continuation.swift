@@ -59,23 +59,25 @@ struct Continuation {
 
   private static func brief(_ fact: Fact) -> String {
     switch fact {
-    case .batchStatusChanged(let status, reason: _): "batch \(status.rawValue)"
-    case .tierStarted(let tier, let handed): "tier \(tier) starts with \(handed.count)"
-    case .tierStatusChanged(let tier, let status, reason: _): "tier \(tier) \(status.rawValue)"
-    case .jobStatusChanged(let job, let status, let failure, reason: _):
-      "job \(job) \(status.rawValue) \(failure?.cause.rawValue ?? "")"
-    case .attemptIntended(let job, let number, token: _, let parameters):
-      "intend \(job).\(number) \(parameters.resources.memoryBytes) \(parameters.startWindow?.milliseconds ?? 0) ms"
-    case .attemptTaken(let job, let number, _): "taken \(job).\(number)"
-    case .attemptEnding(let job, let number, let reason, let grace):
-      "ending \(job).\(number) \(DecisionDigest.name(reason)) \(grace?.milliseconds ?? 0) ms"
-    case .attemptEnded(let job, let number, let end): "ended \(job).\(number) \(DecisionDigest.verdict(end.verdict))"
-    case .nextAttemptScheduled(let job, let at): "again \(job) at \(at.milliseconds)"
-    case .documentsFailed(let job, let number, let failed):
-      "failed \(job).\(number) \(failed.map { "\($0.documents.ranges) \($0.error.code)" }.joined(separator: " "))"
-    case .documentsReleased(let job, let number, let set): "released \(job).\(number) \(set.ranges)"
-    case .retried(let tier, let jobs, actor: _, by: let initiative):
-      "retried \(tier) \(jobs.map { "\($0.job) \($0.reopened.ranges)" }.joined(separator: " ")) by \(initiative.rawValue)"
+    case .batchStatusChanged(let changed): "batch \(changed.status.rawValue)"
+    case .tierStarted(let started): "tier \(started.tier) starts with \(started.handed.count)"
+    case .tierStatusChanged(let changed): "tier \(changed.tier) \(changed.status.rawValue)"
+    case .jobStatusChanged(let changed):
+      "job \(changed.job) \(changed.status.rawValue) \(changed.failure?.cause.rawValue ?? "")"
+    case .attemptIntended(let intended):
+      "intend \(intended.attempt) \(intended.parameters.resources.memoryBytes) "
+        + "\(intended.parameters.startWindow?.milliseconds ?? 0) ms"
+    case .attemptTaken(let fact): "taken \(fact.attempt)"
+    case .attemptEnding(let fact):
+      "ending \(fact.attempt) \(DecisionDigest.name(fact.reason)) \(fact.grace?.milliseconds ?? 0) ms"
+    case .attemptEnded(let fact): "ended \(fact.attempt) \(DecisionDigest.verdict(fact.end.verdict))"
+    case .nextAttemptScheduled(let scheduled): "again \(scheduled.job) at \(scheduled.at.milliseconds)"
+    case .documentsFailed(let fact):
+      "failed \(fact.attempt) \(fact.groups.map { "\($0.documents.ranges) \($0.error.code)" }.joined(separator: " "))"
+    case .documentsReleased(let fact): "released \(fact.attempt) \(fact.documents.ranges)"
+    case .retried(let fact):
+      "retried \(fact.tier) \(fact.jobs.map { "\($0.job) \($0.reopened.ranges)" }.joined(separator: " ")) "
+        + "by \(fact.by.rawValue)"
     case .healed(let heal): "healed \(heal.action.rawValue) \(heal.steps.count) steps by \(heal.by.rawValue)"
     case .verdictChanged(let verdict):
       "verdict \(verdict.health.rawValue) \(verdict.reason.rawValue) \(verdict.causes.map(\.cause).joined(separator: " "))"

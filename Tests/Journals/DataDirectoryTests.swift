@@ -45,11 +45,11 @@ struct DataDirectoryTests {
     var known: Set<UInt64> = []
     for journal in try archive.journals("directory") {
       for bytes in try journal.records {
-        guard case .attemptIntended(_, _, _, let parameters) = try RecordForms.record(bytes, of: journal.key).fact
+        guard case .attemptIntended(let intended) = try RecordForms.record(bytes, of: journal.key).fact
         else {
           continue
         }
-        known.insert(StartStatistics.shape(of: parameters, in: journal.key.namespace))
+        known.insert(StartStatistics.shape(of: intended.parameters, in: journal.key.namespace))
       }
     }
     #expect(!learnt.isEmpty && learnt.isSubset(of: known))

@@ -35,7 +35,7 @@ struct InvariantTests {
   }
 
   private func end(_ harness: Harness) -> Fact {
-    .attemptEnded(job, number: 1, AttemptEnd(verdict: .succeeded, at: harness.now))
+    .attemptEnded(.init(job.attempt(1), AttemptEnd(verdict: .succeeded, at: harness.now)))
   }
 
   @Test("a document is in one part of its job's ledger, and is committed once")
@@ -45,21 +45,22 @@ struct InvariantTests {
     harness.report(["d0"])
     let error = DocumentError(code: "c", message: "m", attempt: 1, at: harness.now)
     #expect(
-      fault(of: .documentsCommitted(job, number: 1, DocumentSet([0])), after: harness)
+      fault(of: .documentsCommitted(.init(job.attempt(1), DocumentSet([0]))), after: harness)
         == .invariant(.committedTwice(job)))
-    #expect(fault(of: .documentsCommitted(job, number: 1, DocumentSet([1, 2])), after: harness) == nil)
+    #expect(fault(of: .documentsCommitted(.init(job.attempt(1), DocumentSet([1, 2]))), after: harness) == nil)
     _ = harness.claim(1)
     #expect(
-      fault(of: .documentsFailed(job, number: 1, [.init(position: 0, error: error)]), after: harness)
+      fault(of: .documentsFailed(.init(job.attempt(1), [.init(position: 0, error: error)])), after: harness)
         == .invariant(.jobDocuments(job)))
-    #expect(fault(of: .documentsFailed(job, number: 1, [.init(position: 1, error: error)]), after: harness) == nil)
+    #expect(
+      fault(of: .documentsFailed(.init(job.attempt(1), [.init(position: 1, error: error)])), after: harness) == nil)
   }
 
   @Test("counts of a tier and of the batch add up")
   func counts() {
     var harness = two()
     _ = harness.claim(3)
-    let committed = Fact.documentsCommitted(job, number: 1, DocumentSet([0]))
+    let committed = Fact.documentsCommitted(.init(job.attempt(1), DocumentSet([0])))
     #expect(
       fault(harness) { core, key in
         core.batches[key]?.tiers[0].handed = DocumentSet()
@@ -105,10 +106,11 @@ struct InvariantTests {
   func liveAttempts() {
     let harness = two()
     #expect(
-      fault(of: .jobStatusChanged(job, .succeeded, failure: nil, reason: ""), after: harness)
+      fault(of: .jobStatusChanged(.init(job, .succeeded, failure: nil, reason: "")), after: harness)
         == .invariant(.jobOverWithAttempt(job)))
-    #expect(fault(of: .batchStatusChanged(.failed, reason: ""), after: harness) == .invariant(.batchOverWithAttempt))
-    let second = Fact.attemptIntended(job, number: 2, token: "t", harness.job().attempts[0].parameters)
+    #expect(
+      fault(of: .batchStatusChanged(.init(.failed, reason: "")), after: harness) == .invariant(.batchOverWithAttempt))
+    let second = Fact.attemptIntended(.init(job.attempt(2), token: "t", harness.job().attempts[0].parameters))
     #expect(fault(of: second, after: harness) == .invariant(.secondLiveAttempt(job)))
   }
 
@@ -130,7 +132,7 @@ struct InvariantTests {
   @Test("the generation never falls")
   func generation() {
     var batch = two().batch
-    let fact = Fact.staleReport(job, number: 1)
+    let fact = Fact.staleReport(job.attempt(1))
     let before = batch.before(fact)
     #expect(batch.broken(by: fact, since: before) == nil)
     batch.generation -= 1

@@ -36,43 +36,44 @@ struct RecordFaultTests {
     let error = DocumentError(code: "c", message: "m", attempt: 1, at: harness.now)
     let cases: [(Fact, RecordFault.Kind)] = [
       (.batchCreated(harness.batch.specification), .creation),
-      (.tierStarted(tier: 3, handed: DocumentSet([0])), .tier(3)),
-      (.tierStarted(tier: 0, handed: beyond), .document(3)),
-      (.tierStatusChanged(tier: -1, .failed, reason: ""), .tier(-1)),
-      (.jobStatusChanged(other, .running, failure: nil, reason: ""), .job(other)),
-      (.nextAttemptScheduled(other, at: harness.now), .job(other)),
+      (.tierStarted(.init(tier: 3, handed: DocumentSet([0]))), .tier(3)),
+      (.tierStarted(.init(tier: 0, handed: beyond)), .document(3)),
+      (.tierStatusChanged(.init(tier: -1, .failed, reason: "")), .tier(-1)),
+      (.jobStatusChanged(.init(other, .running, failure: nil, reason: "")), .job(other)),
+      (.nextAttemptScheduled(.init(other, at: harness.now)), .job(other)),
       (
-        .retried(tier: 0, jobs: [.init(job: other, overrides: Job.Overrides(), reopened: DocumentSet())], actor: "a"),
+        .retried(
+          .init(tier: 0, jobs: [.init(job: other, overrides: Job.Overrides(), reopened: DocumentSet())], actor: "a")),
         .job(other)
       ),
       (
-        .retried(tier: 0, jobs: [.init(job: job, overrides: Job.Overrides(), reopened: beyond)], actor: "a"),
+        .retried(.init(tier: 0, jobs: [.init(job: job, overrides: Job.Overrides(), reopened: beyond)], actor: "a")),
         .document(3)
       ),
       (
-        .attemptIntended(job, number: 3, token: "t", harness.job().attempts[0].parameters),
-        .attemptNumber(job, 3, expected: 2)
+        .attemptIntended(.init(job.attempt(3), token: "t", harness.job().attempts[0].parameters)),
+        .attemptNumber(job.attempt(3), expected: 2)
       ),
-      (.attemptStarted(job, number: 2), .attempt(job, 2)),
-      (.attemptStarted(job, number: 0), .attempt(job, 0)),
-      (.attemptEnding(other, number: 1, .cancelled), .job(other)),
-      (.documentsClaimed(job, number: 2, DocumentSet([0])), .attempt(job, 2)),
-      (.documentsClaimed(job, number: 1, beyond), .document(3)),
-      (.documentsCommitted(job, number: 1, beyond), .document(3)),
-      (.documentsReleased(job, number: 0, beyond), .document(3)),
-      (.documentsFailed(job, number: 1, [.init(position: 3, error: error)]), .document(3)),
-      (.workRepeated(other, number: 1, count: 1), .job(other)),
-      (.stageEntered(job, number: 9, name: "s"), .attempt(job, 9)),
-      (.stageSpent(other, number: 1, name: "s", .seconds(1)), .job(other)),
-      (.collectionWritten(other, collectionID: "c", count: 1), .job(other)),
-      (.staleReport(job, number: 7), .attempt(job, 7)),
+      (.attemptStarted(job.attempt(2)), .attempt(job.attempt(2))),
+      (.attemptStarted(job.attempt(0)), .attempt(job.attempt(0))),
+      (.attemptEnding(.init(other.attempt(1), .cancelled)), .job(other)),
+      (.documentsClaimed(.init(job.attempt(2), DocumentSet([0]))), .attempt(job.attempt(2))),
+      (.documentsClaimed(.init(job.attempt(1), beyond)), .document(3)),
+      (.documentsCommitted(.init(job.attempt(1), beyond)), .document(3)),
+      (.documentsReleased(.init(job.attempt(0), beyond)), .document(3)),
+      (.documentsFailed(.init(job.attempt(1), [.init(position: 3, error: error)])), .document(3)),
+      (.workRepeated(.init(other.attempt(1), count: 1)), .job(other)),
+      (.stageEntered(.init(job.attempt(9), name: "s")), .attempt(job.attempt(9))),
+      (.stageSpent(.init(other.attempt(1), name: "s", .seconds(1))), .job(other)),
+      (.collectionWritten(.init(other, collectionID: "c", count: 1)), .job(other)),
+      (.staleReport(job.attempt(7)), .attempt(job.attempt(7))),
     ]
     for (fact, kind) in cases { #expect(fault(of: fact, after: harness) == kind, "\(fact)") }
     let next = harness.batch.sequence + 1
-    #expect(fault(of: .staleReport(job, number: 1), after: harness, sequence: next + 1) == .sequence(expected: next))
-    #expect(fault(of: .staleReport(job, number: 1), after: harness) == nil)
+    #expect(fault(of: .staleReport(job.attempt(1)), after: harness, sequence: next + 1) == .sequence(expected: next))
+    #expect(fault(of: .staleReport(job.attempt(1)), after: harness) == nil)
     // What the core does by itself is no attempt's.
-    #expect(fault(of: .documentsReleased(job, number: 0, DocumentSet([0])), after: harness) == nil)
+    #expect(fault(of: .documentsReleased(.init(job.attempt(0), DocumentSet([0]))), after: harness) == nil)
   }
 
   @Test("a journal that does not begin with its batch's creation is a fault, an empty one is nothing")
@@ -135,7 +136,7 @@ struct RecordFaultTests {
     harness.core.batches[harness.key]?.held = ResourceUse()
     harness.core.batches[harness.key]?.held.add(held.resources)
     _ = harness.say(token, .report(WorkerRequest.Report(stage: "s")))
-    harness.core.record(.staleReport(job, number: 9), on: harness.key)
+    harness.core.record(.staleReport(job.attempt(9)), on: harness.key)
     #expect(harness.core.cancels.isEmpty)
     #expect(harness.core.batches[harness.key] == nil)
   }

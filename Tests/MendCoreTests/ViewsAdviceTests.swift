@@ -13,11 +13,12 @@ struct ViewsAdviceTests {
     let exit = ExitRecord(
       termination: .exited(1), at: attempt.now, peakMemoryBytes: peak, memoryLimitBytes: limit, lastStderrLine: line)
     let end = EndAccount(exit: exit).end(at: attempt.now)
-    attempt.tell(.attemptEnded(first, number: 1, end))
+    attempt.tell(.attemptEnded(.init(first.attempt(1), end)))
     attempt.tell(
       .jobStatusChanged(
-        first, .failed, failure: Job.Failure(cause: end.cause ?? .exitCode, confidence: .medium, message: line),
-        reason: ""))
+        .init(
+          first, .failed, failure: Job.Failure(cause: end.cause ?? .exitCode, confidence: .medium, message: line),
+          reason: "")))
     attempt.end(.failed, .failed)
 
     var document = Patient(documents: 4, Patient.specification(resources: Resources(cpus: 1, memoryBytes: limit)))
@@ -142,7 +143,7 @@ struct ViewsAdviceTests {
     let third = JobID(tier: 0, index: 2)
     for job in [first, second, third] { patient.run(job) }
     patient.die(first, .exitCode)
-    patient.tell(.jobStatusChanged(second, .cancelled, failure: nil, reason: "cancelled by the caller"))
+    patient.tell(.jobStatusChanged(.init(second, .cancelled, failure: nil, reason: "cancelled by the caller")))
     patient.die(third, .exitCode)
     patient.end(.failed, .failed)
     #expect(patient.diagnosis.nextActions == ["mend retry b1 --tier 0 --job t0-j0 --job t0-j2"])
@@ -150,7 +151,7 @@ struct ViewsAdviceTests {
     var batch = Patient()
     batch.submit()
     batch.run(first)
-    batch.tell(.jobStatusChanged(first, .cancelled, failure: nil, reason: "cancelled by the caller"))
+    batch.tell(.jobStatusChanged(.init(first, .cancelled, failure: nil, reason: "cancelled by the caller")))
     batch.end(.cancelled, .cancelled)
     #expect(batch.diagnosis.nextActions == ["nothing to do"])
   }

@@ -92,7 +92,7 @@ struct ViewsDiagnosisTests {
     let error = DocumentError(
       code: "signal", message: "ended by signal 9", details: ["signal": "9"], attempt: 1, at: patient.now)
     patient.tell(
-      .documentsFailed(first, number: 1, [Fact.FailedDocuments(position: 0, error: error)]), by: .worker)
+      .documentsFailed(.init(first.attempt(1), [Fact.FailedDocuments(position: 0, error: error)])), by: .worker)
     let finding = try #require(patient.diagnosis.findings.first { $0.cause == "signal" })
     #expect(finding.confidence == .medium)
     #expect(finding.evidence.contains { $0.observed.contains("perhaps the kernel, out of memory") })
@@ -162,8 +162,9 @@ struct ViewsDiagnosisTests {
     var patient = Self.oomPatient()
     patient.tell(
       .retried(
-        tier: 0, jobs: [.init(job: first, overrides: Job.Overrides(), reopened: DocumentSet([1]))], actor: "caller"),
-      .batchStatusChanged(.running, reason: ""), .tierStatusChanged(tier: 0, .running, reason: ""))
+        .init(
+          tier: 0, jobs: [.init(job: first, overrides: Job.Overrides(), reopened: DocumentSet([1]))], actor: "caller")),
+      .batchStatusChanged(.init(.running, reason: "")), .tierStatusChanged(.init(tier: 0, .running, reason: "")))
     patient.run(first, memory: 512 << 20)
     patient.die(first, .exitCode)
     patient.end(.failed, .failed)
@@ -235,8 +236,9 @@ struct ViewsDiagnosisTests {
       if number == 1 {
         patient.tell(
           .retried(
-            tier: 0, jobs: [.init(job: first, overrides: Job.Overrides(), reopened: DocumentSet([2]))],
-            actor: "scheduler"))
+            .init(
+              tier: 0, jobs: [.init(job: first, overrides: Job.Overrides(), reopened: DocumentSet([2]))],
+              actor: "scheduler")))
       }
     }
     patient.end(.failed, .failed)
@@ -256,11 +258,12 @@ struct ViewsDiagnosisTests {
     let failure = Job.Failure(cause: .documentErrors, confidence: .high, message: noted.observed)
     patient.tell(
       .attemptEnded(
-        first, number: 1,
-        AttemptEnd(
-          verdict: .succeeded, at: patient.now, exit: ExitRecord(termination: .exited(0), at: patient.now),
-          evidence: [noted])),
-      .jobStatusChanged(first, .failed, failure: failure, reason: ""))
+        .init(
+          first.attempt(1),
+          AttemptEnd(
+            verdict: .succeeded, at: patient.now, exit: ExitRecord(termination: .exited(0), at: patient.now),
+            evidence: [noted]))),
+      .jobStatusChanged(.init(first, .failed, failure: failure, reason: "")))
     patient.end(.failed, .failed)
     let diagnosis = patient.diagnosis
     #expect(diagnosis.healthReason == .disputed && diagnosis.failureCategory == .pipeline)
@@ -324,11 +327,11 @@ struct ViewsDiagnosisTests {
   @Test("A diagnosis without failures looks at no document, however many there are")
   func costIsIndependentOfDocuments() {
     var patient = Patient(documents: 100_000)
-    patient.tell(.batchStatusChanged(.queued, reason: ""), .batchStatusChanged(.running, reason: ""))
-    patient.tell(.tierStarted(tier: 0, handed: DocumentSet(all: 100_000)))
+    patient.tell(.batchStatusChanged(.init(.queued, reason: "")), .batchStatusChanged(.init(.running, reason: "")))
+    patient.tell(.tierStarted(.init(tier: 0, handed: DocumentSet(all: 100_000))))
     patient.run(first)
     patient.wait(10)
-    patient.tell(.documentsCommitted(first, number: 1, DocumentSet(all: 50_000)), by: .worker)
+    patient.tell(.documentsCommitted(.init(first.attempt(1), DocumentSet(all: 50_000))), by: .worker)
     // Any look at a document of the hundred thousand would trap.
     patient.batch.documents = DocumentTable()
     let diagnosis = patient.diagnosis

@@ -50,13 +50,13 @@ struct Patient {
 
   /// Submitted, running, the first tier started with every document.
   mutating func submit() {
-    tell(.batchStatusChanged(.queued, reason: ""), .batchStatusChanged(.running, reason: ""))
+    tell(.batchStatusChanged(.init(.queued, reason: "")), .batchStatusChanged(.init(.running, reason: "")))
     startTier(0)
   }
 
   mutating func startTier(_ tier: Int) {
     let handed = tier == 0 ? DocumentSet(all: batch.documents.count) : batch.tiers[tier - 1].done
-    tell(.tierStarted(tier: tier, handed: handed))
+    tell(.tierStarted(.init(tier: tier, handed: handed)))
   }
 
   /// A new attempt of the job is asked for; the executor has it.
@@ -71,9 +71,9 @@ struct Patient {
       extractorName: extractor.name, work: extractor.work, executor: batch.specification.executor,
       resources: resources, priority: 50, environment: [:], runTimeout: extractor.timers.run)
     tell(
-      .jobStatusChanged(job, .starting, failure: nil, reason: ""),
-      .attemptIntended(job, number: number, token: "secret", parameters),
-      .attemptTaken(job, number: number, ExecutorHandle(node: "here", reference: "\(job).\(number)")))
+      .jobStatusChanged(.init(job, .starting, failure: nil, reason: "")),
+      .attemptIntended(.init(job.attempt(number), token: "secret", parameters)),
+      .attemptTaken(.init(job.attempt(number), ExecutorHandle(node: "here", reference: "\(job).\(number)"))))
     return number
   }
 
@@ -81,17 +81,17 @@ struct Patient {
   @discardableResult
   mutating func run(_ job: JobID, memory: Int64? = nil) -> Int {
     let number = launch(job, memory: memory)
-    tell(.attemptStarted(job, number: number), by: .worker)
-    tell(.jobStatusChanged(job, .running, failure: nil, reason: ""))
+    tell(.attemptStarted(job.attempt(number)), by: .worker)
+    tell(.jobStatusChanged(.init(job, .running, failure: nil, reason: "")))
     return number
   }
 
   mutating func claim(_ job: JobID, _ positions: Int...) {
-    tell(.documentsClaimed(job, number: number(job), DocumentSet(positions)), by: .worker)
+    tell(.documentsClaimed(.init(job.attempt(number(job)), DocumentSet(positions))), by: .worker)
   }
 
   mutating func commit(_ job: JobID, _ positions: Int...) {
-    tell(.documentsCommitted(job, number: number(job), DocumentSet(positions)), by: .worker)
+    tell(.documentsCommitted(.init(job.attempt(number(job)), DocumentSet(positions))), by: .worker)
   }
 
   mutating func fail(_ job: JobID, _ positions: Int..., code: String, message: String = "", byDeath: Bool = false) {
@@ -100,7 +100,7 @@ struct Patient {
         position: $0,
         error: DocumentError(code: code, message: message, attempt: number(job), at: now, causedByAttempt: byDeath))
     }
-    tell(.documentsFailed(job, number: number(job), failed), by: .worker)
+    tell(.documentsFailed(.init(job.attempt(number(job)), failed)), by: .worker)
   }
 
   /// The attempt dies of `cause` with its documents, and the job with it unless `goesOn`.
@@ -114,24 +114,24 @@ struct Patient {
     }
     tell(
       .attemptEnded(
-        job, number: number,
-        AttemptEnd(verdict: .failed(cause, confidence), at: now, exit: exit, receipt: receipt)))
+        .init(
+          job.attempt(number), AttemptEnd(verdict: .failed(cause, confidence), at: now, exit: exit, receipt: receipt))))
     if goesOn {
-      tell(.jobStatusChanged(job, .pending, failure: nil, reason: ""))
+      tell(.jobStatusChanged(.init(job, .pending, failure: nil, reason: "")))
     } else {
       let failure = Job.Failure(cause: cause, confidence: confidence, message: cause.rawValue)
-      tell(.jobStatusChanged(job, .failed, failure: failure, reason: ""))
+      tell(.jobStatusChanged(.init(job, .failed, failure: failure, reason: "")))
     }
   }
 
   mutating func succeed(_ job: JobID, exit: ExitRecord? = nil) {
     tell(
-      .attemptEnded(job, number: number(job), AttemptEnd(verdict: .succeeded, at: now, exit: exit)),
-      .jobStatusChanged(job, .succeeded, failure: nil, reason: ""))
+      .attemptEnded(.init(job.attempt(number(job)), AttemptEnd(verdict: .succeeded, at: now, exit: exit))),
+      .jobStatusChanged(.init(job, .succeeded, failure: nil, reason: "")))
   }
 
   mutating func end(tier: Int = 0, _ status: TierStatus, _ batchStatus: BatchStatus) {
-    tell(.tierStatusChanged(tier: tier, status, reason: ""), .batchStatusChanged(batchStatus, reason: ""))
+    tell(.tierStatusChanged(.init(tier: tier, status, reason: "")), .batchStatusChanged(.init(batchStatus, reason: "")))
   }
 
   mutating func beat(_ job: JobID) {

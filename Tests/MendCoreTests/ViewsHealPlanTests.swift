@@ -77,7 +77,7 @@ struct ViewsHealPlanTests {
     var ending = Patient()
     ending.submit()
     ending.run(first)
-    ending.tell(.attemptEnding(first, number: 1, .cancelled))
+    ending.tell(.attemptEnding(.init(first.attempt(1), .cancelled)))
     ending.wait(59)
     #expect(ending.plan(.reclaimOrphans).isEmpty)
     ending.wait(1)

@@ -28,7 +28,7 @@ struct ViewsHealthTests {
     #expect(sentence.contains("1200 s"))
     // In the executor's own words, where it has any.
     let handle = ExecutorHandle(node: "", reference: "x", waitingFor: "Ray says PENDING, and has 2 CPU")
-    patient.tell(.attemptTaken(first, number: 1, handle))
+    patient.tell(.attemptTaken(.init(first.attempt(1), handle)))
     #expect(patient.health.blockedReason == sentence + "; Ray says PENDING, and has 2 CPU")
   }
 
@@ -123,7 +123,7 @@ struct ViewsHealthTests {
     patient.submit()
     patient.run(first)
     patient.wait(250)
-    patient.tell(.stageEntered(first, number: 1, name: "writing"))
+    patient.tell(.stageEntered(.init(first.attempt(1), name: "writing")))
     patient.wait(250)
     patient.beat(first)
     #expect(patient.batch.suspicions(at: patient.now, limits: patient.limits).isEmpty)
@@ -136,7 +136,7 @@ struct ViewsHealthTests {
     patient.submit()
     patient.launch(first)
     patient.wait(100)
-    patient.tell(.attemptStarted(first, number: 1))
+    patient.tell(.attemptStarted(first.attempt(1)))
     patient.wait(299)
     #expect(patient.batch.suspicions(at: patient.now, limits: patient.limits).isEmpty)
     patient.wait(1)
@@ -179,8 +179,9 @@ struct ViewsHealthTests {
     patient.end(.failed, .failed)
     patient.wait(7200)
     patient.tell(
-      .retried(tier: 0, jobs: [], actor: "caller"), .batchStatusChanged(.running, reason: ""),
-      .tierStatusChanged(tier: 0, .running, reason: ""), .jobStatusChanged(first, .pending, failure: nil, reason: ""))
+      .retried(.init(tier: 0, jobs: [], actor: "caller")), .batchStatusChanged(.init(.running, reason: "")),
+      .tierStatusChanged(.init(tier: 0, .running, reason: "")),
+      .jobStatusChanged(.init(first, .pending, failure: nil, reason: "")))
     patient.wait(60)
     #expect(patient.health.health != .stuck)
     patient.wait(1140)
@@ -203,7 +204,7 @@ struct ViewsHealthTests {
   @Test("What waits and can never start has no place in the queue, and its remedy names each bound in its way")
   func neverSchedulableWhileQueued() throws {
     var patient = Patient(Patient.specification(resources: Resources(cpus: 7, memoryBytes: 1 << 30)))
-    patient.tell(.batchStatusChanged(.queued, reason: ""))
+    patient.tell(.batchStatusChanged(.init(.queued, reason: "")))
     patient.limits.quotas = ["default": Quota(cpus: 1, memoryBytes: 512 << 20, batches: 9)]
     var surroundings = Surroundings()
     surroundings.ahead = 1
@@ -249,7 +250,7 @@ struct ViewsHealthTests {
       #expect(shown.recommendations.allSatisfy { !$0.contains("mend retry") && !$0.contains("mend heal") })
     }
     expectShown()
-    patient.tell(.batchStatusChanged(.queued, reason: ""))
+    patient.tell(.batchStatusChanged(.init(.queued, reason: "")))
     expectShown()
     patient.submit()
     patient.run(first)
@@ -276,12 +277,12 @@ struct ViewsHealthTests {
     patient.submit()
     patient.run(first)
     patient.wait(10)
-    patient.tell(.batchStatusChanged(.paused, reason: ""))
+    patient.tell(.batchStatusChanged(.init(.paused, reason: "")))
     patient.wait(3600)
     #expect(patient.health.health == .ok && patient.health.reason == .paused)
     #expect(try #require(patient.health.blockedReason).hasSuffix(" 3600 s ago"))
     #expect(patient.batch.suspicions(at: patient.now, limits: patient.limits).isEmpty)
-    patient.tell(.batchStatusChanged(.running, reason: ""))
+    patient.tell(.batchStatusChanged(.init(.running, reason: "")))
     patient.beat(first)
     #expect(patient.batch.suspicions(at: patient.now, limits: patient.limits).isEmpty)
   }
@@ -297,7 +298,7 @@ struct ViewsHealthTests {
     #expect(patient.health.health == .stuck && patient.health.reason == .executorUnreachable)
     #expect(patient.diagnosis.findings.contains { $0.cause == "executor_unreachable" })
     var queued = Patient()
-    queued.tell(.batchStatusChanged(.queued, reason: ""))
+    queued.tell(.batchStatusChanged(.init(.queued, reason: "")))
     #expect(queued.health == HealthVerdict(.ok, .waitingForCapacity))
     queued.batch.outage = ExecutorOutage(executor: .local, since: queued.now, message: "connection refused")
     #expect(queued.health == HealthVerdict(.ok, .executorUnreachable))

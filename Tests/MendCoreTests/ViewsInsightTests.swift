@@ -21,15 +21,15 @@ struct ViewsInsightTests {
   ) -> Patient {
     var patient = Patient(Patient.specification(work: work))
     patient.wait(5)
-    patient.tell(.batchStatusChanged(.queued, reason: ""))
+    patient.tell(.batchStatusChanged(.init(.queued, reason: "")))
     patient.wait(3)
-    patient.tell(.batchStatusChanged(.running, reason: ""))
+    patient.tell(.batchStatusChanged(.init(.running, reason: "")))
     patient.startTier(0)
     patient.run(first)
     patient.wait(60)
-    for (name, seconds) in stages { patient.tell(.stageSpent(first, number: 1, name: name, .seconds(seconds))) }
+    for (name, seconds) in stages { patient.tell(.stageSpent(.init(first.attempt(1), name: name, .seconds(seconds)))) }
     patient.commit(first, 0, 1, 2)
-    patient.tell(.workRepeated(first, number: 1, count: 2))
+    patient.tell(.workRepeated(.init(first.attempt(1), count: 2)))
     patient.succeed(
       first,
       exit: ExitRecord(
@@ -68,7 +68,7 @@ struct ViewsInsightTests {
     patientOfMany.submit()
     patientOfMany.run(first)
     for number in 0..<200 {
-      patientOfMany.tell(.stageSpent(first, number: 1, name: "page \(number)", .seconds(1)))
+      patientOfMany.tell(.stageSpent(.init(first.attempt(1), name: "page \(number)", .seconds(1))))
     }
     #expect(patientOfMany.batch.tiers[0].jobs[0].stages.count == 64)
   }

@@ -15,7 +15,7 @@ struct ViewsManyFailuresTests {
         position: $0,
         error: DocumentError(code: "page-\($0)-unreadable", message: "page \($0)", attempt: 1, at: patient.now))
     }
-    patient.tell(.documentsFailed(first, number: 1, failed), by: .worker)
+    patient.tell(.documentsFailed(.init(first.attempt(1), failed)), by: .worker)
     return patient
   }
 
@@ -40,13 +40,14 @@ struct ViewsManyFailuresTests {
     var patient = Self.patient(codes: 200)
     patient.tell(
       .documentsFailed(
-        first, number: 1,
-        [
-          .init(position: 199, error: DocumentError(code: "oom", message: "", attempt: 1, at: patient.now)),
-          .init(
-            position: 198,
-            error: DocumentError(code: "signal", message: "", attempt: 1, at: patient.now, causedByAttempt: true)),
-        ]), by: .worker)
+        .init(
+          first.attempt(1),
+          [
+            .init(position: 199, error: DocumentError(code: "oom", message: "", attempt: 1, at: patient.now)),
+            .init(
+              position: 198,
+              error: DocumentError(code: "signal", message: "", attempt: 1, at: patient.now, causedByAttempt: true)),
+          ])), by: .worker)
     let tally = try #require(DiagnosisContext.tallies(of: patient.batch)[first])
     #expect(tally.codes.contains { $0.code == "oom" && $0.count == 1 })
     #expect(tally.count(diedOf: .signal) == 1)

@@ -36,7 +36,7 @@ struct ViewsProgressTests {
     #expect(patient.batch.overallProgress == 25)
     patient.commit(first, 2, 3)
     patient.succeed(first)
-    patient.tell(.tierStatusChanged(tier: 0, .completed, reason: ""))
+    patient.tell(.tierStatusChanged(.init(tier: 0, .completed, reason: "")))
     #expect(patient.batch.currentTier == 1)
     patient.startTier(1)
     patient.run(later)

@@ -19,9 +19,9 @@ struct ViewsWorkTimeTests {
     patient.submit()
     patient.run(first)
     Self.work(&patient, 0..<30)
-    patient.tell(.batchStatusChanged(.paused, reason: "paused by the caller"))
+    patient.tell(.batchStatusChanged(.init(.paused, reason: "paused by the caller")))
     patient.wait(100_000)
-    patient.tell(.batchStatusChanged(.running, reason: "resumed by the caller"))
+    patient.tell(.batchStatusChanged(.init(.running, reason: "resumed by the caller")))
     let estimate = try #require(patient.batch.estimate(at: patient.now))
     #expect(estimate.p50 == patient.now + .seconds(30))
     #expect(try #require(estimate.p90) <= patient.now + .seconds(60))
@@ -45,9 +45,10 @@ struct ViewsWorkTimeTests {
     patient.wait(200_000)
     patient.tell(
       .retried(
-        tier: 0, jobs: [.init(job: first, overrides: Job.Overrides(), reopened: DocumentSet())], actor: "caller"),
-      .jobStatusChanged(first, .pending, failure: nil, reason: "retry"),
-      .tierStatusChanged(tier: 0, .running, reason: "retry"), .batchStatusChanged(.running, reason: "retry"))
+        .init(tier: 0, jobs: [.init(job: first, overrides: Job.Overrides(), reopened: DocumentSet())], actor: "caller")),
+      .jobStatusChanged(.init(first, .pending, failure: nil, reason: "retry")),
+      .tierStatusChanged(.init(tier: 0, .running, reason: "retry")),
+      .batchStatusChanged(.init(.running, reason: "retry")))
     patient.run(first)
     Self.work(&patient, 20..<30)
     let estimate = try #require(patient.batch.estimate(at: patient.now))
@@ -77,11 +78,11 @@ struct ViewsWorkTimeTests {
     patient.submit()
     patient.run(first)
     Self.work(&patient, 0..<4, seconds: 2)
-    patient.tell(.batchStatusChanged(.paused, reason: ""))
+    patient.tell(.batchStatusChanged(.init(.paused, reason: "")))
     patient.wait(5000)
-    patient.tell(.batchStatusChanged(.running, reason: ""))
+    patient.tell(.batchStatusChanged(.init(.running, reason: "")))
     patient.succeed(first)
-    patient.tell(.tierStatusChanged(tier: 0, .completed, reason: ""))
+    patient.tell(.tierStatusChanged(.init(tier: 0, .completed, reason: "")))
     patient.startTier(1)
     patient.run(later)
     Self.work(&patient, 0..<4, of: later, seconds: 10)
@@ -99,10 +100,10 @@ struct ViewsWorkTimeTests {
     patient.submit()
     patient.run(first)
     Self.work(&patient, 0..<10, seconds: 2)
-    patient.tell(.stageSpent(first, number: 1, name: "loading", .seconds(1)))
-    patient.tell(.stageSpent(first, number: 1, name: "processing", .seconds(40)))
+    patient.tell(.stageSpent(.init(first.attempt(1), name: "loading", .seconds(1))))
+    patient.tell(.stageSpent(.init(first.attempt(1), name: "processing", .seconds(40))))
     patient.succeed(first)
-    patient.tell(.tierStatusChanged(tier: 0, .completed, reason: ""))
+    patient.tell(.tierStatusChanged(.init(tier: 0, .completed, reason: "")))
     patient.startTier(1)
     patient.run(later)
     Self.work(&patient, 0..<10, of: later, seconds: 3)

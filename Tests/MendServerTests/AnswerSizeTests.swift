@@ -24,7 +24,8 @@ struct AnswerSizeTests {
         (0..<documents).map {
           MendCore.Document(id: "d\($0)", uri: "file:///" + String(repeating: "p", count: 6000) + "\($0)")
         }),
-      .batchStatusChanged(.running, reason: ""), .tierStarted(tier: 0, handed: DocumentSet(all: documents)),
+      .batchStatusChanged(.init(.running, reason: "")),
+      .tierStarted(.init(tier: 0, handed: DocumentSet(all: documents))),
     ]
     let line = String(repeating: "e", count: 1000)
     for tier in 0..<tiers {
@@ -33,18 +34,18 @@ struct AnswerSizeTests {
         for number in 1...attempts {
           facts.append(
             .attemptIntended(
-              job, number: number, token: "t",
-              SubmissionParameters(
-                extractorName: "text", work: .documentCommand(command), executor: .local, resources: Resources(),
-                priority: 50, environment: [:], runTimeout: nil)))
+              .init(
+                job.attempt(number), token: "t",
+                SubmissionParameters(
+                  extractorName: "text", work: .documentCommand(command), executor: .local, resources: Resources(),
+                  priority: 50, environment: [:], runTimeout: nil))))
           let exit = MendCore.ExitRecord(termination: .exited(137), at: now, lastStderrLine: line)
           facts.append(
-            .attemptEnded(
-              job, number: number, AttemptEnd(verdict: .failed(.oom, .low), at: now, exit: exit)))
+            .attemptEnded(.init(job.attempt(number), AttemptEnd(verdict: .failed(.oom, .low), at: now, exit: exit))))
         }
         facts.append(
           .jobStatusChanged(
-            job, .failed, failure: Job.Failure(cause: .oom, confidence: .low, message: line), reason: ""))
+            .init(job, .failed, failure: Job.Failure(cause: .oom, confidence: .low, message: line), reason: "")))
       }
     }
     let records = facts.enumerated().map {

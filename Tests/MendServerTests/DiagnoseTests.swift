@@ -138,8 +138,8 @@ struct DiagnoseTests {
       executor: .local, tiers: [MendCore.TierSpecification(extractors: [extractor])], autoHeal: nil)
     let facts: [Fact] =
       [.batchCreated(specification)]
-      + (0..<4).map { .collectionWritten(JobID(tier: 0, index: $0 % 2), collectionID: "texts", count: .max) }
-      + (0..<4).map { .workRepeated(JobID(tier: 0, index: $0 % 2), number: 0, count: .max) }
+      + (0..<4).map { .collectionWritten(.init(JobID(tier: 0, index: $0 % 2), collectionID: "texts", count: .max)) }
+      + (0..<4).map { .workRepeated(.init((JobID(tier: 0, index: $0 % 2)).attempt(0), count: .max)) }
     let records = facts.enumerated().map { index, fact in
       Record(batch: key, sequence: UInt64(index + 1), at: Instant(milliseconds: 1000), cause: .worker, fact: fact)
     }

@@ -17,12 +17,14 @@ struct FactSizeTests {
     DocumentSet(all: documents), DocumentSet(stride(from: 0, to: documents, by: 2)),
   ].flatMap { set -> [Fact] in
     [
-      .tierStarted(tier: 0, handed: set), .documentsClaimed(Samples.job, number: 1, set, id: "c"),
-      .documentsCommitted(Samples.job, number: 1, set), .documentsReleased(Samples.job, number: 1, set),
-      .documentsFailed(Samples.job, number: 1, [Fact.FailedDocuments(set, error)]),
-      .documentsLeftOut(Samples.job, set),
+      .tierStarted(.init(tier: 0, handed: set)), .documentsClaimed(.init(Samples.job.attempt(1), set, id: "c")),
+      .documentsCommitted(.init(Samples.job.attempt(1), set)), .documentsReleased(.init(Samples.job.attempt(1), set)),
+      .documentsFailed(.init(Samples.job.attempt(1), [Fact.FailedDocuments(set, error)])),
+      .documentsLeftOut(.init(Samples.job, set)),
       .retried(
-        tier: 0, jobs: [Fact.RetriedJob(job: Samples.job, overrides: Job.Overrides(), reopened: set)], actor: "caller"),
+        .init(
+          tier: 0, jobs: [Fact.RetriedJob(job: Samples.job, overrides: Job.Overrides(), reopened: set)], actor: "caller"
+        )),
     ]
   }
 
@@ -46,7 +48,7 @@ struct FactSizeTests {
         reopened: DocumentSet(stride(from: index % 256, to: 2000, by: 256)))
     }
     let key = BatchKey(namespace: "n", batchID: "b")
-    let fact = Fact.retried(tier: 0, jobs: jobs, actor: "ann", by: .caller)
+    let fact = Fact.retried(.init(tier: 0, jobs: jobs, actor: "ann", by: .caller))
     let record = Record(batch: key, sequence: 1, at: Samples.at, cause: .caller, fact: fact)
     let bytes = JournalFormat.encode(record)
     #expect(bytes.count < 1 << 20)
@@ -73,11 +75,12 @@ struct FactSizeTests {
   @Test("a retry that an earlier version wrote has all that is laid over a job's specification")
   func earlierRetry() throws {
     let written = Fact.retried(
-      tier: 0,
-      jobs: [
-        Fact.RetriedJob(
-          job: Samples.job, overrides: Job.Overrides(cpus: 2), replacesOverrides: true, reopened: DocumentSet([3]))
-      ], actor: "ann")
+      .init(
+        tier: 0,
+        jobs: [
+          Fact.RetriedJob(
+            job: Samples.job, overrides: Job.Overrides(cpus: 2), replacesOverrides: true, reopened: DocumentSet([3]))
+        ], actor: "ann"))
     guard case .retried(let earlier) = JournalRecord.Fact(written) else {
       Issue.record("not as earlier versions wrote it")
       return
@@ -96,7 +99,8 @@ struct FactSizeTests {
       failed.documents.append(entry)
     }
     let groups = [Fact.FailedDocuments(DocumentSet([3, 4, 9]), Self.error)]
-    #expect(try JournalRecord.Fact.documentsFailed(failed).fact() == .documentsFailed(Samples.job, number: 1, groups))
+    #expect(
+      try JournalRecord.Fact.documentsFailed(failed).fact() == .documentsFailed(.init(Samples.job.attempt(1), groups)))
   }
 
   @Test("a cancel of a tier, and whose doing it was, are told from an earlier version's words")
@@ -105,7 +109,7 @@ struct FactSizeTests {
     changed.tier = 1
     changed.status = .running
     changed.reason = "cancel requested"
-    #expect(try JournalRecord.Fact.tierStatusChanged(changed).fact() == .tierCancelRequested(tier: 1))
+    #expect(try JournalRecord.Fact.tierStatusChanged(changed).fact() == .tierCancelRequested(.init(tier: 1)))
     for (actor, initiative) in [("auto_heal", Initiative.autoHeal), ("scheduler", .rules), ("ann", .caller)] {
       var retried = JournalRetried()
       retried.actor = actor
@@ -113,7 +117,8 @@ struct FactSizeTests {
       heal.actor = actor
       heal.action = .auto
       #expect(
-        try JournalRecord.Fact.retried(retried).fact() == .retried(tier: 0, jobs: [], actor: actor, by: initiative))
+        try JournalRecord.Fact.retried(retried).fact()
+          == .retried(.init(tier: 0, jobs: [], actor: actor, by: initiative)))
       #expect(try heal.record().by == initiative)
     }
     var retry = JournalRetryTier()

@@ -25,24 +25,24 @@ struct JournalRoundTripTests {
   @Test("numbers beyond what the core takes are brought within it, and sets that no batch has are refused")
   func beyond() throws {
     #expect(
-      try through(.collectionWritten(Samples.job, collectionID: "c", count: .max))
-        == .collectionWritten(Samples.job, collectionID: "c", count: ValueLimit.count))
+      try through(.collectionWritten(.init(Samples.job, collectionID: "c", count: .max)))
+        == .collectionWritten(.init(Samples.job, collectionID: "c", count: ValueLimit.count)))
     #expect(
-      try through(.stageSpent(Samples.job, number: 1, name: "s", .milliseconds(Int64.max)))
-        == .stageSpent(Samples.job, number: 1, name: "s", .seconds(ValueLimit.spanSeconds)))
+      try through(.stageSpent(.init(Samples.job.attempt(1), name: "s", .milliseconds(Int64.max))))
+        == .stageSpent(.init(Samples.job.attempt(1), name: "s", .seconds(ValueLimit.spanSeconds))))
     #expect(
-      try through(.nextAttemptScheduled(Samples.job, at: .distantFuture))
-        == .nextAttemptScheduled(Samples.job, at: Instant(milliseconds: ValueLimit.milliseconds.upperBound)))
+      try through(.nextAttemptScheduled(.init(Samples.job, at: .distantFuture)))
+        == .nextAttemptScheduled(.init(Samples.job, at: Instant(milliseconds: ValueLimit.milliseconds.upperBound))))
     var record = ExitRecord(termination: .exited(1), at: Samples.at, peakMemoryBytes: .max)
     record.cpuSeconds = .nan
     let end = AttemptEnd(verdict: .succeeded, at: Samples.at, exit: record, receipt: nil, evidence: [])
-    guard case .attemptEnded(_, _, let back) = try through(.attemptEnded(Samples.job, number: 1, end)) else {
+    guard case .attemptEnded(let ended) = try through(.attemptEnded(.init(Samples.job.attempt(1), end))) else {
       Issue.record("another fact")
       return
     }
-    #expect(back.exit?.peakMemoryBytes == ValueLimit.memoryBytes && back.exit?.cpuSeconds == 0)
+    #expect(ended.end.exit?.peakMemoryBytes == ValueLimit.memoryBytes && ended.end.exit?.cpuSeconds == 0)
     let set = DocumentSet(ranges: [2_000_000..<2_000_001])
-    #expect(throws: JournalFault.self) { try through(.documentsCommitted(Samples.job, number: 1, set)) }
+    #expect(throws: JournalFault.self) { try through(.documentsCommitted(.init(Samples.job.attempt(1), set))) }
   }
 
   @Test("every reply comes back as it was", arguments: Samples.replies)
@@ -52,13 +52,13 @@ struct JournalRoundTripTests {
 
   @Test("every reason for an end comes back", arguments: Samples.endReasons)
   func endReasons(_ reason: EndReason) throws {
-    let fact = Fact.attemptEnding(Samples.job, number: 1, reason)
+    let fact = Fact.attemptEnding(.init(Samples.job.attempt(1), reason))
     #expect(try through(fact) == fact)
   }
 
   @Test("every kind of end comes back", arguments: Samples.ends)
   func ends(_ end: AttemptEnd) throws {
-    let fact = Fact.attemptEnded(Samples.job, number: 1, end)
+    let fact = Fact.attemptEnded(.init(Samples.job.attempt(1), end))
     #expect(try through(fact) == fact)
   }
 
@@ -121,7 +121,7 @@ struct JournalRoundTripTests {
     #expect(Record.Cause.allCases.map(\.rawValue) == words)
     for cause in Record.Cause.allCases {
       let record = Record(
-        batch: key, sequence: 1, at: Samples.at, cause: cause, fact: .batchStatusChanged(.queued, reason: ""))
+        batch: key, sequence: 1, at: Samples.at, cause: cause, fact: .batchStatusChanged(.init(.queued, reason: "")))
       let written = JournalRecord(record)
       #expect(written.cause == cause.rawValue)
       #expect(try written.record(of: key) == record)
@@ -131,7 +131,8 @@ struct JournalRoundTripTests {
   @Test("a record whose cause this version does not know is refused, and one without any", arguments: ["moon", ""])
   func unknownCause(_ word: String) throws {
     var record = JournalRecord(
-      Record(batch: key, sequence: 1, at: Samples.at, cause: .clock, fact: .batchStatusChanged(.queued, reason: "")))
+      Record(
+        batch: key, sequence: 1, at: Samples.at, cause: .clock, fact: .batchStatusChanged(.init(.queued, reason: ""))))
     record.cause = word
     #expect(throws: JournalFault("no cause \"\(word)\"")) { try record.record(of: key) }
   }

@@ -118,7 +118,8 @@ import Testing
         (start..<start + 4).map {
           .record(
             Record(
-              batch: key, sequence: $0, at: now, cause: .clock, fact: .batchStatusChanged(.paused, reason: "\($0)")))
+              batch: key, sequence: $0, at: now, cause: .clock,
+              fact: .batchStatusChanged(.init(.paused, reason: "\($0)"))))
         })
     }
     let all = try store.journal(of: key, after: 0)

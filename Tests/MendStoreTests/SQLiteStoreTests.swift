@@ -53,7 +53,7 @@ struct SQLiteStoreTests {
     .record(
       Record(
         batch: key ?? self.key, sequence: sequence, at: at ?? now, cause: .worker,
-        fact: sequence == 1 ? .batchCreated(Samples.specification) : .batchStatusChanged(.queued, reason: "")))
+        fact: sequence == 1 ? .batchCreated(Samples.specification) : .batchStatusChanged(.init(.queued, reason: ""))))
   }
 
   private var file: String { directory.path + "/journal.sqlite" }
@@ -182,7 +182,7 @@ struct SQLiteStoreTests {
   @Test("a fact of a later version sets its batch aside and names the version that wrote it")
   func laterFact() throws {
     let store = try SQLiteStore(directory: directory.path, version: "9.8.7")
-    let started = Fact.attemptStarted(Samples.job, number: 1)
+    let started = Fact.attemptStarted(Samples.job.attempt(1))
     try store.commit([
       record(1), .record(Record(batch: key, sequence: 2, at: now, cause: .worker, fact: started)),
     ])

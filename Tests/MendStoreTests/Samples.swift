@@ -13,13 +13,13 @@ enum Samples {
     let job = JobID(tier: 0, index: 0)
     let all = DocumentSet(all: documents.count)
     return [
-      .documentsAdded(documents), .batchStatusChanged(.queued, reason: "submitted"),
-      .batchStatusChanged(.running, reason: ""), .tierStarted(tier: 0, handed: all),
-      .attemptIntended(job, number: 1, token: "0123456789abcdef", parameters),
-      .jobStatusChanged(job, .starting, failure: nil, reason: ""),
-      .attemptTaken(job, number: 1, ExecutorHandle(node: "here", pid: 4711, reference: "4711:99:boot")),
-      .attemptStarted(job, number: 1), .documentsClaimed(job, number: 1, DocumentSet([0]), id: "w-1"),
-      .documentsCommitted(job, number: 1, DocumentSet([0])), .workRepeated(job, number: 1, count: 1),
+      .documentsAdded(documents), .batchStatusChanged(.init(.queued, reason: "submitted")),
+      .batchStatusChanged(.init(.running, reason: "")), .tierStarted(.init(tier: 0, handed: all)),
+      .attemptIntended(.init(job.attempt(1), token: "0123456789abcdef", parameters)),
+      .jobStatusChanged(.init(job, .starting, failure: nil, reason: "")),
+      .attemptTaken(.init(job.attempt(1), ExecutorHandle(node: "here", pid: 4711, reference: "4711:99:boot"))),
+      .attemptStarted(job.attempt(1)), .documentsClaimed(.init(job.attempt(1), DocumentSet([0]), id: "w-1")),
+      .documentsCommitted(.init(job.attempt(1), DocumentSet([0]))), .workRepeated(.init(job.attempt(1), count: 1)),
     ]
   }
   static var replies: [Reply] { chain(after) }
@@ -34,51 +34,54 @@ enum Samples {
     guard let fact else { return .batchCreated(specification) }
     switch fact {
     case .batchCreated: return .documentsAdded(documents)
-    case .documentsAdded: return .batchStatusChanged(.paused, reason: "a caller asked")
-    case .batchStatusChanged: return .tierStarted(tier: 2, handed: DocumentSet([0, 1, 2, 63, 64, 65, 130, 999]))
-    case .tierStarted: return .tierStatusChanged(tier: 2, .cancelled, reason: "")
-    case .tierStatusChanged: return .tierCancelRequested(tier: 2)
+    case .documentsAdded: return .batchStatusChanged(.init(.paused, reason: "a caller asked"))
+    case .batchStatusChanged: return .tierStarted(.init(tier: 2, handed: DocumentSet([0, 1, 2, 63, 64, 65, 130, 999])))
+    case .tierStarted: return .tierStatusChanged(.init(tier: 2, .cancelled, reason: ""))
+    case .tierStatusChanged: return .tierCancelRequested(.init(tier: 2))
     case .tierCancelRequested:
       return .jobStatusChanged(
-        job, .failed, failure: Job.Failure(cause: .oom, confidence: .medium, message: "too large"), reason: "it ended")
-    case .jobStatusChanged: return .attemptIntended(job, number: 3, token: "0123456789abcdef", parameters)
+        .init(
+          job, .failed, failure: Job.Failure(cause: .oom, confidence: .medium, message: "too large"), reason: "it ended"
+        ))
+    case .jobStatusChanged: return .attemptIntended(.init(job.attempt(3), token: "0123456789abcdef", parameters))
     case .attemptIntended:
       return .attemptTaken(
-        job, number: 3,
-        ExecutorHandle(node: "here", pid: 4711, reference: "4711:99:boot", waitingFor: "a CPU"))
-    case .attemptTaken: return .attemptStarted(job, number: 3)
-    case .attemptStarted: return .attemptEnding(job, number: 3, .healed(.progressTimeout), grace: .seconds(60))
-    case .attemptEnding: return .attemptEnded(job, number: 3, ends[0])
-    case .attemptEnded: return .attemptBeat(job, number: 2)
-    case .attemptBeat: return .staleReport(job, number: 2)
-    case .staleReport: return .nextAttemptScheduled(job, at: at)
-    case .nextAttemptScheduled: return .documentsClaimed(job, number: 3, DocumentSet(all: 100), id: "w-1")
-    case .documentsClaimed: return .documentsCommitted(job, number: 3, DocumentSet([5]))
+        .init(job.attempt(3), ExecutorHandle(node: "here", pid: 4711, reference: "4711:99:boot", waitingFor: "a CPU")))
+    case .attemptTaken: return .attemptStarted(job.attempt(3))
+    case .attemptStarted: return .attemptEnding(.init(job.attempt(3), .healed(.progressTimeout), grace: .seconds(60)))
+    case .attemptEnding: return .attemptEnded(.init(job.attempt(3), ends[0]))
+    case .attemptEnded: return .attemptBeat(job.attempt(2))
+    case .attemptBeat: return .staleReport(job.attempt(2))
+    case .staleReport: return .nextAttemptScheduled(.init(job, at: at))
+    case .nextAttemptScheduled: return .documentsClaimed(.init(job.attempt(3), DocumentSet(all: 100), id: "w-1"))
+    case .documentsClaimed: return .documentsCommitted(.init(job.attempt(3), DocumentSet([5])))
     case .documentsCommitted:
       return .documentsFailed(
-        job, number: 3,
-        [
-          Fact.FailedDocuments(
-            position: 9,
-            error: DocumentError(
-              code: "exit_code", message: "no such page", details: ["exit_code": "3", "": ""], attempt: 3, at: at,
-              causedByAttempt: true, quarantined: true, endedFromOutside: true)),
-          Fact.FailedDocuments(
-            DocumentSet([3, 4, 5, 70]), DocumentError(code: "oom", message: "out of memory", attempt: 3, at: at)),
-        ])
-    case .documentsFailed: return .documentsReleased(job, number: 3, DocumentSet())
-    case .documentsReleased: return .workRepeated(job, number: 3, count: 12)
-    case .workRepeated: return .stageEntered(job, number: 3, name: "embedding, ü")
-    case .stageEntered: return .stageSpent(job, number: 3, name: "parsing", .milliseconds(1_234))
-    case .stageSpent: return .collectionWritten(job, collectionID: "pages", count: 1 << 40)
+        .init(
+          job.attempt(3),
+          [
+            Fact.FailedDocuments(
+              position: 9,
+              error: DocumentError(
+                code: "exit_code", message: "no such page", details: ["exit_code": "3", "": ""], attempt: 3, at: at,
+                causedByAttempt: true, quarantined: true, endedFromOutside: true)),
+            Fact.FailedDocuments(
+              DocumentSet([3, 4, 5, 70]), DocumentError(code: "oom", message: "out of memory", attempt: 3, at: at)),
+          ]))
+    case .documentsFailed: return .documentsReleased(.init(job.attempt(3), DocumentSet()))
+    case .documentsReleased: return .workRepeated(.init(job.attempt(3), count: 12))
+    case .workRepeated: return .stageEntered(.init(job.attempt(3), name: "embedding, ü"))
+    case .stageEntered: return .stageSpent(.init(job.attempt(3), name: "parsing", .milliseconds(1_234)))
+    case .stageSpent: return .collectionWritten(.init(job, collectionID: "pages", count: 1 << 40))
     case .collectionWritten:
       return .reportTaken(
-        job, number: 3,
-        TakenReport(
-          id: "r-1", accepted: 5, repeated: 2, stageTimings: [Job.StageTotal(name: "ü", duration: .milliseconds(7))],
-          written: 1 << 53, fingerprint: .max))
-    case .reportTaken: return .documentsLeftOut(job, DocumentSet([1, 2, 9]))
-    case .documentsLeftOut: return .retried(tier: 1, jobs: retriedJobs, actor: "caller", by: .rules)
+        .init(
+          job.attempt(3),
+          TakenReport(
+            id: "r-1", accepted: 5, repeated: 2, stageTimings: [Job.StageTotal(name: "ü", duration: .milliseconds(7))],
+            written: 1 << 53, fingerprint: .max)))
+    case .reportTaken: return .documentsLeftOut(.init(job, DocumentSet([1, 2, 9])))
+    case .documentsLeftOut: return .retried(.init(tier: 1, jobs: retriedJobs, actor: "caller", by: .rules))
     case .retried:
       return .healed(
         HealRecord(action: .auto, generation: 12, steps: steps, at: at, actor: "auto_heal", by: .autoHeal))

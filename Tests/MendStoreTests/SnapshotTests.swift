@@ -28,11 +28,12 @@ import Testing
     let tiers = (0..<3).map { _ in TierSpecification(extractors: [extractor]) }
     var records = [record(.batchCreated(BatchSpecification(timeout: .seconds(5), tiers: tiers)))]
     records.append(record(.documentsAdded((0..<1000).map { Document(id: "d\($0)", uri: "file:///d\($0)") })))
-    records.append(record(.batchStatusChanged(.queued, reason: "")))
+    records.append(record(.batchStatusChanged(.init(.queued, reason: ""))))
     for number in 1...3 {
       for fact in Samples.facts {
-        guard case .attemptIntended(let job, _, let token, let parameters) = fact else { continue }
-        records.append(record(.attemptIntended(job, number: number, token: token, parameters)))
+        guard case .attemptIntended(let intended) = fact else { continue }
+        records.append(
+          record(.attemptIntended(.init(intended.job.attempt(number), token: intended.token, intended.parameters))))
       }
     }
     for fact in Samples.facts.dropFirst(2) {
@@ -42,12 +43,12 @@ import Testing
     records.append(
       record(
         .retried(
-          tier: 1,
-          jobs: [
-            Fact.RetriedJob(
-              job: Samples.job, overrides: Job.Overrides(runTimeout: .some(nil)), reopened: DocumentSet([9]))
-          ],
-          actor: "x")))
+          .init(
+            tier: 1,
+            jobs: [
+              Fact.RetriedJob(
+                job: Samples.job, overrides: Job.Overrides(runTimeout: .some(nil)), reopened: DocumentSet([9]))
+            ], actor: "x"))))
     return records
   }
 

@@ -16,7 +16,7 @@ struct StoreConformance {
     .record(Record(batch: key(id), sequence: 1, at: now, cause: .caller, fact: .batchCreated(Samples.specification)))
   }
 
-  private func record(_ id: String, _ sequence: UInt64, _ fact: Fact = .batchStatusChanged(.queued, reason: ""))
+  private func record(_ id: String, _ sequence: UInt64, _ fact: Fact = .batchStatusChanged(.init(.queued, reason: "")))
     -> Write
   {
     .record(Record(batch: key(id), sequence: sequence, at: now, cause: .worker, fact: fact))

@@ -56,7 +56,7 @@ final class CheckedStore: Store, @unchecked Sendable {
       broken(.history, "\(key.batchID): \(record.sequence) comes after \(before.sequence)")
     }
     onRecord(record, before)
-    if case .documentsFailed(let job, _, let failed) = record.fact { models[key]?.countDeaths(job, failed) }
+    if case .documentsFailed(let value) = record.fact { models[key]?.countDeaths(value.job, value.groups) }
     models[key]?.take(record)
     follow(record, before)
     afterRecord(record)
@@ -66,9 +66,11 @@ final class CheckedStore: Store, @unchecked Sendable {
   private func follow(_ record: Record, _ before: Model) {
     let key = record.batch
     switch record.fact {
-    case .attemptIntended(_, _, _, let parameters): room.add(parameters.resources, of: before)
-    case .attemptEnded(let job, let number, _):
-      if let attempt = before.attempt(job, number), attempt.end == nil { room.remove(attempt.needs, of: before) }
+    case .attemptIntended(let intended): room.add(intended.parameters.resources, of: before)
+    case .attemptEnded(let ended):
+      if let attempt = before.attempt(ended.job, ended.number), attempt.end == nil {
+        room.remove(attempt.needs, of: before)
+      }
     case .batchStatusChanged:
       let change = (models[key]?.isStarted == true ? 1 : 0) - (before.isStarted ? 1 : 0)
       room.started[key.namespace, default: 0] += change

@@ -8,38 +8,38 @@ extension Model {
     switch record.fact {
     case .documentsAdded(let added):
       documents += added.count
-    case .batchStatusChanged(let status, _):
-      change(to: status, at: at)
-    case .tierStarted(let tier, let handed):
-      start(tier, handed, at: at)
-    case .tierStatusChanged(let tier, let status, _):
-      tiers[tier].isCancelRequested = false
-      tiers[tier].status = status
-      if status == .pending { tiers[tier].startedAt = nil }
-      if status == .running, tiers[tier].startedAt == nil { tiers[tier].startedAt = at }
-    case .tierCancelRequested(let tier):
-      tiers[tier].isCancelRequested = true
-    case .jobStatusChanged(let job, let status, let failure, _):
-      if status == .cancelling || status == .cancelled, self[job].status != .cancelling {
-        self[job].isCancelledAlone = record.cause == .caller && !tiers[job.tier].isCancelRequested
+    case .batchStatusChanged(let changed):
+      change(to: changed.status, at: at)
+    case .tierStarted(let started):
+      start(started.tier, started.handed, at: at)
+    case .tierStatusChanged(let changed):
+      tiers[changed.tier].isCancelRequested = false
+      tiers[changed.tier].status = changed.status
+      if changed.status == .pending { tiers[changed.tier].startedAt = nil }
+      if changed.status == .running, tiers[changed.tier].startedAt == nil { tiers[changed.tier].startedAt = at }
+    case .tierCancelRequested(let requested):
+      tiers[requested.tier].isCancelRequested = true
+    case .jobStatusChanged(let changed):
+      if changed.status == .cancelling || changed.status == .cancelled, self[changed.job].status != .cancelling {
+        self[changed.job].isCancelledAlone = record.cause == .caller && !tiers[changed.job.tier].isCancelRequested
       }
-      self[job].status = status
-      self[job].failure = failure?.cause
-      self[job].since = at
-      if status != .pending { self[job].notBefore = nil }
-      if status == .pending { self[job].isCancelledAlone = false }
-    case .nextAttemptScheduled(let job, let until):
-      self[job].notBefore = until
-      self[job].since = until
-    case .retried(let tier, let jobs, _, let initiative):
-      retry(tier, jobs, initiative, record)
+      self[changed.job].status = changed.status
+      self[changed.job].failure = changed.failure?.cause
+      self[changed.job].since = at
+      if changed.status != .pending { self[changed.job].notBefore = nil }
+      if changed.status == .pending { self[changed.job].isCancelledAlone = false }
+    case .nextAttemptScheduled(let scheduled):
+      self[scheduled.job].notBefore = scheduled.at
+      self[scheduled.job].since = scheduled.at
+    case .retried(let retried):
+      retry(retried.tier, retried.jobs, retried.by, record)
     case .healed(let heal):
       heals.append((heal, at))
       for case .reclaimOrphan(let job, let number) in heal.steps.map(\.operation) where attempt(job, number) != nil {
         self[job].attempts[number - 1].reportsBeforeReclaim = self[job].attempts[number - 1].staleReports
       }
-    case .staleReport(let job, let number):
-      if attempt(job, number) != nil { self[job].attempts[number - 1].staleReports += 1 }
+    case .staleReport(let id):
+      if attempt(id.job, id.number) != nil { self[id.job].attempts[id.number - 1].staleReports += 1 }
     case .verdictChanged(let verdict):
       saidHealth = verdict.health
     case .documentsClaimed, .documentsCommitted, .documentsFailed, .documentsReleased, .stageSpent, .collectionWritten,
@@ -118,24 +118,24 @@ extension Model {
 
   private mutating func takeWork(_ record: Record) {
     switch record.fact {
-    case .documentsClaimed(let job, _, let set, _):
-      put(set, at: .processing, of: job)
-    case .documentsCommitted(let job, _, let set):
-      put(set, at: .committed, of: job)
+    case .documentsClaimed(let claimed):
+      put(claimed.documents, at: .processing, of: claimed.job)
+    case .documentsCommitted(let fact):
+      put(fact.documents, at: .committed, of: fact.job)
       lastCommit += 1
-      for position in set { self[job].committedAs[position] = lastCommit }
-      self[job].commits += set.count
-    case .documentsFailed(let job, _, let failed):
-      for group in failed { put(group.documents, at: .failed, of: job) }
-    case .documentsReleased(let job, _, let set):
-      put(set, at: .pending, of: job)
-    case .stageSpent(let job, _, _, let duration):
-      self[job].spent += duration
-    case .collectionWritten(let job, _, let count):
-      write(count, job)
-    case .reportTaken(let job, _, let report):
-      for timing in report.stageTimings { self[job].spent += timing.duration }
-      write(report.written, job)
+      for position in fact.documents { self[fact.job].committedAs[position] = lastCommit }
+      self[fact.job].commits += fact.documents.count
+    case .documentsFailed(let fact):
+      for group in fact.groups { put(group.documents, at: .failed, of: fact.job) }
+    case .documentsReleased(let released):
+      put(released.documents, at: .pending, of: released.job)
+    case .stageSpent(let fact):
+      self[fact.job].spent += fact.duration
+    case .collectionWritten(let fact):
+      write(fact.count, fact.job)
+    case .reportTaken(let taken):
+      for timing in taken.report.stageTimings { self[taken.job].spent += timing.duration }
+      write(taken.report.written, taken.job)
     default: break
     }
   }
@@ -151,25 +151,25 @@ extension Model {
 
   private mutating func takeAttempt(_ record: Record) {
     switch record.fact {
-    case .attemptIntended(let job, _, _, let parameters):
-      let isEntrypoint = if case .entrypoint = parameters.work { true } else { false }
-      self[job].attempts.append(
+    case .attemptIntended(let intended):
+      let isEntrypoint = if case .entrypoint = intended.parameters.work { true } else { false }
+      self[intended.job].attempts.append(
         Attempt(
-          needs: parameters.resources, isEntrypoint: isEntrypoint, runTimeout: parameters.runTimeout,
+          needs: intended.parameters.resources, isEntrypoint: isEntrypoint, runTimeout: intended.parameters.runTimeout,
           intendedAt: record.at))
-    case .attemptStarted(let job, let number):
-      guard attempt(job, number) != nil else { return }
-      if record.cause == .worker { self[job].attempts[number - 1].hasReported = true }
-      if self[job].attempts[number - 1].startedAt == nil {
-        self[job].attempts[number - 1].startedAt = record.at
-        self[job].attempts[number - 1].pausedBefore = paused(until: record.at)
+    case .attemptStarted(let id):
+      guard attempt(id.job, id.number) != nil else { return }
+      if record.cause == .worker { self[id.job].attempts[id.number - 1].hasReported = true }
+      if self[id.job].attempts[id.number - 1].startedAt == nil {
+        self[id.job].attempts[id.number - 1].startedAt = record.at
+        self[id.job].attempts[id.number - 1].pausedBefore = paused(until: record.at)
       }
-    case .attemptEnding(let job, let number, let reason, _):
-      if attempt(job, number) != nil { self[job].attempts[number - 1].ending = reason }
-    case .attemptEnded(let job, let number, let end):
-      guard attempt(job, number) != nil else { return }
-      self[job].attempts[number - 1].end = end
-      self[job].since = record.at
+    case .attemptEnding(let fact):
+      if attempt(fact.job, fact.number) != nil { self[fact.job].attempts[fact.number - 1].ending = fact.reason }
+    case .attemptEnded(let ended):
+      guard attempt(ended.job, ended.number) != nil else { return }
+      self[ended.job].attempts[ended.number - 1].end = ended.end
+      self[ended.job].since = record.at
     default: break
     }
   }

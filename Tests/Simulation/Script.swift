@@ -116,6 +116,6 @@ struct Script {
   }
 
   private static func name(_ attempt: AttemptKey) -> String {
-    (attempt.batch.batchID == "b" ? "" : "\(attempt.batch.batchID)/") + "\(attempt.job).\(attempt.number)"
+    (attempt.batch.batchID == "b" ? "" : "\(attempt.batch.batchID)/") + "\(attempt.id)"
   }
 }

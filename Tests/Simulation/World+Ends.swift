@@ -11,20 +11,23 @@ extension World {
     }
     checkWho(record)
     if case .healed(let heal) = record.fact { check(heal, of: record.batch) }
-    if case .batchStatusChanged(let status, _) = record.fact, status.isFinal { checkFinal(record.batch, status) }
-    guard case .attemptEnded(let job, let number, let end) = record.fact else { return }
-    let key = AttemptKey(batch: record.batch, job: job, number: number)
+    if case .batchStatusChanged(let changed) = record.fact, changed.status.isFinal {
+      checkFinal(record.batch, changed.status)
+    }
+    guard case .attemptEnded(let ended) = record.fact else { return }
+    let key = AttemptKey(batch: record.batch, job: ended.job, number: ended.number)
     guard let process = processes[key], !process.isLied else { return }
     count(.causes)
-    guard let reason = store.models[record.batch]?.attempt(job, number)?.ending else {
+    guard let reason = store.models[record.batch]?.attempt(ended.job, ended.number)?.ending else {
       if process.isEnded { return }
-      if end.cause != process.diedOf {
-        fail(.causes, "\(key) died of \(process.diedOf?.rawValue ?? "nothing"), and is said to have \(end.verdict)")
+      if ended.end.cause != process.diedOf {
+        fail(
+          .causes, "\(key) died of \(process.diedOf?.rawValue ?? "nothing"), and is said to have \(ended.end.verdict)")
       }
       return
     }
-    if case .healed(let cause) = reason, end.cause != cause {
-      fail(.causes, "\(key) was healed of \(cause): \(end.verdict)")
+    if case .healed(let cause) = reason, ended.end.cause != cause {
+      fail(.causes, "\(key) was healed of \(cause): \(ended.end.verdict)")
     }
   }
 

@@ -9,39 +9,44 @@ extension World {
     let name = record.batch.batchID
     count(.history)
     switch record.fact {
-    case .documentsCommitted(let id, let number, let documents):
-      if before[id].current == nil || before[id].attempts.count != number {
-        fail(.history, "\(name) \(id).\(number) commits, and is not the current attempt")
+    case .documentsCommitted(let fact):
+      if before[fact.job].current == nil || before[fact.job].attempts.count != fact.number {
+        fail(.history, "\(name) \(fact.attempt) commits, and is not the current attempt")
       }
-      if documents.contains(where: { before[id].places[$0] == .committed }) {
-        fail(.history, "\(name) \(id): a document is committed twice")
+      if fact.documents.contains(where: { before[fact.job].places[$0] == .committed }) {
+        fail(.history, "\(name) \(fact.job): a document is committed twice")
       }
       if before.status.isFinal { fail(.history, "\(name): a commit after \(before.status)") }
-    case .documentsClaimed(let id, let number, let documents, _):
-      checkClaim(record, before, id, number, documents)
-    case .documentsFailed(let id, _, let failed):
-      checkAccusation(name, before, id, failed)
-    case .retried(let tier, let jobs, _, _):
-      checkRetry(record, before, tier, jobs)
+    case .documentsClaimed(let claimed):
+      checkClaim(record, before, claimed.job, claimed.number, claimed.documents)
+    case .documentsFailed(let fact):
+      checkAccusation(name, before, fact.job, fact.groups)
+    case .retried(let retried):
+      checkRetry(record, before, retried.tier, retried.jobs)
     case .healed(let heal): checkHeal(heal, before)
-    case .attemptIntended(let id, let number, _, let parameters):
-      if before[id].current != nil { fail(.history, "\(name) \(id).\(number) is intended beside another attempt") }
-      if before[id].attempts.count + 1 != number { fail(.history, "\(name) \(id).\(number) is not the next") }
-      if before.status != .running { fail(.history, "\(name): an attempt while \(before.status)") }
-      checkRoom(for: parameters, of: before)
-      checkStart(of: id, before)
-    case .attemptEnding(let id, let number, let reason, _):
-      checkEnding(id, number, reason, before)
-    case .attemptEnded(let id, let number, _):
-      if before.attempt(id, number)?.end != nil || before[id].attempts.count != number {
-        fail(.history, "\(name) \(id).\(number) ends twice")
+    case .attemptIntended(let fact):
+      if before[fact.job].current != nil {
+        fail(.history, "\(name) \(fact.attempt) is intended beside another attempt")
       }
-    case .batchStatusChanged(let status, _):
-      checkStatus(status, record, before)
-    case .jobStatusChanged(let id, let status, let failure, _):
-      checkJob(id, status, failure, record, before)
-    case .collectionWritten(let id, _, _), .stageSpent(let id, _, _, _), .reportTaken(let id, _, _):
-      after(.zero) { $0.checkTold(record.batch, id) }
+      if before[fact.job].attempts.count + 1 != fact.number {
+        fail(.history, "\(name) \(fact.attempt) is not the next")
+      }
+      if before.status != .running { fail(.history, "\(name): an attempt while \(before.status)") }
+      checkRoom(for: fact.parameters, of: before)
+      checkStart(of: fact.job, before)
+    case .attemptEnding(let ending):
+      checkEnding(ending.job, ending.number, ending.reason, before)
+    case .attemptEnded(let ended):
+      if before.attempt(ended.job, ended.number)?.end != nil || before[ended.job].attempts.count != ended.number {
+        fail(.history, "\(name) \(ended.attempt) ends twice")
+      }
+    case .batchStatusChanged(let changed):
+      checkStatus(changed.status, record, before)
+    case .jobStatusChanged(let changed):
+      checkJob(changed.job, changed.status, changed.failure, record, before)
+    case .collectionWritten(let written): after(.zero) { $0.checkTold(record.batch, written.job) }
+    case .stageSpent(let spent): after(.zero) { $0.checkTold(record.batch, spent.job) }
+    case .reportTaken(let taken): after(.zero) { $0.checkTold(record.batch, taken.job) }
     default: break
     }
   }

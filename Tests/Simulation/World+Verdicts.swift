@@ -29,7 +29,7 @@ extension World {
     for case .record(let record) in writes {
       guard store.models[record.batch]?.specification.notificationEnabled == true else { continue }
       switch record.fact {
-      case .batchStatusChanged(let status, _) where status.isFinal:
+      case .batchStatusChanged(let changed) where changed.status.isFinal:
         expected["\(record.batch) final", default: 0] += 1
       case .verdictChanged(let verdict):
         if verdict.health == .stuck, lastSaid[record.batch] != .stuck {

@@ -38,6 +38,23 @@ public struct JobID: Hashable, Codable, Sendable, Comparable, CustomStringConver
   public var description: String { "t\(tier)-j\(index)" }
 
   public static func < (left: JobID, right: JobID) -> Bool { (left.tier, left.index) < (right.tier, right.index) }
+
+  /// The job's attempt of this number.
+  public func attempt(_ number: Int) -> AttemptID { AttemptID(job: self, number: number) }
+}
+
+/// Names one attempt within its batch. Written `t0-j1.2`.
+public struct AttemptID: Hashable, Sendable, CustomStringConvertible {
+  public var job: JobID
+  /// Counts from 1 within the job; 0 is nobody's: what the core does to a job's documents by itself.
+  public var number: Int
+
+  public init(job: JobID, number: Int) {
+    self.job = job
+    self.number = number
+  }
+
+  public var description: String { "\(job).\(number)" }
 }
 
 /// Names one attempt. Its text form is the launch id: derived, never random, so that a launch whose answer was lost is
@@ -57,6 +74,9 @@ public struct AttemptKey: Hashable, Sendable, Comparable, CustomStringConvertibl
   public static func < (left: AttemptKey, right: AttemptKey) -> Bool {
     (left.batch, left.job, left.number) < (right.batch, right.job, right.number)
   }
+
+  /// Within its batch.
+  public var id: AttemptID { AttemptID(job: job, number: number) }
 
   /// `NAMESPACE.BATCH.t0-j1.2`; the dot cannot occur in an id.
   public var description: String { "\(batch.namespace).\(batch.batchID).\(job).\(number)" }

@@ -37,10 +37,10 @@ extension BatchEvent {
     at = GoogleTimestamp(record.at)
     actor = record.who
     cause = record.cause.rawValue
-    if let (job, number) = record.fact.attempt {
-      tier = Int32(clamping: job.tier)
-      jobID = job.description
-      attempt = Int32(clamping: number)
+    if let attempt = record.fact.attempt {
+      tier = Int32(clamping: attempt.job.tier)
+      jobID = attempt.job.description
+      self.attempt = Int32(clamping: attempt.number)
     }
     describe(record.fact, at: record.at)
     if let jobID { summary = "\(jobID)\(attempt.map { ".\($0)" } ?? ""): \(summary)" }
@@ -71,37 +71,41 @@ extension BatchEvent {
         "batch_created",
         "created with \(Self.counted(specification.tiers.count, "tier")), priority \(specification.priority)")
     case .documentsAdded(let added): about(documents: added.count, "documents_added", "added")
-    case .batchStatusChanged(let status, let reason):
-      say("batch_status_changed", Self.sentence("batch \(status.rawValue)", reason))
-    case .tierStarted(let tier, let handed):
-      self.tier = Int32(clamping: tier)
-      about(documents: handed.count, "tier_started", "handed to tier \(tier)")
-    case .tierStatusChanged(let tier, let status, let reason):
-      self.tier = Int32(clamping: tier)
-      say("tier_status_changed", Self.sentence("tier \(tier) \(status.rawValue)", reason))
-    case .tierCancelRequested(let tier):
-      self.tier = Int32(clamping: tier)
-      say("tier_cancel_requested", "tier \(tier) is to be cancelled")
-    case .jobStatusChanged(let job, let status, let failure, let reason):
-      about(job)
-      let why = failure.map { "\($0.cause.rawValue) (confidence \($0.confidence.rawValue)): \($0.message)" } ?? reason
-      say("job_status_changed", Self.sentence("job \(status.rawValue)", why))
-    case .nextAttemptScheduled(let job, let at):
-      about(job)
-      say("next_attempt_scheduled", "the next attempt may start in \(Figures.seconds(at - now))")
-    case .collectionWritten(let job, let collection, let count):
-      about(job)
-      about(documents: count, "collection_written", "written to \(collection)")
-    case .documentsLeftOut(let job, let set):
-      about(job)
-      about(documents: set.count, "documents_left_out", set.count == 1 ? "goes on without it" : "go on without it")
-    case .retried(let tier, let jobs, _, _):
-      self.tier = Int32(clamping: tier)
-      let count = jobs.reduce(0) { $0 + $1.reopened.count }
+    case .batchStatusChanged(let changed):
+      say("batch_status_changed", Self.sentence("batch \(changed.status.rawValue)", changed.reason))
+    case .tierStarted(let started):
+      self.tier = Int32(clamping: started.tier)
+      about(documents: started.handed.count, "tier_started", "handed to tier \(started.tier)")
+    case .tierStatusChanged(let changed):
+      self.tier = Int32(clamping: changed.tier)
+      say("tier_status_changed", Self.sentence("tier \(changed.tier) \(changed.status.rawValue)", changed.reason))
+    case .tierCancelRequested(let requested):
+      self.tier = Int32(clamping: requested.tier)
+      say("tier_cancel_requested", "tier \(requested.tier) is to be cancelled")
+    case .jobStatusChanged(let changed):
+      about(changed.job)
+      let why =
+        changed.failure.map { "\($0.cause.rawValue) (confidence \($0.confidence.rawValue)): \($0.message)" }
+        ?? changed.reason
+      say("job_status_changed", Self.sentence("job \(changed.status.rawValue)", why))
+    case .nextAttemptScheduled(let scheduled):
+      about(scheduled.job)
+      say("next_attempt_scheduled", "the next attempt may start in \(Figures.seconds(scheduled.at - now))")
+    case .collectionWritten(let fact):
+      about(fact.job)
+      about(documents: fact.count, "collection_written", "written to \(fact.collectionID)")
+    case .documentsLeftOut(let leftOut):
+      about(leftOut.job)
+      about(
+        documents: leftOut.documents.count, "documents_left_out",
+        leftOut.documents.count == 1 ? "goes on without it" : "go on without it")
+    case .retried(let fact):
+      self.tier = Int32(clamping: fact.tier)
+      let count = fact.jobs.reduce(0) { $0 + $1.reopened.count }
       documents = Int64(count)
       say(
         "retried",
-        "tier \(tier): to run again: \(Self.counted(jobs.count, "job")), \(Self.counted(count, "document"))")
+        "tier \(fact.tier): to run again: \(Self.counted(fact.jobs.count, "job")), \(Self.counted(count, "document"))")
     case .healed(let heal):
       (steps, stepsLeftOut) = MendAPI.HealStep.fitting(heal.steps, bytes: BatchesServer.eventBytesPerPage)
       say("healed", "\(heal.action.rawValue): \(heal.steps.map(\.outcome).joined(separator: "; "))")
@@ -121,27 +125,30 @@ extension BatchEvent {
 
   private mutating func describeAttempt(_ fact: Fact) {
     switch fact {
-    case .attemptIntended(_, _, _, let parameters):
-      say("attempt_intended", "\(parameters.extractorName) is to run: \(Figures.resources(parameters.resources))")
-    case .attemptTaken(_, _, let handle): say("attempt_taken", "taken by \(handle.node) as \(handle.reference)")
+    case .attemptIntended(let intended):
+      say(
+        "attempt_intended",
+        "\(intended.parameters.extractorName) is to run: \(Figures.resources(intended.parameters.resources))")
+    case .attemptTaken(let fact): say("attempt_taken", "taken by \(fact.handle.node) as \(fact.handle.reference)")
     case .attemptStarted: say("attempt_started", "running")
-    case .attemptEnding(_, _, let reason, let grace):
-      let after = grace.map { ", SIGKILL after \(Figures.seconds($0))" } ?? ""
-      say("attempt_ending", "being ended: \(Self.text(of: reason))\(after)")
-    case .attemptEnded(_, _, let end): say("attempt_ended", Self.text(of: end))
+    case .attemptEnding(let ending):
+      let after = ending.grace.map { ", SIGKILL after \(Figures.seconds($0))" } ?? ""
+      say("attempt_ending", "being ended: \(Self.text(of: ending.reason))\(after)")
+    case .attemptEnded(let ended): say("attempt_ended", Self.text(of: ended.end))
     case .attemptBeat: say("attempt_beat", "its worker sent its first heartbeat")
     case .staleReport: say("stale_report", "a late report was refused")
-    case .documentsClaimed(_, _, let set, _): about(documents: set.count, "documents_claimed", "claimed")
-    case .documentsCommitted(_, _, let set): about(documents: set.count, "documents_committed", "committed")
-    case .documentsFailed(_, _, let failed):
-      about(documents: failed.reduce(0) { $0 + $1.documents.count }, "documents_failed", "failed")
-      if let first = failed.first?.error { summary = Self.sentence(summary, "\(first.code): \(first.message)") }
-    case .documentsReleased(_, _, let set): about(documents: set.count, "documents_released", "given back")
-    case .workRepeated(_, _, let count): about(documents: count, "work_repeated", "were done already")
-    case .reportTaken(_, _, let report): describe(report)
-    case .stageEntered(_, _, let name): say("stage_entered", "stage \(name)")
-    case .stageSpent(_, _, let name, let duration):
-      say("stage_spent", "stage \(name) took \(Figures.seconds(duration))")
+    case .documentsClaimed(let fact): about(documents: fact.documents.count, "documents_claimed", "claimed")
+    case .documentsCommitted(let fact): about(documents: fact.documents.count, "documents_committed", "committed")
+    case .documentsFailed(let fact):
+      about(documents: fact.groups.reduce(0) { $0 + $1.documents.count }, "documents_failed", "failed")
+      if let first = fact.groups.first?.error { summary = Self.sentence(summary, "\(first.code): \(first.message)") }
+    case .documentsReleased(let released):
+      about(documents: released.documents.count, "documents_released", "given back")
+    case .workRepeated(let repeated): about(documents: repeated.count, "work_repeated", "were done already")
+    case .reportTaken(let taken): describe(taken.report)
+    case .stageEntered(let entered): say("stage_entered", "stage \(entered.name)")
+    case .stageSpent(let spent):
+      say("stage_spent", "stage \(spent.name) took \(Figures.seconds(spent.duration))")
     default: break
     }
   }

@@ -19,82 +19,67 @@ extension JournalRecord.Fact {
     case .batchCreated(let specification): return .batchCreated(try specification.specification())
     case .documentsAdded(let added): return .documentsAdded(added.documents.map(\.journaled))
     case .batchStatusChanged(let changed):
-      return .batchStatusChanged(try MendCore.BatchStatus(changed.status), reason: changed.reason)
+      return .batchStatusChanged(.init(try MendCore.BatchStatus(changed.status), reason: changed.reason))
     case .tierStarted(let started):
-      return .tierStarted(tier: Int(started.tier), handed: try started.handed?.documents() ?? DocumentSet())
-    case .tierCancelRequested(let requested): return .tierCancelRequested(tier: Int(requested.tier))
+      return .tierStarted(.init(tier: Int(started.tier), handed: try started.handed?.documents() ?? DocumentSet()))
+    case .tierCancelRequested(let requested): return .tierCancelRequested(.init(tier: Int(requested.tier)))
     // As earlier versions wrote it.
     case .tierStatusChanged(let changed) where changed.status == .running && changed.reason == "cancel requested":
-      return .tierCancelRequested(tier: Int(changed.tier))
+      return .tierCancelRequested(.init(tier: Int(changed.tier)))
     case .tierStatusChanged(let changed):
       return .tierStatusChanged(
-        tier: Int(changed.tier), try MendCore.TierStatus(changed.status), reason: changed.reason)
+        .init(tier: Int(changed.tier), try MendCore.TierStatus(changed.status), reason: changed.reason))
     case .jobStatusChanged(let changed):
       return .jobStatusChanged(
-        try required(changed.job, "job").job, try MendCore.JobStatus(changed.status),
-        failure: try changed.failure?.failure(), reason: changed.reason)
+        .init(
+          try required(changed.job, "job").job, try MendCore.JobStatus(changed.status),
+          failure: try changed.failure?.failure(), reason: changed.reason))
     case .attemptIntended(let intended):
-      let attempt = try required(intended.attempt, "attempt")
       return .attemptIntended(
-        attempt.job, number: attempt.place, token: intended.token,
-        try required(intended.parameters, "parameters").parameters())
+        .init(
+          try required(intended.attempt), token: intended.token,
+          try required(intended.parameters, "parameters").parameters()))
     case .attemptTaken(let taken):
-      let attempt = try required(taken.attempt, "attempt")
       return .attemptTaken(
-        attempt.job, number: attempt.place,
-        ExecutorHandle(
-          node: taken.node, pid: taken.pid, reference: taken.reference,
-          waitingFor: taken.waitingFor.isEmpty ? nil : taken.waitingFor))
-    case .attemptStarted(let attempt): return .attemptStarted(attempt.job, number: attempt.place)
+        .init(
+          try required(taken.attempt),
+          ExecutorHandle(
+            node: taken.node, pid: taken.pid, reference: taken.reference,
+            waitingFor: taken.waitingFor.isEmpty ? nil : taken.waitingFor)))
+    case .attemptStarted(let attempt): return .attemptStarted(attempt.id)
     case .attemptEnding(let ending):
-      let attempt = try required(ending.attempt, "attempt")
       return .attemptEnding(
-        attempt.job, number: attempt.place, try ending.reason(), grace: ending.graceMs.map { Duration(journaled: $0) })
-    case .attemptEnded(let ended):
-      let attempt = try required(ended.attempt, "attempt")
-      return .attemptEnded(attempt.job, number: attempt.place, try ended.end())
-    case .attemptBeat(let attempt): return .attemptBeat(attempt.job, number: attempt.place)
-    case .staleReport(let attempt): return .staleReport(attempt.job, number: attempt.place)
+        .init(
+          try required(ending.attempt), try ending.reason(), grace: ending.graceMs.map { Duration(journaled: $0) }))
+    case .attemptEnded(let ended): return .attemptEnded(.init(try required(ended.attempt), try ended.end()))
+    case .attemptBeat(let attempt): return .attemptBeat(attempt.id)
+    case .staleReport(let attempt): return .staleReport(attempt.id)
     case .nextAttemptScheduled(let next):
-      return .nextAttemptScheduled(try required(next.job, "job").job, at: Instant(next.atMs))
+      return .nextAttemptScheduled(.init(try required(next.job, "job").job, at: Instant(next.atMs)))
     case .documentsClaimed(let entry):
-      let (job, number, documents) = try entry.parts()
-      return .documentsClaimed(job, number: number, documents, id: entry.claimID)
+      return .documentsClaimed(.init(try required(entry.attempt), try entry.set(), id: entry.claimID))
     case .documentsCommitted(let entry):
-      let (job, number, documents) = try entry.parts()
-      return .documentsCommitted(job, number: number, documents)
-    case .documentsReleased(let entry):
-      let (job, number, documents) = try entry.parts()
-      return .documentsReleased(job, number: number, documents)
+      return .documentsCommitted(.init(try required(entry.attempt), try entry.set()))
+    case .documentsReleased(let entry): return .documentsReleased(.init(try required(entry.attempt), try entry.set()))
     case .documentsFailed(let failed):
-      let attempt = try required(failed.attempt, "attempt")
-      return .documentsFailed(attempt.job, number: attempt.place, try failed.groups())
+      return .documentsFailed(.init(try required(failed.attempt), try failed.groups()))
     case .workRepeated(let repeated):
-      let attempt = try required(repeated.attempt, "attempt")
-      return .workRepeated(attempt.job, number: attempt.place, count: Int(journaled: repeated.count))
-    case .stageEntered(let stage):
-      let attempt = try required(stage.attempt, "attempt")
-      return .stageEntered(attempt.job, number: attempt.place, name: stage.name)
+      return .workRepeated(.init(try required(repeated.attempt), count: Int(journaled: repeated.count)))
+    case .stageEntered(let stage): return .stageEntered(.init(try required(stage.attempt), name: stage.name))
     case .stageSpent(let stage):
-      let attempt = try required(stage.attempt, "attempt")
-      return .stageSpent(attempt.job, number: attempt.place, name: stage.name, Duration(journaled: stage.durationMs))
+      return .stageSpent(
+        .init(try required(stage.attempt), name: stage.name, Duration(journaled: stage.durationMs)))
     case .collectionWritten(let written):
       return .collectionWritten(
-        try required(written.job, "job").job, collectionID: written.collectionID, count: Int(journaled: written.count))
-    case .retried(let retried):
-      return .retried(
-        tier: Int(retried.tier), jobs: try retried.retriedJobs(), actor: retried.actor,
-        by: try retried.initiative.initiative(of: retried.actor))
-    case .retriedJobs(let retried):
-      return .retried(
-        tier: Int(retried.tier), jobs: try retried.retriedJobs(), actor: retried.actor,
-        by: try retried.initiative.initiative(of: retried.actor))
-    case .reportTaken(let taken):
-      let attempt = try required(taken.attempt, "attempt")
-      return .reportTaken(attempt.job, number: attempt.place, taken.report)
+        .init(
+          try required(written.job, "job").job, collectionID: written.collectionID,
+          count: Int(journaled: written.count)))
+    case .retried(let retried): return .retried(try retried.retried())
+    case .retriedJobs(let retried): return .retried(try retried.retried())
+    case .reportTaken(let taken): return .reportTaken(.init(try required(taken.attempt), taken.report))
     case .documentsLeftOut(let leftOut):
       return .documentsLeftOut(
-        try required(leftOut.job, "job").job, try leftOut.documents?.documents() ?? DocumentSet())
+        .init(try required(leftOut.job, "job").job, try leftOut.documents?.documents() ?? DocumentSet()))
     case .healed(let record): return .healed(try record.record())
     case .verdictChanged(let verdict): return .verdictChanged(try verdict.verdict())
     case .notificationSettled(let outcome): return .notificationSettled(outcome.outcome)
@@ -103,8 +88,9 @@ extension JournalRecord.Fact {
 }
 
 extension JournalDocuments {
-  fileprivate func parts() throws(JournalFault) -> (JobID, Int, DocumentSet) {
-    let place = try required(attempt, "attempt")
-    return (place.job, place.place, try documents?.documents() ?? DocumentSet())
-  }
+  fileprivate func set() throws(JournalFault) -> DocumentSet { try documents?.documents() ?? DocumentSet() }
+}
+
+private func required(_ attempt: JournalAttempt?) throws(JournalFault) -> AttemptID {
+  try required(attempt, "attempt").id
 }

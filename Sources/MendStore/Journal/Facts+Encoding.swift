@@ -20,105 +20,104 @@ extension JournalRecord.Fact {
       var added = JournalDocumentsAdded()
       added.documents = documents.map { MendAPI.Document(journaling: $0) }
       self = .documentsAdded(added)
-    case .batchStatusChanged(let status, let reason):
+    case .batchStatusChanged(let fact):
       var changed = JournalBatchStatusChanged()
-      changed.status = status.wire
-      changed.reason = reason
+      changed.status = fact.status.wire
+      changed.reason = fact.reason
       self = .batchStatusChanged(changed)
-    case .tierStarted(let tier, let handed):
+    case .tierStarted(let fact):
       var started = JournalTierStarted()
-      started.tier = Int32(clamping: tier)
-      started.handed = JournalDocumentSet(handed)
+      started.tier = Int32(clamping: fact.tier)
+      started.handed = JournalDocumentSet(fact.handed)
       self = .tierStarted(started)
-    case .tierCancelRequested(let tier):
+    case .tierCancelRequested(let fact):
       var requested = JournalTierCancelRequested()
-      requested.tier = Int32(clamping: tier)
+      requested.tier = Int32(clamping: fact.tier)
       self = .tierCancelRequested(requested)
-    case .tierStatusChanged(let tier, let status, let reason):
+    case .tierStatusChanged(let fact):
       var changed = JournalTierStatusChanged()
-      changed.tier = Int32(clamping: tier)
-      changed.status = status.wire
-      changed.reason = reason
+      changed.tier = Int32(clamping: fact.tier)
+      changed.status = fact.status.wire
+      changed.reason = fact.reason
       self = .tierStatusChanged(changed)
-    case .jobStatusChanged(let job, let status, let failure, let reason):
+    case .jobStatusChanged(let fact):
       var changed = JournalJobStatusChanged()
-      changed.job = JournalJob(job)
-      changed.status = status.wire
-      changed.failure = failure.map { JournalJobFailure($0) }
-      changed.reason = reason
+      changed.job = JournalJob(fact.job)
+      changed.status = fact.status.wire
+      changed.failure = fact.failure.map { JournalJobFailure($0) }
+      changed.reason = fact.reason
       self = .jobStatusChanged(changed)
-    case .attemptIntended(let job, let number, let token, let parameters):
+    case .attemptIntended(let fact):
       var intended = JournalAttemptIntended()
-      intended.attempt = JournalAttempt(job, number)
-      intended.token = token
-      intended.parameters = JournalSubmission(parameters)
+      intended.attempt = JournalAttempt(fact.attempt)
+      intended.token = fact.token
+      intended.parameters = JournalSubmission(fact.parameters)
       self = .attemptIntended(intended)
-    case .attemptTaken(let job, let number, let handle):
+    case .attemptTaken(let fact):
       var taken = JournalAttemptTaken()
-      taken.attempt = JournalAttempt(job, number)
-      taken.node = handle.node
-      taken.pid = handle.pid
-      taken.reference = handle.reference
-      taken.waitingFor = handle.waitingFor ?? ""
+      taken.attempt = JournalAttempt(fact.attempt)
+      taken.node = fact.handle.node
+      taken.pid = fact.handle.pid
+      taken.reference = fact.handle.reference
+      taken.waitingFor = fact.handle.waitingFor ?? ""
       self = .attemptTaken(taken)
-    case .attemptStarted(let job, let number): self = .attemptStarted(JournalAttempt(job, number))
-    case .attemptEnding(let job, let number, let reason, let grace):
-      self = .attemptEnding(JournalAttemptEnding(JournalAttempt(job, number), reason, grace: grace))
-    case .attemptEnded(let job, let number, let end):
-      self = .attemptEnded(JournalAttemptEnded(JournalAttempt(job, number), end))
-    case .attemptBeat(let job, let number): self = .attemptBeat(JournalAttempt(job, number))
-    case .staleReport(let job, let number): self = .staleReport(JournalAttempt(job, number))
-    case .nextAttemptScheduled(let job, let at):
+    case .attemptStarted(let attempt): self = .attemptStarted(JournalAttempt(attempt))
+    case .attemptEnding(let fact):
+      self = .attemptEnding(JournalAttemptEnding(JournalAttempt(fact.attempt), fact.reason, grace: fact.grace))
+    case .attemptEnded(let fact):
+      self = .attemptEnded(JournalAttemptEnded(JournalAttempt(fact.attempt), fact.end))
+    case .attemptBeat(let attempt): self = .attemptBeat(JournalAttempt(attempt))
+    case .staleReport(let attempt): self = .staleReport(JournalAttempt(attempt))
+    case .nextAttemptScheduled(let fact):
       var next = JournalNextAttempt()
-      next.job = JournalJob(job)
-      next.atMs = at.milliseconds
+      next.job = JournalJob(fact.job)
+      next.atMs = fact.at.milliseconds
       self = .nextAttemptScheduled(next)
-    case .documentsClaimed(let job, let number, let set, let id):
-      var claimed = JournalDocuments(job, number, set)
-      claimed.claimID = id
+    case .documentsClaimed(let fact):
+      var claimed = JournalDocuments(fact.attempt, fact.documents)
+      claimed.claimID = fact.id
       self = .documentsClaimed(claimed)
-    case .documentsCommitted(let job, let number, let set):
-      self = .documentsCommitted(JournalDocuments(job, number, set))
-    case .documentsReleased(let job, let number, let set):
-      self = .documentsReleased(JournalDocuments(job, number, set))
-    case .documentsFailed(let job, let number, let documents):
+    case .documentsCommitted(let fact):
+      self = .documentsCommitted(JournalDocuments(fact.attempt, fact.documents))
+    case .documentsReleased(let fact):
+      self = .documentsReleased(JournalDocuments(fact.attempt, fact.documents))
+    case .documentsFailed(let fact):
       var failed = JournalDocumentsFailed()
-      failed.attempt = JournalAttempt(job, number)
-      for group in documents { failed.append(group) }
+      failed.attempt = JournalAttempt(fact.attempt)
+      for group in fact.groups { failed.append(group) }
       self = .documentsFailed(failed)
-    case .workRepeated(let job, let number, let count):
+    case .workRepeated(let fact):
       var repeated = JournalWorkRepeated()
-      repeated.attempt = JournalAttempt(job, number)
-      repeated.count = Int64(count)
+      repeated.attempt = JournalAttempt(fact.attempt)
+      repeated.count = Int64(fact.count)
       self = .workRepeated(repeated)
-    case .stageEntered(let job, let number, let name):
+    case .stageEntered(let fact):
       var stage = JournalStage()
-      stage.attempt = JournalAttempt(job, number)
-      stage.name = name
+      stage.attempt = JournalAttempt(fact.attempt)
+      stage.name = fact.name
       self = .stageEntered(stage)
-    case .stageSpent(let job, let number, let name, let duration):
+    case .stageSpent(let fact):
       var stage = JournalStage()
-      stage.attempt = JournalAttempt(job, number)
-      stage.name = name
-      stage.durationMs = duration.milliseconds
+      stage.attempt = JournalAttempt(fact.attempt)
+      stage.name = fact.name
+      stage.durationMs = fact.duration.milliseconds
       self = .stageSpent(stage)
-    case .collectionWritten(let job, let collectionID, let count):
+    case .collectionWritten(let fact):
       var written = JournalCollectionWritten()
-      written.job = JournalJob(job)
-      written.collectionID = collectionID
-      written.count = Int64(count)
+      written.job = JournalJob(fact.job)
+      written.collectionID = fact.collectionID
+      written.count = Int64(fact.count)
       self = .collectionWritten(written)
-    case .reportTaken(let job, let number, let report):
-      self = .reportTaken(JournalReportTaken(JournalAttempt(job, number), report))
-    case .documentsLeftOut(let job, let set):
+    case .reportTaken(let fact):
+      self = .reportTaken(JournalReportTaken(JournalAttempt(fact.attempt), fact.report))
+    case .documentsLeftOut(let fact):
       var leftOut = JournalDocumentsLeftOut()
-      leftOut.job = JournalJob(job)
-      leftOut.documents = JournalDocumentSet(set)
+      leftOut.job = JournalJob(fact.job)
+      leftOut.documents = JournalDocumentSet(fact.documents)
       self = .documentsLeftOut(leftOut)
-    case .retried(let tier, let jobs, let actor, let initiative) where jobs.contains(where: \.replacesOverrides):
-      self = .retried(JournalRetried(tier: tier, jobs: jobs, actor: actor, by: initiative))
-    case .retried(let tier, let jobs, let actor, let initiative):
-      self = .retriedJobs(JournalRetriedJobs(tier: tier, jobs: jobs, actor: actor, by: initiative))
+    case .retried(let fact) where fact.jobs.contains(where: \.replacesOverrides):
+      self = .retried(JournalRetried(fact))
+    case .retried(let fact): self = .retriedJobs(JournalRetriedJobs(fact))
     case .healed(let record): self = .healed(JournalHealRecord(record))
     case .verdictChanged(let verdict): self = .verdictChanged(JournalVerdictRecord(verdict))
     case .notificationSettled(let outcome): self = .notificationSettled(JournalNotificationOutcome(outcome))
@@ -127,9 +126,9 @@ extension JournalRecord.Fact {
 }
 
 extension JournalDocuments {
-  init(_ job: JobID, _ number: Int, _ set: DocumentSet) {
+  init(_ attempt: AttemptID, _ set: DocumentSet) {
     self.init()
-    attempt = JournalAttempt(job, number)
+    self.attempt = JournalAttempt(attempt)
     documents = JournalDocumentSet(set)
   }
 }

@@ -130,21 +130,21 @@ extension [JournalHealStep] {
 }
 
 extension JournalRetried {
-  init(tier: Int, jobs: [Fact.RetriedJob], actor: String, by initiative: Initiative) {
+  init(_ fact: Fact.Retried) {
     self.init()
-    self.tier = Int32(clamping: tier)
-    self.jobs = jobs.map { job in
+    tier = Int32(clamping: fact.tier)
+    jobs = fact.jobs.map { job in
       var entry = JournalRetriedJob()
       entry.job = JournalJob(job.job)
       entry.overrides = JournalOverrides(job.overrides)
       entry.reopened = JournalDocumentSet(job.reopened)
       return entry
     }
-    self.actor = actor
-    self.initiative = JournalInitiative(initiative)
+    actor = fact.actor
+    initiative = JournalInitiative(fact.by)
   }
 
-  func retriedJobs() throws(JournalFault) -> [Fact.RetriedJob] {
+  func retried() throws(JournalFault) -> Fact.Retried {
     var result: [Fact.RetriedJob] = []
     for entry in jobs {
       result.append(
@@ -152,20 +152,20 @@ extension JournalRetried {
           job: try required(entry.job, "job").job, overrides: entry.overrides?.overrides ?? Job.Overrides(),
           replacesOverrides: true, reopened: try entry.reopened?.documents() ?? DocumentSet()))
     }
-    return result
+    return Fact.Retried(tier: Int(tier), jobs: result, actor: actor, by: try initiative.initiative(of: actor))
   }
 }
 
 extension JournalRetriedJobs {
   /// What was asked for all jobs is written once.
-  init(tier: Int, jobs: [Fact.RetriedJob], actor: String, by initiative: Initiative) {
+  init(_ fact: Fact.Retried) {
     self.init()
-    self.tier = Int32(clamping: tier)
-    self.actor = actor
-    self.initiative = JournalInitiative(initiative)
+    tier = Int32(clamping: fact.tier)
+    actor = fact.actor
+    initiative = JournalInitiative(fact.by)
     var places: [Job.Overrides: UInt32] = [:]
     var last: (asked: Job.Overrides, place: UInt32)?
-    self.jobs = jobs.map { job in
+    jobs = fact.jobs.map { job in
       var asked = job.overrides
       asked.memoryBytes = nil
       var entry = JournalJobRetry()
@@ -185,7 +185,7 @@ extension JournalRetriedJobs {
     }
   }
 
-  func retriedJobs() throws(JournalFault) -> [Fact.RetriedJob] {
+  func retried() throws(JournalFault) -> Fact.Retried {
     let asked = overrides.map(\.overrides)
     var result: [Fact.RetriedJob] = []
     result.reserveCapacity(jobs.count)
@@ -200,6 +200,6 @@ extension JournalRetriedJobs {
           job: try required(entry.job, "job").job, overrides: overrides,
           reopened: try entry.reopened?.documents() ?? DocumentSet()))
     }
-    return result
+    return Fact.Retried(tier: Int(tier), jobs: result, actor: actor, by: try initiative.initiative(of: actor))
   }
 }

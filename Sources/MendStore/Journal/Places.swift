@@ -12,12 +12,16 @@ extension JournalJob {
 }
 
 extension JournalAttempt {
+  init(_ attempt: AttemptID) { self.init(attempt.job, attempt.number) }
+
   init(_ job: JobID, _ number: Int) {
     self.init()
     tier = Int32(clamping: job.tier)
     index = Int32(clamping: job.index)
     self.number = Int32(clamping: number)
   }
+
+  var id: AttemptID { AttemptID(job: job, number: place) }
 
   var job: JobID { JobID(tier: Int(tier), index: Int(index)) }
   var place: Int { Int(number) }

@@ -5,7 +5,7 @@
 extension ScenarioWorld {
   /// Names of another batch than `b` bear it.
   private func name(_ key: BatchKey) -> String { key.batchID == "b" ? "" : "\(key.batchID)/" }
-  private func name(_ attempt: AttemptKey) -> String { "\(name(attempt.batch))\(attempt.job).\(attempt.number)" }
+  private func name(_ attempt: AttemptKey) -> String { "\(name(attempt.batch))\(attempt.id)" }
 
   func describe(_ record: Record) -> String? {
     let at = name(record.batch)
@@ -13,45 +13,46 @@ extension ScenarioWorld {
       set.map { core.batches[record.batch]?.documents[$0].id ?? "?" }.joined(separator: " ")
     }
     switch record.fact {
-    case .batchCreated, .documentsAdded, .nextAttemptScheduled:
-      return if case .nextAttemptScheduled(let job, let at) = record.fact {
-        "\(name(record.batch))\(job) waits \((at - now).inSeconds) s"
-      } else { nil }
-    case .batchStatusChanged(let status, let reason): return "batch \(record.batch.batchID) \(status)\(why(reason))"
-    case .tierStarted(let tier, let handed): return "\(at)tier \(tier) running, \(handed.count) documents"
-    case .tierStatusChanged(let tier, let status, let reason): return "\(at)tier \(tier) \(status)\(why(reason))"
-    case .jobStatusChanged(let job, let status, _, let reason): return "\(at)job \(job) \(status)\(why(reason))"
-    case .attemptIntended(let job, let number, _, let parameters):
-      let memory = parameters.resources.memoryBytes > 0 ? ", memory \(parameters.resources.memoryBytes)" : ""
-      return "\(at)\(job).\(number) intended\(memory)"
-    case .attemptTaken(let job, let number, _): return "\(at)\(job).\(number) taken"
-    case .attemptStarted(let job, let number): return "\(at)\(job).\(number) started"
-    case .attemptEnding(let job, let number, let reason, _): return "\(at)\(job).\(number) ending: \(reason.name)"
-    case .attemptEnded(let job, let number, let end):
-      if case .failed(let cause, let confidence) = end.verdict {
-        return "\(at)\(job).\(number) failed: \(cause.category.rawValue) \(cause.rawValue) (\(confidence.rawValue))"
+    case .batchCreated, .documentsAdded: return nil
+    case .nextAttemptScheduled(let scheduled):
+      return "\(name(record.batch))\(scheduled.job) waits \((scheduled.at - now).inSeconds) s"
+    case .batchStatusChanged(let changed):
+      return "batch \(record.batch.batchID) \(changed.status)\(why(changed.reason))"
+    case .tierStarted(let started): return "\(at)tier \(started.tier) running, \(started.handed.count) documents"
+    case .tierStatusChanged(let changed): return "\(at)tier \(changed.tier) \(changed.status)\(why(changed.reason))"
+    case .jobStatusChanged(let changed): return "\(at)job \(changed.job) \(changed.status)\(why(changed.reason))"
+    case .attemptIntended(let fact):
+      let memory = fact.parameters.resources.memoryBytes > 0 ? ", memory \(fact.parameters.resources.memoryBytes)" : ""
+      return "\(at)\(fact.attempt) intended\(memory)"
+    case .attemptTaken(let fact): return "\(at)\(fact.attempt) taken"
+    case .attemptStarted(let attempt): return "\(at)\(attempt) started"
+    case .attemptEnding(let fact): return "\(at)\(fact.attempt) ending: \(fact.reason.name)"
+    case .attemptEnded(let ended):
+      if case .failed(let cause, let confidence) = ended.end.verdict {
+        return
+          "\(at)\(ended.attempt) failed: \(cause.category.rawValue) \(cause.rawValue) (\(confidence.rawValue))"
       }
-      return "\(at)\(job).\(number) \(end.verdict.name)"
-    case .attemptBeat(let job, let number): return "\(at)\(job).\(number) beats"
-    case .staleReport(let job, let number): return "\(at)\(job).\(number) reported late"
-    case .documentsClaimed(let job, _, let set, _): return "\(at)\(job) has \(documents(set))"
-    case .documentsCommitted(let job, _, let set): return "\(at)\(job) committed \(documents(set))"
-    case .documentsFailed(let job, _, let failed):
-      let words = failed.flatMap { group in
+      return "\(at)\(ended.attempt) \(ended.end.verdict.name)"
+    case .attemptBeat(let attempt): return "\(at)\(attempt) beats"
+    case .staleReport(let attempt): return "\(at)\(attempt) reported late"
+    case .documentsClaimed(let claimed): return "\(at)\(claimed.job) has \(documents(claimed.documents))"
+    case .documentsCommitted(let fact): return "\(at)\(fact.job) committed \(documents(fact.documents))"
+    case .documentsFailed(let fact):
+      let words = fact.groups.flatMap { group in
         group.documents.map { "\(core.batches[record.batch]?.documents[$0].id ?? "?"):\(group.error.code)" }
       }
-      return "\(at)\(job) failed \(words.joined(separator: " "))"
-    case .documentsReleased(let job, _, let set): return "\(at)\(job) gave back \(documents(set))"
-    case .workRepeated(let job, _, let count): return "\(at)\(job) repeated \(count)"
-    case .stageEntered(let job, let number, let stage): return "\(at)\(job).\(number) stage \(stage)"
-    case .tierCancelRequested(let tier): return "\(at)tier \(tier) is to be cancelled"
-    case .documentsLeftOut(let job, let set): return "\(at)\(job) is left out for \(documents(set))"
-    case .reportTaken(let job, let number, let report):
-      let written = report.written > 0 ? ", written \(report.written)" : ""
-      return "\(at)\(job).\(number) report \(report.id) taken\(written)"
-    case .retried(let tier, let jobs, let actor, _):
-      let reopened = jobs.map { "\($0.job): \($0.reopened.count)" }.joined(separator: ", ")
-      return "\(at)tier \(tier) reopened by \(actor) (\(reopened))"
+      return "\(at)\(fact.job) failed \(words.joined(separator: " "))"
+    case .documentsReleased(let released): return "\(at)\(released.job) gave back \(documents(released.documents))"
+    case .workRepeated(let fact): return "\(at)\(fact.job) repeated \(fact.count)"
+    case .stageEntered(let entered): return "\(at)\(entered.attempt) stage \(entered.name)"
+    case .tierCancelRequested(let requested): return "\(at)tier \(requested.tier) is to be cancelled"
+    case .documentsLeftOut(let leftOut): return "\(at)\(leftOut.job) is left out for \(documents(leftOut.documents))"
+    case .reportTaken(let fact):
+      let written = fact.report.written > 0 ? ", written \(fact.report.written)" : ""
+      return "\(at)\(fact.attempt) report \(fact.report.id) taken\(written)"
+    case .retried(let retried):
+      let reopened = retried.jobs.map { "\($0.job): \($0.reopened.count)" }.joined(separator: ", ")
+      return "\(at)tier \(retried.tier) reopened by \(retried.actor) (\(reopened))"
     case .healed(let heal): return "\(at)healed: \(heal.steps.count) steps"
     default: return "\(at)\(record.fact)".prefix(100) + ""
     }

@@ -26,27 +26,29 @@ struct Invariants {
       if record.sequence != sequences[key, default: 0] + 1 { return "\(key.batchID): a gap before \(record.sequence)" }
       sequences[key] = record.sequence
       switch record.fact {
-      case .retried(_, let jobs, _, _):
-        retried.formUnion(jobs.map(\.job))
-        for job in jobs { committed[key]?[job.job]?.subtract(job.reopened) }
-      case .tierStarted(let tier, let handed):
-        for job in (committed[key] ?? [:]).keys where job.tier == tier {
-          committed[key]?[job]?.formIntersection(handed)
+      case .retried(let fact):
+        retried.formUnion(fact.jobs.map(\.job))
+        for job in fact.jobs { committed[key]?[job.job]?.subtract(job.reopened) }
+      case .tierStarted(let started):
+        for job in (committed[key] ?? [:]).keys where job.tier == started.tier {
+          committed[key]?[job]?.formIntersection(started.handed)
         }
-      case .documentsCommitted(let job, _, let positions):
-        for position in positions {
-          if !committed[key, default: [:]][job, default: DocumentSet()].insert(position) {
-            return "\(key.batchID) \(job): document \(position) was committed twice"
+      case .documentsCommitted(let fact):
+        for position in fact.documents {
+          if !committed[key, default: [:]][fact.job, default: DocumentSet()].insert(position) {
+            return "\(key.batchID) \(fact.job): document \(position) was committed twice"
           }
         }
-      case .batchStatusChanged(let status, _):
+      case .batchStatusChanged(let changed):
         if let before = statuses[key], before.isFinal, retried.isEmpty { return "\(key.batchID): left \(before)" }
-        statuses[key] = status
-      case .jobStatusChanged(let job, let status, _, let reason):
-        if let before = jobStatuses[key]?[job], before.isFinal, !retried.contains(job), !reason.contains("retried") {
-          return "\(key.batchID) \(job): left \(before) for \(status)"
+        statuses[key] = changed.status
+      case .jobStatusChanged(let changed):
+        if let before = jobStatuses[key]?[changed.job], before.isFinal, !retried.contains(changed.job),
+          !changed.reason.contains("retried")
+        {
+          return "\(key.batchID) \(changed.job): left \(before) for \(changed.status)"
         }
-        jobStatuses[key, default: [:]][job] = status
+        jobStatuses[key, default: [:]][changed.job] = changed.status
       default:
         break
       }

@@ -53,7 +53,7 @@ struct StepLargeBatchTests {
     let second = Job.Overrides(memoryBytes: 1000, environment: ["B": "2"])
     _ = harness.ask(.retry(batchID: "b", tier: 0, jobs: [JobID(tier: 0, index: 0)], second, .all))
     let facts = harness.journal[harness.key, default: []].compactMap { record in
-      if case .retried(_, let jobs, _, _) = record.fact { jobs } else { nil }
+      if case .retried(let retried) = record.fact { retried.jobs } else { nil }
     }
     #expect(facts.map(\.count) == [256, 1])
     #expect(facts[1][0].overrides == second)
@@ -72,7 +72,7 @@ struct StepLargeBatchTests {
     try batch.apply(
       Record(
         batch: harness.key, sequence: batch.sequence + 1, at: harness.now, cause: .caller,
-        fact: .retried(tier: 0, jobs: [retried], actor: "")))
+        fact: .retried(.init(tier: 0, jobs: [retried], actor: ""))))
     #expect(batch.tiers[0].jobs[0].overrides == Job.Overrides(cpus: 2))
   }
 

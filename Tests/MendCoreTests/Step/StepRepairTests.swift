@@ -226,7 +226,7 @@ struct StepRepairTests {
       try batch.apply(
         Record(
           batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: .caller,
-          fact: .retried(tier: 0, jobs: [], actor: name)))
+          fact: .retried(.init(tier: 0, jobs: [], actor: name))))
       #expect(batch.tiers[0].jobs[0].attemptsBeforeRetry == 1)
     }
   }

@@ -104,11 +104,11 @@ struct StepReportTests {
     var batch = harness.batch
     let job = JobID(tier: 0, index: 0)
     for fact in [
-      Fact.collectionWritten(job, collectionID: "text", count: .max),
-      .collectionWritten(job, collectionID: "text", count: 5),
-      .workRepeated(job, number: 1, count: .max), .workRepeated(job, number: 1, count: 1),
-      .stageSpent(job, number: 1, name: "s", .milliseconds(Int64.max)),
-      .stageSpent(job, number: 1, name: "s", .milliseconds(Int64.max)),
+      Fact.collectionWritten(.init(job, collectionID: "text", count: .max)),
+      .collectionWritten(.init(job, collectionID: "text", count: 5)),
+      .workRepeated(.init(job.attempt(1), count: .max)), .workRepeated(.init(job.attempt(1), count: 1)),
+      .stageSpent(.init(job.attempt(1), name: "s", .milliseconds(Int64.max))),
+      .stageSpent(.init(job.attempt(1), name: "s", .milliseconds(Int64.max))),
     ] {
       try batch.apply(
         Record(batch: batch.key, sequence: batch.sequence + 1, at: harness.now, cause: .worker, fact: fact))
@@ -126,7 +126,7 @@ struct StepReportTests {
     for _ in 0..<5 { _ = harness.claim(10_000) }
     harness.end(.exited(1))
     let failed = (harness.journal[harness.key] ?? []).compactMap { record in
-      if case .documentsFailed(_, _, let groups) = record.fact { groups } else { nil }
+      if case .documentsFailed(let failed) = record.fact { failed.groups } else { nil }
     }
     #expect(failed.count == 1 && failed[0].count == 1 && failed[0][0].documents.count == 50_000)
     #expect(harness.job().errors.count == 50_000 && harness.job().errors[49_999]?.code == "exit_code")

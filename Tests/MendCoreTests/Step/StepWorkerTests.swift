@@ -32,8 +32,8 @@ struct StepWorkerTests {
     var harness = Harness()
     harness.submit([tier(extractor())])
     let intents = harness.output.writes.compactMap { write -> Int? in
-      if case .record(let record) = write, case .attemptIntended(_, let number, _, _) = record.fact {
-        number
+      if case .record(let record) = write, case .attemptIntended(let intended) = record.fact {
+        intended.number
       } else {
         nil
       }
