@@ -1,11 +1,11 @@
 internal import Glibc
-internal import NIOCore
+package import NIOCore
 
 /// Asks a listening socket for connections ten times a second while none can be taken, for want of descriptors or memory:
 /// the socket goes on saying that there is one, and a loop that asks at once does nothing else.
-final class AcceptPause: ChannelInboundHandler, @unchecked Sendable {
+package final class AcceptPause: ChannelInboundHandler, @unchecked Sendable {
   // Unchecked: touched on the channel's loop alone.
-  typealias InboundIn = any Channel
+  package typealias InboundIn = any Channel
 
   private let address: ServerAddress
   private let observer: (any ServerObserver)?
@@ -13,12 +13,12 @@ final class AcceptPause: ChannelInboundHandler, @unchecked Sendable {
 
   private static let pause = TimeAmount.milliseconds(100)
 
-  init(_ address: ServerAddress, _ observer: (any ServerObserver)?) {
+  package init(_ address: ServerAddress, _ observer: (any ServerObserver)?) {
     self.address = address
     self.observer = observer
   }
 
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+  package func errorCaught(context: ChannelHandlerContext, error: any Error) {
     // A caller that went before it was taken is no shortage.
     guard let error = error as? IOError, error.errnoCode != ECONNABORTED else { return context.fireErrorCaught(error) }
     guard !isPausing else { return }

@@ -36,6 +36,11 @@ final class AdminServer: Sendable {
   func start(host: String, port: Int, on group: any EventLoopGroup) async throws(MendServerError) -> PeerAddress {
     do {
       let channel = try await ServerBootstrap(group: group)
+        .serverChannelInitializer { [pages] channel in
+          channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(AcceptPause(.tcp(host: host, port: port), pages.calls))
+          }
+        }
         .serverChannelOption(.backlog, value: 64)
         .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
         .childChannelInitializer { [self] channel in
