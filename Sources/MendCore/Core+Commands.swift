@@ -62,7 +62,7 @@ extension Core {
   ) throws(Refusal) -> (batchID: String, Reply) {
     if !batchID.isEmpty && !Identifier.isValid(batchID) { throw .invalid(field: "batch_id", rule: Identifier.rule) }
     try specification.validate(limits: limits, capacities: capacities)
-    try validate(documents, adding: DocumentTable())
+    try validate(documents, adding: DocumentTable(), of: specification)
     if index.liveBatches >= limits.liveBatches {
       throw .exhausted(
         limit: "live_batches", "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
@@ -70,6 +70,8 @@ extension Core {
     try requireRoom(for: specification, in: namespace)
     let key = batchID.isEmpty ? freshKey(namespace) : BatchKey(namespace: namespace, batchID: batchID)
     if batches[key] != nil { throw .alreadyExists(resourceType: "batch", resourceID: batchID) }
+    // After the name: whoever asks about a batch that is there is told that.
+    if specification.tiers.isEmpty { throw limits.refusal(ofTiers: 0) }
     let record = Record(
       batch: key, sequence: 1, at: turn.now, cause: turn.cause, actor: turn.actor, fact: .batchCreated(specification))
     batches[key] = Batch.creating(record)
@@ -84,7 +86,7 @@ extension Core {
 
   private mutating func add(_ documents: [Document], to key: BatchKey) throws(Refusal) -> Reply {
     try requireCreated(key, doing: "take documents", todo: "create another batch for them")
-    if let table = batches[key]?.documents { try validate(documents, adding: table) }
+    if let batch = batches[key] { try validate(documents, adding: batch.documents, of: batch.specification) }
     if !documents.isEmpty { record(.documentsAdded(documents), on: key) }
     let total = batches[key]?.documents.count ?? 0
     return .documentsAdded(batchID: key.batchID, added: documents.count, totalObjects: total)

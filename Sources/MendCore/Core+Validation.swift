@@ -59,9 +59,7 @@ extension BatchSpecification {
       let names = Figures.list(capacities.all.map(\.executor.rawValue), "or")
       throw .invalid(field: "deployment_mode", rule: "must be \(names), which this server runs, or unset: \(why)")
     }
-    if tiers.count > limits.tiersPerBatch {
-      throw .invalid(field: "tiers", rule: "must be at most \(limits.tiersPerBatch)")
-    }
+    if tiers.count > limits.tiersPerBatch { throw limits.refusal(ofTiers: tiers.count) }
     for (number, tier) in tiers.enumerated() { try tier.validate({ "tiers[\(number)]" }, limits: limits) }
     if jobCount > limits.jobsPerBatch {
       throw .invalid(
@@ -84,6 +82,12 @@ extension BatchSpecification {
           field: "tiers[\(number)].extractors[\(index)].limits", rule: "must be unset: Ray holds no such limits")
       }
     }
+  }
+}
+
+extension Limits {
+  func refusal(ofTiers count: Int) -> Refusal {
+    .invalid(field: "tiers", rule: "must be 1 to \(tiersPerBatch), are \(count)")
   }
 }
 
@@ -232,10 +236,21 @@ extension Job.Overrides {
 
 extension Core {
   /// All of a call's documents are added, or none.
-  func validate(_ documents: [Document], adding table: DocumentTable) throws(Refusal) {
-    if table.count + documents.count > limits.documentsPerBatch {
+  func validate(
+    _ documents: [Document], adding table: DocumentTable, of specification: BatchSpecification
+  ) throws(Refusal) {
+    let count = table.count + documents.count
+    if count > limits.documentsPerBatch {
       throw .exhausted(
         limit: "documents_per_batch", "a batch has at most \(limits.documentsPerBatch) documents", retryAfter: nil)
+    }
+    // Each job keeps a few bits for each document of its batch, whichever shard has it.
+    let jobs = specification.jobCount
+    if count > limits.documentsTimesJobsPerBatch / max(1, jobs) {
+      throw .exhausted(
+        limit: "documents_times_jobs",
+        "documents times jobs of a batch must be at most \(limits.documentsTimesJobsPerBatch), and \(count) documents "
+          + "times \(jobs) jobs are more: ask for fewer shards, or submit several batches", retryAfter: nil)
     }
     var ids: Set<String> = []
     ids.reserveCapacity(documents.count)

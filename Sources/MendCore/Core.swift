@@ -89,6 +89,8 @@ public struct Limits: Hashable, Sendable {
   public var shardsPerExtractor = 256
   /// Jobs of one batch: the shards of all extractors of all tiers.
   public var jobsPerBatch = 16_384
+  /// Documents of one batch times its jobs.
+  public var documentsTimesJobsPerBatch = 1_000_000_000
   /// Bytes of the commands and environments that the jobs of one batch are given, those of each job counted by itself.
   public var jobTextPerBatch = 64 << 20
   /// Batches that are not final, over all namespaces.

@@ -202,13 +202,44 @@ struct StepCommandTests {
     }
   }
 
-  @Test("An empty batch, one without tiers, and one that was submitted are refused at submit")
+  @Test("The documents of a batch times its jobs are bounded, whenever they come")
+  func boundedTogether() {
+    var limits = Limits()
+    limits.documentsTimesJobsPerBatch = 12
+    var harness = Harness(limits: limits)
+    func isRefused(_ answer: Result<Reply, Refusal>?) -> Bool {
+      guard case .failure(.exhausted("documents_times_jobs", let message, nil)) = answer else { return false }
+      return message.contains("at most 12") && message.contains("4 documents") && message.contains("4 jobs")
+    }
+    let specification = specification([tier(extractor(shards: 3)), tier(extractor())])
+    #expect(
+      isRefused(harness.ask(.createBatch(batchID: "b", specification, documents: Harness.documents(4)))))
+    #expect(harness.core.batches.isEmpty)
+    _ = harness.ask(.createBatch(batchID: "b", specification, documents: Harness.documents(2)))
+    #expect(isRefused(harness.ask(.addDocuments(batchID: "b", Harness.documents(2, from: 2)))))
+    #expect(
+      harness.ask(.addDocuments(batchID: "b", Harness.documents(1, from: 2)))
+        == .success(.documentsAdded(batchID: "b", added: 1, totalObjects: 3)))
+  }
+
+  @Test("A batch without tiers is refused, for it can be given none later")
+  func withoutTiers() {
+    var harness = Harness()
+    guard
+      case .failure(.invalid("tiers", let rule)) = harness.ask(
+        .createBatch(batchID: "flat", specification([]), documents: Harness.documents(1)))
+    else {
+      Issue.record("not refused")
+      return
+    }
+    #expect(rule == "must be 1 to 64, are 0")
+  }
+
+  @Test("An empty batch, and one that was submitted, are refused at submit")
   func submits() {
     var harness = Harness()
     _ = harness.ask(.createBatch(batchID: "empty", specification(), documents: []))
     #expect(harness.ask(.submitBatch(batchID: "empty")).isPrecondition)
-    _ = harness.ask(.createBatch(batchID: "flat", specification([]), documents: Harness.documents(1)))
-    #expect(harness.ask(.submitBatch(batchID: "flat")).isPrecondition)
     harness.submit([tier(extractor())])
     #expect(harness.ask(.submitBatch(batchID: "b")).isPrecondition)
   }
