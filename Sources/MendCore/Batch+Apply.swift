@@ -18,7 +18,7 @@ extension Batch {
       statusBeforePause: nil, tiers: tiers, failedDocuments: DocumentSet(), completedDocuments: DocumentSet(),
       processingCounts: [:], documentTimes: DocumentTimes(), createdAt: record.at, submittedAt: nil, timeoutFrom: nil,
       startedAt: nil, updatedAt: record.at, completedAt: nil, lastActivityAt: record.at, sequence: record.sequence,
-      generation: 0, recentChanges: [], changesDroppedThrough: 0, healHistory: [], verdict: nil, outage: nil,
+      generation: 0, recentChanges: [], changesDroppedThrough: 0, healHistory: [], diagnosisSummary: nil, outage: nil,
       duplicates: [])
     batch.note(.batch, from: "", to: BatchStatus.created.rawValue, reason: "", record)
     return batch
@@ -69,8 +69,8 @@ extension Batch {
       if heal.by == .autoHeal, heal.isCounted { autoHeals += 1 }
       for step in heal.steps { noteReclaim(step, at: record.at) }
       if healHistory.count > Self.healHistoryLimit { healHistory.removeFirst() }
-    case .verdictChanged(let verdict):
-      self.verdict = verdict
+    case .verdictChanged(let summary):
+      diagnosisSummary = summary
     case .notificationSettled:
       break
     case .jobStatusChanged(let changed):
@@ -279,8 +279,8 @@ extension Fact {
     }
   }
 
-  /// False for what is reported while all goes on: it turns no verdict that was good.
-  var movesVerdict: Bool {
+  /// False for what is reported while all goes on: it makes no summary another one.
+  var movesSummary: Bool {
     switch self {
     case .batchCreated, .documentsAdded, .documentsClaimed, .documentsCommitted, .documentsReleased, .workRepeated,
       .stageEntered, .stageSpent, .collectionWritten, .reportTaken, .attemptBeat, .staleReport, .verdictChanged,

@@ -2,22 +2,22 @@
 
 extension Core {
   /// An attempt is over and nothing of it runs. What comes twice or late changes nothing.
-  mutating func end(_ attempt: AttemptKey, _ account: EndAccount) {
+  mutating func end(_ attempt: AttemptKey, _ report: EndReport) {
     if !index.leftBehind.isEmpty, giveBack(attempt) { return }
     guard index.live.contains(attempt), let place = state(of: attempt) else { return }
-    var account = account
-    if case .ending(let reason, _) = place { account.ending = reason }
-    account.executor = executor(of: attempt.batch)
-    account.documentNames = namesInProcess(of: attempt)
-    var end = account.end(at: turn.now)
+    var report = report
+    if case .ending(let reason, _) = place { report.ending = reason }
+    report.executor = executor(of: attempt.batch)
+    report.documentNames = namesInProcess(of: attempt)
+    var end = report.end(at: context.now)
     let killer = isolate(attempt, &end)
     settleDocuments(of: attempt, end, killer: killer)
     if let killer, let batch = batches[attempt.batch], let job = batch.jobState(attempt.job) {
-      end.evidence.append(batch.quarantineEvidence(of: killer, job: job, at: turn.now))
+      end.evidence.append(batch.quarantineEvidence(of: killer, job: job, at: context.now))
     }
     addLedgerEvidence(of: attempt, to: &end)
     record(.attemptEnded(.init(attempt.id, end)), on: attempt.batch)
-    decide(attempt, end, wasEndedFor: account.ending)
+    decide(attempt, end, wasEndedFor: report.ending)
     advance(attempt.batch)
   }
 
@@ -70,7 +70,7 @@ extension Core {
   ) {
     if documents.isEmpty { return }
     let error = DocumentError(
-      code: code, message: message, attempt: attempt.number, at: turn.now, causedByAttempt: causedByAttempt,
+      code: code, message: message, attempt: attempt.number, at: context.now, causedByAttempt: causedByAttempt,
       endedFromOutside: endedFromOutside)
     var failed = [Fact.FailedDocuments(documents, error)]
     if let killer, documents.contains(killer) {
@@ -91,17 +91,17 @@ extension Core {
     ]
     if case .failed = end.verdict, !job.assigned.isEmpty, job.committed.count == job.assigned.count {
       end.evidence.append(
-        Evidence("every document was committed before it ended", by: .ledger, at: turn.now, values: figures))
+        Evidence("every document was committed before it ended", by: .ledger, at: context.now, values: figures))
     }
     if end.verdict == .succeeded, !job.failed.isEmpty {
       let unreported = job.errors.count {
-        $0.attempt == attempt.number && $0.code == FailureCause.documentErrors.rawValue && $0.at == turn.now
+        $0.attempt == attempt.number && $0.code == FailureCause.documentErrors.rawValue && $0.at == context.now
       }
       if unreported > 0 {
         end.evidence.append(
           Evidence(
             "\(unreported) \(unreported == 1 ? "document was" : "documents were") neither committed nor failed when it exited 0",
-            by: .ledger, at: turn.now,
+            by: .ledger, at: context.now,
             values: figures))
       }
     }
@@ -189,7 +189,7 @@ extension Core {
     record(.retried(.init(tier: job.id.tier, jobs: [reopened], actor: "scheduler", by: .rules)), on: key)
     record(.jobStatusChanged(.init(job.id, .pending, failure: nil, reason: retry.reason)), on: key)
     if finishIfNothingLeft(job.id, of: key) { return }
-    record(.nextAttemptScheduled(.init(job.id, at: turn.now + jittered(retry.backoff))), on: key)
+    record(.nextAttemptScheduled(.init(job.id, at: context.now + jittered(retry.backoff))), on: key)
   }
 
   /// Up to a quarter less, by the core's generator: jobs that failed together do not come back together. What was drawn

@@ -11,9 +11,9 @@ extension Core {
   /// What may make a plan worth a look.
   mutating func considerHealing(_ key: BatchKey, after fact: Fact) {
     switch fact {
-    case .batchStatusChanged(let changed) where changed.status == .failed: considerHealing(key, at: turn.now)
-    case .attemptEnded: considerHealing(key, at: turn.now)
-    case .attemptEnding(let ending): considerHealing(key, at: turn.now + (ending.grace ?? .zero) + limits.endTimeout)
+    case .batchStatusChanged(let changed) where changed.status == .failed: considerHealing(key, at: context.now)
+    case .attemptEnded: considerHealing(key, at: context.now)
+    case .attemptEnding(let ending): considerHealing(key, at: context.now + (ending.grace ?? .zero) + limits.endTimeout)
     default: break
     }
   }
@@ -24,15 +24,15 @@ extension Core {
       guard let batch = batches[key], batch.status == .failed, batch.specification.executor == executor else {
         continue
       }
-      considerHealing(key, at: turn.now)
+      considerHealing(key, at: context.now)
     }
   }
 
   /// Ends the attempts that both looks found stuck and that a rule was written for; the rule decides what follows.
   mutating func endStallsByRule(_ key: BatchKey) {
     guard let batch = batches[key], batch.status == .running, index.ruledStalls.contains(key) else { return }
-    let verdict = batch.health(at: turn.now, capacity: capacities.of(batch), limits: limits)
-    for stuck in verdict.stuckAttempts {
+    let report = batch.health(at: context.now, capacity: capacities.of(batch), limits: limits)
+    for stuck in report.stuckAttempts {
       guard specifiedRule(for: stuck.job, of: key, stuck.cause, nil)?.namesStall(stuck.cause) == true else { continue }
       let attempt = AttemptKey(batch: key, job: stuck.job, number: stuck.number)
       askToEnd(attempt, .healed(stuck.cause), grace: limits.defaultGrace)
@@ -43,25 +43,25 @@ extension Core {
   mutating func healByItself(_ key: BatchKey) {
     guard let batch = batches[key], let policy = batch.specification.autoHeal,
       batch.autoHeals < policy.maxHeals,
-      batch.status == .running || batch.status == .failed, !batch.isPastTimeout(at: turn.now)
+      batch.status == .running || batch.status == .failed, !batch.isPastTimeout(at: context.now)
     else { return }
-    let plan = batch.healPlan(.auto, tier: nil, at: turn.now, capacity: capacities.of(batch), limits: limits)
+    let plan = batch.healPlan(.auto, tier: nil, at: context.now, capacity: capacities.of(batch), limits: limits)
     var steps = plan.compactMap { policy.allowed($0) }.filter { !wasAsked($0, of: batch) }
     guard !steps.isEmpty else { return }
     let generation = batch.generation
-    let actor = turn.actor
-    turn.actor = Initiative.autoHeal.rawValue
-    defer { turn.actor = actor }
-    apply(&steps, to: key, actor: turn.actor, by: .autoHeal)
+    let actor = context.actor
+    context.actor = Initiative.autoHeal.rawValue
+    defer { context.actor = actor }
+    apply(&steps, to: key, actor: context.actor, by: .autoHeal)
     // What came to nothing is no heal, and is not told as one.
     steps.removeAll { $0.result == .skipped }
     if steps.contains(where: { $0.result == .done || $0.result == .asked }) {
       let record = HealRecord(
-        action: .auto, generation: generation, steps: steps, at: turn.now, actor: turn.actor, by: .autoHeal)
+        action: .auto, generation: generation, steps: steps, at: context.now, actor: context.actor, by: .autoHeal)
       self.record(.healed(record), on: key)
     }
     advance(key)
-    turn.schedulingIsDue = true
+    context.schedulingIsDue = true
   }
 
   /// Asking again for an end that does not come is worth it once in a while, not with each event of the batch; and for that
@@ -73,7 +73,7 @@ extension Core {
     }
     let attempt = batch.tiers[job.tier].jobs[job.index].attempts[index]
     guard attempt.isCurrent, let asked = attempt.reclaimedAt else { return false }
-    return turn.now - asked < limits.endTimeout
+    return context.now - asked < limits.endTimeout
   }
 }
 

@@ -50,7 +50,7 @@ extension Core {
       perform(.reply(call, .cancelled(batchID: batchID, status(of: key), receipts)))
       return
     }
-    let deadline = turn.now + grace + limits.endTimeout
+    let deadline = context.now + grace + limits.endTimeout
     cancels.append(
       PendingCancel(
         batch: key, scope: scope, calls: [call], commands: command.idempotencyKey.isEmpty ? [] : [command],
@@ -64,7 +64,7 @@ extension Core {
 
   /// A cancel that comes again with less grace shortens it; more changes nothing.
   private mutating func hasten(_ place: Int, grace: Duration) {
-    let deadline = turn.now + grace + limits.endTimeout
+    let deadline = context.now + grace + limits.endTimeout
     guard deadline < cancels[place].deadline else { return }
     cancels[place].deadline = deadline
     index.deadlines.insert(Deadline(at: deadline, kind: .cancelTimeout, batch: cancels[place].batch))
@@ -201,7 +201,7 @@ extension Core {
 
   /// Cancels whose attempts are all gone are answered; those that are out of time say what is still there.
   mutating func answerCancels() {
-    turn.cancelsAreDue = false
+    context.cancelsAreDue = false
     var waiting: [PendingCancel] = []
     for cancel in cancels {
       let remaining = cancel.attempts.filter { index.live.contains($0) }
@@ -210,7 +210,7 @@ extension Core {
           batchID: cancel.batch.batchID, status(of: cancel.batch), receipts(of: cancel.attempts))
         for command in cancel.commands { remember(command, batchID: cancel.batch.batchID, reply: reply) }
         for call in cancel.calls { perform(.reply(call, reply)) }
-      } else if cancel.deadline <= turn.now {
+      } else if cancel.deadline <= context.now {
         let names = remaining.prefix(10).map { "\($0.job).\($0.number)" }.joined(separator: ", ")
         let refusal = Refusal.exhausted(
           limit: "end_timeout",

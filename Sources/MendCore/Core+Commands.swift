@@ -73,12 +73,13 @@ extension Core {
     // After the name: whoever asks about a batch that is there is told that.
     if specification.tiers.isEmpty { throw limits.refusal(ofTiers: 0) }
     let record = Record(
-      batch: key, sequence: 1, at: turn.now, cause: turn.cause, actor: turn.actor, fact: .batchCreated(specification))
+      batch: key, sequence: 1, at: context.now, cause: context.cause, actor: context.actor,
+      fact: .batchCreated(specification))
     batches[key] = Batch.creating(record)
     index.liveBatches += 1
     if let batch = batches[key] { index.specifications.add(batch) }
     if specification.hasRulesForStalls { index.ruledStalls.insert(key) }
-    turn.output.writes.append(.record(record))
+    context.output.writes.append(.record(record))
     touch(key)
     if !documents.isEmpty { self.record(.documentsAdded(documents), on: key) }
     return (key.batchID, .created(batchID: key.batchID, .created, totalObjects: documents.count))

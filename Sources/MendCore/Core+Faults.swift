@@ -11,7 +11,7 @@ extension Core {
   /// run on.
   mutating func letGo(of key: BatchKey, for fault: RecordFault) {
     guard let batch = batches[key] else { return }
-    turn.output.faults.append(fault)
+    context.output.faults.append(fault)
     for attempt in index.live.filter({ $0.batch == key }) {
       index.live.remove(attempt)
       if let place = batch.attemptIndex(attempt.job, attempt.number) {
@@ -37,21 +37,21 @@ extension Core {
   mutating func giveBack(_ attempt: AttemptKey) -> Bool {
     guard let left = index.leftBehind.removeValue(forKey: attempt) else { return false }
     release(left.resources, of: left.executor, from: attempt.batch.namespace)
-    turn.schedulingIsDue = true
+    context.schedulingIsDue = true
     return true
   }
 
   /// Half a step is none: what was decided for the batches that were let go of is neither written nor done.
   mutating func dropWhatIsFaulty(of event: Event) {
-    let faults = turn.output.faults
+    let faults = context.output.faults
     let faulty = Set(faults.map(\.batch))
-    turn.output.writes.removeAll { write in write.batch.map(faulty.contains) == true }
-    turn.output.afterCommit.removeAll { effect in effect.batch.map(faulty.contains) == true }
-    guard let call = event.call, let fault = faults.first(where: { event.concerns($0.batch, turn.worker) }) else {
+    context.output.writes.removeAll { write in write.batch.map(faulty.contains) == true }
+    context.output.afterCommit.removeAll { effect in effect.batch.map(faulty.contains) == true }
+    guard let call = event.call, let fault = faults.first(where: { event.concerns($0.batch, context.worker) }) else {
       return
     }
-    turn.output.afterCommit.removeAll { $0.answered == call }
-    turn.output.afterCommit.append(.refuse(call, event.isWorkers ? .perhapsSetAside : .setAside(fault)))
+    context.output.afterCommit.removeAll { $0.answered == call }
+    context.output.afterCommit.append(.refuse(call, event.isWorkers ? .perhapsSetAside : .setAside(fault)))
   }
 
   /// Whose attempt has this token; nil for one that no batch in memory has.

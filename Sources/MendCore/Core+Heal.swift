@@ -13,13 +13,13 @@ extension Core {
         "the plan is for generation \(generation), batch \(key.batchID) is at \(batch.generation)",
         todo: "make a new plan with a dry run")
     }
-    var steps = batch.healPlan(action, tier: tier, at: turn.now, capacity: capacities.of(batch), limits: limits)
+    var steps = batch.healPlan(action, tier: tier, at: context.now, capacity: capacities.of(batch), limits: limits)
     let planned = batch.generation
     if dryRun { return .healed(batchID: key.batchID, generation: planned, dryRun: true, steps) }
     apply(&steps, to: key, actor: actor, by: .caller)
     if !steps.isEmpty {
       record(
-        .healed(HealRecord(action: action, generation: planned, steps: steps, at: turn.now, actor: actor)), on: key)
+        .healed(HealRecord(action: action, generation: planned, steps: steps, at: context.now, actor: actor)), on: key)
     }
     advance(key)
     schedule()

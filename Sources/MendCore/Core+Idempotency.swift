@@ -128,7 +128,7 @@ extension Core {
       throw .invalid(field: "idempotency_key", rule: rule)
     }
     let entry = answers.entry(namespace: command.namespace, key: command.idempotencyKey)
-    guard let entry, entry.expires > turn.now else { return nil }
+    guard let entry, entry.expires > context.now else { return nil }
     guard entry.fingerprint == command.fingerprint else {
       throw .aborted(
         "idempotency_key \(command.idempotencyKey) was used for another request",
@@ -142,8 +142,8 @@ extension Core {
     guard !command.idempotencyKey.isEmpty else { return }
     let entry = IdempotencyEntry(
       namespace: command.namespace, key: command.idempotencyKey, fingerprint: command.fingerprint, batchID: batchID,
-      reply: reply, expires: turn.now + limits.idempotencyAge)
+      reply: reply, expires: context.now + limits.idempotencyAge)
     answers.remember(entry, limit: limits.idempotencyKeys, limitOfAll: limits.idempotencyKeysOfAll)
-    turn.output.writes.append(.idempotency(entry))
+    context.output.writes.append(.idempotency(entry))
   }
 }

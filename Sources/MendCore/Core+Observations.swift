@@ -12,9 +12,9 @@ extension Core {
       guard index.live.contains(attempt) else { return }
       noteStart(of: attempt)
     case .launchFailed(let attempt, let cause, let message):
-      end(attempt, EndAccount(executorCause: cause, executorMessage: message))
+      end(attempt, EndReport(executorCause: cause, executorMessage: message))
     case .ended(let attempt, let exit, let receipt):
-      end(attempt, EndAccount(exit: exit, receipt: receipt))
+      end(attempt, EndReport(exit: exit, receipt: receipt))
     case .lost(let attempt, let message):
       lost(attempt, message)
     case .unreachable(let executor, let message):
@@ -26,7 +26,7 @@ extension Core {
     case .hidden(let attempt, let message):
       note(of: attempt) { $0.hiddenBy = message }
     case .looked(let attempt, var activity):
-      activity.at = turn.now
+      activity.at = context.now
       note(of: attempt) { $0.activity = activity }
     case .duplicate(let attempt, let reference):
       noteDuplicate(attempt, reference)
@@ -98,7 +98,7 @@ extension Core {
       return
     }
     let receipt = state(of: attempt)?.isEnding == true ? EndReceipt(processes: 0, how: "was not running") : nil
-    end(attempt, EndAccount(receipt: receipt, executorCause: .orphaned, executorMessage: message))
+    end(attempt, EndReport(receipt: receipt, executorCause: .orphaned, executorMessage: message))
   }
 
   func launch(of attempt: AttemptKey) -> Launch? {
@@ -118,8 +118,8 @@ extension Core {
     let count = batches[attempt.batch]?.duplicates.count ?? 0
     guard !isKnown, count < Batch.duplicatesLimit else { return }
     batches[attempt.batch]?.duplicates.append(
-      DuplicateLaunch(job: attempt.job, number: attempt.number, reference: reference, seenAt: turn.now))
+      DuplicateLaunch(job: attempt.job, number: attempt.number, reference: reference, seenAt: context.now))
     touch(attempt.batch)
-    considerHealing(attempt.batch, at: turn.now)
+    considerHealing(attempt.batch, at: context.now)
   }
 }

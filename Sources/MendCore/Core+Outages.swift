@@ -14,7 +14,7 @@ extension Core {
       let executor = batch.specification.executor
       let outage =
         index.lanes[executor]?.outage
-        ?? ExecutorOutage(executor: executor, since: turn.now, message: why, isConfigured: false)
+        ?? ExecutorOutage(executor: executor, since: context.now, message: why, isConfigured: false)
       index.lanes[executor, default: .init()].outage = outage
       mark(key, outage)
     }
@@ -23,7 +23,7 @@ extension Core {
   /// Unreachable is not failed: nothing is known, and for a while nothing is done (<doc:Domain#Promises>).
   mutating func unreachable(_ executor: ExecutorKind, _ message: String) {
     guard capacities[executor] != nil, index.lanes[executor]?.outage == nil else { return }
-    let outage = ExecutorOutage(executor: executor, since: turn.now, message: message)
+    let outage = ExecutorOutage(executor: executor, since: context.now, message: message)
     index.lanes[executor, default: .init()].outage = outage
     insertDeadline(of: outage)
     var concerned = Set(index.lanes[executor]?.queue.batches.map(\.self) ?? [])
@@ -40,11 +40,11 @@ extension Core {
         // An end that was asked for meanwhile may not have come through.
         orderEnd(of: attempt)
       } else if let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) {
-        batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].adoptedAt = turn.now
+        batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].adoptedAt = context.now
         watch(attempt)
       }
     }
-    turn.schedulingIsDue = true
+    context.schedulingIsDue = true
   }
 
   /// Nobody could be asked while nothing ran: an outage's grace goes on from where it stood.
@@ -72,13 +72,13 @@ extension Core {
     if !before.isKnown { endOutage(of: capacity.executor) }
     // What could never start may be able to now, and the other way round.
     for key in index.lanes[capacity.executor]?.queue.batches.map(\.self) ?? [] { askForReview(key) }
-    turn.schedulingIsDue = true
+    context.schedulingIsDue = true
   }
 
   /// The grace is over: cancel, confirm, then fail. The ends go out again when the executor answers.
   mutating func giveUpUnreachable() {
     let given = index.lanes.values.compactMap(\.outage)
-      .filter { $0.isConfigured && $0.since + limits.unreachableGrace <= turn.now }.map(\.executor)
+      .filter { $0.isConfigured && $0.since + limits.unreachableGrace <= context.now }.map(\.executor)
     guard !given.isEmpty else { return }
     for attempt in index.live.sorted() where given.contains(executor(of: attempt.batch)) {
       if state(of: attempt)?.isEnding == false {

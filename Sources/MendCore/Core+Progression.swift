@@ -25,7 +25,7 @@ extension Core {
         return
       case .pending where status == .running:
         // The time may have passed while an attempt was being ended that had held the tier before.
-        if batches[key]?.isPastTimeout(at: turn.now) == true { return endAtBatchTimeout(key) }
+        if batches[key]?.isPastTimeout(at: context.now) == true { return endAtBatchTimeout(key) }
         start(tier: next, of: key)
       case .pending, .running, .completed, nil:
         return

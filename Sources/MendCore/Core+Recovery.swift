@@ -85,9 +85,9 @@ extension Core {
       enqueue(key)
       // What time did meanwhile is to be said.
       if batches[key]?.status.isFinal == false { askForReview(key) }
-      considerHealing(key, at: turn.now + Attempt.adoptionGrace)
+      considerHealing(key, at: context.now + Attempt.adoptionGrace)
     }
-    turn.schedulingIsDue = true
+    context.schedulingIsDue = true
   }
 
   private mutating func adopt(_ attempt: AttemptKey) {
@@ -97,11 +97,11 @@ extension Core {
     guard server.owns(launch.parameters.server) else {
       // Nobody here may touch it, and nothing of it can come here any more.
       let why = "it was begun from the data directory that this one is a copy of, and is that one's"
-      return end(attempt, EndAccount(executorCause: .orphaned, executorMessage: why))
+      return end(attempt, EndReport(executorCause: .orphaned, executorMessage: why))
     }
     let (tier, job) = (attempt.job.tier, attempt.job.index)
-    batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = turn.now
-    batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].adoptedAt = turn.now
+    batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = context.now
+    batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].adoptedAt = context.now
     touch(attempt.batch)
     switch state(of: attempt) {
     case .ending:

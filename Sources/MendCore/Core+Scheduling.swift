@@ -5,24 +5,24 @@ extension Core {
   ///
   /// - Parameter subjects: how many of the touched batches the event was about; all of them where that is not said.
   mutating func schedule(beside subjects: Int? = nil) {
-    if turn.cause != .clock, turn.cause != .recovery { turn.subjects = subjects ?? turn.touched.count }
-    defer { turn.subjects = nil }
+    if context.cause != .clock, context.cause != .recovery { context.subjects = subjects ?? context.touched.count }
+    defer { context.subjects = nil }
     repeat {
-      turn.schedulingIsDue = false
-      for key in turn.touched { enqueue(key) }
+      context.schedulingIsDue = false
+      for key in context.touched { enqueue(key) }
       // Who has waited longest goes first: quotas are of a namespace, whatever it runs on.
       let heads = index.lanes.compactMap { executor, lane in
         lane.queue.first.map { (head: $0.entry, executor: executor) }
       }
       for (_, executor) in heads.sorted(by: { $0.head < $1.head }) { turnOf(executor) }
       // A job that was over at once may have started the next tier.
-    } while turn.schedulingIsDue
+    } while context.schedulingIsDue
   }
 
   private mutating func turnOf(_ executor: ExecutorKind) {
     guard let outage = index.lanes[executor]?.outage else { return pass(on: executor) }
     // Nothing new is started where nobody could be asked what became of it.
-    for key in turn.touched where index.lanes[executor]?.queue.entry(of: key) != nil { mark(key, outage) }
+    for key in context.touched where index.lanes[executor]?.queue.entry(of: key) != nil { mark(key, outage) }
   }
 
   /// Starts what has room, the first in line first. Costs what it starts, and one look for each different demand that is
@@ -71,7 +71,7 @@ extension Core {
     for waiting in pass.aside { index.lanes[executor]?.queue.insert(waiting, capacity) }
     index.lanes[executor]?.queue.unpark(capacity)
     // Who was refused in an earlier pass of this round did not see what came free since.
-    if index.lanes[executor]?.brokenOff?.cameFree == true { turn.schedulingIsDue = true }
+    if index.lanes[executor]?.brokenOff?.cameFree == true { context.schedulingIsDue = true }
     index.lanes[executor]?.brokenOff = nil
   }
 
@@ -81,12 +81,12 @@ extension Core {
     let cameFree = index.lanes[executor]?.brokenOff?.cameFree ?? false
     index.lanes[executor]?.brokenOff = BrokenOffPass(reserved: pass.reserved, cameFree: cameFree)
     let nobody = BatchKey(namespace: "", batchID: "")
-    index.deadlines.insert(Deadline(at: turn.now + .milliseconds(1), kind: .schedule, batch: nobody))
+    index.deadlines.insert(Deadline(at: context.now + .milliseconds(1), kind: .schedule, batch: nobody))
   }
 
   private func reserve(for waiting: WaitingBatch, _ room: Scheduling, _ pass: inout Pass) {
     guard pass.reserved == nil else { return }
-    pass.reserved = room.oldest(of: waiting.waits, before: turn.now + limits.overtakingWindow * -1)
+    pass.reserved = room.oldest(of: waiting.waits, before: context.now + limits.overtakingWindow * -1)
       .map(room.kept)
   }
 
@@ -175,7 +175,7 @@ extension Core {
   /// The job, where it could start.
   private func candidate(_ index: Int, in tier: Int, of key: BatchKey) -> Candidate? {
     guard batches[key]?.status == .running, batches[key]?.tiers[tier].status == .running,
-      batches[key]?.tiers[tier].couldStart(index, at: turn.now) == true,
+      batches[key]?.tiers[tier].couldStart(index, at: context.now) == true,
       let need = batches[key]?.need(ofJob: index, inTier: tier)
     else { return nil }
     return Candidate(

@@ -1,5 +1,5 @@
 /// The step that is being taken: when, what it decided so far, and which batches it touched.
-struct Turn {
+struct StepContext {
   var now = Instant(milliseconds: 0)
   var cause = Record.Cause.clock
   /// Who asked, where the cause does not say it.
@@ -7,7 +7,7 @@ struct Turn {
   /// Whose worker spoke.
   var worker: AttemptKey?
   var output = Output()
-  /// While the scheduler has its turn: how many of `touched` the event itself was about. What else it starts is nobody's
+  /// While the scheduler runs: how many of `touched` the event itself was about. What else it starts is nobody's
   /// doing.
   var subjects: Int?
   /// In the order in which they were first touched.
@@ -27,38 +27,38 @@ extension Core {
   /// Instants do not run backwards from step to step. Every fact is applied to its batch before this returns, so a
   /// driver that cannot commit `writes` must stop: the core is ahead of what is durable.
   public mutating func step(_ event: Event, at now: Instant) -> Output {
-    turn.now = now
-    turn.actor = ""
-    turn.worker = nil
-    turn.output = Output()
-    turn.touched.removeAll(keepingCapacity: true)
-    turn.touchedSet.removeAll(keepingCapacity: turn.touchedSet.count < 64)
+    context.now = now
+    context.actor = ""
+    context.worker = nil
+    context.output = Output()
+    context.touched.removeAll(keepingCapacity: true)
+    context.touchedSet.removeAll(keepingCapacity: context.touchedSet.count < 64)
     switch event {
     case .command(let call, let command):
-      turn.cause = .caller
-      turn.actor = command.actor
+      context.cause = .caller
+      context.actor = command.actor
       take(command, from: call)
     case .worker(let call, let request):
-      turn.cause = .worker
+      context.cause = .worker
       take(request, from: call)
     case .observation(let observation):
-      turn.cause = .executor
+      context.cause = .executor
       take(observation)
     case .notified(let key, let outcome):
-      turn.cause = .notifier
+      context.cause = .notifier
       settle(outcome, of: key)
     case .tick:
-      turn.cause = .clock
+      context.cause = .clock
     case .resumed(let gap):
-      turn.cause = .clock
+      context.cause = .clock
       forgive(gap)
     case .recovered:
-      turn.cause = .recovery
+      context.cause = .recovery
       recoverAttempts()
     }
-    finishTurn()
-    if !turn.output.faults.isEmpty { dropWhatIsFaulty(of: event) }
-    return turn.output
+    finishStep()
+    if !context.output.faults.isEmpty { dropWhatIsFaulty(of: event) }
+    return context.output
   }
 
   /// When a tick is due; `distantFuture` when nothing waits for time.
@@ -68,52 +68,52 @@ extension Core {
   }
 
   /// Timers that are due, the scheduler, and what every step ends with.
-  private mutating func finishTurn() {
-    let (cause, actor) = (turn.cause, turn.actor)
-    let subjects = turn.touched.count
-    (turn.cause, turn.actor) = (.clock, "")
+  private mutating func finishStep() {
+    let (cause, actor) = (context.cause, context.actor)
+    let subjects = context.touched.count
+    (context.cause, context.actor) = (.clock, "")
     fireDeadlines()
-    (turn.cause, turn.actor) = (cause, actor)
-    if turn.schedulingIsDue {
+    (context.cause, context.actor) = (cause, actor)
+    if context.schedulingIsDue {
       schedule(beside: subjects)
-      if let key = turn.touched.first { onBatch?(key) }
+      if let key = context.touched.first { onBatch?(key) }
     }
-    if turn.cancelsAreDue { answerCancels() }
+    if context.cancelsAreDue { answerCancels() }
     trimDeadlines()
-    for key in turn.touched { turn.output.afterCommit.append(.changed(key)) }
+    for key in context.touched { context.output.afterCommit.append(.changed(key)) }
     announceWake()
   }
 
   /// Says when the next tick is due, where that changed.
   mutating func announceWake() {
     let wake = nextDeadline
-    guard wake != turn.announcedWake else { return }
-    turn.announcedWake = wake
-    if wake != .distantFuture { turn.output.afterCommit.append(.wakeAt(wake)) }
+    guard wake != context.announcedWake else { return }
+    context.announcedWake = wake
+    if wake != .distantFuture { context.output.afterCommit.append(.wakeAt(wake)) }
   }
 
   /// Makes one thing so: gives it its place in the batch's journal, applies it, and keeps the indices in step.
   mutating func record(_ fact: Fact, on key: BatchKey) {
     // Another batch has a place because of this event: whose it was is not for its history, which others may read.
-    let isBeside = turn.subjects.map { !turn.touched.prefix($0).contains(key) } == true
-    let cause: Record.Cause = isBeside ? .scheduler : turn.cause
+    let isBeside = context.subjects.map { !context.touched.prefix($0).contains(key) } == true
+    let cause: Record.Cause = isBeside ? .scheduler : context.cause
     let actor = isBeside ? "" : actor(of: fact)
     let changesWait = changesWait(fact, of: key)
     let applied: Change?
     do throws(RecordFault) {
-      applied = try batches[key]?.apply(fact, at: turn.now, cause: cause, actor: actor)
+      applied = try batches[key]?.apply(fact, at: context.now, cause: cause, actor: actor)
     } catch {
       letGo(of: key, for: error)
       return
     }
     guard let change = applied else { return }
     let before = change.statusBefore
-    turn.output.writes.append(.record(change.record))
+    context.output.writes.append(.record(change.record))
     touch(key)
     if changesWait { index.waits[key] = nil }
     follow(fact, on: key, before: before)
     guard batches[key] != nil else { return }
-    if fact.movesVerdict || change.hasVerdict { askForReview(key) }
+    if fact.movesSummary || change.hasSummary { askForReview(key) }
     switch fact {
     case .batchStatusChanged(let changed) where changed.status.isFinal && !before.isFinal:
       notify(.final, of: key, message: changed.reason)
@@ -125,18 +125,18 @@ extension Core {
       index.lanes[change.executor, default: .init()].queue
         .countStarted(change.isStarted ? 1 : -1, in: key.namespace)
       // What waits for a quota of batches has its turn.
-      if !change.isStarted { turn.schedulingIsDue = true }
+      if !change.isStarted { context.schedulingIsDue = true }
     }
   }
 
   /// What a worker says of its own attempt needs no name: the fact has it.
   private func actor(of fact: Fact) -> String {
-    guard turn.cause == .worker, fact.attempt == nil, let worker = turn.worker else { return turn.actor }
+    guard context.cause == .worker, fact.attempt == nil, let worker = context.worker else { return context.actor }
     return "worker \(worker.id)"
   }
 
   mutating func touch(_ key: BatchKey) {
-    if turn.touched.last != key && turn.touchedSet.insert(key).inserted { turn.touched.append(key) }
+    if context.touched.last != key && context.touchedSet.insert(key).inserted { context.touched.append(key) }
   }
 
   /// What an executor is to do that this server does not have is not asked: the next server that has it does.
@@ -146,16 +146,16 @@ extension Core {
       let invariant = RecordFault.Invariant.launchWithoutIntent(attempt.job, attempt.number)
       return letGo(of: attempt.batch, for: .invariant(invariant))
     }
-    turn.output.afterCommit.append(effect)
+    context.output.afterCommit.append(effect)
   }
 
   /// Keeps the indices in step with a fact that was just applied.
   private mutating func follow(_ fact: Fact, on key: BatchKey, before: BatchStatus) {
     switch fact {
     case .tierStarted:
-      turn.schedulingIsDue = true
+      context.schedulingIsDue = true
     case .jobStatusChanged(let changed) where changed.status == .pending:
-      turn.schedulingIsDue = true
+      context.schedulingIsDue = true
     case .tierStatusChanged:
       letOthersStart(beside: key)
     case .jobStatusChanged(let changed) where changed.status == .cancelled || changed.status == .failed:
@@ -166,14 +166,14 @@ extension Core {
       let attempt = AttemptKey(batch: key, job: intended.job, number: intended.number)
       index.tokens[intended.token] = attempt
       index.live.insert(attempt)
-      hold(intended.parameters, for: key.namespace, since: turn.now)
+      hold(intended.parameters, for: key.namespace, since: context.now)
       watch(attempt)
     case .attemptStarted(let attempt):
       watch(AttemptKey(batch: key, job: attempt.job, number: attempt.number))
     case .attemptEnded(let ended):
       let attempt = AttemptKey(batch: key, job: ended.job, number: ended.number)
       guard index.live.remove(attempt) != nil else { return }
-      turn.cancelsAreDue = true
+      context.cancelsAreDue = true
       index.doubtful.remove(attempt)
       index.checks[attempt] = nil
       if let parameters = batches[key]?.tiers[ended.job]?.attempts[ended.number - 1].parameters {
@@ -181,7 +181,7 @@ extension Core {
         guard index.lanes[executor]?.use.attempts ?? 0 > 0 else { return letGo(of: key, for: .invariant(.held)) }
         release(parameters.resources, of: executor, from: key.namespace)
       }
-      turn.schedulingIsDue = true
+      context.schedulingIsDue = true
     case .nextAttemptScheduled(let scheduled):
       index.deadlines.insert(Deadline(at: scheduled.at, kind: .backoff, batch: key, job: scheduled.job))
     case .retried(let retried) where retried.jobs.contains { !$0.overrides.environment.isEmpty }:
@@ -193,7 +193,7 @@ extension Core {
 
   /// What waits for less now, or for nothing, lets others start.
   private mutating func letOthersStart(beside key: BatchKey) {
-    if batches[key]?.queued != nil { turn.schedulingIsDue = true }
+    if batches[key]?.queued != nil { context.schedulingIsDue = true }
   }
 
   /// A live attempt holds its part of its executor.
@@ -213,10 +213,10 @@ extension Core {
 
   private mutating func followStatus(of key: BatchKey, from before: BatchStatus, to status: BatchStatus) {
     if before.isFinal != status.isFinal { index.liveBatches += status.isFinal ? -1 : 1 }
-    if status == .queued || status == .running || batches[key]?.queued != nil { turn.schedulingIsDue = true }
+    if status == .queued || status == .running || batches[key]?.queued != nil { context.schedulingIsDue = true }
     if index.submissions[key] == nil && status != .created { numberSubmission(key) }
     if status.isFinal {
-      index.deadlines.insert(Deadline(at: turn.now + limits.retireAfter, kind: .retire, batch: key))
+      index.deadlines.insert(Deadline(at: context.now + limits.retireAfter, kind: .retire, batch: key))
     }
     if before == .created || before.isFinal || before == .paused { setBatchTimeout(key) }
     if before == .paused { watchAttempts(of: key) }
@@ -249,7 +249,7 @@ private struct Change {
   var statusBefore: BatchStatus
   var wasStarted: Bool
   var isStarted: Bool
-  var hasVerdict: Bool
+  var hasSummary: Bool
 }
 
 extension Batch {
@@ -265,6 +265,6 @@ extension Batch {
     if let invariant = broken(by: fact, since: before) { throw RecordFault(record, .invariant(invariant)) }
     return Change(
       record: record, executor: specification.executor, statusBefore: statusBefore, wasStarted: wasStarted,
-      isStarted: isStarted, hasVerdict: verdict != nil)
+      isStarted: isStarted, hasSummary: diagnosisSummary != nil)
   }
 }

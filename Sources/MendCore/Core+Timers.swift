@@ -4,8 +4,8 @@
 extension Core {
   /// Everything that is due. Deadlines are reminders: what they were set for is looked at again.
   mutating func fireDeadlines() {
-    answers.forget(at: turn.now)
-    while let first = index.deadlines.first, first.at <= turn.now, let deadline = index.deadlines.popFirst() {
+    answers.forget(at: context.now)
+    while let first = index.deadlines.first, first.at <= context.now, let deadline = index.deadlines.popFirst() {
       if !deadline.batch.batchID.isEmpty { onBatch?(deadline.batch) }
       switch deadline.kind {
       case .attemptCheck:
@@ -14,11 +14,11 @@ extension Core {
       case .backoff:
         index.waits[deadline.batch] = nil
         enqueue(deadline.batch)
-        turn.schedulingIsDue = true
+        context.schedulingIsDue = true
       case .batchTimeout:
         endAtBatchTimeout(deadline.batch)
       case .cancelTimeout:
-        turn.cancelsAreDue = true
+        context.cancelsAreDue = true
       case .outage:
         giveUpUnreachable()
       case .autoHeal:
@@ -31,7 +31,7 @@ extension Core {
         index.turns[deadline.batch] = nil
         askForReview(deadline.batch)
       case .schedule:
-        turn.schedulingIsDue = true
+        context.schedulingIsDue = true
       }
     }
   }
@@ -84,7 +84,7 @@ extension Core {
       return
     }
     // Never twice at one instant: a look that changes nothing now will change nothing in the same millisecond.
-    let at = max(due, turn.now + .milliseconds(1))
+    let at = max(due, context.now + .milliseconds(1))
     guard index.checks[attempt] != at else { return }
     index.checks[attempt] = at
     index.deadlines.insert(
@@ -119,8 +119,8 @@ extension Core {
 
   /// The first that is still to come; a suspicion, and a timer that is past, are looked at again soon.
   private func next(_ attempt: Attempt, _ due: [Instant]) -> Instant {
-    let pastIsLookedAtAgain = turn.now + max(limits.stuckConfirmation, .milliseconds(100))
-    let ahead = due.map { $0 > turn.now ? $0 : pastIsLookedAtAgain }.min() ?? .distantFuture
+    let pastIsLookedAtAgain = context.now + max(limits.stuckConfirmation, .milliseconds(100))
+    let ahead = due.map { $0 > context.now ? $0 : pastIsLookedAtAgain }.min() ?? .distantFuture
     return attempt.suspectedSince == nil ? ahead : min(ahead, pastIsLookedAtAgain)
   }
 
@@ -142,8 +142,8 @@ extension Core {
     for attempt in index.live.sorted() {
       guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { continue }
       let (tier, job) = (attempt.job.tier, attempt.job.index)
-      batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = turn.now
-      batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].adoptedAt = turn.now
+      batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = context.now
+      batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].adoptedAt = context.now
       batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].suspectedSince = nil
       if batches[attempt.batch]?.pausedAt == nil {
         batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].pausedFor += gap
@@ -160,11 +160,11 @@ extension Core {
       let place = batch.attemptIndex(attempt.job, attempt.number), !job.attempts[place].state.isOver
     else { return }
     let state = job.attempts[place]
-    if case .running = state.state, batch.status != .paused, let run = state.runDeadline, run <= turn.now {
+    if case .running = state.state, batch.status != .paused, let run = state.runDeadline, run <= context.now {
       askToEnd(attempt, .runTimeout, grace: limits.defaultGrace)
       return
     }
-    let look = batch.look(at: state, of: job, at: turn.now, limits: limits)
+    let look = batch.look(at: state, of: job, at: context.now, limits: limits)
     let stalled = if case .stalled = look { batch.status == .running } else { false }
     // Who was asked already, and has not answered, is not asked again: two times "I do not have it" would be a launch, and
     // then the loss of what was launched.
@@ -180,14 +180,14 @@ extension Core {
   }
 
   private mutating func mark(_ attempt: AttemptKey, _ place: Int, stalled: Bool, since: Instant?) {
-    let mark: Instant? = stalled ? since ?? turn.now : nil
+    let mark: Instant? = stalled ? since ?? context.now : nil
     // The second look is news as well: health turns when the suspicion is confirmed.
     let isJustConfirmed = mark.map { mark in
-      let age = turn.now - mark
+      let age = context.now - mark
       return age >= limits.stuckConfirmation && age < limits.stuckConfirmation * 2 + .seconds(1)
     }
     guard mark != since || isJustConfirmed == true else { return }
-    if let mark { considerHealing(attempt.batch, at: max(turn.now, mark + limits.stuckConfirmation)) }
+    if let mark { considerHealing(attempt.batch, at: max(context.now, mark + limits.stuckConfirmation)) }
     batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].suspectedSince = mark
     touch(attempt.batch)
     askForReview(attempt.batch)
@@ -195,7 +195,7 @@ extension Core {
 
   /// The batch is past its own time: all of it ends, as failed.
   mutating func endAtBatchTimeout(_ key: BatchKey) {
-    guard let batch = batches[key], !batch.status.isFinal, batch.isPastTimeout(at: turn.now) else { return }
+    guard let batch = batches[key], !batch.status.isFinal, batch.isPastTimeout(at: context.now) else { return }
     let message = batch.timeoutSentence
     guard let number = batch.tiers.firstIndex(where: { $0.status != .completed }) else { return }
     if batch.tiers[number].status == .pending {
@@ -224,7 +224,7 @@ extension Core {
 
   /// A deadline that passed while an attempt was being ended is kept: its job is not run again. True where it passed.
   mutating func failPastTimeout(_ job: JobID, on key: BatchKey) -> Bool {
-    guard let batch = batches[key], batch.isPastTimeout(at: turn.now) else { return false }
+    guard let batch = batches[key], batch.isPastTimeout(at: context.now) else { return false }
     let failure = Job.Failure(cause: .batchTimeout, confidence: .high, message: batch.timeoutSentence)
     record(.jobStatusChanged(.init(job, .failed, failure: failure, reason: failure.cause.rawValue)), on: key)
     return true
@@ -232,7 +232,7 @@ extension Core {
 
   private mutating func askToRetire(_ key: BatchKey, due: Instant) {
     guard let batch = batches[key], batch.status.isFinal, let completedAt = batch.completedAt,
-      completedAt + limits.retireAfter <= turn.now
+      completedAt + limits.retireAfter <= context.now
     else { return }
     perform(.retire(key))
   }

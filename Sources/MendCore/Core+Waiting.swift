@@ -73,9 +73,9 @@ extension Core {
       guard let tier = batch.tiers.firstIndex(where: { $0.status == .running }), !batch.tiers[tier].cancelRequested,
         batch.attemptsLeft > 0
       else { return nil }
-      for job in batch.tiers[tier].jobs.indices where batch.tiers[tier].couldStart(job, at: turn.now) {
+      for job in batch.tiers[tier].jobs.indices where batch.tiers[tier].couldStart(job, at: context.now) {
         let need = batch.tiers[tier].hasNothingLeft(job) ? .nothing : batch.need(ofJob: job, inTier: tier)
-        let since = max(batch.tiers[tier].waitsSince(job, at: turn.now), batch.resumedAt ?? .distantPast)
+        let since = max(batch.tiers[tier].waitsSince(job, at: context.now), batch.resumedAt ?? .distantPast)
         // One need for all jobs is the rule; a retry may have given each job its own.
         if waits.last?.need == need {
           waits[waits.count - 1].since = min(waits[waits.count - 1].since, since)

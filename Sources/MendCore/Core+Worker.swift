@@ -6,7 +6,7 @@ extension Core {
       perform(.refuse(call, .unknownToken))
       return
     }
-    turn.worker = attempt
+    context.worker = attempt
     guard index.live.contains(attempt) else {
       noteStaleReport(of: attempt)
       let refusal = Refusal.aborted(
@@ -76,7 +76,7 @@ extension Core {
       }
       index.doubtful.remove(attempt)
     }
-    batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = turn.now
+    batches[attempt.batch]?.tiers[tier].jobs[job].attempts[place].lastHeartbeatAt = context.now
     touch(attempt.batch)
   }
 
@@ -169,7 +169,7 @@ extension Core {
   /// Only where it has nothing in process: what it has is its own to move on.
   private mutating func noteHeldBack(_ attempt: AttemptKey, _ inProcess: Int) {
     guard inProcess == 0, let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return }
-    batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].heldBackAt = turn.now
+    batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place].heldBackAt = context.now
   }
 
   private func claimable(_ job: JobID, of key: BatchKey) -> (pending: Int, inProcess: Int, room: Int) {
@@ -220,7 +220,7 @@ extension Core {
         results.repeated += 1
         continue
       }
-      let error = failure.error(attempt: attempt.number, at: turn.now)
+      let error = failure.error(attempt: attempt.number, at: context.now)
       if let group = groups[error] {
         results.failed[group].documents.insert(position)
       } else {

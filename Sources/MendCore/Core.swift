@@ -19,7 +19,7 @@ public struct Core {
   /// Cancels whose attempts are not all proven gone yet.
   var cancels: [PendingCancel] = []
   /// The step that is being taken.
-  var turn = Turn()
+  var context = StepContext()
   /// Told of each batch as the core begins to work on it, within steps and reviews: whoever drives the core can then say
   /// which batch was in hand when the process died. Changes nothing that the core decides.
   public var onBatch: (@Sendable (BatchKey) -> Void)?
@@ -137,8 +137,8 @@ public struct Limits: Hashable, Sendable {
   public var claimRetryBusy: Duration = .milliseconds(200)
   /// Late reports of one attempt that are recorded; more are refused all the same.
   public var staleReportsPerAttempt = 1000
-  /// How often a batch's verdict is looked at for its history, at most.
-  public var verdictInterval: Duration = .seconds(1)
+  /// How often a batch is diagnosed for its history, at most.
+  public var reviewInterval: Duration = .seconds(1)
   /// Somebody is to be told of batches with `notificationEnabled`; else nothing is put into the outbox.
   public var notifies = false
   /// Cancels that wait for their attempts at once, and calls that wait for one of them.

@@ -26,17 +26,17 @@ struct CoreIndex {
   /// Order of submission within one process; after a restart by time.
   var submissions: [BatchKey: Int] = [:]
   var lastSubmission = 0
-  /// Batches whose verdict is to be looked at: in the next review, and in one that comes later.
+  /// Batches that are to be reviewed: in the next review, and in one that comes later.
   var reviewsDue: Set<BatchKey> = []
   var reviewsPutOff: Set<BatchKey> = []
   var putOffReviewedAt = Instant(milliseconds: 0)
-  /// When the verdicts of batches that run were looked at last.
+  /// When batches that run were reviewed last.
   var reviewedAt: [BatchKey: Instant] = [:]
 
   /// What batches wait for, where nothing has changed since that decides it.
   var waits: [BatchKey: KnownWait] = [:]
 
-  /// When the verdict on a batch may turn next by time alone.
+  /// When a batch's health may turn next by time alone.
   var turns: [BatchKey: Instant] = [:]
 
   /// What is kept for one executor: what waits for it holds nothing up that waits for another.

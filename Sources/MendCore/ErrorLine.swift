@@ -1,4 +1,4 @@
-/// A line that a program wrote when it failed, as the table of known messages reads it: what the line says itself, and
+/// A line that a program wrote when it failed, as the table of error signatures reads it: what the line says itself, and
 /// not what it only quotes.
 ///
 /// What stands in quotes, a path, and a name that the reader knows (of a document, of a file) are somebody else's words:
@@ -222,7 +222,7 @@ extension ErrorLine {
       word = word[word.index(after: colon)...]
     }
     let short = withoutModules(word)
-    if KnownMessage.exceptionNames.contains(String(word)) || KnownMessage.exceptionNames.contains(String(short)) {
+    if ErrorSignature.exceptionNames.contains(String(word)) || ErrorSignature.exceptionNames.contains(String(short)) {
       return word
     }
     guard let first = short.first, first.isUppercase || first == "_", !generic.contains(String(short)),

@@ -44,7 +44,7 @@ public enum Fact: Hashable, Sendable {
   case retried(Retried)
   case healed(HealRecord)
   /// What is said of the batch turned: better, worse, or otherwise wrong.
-  case verdictChanged(VerdictRecord)
+  case verdictChanged(DiagnosisSummary)
   /// A notification was delivered, or given up.
   case notificationSettled(NotificationOutcome)
 }

@@ -59,11 +59,11 @@ extension Core {
   mutating func notify(_ kind: Notification.Kind, of key: BatchKey, message: String? = nil) {
     guard limits.notifies, let batch = batches[key], batch.specification.notificationEnabled else { return }
     let health = batch.health(
-      at: turn.now, capacity: capacities.of(batch), limits: limits, surroundings: surroundings(of: batch))
-    turn.output.writes.append(
+      at: context.now, capacity: capacities.of(batch), limits: limits, batchContext: batchContext(of: batch))
+    context.output.writes.append(
       .notification(
         Notification(
-          batch: key, sequence: batch.sequence, kind: kind, at: turn.now, batchName: batch.specification.batchName,
+          batch: key, sequence: batch.sequence, kind: kind, at: context.now, batchName: batch.specification.batchName,
           status: batch.status, health: health.health, reason: health.reason,
           message: message ?? health.blockedReason ?? "", progress: batch.progress())))
   }

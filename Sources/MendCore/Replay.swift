@@ -3,14 +3,14 @@
 /// Signs of life are not in a journal. They are taken as they were understood then: an attempt that was said to be
 /// stuck is suspected, every other one that runs had just been heard of.
 public struct Replay {
-  /// One moment at which a verdict was given, or would be given now.
+  /// One moment at which a diagnosis was recorded, or would be now.
   public struct Point: Hashable, Sendable {
     public var sequence: UInt64
     public var at: Instant
-    /// What led to it, a state change or a verdict of its own.
+    /// What led to it, a state change or a recorded diagnosis.
     public var isRecordedVerdict: Bool
-    public var then: VerdictRecord
-    public var now: VerdictRecord
+    public var then: DiagnosisSummary
+    public var now: DiagnosisSummary
 
     public var differs: Bool { !then.isSame(as: now) }
   }
@@ -18,7 +18,7 @@ public struct Replay {
   private let capacity: Capacity
   private let limits: Limits
   private var batch: Batch
-  private var said = VerdictRecord.well
+  private var said = DiagnosisSummary.well
 
   /// In the order of time. Throws where the records are no batch's journal; nil where there are none.
   ///
@@ -31,16 +31,16 @@ public struct Replay {
     var replay = Replay(capacity: capacity, limits: limits, batch: batch)
     var points: [Point] = []
     for (place, record) in records.enumerated().dropFirst() {
-      if case .verdictChanged(let verdict) = record.fact {
-        points.append(replay.point(record, then: verdict, isRecordedVerdict: true))
-        replay.said = verdict
+      if case .verdictChanged(let summary) = record.fact {
+        points.append(replay.point(record, then: summary, isRecordedVerdict: true))
+        replay.said = summary
         try replay.batch.apply(record)
         continue
       }
       try replay.batch.apply(record)
       let next = records.indices.contains(place + 1) ? records[place + 1] : nil
-      // A verdict is given once for what happens at one instant.
-      guard record.fact.movesVerdict, next?.at != record.at, replay.batch.status != .created else { continue }
+      // A diagnosis is made once for what happens at one instant.
+      guard record.fact.movesSummary, next?.at != record.at, replay.batch.status != .created else { continue }
       let point = replay.point(record, then: replay.said, isRecordedVerdict: false)
       if point.differs, !replay.wasSaidSoon(point.now, after: place, records) { points.append(point) }
     }
@@ -48,21 +48,21 @@ public struct Replay {
   }
 
   /// Verdicts are given at intervals: what was said within the next one or two was said of this.
-  private func wasSaidSoon(_ verdict: VerdictRecord, after place: Int, _ records: [Record]) -> Bool {
-    let until = records[place].at + limits.verdictInterval * 2 + .milliseconds(500)
+  private func wasSaidSoon(_ summary: DiagnosisSummary, after place: Int, _ records: [Record]) -> Bool {
+    let until = records[place].at + limits.reviewInterval * 2 + .milliseconds(500)
     for record in records[(place + 1)...] {
       guard record.at <= until else { return false }
       // More happened before anybody looked.
-      if record.fact.movesVerdict, record.at > records[place].at { return true }
-      if case .verdictChanged(let said) = record.fact, said.isSame(as: verdict) { return true }
+      if record.fact.movesSummary, record.at > records[place].at { return true }
+      if case .verdictChanged(let said) = record.fact, said.isSame(as: summary) { return true }
     }
     return false
   }
 
-  private func point(_ record: Record, then: VerdictRecord, isRecordedVerdict: Bool) -> Point {
+  private func point(_ record: Record, then: DiagnosisSummary, isRecordedVerdict: Bool) -> Point {
     var batch = batch
     var limits = limits
-    var surroundings = Surroundings()
+    var batchContext = BatchContext()
     // What the server was started with, what it could not reach and what others of the namespace held is in no journal of
     // the batch.
     switch then.reason {
@@ -76,20 +76,20 @@ public struct Replay {
         message: then.blockedReason)
     case .quota where limits.quota(of: batch.key.namespace) == nil:
       limits.quotas["*"] = Quota(cpus: ValueLimit.cpus)
-      surroundings.namespaceUse.add(Resources(cpus: ValueLimit.cpus))
+      batchContext.namespaceUse.add(Resources(cpus: ValueLimit.cpus))
     default:
       break
     }
     batch.assumeLife(at: record.at, but: then, confirmation: limits.stuckConfirmation)
     return Point(
       sequence: record.sequence, at: record.at, isRecordedVerdict: isRecordedVerdict, then: then,
-      now: batch.verdict(at: record.at, capacity: capacity, limits: limits, surroundings: surroundings))
+      now: batch.diagnosisSummary(at: record.at, capacity: capacity, limits: limits, batchContext: batchContext))
   }
 }
 
 extension Batch {
   /// Every attempt that runs was heard of, but those that were said not to be, or not to move.
-  fileprivate mutating func assumeLife(at now: Instant, but said: VerdictRecord, confirmation: Duration) {
+  fileprivate mutating func assumeLife(at now: Instant, but said: DiagnosisSummary, confirmation: Duration) {
     var suspects: [JobID: String] = [:]
     if said.health == .stuck {
       for cause in said.causes { if let job = cause.job { suspects[job] = cause.cause } }

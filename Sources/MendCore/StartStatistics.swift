@@ -127,6 +127,6 @@ extension Core {
     let state = batch.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place]
     guard state.adoptedAt == nil else { return }
     let shape = StartStatistics.shape(of: state.parameters, in: attempt.batch.namespace)
-    turn.output.writes.append(.start(index.starts.add(turn.now - state.intendedAt, of: shape)))
+    context.output.writes.append(.start(index.starts.add(context.now - state.intendedAt, of: shape)))
   }
 }

@@ -2,10 +2,10 @@
 //
 // First the reason it was ended for on purpose, then the supervisor's account of its memory limit, then what the executor
 // itself found, then the wait status, then what an exit code conventionally means, then what the program's own last words
-// are known to mean (KnownMessage).
+// are known to mean (ErrorSignature).
 
-/// What is known when an attempt is over.
-struct EndAccount {
+/// What is known when an attempt is over: its end is derived from it.
+struct EndReport {
   var ending: EndReason?
   var exit: ExitRecord?
   var receipt: EndReceipt?
@@ -20,7 +20,7 @@ struct EndAccount {
   var isSupervised: Bool { executor != .ray }
 }
 
-extension EndAccount {
+extension EndReport {
   /// The attempt's end as of `now`.
   func end(at now: Instant) -> AttemptEnd {
     var evidence: [Evidence] = []
@@ -84,7 +84,7 @@ extension EndAccount {
     case .signalled(9):
       return Self.killed(exit, &evidence)
     case .signalled(let number):
-      let signal = KnownSignal.named(number)
+      let signal = SignalMeaning.named(number)
       if let signal { evidence.append(signal.evidence(at: exit.at)) }
       if signal?.isOwn == true, let said = lastWords(of: exit, &evidence) { return said }
       let cause = signal?.cause ?? .signal
@@ -99,7 +99,7 @@ extension EndAccount {
 
   /// An exit code that says failure: a shell's word for something, or what the program itself says.
   private func ended(_ exit: ExitRecord, _ code: Int32, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict {
-    let signal = KnownSignal.shellsWord(code)
+    let signal = SignalMeaning.shellsWord(code)
     if let signal {
       evidence.append(Evidence("exit code \(code) is a shell's word for \(signal.name)", by: .scheduler, at: exit.at))
       evidence.append(signal.evidence(at: exit.at))
@@ -113,19 +113,21 @@ extension EndAccount {
 
   /// The cause that a program's last words are known to mean, where they mean one.
   private func lastWords(of exit: ExitRecord, _ evidence: inout [Evidence]) -> AttemptEnd.Verdict? {
-    guard let known = KnownMessage.matching(exit.lastStderrLine, names: documentNames), let cause = known.cause else {
+    guard let signature = ErrorSignature.matching(exit.lastStderrLine, names: documentNames),
+      let cause = signature.cause
+    else {
       return nil
     }
-    evidence.append(known.evidence(exit.lastStderrLine, at: exit.at))
-    return .failed(cause, known.confidence)
+    evidence.append(signature.evidence(exit.lastStderrLine, at: exit.at))
+    return .failed(cause, signature.confidence)
   }
 
   /// What the words say beside a cause that stands without them.
   private func noteLastWords(of exit: ExitRecord, _ cause: FailureCause, _ evidence: inout [Evidence]) {
-    guard let known = KnownMessage.matching(exit.lastStderrLine, names: documentNames),
-      known.says(somethingOf: cause)
+    guard let signature = ErrorSignature.matching(exit.lastStderrLine, names: documentNames),
+      signature.says(somethingOf: cause)
     else { return }
-    evidence.append(known.evidence(exit.lastStderrLine, at: exit.at))
+    evidence.append(signature.evidence(exit.lastStderrLine, at: exit.at))
   }
 
   /// Somebody else's SIGKILL. Near the limit it was the kernel's, most likely.
@@ -181,20 +183,20 @@ extension EndAccount {
 
 extension AttemptEnd {
   /// What its last words were found to mean when it ended, where that says something of the cause.
-  func knownMessage(of cause: FailureCause) -> KnownMessage? {
-    let noted = evidence.last { $0.values[KnownMessage.evidenceName] != nil }?.values[KnownMessage.evidenceName]
+  func errorSignature(of cause: FailureCause) -> ErrorSignature? {
+    let noted = evidence.last { $0.values[ErrorSignature.evidenceName] != nil }?.values[ErrorSignature.evidenceName]
     if let noted {
-      return KnownMessage.named(noted).flatMap { $0.says(somethingOf: cause) ? $0 : nil }
+      return ErrorSignature.named(noted).flatMap { $0.says(somethingOf: cause) ? $0 : nil }
     }
     // Of an old end no evidence is kept.
     guard evidence.isEmpty, let exit else { return nil }
-    return KnownMessage.matching(exit.lastStderrLine, of: cause)
+    return ErrorSignature.matching(exit.lastStderrLine, of: cause)
   }
 
   /// What it said itself of being out of memory, where nothing of a higher rank did.
-  var oomByWords: KnownMessage? {
+  var oomSignature: ErrorSignature? {
     guard let exit, !exit.memoryLimitExceeded, exit.finding == nil else { return nil }
-    return knownMessage(of: .oom)
+    return errorSignature(of: .oom)
   }
 
   /// One sentence for the job that failed with it.
@@ -206,7 +208,7 @@ extension AttemptEnd {
       let (peak, limit) = Figures.apart(exit?.peakMemoryBytes ?? 0, exit?.memoryLimitBytes ?? 0)
       return "out of memory: \(peak), beyond its limit of \(limit)"
     case .oom:
-      guard let said = evidence.last(where: { $0.values[KnownMessage.evidenceName] != nil }) else {
+      guard let said = evidence.last(where: { $0.values[ErrorSignature.evidenceName] != nil }) else {
         return "perhaps out of memory"
       }
       return "out of memory, \(said.observed)"

@@ -50,18 +50,18 @@ public final class BatchView: Sendable {
   public func listing(
     at now: Instant, capacity: Capacity, limits: Limits, server: ServerState = ServerState()
   ) -> BatchListing {
-    var surroundings = Surroundings()
-    surroundings.server = server
-    return listing(at: now, capacity: capacity, limits: limits, surroundings: surroundings)
+    var batchContext = BatchContext()
+    batchContext.server = server
+    return listing(at: now, capacity: capacity, limits: limits, batchContext: batchContext)
   }
 
   private func listing(
-    at now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings
+    at now: Instant, capacity: Capacity, limits: Limits, batchContext: BatchContext
   ) -> BatchListing {
     BatchListing(
       key: batch.key, batchName: batch.specification.batchName, bucketID: batch.specification.bucketID,
       status: batch.status,
-      health: batch.health(at: now, capacity: capacity, limits: limits, surroundings: surroundings).health,
+      health: batch.health(at: now, capacity: capacity, limits: limits, batchContext: batchContext).health,
       overallProgress: batch.overallProgress, totalObjects: batch.documents.count,
       failedDocuments: batch.failedDocuments.count, currentTier: batch.currentTier,
       totalTiers: batch.tiers.count, hasFailures: batch.hasFailures, priority: batch.specification.priority,

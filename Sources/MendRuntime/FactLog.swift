@@ -111,10 +111,10 @@ struct FactLog {
           info: "tier retried", ["tier": "\(fact.tier)", "jobs": "\(fact.jobs.count)", "actor": "\(fact.actor)"])
       case .healed(let record):
         self.init(info: "healed", ["action": "\(record.action.rawValue)", "steps": "\(record.steps.count)"])
-      case .verdictChanged(let verdict):
+      case .verdictChanged(let summary):
         self.init(
-          info: "verdict", ["health": "\(verdict.health.rawValue)", "reason": "\(verdict.reason.rawValue)"])
-        if let cause = verdict.causes.first { metadata["finding"] = "\(cause.cause)" }
+          info: "verdict", ["health": "\(summary.health.rawValue)", "reason": "\(summary.reason.rawValue)"])
+        if let cause = summary.causes.first { metadata["finding"] = "\(cause.cause)" }
       case .notificationSettled(let outcome):
         self.init(
           info: outcome.delivered ? "notification delivered" : "notification given up",

@@ -29,7 +29,7 @@ final class PublishedViews: Sendable {
     /// Per namespace, oldest first.
     var places: [String: [Place]] = [:]
     /// What the batches of each namespace hold and wait for.
-    var censuses: [String: NamespaceCensus] = [:]
+    var usages: [String: NamespaceUsage] = [:]
     var retired: RetiredViews
     var waiters: [BatchKey: [UInt64: Waiter]] = [:]
     var waiterCount = 0
@@ -68,7 +68,7 @@ final class PublishedViews: Sendable {
       for box in boxes {
         let key = box.view.batch.key
         let old = state.live.updateValue(box, forKey: key)
-        state.censuses[key.namespace, default: NamespaceCensus()].replace(old?.view.batch, by: box.view.batch)
+        state.usages[key.namespace, default: NamespaceUsage()].replace(old?.view.batch, by: box.view.batch)
         if let old {
           replaced.append(old)
         } else {
@@ -90,8 +90,8 @@ final class PublishedViews: Sendable {
       guard let box = state.live.removeValue(forKey: key) else { return [] }
       state.places[key.namespace]?.remove(Place(box.view.batch))
       if state.places[key.namespace]?.isEmpty == true { state.places[key.namespace] = nil }
-      state.censuses[key.namespace]?.replace(box.view.batch, by: nil)
-      if state.censuses[key.namespace]?.isEmpty == true { state.censuses[key.namespace] = nil }
+      state.usages[key.namespace]?.replace(box.view.batch, by: nil)
+      if state.usages[key.namespace]?.isEmpty == true { state.usages[key.namespace] = nil }
       return state.retired.insert(box)
     }
     _ = consume evicted
@@ -123,9 +123,9 @@ final class PublishedViews: Sendable {
   }
 
   /// What a live batch stands among; nothing is known of one that is retired.
-  func surroundings(of batch: Batch) -> Surroundings {
-    guard !batch.status.isFinal else { return Surroundings() }
-    return state.withLock { $0.censuses[batch.key.namespace] }?.surroundings(of: batch) ?? Surroundings()
+  func batchContext(of batch: Batch) -> BatchContext {
+    guard !batch.status.isFinal else { return BatchContext() }
+    return state.withLock { $0.usages[batch.key.namespace] }?.batchContext(of: batch) ?? BatchContext()
   }
 
   /// Keeps a retired batch's view that a reader folded.

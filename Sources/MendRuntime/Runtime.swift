@@ -219,21 +219,21 @@ public final class Runtime: Sendable {
     defer { crashNote?.end() }
     return use(
       batch.diagnosis(
-        at: now, capacity: capacities.of(batch), limits: limits, surroundings: surroundings(of: batch)))
+        at: now, capacity: capacities.of(batch), limits: limits, batchContext: batchContext(of: batch)))
   }
 
   public func diagnosis(of batch: Batch, at now: Instant) -> Diagnosis { diagnosis(of: batch, at: now) { $0 } }
 
-  private func surroundings(of batch: Batch) -> Surroundings {
-    var surroundings = views.surroundings(of: batch)
-    surroundings.server = serverState
-    return surroundings
+  private func batchContext(of batch: Batch) -> BatchContext {
+    var batchContext = views.batchContext(of: batch)
+    batchContext.server = serverState
+    return batchContext
   }
 
   /// A batch's health, as `diagnosis(of:at:)` has it.
-  public func health(of batch: Batch, at now: Instant) -> HealthVerdict {
+  public func health(of batch: Batch, at now: Instant) -> HealthReport {
     batch.health(
-      at: now, capacity: capacities.of(batch), limits: limits, surroundings: surroundings(of: batch))
+      at: now, capacity: capacities.of(batch), limits: limits, batchContext: batchContext(of: batch))
   }
 
   /// One batch's durable history after `sequence`, in order; empty for an unknown batch. Reads the disk as

@@ -79,8 +79,8 @@ struct Continuation {
       "retried \(fact.tier) \(fact.jobs.map { "\($0.job) \($0.reopened.ranges)" }.joined(separator: " ")) "
         + "by \(fact.by.rawValue)"
     case .healed(let heal): "healed \(heal.action.rawValue) \(heal.steps.count) steps by \(heal.by.rawValue)"
-    case .verdictChanged(let verdict):
-      "verdict \(verdict.health.rawValue) \(verdict.reason.rawValue) \(verdict.causes.map(\.cause).joined(separator: " "))"
+    case .verdictChanged(let summary):
+      "verdict \(summary.health.rawValue) \(summary.reason.rawValue) \(summary.causes.map(\.cause).joined(separator: " "))"
     default: String("\(fact)".prefix { $0 != "(" })
     }
   }

@@ -38,8 +38,8 @@ struct DecisionDigest {
     }
     let points = try Replay.points(of: records, capacity: Self.capacity(for: batch), limits: limits) ?? []
     for point in points {
-      lines.append("verdict at \(point.sequence) \(verdict(point.now))")
-      if point.differs { lines.append("  recorded \(verdict(point.then))") }
+      lines.append("verdict at \(point.sequence) \(summary(point.now))")
+      if point.differs { lines.append("  recorded \(summary(point.then))") }
     }
   }
 
@@ -77,7 +77,7 @@ struct DecisionDigest {
         evidence(step.evidence, "    ")
       }
     }
-    note("verdict", batch.verdict.map(verdict))
+    note("verdict", batch.diagnosisSummary.map(summary))
     for tier in batch.tiers {
       lines.append(
         "tier \(tier.number) \(tier.status.rawValue)\(tier.cancelRequested ? " cancel requested" : "")")
@@ -213,12 +213,12 @@ struct DecisionDigest {
     }
   }
 
-  private func verdict(_ verdict: VerdictRecord) -> String {
-    let causes = verdict.causes.map { cause in
+  private func summary(_ summary: DiagnosisSummary) -> String {
+    let causes = summary.causes.map { cause in
       "; \(cause.category.map { $0.rawValue + " " } ?? "")\(cause.cause) \(cause.confidence.rawValue)"
         + "\(cause.job.map { " \($0)" } ?? "")\(cause.attempt.map { ".\($0)" } ?? "")"
     }
-    return "\(verdict.health.rawValue) \(verdict.reason.rawValue)\(causes.joined())"
+    return "\(summary.health.rawValue) \(summary.reason.rawValue)\(causes.joined())"
   }
 
   // MARK: Parts
@@ -234,7 +234,7 @@ struct DecisionDigest {
   }
 
   private func values(_ values: [String: String]) -> String {
-    // What a known message means is told in words.
+    // What an error signature means is told in words.
     values.filter { $0.key != "known_message" }.sorted { $0.key < $1.key }
       .map { "\($0.key)=\($0.value)" }.joined(separator: " ")
   }

@@ -21,9 +21,9 @@ struct InvariantTests {
     _ harness: Harness, _ decide: (inout Core, BatchKey) -> Void
   ) -> RecordFault.Kind? {
     var harness = harness
-    harness.core.turn.output = Output()
+    harness.core.context.output = Output()
     decide(&harness.core, harness.key)
-    let faults = harness.core.turn.output.faults
+    let faults = harness.core.context.output.faults
     guard let fault = faults.first else { return nil }
     #expect(faults.count == 1 && fault.batch == harness.key)
     #expect(harness.core.batches[harness.key] == nil && harness.core.batches.count == 1)
@@ -124,9 +124,9 @@ struct InvariantTests {
       fault(harness) { core, _ in core.perform(.launch(stranger, launch)) }
         == .invariant(.launchWithoutIntent(job, 2)))
     var core = harness.core
-    core.turn.output = Output()
+    core.context.output = Output()
     core.perform(.launch(stranger, launch))
-    #expect(core.turn.output.afterCommit.isEmpty)
+    #expect(core.context.output.afterCommit.isEmpty)
   }
 
   @Test("the generation never falls")

@@ -12,7 +12,7 @@ struct ViewsAdviceTests {
     attempt.run(first)
     let exit = ExitRecord(
       termination: .exited(1), at: attempt.now, peakMemoryBytes: peak, memoryLimitBytes: limit, lastStderrLine: line)
-    let end = EndAccount(exit: exit).end(at: attempt.now)
+    let end = EndReport(exit: exit).end(at: attempt.now)
     attempt.tell(.attemptEnded(.init(first.attempt(1), end)))
     attempt.tell(
       .jobStatusChanged(
@@ -36,7 +36,7 @@ struct ViewsAdviceTests {
 
   @Test(
     "A remedy's words name what its command sets, and its command sets what they name",
-    arguments: KnownMessage.all.map { $0.exceptions.first ?? $0.texts.first ?? "" } + [
+    arguments: ErrorSignature.all.map { $0.exceptions.first ?? $0.texts.first ?? "" } + [
       "no page", "MemoryError: 926 GiB",
     ])
   func wordsAndCommand(_ line: String) {

@@ -152,7 +152,7 @@ struct Patient {
 
   func number(_ job: JobID) -> Int { batch.tiers[job.tier].jobs[job.index].attempts.count }
 
-  var health: HealthVerdict { batch.health(at: now, capacity: capacity, limits: limits) }
+  var health: HealthReport { batch.health(at: now, capacity: capacity, limits: limits) }
   var diagnosis: Diagnosis { batch.diagnosis(at: now, capacity: capacity, limits: limits) }
 
   func plan(_ action: HealAction, tier: Int? = nil) -> [HealStep] {

@@ -10,7 +10,7 @@ struct ViewsHealthTests {
     patient.run(first)
     patient.claim(first, 0)
     patient.wait(30)
-    #expect(patient.health == HealthVerdict(.ok))
+    #expect(patient.health == HealthReport(.ok))
   }
 
   @Test("Inside the start window a cold start is scaling, and the sentence says for what and how long")
@@ -21,9 +21,9 @@ struct ViewsHealthTests {
     patient.submit()
     patient.launch(first)
     patient.wait(600)
-    let verdict = patient.health
-    #expect(verdict.health == .scaling && verdict.reason == .coldStart && verdict.stuckFor == nil)
-    let sentence = try #require(verdict.blockedReason)
+    let report = patient.health
+    #expect(report.health == .scaling && report.reason == .coldStart && report.stuckFor == nil)
+    let sentence = try #require(report.blockedReason)
     #expect(sentence.hasPrefix("cluster_cold_start: GPU workers scaling from zero: job t0-j0 (text) has waited 600 s"))
     #expect(sentence.contains("1200 s"))
     // In the executor's own words, where it has any.
@@ -40,10 +40,10 @@ struct ViewsHealthTests {
     patient.wait(1200)
     #expect(patient.health.health == .scaling)
     patient.lookTwice()
-    let verdict = patient.health
-    #expect(verdict.health == .stuck && verdict.reason == .coldStart)
-    #expect(verdict.stuckFor == .seconds(1202))
-    #expect(verdict.stuckAttempts.map(\.cause) == [.startTimeout])
+    let report = patient.health
+    #expect(report.health == .stuck && report.reason == .coldStart)
+    #expect(report.stuckFor == .seconds(1202))
+    #expect(report.stuckAttempts.map(\.cause) == [.startTimeout])
   }
 
   @Test("One look alone is no alarm")
@@ -88,10 +88,10 @@ struct ViewsHealthTests {
     patient.beat(first)
     patient.wait(310)
     patient.lookTwice()
-    let verdict = patient.health
-    #expect(verdict.health == .stuck && verdict.reason == .noHeartbeat)
-    #expect(verdict.stuckFor == .seconds(352))
-    let sentence = try #require(verdict.blockedReason)
+    let report = patient.health
+    #expect(report.health == .stuck && report.reason == .noHeartbeat)
+    #expect(report.stuckFor == .seconds(352))
+    let sentence = try #require(report.blockedReason)
     #expect(sentence.hasPrefix("job t0-j0 (text) has reported nothing for 312 s; 60 s of silence is allowed"))
   }
 
@@ -150,10 +150,10 @@ struct ViewsHealthTests {
     patient.wait(60)
     #expect(patient.health.health == .scaling && patient.health.reason == .waitingForCapacity)
     patient.wait(1140)
-    let verdict = patient.health
-    #expect(verdict.health == .stuck && verdict.reason == .waitingForCapacity)
-    #expect(verdict.stuckFor == .seconds(1200))
-    let sentence = try #require(verdict.blockedReason)
+    let report = patient.health
+    #expect(report.health == .stuck && report.reason == .waitingForCapacity)
+    #expect(report.stuckFor == .seconds(1200))
+    let sentence = try #require(report.blockedReason)
     #expect(sentence.hasPrefix("waiting_for_capacity: job t0-j0 (text) has waited 1200 s for 1 CPU and 256 MiB; "))
   }
 
@@ -167,7 +167,7 @@ struct ViewsHealthTests {
       patient.commit(first, document)
     }
     patient.beat(first)
-    #expect(patient.health == HealthVerdict(.ok))
+    #expect(patient.health == HealthReport(.ok))
   }
 
   @Test("A new attempt after a retry has the whole window again")
@@ -191,14 +191,14 @@ struct ViewsHealthTests {
   @Test("What can never be scheduled is stuck at once, before any waiting")
   func neverSchedulable() throws {
     var patient = Patient(Patient.specification(resources: Resources(cpus: 64)))
-    let verdict = patient.health
-    #expect(verdict.health == .stuck && verdict.reason == .neverSchedulable)
-    #expect(try #require(verdict.blockedReason).contains("needs 64 CPUs, the local executor has 2"))
+    let report = patient.health
+    #expect(report.health == .stuck && report.reason == .neverSchedulable)
+    #expect(try #require(report.blockedReason).contains("needs 64 CPUs, the local executor has 2"))
     let finding = try #require(patient.diagnosis.findings.first)
     #expect(finding.cause == "never_schedulable" && finding.evidence.first?.values["cpus_needed"] == "64")
     #expect(finding.remedy?.description.contains("mend serve --cpus 64") == true)
     patient.capacity.cpus = 64
-    #expect(patient.health == HealthVerdict(.ok))
+    #expect(patient.health == HealthReport(.ok))
   }
 
   @Test("What waits and can never start has no place in the queue, and its remedy names each bound in its way")
@@ -206,11 +206,11 @@ struct ViewsHealthTests {
     var patient = Patient(Patient.specification(resources: Resources(cpus: 7, memoryBytes: 1 << 30)))
     patient.tell(.batchStatusChanged(.init(.queued, reason: "")))
     patient.limits.quotas = ["default": Quota(cpus: 1, memoryBytes: 512 << 20, batches: 9)]
-    var surroundings = Surroundings()
-    surroundings.ahead = 1
+    var batchContext = BatchContext()
+    batchContext.ahead = 1
     func diagnosis() -> Diagnosis {
       patient.batch.diagnosis(
-        at: patient.now, capacity: patient.capacity, limits: patient.limits, surroundings: surroundings)
+        at: patient.now, capacity: patient.capacity, limits: patient.limits, batchContext: batchContext)
     }
     let never = diagnosis()
     #expect(never.health == .stuck && never.healthReason == .neverSchedulable && never.queue == nil)
@@ -233,12 +233,12 @@ struct ViewsHealthTests {
   @Test("On a copy nothing is called ok, estimated or advised of a batch that is not over, whatever its state")
   func copy() throws {
     var patient = Patient(documents: 4)
-    var surroundings = Surroundings()
-    surroundings.server.copy = "/a is a copy of /b"
-    surroundings.ahead = 0
+    var batchContext = BatchContext()
+    batchContext.server.copy = "/a is a copy of /b"
+    batchContext.ahead = 0
     func diagnosis() -> Diagnosis {
       patient.batch.diagnosis(
-        at: patient.now, capacity: patient.capacity, limits: patient.limits, surroundings: surroundings)
+        at: patient.now, capacity: patient.capacity, limits: patient.limits, batchContext: batchContext)
     }
     func expectShown() {
       let shown = diagnosis()
@@ -293,15 +293,15 @@ struct ViewsHealthTests {
     patient.submit()
     patient.wait(10)
     patient.batch.outage = ExecutorOutage(executor: .local, since: patient.now, message: "connection refused")
-    #expect(patient.health == HealthVerdict(.ok, .executorUnreachable))
+    #expect(patient.health == HealthReport(.ok, .executorUnreachable))
     patient.wait(300)
     #expect(patient.health.health == .stuck && patient.health.reason == .executorUnreachable)
     #expect(patient.diagnosis.findings.contains { $0.cause == "executor_unreachable" })
     var queued = Patient()
     queued.tell(.batchStatusChanged(.init(.queued, reason: "")))
-    #expect(queued.health == HealthVerdict(.ok, .waitingForCapacity))
+    #expect(queued.health == HealthReport(.ok, .waitingForCapacity))
     queued.batch.outage = ExecutorOutage(executor: .local, since: queued.now, message: "connection refused")
-    #expect(queued.health == HealthVerdict(.ok, .executorUnreachable))
+    #expect(queued.health == HealthReport(.ok, .executorUnreachable))
     queued.wait(300)
     #expect(queued.health.stuckFor == .seconds(300))
   }
@@ -313,10 +313,10 @@ struct ViewsHealthTests {
     patient.run(first)
     patient.commit(first, 0, 1)
     patient.fail(first, 2, code: "exit_code")
-    #expect(patient.health == HealthVerdict(.degraded, .partialFailures))
+    #expect(patient.health == HealthReport(.degraded, .partialFailures))
     patient.succeed(first)
     patient.end(.completed, .completed)
-    #expect(patient.health == HealthVerdict(.degraded, .partialFailures))
+    #expect(patient.health == HealthReport(.degraded, .partialFailures))
     #expect(patient.batch.hasFailures)
   }
 
@@ -329,8 +329,8 @@ struct ViewsHealthTests {
     patient.wait(400)
     patient.beat(second)
     patient.lookTwice(beating: second)
-    let verdict = patient.health
-    #expect(verdict.reason == .noHeartbeat && verdict.stuckAttempts.count == 2)
-    #expect(try #require(verdict.blockedReason).hasSuffix("; and 1 more"))
+    let report = patient.health
+    #expect(report.reason == .noHeartbeat && report.stuckAttempts.count == 2)
+    #expect(try #require(report.blockedReason).hasSuffix("; and 1 more"))
   }
 }

@@ -105,11 +105,11 @@ import Testing
   }
 }
 
-@Suite struct StandardErrorTailTests {
+@Suite struct LastStderrLineTests {
   func line(_ writes: String...) -> String {
-    var tail = StandardErrorTail()
-    for write in writes { tail.append(Array(write.utf8)[...]) }
-    return tail.line
+    var last = LastStderrLine()
+    for write in writes { last.append(Array(write.utf8)[...]) }
+    return last.text
   }
 
   @Test func `the last line with something in it counts, ended or not`() {

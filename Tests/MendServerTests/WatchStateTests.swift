@@ -7,7 +7,7 @@ import Testing
 @Suite("What a watcher is told next")
 struct WatchStateTests {
   private let start = Instant(milliseconds: 1_700_000_000_000)
-  private let fine = HealthVerdict(.ok)
+  private let fine = HealthReport(.ok)
 
   private func batch() throws -> Batch {
     let key = BatchKey(namespace: "default", batchID: "b1")
@@ -54,7 +54,7 @@ struct WatchStateTests {
     var state = WatchState(minInterval: .milliseconds(200))
     _ = try sent(state.next(batch, fine, at: start))
     #expect(state.next(batch, fine, at: start) == .wait(after: 1, until: start + .seconds(1)))
-    let message = try sent(state.next(batch, HealthVerdict(.stuck, .noProgress), at: start + .seconds(1)))
+    let message = try sent(state.next(batch, HealthReport(.stuck, .noProgress), at: start + .seconds(1)))
     #expect(message.health == .stuck && message.healthReason == .noProgress)
     #expect(message.sequence == 1 && message.previousSequence == 1 && !message.terminal)
     #expect(message.tiers.isEmpty)
@@ -63,7 +63,7 @@ struct WatchStateTests {
   @Test("a gap that the batch can no longer fill gives a snapshot that says so")
   func gap() throws {
     var batch = try batch()
-    var state = WatchState(after: 1, verdict: fine, minInterval: .milliseconds(200))
+    var state = WatchState(after: 1, report: fine, minInterval: .milliseconds(200))
     batch.sequence = 5000
     batch.changesDroppedThrough = 2000
     batch.recentChanges = [change(4000)]
@@ -83,7 +83,7 @@ struct WatchStateTests {
     batch.sequence = 5000
     batch.changesDroppedThrough = 2000
     batch.recentChanges = [change(2500), change(4000)]
-    var state = WatchState(after: 2000, verdict: fine, minInterval: .milliseconds(200))
+    var state = WatchState(after: 2000, report: fine, minInterval: .milliseconds(200))
     let message = try sent(state.next(batch, fine, at: start))
     #expect(!message.snapshot && message.changes.map(\.sequence) == [2500, 4000])
   }
@@ -91,7 +91,7 @@ struct WatchStateTests {
   @Test("a resumed watch with nothing new waits")
   func quiet() throws {
     let batch = try batch()
-    var state = WatchState(after: 1, verdict: fine, minInterval: .milliseconds(200))
+    var state = WatchState(after: 1, report: fine, minInterval: .milliseconds(200))
     #expect(state.next(batch, fine, at: start) == .wait(after: 1, until: start + .seconds(1)))
   }
 

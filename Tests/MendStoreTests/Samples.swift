@@ -87,13 +87,13 @@ enum Samples {
         HealRecord(action: .auto, generation: 12, steps: steps, at: at, actor: "auto_heal", by: .autoHeal))
     case .healed:
       return .verdictChanged(
-        VerdictRecord(
+        DiagnosisSummary(
           health: .stuck, reason: .noProgress, blockedReason: "it does not move",
           causes: [
-            VerdictCause(
+            DiagnosisSummary.Cause(
               category: .timeout, cause: "progress_timeout", confidence: .high, job: job, attempt: 3,
               remedy: "mend heal b --action detect-stuck"),
-            VerdictCause(category: nil, cause: "quota", confidence: .low, remedy: ""),
+            DiagnosisSummary.Cause(category: nil, cause: "quota", confidence: .low, remedy: ""),
           ]))
     case .verdictChanged:
       return .notificationSettled(

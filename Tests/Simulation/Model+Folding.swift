@@ -40,8 +40,8 @@ extension Model {
       }
     case .staleReport(let id):
       if attempt(id.job, id.number) != nil { self[id.job].attempts[id.number - 1].staleReports += 1 }
-    case .verdictChanged(let verdict):
-      saidHealth = verdict.health
+    case .verdictChanged(let summary):
+      saidHealth = summary.health
     case .documentsClaimed, .documentsCommitted, .documentsFailed, .documentsReleased, .stageSpent, .collectionWritten,
       .reportTaken:
       takeWork(record)

@@ -6,7 +6,7 @@ import MendRuntime
 extension World {
   /// Each end has its name: what an attempt died of by itself, and what it was ended for. And who is called stuck is.
   func look(at record: Record) {
-    if case .verdictChanged(let verdict) = record.fact, verdict.health == .stuck {
+    if case .verdictChanged(let summary) = record.fact, summary.health == .stuck {
       after(.zero) { $0.probe(record.batch) }
     }
     checkWho(record)

@@ -31,8 +31,8 @@ extension World {
       switch record.fact {
       case .batchStatusChanged(let changed) where changed.status.isFinal:
         expected["\(record.batch) final", default: 0] += 1
-      case .verdictChanged(let verdict):
-        if verdict.health == .stuck, lastSaid[record.batch] != .stuck {
+      case .verdictChanged(let summary):
+        if summary.health == .stuck, lastSaid[record.batch] != .stuck {
           expected["\(record.batch) stuck", default: 0] += 1
         }
       case .healed: expected["\(record.batch) healed", default: 0] += 1
@@ -40,7 +40,7 @@ extension World {
       }
     }
     for case .record(let record) in writes {
-      if case .verdictChanged(let verdict) = record.fact { lastSaid[record.batch] = verdict.health }
+      if case .verdictChanged(let summary) = record.fact { lastSaid[record.batch] = summary.health }
     }
     for case .notification(let notification) in writes {
       expected["\(notification.batch) \(notification.kind.rawValue)", default: 0] -= 1

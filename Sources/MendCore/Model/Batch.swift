@@ -47,7 +47,7 @@ public struct Batch: Hashable, Codable, Sendable {
   /// The latest plans that Heal applied, at most `healHistoryLimit`.
   public var healHistory: [HealRecord]
   /// What was said of it last; nil as long as it was always well.
-  public var verdict: VerdictRecord?
+  public var diagnosisSummary: DiagnosisSummary?
 
   /// Plans that `AutoHeal` applied so far.
   public var autoHeals = 0

@@ -47,14 +47,14 @@ extension DiagnosisContext {
   }
 
   /// The server refuses every command about it, for it serves a copy.
-  private var isOnlyShown: Bool { surroundings.server.copy != nil && !batch.status.isFinal }
+  private var isOnlyShown: Bool { batchContext.server.copy != nil && !batch.status.isFinal }
 
   /// nil for what waits for nothing: its turn never comes as it is.
   var queuePlace: Diagnosis.QueuePlace? {
-    guard !isOnlyShown, !isNeverSchedulable, let ahead = surroundings.ahead else { return nil }
+    guard !isOnlyShown, !isNeverSchedulable, let ahead = batchContext.ahead else { return nil }
     return Diagnosis.QueuePlace(
-      position: ahead + 1, aheadByPriority: surroundings.aheadByPriority, waitingFor: queueSentence,
-      heldBy: (waitsForQuota ? surroundings.holdersOfQuota : surroundings.holders).map(\.batchID))
+      position: ahead + 1, aheadByPriority: batchContext.aheadByPriority, waitingFor: queueSentence,
+      heldBy: (waitsForQuota ? batchContext.holdersOfQuota : batchContext.holders).map(\.batchID))
   }
 
   private var waitsForQuota: Bool {
@@ -85,29 +85,29 @@ extension DiagnosisContext {
     let place = room.place.map { "\($0), it" } ?? "the batch is queued, and"
     if let bound = room.bound(for: asked, isQueued: true) {
       return "\(place) starts when the quota of namespace \(batch.key.namespace) (\(bound.allowed)) allows"
-        + Room.names(of: surroundings.holdersOfQuota)
+        + Room.names(of: batchContext.holdersOfQuota)
     }
     if let outage = batch.outage {
       return "\(place) starts when the \(outage.executor.rawValue) executor can be asked again, and has room for "
         + Figures.resources(asked)
     }
     return "\(place) starts when the executor has room for \(Figures.resources(asked)) beside what it keeps for "
-      + "jobs that have waited longer" + Room.names(of: surroundings.holders)
+      + "jobs that have waited longer" + Room.names(of: batchContext.holders)
   }
 
   private func runningActions(_ list: FindingList, estimate: Instant?) -> [String] {
     let findings = list.findings
     // A retry is refused while its tier runs: what has failed already waits for the others.
     var actions = commands(findings)
-    for stuck in verdict.stuckAttempts {
+    for stuck in healthReport.stuckAttempts {
       let cancel = "mend cancel \(batch.key.batchID) --tier \(stuck.job.tier)"
       let text = "if it hangs again: \(cancel)"
       if !actions.contains(text) { actions.append(text) }
     }
     actions += outside(findings)
-    if verdict.health == .scaling, let reason = verdict.blockedReason {
+    if healthReport.health == .scaling, let reason = healthReport.blockedReason {
       actions.append("wait: \(reason)")
-    } else if verdict.health != .stuck {
+    } else if healthReport.health != .stuck {
       let counts = batch.progress()
       let remaining = estimate.map { ", about \(Figures.seconds($0 - now)) left" } ?? ""
       let failed = counts.failed > 0 ? ", \(counts.failed) failed" : ""

@@ -5,22 +5,22 @@ extension Batch {
   ///
   /// Costs tiers × jobs × attempts and the failed documents; documents that did not fail are never walked.
   ///
-  /// - Parameter surroundings: the queue and the quota that it is in; nothing is said of them where they are not known.
+  /// - Parameter batchContext: the queue and the quota that it is in; nothing is said of them where they are not known.
   public func diagnosis(
-    at now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings = Surroundings()
+    at now: Instant, capacity: Capacity, limits: Limits, batchContext: BatchContext = BatchContext()
   ) -> Diagnosis {
     let context = DiagnosisContext(
-      batch: self, now: now, capacity: capacity, limits: limits, surroundings: surroundings)
+      batch: self, now: now, capacity: capacity, limits: limits, batchContext: batchContext)
     let list = DiagnosisRule.findings(context, limit: DiagnosisRule.findingsLimit)
     let findings = list.findings
     var diagnosis = Diagnosis()
-    diagnosis.health = context.verdict.health
-    diagnosis.healthReason = context.verdict.reason
-    diagnosis.blockedReason = context.verdict.blockedReason
-    diagnosis.stuckFor = context.verdict.stuckFor
+    diagnosis.health = context.healthReport.health
+    diagnosis.healthReason = context.healthReport.reason
+    diagnosis.blockedReason = context.healthReport.blockedReason
+    diagnosis.stuckFor = context.healthReport.stuckFor
     diagnosis.overallProgress = overallProgress
     diagnosis.currentTier = currentTier
-    diagnosis.estimate = estimate(at: now, verdict: context.verdict)
+    diagnosis.estimate = estimate(at: now, report: context.healthReport)
     diagnosis.estimatedCompletion = diagnosis.estimate?.p50
     diagnosis.failureCategory = context.failureCategory()
     diagnosis.findings = findings

@@ -27,7 +27,7 @@ extension Batch {
 
 extension DiagnosisContext {
   fileprivate func restarts(_ tier: Int?) -> [HealStep] {
-    verdict.stuckAttempts.lazy.filter { tier == nil || tier == $0.job.tier }.prefix(Batch.healStepsLimit)
+    healthReport.stuckAttempts.lazy.filter { tier == nil || tier == $0.job.tier }.prefix(Batch.healStepsLimit)
       .compactMap { stuck -> HealStep? in
         guard let job = batch.findJob(stuck.job), let attempt = job.current else { return nil }
         let inProcess = job.processing.count
@@ -139,7 +139,7 @@ extension DiagnosisContext {
       var evidence: [Evidence] = []
       for job in failedTier.jobs where job.status == .failed && job.failure?.cause == .oom {
         guard let attempt = job.attempts.last(where: { $0.end?.cause == .oom }), let end = attempt.end,
-          end.oomByWords?.isOwnLimit != true,
+          end.oomSignature?.isOwnLimit != true,
           let bytes = MemoryAdvice(after: end, of: attempt, capacity: capacity).asked
         else { continue }
         jobs.append(job.id)

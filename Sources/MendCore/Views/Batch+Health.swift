@@ -6,17 +6,17 @@ extension Batch {
   /// An attempt counts as stuck at the second look only: it was named by `suspicions` at least
   /// `limits.stuckConfirmation` ago (`Attempt.suspectedSince`), and it still is so now.
   public func health(
-    at now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings = Surroundings()
-  ) -> HealthVerdict {
-    if !status.isFinal, let verdict = heldUp(by: surroundings.server, at: now) { return verdict }
-    let room = Room(capacity: capacity, quota: limits.quota(of: key.namespace), surroundings: surroundings)
+    at now: Instant, capacity: Capacity, limits: Limits, batchContext: BatchContext = BatchContext()
+  ) -> HealthReport {
+    if !status.isFinal, let report = heldUp(by: batchContext.server, at: now) { return report }
+    let room = Room(capacity: capacity, quota: limits.quota(of: key.namespace), batchContext: batchContext)
     switch status {
     case .created:
-      return notConfigured(at: now) ?? unschedulable(at: now, room) ?? HealthVerdict(.ok)
+      return notConfigured(at: now) ?? unschedulable(at: now, room) ?? HealthReport(.ok)
     case .queued:
       return notConfigured(at: now) ?? unschedulable(at: now, room) ?? queueHealth(at: now, room, limits: limits)
     case .paused:
-      return HealthVerdict(.ok, .paused, blockedReason: pausedSentence(at: now))
+      return HealthReport(.ok, .paused, blockedReason: pausedSentence(at: now))
     case .running:
       return runningHealth(at: now, room, limits: limits)
     case .completed, .failed, .cancelled:
@@ -25,22 +25,22 @@ extension Batch {
   }
 
   /// Whatever else may be said of it: nothing comes of it before that can be written down.
-  private func heldUp(by server: ServerState, at now: Instant) -> HealthVerdict? {
+  private func heldUp(by server: ServerState, at now: Instant) -> HealthReport? {
     if let copy = server.copy {
-      return HealthVerdict(.stuck, .copy, blockedReason: "copy: \(copy)", stuckFor: now - lastActivityAt)
+      return HealthReport(.stuck, .copy, blockedReason: "copy: \(copy)", stuckFor: now - lastActivityAt)
     }
     guard let store = server.outage else { return nil }
-    return HealthVerdict(
+    return HealthReport(
       .stuck, .storeFull,
       blockedReason: "store_full: the server's journal cannot be written for \(Figures.seconds(now - store.since)): "
         + store.message, stuckFor: now - lastActivityAt)
   }
 
   /// Failures or none: what is left to say when nothing is stuck and nothing waits.
-  private var settledHealth: HealthVerdict {
+  private var settledHealth: HealthReport {
     guard hasFailures else {
       // Nothing failed, and it is not whole all the same.
-      return hasLeftOutDocuments ? HealthVerdict(.degraded, .partialFailures) : HealthVerdict(.ok)
+      return hasLeftOutDocuments ? HealthReport(.degraded, .partialFailures) : HealthReport(.ok)
     }
     var reason = HealthReason.partialFailures
     for tier in tiers {
@@ -52,15 +52,15 @@ extension Batch {
         }
       }
     }
-    return HealthVerdict(.degraded, reason)
+    return HealthReport(.degraded, reason)
   }
 
-  /// The verdict on a batch that has not started and never can, at this capacity.
-  private func unschedulable(at now: Instant, _ room: Room) -> HealthVerdict? {
+  /// The health of a batch that has not started and never can, at this capacity.
+  private func unschedulable(at now: Instant, _ room: Room) -> HealthReport? {
     for tier in tiers {
       for job in tier.jobs {
         if let (reason, why) = room.whyNeverSchedulable(job.resourcesAsked(in: self), in: key.namespace) {
-          return HealthVerdict(
+          return HealthReport(
             .stuck, reason, blockedReason: "\(reason.rawValue): \(job.title(in: self)): \(why)",
             stuckFor: now - lastActivityAt)
         }
@@ -69,28 +69,28 @@ extension Batch {
     return nil
   }
 
-  /// The verdict on a batch whose executor the server was started without: it waits, and loses nothing.
-  private func notConfigured(at now: Instant) -> HealthVerdict? {
+  /// The health of a batch whose executor the server was started without: it waits, and loses nothing.
+  private func notConfigured(at now: Instant) -> HealthReport? {
     guard let outage, !outage.isConfigured else { return nil }
-    return HealthVerdict(
+    return HealthReport(
       .stuck, .executorNotConfigured, blockedReason: "executor_not_configured: \(outage.message)",
       stuckFor: now - lastActivityAt)
   }
 
-  private func queueHealth(at now: Instant, _ room: Room, limits: Limits) -> HealthVerdict {
-    if let outage, now - outage.since < limits.unreachableGrace { return HealthVerdict(.ok, .executorUnreachable) }
+  private func queueHealth(at now: Instant, _ room: Room, limits: Limits) -> HealthReport {
+    if let outage, now - outage.since < limits.unreachableGrace { return HealthReport(.ok, .executorUnreachable) }
     if let outage { return unreachable(outage, since: outage.since, at: now, limits: limits) }
     guard let job = tiers.first(where: { $0.status != .completed })?.jobs.first(where: { $0.status == .pending }) else {
-      return HealthVerdict(.ok, .waitingForCapacity)
+      return HealthReport(.ok, .waitingForCapacity)
     }
     // However long it waits: it has its place, and its turn comes when others are over.
-    return HealthVerdict(.ok, room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: true))
+    return HealthReport(.ok, room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: true))
   }
 
   private func unreachable(
     _ outage: ExecutorOutage, since: Instant, at now: Instant, limits: Limits
-  ) -> HealthVerdict {
-    HealthVerdict(
+  ) -> HealthReport {
+    HealthReport(
       .stuck, .executorUnreachable,
       blockedReason: "executor_unreachable: the \(outage.executor.rawValue) executor could not be asked for "
         + "\(Figures.seconds(now - outage.since)), \(Figures.seconds(limits.unreachableGrace)) is its grace: "
@@ -98,38 +98,38 @@ extension Batch {
       stuckFor: now - since)
   }
 
-  private func runningHealth(at now: Instant, _ room: Room, limits: Limits) -> HealthVerdict {
+  private func runningHealth(at now: Instant, _ room: Room, limits: Limits) -> HealthReport {
     let survey = surveyJobs(at: now, room, limits: limits)
     var blocks = survey.stuck
     // While something of the batch moves, a job that waits for room merely stands behind its own siblings.
     if !survey.somethingWorks { blocks += survey.overdue }
     // Unreachable is not failed: workers that can still report keep the batch going, and a grace passes first.
-    if !survey.somethingWorks, let verdict = notConfigured(at: now) { return verdict }
+    if !survey.somethingWorks, let report = notConfigured(at: now) { return report }
     if let outage, !survey.somethingWorks, now - outage.since >= limits.unreachableGrace {
-      let verdict = unreachable(outage, since: max(outage.since, lastActivityAt), at: now, limits: limits)
+      let report = unreachable(outage, since: max(outage.since, lastActivityAt), at: now, limits: limits)
       blocks.append(
         Block(
-          reason: .executorUnreachable, sentence: verdict.blockedReason ?? "",
+          reason: .executorUnreachable, sentence: report.blockedReason ?? "",
           since: max(outage.since, lastActivityAt)))
     }
     if let first = blocks.min(by: Block.comesBefore) {
       let others = blocks.count - 1
-      var verdict = HealthVerdict(
+      var report = HealthReport(
         .stuck, first.reason,
         blockedReason: others == 0 ? first.sentence : first.sentence + "; and \(others) more",
         stuckFor: now - (blocks.map(\.since).min() ?? first.since), stuckAttempts: survey.stuckAttempts)
-      verdict.isPastItsWindow = first.isPastItsWindow
-      return verdict
+      report.isPastItsWindow = first.isPastItsWindow
+      return report
     }
     let settled = settledHealth
     if let outage {
       let reason = outage.isConfigured ? HealthReason.executorUnreachable : .executorNotConfigured
-      return settled.health == .ok ? HealthVerdict(.ok, reason) : settled
+      return settled.health == .ok ? HealthReport(.ok, reason) : settled
     }
     guard !survey.somethingWorks, let first = survey.waiting.min(by: Block.comesBefore) else { return settled }
     // Waiting without a step done yet is what a cold start looks like; after that it is an ordinary pause between.
-    guard survey.progressed else { return HealthVerdict(.scaling, first.reason, blockedReason: first.sentence) }
-    return settled.health == .ok ? HealthVerdict(.ok, first.reason) : settled
+    guard survey.progressed else { return HealthReport(.scaling, first.reason, blockedReason: first.sentence) }
+    return settled.health == .ok ? HealthReport(.ok, first.reason) : settled
   }
 }
 

@@ -1,7 +1,7 @@
 // When health turns although nothing happens: a window that ends is news as well.
 
 extension Batch {
-  /// The next time after `now` at which the verdict on the batch may turn by time alone; nil where only an event turns it.
+  /// The next time after `now` at which the batch's health may turn by time alone; nil where only an event turns it.
   /// It may be too early, never too late: who looks then asks again. Attempts that run or start have looks of their own.
   func nextTurn(after now: Instant, limits: Limits) -> Instant? {
     guard status == .queued || status == .running else { return nil }

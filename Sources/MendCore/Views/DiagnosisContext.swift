@@ -4,20 +4,20 @@ struct DiagnosisContext {
   let now: Instant
   let capacity: Capacity
   let limits: Limits
-  let surroundings: Surroundings
-  let verdict: HealthVerdict
+  let batchContext: BatchContext
+  let healthReport: HealthReport
   /// Of jobs that have failed documents.
   let tallies: [JobID: FailureTally]
 
   init(
-    batch: Batch, now: Instant, capacity: Capacity, limits: Limits, surroundings: Surroundings = Surroundings()
+    batch: Batch, now: Instant, capacity: Capacity, limits: Limits, batchContext: BatchContext = BatchContext()
   ) {
     self.batch = batch
     self.now = now
     self.capacity = capacity
     self.limits = limits
-    self.surroundings = surroundings
-    verdict = batch.health(at: now, capacity: capacity, limits: limits, surroundings: surroundings)
+    self.batchContext = batchContext
+    healthReport = batch.health(at: now, capacity: capacity, limits: limits, batchContext: batchContext)
     tallies = Self.tallies(of: batch)
   }
 
@@ -41,7 +41,7 @@ struct DiagnosisContext {
     return tallies
   }
 
-  var room: Room { Room(capacity: capacity, quota: limits.quota(of: batch.key.namespace), surroundings: surroundings) }
+  var room: Room { Room(capacity: capacity, quota: limits.quota(of: batch.key.namespace), batchContext: batchContext) }
 
   /// Every job with its tier, in order.
   func forEachJob(_ body: (Tier, Job) -> Void) {

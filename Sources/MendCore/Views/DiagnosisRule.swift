@@ -57,7 +57,7 @@ struct DiagnosisRule: Sendable {
   /// What all of them find, the first `limit` of it.
   static func findings(_ context: DiagnosisContext, limit: Int) -> FindingList {
     var list = FindingList(limit: limit)
-    let isCopy = context.surroundings.server.copy != nil
+    let isCopy = context.batchContext.server.copy != nil
     for rule in all where !(isCopy && rule.isOfThePresent) { rule.look(context, &list) }
     return list
   }

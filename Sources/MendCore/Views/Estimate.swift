@@ -22,17 +22,17 @@ extension Batch {
   /// as all that was settled so far; by the time in which it could be worked on. nil for a batch that is over.
   ///
   /// Unknown is not guessed: before the first document was settled, and while the batch does not run.
-  public func estimate(at now: Instant, verdict: HealthVerdict = HealthVerdict(.ok)) -> Estimate? {
+  public func estimate(at now: Instant, report: HealthReport = HealthReport(.ok)) -> Estimate? {
     switch status {
     case .completed, .failed, .cancelled: return nil
-    case _ where verdict.reason == .copy: return .unknown("the server only shows a copy, and nothing runs here")
+    case _ where report.reason == .copy: return .unknown("the server only shows a copy, and nothing runs here")
     case .created: return .unknown("it was not submitted yet")
     case .queued: return .unknown("it waits in the queue, and nothing of it has run yet")
     case .paused: return .unknown("it is paused")
     case .running: break
     }
     // Its past rate would promise what does not come.
-    if verdict.health == .stuck { return .unknown("it is stuck") }
+    if report.health == .stuck { return .unknown("it is stuck") }
     var settled = 0
     var spent: Int64 = 0
     var leftLater = 0

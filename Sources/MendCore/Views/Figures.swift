@@ -114,7 +114,7 @@ package enum Figures {
   }
 
   /// The name that people know a signal by, "SIGKILL"; its number where it has none here.
-  static func signal(_ number: Int32) -> String { KnownSignal.named(number)?.name ?? "signal \(number)" }
+  static func signal(_ number: Int32) -> String { SignalMeaning.named(number)?.name ?? "signal \(number)" }
 
   /// As much of a text as a sentence bears; evidence has all of it.
   static func excerpt(_ text: String) -> String {

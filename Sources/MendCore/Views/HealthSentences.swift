@@ -77,15 +77,15 @@ extension Batch {
     } else if let bound = room.bound(for: asked, isQueued: status == .queued) {
       parts.append(
         "the quota of namespace \(key.namespace) is \(bound.allowed), and \(bound.held) are held"
-          + Room.names(of: room.surroundings.holdersOfQuota))
+          + Room.names(of: room.batchContext.holdersOfQuota))
     } else {
       let whole = Resources(cpus: room.capacity.cpus, memoryBytes: room.capacity.memoryBytes)
       parts.append(
         "the \(room.capacity.executor.rawValue) executor has \(Figures.resources(whole)) in all"
           + (held.attempts == 0
-            ? Room.names(of: room.surroundings.holders, otherwise: ", this batch holds none of it")
+            ? Room.names(of: room.batchContext.holders, otherwise: ", this batch holds none of it")
             : ", this batch holds \(Figures.resources(held)) in \(Figures.count(held.attempts, "attempt"))"
-              + Room.names(of: room.surroundings.holders)))
+              + Room.names(of: room.batchContext.holders)))
     }
     if let place = room.place { parts.append(place) }
     parts.append("up to \(Figures.seconds(window)) is expected")
@@ -97,12 +97,12 @@ extension Batch {
 struct Room: Hashable {
   var capacity: Capacity
   var quota: Quota?
-  var surroundings = Surroundings()
+  var batchContext = BatchContext()
 
   /// The quota's bound that a job waits for; nil where it waits for room.
   func bound(for asked: Resources, isQueued: Bool) -> Quota.Bound? {
-    if isQueued, let bound = quota?.bound(againstBatchBeside: surroundings.started) { return bound }
-    return quota?.bound(against: asked, held: surroundings.namespaceUse)
+    if isQueued, let bound = quota?.bound(againstBatchBeside: batchContext.started) { return bound }
+    return quota?.bound(against: asked, held: batchContext.namespaceUse)
   }
 
   func reason(ofWaitFor asked: Resources, isQueued: Bool) -> HealthReason {
@@ -119,17 +119,17 @@ struct Room: Hashable {
   }
 
   /// ", batch a holds 2 CPUs and batch b 1 CPU"; of the namespace's own batches, those that hold most.
-  static func names(of holders: [Surroundings.Holder], otherwise: String = "") -> String {
+  static func names(of holders: [BatchContext.Holder], otherwise: String = "") -> String {
     let named = holders.map { "batch \($0.batchID) holds \(Figures.resources($0.use))" }
     return named.isEmpty ? otherwise : ", " + Figures.list(named)
   }
 
   /// "3rd in the queue of its namespace, behind 2 batches, 1 with a higher priority"; nil while it does not wait.
   var place: String? {
-    guard let ahead = surroundings.ahead else { return nil }
+    guard let ahead = batchContext.ahead else { return nil }
     if ahead == 0 { return "first in the queue of its namespace" }
     let higher =
-      surroundings.aheadByPriority == 0 ? "" : ", \(surroundings.aheadByPriority) with a higher priority"
+      batchContext.aheadByPriority == 0 ? "" : ", \(batchContext.aheadByPriority) with a higher priority"
     return "\(Figures.ordinal(ahead + 1)) in the queue of its namespace, behind "
       + Figures.count(ahead, "batch", plural: "batches") + higher
   }

@@ -210,7 +210,7 @@ extension DiagnosisContext {
 
   /// A batch asks for notifications of a server that has nobody to tell. The server of a copy leaves them to the original.
   private func notificationInsights() -> [Insight] {
-    guard batch.specification.notificationEnabled, !limits.notifies, surroundings.server.copy == nil else { return [] }
+    guard batch.specification.notificationEnabled, !limits.notifies, batchContext.server.copy == nil else { return [] }
     return [
       Insight(
         type: "no_notifications", severity: .warning,

@@ -39,7 +39,7 @@ enum MemoryAdvice: Hashable {
     let peak = end.exit?.peakMemoryBytes ?? 0
     if end.exit?.memoryLimitExceeded != true, Self.isFarBelow(peak, limit) {
       self = .notTheLimit(peak: peak, limit: limit)
-    } else if end.oomByWords != nil, limit <= 0 {
+    } else if end.oomSignature != nil, limit <= 0 {
       // It had no limit of Mend's; one that is made from its peak would be less than what it was refused.
       self = .unknown
     } else {
@@ -75,7 +75,7 @@ extension DiagnosisContext {
     let call = Remedy.Call.retry(
       tier: tier, jobs: retryJobs(job), Job.Overrides(memoryBytes: advice.asked), .failed)
     let executor = capacity.executor.rawValue
-    let words = end?.oomByWords
+    let signature = end?.oomSignature
     switch advice {
     case .retry(let bytes):
       return Remedy("Retry tier \(tier) with \(Figures.bytes(bytes)) of memory\(memoryReason(end))", call)
@@ -90,12 +90,12 @@ extension DiagnosisContext {
           + "\(capacity.serveCommand(memoryBytes: wanted) ?? "mend serve \(capacity.options)")), or split the documents",
         .none)
     case .notTheLimit:
-      let what = words?.resolution ?? "Find out what ended it: the kernel's log on its machine tells"
+      let what = signature?.resolution ?? "Find out what ended it: the kernel's log on its machine tells"
       return Remedy(
-        "\(what); \(otherBounds(end, words?.isOwnLimit == true)). Then retry tier \(tier)", call)
-    case .unknown where words != nil:
+        "\(what); \(otherBounds(end, signature?.isOwnLimit == true)). Then retry tier \(tier)", call)
+    case .unknown where signature != nil:
       return Remedy(
-        "\(words?.resolution ?? ""): it had no limit of Mend's, so \(otherBounds(end, words?.isOwnLimit == true)); then "
+        "\(signature?.resolution ?? ""): it had no limit of Mend's, so \(otherBounds(end, signature?.isOwnLimit == true)); then "
           + "retry tier \(tier)", call)
     case .unknown:
       return Remedy(
@@ -104,13 +104,13 @@ extension DiagnosisContext {
   }
 
   /// The same of a document that its command failed for want of memory: what is measured is of its whole attempt.
-  func memoryRemedy(ofDocumentIn job: Job, attempt number: Int, _ words: KnownMessage?) -> Remedy {
+  func memoryRemedy(ofDocumentIn job: Job, attempt number: Int, _ signature: ErrorSignature?) -> Remedy {
     let tier = job.id.tier
     let attempt = job.attempts.indices.contains(number - 1) ? job.attempts[number - 1] : job.attempts.last
     let limit = attempt?.parameters.resources.memoryBytes ?? 0
     let peak = attempt?.end?.exit?.peakMemoryBytes ?? 0
-    let what = words?.resolution ?? "Split the file, or see that it needs less memory"
-    if words?.isOwnLimit != true, peak > 0, limit > 0, !MemoryAdvice.isFarBelow(peak, limit),
+    let what = signature?.resolution ?? "Split the file, or see that it needs less memory"
+    if signature?.isOwnLimit != true, peak > 0, limit > 0, !MemoryAdvice.isFarBelow(peak, limit),
       let bytes = MemoryAdvice(peak: peak, limit: limit, capacity: capacity.memoryBytes).asked
     {
       return Remedy(
@@ -119,7 +119,7 @@ extension DiagnosisContext {
         .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(memoryBytes: bytes), .failed))
     }
     return Remedy(
-      "\(what); \(otherBounds(attempt?.end, words?.isOwnLimit == true)). Then retry (tier \(tier))",
+      "\(what); \(otherBounds(attempt?.end, signature?.isOwnLimit == true)). Then retry (tier \(tier))",
       .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
   }
 
@@ -151,6 +151,6 @@ extension DiagnosisContext {
         ? ": it needs at least the \(peak) that it held when it was ended"
         : ": its measured peak was \(peak)"
     }
-    return reason + (end?.oomByWords?.isOwnLimit == true ? "; raise the heap limit of its runtime with it" : "")
+    return reason + (end?.oomSignature?.isOwnLimit == true ? "; raise the heap limit of its runtime with it" : "")
   }
 }

@@ -41,17 +41,17 @@ extension DiagnosisContext {
       Remedy(description, .retry(tier: tier, jobs: retryJobs(job), overrides, .failed))
     }
     let exit = attempt?.end?.exit
-    let known = attempt?.end?.knownMessage(of: cause)
+    let signature = attempt?.end?.errorSignature(of: cause)
     switch cause {
     case .oom:
       return memoryRemedy(attempt: attempt, job: job)
     case .signal where isEndedByOthers(attempt):
       return retry("Find out who ended it, and why; then retry tier \(tier)")
-    case .entrypointNotFound where known == nil && isRefusedByExecutor(attempt):
+    case .entrypointNotFound where signature == nil && isRefusedByExecutor(attempt):
       return Remedy("Create a new batch with a command that can be started: a retry has the same one", .none)
     case .exitCode, .signal, .environmentSetup, .entrypointNotFound, .resourceLimit:
       // What is known of the words, then of the signal, says more than the cause.
-      if exit?.finding == nil, let what = known?.resolution ?? exit?.signal?.resolution {
+      if exit?.finding == nil, let what = signature?.resolution ?? exit?.signal?.resolution {
         return retry("\(what), then retry tier \(tier)")
       }
       if cause == .entrypointNotFound, exit?.termination == .exited(126) {

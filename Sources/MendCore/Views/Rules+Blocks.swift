@@ -42,7 +42,7 @@ extension DiagnosisContext {
 
   /// Attempts that both looks found stuck.
   func stuckAttempts(_ findings: inout FindingList) {
-    for stuck in verdict.stuckAttempts {
+    for stuck in healthReport.stuckAttempts {
       guard let job = batch.findJob(stuck.job), let attempt = job.current else { continue }
       findings.add(about: stuck.job, finding(of: stuck, attempt, job))
     }
@@ -62,8 +62,8 @@ extension DiagnosisContext {
 
   /// Jobs that have waited for room longer than their start window.
   func waitingTooLong() -> [Finding] {
-    guard verdict.health == .stuck, verdict.reason == .waitingForCapacity || verdict.reason == .quota,
-      verdict.isPastItsWindow, let sentence = verdict.blockedReason,
+    guard healthReport.health == .stuck, healthReport.reason == .waitingForCapacity || healthReport.reason == .quota,
+      healthReport.isPastItsWindow, let sentence = healthReport.blockedReason,
       let tier = batch.tiers.first(where: { !$0.status.isFinal })
     else { return [] }
     let waiting = tier.jobs.filter { !$0.status.isFinal && $0.current == nil }
@@ -71,12 +71,12 @@ extension DiagnosisContext {
     let asked = job.resourcesAsked(in: batch)
     return [
       Finding(
-        category: nil, cause: verdict.reason.rawValue, confidence: .high,
+        category: nil, cause: healthReport.reason.rawValue, confidence: .high,
         message: self.sentence(sentence),
         evidence: [
           Evidence(
             "\(Figures.count(waiting.count, "job", "waits", "wait")) for room since "
-              + "\(Figures.seconds(verdict.stuckFor ?? .zero)), the first for \(Figures.resources(asked))",
+              + "\(Figures.seconds(healthReport.stuckFor ?? .zero)), the first for \(Figures.resources(asked))",
             by: .scheduler, at: now,
             values: [
               "jobs_waiting": "\(waiting.count)", "cpus_needed": Figures.number(asked.cpus),
@@ -85,7 +85,7 @@ extension DiagnosisContext {
             ])
         ],
         remedy: Remedy(
-          verdict.reason == .quota
+          healthReport.reason == .quota
             ? "Wait for the namespace's other batches (mend list --status running), cancel one of them, or have its "
               + "quota raised (mend serve --quota)"
             : "Wait for other batches (mend list --status running), cancel one of them, raise this batch's priority, or "

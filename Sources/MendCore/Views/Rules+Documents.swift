@@ -12,7 +12,7 @@ struct DocumentReading {
   var note = ""
   var evidence: [Evidence] = []
   /// What its words were found to mean.
-  var known: KnownMessage?
+  var signature: ErrorSignature?
 
   /// One sentence of what to do, without a full stop.
   var whatToDo: String { advice ?? DiagnosisContext.resolution(for: resolution) }
@@ -61,7 +61,7 @@ extension DiagnosisContext {
   }
 
   private func remedy(for reading: DocumentReading, attempt: Int, job: Job) -> Remedy {
-    if reading.cause == .oom { return memoryRemedy(ofDocumentIn: job, attempt: attempt, reading.known) }
+    if reading.cause == .oom { return memoryRemedy(ofDocumentIn: job, attempt: attempt, reading.signature) }
     return Remedy(
       "\(reading.whatToDo) (tier \(job.id.tier))",
       .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed))
@@ -94,14 +94,14 @@ extension Batch {
       }
       if signal.number != 9 { reading.evidence.append(signal.evidence(at: example.at)) }
     }
-    let known = KnownMessage.matching(
+    let signature = ErrorSignature.matching(
       example.message, names: documents.count > position ? documents[position].names : [])
-    if let known, let cause = known.cause, signal?.isOwn ?? (code.code != FailureCause.signal.rawValue) {
+    if let signature, let cause = signature.cause, signal?.isOwn ?? (code.code != FailureCause.signal.rawValue) {
       reading.cause = cause
-      reading.confidence = known.confidence
-      reading.advice = known.resolution
-      reading.known = known
-      reading.evidence.append(known.evidence(example.message, at: example.at))
+      reading.confidence = signature.confidence
+      reading.advice = signature.resolution
+      reading.signature = signature
+      reading.evidence.append(signature.evidence(example.message, at: example.at))
     } else if code.code == FailureCause.exitCode.rawValue, signal == nil,
       areRefusedForEmptiness(code.first.positions, of: job)
     {
@@ -109,9 +109,9 @@ extension Batch {
       reading.confidence = .medium
       reading.resolution = "empty_file"
       reading.note = "; all of them are empty files, and others went well"
-    } else if let known, known.cause == nil, code.code != FailureCause.entrypointNotFound.rawValue {
-      reading.advice = known.resolution
-      reading.evidence.append(known.evidence(example.message, at: example.at))
+    } else if let signature, signature.cause == nil, code.code != FailureCause.entrypointNotFound.rawValue {
+      reading.advice = signature.resolution
+      reading.evidence.append(signature.evidence(example.message, at: example.at))
     }
     return reading
   }
@@ -122,10 +122,10 @@ extension Batch {
   }
 
   /// What ended the command, and whether only its exit code says so.
-  private static func signal(_ error: DocumentError) -> (signal: KnownSignal?, isShellsWord: Bool) {
+  private static func signal(_ error: DocumentError) -> (signal: SignalMeaning?, isShellsWord: Bool) {
     func number(_ name: String) -> Int32? { error.details[name].flatMap { Int32($0) } }
-    if let signal = number("signal") { return (KnownSignal.named(signal), false) }
-    return (number("exit_code").flatMap { KnownSignal.shellsWord($0) }, true)
+    if let signal = number("signal") { return (SignalMeaning.named(signal), false) }
+    return (number("exit_code").flatMap { SignalMeaning.shellsWord($0) }, true)
   }
 
 }

@@ -56,10 +56,10 @@ extension DiagnosisContext {
     let said = exit.flatMap { $0.lastStderrLine.isEmpty ? nil : $0.lastStderrLine } ?? heard
     let last = said.map { ": \(Figures.excerpt($0))" } ?? ""
     let timers = job.specified(in: batch)?.timers ?? Timers()
-    let known = attempt.end?.knownMessage(of: cause)
-    let means = known.map { "; \($0.meaning)" } ?? ""
+    let signature = attempt.end?.errorSignature(of: cause)
+    let means = signature.map { "; \($0.meaning)" } ?? ""
     switch cause {
-    case .oom where attempt.end?.oomByWords != nil:
+    case .oom where attempt.end?.oomSignature != nil:
       let limit = exit?.memoryLimitBytes ?? 0
       let peak = exit?.peakMemoryBytes ?? 0
       let held =
@@ -80,21 +80,21 @@ extension DiagnosisContext {
     case .signal:
       // Ended by somebody whom the executor knows no more of than what it says.
       if isEndedByOthers(attempt), let text = exit?.finding?.text { return "was ended: \(Figures.excerpt(text))" }
-      return ended(exit) + last + (known == nil ? signalMeans(exit) : means)
+      return ended(exit) + last + (signature == nil ? signalMeans(exit) : means)
     case .entrypointNotFound:
       if case .notStarted(let why)? = exit?.termination { return "could not be started: \(why)" }
-      if known == nil, case .exited(126)? = exit?.termination {
+      if signature == nil, case .exited(126)? = exit?.termination {
         return "could not be started: its command was found and could not be run (exit code 126)\(last)"
       }
       // The executor did not even try, and says why.
-      if known == nil, exit == nil, let heard { return "could not be started: \(Figures.excerpt(heard))" }
-      return known == nil
+      if signature == nil, exit == nil, let heard { return "could not be started: \(Figures.excerpt(heard))" }
+      return signature == nil
         ? "could not be started: its command was not found\(last)" : "could not be started\(last)\(means)"
     case .preemption: return "was preempted: its executor took the room away"
     case .nodeFailure: return "died with the machine that it ran on\(last)"
     case .engineFault: return "died of a fault of its executor\(last)"
     case .environmentSetup:
-      if known != nil { return ended(exit) + last + means }
+      if signature != nil { return ended(exit) + last + means }
       if case .notStarted(let why)? = exit?.termination { return "could not be started: \(why)" }
       return "never ran: its environment could not be set up\(last)"
     case .startTimeout:
@@ -116,7 +116,7 @@ extension DiagnosisContext {
     case .badInput: return "refused its input\(last)"
     case .resourceLimit:
       if let text = exit?.finding?.text ?? heard { return "was ended at one of its limits: \(text)" }
-      return ended(exit) + last + (known == nil ? signalMeans(exit) : means)
+      return ended(exit) + last + (signature == nil ? signalMeans(exit) : means)
     }
   }
 
@@ -125,7 +125,7 @@ extension DiagnosisContext {
     switch exit?.termination {
     case .signalled(let number)?: "was ended by \(Figures.signal(number))"
     case .exited(let code)?:
-      KnownSignal.shellsWord(code).map { "ended with exit code \(code), which stands for \($0.name)" }
+      SignalMeaning.shellsWord(code).map { "ended with exit code \(code), which stands for \($0.name)" }
         ?? "ended with exit code \(code)"
     case .notStarted?, .unknown?, nil: "was ended by a signal"
     }

@@ -3,7 +3,7 @@
 extension DiagnosisContext {
   /// The server only shows a copy: what the journal calls running is the original's.
   func servedCopy() -> [Finding] {
-    guard let copy = surroundings.server.copy, !batch.status.isFinal else { return [] }
+    guard let copy = batchContext.server.copy, !batch.status.isFinal else { return [] }
     return [
       Finding(
         category: nil, cause: HealthReason.copy.rawValue, confidence: .high,
@@ -17,7 +17,7 @@ extension DiagnosisContext {
 
   /// The journal can't be written: what happens meanwhile is found out once it can.
   func storeFull() -> [Finding] {
-    guard let store = surroundings.server.outage, !batch.status.isFinal else { return [] }
+    guard let store = batchContext.server.outage, !batch.status.isFinal else { return [] }
     return [
       Finding(
         category: .infrastructure, cause: HealthReason.storeFull.rawValue, confidence: .high,

@@ -58,7 +58,7 @@ struct ExitAccount: Codable, Hashable, Sendable {
   var memoryLimitExceeded: Bool
   /// When the limit was passed.
   var memoryLimitExceededAtMilliseconds: Int64?
-  /// At most `StandardErrorTail.limit` bytes.
+  /// At most `LastStderrLine.limit` bytes.
   var lastStderrLine: String
   var cpuSeconds: Double
   var receipt: Receipt

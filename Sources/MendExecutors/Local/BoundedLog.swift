@@ -74,19 +74,19 @@ struct BoundedLog: ~Copyable {
   }
 }
 
-/// Remembers the last line with something in it.
-struct StandardErrorTail {
+/// Remembers the last line on stderr with something in it.
+struct LastStderrLine {
   /// Bytes kept of a line: its beginning.
   static let limit = 1024
 
   /// The last finished line with something in it, and the unfinished one; both cut.
   private var finished: [UInt8] = []
   private var current: [UInt8] = []
-  private var recent = RecentOutput()
+  private var tail = StderrTail()
 
   /// Looks from the end, so that a flood costs one search for each read and not one for each line.
   mutating func append(_ bytes: ArraySlice<UInt8>) {
-    recent.append(bytes)
+    tail.append(bytes)
     guard let end = bytes.lastIndex(of: UInt8(ascii: "\n")) else { return extend(bytes) }
     let complete = bytes[..<end]
     if let last = complete.lastIndex(where: { $0 > 0x20 }) {
@@ -108,16 +108,16 @@ struct StandardErrorTail {
 
   /// Without the white space around it; a character cut in the middle is left out. Where the output ends with a trace, the
   /// line above the trace: it says why.
-  var line: String {
-    if let line = recent.lineAboveTrace { return line }
+  var text: String {
+    if let line = tail.lineAboveTrace { return line }
     let bytes = isBlank(current) ? finished : current
     var slice = bytes[...]
     while let first = slice.first, first <= 0x20 { slice.removeFirst() }
     while let last = slice.last, last <= 0x20 { slice.removeLast() }
-    var text = String(decoding: slice, as: UTF8.self)
-    if bytes.count == Self.limit { while text.last == "\u{FFFD}" { text.removeLast() } }
+    var result = String(decoding: slice, as: UTF8.self)
+    if bytes.count == Self.limit { while result.last == "\u{FFFD}" { result.removeLast() } }
     // A replaced byte takes three.
-    while text.utf8.count > Self.limit { text.removeLast() }
-    return text
+    while result.utf8.count > Self.limit { result.removeLast() }
+    return result
   }
 }

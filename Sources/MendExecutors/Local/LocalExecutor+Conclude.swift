@@ -138,15 +138,15 @@ extension LocalExecutor {
   }
 
   private func lastLine(of path: String) -> String {
-    var tail = StandardErrorTail()
+    var last = LastStderrLine()
     let log = AttemptLog(path: path)
     var offset: Int64 = 0
     // No more than there can be: a job may have put anything there.
     for _ in 0..<4096 {
       guard let piece = log.piece(from: offset, limit: 64 * 1024), !piece.bytes.isEmpty else { break }
-      tail.append(piece.bytes[...])
+      last.append(piece.bytes[...])
       offset = piece.offset + Int64(piece.bytes.count)
     }
-    return tail.line
+    return last.text
   }
 }

@@ -4,7 +4,7 @@ internal import Glibc
 struct LogPump: ~Copyable {
   private let pipe: Descriptor
   private var log: BoundedLog
-  private(set) var tail = StandardErrorTail()
+  private(set) var lastLine = LastStderrLine()
   private(set) var isOpen = true
   private var buffer = [UInt8](repeating: 0, count: Self.chunk)
 
@@ -25,7 +25,7 @@ struct LogPump: ~Copyable {
       switch pipe.read(into: &buffer) {
       case .some(let count):
         log.append(buffer[..<count])
-        tail.append(buffer[..<count])
+        lastLine.append(buffer[..<count])
         taken += count
       case .nothingYet: return
       case .end, .failed: isOpen = false

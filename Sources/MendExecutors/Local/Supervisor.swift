@@ -263,7 +263,7 @@ public enum Supervisor {
     if let poller = try? Poller() { _ = poller.wait(.zero) }
     _ = ContinuousClock().now
     _ = OwnChildren.cpuSeconds
-    _ = StandardErrorTail().line
+    _ = LastStderrLine().text
   }
 
   static func complain(_ message: String) {

@@ -6,7 +6,7 @@ extension SupervisorLoop {
       termination: termination ?? .init(kind: .unknown, message: "its exit status was not seen"),
       atMilliseconds: FileSystem.wallClockMilliseconds(), peakMemoryBytes: peakBytes,
       memoryLimitBytes: launch.memoryLimitBytes, memoryLimitExceeded: limitPassedAt != nil,
-      memoryLimitExceededAtMilliseconds: limitPassedAt, lastStderrLine: error.tail.line,
+      memoryLimitExceededAtMilliseconds: limitPassedAt, lastStderrLine: error.lastLine.text,
       cpuSeconds: cpuSeconds,
       receipt: ExitAccount.Receipt(processes: signalled.count, how: how), wasAskedToEnd: wasAskedToEnd ? true : nil,
       limitExceeded: limitExceeded ?? saidLimit)
@@ -15,11 +15,11 @@ extension SupervisorLoop {
   /// The system refuses open files by itself; what came of it is only in the entrypoint's own words.
   private var saidLimit: ExitAccount.LimitExceeded? {
     guard let allowed = launch.openFilesLimit, allowed > 0, termination?.kind == .exited, termination?.number != 0,
-      error.tail.line.contains("Too many open files")
+      error.lastLine.text.contains("Too many open files")
     else { return nil }
     return ExitAccount.LimitExceeded(
       text: "a process needed more than its limit of \(allowed) open files, according to its last line: "
-        + error.tail.line, isMeasured: false)
+        + error.lastLine.text, isMeasured: false)
   }
 
   private var wasAskedToEnd: Bool {

@@ -49,12 +49,12 @@ extension BatchesServer {
   ) {
     response.batchID = batch.key.batchID
     let counts = batch.progress()
-    let verdict = runtime.health(of: batch, at: now)
+    let report = runtime.health(of: batch, at: now)
     if fields.contains(.batchName) { response.batchName = batch.specification.batchName }
     if fields.contains(.status) { response.status = MendAPI.BatchStatus(batch.status) }
     if fields.contains(.progress) { response.progress = Progress(counts) }
     if fields.contains(.timing) {
-      response.timing = Timing(batch, at: now, completed: counts.completed, verdict: verdict)
+      response.timing = Timing(batch, at: now, completed: counts.completed, report: report)
     }
     if fields.contains(.errorSummary), includeErrors, batch.hasFailures {
       response.errorSummary = batch.errorSummary().map { MendAPI.ErrorSummary($0, of: batch) }
@@ -71,7 +71,7 @@ extension BatchesServer {
     }
     if fields.contains(.hasFailures) { response.hasFailures = batch.hasFailures }
     if fields.contains(.health) {
-      response.health = MendAPI.Health(verdict.health)
+      response.health = MendAPI.Health(report.health)
     }
     if fields.contains(.sequence) { response.sequence = batch.sequence }
   }

@@ -66,10 +66,10 @@ extension BatchesServer {
         todo: "resume after the sequence of the last message received, or use 0 for a snapshot")
     }
     return WatchState(
-      after: request.afterSequence, verdict: health(batch, at: batch.updatedAt), minInterval: interval)
+      after: request.afterSequence, report: health(batch, at: batch.updatedAt), minInterval: interval)
   }
 
-  private func health(_ batch: Batch, at now: Instant) -> HealthVerdict {
+  private func health(_ batch: Batch, at now: Instant) -> HealthReport {
     runtime.health(of: batch, at: now)
   }
 

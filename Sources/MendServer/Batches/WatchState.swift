@@ -27,9 +27,9 @@ struct WatchState: Hashable, Sendable {
   private struct HealthMark: Hashable {
     var health: MendCore.Health
     var reason: MendCore.HealthReason
-    init(_ verdict: HealthVerdict) {
-      health = verdict.health
-      reason = verdict.reason
+    init(_ report: HealthReport) {
+      health = report.health
+      reason = report.reason
     }
   }
 
@@ -56,23 +56,23 @@ struct WatchState: Hashable, Sendable {
 
   /// A watch that resumes after `sequence`, which the batch has reached.
   ///
-  /// - Parameter verdict: the health at the batch's last change. The caller knows it from that message; a change by time
+  /// - Parameter report: the health at the batch's last change. The caller knows it from that message; a change by time
   ///   alone since then is news.
-  init(after sequence: UInt64, verdict: HealthVerdict, minInterval: Duration) {
+  init(after sequence: UInt64, report: HealthReport, minInterval: Duration) {
     self.minInterval = minInterval
     told = sequence
     needsSnapshot = false
-    toldHealth = HealthMark(verdict)
+    toldHealth = HealthMark(report)
   }
 
   /// No message follows one with `terminal`.
-  mutating func next(_ batch: Batch, _ verdict: HealthVerdict, at now: Instant) -> Step {
-    if needsSnapshot { return .send(snapshot(batch, verdict, reason: "", at: now)) }
+  mutating func next(_ batch: Batch, _ report: HealthReport, at now: Instant) -> Step {
+    if needsSnapshot { return .send(snapshot(batch, report, reason: "", at: now)) }
     if batch.changesDroppedThrough > told {
-      return .send(snapshot(batch, verdict, reason: Self.gapTooOld, at: now))
+      return .send(snapshot(batch, report, reason: Self.gapTooOld, at: now))
     }
     let changes = batch.changes(after: told)
-    let isNews = batch.status.isFinal || !changes.isEmpty || toldHealth != HealthMark(verdict)
+    let isNews = batch.status.isFinal || !changes.isEmpty || toldHealth != HealthMark(report)
     if !isNews {
       let healthDue = now + Self.healthInterval
       guard batch.sequence > told else { return .wait(after: batch.sequence, until: healthDue) }
@@ -80,29 +80,29 @@ struct WatchState: Hashable, Sendable {
         return .wait(after: batch.sequence, until: min(toldAt + minInterval, healthDue))
       }
     }
-    var message = frame(batch, verdict, at: now)
+    var message = frame(batch, report, at: now)
     message.changes = changes.map { MendAPI.StateChange($0) }
     let marks = batch.tiers.map(TierMark.init)
     for (index, tier) in batch.tiers.enumerated() {
       let isKnown = toldTiers.map { $0.indices.contains(index) && $0[index] == marks[index] } ?? false
       if !isKnown { message.tiers.append(TierProgress(tier)) }
     }
-    remember(batch, verdict, marks, at: now)
+    remember(batch, report, marks, at: now)
     return .send(message)
   }
 
   private mutating func snapshot(
-    _ batch: Batch, _ verdict: HealthVerdict, reason: String, at now: Instant
+    _ batch: Batch, _ report: HealthReport, reason: String, at now: Instant
   ) -> WatchProgressResponse {
-    var message = frame(batch, verdict, at: now)
+    var message = frame(batch, report, at: now)
     message.snapshot = true
     message.snapshotReason = reason
     message.tiers = batch.tiers.map { TierProgress($0) }
-    remember(batch, verdict, batch.tiers.map(TierMark.init), at: now)
+    remember(batch, report, batch.tiers.map(TierMark.init), at: now)
     return message
   }
 
-  private func frame(_ batch: Batch, _ verdict: HealthVerdict, at now: Instant) -> WatchProgressResponse {
+  private func frame(_ batch: Batch, _ report: HealthReport, at now: Instant) -> WatchProgressResponse {
     var message = WatchProgressResponse()
     message.batchID = batch.key.batchID
     message.sequence = batch.sequence
@@ -113,17 +113,17 @@ struct WatchState: Hashable, Sendable {
     message.progress = Progress(batch.progress())
     message.currentTier = Int32(clamping: batch.currentTier)
     message.totalTiers = Int32(clamping: batch.tiers.count)
-    message.health = MendAPI.Health(verdict.health)
-    message.healthReason = MendAPI.HealthReason(verdict.reason)
+    message.health = MendAPI.Health(report.health)
+    message.healthReason = MendAPI.HealthReason(report.reason)
     message.at = GoogleTimestamp(now)
     return message
   }
 
-  private mutating func remember(_ batch: Batch, _ verdict: HealthVerdict, _ marks: [TierMark], at now: Instant) {
+  private mutating func remember(_ batch: Batch, _ report: HealthReport, _ marks: [TierMark], at now: Instant) {
     told = batch.sequence
     toldAt = now
     needsSnapshot = false
-    toldHealth = HealthMark(verdict)
+    toldHealth = HealthMark(report)
     toldTiers = marks
   }
 }

@@ -12,12 +12,12 @@ extension ExecutorCapacity {
 }
 
 extension EventVerdict {
-  init(_ verdict: VerdictRecord) {
+  init(_ summary: DiagnosisSummary) {
     self.init()
-    health = MendAPI.Health(verdict.health)
-    healthReason = MendAPI.HealthReason(verdict.reason)
-    blockedReason = verdict.blockedReason
-    causes = verdict.causes.map { cause in
+    health = MendAPI.Health(summary.health)
+    healthReason = MendAPI.HealthReason(summary.reason)
+    blockedReason = summary.blockedReason
+    causes = summary.causes.map { cause in
       var entry = EventCause()
       if let category = cause.category { entry.category = MendAPI.FailureCategory(category) }
       entry.cause = cause.cause
@@ -109,11 +109,11 @@ extension BatchEvent {
     case .healed(let heal):
       (steps, stepsLeftOut) = MendAPI.HealStep.fitting(heal.steps, bytes: BatchesServer.eventBytesPerPage)
       say("healed", "\(heal.action.rawValue): \(heal.steps.map(\.outcome).joined(separator: "; "))")
-    case .verdictChanged(let verdict):
-      self.verdict = EventVerdict(verdict)
-      let causes = verdict.causes.map(\.cause).joined(separator: ", ")
+    case .verdictChanged(let summary):
+      self.verdict = EventVerdict(summary)
+      let causes = summary.causes.map(\.cause).joined(separator: ", ")
       let health =
-        verdict.reason == .none ? verdict.health.rawValue : "\(verdict.health.rawValue) (\(verdict.reason.rawValue))"
+        summary.reason == .none ? summary.health.rawValue : "\(summary.health.rawValue) (\(summary.reason.rawValue))"
       say("verdict_changed", Self.sentence("health \(health)", causes))
     case .notificationSettled(let outcome):
       let what = outcome.delivered ? "delivered" : "given up"

@@ -33,13 +33,13 @@ extension Tier {
 }
 
 extension Timing {
-  init(_ batch: Batch, at now: Instant, completed: Int, verdict: HealthVerdict) {
+  init(_ batch: Batch, at now: Instant, completed: Int, report: HealthReport) {
     self.init()
     createdAt = GoogleTimestamp(batch.createdAt)
     startedAt = GoogleTimestamp(batch.startedAt)
     updatedAt = GoogleTimestamp(batch.updatedAt)
     completedAt = GoogleTimestamp(batch.completedAt)
-    let expected = batch.estimate(at: now, verdict: verdict)
+    let expected = batch.estimate(at: now, report: report)
     estimate = expected.map { MendAPI.Estimate($0) }
     estimatedCompletion = GoogleTimestamp(expected?.p50)
     let elapsed = batch.elapsed(at: now)?.inSeconds ?? 0

@@ -81,7 +81,7 @@ extension JournalRecord.Fact {
       return .documentsLeftOut(
         .init(try required(leftOut.job, "job").job, try leftOut.documents?.documents() ?? DocumentSet()))
     case .healed(let record): return .healed(try record.record())
-    case .verdictChanged(let verdict): return .verdictChanged(try verdict.verdict())
+    case .verdictChanged(let summary): return .verdictChanged(try summary.summary())
     case .notificationSettled(let outcome): return .notificationSettled(outcome.outcome)
     }
   }

@@ -119,7 +119,7 @@ extension JournalRecord.Fact {
       self = .retried(JournalRetried(fact))
     case .retried(let fact): self = .retriedJobs(JournalRetriedJobs(fact))
     case .healed(let record): self = .healed(JournalHealRecord(record))
-    case .verdictChanged(let verdict): self = .verdictChanged(JournalVerdictRecord(verdict))
+    case .verdictChanged(let summary): self = .verdictChanged(JournalVerdictRecord(summary))
     case .notificationSettled(let outcome): self = .notificationSettled(JournalNotificationOutcome(outcome))
     }
   }

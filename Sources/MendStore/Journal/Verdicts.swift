@@ -2,12 +2,12 @@ import MendAPI
 import MendCore
 
 extension JournalVerdictRecord {
-  init(_ verdict: VerdictRecord) {
+  init(_ summary: DiagnosisSummary) {
     self.init()
-    health = verdict.health.wire
-    reason = verdict.reason.rawValue
-    blockedReason = verdict.blockedReason
-    causes = verdict.causes.map { cause in
+    health = summary.health.wire
+    reason = summary.reason.rawValue
+    blockedReason = summary.blockedReason
+    causes = summary.causes.map { cause in
       var entry = JournalVerdictCause()
       entry.category = cause.category?.wire ?? .unspecified
       entry.cause = cause.cause
@@ -19,16 +19,16 @@ extension JournalVerdictRecord {
     }
   }
 
-  func verdict() throws(JournalFault) -> VerdictRecord {
-    var kept: [VerdictCause] = []
+  func summary() throws(JournalFault) -> DiagnosisSummary {
+    var kept: [DiagnosisSummary.Cause] = []
     for entry in causes {
       kept.append(
-        VerdictCause(
+        DiagnosisSummary.Cause(
           category: try MendCore.FailureCategory.optional(entry.category), cause: entry.cause,
           confidence: try MendCore.Confidence(entry.confidence), job: entry.job?.job,
           attempt: entry.attempt.map(Int.init), remedy: entry.remedy))
     }
-    return VerdictRecord(
+    return DiagnosisSummary(
       health: try MendCore.Health(health), reason: try MendCore.HealthReason(journaled: reason),
       blockedReason: blockedReason, causes: kept)
   }

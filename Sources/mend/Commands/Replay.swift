@@ -75,12 +75,12 @@ struct Replay: AsyncParsableCommand {
     return text
   }
 
-  private static func health(_ verdict: VerdictRecord) -> String {
-    verdict.reason == .none ? verdict.health.rawValue : "\(verdict.health.rawValue) (\(verdict.reason.rawValue))"
+  private static func health(_ summary: DiagnosisSummary) -> String {
+    summary.reason == .none ? summary.health.rawValue : "\(summary.health.rawValue) (\(summary.reason.rawValue))"
   }
 
-  private static func causes(_ verdict: VerdictRecord) -> String {
-    verdict.causes.map { cause in
+  private static func causes(_ summary: DiagnosisSummary) -> String {
+    summary.causes.map { cause in
       let place = cause.job.map { "\($0): " } ?? ""
       return "\(place)\(cause.cause) (\(cause.confidence.rawValue))\(cause.remedy.isEmpty ? "" : " -> \(cause.remedy)")"
     }.joined(separator: "; ")
@@ -98,12 +98,12 @@ struct Replay: AsyncParsableCommand {
     return .object(object)
   }
 
-  private static func json(_ verdict: VerdictRecord) -> JSONValue {
+  private static func json(_ summary: DiagnosisSummary) -> JSONValue {
     var object = JSONObject()
-    object["health"] = .string(verdict.health.rawValue)
-    object["health_reason"] = .string(verdict.reason.rawValue)
+    object["health"] = .string(summary.health.rawValue)
+    object["health_reason"] = .string(summary.reason.rawValue)
     object["causes"] = .array(
-      verdict.causes.map { cause in
+      summary.causes.map { cause in
         var entry = JSONObject()
         if let category = cause.category { entry["category"] = .string(category.rawValue) }
         entry["cause"] = .string(cause.cause)

@@ -247,10 +247,10 @@ struct LastLine {
   static let bytesMaximum = 1024
   private var line: [UInt8] = []
   private var last: [UInt8] = []
-  private var recent = RecentOutput()
+  private var tail = StderrTail()
 
   mutating func append(_ bytes: ArraySlice<UInt8>) {
-    recent.append(bytes)
+    tail.append(bytes)
     for byte in bytes {
       if byte == UInt8(ascii: "\n") {
         keep()
@@ -261,7 +261,7 @@ struct LastLine {
   }
 
   var text: String {
-    if let line = recent.lineAboveTrace { return line }
+    if let line = tail.lineAboveTrace { return line }
     var copy = self
     copy.keep()
     return String(decoding: copy.last, as: UTF8.self)

@@ -20,7 +20,7 @@ struct StepExecutorsTests {
     }
   }
 
-  private func health(_ harness: Harness, of id: String = "b") -> HealthVerdict {
+  private func health(_ harness: Harness, of id: String = "b") -> HealthReport {
     let batch = harness.core.batches[BatchKey(namespace: "default", batchID: id)]!
     return batch.health(
       at: harness.now, capacity: harness.core.capacities.of(batch), limits: harness.core.limits)
@@ -114,7 +114,7 @@ struct StepExecutorsTests {
     harness.run(batch: "here")
     harness.see(.unreachable(.ray, message: "connection refused"))
     #expect(health(harness).reason == .executorUnreachable)
-    #expect(health(harness, of: "here") == HealthVerdict(.ok))
+    #expect(health(harness, of: "here") == HealthReport(.ok))
     harness.submit([tier(extractor())], id: "later", on: .ray)
     #expect(launches(harness) == [])
     #expect(health(harness, of: "later").reason == .executorUnreachable)
@@ -173,10 +173,10 @@ struct StepExecutorsTests {
     for _ in 0..<20 { without.tick(after: 1000) }
     #expect(without.batch.generation == generation && without.journal == before.journal)
     for id in ["b", "queued"] {
-      let verdict = health(without, of: id)
-      #expect(verdict.health == .stuck && verdict.reason == .executorNotConfigured)
+      let report = health(without, of: id)
+      #expect(report.health == .stuck && report.reason == .executorNotConfigured)
       #expect(
-        verdict.blockedReason
+        report.blockedReason
           == "executor_not_configured: this server was started without the ray executor; serve with --ray URL")
       let finding = try #require(diagnosis(without, of: id).findings.first)
       #expect(finding.cause == "executor_not_configured" && finding.remedy?.description.contains("--ray URL") == true)
@@ -184,7 +184,7 @@ struct StepExecutorsTests {
     #expect(diagnosis(without).findings[0].message.contains("what became of its 1 attempt is not known"))
     // A worker of it that reaches the server is heard: what it did is done.
     #expect(without.report(["d0", "d1"]) == .success(.reported(accepted: 2, repeated: 0, stop: false)))
-    #expect(health(without) == HealthVerdict(.ok, .executorNotConfigured))
+    #expect(health(without) == HealthReport(.ok, .executorNotConfigured))
     without.submit([tier(extractor())], id: "here")
     #expect(without.core.batches[BatchKey(namespace: "default", batchID: "here")]?.status == .running)
 
@@ -247,9 +247,9 @@ struct StepExecutorsTests {
     harness.advance(1)
     harness.submit([tier(extractor())], id: "third")
     #expect(launches(harness) == [])
-    let surroundings = NamespaceCensus.of(harness.core.batches.values, around: "second")
-    #expect(surroundings.ahead == 0 && surroundings.holders == [])
-    #expect(surroundings.holdersOfQuota.map(\.batchID) == ["a"])
+    let batchContext = NamespaceUsage.of(harness.core.batches.values, around: "second")
+    #expect(batchContext.ahead == 0 && batchContext.holders == [])
+    #expect(batchContext.holdersOfQuota.map(\.batchID) == ["a"])
     harness.finish(batch: "a")
     #expect(launches(harness) == ["second on ray"])
     harness.finish(batch: "second")
@@ -257,14 +257,14 @@ struct StepExecutorsTests {
   }
 }
 
-extension NamespaceCensus {
-  fileprivate static func of(_ batches: some Sequence<Batch>, around id: String) -> Surroundings {
-    var census = NamespaceCensus()
+extension NamespaceUsage {
+  fileprivate static func of(_ batches: some Sequence<Batch>, around id: String) -> BatchContext {
+    var usage = NamespaceUsage()
     var asked: Batch?
     for batch in batches {
-      census.replace(nil, by: batch)
+      usage.replace(nil, by: batch)
       if batch.key.batchID == id { asked = batch }
     }
-    return asked.map { census.surroundings(of: $0) } ?? Surroundings()
+    return asked.map { usage.batchContext(of: $0) } ?? BatchContext()
   }
 }

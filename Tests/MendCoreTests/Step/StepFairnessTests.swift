@@ -139,7 +139,7 @@ struct StepFairnessTests {
   }
 
   @Test("A waiting batch says its place, for what it waits and who of its namespace holds it")
-  func surroundings() {
+  func batchContext() {
     var limits = Limits()
     limits.quotas = ["n": Quota(cpus: 2)]
     var harness = Harness(cpus: 4, limits: limits)
@@ -242,10 +242,10 @@ extension Harness {
   }
 
   func diagnosis(of id: String, _ namespace: String = "default") -> Diagnosis {
-    var census = NamespaceCensus()
-    for batch in core.batches.values where batch.key.namespace == namespace { census.replace(nil, by: batch) }
+    var usage = NamespaceUsage()
+    for batch in core.batches.values where batch.key.namespace == namespace { usage.replace(nil, by: batch) }
     let batch = core.batches[BatchKey(namespace: namespace, batchID: id)]!
     return batch.diagnosis(
-      at: now, capacity: core.capacity, limits: core.limits, surroundings: census.surroundings(of: batch))
+      at: now, capacity: core.capacity, limits: core.limits, batchContext: usage.batchContext(of: batch))
   }
 }

@@ -6,15 +6,15 @@ import Testing
 @Suite struct StepFindingTests {
   let now = Instant(milliseconds: 5)
 
-  func account(_ termination: ExitRecord.Termination, _ finding: ExitRecord.Finding?, on executor: ExecutorKind)
-    -> EndAccount
+  func report(_ termination: ExitRecord.Termination, _ finding: ExitRecord.Finding?, on executor: ExecutorKind)
+    -> EndReport
   {
-    EndAccount(exit: ExitRecord(termination: termination, at: now, finding: finding), executor: executor)
+    EndReport(exit: ExitRecord(termination: termination, at: now, finding: finding), executor: executor)
   }
 
   @Test func `an executor's finding says more than an exit code`() {
     let finding = ExitRecord.Finding(cause: .oom, confidence: .medium, text: "the node was low on memory")
-    let end = account(.exited(1), finding, on: .ray).end(at: now)
+    let end = report(.exited(1), finding, on: .ray).end(at: now)
     #expect(end.verdict == .failed(.oom, .medium))
     #expect(end.sentence == "oom: the node was low on memory")
     #expect(end.evidence.map(\.observer) == [.executor, .executor])
@@ -22,10 +22,10 @@ import Testing
   }
 
   @Test func `an end that was asked for is that, whatever the executor found`() {
-    var account = account(
+    var report = report(
       .unknown("Ray says STOPPED"), ExitRecord.Finding(cause: .signal, confidence: .medium, text: "stopped"), on: .ray)
-    account.ending = .cancelled
-    #expect(account.end(at: now).verdict == .cancelled)
+    report.ending = .cancelled
+    #expect(report.end(at: now).verdict == .cancelled)
   }
 
   @Test(
@@ -79,9 +79,9 @@ import Testing
       (ExecutorKind.local, Evidence.Observer.kernel, Evidence.Observer.supervisor), (.ray, .executor, .executor),
     ])
   func observers(executor: ExecutorKind, exit: Evidence.Observer, receipt: Evidence.Observer) {
-    var account = account(.exited(3), nil, on: executor)
-    account.receipt = EndReceipt(processes: 1, how: "SIGTERM")
-    let end = account.end(at: now)
+    var report = report(.exited(3), nil, on: executor)
+    report.receipt = EndReceipt(processes: 1, how: "SIGTERM")
+    let end = report.end(at: now)
     #expect(end.verdict == .failed(.exitCode, .high))
     #expect(end.evidence.map(\.observer) == [exit, receipt])
   }

@@ -120,7 +120,7 @@ struct Invariants {
   private static func idleRoom(_ core: Core) -> String? {
     for (executor, lane) in core.index.lanes where lane.outage == nil {
       let waiting = lane.queue.batches.compactMap { lane.queue.waits(of: $0) }
-      let long = core.turn.now + core.limits.overtakingWindow * -1
+      let long = core.context.now + core.limits.overtakingWindow * -1
       if waiting.contains(where: { $0.waits.contains { $0.since <= long } }) { continue }
       for batch in waiting {
         let namespace = batch.entry.batch.namespace

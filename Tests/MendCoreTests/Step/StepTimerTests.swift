@@ -83,8 +83,8 @@ struct StepTimerTests {
     #expect(harness.job().attempts[0].suspectedSince == harness.now)
     #expect(harness.output.afterCommit.contains(.changed(harness.key)))
     harness.tick(after: 2)
-    let verdict = harness.batch.health(at: harness.now, capacity: harness.core.capacity, limits: harness.core.limits)
-    #expect(verdict.health == .stuck && verdict.stuckAttempts.map(\.cause) == [.heartbeatTimeout])
+    let report = harness.batch.health(at: harness.now, capacity: harness.core.capacity, limits: harness.core.limits)
+    #expect(report.health == .stuck && report.stuckAttempts.map(\.cause) == [.heartbeatTimeout])
     #expect(harness.ends.isEmpty)
     _ = harness.say(harness.token(), .report(.init()))
     harness.tick(after: 2)
@@ -177,9 +177,9 @@ struct StepTimerTests {
     ])
     for index in 0...1 { harness.see(.started(harness.attempt(0, index))) }
     for _ in 0..<120 { harness.tick(after: 60) }
-    let verdict = harness.batch.health(at: harness.now, capacity: harness.core.capacity, limits: harness.core.limits)
-    #expect(verdict.stuckAttempts.map(\.job) == [harness.job(0, 1).id])
-    #expect(verdict.stuckAttempts.map(\.cause) == [.progressTimeout])
+    let report = harness.batch.health(at: harness.now, capacity: harness.core.capacity, limits: harness.core.limits)
+    #expect(report.stuckAttempts.map(\.job) == [harness.job(0, 1).id])
+    #expect(report.stuckAttempts.map(\.cause) == [.progressTimeout])
     #expect(harness.job(0, 0).attempts[0].suspectedSince == nil)
     let insight = harness.diagnosis(of: "b").insights.first { $0.type == "opaque_entrypoint" }
     #expect(insight?.message.contains("free") == true && insight?.metric == 7200)

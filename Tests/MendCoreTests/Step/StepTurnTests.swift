@@ -3,12 +3,12 @@ import Testing
 @testable import MendCore
 
 /// History and webhooks say what Diagnose says, also of what turns by time alone.
-@Suite("Verdicts that turn by time")
+@Suite("Health that turns by time")
 struct StepTurnTests {
-  /// A core whose verdicts are reviewed after each step, as a driver does.
+  /// A core that is reviewed after each step, as a driver does.
   private struct World {
     var harness: Harness
-    var verdicts: [(batch: String, verdict: VerdictRecord)] = []
+    var summaries: [(batch: String, summary: DiagnosisSummary)] = []
     var notified: [String] = []
 
     init(cpus: Double = 1, limits: Limits = Limits()) {
@@ -29,7 +29,7 @@ struct StepTurnTests {
         switch write {
         case .record(let record):
           harness.journal[record.batch, default: []].append(record)
-          if case .verdictChanged(let verdict) = record.fact { verdicts.append((record.batch.batchID, verdict)) }
+          if case .verdictChanged(let summary) = record.fact { summaries.append((record.batch.batchID, summary)) }
         case .notification(let notification):
           if notification.kind == .stuck { notified.append(notification.batch.batchID) }
         default: break
@@ -72,8 +72,8 @@ struct StepTurnTests {
     world.harness.end(.exited(0))
     world.review()
     world.pass(20)
-    #expect(world.verdicts.map(\.batch) == ["b"] && world.notified == ["b"])
-    #expect(world.verdicts.first?.verdict.reason == .waitingForCapacity)
+    #expect(world.summaries.map(\.batch) == ["b"] && world.notified == ["b"])
+    #expect(world.summaries.first?.summary.reason == .waitingForCapacity)
     #expect(world.harness.diagnosis(of: "b").health == .stuck)
     #expect(world.harness.diagnosis(of: "queued").health == .ok)
     world.sayTheSameAgain()
@@ -88,15 +88,15 @@ struct StepTurnTests {
     world.harness.see(.unreachable(.simulated, message: "away"))
     world.review()
     world.pass(299)
-    #expect(world.verdicts.isEmpty)
+    #expect(world.summaries.isEmpty)
     world.pass(3)
     #expect(world.harness.diagnosis(of: "b").health == .stuck, "no end of an attempt that was given up comes")
-    #expect(Set(world.verdicts.map(\.batch)) == ["b", "queued"] && Set(world.notified) == ["b", "queued"])
-    #expect(world.verdicts.allSatisfy { $0.verdict.reason == .executorUnreachable })
+    #expect(Set(world.summaries.map(\.batch)) == ["b", "queued"] && Set(world.notified) == ["b", "queued"])
+    #expect(world.summaries.allSatisfy { $0.summary.reason == .executorUnreachable })
     world.harness.see(.reachable(.simulated))
     world.review()
     world.pass(2)
-    #expect(world.verdicts.last { $0.batch == "queued" }?.verdict.health == .ok)
+    #expect(world.summaries.last { $0.batch == "queued" }?.summary.health == .ok)
     world.sayTheSameAgain()
   }
 
@@ -113,9 +113,9 @@ struct StepTurnTests {
         world.review()
       }
       world.pass(89)
-      #expect(world.verdicts.isEmpty)
+      #expect(world.summaries.isEmpty)
       world.pass(3)
-      #expect(world.verdicts.map(\.verdict.health) == [.stuck])
+      #expect(world.summaries.map(\.summary.health) == [.stuck])
     }
   }
 
@@ -130,7 +130,7 @@ struct StepTurnTests {
     world.harness.end(.exited(0))
     world.review()
     world.pass(10)
-    #expect(world.verdicts.map(\.verdict.reason) == [.quota])
+    #expect(world.summaries.map(\.summary.reason) == [.quota])
     world.sayTheSameAgain()
     #expect(world.harness.diagnosis(of: "b").healthReason == .quota)
   }

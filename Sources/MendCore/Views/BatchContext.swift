@@ -1,6 +1,6 @@
 /// What a batch stands among at one moment, as far as its own namespace may know: the queue, the quota, and who holds
 /// what it waits for. Of other namespaces nothing is said.
-public struct Surroundings: Hashable, Sendable {
+public struct BatchContext: Hashable, Sendable {
   /// What the namespace's live attempts hold together.
   public var namespaceUse: ResourceUse
   /// Batches of the namespace that were started and are not final.
@@ -69,8 +69,8 @@ public struct StoreOutage: Hashable, Sendable {
   }
 }
 
-/// What of a namespace's batches is kept so that `Surroundings` can be told without a look at each of them.
-public struct NamespaceCensus: Sendable {
+/// What of a namespace's batches is kept so that a `BatchContext` is made without a look at each of them.
+public struct NamespaceUsage: Sendable {
   private var waiting: [ExecutorKind: SortedList<QueueEntry>] = [:]
   private var held: [String: (executor: ExecutorKind, use: ResourceUse)] = [:]
   private var use = ResourceUse()
@@ -98,8 +98,8 @@ public struct NamespaceCensus: Sendable {
   }
 
   /// Costs the batches that hold something and those that stand before it.
-  public func surroundings(of batch: Batch) -> Surroundings {
-    var result = Surroundings(namespaceUse: use, started: started)
+  public func batchContext(of batch: Batch) -> BatchContext {
+    var result = BatchContext(namespaceUse: use, started: started)
     let executor = batch.specification.executor
     guard let entry = batch.queued, let waiting = waiting[executor] else { return result }
     result.ahead = waiting.position(of: entry)
@@ -108,7 +108,7 @@ public struct NamespaceCensus: Sendable {
       if other.priority > entry.priority { result.aheadByPriority += 1 }
     }
     for (id, held) in held where id != batch.key.batchID {
-      let holder = Surroundings.Holder(batchID: id, use: held.use)
+      let holder = BatchContext.Holder(batchID: id, use: held.use)
       result.holdersOfQuota.insert(holder)
       if held.executor == executor { result.holders.insert(holder) }
     }
@@ -116,17 +116,17 @@ public struct NamespaceCensus: Sendable {
   }
 }
 
-extension [Surroundings.Holder] {
+extension [BatchContext.Holder] {
   /// In its place, while it is among the largest.
-  fileprivate mutating func insert(_ holder: Surroundings.Holder) {
+  fileprivate mutating func insert(_ holder: BatchContext.Holder) {
     let place = firstIndex { $0.isLess(than: holder) } ?? count
-    guard place < Surroundings.holdersLimit else { return }
+    guard place < BatchContext.holdersLimit else { return }
     insert(holder, at: place)
-    if count > Surroundings.holdersLimit { removeLast() }
+    if count > BatchContext.holdersLimit { removeLast() }
   }
 }
 
-extension Surroundings.Holder {
+extension BatchContext.Holder {
   fileprivate func isLess(than other: Self) -> Bool {
     (use.cpus, use.memoryBytes, other.batchID) < (other.use.cpus, other.use.memoryBytes, batchID)
   }

@@ -3,7 +3,7 @@ import Testing
 @testable import MendCore
 
 /// What is said of a batch is kept when it turns, and can be said again by other rules.
-@Suite struct StepVerdictTests {
+@Suite struct StepSummaryTests {
   let key = BatchKey(namespace: "n", batchID: "b")
   let capacity = Capacity(executor: .local, cpus: 8, memoryBytes: 8 << 30)
 
@@ -35,8 +35,8 @@ import Testing
       round(.command(CallID(calls), Command(namespace: "n", actor: "ann (operator)", operation: operation)))
     }
 
-    var verdicts: [VerdictRecord] {
-      records.compactMap { if case .verdictChanged(let verdict) = $0.fact { verdict } else { nil } }
+    var summaries: [DiagnosisSummary] {
+      records.compactMap { if case .verdictChanged(let summary) = $0.fact { summary } else { nil } }
     }
   }
 
@@ -65,21 +65,21 @@ import Testing
     let token = try #require(world.core.batches[key]?.tiers[0].jobs[0].attempts[0].token)
     world.calls += 1
     world.round(.worker(CallID(world.calls), WorkerRequest(token: token, operation: .claim(maximum: 1))))
-    #expect(world.verdicts.isEmpty)
+    #expect(world.summaries.isEmpty)
     for _ in 0..<200 {
       world.now = world.now + .seconds(1)
       world.round(.tick)
     }
-    #expect(world.verdicts.map(\.health) == [.stuck])
-    #expect(world.verdicts.first?.reason == .noHeartbeat)
-    #expect(world.verdicts.first?.causes.first?.remedy.contains("detect-stuck") == true)
+    #expect(world.summaries.map(\.health) == [.stuck])
+    #expect(world.summaries.first?.reason == .noHeartbeat)
+    #expect(world.summaries.first?.causes.first?.remedy.contains("detect-stuck") == true)
     #expect(world.notifications.map(\.kind) == [.stuck])
     world.calls += 1
     let report = WorkerRequest.Report(completed: ["d0"])
     world.round(.worker(CallID(world.calls), WorkerRequest(token: token, operation: .report(report))))
     world.now = world.now + .seconds(2)
     world.round(.tick)
-    #expect(world.verdicts.map(\.health) == [.stuck, .ok])
+    #expect(world.summaries.map(\.health) == [.stuck, .ok])
     // The same rules say the same of it again.
     let points = try #require(try Replay.points(of: world.records, capacity: capacity))
     #expect(points.count { $0.isRecordedVerdict } == 2)
@@ -97,13 +97,13 @@ import Testing
     exit.lastStderrLine = "no such page"
     world.round(.observation(.ended(attempt, exit, nil)))
     #expect(world.core.batches[key]?.status == .failed)
-    let verdict = try #require(world.verdicts.last)
-    #expect(verdict.causes.contains { $0.cause == "exit_code" && $0.category == .pipeline })
+    let summary = try #require(world.summaries.last)
+    #expect(summary.causes.contains { $0.cause == "exit_code" && $0.category == .pipeline })
     #expect(world.notifications.map(\.kind) == [.final])
     #expect(world.notifications.first?.eventID == "n.b.\(world.notifications.first?.sequence ?? 0)")
     #expect(try Replay.points(of: world.records, capacity: capacity)?.filter(\.differs) == [])
     // As if it had been said otherwise then.
-    var other = verdict
+    var other = summary
     other.causes[0].cause = "oom"
     let changed = world.records.map { record in
       var record = record
@@ -111,7 +111,7 @@ import Testing
       return record
     }
     let points = try #require(try Replay.points(of: changed, capacity: capacity))
-    #expect(points.filter(\.differs).map(\.now.causes.first?.cause) == [verdict.causes[0].cause])
+    #expect(points.filter(\.differs).map(\.now.causes.first?.cause) == [summary.causes[0].cause])
   }
 
   @Test("every record says who, and none that leaves the server has a secret")

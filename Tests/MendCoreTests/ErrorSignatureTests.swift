@@ -3,19 +3,19 @@ import Testing
 @testable import MendCore
 
 /// What each line comes to is in Tests/Scenarios/last_words_*.txt and signals.txt.
-@Suite("Known messages")
-struct KnownMessageTests {
-  @Test("no line of the table is hidden by an earlier one", arguments: KnownMessage.all)
-  func reached(_ known: KnownMessage) {
-    for text in known.texts {
+@Suite("Error signatures")
+struct ErrorSignatureTests {
+  @Test("no line of the table is hidden by an earlier one", arguments: ErrorSignature.all)
+  func reached(_ signature: ErrorSignature) {
+    for text in signature.texts {
       // The name of an error number is one at the end of its sentence, or before a sign that ends it.
       let isErrorNumber = text.first == "E" && text.allSatisfy { $0.isUppercase || $0 == "_" }
       let lines = isErrorNumber ? ["x \(text)", "x: \(text): y", "x \(text) (y)", "x [\(text)] y"] : ["x \(text) y"]
-      for line in lines { #expect(KnownMessage.matching(line)?.name == known.name, "\(line)") }
+      for line in lines { #expect(ErrorSignature.matching(line)?.name == signature.name, "\(line)") }
     }
-    for name in known.exceptions {
+    for name in signature.exceptions {
       for line in [name, "\(name): y", "worker: \(name): y", "Caused by: \(name)"] {
-        #expect(KnownMessage.matching(line)?.name == known.name, "\(line)")
+        #expect(ErrorSignature.matching(line)?.name == signature.name, "\(line)")
       }
     }
   }
@@ -27,7 +27,7 @@ struct KnownMessageTests {
       "Acme::TimeoutException: no slot", "assert got: MemoryError", "expected ValueError, got: MemoryError",
       "ERROR ENOMEM is not a valid code", "EACCES means that it is locked", "unknown constant ENOSPC in row 4",
     ])
-  func ownNames(_ line: String) { #expect(KnownMessage.matching(line)?.cause == nil, "\(line)") }
+  func ownNames(_ line: String) { #expect(ErrorSignature.matching(line)?.cause == nil, "\(line)") }
 
   @Test(
     "what a runtime or a library writes is known with its modules",
@@ -45,7 +45,7 @@ struct KnownMessageTests {
       ("Error: ENOSPC: no space left on device, write", "full disk"), ("Error: spawn ENOMEM", "memory"),
       ("write failed: EFBIG", "file size"),
     ])
-  func knownHomes(_ line: String, _ name: String) { #expect(KnownMessage.matching(line)?.name == name, "\(line)") }
+  func knownHomes(_ line: String, _ name: String) { #expect(ErrorSignature.matching(line)?.name == name, "\(line)") }
 
   /// Words, limit and peak in MiB, and what is planned.
   private static let planned: [(String, Int64, Int64, Int64?)] = [
@@ -57,17 +57,17 @@ struct KnownMessageTests {
 
   @Test("each says what happened and what to do, and none of them is certain")
   func honest() {
-    #expect(Set(KnownMessage.all.map(\.name)).count == KnownMessage.all.count)
-    for known in KnownMessage.all {
-      #expect(known.confidence != .high)
-      #expect(known.meaning.count > 10 && known.resolution.count > 10 && !known.resolution.hasSuffix("."))
-      #expect(known.texts.allSatisfy { $0.count >= 4 })
+    #expect(Set(ErrorSignature.all.map(\.name)).count == ErrorSignature.all.count)
+    for signature in ErrorSignature.all {
+      #expect(signature.confidence != .high)
+      #expect(signature.meaning.count > 10 && signature.resolution.count > 10 && !signature.resolution.hasSuffix("."))
+      #expect(signature.texts.allSatisfy { $0.count >= 4 })
     }
   }
 
   @Test(
     "what only says that it had no memory is given more by a plan where it had a limit, and not where the limit is its own",
-    arguments: KnownMessageTests.planned)
+    arguments: ErrorSignatureTests.planned)
   func plans(_ words: String, _ limit: Int64, _ peak: Int64, _ planned: Int64?) {
     var harness = Harness(memory: 4 << 30)
     harness.submit([tier(extractor(memory: limit << 20))])
@@ -100,7 +100,7 @@ struct KnownMessageTests {
       "SomeParserErrors were counted", "PDFSyntaxError: No /Root object!",
     ])
   func foreign(_ line: String) {
-    #expect(KnownMessage.matching(line)?.cause == nil, "\(KnownMessage.matching(line)?.name ?? "")")
+    #expect(ErrorSignature.matching(line)?.cause == nil, "\(ErrorSignature.matching(line)?.name ?? "")")
   }
 
   @Test(
@@ -119,19 +119,19 @@ struct KnownMessageTests {
       ("OSError: [Errno 5] Input/output error: '/x'", "file system that is gone"),
     ])
   func own(_ line: String, _ name: String) {
-    #expect(KnownMessage.matching(line)?.name == name)
+    #expect(ErrorSignature.matching(line)?.name == name)
   }
 
   @Test("what a document is called says nothing of why it failed")
   func names() {
     let document = Document(id: "d1", uri: "file:///srv/in/Too%20many%20open%20files.txt")
     let line = "cat: /srv/in/Too many open files.txt: No such file or directory"
-    #expect(KnownMessage.matching(line)?.name == "open files")
-    #expect(KnownMessage.matching(line, names: document.names)?.name == "missing file")
-    var account = EndAccount(
+    #expect(ErrorSignature.matching(line)?.name == "open files")
+    #expect(ErrorSignature.matching(line, names: document.names)?.name == "missing file")
+    var report = EndReport(
       exit: ExitRecord(termination: .exited(1), at: Instant(milliseconds: 5), lastStderrLine: line))
-    account.documentNames = document.names
-    #expect(account.end(at: Instant(milliseconds: 5)).verdict == .failed(.exitCode, .high))
+    report.documentNames = document.names
+    #expect(report.end(at: Instant(milliseconds: 5)).verdict == .failed(.exitCode, .high))
   }
 
   @Test(
@@ -154,16 +154,16 @@ struct KnownMessageTests {
   func ranks(_ exit: ExitRecord, _ verdict: AttemptEnd.Verdict) {
     var exit = exit
     exit.lastStderrLine = "OSError: [Errno 28] No space left on device"
-    #expect(EndAccount(exit: exit).end(at: exit.at).verdict == verdict)
+    #expect(EndReport(exit: exit).end(at: exit.at).verdict == verdict)
   }
 }
 
 @Suite("Recent output")
-struct RecentOutputTests {
+struct StderrTailTests {
   private func line(_ text: String) -> String? {
-    var output = RecentOutput()
-    output.append(Array(text.utf8)[...])
-    return output.lineAboveTrace
+    var tail = StderrTail()
+    tail.append(Array(text.utf8)[...])
+    return tail.lineAboveTrace
   }
 
   @Test(
@@ -218,13 +218,13 @@ struct RecentOutputTests {
 
   @Test("it is bounded, whatever comes, and a line of it too")
   func bounded() {
-    var output = RecentOutput()
+    var tail = StderrTail()
     let noise = Array("0123456789\n".utf8)
-    for _ in 0..<10_000 { output.append(noise[...]) }
-    output.append(Array(repeating: UInt8(ascii: "x"), count: 100_000)[...])
-    output.append(Array(("\npanic: " + String(repeating: "y", count: 3000) + "\n\ngoroutine 1 [running]:\n").utf8)[...])
-    #expect(output.lineAboveTrace?.utf8.count == RecentOutput.lineLimit)
-    #expect(output.lineAboveTrace?.hasPrefix("panic: yyy") == true)
-    #expect(MemoryLayout<RecentOutput>.size == MemoryLayout<[UInt8]>.size)
+    for _ in 0..<10_000 { tail.append(noise[...]) }
+    tail.append(Array(repeating: UInt8(ascii: "x"), count: 100_000)[...])
+    tail.append(Array(("\npanic: " + String(repeating: "y", count: 3000) + "\n\ngoroutine 1 [running]:\n").utf8)[...])
+    #expect(tail.lineAboveTrace?.utf8.count == StderrTail.lineLimit)
+    #expect(tail.lineAboveTrace?.hasPrefix("panic: yyy") == true)
+    #expect(MemoryLayout<StderrTail>.size == MemoryLayout<[UInt8]>.size)
   }
 }

@@ -1,5 +1,5 @@
-/// What health says of a batch at one moment.
-public struct HealthVerdict: Hashable, Sendable {
+/// How a batch is at one moment, and why.
+public struct HealthReport: Hashable, Sendable {
   public var health: Health
   public var reason: HealthReason
   /// One sentence for people; nil when degraded, or ok and not paused.

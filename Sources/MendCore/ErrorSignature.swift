@@ -1,8 +1,8 @@
 // What programs, their runtimes and the C library say when they end badly, and what it means.
 
-/// One line of the table of known messages: a text is evidence of the lowest rank, so nothing that follows from it is
+/// One line of the table of error signatures: a text is evidence of the lowest rank, so nothing that follows from it is
 /// certain (<doc:Domain#Why-an-attempt-failed>).
-struct KnownMessage: Sendable, Hashable {
+struct ErrorSignature: Sendable, Hashable {
   /// For tests and for who reads the table.
   let name: String
   /// Exceptions, any of them, by their own name: with modules where another one is called so, too.
@@ -36,20 +36,20 @@ struct KnownMessage: Sendable, Hashable {
   /// The first line of the table that a message matches.
   ///
   /// - Parameter names: what the documents are called that it may be about; what they are called says nothing.
-  static func matching(_ message: String, names: [String] = []) -> KnownMessage? {
+  static func matching(_ message: String, names: [String] = []) -> ErrorSignature? {
     if message.isEmpty { return nil }
     let line = ErrorLine(message, names: names)
-    return all.first { known in
-      known.exceptions.contains(where: line.isException) || known.texts.contains(where: line.says)
+    return all.first { signature in
+      signature.exceptions.contains(where: line.isException) || signature.texts.contains(where: line.says)
     }
   }
 
   /// The same, where it says something of an attempt or a document that is said to have ended of `cause`.
-  static func matching(_ message: String, of cause: FailureCause) -> KnownMessage? {
+  static func matching(_ message: String, of cause: FailureCause) -> ErrorSignature? {
     matching(message).flatMap { $0.says(somethingOf: cause) ? $0 : nil }
   }
 
-  static func named(_ name: String) -> KnownMessage? { all.first { $0.name == name } }
+  static func named(_ name: String) -> ErrorSignature? { all.first { $0.name == name } }
 
   /// True where it is evidence of the cause, or says more of one that stands without it.
   func says(somethingOf cause: FailureCause) -> Bool {
@@ -67,20 +67,20 @@ struct KnownMessage: Sendable, Hashable {
   static let evidenceName = "known_message"
 }
 
-extension KnownMessage {
+extension ErrorSignature {
   /// In the order in which they win: what is special stands before what is common.
-  static let all: [KnownMessage] = memory + machine + programFile + network + input + program
+  static let all: [ErrorSignature] = memory + machine + programFile + network + input + program
 
   static let exceptionNames = Set(all.flatMap(\.exceptions))
 
   private static let memory = [
-    KnownMessage(
+    ErrorSignature(
       "gpu memory",
       exceptions: ["torch.OutOfMemoryError", "torch.cuda.OutOfMemoryError"],
       ["CUDA out of memory", "CUDA_ERROR_OUT_OF_MEMORY", "cudaErrorMemoryAllocation", "hipErrorOutOfMemory"],
       meaning: "the memory of its GPU was full; more memory for the job is no help",
       resolution: "Give it smaller portions or a GPU with more memory, and see that nobody else uses the GPU"),
-    KnownMessage(
+    ErrorSignature(
       "threads and processes",
       [
         "unable to create native thread", "unable to create new native thread", "can't start new thread", "Cannot fork",
@@ -89,14 +89,14 @@ extension KnownMessage {
       ], .resourceLimit,
       meaning: "no further process or thread could be started: a limit of its account or of the machine was reached",
       resolution: "See that it starts no more processes and threads than it needs, or raise the limit (ulimit -u)"),
-    KnownMessage(
+    ErrorSignature(
       "managed heap",
       exceptions: ["java.lang.OutOfMemoryError"],
       ["JavaScript heap out of memory", "Reached heap limit"], .oom,
       meaning: "the heap that its own runtime allows it was full",
       resolution: "Raise its runtime's own heap limit (-Xmx, --max-old-space-size)",
       isOwnLimit: true),
-    KnownMessage(
+    ErrorSignature(
       "memory",
       exceptions: ["MemoryError", "_ArrayMemoryError", "ArrayMemoryError", "NoMemoryError", "OutOfMemoryException"],
       [
@@ -107,20 +107,20 @@ extension KnownMessage {
   ]
 
   private static let machine = [
-    KnownMessage(
+    ErrorSignature(
       "open files", ["Too many open files", "EMFILE"], .resourceLimit,
       meaning: "it was refused to open one more file: its limit of open files was reached",
       resolution: "See that it closes what it opens, or raise the limit of open files"),
-    KnownMessage(
+    ErrorSignature(
       "full disk", ["No space left on device", "Disk quota exceeded", "ENOSPC", "EDQUOT", "disk is full"],
       .environmentSetup,
       meaning: "the disk that it wrote to was full, or its quota was used up (ENOSPC, EDQUOT)",
       resolution: "Make room on the disk that it writes to"),
-    KnownMessage(
+    ErrorSignature(
       "read-only file system", ["Read-only file system", "EROFS"], .environmentSetup,
       meaning: "what it wrote to is mounted read-only: on purpose, or by the kernel after an error of the disk",
       resolution: "Look at the mount (a disk with errors is made read-only), or write elsewhere"),
-    KnownMessage(
+    ErrorSignature(
       "file system that is gone",
       [
         "Stale file handle", "Stale NFS file handle", "Transport endpoint is not connected", "Input/output error",
@@ -128,14 +128,14 @@ extension KnownMessage {
       ], .environmentSetup,
       meaning: "the file system under it did not answer: a network mount that is gone, or a disk with errors",
       resolution: "Look at the mount and the kernel's log where it ran, mount it again"),
-    KnownMessage(
+    ErrorSignature(
       "file size", ["File too large", "EFBIG"], .resourceLimit,
       meaning: "a file grew past the size that it may have (ulimit -f, or the file system's own)",
       resolution: "See whether its file must be so large, or raise the limit"),
   ]
 
   private static let programFile = [
-    KnownMessage(
+    ErrorSignature(
       "shared library",
       [
         "error while loading shared libraries", "cannot open shared object file", "symbol lookup error",
@@ -143,30 +143,30 @@ extension KnownMessage {
       ], .environmentSetup,
       meaning: "a shared library that its program needs is missing where it ran, or is another version",
       resolution: "Install the shared library that it names where attempts run"),
-    KnownMessage(
+    ErrorSignature(
       "missing module",
       exceptions: ["ModuleNotFoundError", "ImportError", "NoClassDefFoundError", "ClassNotFoundException"],
       ["Cannot find module", "ERR_MODULE_NOT_FOUND", "Could not find or load main class", "(LoadError)"],
       .environmentSetup,
       meaning: "a module that its program needs is not installed where it ran",
       resolution: "Install the module that it names where attempts run, or correct its path"),
-    KnownMessage(
+    ErrorSignature(
       "interpreter", ["bad interpreter", "required file not found"], .entrypointNotFound,
       meaning: "the interpreter that its script names in the first line (#!) is not there",
       resolution: "Install the interpreter, or correct the script's first line"),
-    KnownMessage(
+    ErrorSignature(
       "program format", ["Exec format error", "cannot execute binary file", "cannot execute: "], .entrypointNotFound,
       meaning:
         "its program is not one for this machine: built for another processor, or a script without a first line (#!)",
       resolution: "Build the program for the machines that attempts run on, or give the script its first line (#!)"),
-    KnownMessage(
+    ErrorSignature(
       "program being written", ["Text file busy", "ETXTBSY"], .entrypointNotFound,
       meaning: "its program was being written when it was to be started",
       resolution: "Replace a program by renaming the new one over it"),
   ]
 
   private static let network = [
-    KnownMessage(
+    ErrorSignature(
       "name resolution",
       exceptions: ["UnknownHostException"],
       [
@@ -175,7 +175,7 @@ extension KnownMessage {
       ], .environmentSetup, .low,
       meaning: "the name of a host was not found: the name is wrong, or name resolution fails where it ran",
       resolution: "Look the name up where attempts run (getent hosts NAME); correct it, or mend DNS"),
-    KnownMessage(
+    ErrorSignature(
       "connection",
       exceptions: ["ConnectionRefusedError", "ConnectionResetError"],
       [
@@ -185,12 +185,12 @@ extension KnownMessage {
       ], .environmentSetup, .low,
       meaning: "a service that it needs did not answer: it is down, or its address is wrong",
       resolution: "See that the service answers from where attempts run, and that its address is right"),
-    KnownMessage(
+    ErrorSignature(
       "certificate", ["CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "x509: certificate"],
       .environmentSetup, .low,
       meaning: "it did not trust the certificate of a service that it called",
       resolution: "Correct the service's certificate, or the authorities (CA) that are trusted where attempts run"),
-    KnownMessage(
+    ErrorSignature(
       "own time limit", exceptions: ["TimeoutError", "TimeoutException", "ReadTimeout"],
       ["context deadline exceeded", "timed out"],
       meaning: "something that it waited for did not answer within a time limit of its own",
@@ -198,18 +198,18 @@ extension KnownMessage {
   ]
 
   private static let input = [
-    KnownMessage(
+    ErrorSignature(
       "permission",
       exceptions: ["PermissionError", "AccessDeniedException"],
       ["Permission denied", "permission denied", "EACCES", "Operation not permitted", "AccessDenied"],
       meaning: "it was not allowed to open or change something",
       resolution: "Give the account that attempts run as the right to what it names"),
-    KnownMessage(
+    ErrorSignature(
       "missing file", exceptions: ["FileNotFoundError", "NoSuchFileException"],
       ["No such file or directory", "ENOENT"],
       meaning: "a file that it names is not there",
       resolution: "See that the file that it names is there where attempts run, and that its path is right"),
-    KnownMessage(
+    ErrorSignature(
       "form of the input",
       exceptions: [
         "UnicodeDecodeError", "JSONDecodeError", "ParserError", "ParseError", "BadZipFile", "BadGzipFile",
@@ -224,7 +224,7 @@ extension KnownMessage {
   ]
 
   private static let program = [
-    KnownMessage(
+    ErrorSignature(
       "stack",
       exceptions: ["StackOverflowError", "RecursionError"],
       [
@@ -234,7 +234,7 @@ extension KnownMessage {
       meaning: "its stack was full: it calls itself without an end, or too deep for what it was given",
       resolution:
         "Correct the recursion, or raise its stack's limit (ulimit -s); see whether one document brings it about"),
-    KnownMessage(
+    ErrorSignature(
       "damaged heap",
       [
         "free(): ", "malloc(): ", "realloc(): ", "double free or corruption", "corrupted size vs. prev_size",
@@ -243,10 +243,10 @@ extension KnownMessage {
       ],
       meaning: "native code of it had damaged its own memory, and was ended by the C library's check",
       resolution: "Correct the native code: run it on a document in process then, under AddressSanitizer or valgrind"),
-    KnownMessage(
+    ErrorSignature(
       "deadlock", ["all goroutines are asleep"],
       meaning: "all of it waited for each other: a deadlock", resolution: "Correct the program"),
-    KnownMessage(
+    ErrorSignature(
       "error not handled",
       exceptions: [
         "TypeError", "AttributeError", "KeyError", "IndexError", "NameError", "SyntaxError", "IndentationError",

@@ -1,6 +1,6 @@
 /// The end of what a program wrote to stderr, to find the line that says why it ended: with many runtimes the last line is
 /// not that one but the end of a trace.
-package struct RecentOutput: Sendable {
+package struct StderrTail: Sendable {
   /// Bytes; a trace that is longer hides what it belongs to.
   package static let limit = 8192
   /// Bytes of a line that are given.
@@ -43,7 +43,7 @@ package struct RecentOutput: Sendable {
     }
     if place == lines.count - 1 || Self.isOfTrace(line) { return nil }
     // What a shell adds says more than a line that means nothing.
-    return isTrace || KnownMessage.matching(line) != nil ? Self.cut(line) : nil
+    return isTrace || ErrorSignature.matching(line) != nil ? Self.cut(line) : nil
   }
 
   /// Lines that follow the one that says why: stack frames, and what runtimes add.

@@ -1,0 +1,143 @@
+// What Diagnose found, in short, and when: kept in the journal, so that an incident can be run through later rules.
+
+/// A batch's health and the causes behind it at one moment, as the journal keeps them.
+public struct DiagnosisSummary: Hashable, Codable, Sendable {
+  public var health: Health
+  public var reason: HealthReason
+  /// One sentence; empty where there is none.
+  public var blockedReason: String
+  /// The gravest first, at most `causesLimit`.
+  public var causes: [Cause]
+
+  public static let causesLimit = 8
+
+  public init(health: Health, reason: HealthReason, blockedReason: String = "", causes: [Cause] = []) {
+    self.health = health
+    self.reason = reason
+    self.blockedReason = blockedReason
+    self.causes = causes
+  }
+
+  /// Nothing to say: all is well, or it just starts.
+  public static let well = DiagnosisSummary(health: .ok, reason: .none)
+
+  /// Whether it says the same; sentences with figures in them change all the time.
+  public func isSame(as other: DiagnosisSummary) -> Bool {
+    health == other.health && reason == other.reason && causes == other.causes
+  }
+}
+
+extension DiagnosisSummary {
+  /// One finding, in short.
+  public struct Cause: Hashable, Codable, Sendable {
+    public var category: FailureCategory?
+    /// A failure cause's or a health reason's raw value.
+    public var cause: String
+    public var confidence: Confidence
+    public var job: JobID?
+    public var attempt: Int?
+    /// The command that it advises, as a line: `mend retry b --tier 0 --memory 1GiB`; empty for none.
+    public var remedy: String
+
+    public init(
+      category: FailureCategory?, cause: String, confidence: Confidence, job: JobID? = nil, attempt: Int? = nil,
+      remedy: String
+    ) {
+      self.category = category
+      self.cause = cause
+      self.confidence = confidence
+      self.job = job
+      self.attempt = attempt
+      self.remedy = remedy
+    }
+  }
+}
+
+extension Batch {
+  /// What is to be kept of the diagnosis at `now`. A batch that is well, or waits within its cold-start window, costs no
+  /// diagnosis.
+  public func diagnosisSummary(
+    at now: Instant, capacity: Capacity, limits: Limits, batchContext: BatchContext = BatchContext()
+  ) -> DiagnosisSummary {
+    let health = health(at: now, capacity: capacity, limits: limits, batchContext: batchContext)
+    let isWell = health.health == .ok || health.health == .scaling
+    let hasFailedAttempts = tiers.contains { tier in
+      tier.jobs.contains { job in job.attempts.contains { $0.end?.cause != nil } }
+    }
+    if isWell, !hasFailures, !hasFailedAttempts { return .well }
+    // No more is made than is kept: this is asked each second, of each batch that something failed in.
+    let context = DiagnosisContext(
+      batch: self, now: now, capacity: capacity, limits: limits, batchContext: batchContext)
+    let causes = DiagnosisRule.findings(context, limit: DiagnosisSummary.causesLimit).findings.map { finding in
+      DiagnosisSummary.Cause(
+        category: finding.category, cause: finding.cause, confidence: finding.confidence, job: finding.job,
+        attempt: finding.attempt, remedy: finding.remedy?.commandLine(batchID: key.batchID) ?? "")
+    }
+    if isWell, causes.isEmpty { return .well }
+    return DiagnosisSummary(
+      health: isWell ? .ok : health.health, reason: isWell ? .none : health.reason,
+      blockedReason: isWell ? "" : health.blockedReason ?? "", causes: causes)
+  }
+}
+
+extension Core {
+  /// Looks at the batches whose state moved since the last look, and records where the summary is another one.
+  ///
+  /// A driver calls it once a round, after the round's events and before it commits; a batch is looked at once per
+  /// `Limits.reviewInterval`, and at once when it is final. What is put off is looked at with a later event or tick.
+  public mutating func review(at now: Instant) -> Output {
+    context.now = now
+    context.cause = .diagnosis
+    context.actor = ""
+    context.output = Output()
+    context.touched.removeAll(keepingCapacity: true)
+    context.touchedSet.removeAll(keepingCapacity: context.touchedSet.count < 64)
+    var due = index.reviewsDue
+    index.reviewsDue = []
+    if now - index.putOffReviewedAt >= limits.reviewInterval {
+      index.putOffReviewedAt = now
+      due.formUnion(index.reviewsPutOff)
+      index.reviewsPutOff = []
+    }
+    for key in due.sorted() { review(key) }
+    for key in context.touched { context.output.afterCommit.append(.changed(key)) }
+    if !context.output.faults.isEmpty { dropWhatIsFaulty(of: .tick) }
+    announceWake()
+    return context.output
+  }
+
+  private mutating func review(_ key: BatchKey) {
+    guard let batch = batches[key], batch.status != .created else { return }
+    if !batch.status.isFinal, let last = index.reviewedAt[key], context.now - last < limits.reviewInterval {
+      index.reviewsPutOff.insert(key)
+      return
+    }
+    onBatch?(key)
+    index.reviewedAt[key] = batch.status.isFinal ? nil : context.now
+    setTurn(of: key, to: batch.nextTurn(after: context.now, limits: limits))
+    let summary = batch.diagnosisSummary(
+      at: context.now, capacity: capacities.of(batch), limits: limits, batchContext: batchContext(of: batch))
+    guard !summary.isSame(as: batch.diagnosisSummary ?? .well) else { return }
+    let wasStuck = batch.diagnosisSummary?.health == .stuck
+    record(.verdictChanged(summary), on: key)
+    if summary.health == .stuck, !wasStuck { notify(.stuck, of: key) }
+  }
+
+  /// The batch is looked at again then, whether or not anything happens to it.
+  private mutating func setTurn(of key: BatchKey, to instant: Instant?) {
+    guard index.turns[key] != instant else { return }
+    index.turns[key] = instant
+    if let instant { index.deadlines.insert(Deadline(at: instant, kind: .review, batch: key)) }
+  }
+
+  /// What health is judged by beside the batch itself; who holds what is for those who ask.
+  func batchContext(of batch: Batch) -> BatchContext {
+    let queue = index.lanes[batch.specification.executor]?.queue
+    return BatchContext(
+      namespaceUse: index.use(of: batch.key.namespace), started: index.started(in: batch.key.namespace),
+      ahead: batch.queued.flatMap { queue?.position(of: $0) })
+  }
+
+  /// The batch is looked at in the next review.
+  mutating func askForReview(_ key: BatchKey) { index.reviewsDue.insert(key) }
+}
