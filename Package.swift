@@ -123,8 +123,11 @@ let package = Package(
       name: "MendRuntimeTests", dependencies: ["MendRuntime", "MendCore", "MendStore", log],
       swiftSettings: swiftSettings),
     .testTarget(
-      name: "SimulationTests", dependencies: ["MendExecutors", "MendStore", "MendRuntime", "MendCore", log],
-      path: "Tests/Simulation", exclude: ["run"], swiftSettings: swiftSettings),
+      name: "SimulationTests",
+      dependencies: [
+        "MendExecutors", "MendStore", "MendRuntime", "MendCore", log,
+        .product(name: "GRDBSQLite", package: "GRDB.swift"),
+      ], path: "Tests/Simulation", exclude: ["run"], swiftSettings: swiftSettings),
     .testTarget(
       name: "MendServerTests",
       dependencies: [

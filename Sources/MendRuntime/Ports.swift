@@ -54,6 +54,9 @@ public protocol Store: Sendable {
   /// Bytes that wait in the store's log to be taken into its main file.
   var logBytes: Int64 { get }
 
+  /// What was found damaged since it was asked last, and is not served, each in a sentence.
+  func takeLosses() -> [String]
+
   /// Throws as long as a commit of ordinary size would find no room.
   func probe() throws(StoreError)
 
@@ -102,6 +105,8 @@ extension Store {
   public func check() throws(StoreError) {}
 
   public var logBytes: Int64 { 0 }
+
+  public func takeLosses() -> [String] { [] }
 
   public func probe() throws(StoreError) {}
 

@@ -6,10 +6,12 @@ extension Runtime {
   /// Notifications that are due, the oldest first. Reads the disk as `loadedView(of:)` does.
   public func notifications(limit: Int) async throws(ReadError) -> [PendingNotification] {
     let now = clock.now()
-    return try await reader.read { [store, asides] () throws(StoreError) in
+    let due = try await reader.read { [store, asides] () throws(StoreError) in
       // What a batch that is set aside has to say could not be noted as said.
       try store.notifications(dueAt: now, limit: limit + asides.count).filter { asides[$0.notification.batch] == nil }
     }
+    for loss in store.takeLosses() { tell(loss) }
+    return due
   }
 
   /// All that wait, due or not, the next first.

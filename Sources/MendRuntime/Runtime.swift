@@ -148,6 +148,13 @@ public final class Runtime: Sendable {
     }
   }
 
+  /// Says what of the store cannot be read.
+  func tell(_ loss: String) {
+    logger.error(
+      "part of the journal cannot be read",
+      metadata: ["what": "\(loss)", "todo": "stop the server and see mend doctor --data DIR"])
+  }
+
   /// From now on nothing is done with the batch. The others go on.
   func keepAside(_ aside: SetAside) {
     guard asides.insert(aside) else { return }
@@ -201,6 +208,7 @@ public final class Runtime: Sendable {
     let retired = try await reader.read { [store] () throws(StoreError) in
       try store.retired(namespace: namespace, status: status, bucketID: bucketID, before: cursor, limit: limit)
     }
+    for loss in store.takeLosses() { tell(loss) }
     let seen = Set(live.map(\.batch.key))
     let (capacities, server) = (capacities, serverState)
     let all =

@@ -103,9 +103,7 @@ struct Writer {
     runtime.asides.removeAll()
     let recovery = try runtime.store.recover(at: runtime.clock.now())
     for aside in recovery.setAside { runtime.keepAside(aside) }
-    for loss in recovery.losses {
-      runtime.logger.error("part of the journal cannot be read", metadata: ["what": "\(loss)"])
-    }
+    for loss in recovery.losses { runtime.tell(loss) }
     for batch in recovery.batches {
       runtime.crashNote?.begin(batch.key)
       core.restore(batch)

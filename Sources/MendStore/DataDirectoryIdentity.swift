@@ -42,8 +42,8 @@ extension SQLiteStore {
       try bind(identity, to: place)
       return .own(identity)
     }
-    let identity = ServerIdentity(id: row[0], ownsNameless: row[5])
-    let known = Place(path: row[1], device: row[2], inode: row[3], boot: row[4])
+    let identity = ServerIdentity(id: row.text(0), ownsNameless: row.integer(5) == 1)
+    let known = Place(path: row.text(1), device: row.integer(2), inode: row.integer(3), boot: row.text(4))
     guard known.isSame(as: place), name.text == nil || name.text == identity.id else { return .copy(of: known.path) }
     if name.text == nil { try name.write(identity.id) }
     if known != place { try bind(identity, to: place) }

@@ -23,10 +23,10 @@ struct JournalDecoding {
   func decode(
     _ row: Row, from column: Int = 0, of key: BatchKey, operation: String, into records: inout [MendCore.Record]
   ) throws {
-    guard try JournalRow.isWhole(row, of: key, from: column) else {
-      throw damaged(key, row[column + 1] as Int64, "its check sum is another", operation)
+    guard JournalRow.isWhole(row, of: key, from: column) else {
+      throw damaged(key, row.integer(column + 1), "its check sum is another", operation)
     }
-    let first: Int64 = row[column + 1]
+    let first = row.integer(column + 1)
     try row.withUnsafeData(atIndex: column + 4) { payload in
       try decode(payload ?? Data(), first: first, of: key, operation: operation, into: &records)
     }
@@ -42,6 +42,7 @@ struct JournalDecoding {
     } catch {
       throw damaged(key, first, "\(error)", operation)
     }
+    guard !entry.records.isEmpty else { throw damaged(key, first, "it holds no record", operation) }
     for record in entry.records {
       do throws(JournalFault) {
         records.append(try record.record(of: key))
@@ -62,6 +63,24 @@ struct JournalDecoding {
       sequence: sequence.flatMap { UInt64(exactly: $0) })
   }
 
+  func mayMissItsEnd(_ key: BatchKey, _ row: Int64, _ operation: String) -> StoreError {
+    damaged(
+      key, nil,
+      "rows of the database up to \(row) cannot be read or are missing, its newest records may be among them",
+      operation)
+  }
+
+  func endsEarly(_ key: BatchKey, _ sequence: UInt64, _ operation: String) -> StoreError {
+    damaged(key, Int64(clamping: sequence) + 1, "it and those after it are missing", operation)
+  }
+
+  func damagedAnswers(_ what: String) -> StoreError {
+    StoreError(
+      operation: "recover",
+      message: "\(path): answers kept for idempotency keys are damaged (\(what)); a call that is said again is carried "
+        + "out again")
+  }
+
   /// What a fold found, with the file that it stands in.
   func refused(_ fault: RecordFault, _ operation: String) -> StoreError {
     damaged(fault.batch, Int64(clamping: fault.sequence), "\(fault)", operation)
@@ -73,8 +92,7 @@ struct JournalDecoding {
     do throws(DecodingError) {
       message = try JournalAnswers(serialized: payload.bytes, limits: Self.limits)
     } catch {
-      throw StoreError(
-        operation: "recover", message: "\(path): answers kept are damaged (\(error)); bring the file back from a copy")
+      throw damagedAnswers("\(error)")
     }
     for answer in message.answers where answer.expiresMs > now.milliseconds {
       do throws(JournalFault) {

@@ -23,13 +23,21 @@ public final class JournalDoctor {
 
     /// Batches that a server set aside by itself, and whose journals are whole: nobody asked for it.
     public var crashedOver: [SetAside] { setAside.filter { $0.ground != .administrator } }
+
+    mutating func take(_ inspection: JournalInspection) {
+      batches = inspection.batches
+      records = inspection.records
+      damaged = inspection.damaged
+      setAside = inspection.setAside
+      faults += inspection.faults
+    }
   }
 
   private let lock: DirectoryLock
-  private let path: String
+  let path: String
   private let file: JournalFile
   private let past: JournalPast
-  private let decoding: JournalDecoding
+  let decoding: JournalDecoding
 
   /// - Throws: where there is no journal, or a server has it.
   public init(directory: String, version: String) throws(StoreError) {
@@ -46,7 +54,7 @@ public final class JournalDoctor {
 
   // MARK: - Looking
 
-  /// Reads every record of every batch.
+  /// Reads every record of every batch, and every other row that has a check sum.
   public func examine() throws(StoreError) -> Report {
     var report = Report(path: path)
     do throws(StoreError) {
@@ -55,125 +63,48 @@ public final class JournalDoctor {
       report.faults.append(error.message)
       return report
     }
+    if let note = DamageNote(journal: path).text {
+      let words = note.split(separator: "\n").first ?? ""
+      report.faults.append("a server could not change a page of the database: \(words)")
+    }
+    return try reading("examine") { database in
+      do {
+        try Schema.check(database, path: path, mayBeNew: past.mayBeNew)
+        try past.check(database)
+      } catch let error as StoreError {
+        report.faults.append(error.message)
+      }
+      guard try database.tableExists("journal") else { return report }
+      report.faults += try Self.pages(database)
+      var inspection = JournalInspection(decoding, path: path)
+      try inspection.run(database)
+      report.take(inspection)
+      return report
+    }
+  }
+
+  /// Opens the journal so that nothing of it is changed.
+  func reading<Value>(_ operation: String, _ body: (Database) throws -> Value) throws(StoreError) -> Value {
     // A reader makes these where they are missing; they go again.
     let debris = ["-shm", "-wal"].map { path + $0 }.filter { !FileManager.default.fileExists(atPath: $0) }
     defer { for path in debris { try? FileManager.default.removeItem(atPath: path) } }
-    return try SQLiteStore.access("examine", path) {
+    return try SQLiteStore.access(operation, path) {
       var configuration = Configuration()
       configuration.readonly = true
       configuration.busyMode = .timeout(5)
       let queue = try DatabaseQueue(path: path, configuration: configuration)
-      try queue.read { database in
-        do {
-          try Schema.check(database, path: path, mayBeNew: past.mayBeNew)
-          try past.check(database)
-        } catch let error as StoreError {
-          report.faults.append(error.message)
-        }
-        guard try database.tableExists("journal") else { return }
-        report.faults += try Self.pages(database)
-        try examineBatches(database, &report)
-      }
+      // Not in a transaction, which a page that cannot be read would end.
+      let value = try queue.unsafeRead { try body($0) }
       try queue.close()
-      return report
+      return value
     }
   }
 
   private static func pages(_ database: Database) throws -> [String] {
     do {
-      return try String.fetchAll(database, sql: "PRAGMA quick_check(20)").filter { $0 != "ok" }
+      return try String.fetchAll(database, sql: "PRAGMA integrity_check(20)").filter { $0 != "ok" }
     } catch let error as DatabaseError {
-      return ["\(error.message ?? "no message") (SQLite \(error.extendedResultCode.rawValue))"]
-    }
-  }
-
-  private static let faultsTold = 40
-
-  /// A batch on its way through its journal.
-  private struct Reading {
-    var fold: SQLiteStore.Fold
-    var fault: SetAside?
-    /// Its last row of the journal; nil where there is none.
-    var last: Int64?
-    /// All of it was read, and let go again.
-    var isWhole = false
-  }
-
-  private func examineBatches(_ database: Database, _ report: inout Report) throws {
-    if try database.tableExists("set_aside") {
-      report.setAside = try SQLiteStore.setAside(in: database)
-    }
-    var readings: [Int64: Reading] = [:]
-    let rows = try Row.fetchCursor(database, sql: "SELECT id, namespace, batch_id FROM batches")
-    while let row = try rows.next() {
-      readings[row[0]] = Reading(fold: SQLiteStore.Fold(key: BatchKey(namespace: row[1], batchID: row[2])))
-    }
-    report.batches = readings.count
-    do {
-      let ends = try Row.fetchCursor(database, sql: "SELECT batch, max(id) FROM journal GROUP BY batch")
-      while let row = try ends.next() { readings[row[0]]?.last = row[1] }
-    } catch let error as DatabaseError where error.resultCode == .SQLITE_CORRUPT {
-      // Then no batch can be let go before the end; what is on the page is found below.
-    }
-    let segments = try Int64.fetchAll(
-      database, sql: "SELECT segment FROM batches UNION SELECT segment FROM presence ORDER BY segment")
-    for segment in segments {
-      do {
-        try read(segment, &readings, &report, in: database)
-      } catch let error as DatabaseError where error.resultCode == .SQLITE_CORRUPT {
-        let members = try Int64.fetchAll(
-          database,
-          sql: "SELECT id FROM batches WHERE segment = ?1 UNION SELECT batch FROM presence WHERE segment = ?1",
-          arguments: [segment])
-        for id in members where readings[id]?.fault == nil {
-          guard let key = readings[id]?.fold.key else { continue }
-          readings[id]?.fault = SetAside(
-            decoding.damaged(key, nil, "a page of the database that it may be on cannot be read", "examine"))
-        }
-      }
-    }
-    for (_, reading) in readings.sorted(by: { $0.key < $1.key }) {
-      if let fault = reading.fault {
-        report.damaged.append(fault)
-      } else if !reading.isWhole, reading.fold.batch == nil {
-        if let fault = SetAside(decoding.damaged(reading.fold.key, 1, "none of its records is there", "examine")) {
-          report.damaged.append(fault)
-        }
-      }
-    }
-  }
-
-  private func read(
-    _ segment: Int64, _ readings: inout [Int64: Reading], _ report: inout Report, in database: Database
-  ) throws {
-    let hasSums = try database.columns(in: "journal").contains { $0.name == "checksum" }
-    let columns = hasSums ? JournalRow.columns : JournalRow.columns.replacing("checksum", with: "NULL")
-    let range = Schema.rows(of: segment)
-    let rows = try Row.fetchCursor(
-      database, sql: "SELECT batch, \(columns) FROM journal WHERE id >= ? AND id < ? ORDER BY id",
-      arguments: [range.lowerBound, range.upperBound])
-    while let row = try rows.next() {
-      let id: Int64 = row[0]
-      guard let reading = readings[id] else {
-        if report.faults.count < Self.faultsTold {
-          report.faults.append("row \(row[1] as Int64) of the journal is of no batch that there is")
-        }
-        continue
-      }
-      guard reading.fault == nil else { continue }
-      do {
-        var records: [MendCore.Record] = []
-        try decoding.decode(row, from: 1, of: reading.fold.key, operation: "examine", into: &records)
-        report.records += records.count
-        try readings[id]?.fold.add(records, row: row[1])
-        guard reading.last == row[1] as Int64? else { continue }
-        readings[id]?.isWhole = true
-        readings[id]?.fold = SQLiteStore.Fold(key: reading.fold.key)
-      } catch let error as RecordFault {
-        readings[id]?.fault = SetAside(decoding.refused(error, "examine"))
-      } catch let error as StoreError {
-        readings[id]?.fault = SetAside(error)
-      }
+      return [SQLiteStore.words(error)]
     }
   }
 
@@ -183,9 +114,7 @@ public final class JournalDoctor {
   public func setAside(_ key: BatchKey, at now: Instant, reason: String) throws(StoreError) -> Bool {
     try changing { database in
       guard let id = try Self.id(of: key, in: database) else { return false }
-      try database.execute(
-        sql: "INSERT OR REPLACE INTO set_aside (batch, at, ground, reason) VALUES (?, ?, ?, ?)",
-        arguments: [id, now.milliseconds, SetAside.Ground.administrator.rawValue, reason])
+      try SQLiteStore.keepAside(id, .administrator, reason, at: now, in: database)
       return true
     }
   }

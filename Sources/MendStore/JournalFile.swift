@@ -16,19 +16,19 @@ struct JournalFile {
   ///
   /// - Parameter wasMade: a journal stood here before, so an empty file is no new one.
   func check(wasMade: Bool) throws(StoreError) {
-    let log = FileManager.default.contents(atPath: logPath) ?? Data()
+    let hasLog = logBytes > 0
     let attributes = try? FileManager.default.attributesOfItem(atPath: path)
     guard let attributes else {
-      guard log.isEmpty else {
+      guard !hasLog else {
         throw damage("\(path) is missing, and \(logPath) is there")
       }
       return
     }
     let size = (attributes[.size] as? NSNumber)?.int64Value ?? 0
-    if size == 0, attributes[.type] as? FileAttributeType == .typeRegular, wasMade || !log.isEmpty {
+    if size == 0, attributes[.type] as? FileAttributeType == .typeRegular, wasMade || hasLog {
       throw damage("\(path) is empty, and it was not")
     }
-    try check(log: Array(log))
+    if hasLog { try checkLog() }
   }
 
   /// There is nothing in it, or no such file.
@@ -73,22 +73,45 @@ struct JournalFile {
     return changed
   }
 
-  /// https://sqlite.org/walformat.html: a header of 32 bytes, then frames of 24 bytes and a page, each with the checksum
-  /// of all before it.
-  private func check(log: [UInt8]) throws(StoreError) {
-    // Shorter, or zeros: a power cut came before the header was on the disk, and before any commit.
-    guard log.count >= Log.headerBytes, log.prefix(Log.headerBytes).contains(where: { $0 != 0 }) else { return }
-    guard let reader = Log(log) else { throw damage("the header of \(logPath) is no log's") }
-    // One commit may be half on the disk after a power cut, for it was not acknowledged. None follows it.
-    let lost = reader.commitsBehindDamage
-    if lost > 1 { throw damage("\(logPath) is broken in the middle, and \(lost) commits follow") }
+  /// Reads the log from its beginning to its end, in pieces.
+  private func checkLog() throws(StoreError) {
+    let descriptor = unsafe open(logPath, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      if errno == ENOENT { return }
+      throw StoreError(operation: "open", message: "\(logPath) cannot be opened: \(SystemFault.words(errno))")
+    }
+    defer { close(descriptor) }
+    do {
+      var bytes = LogBytes(descriptor)
+      let header = try bytes.next(LogCheck.headerBytes)
+      // Shorter, or zeros: a power cut came before the header was on the disk, and before any commit.
+      guard header.count == LogCheck.headerBytes, header.contains(where: { $0 != 0 }) else { return }
+      guard var check = LogCheck(header) else { throw damage("the header of \(logPath) is no log's") }
+      while true {
+        let frame = try bytes.next(check.frameBytes)
+        guard frame.count == check.frameBytes else { break }
+        check.take(frame)
+      }
+      // One commit may be half on the disk after a power cut, for it was not acknowledged. None follows it.
+      let lost = check.commitsBehindDamage
+      if lost > 1 { throw damage("\(logPath) is broken in the middle, and \(lost) commits follow") }
+    } catch let error as StoreError {
+      throw error
+    } catch let error as SystemError {
+      throw damage("\(logPath) cannot be read: \(SystemFault.words(error.code))")
+    } catch {
+      throw StoreError(operation: "open", message: "\(logPath): \(error)")
+    }
   }
 
   private func damage(_ what: String) -> StoreError {
     StoreError(
       operation: "open",
-      message: "\(what); the journal is damaged: bring it back from a copy, or move journal.sqlite and all that begins "
-        + "with its name away and start with an empty journal")
+      message:
+        "\(what); the journal is damaged: bring journal.sqlite and all that begins with its name back from a copy, "
+        + "as they were at one moment. Without one: mend doctor --data DIR --rebuild makes a journal of what can still be "
+        + "read, without what was acknowledged after the damage, and keeps these files; or move them away and start with "
+        + "an empty journal, which knows nothing of what runs")
   }
 
   /// The files that SQLite has open while a pool lives.
@@ -116,71 +139,5 @@ struct JournalFile {
   struct Identity: Hashable {
     var device: UInt64
     var number: UInt64
-  }
-}
-
-/// A write-ahead log's bytes.
-private struct Log {
-  static let headerBytes = 32
-  private static let frameHeaderBytes = 24
-
-  private let bytes: [UInt8]
-  private let pageBytes: Int
-  /// The checksum's words are big-endian.
-  private let isBigEndian: Bool
-
-  /// Nil where the header is damaged.
-  init?(_ bytes: [UInt8]) {
-    self.bytes = bytes
-    let magic = Self.word(bytes, 0)
-    let page = Int(Self.word(bytes, 8))
-    guard magic & ~1 == 0x377f_0682, page >= 512, page <= 65_536, page & (page - 1) == 0 else { return nil }
-    isBigEndian = magic & 1 == 1
-    pageBytes = page
-    let sum = checksum(0..<24, from: (0, 0))
-    guard sum == (Self.word(bytes, 24), Self.word(bytes, 28)) else { return nil }
-  }
-
-  /// Commits of this log's present round that stand behind the first frame that is not whole.
-  var commitsBehindDamage: Int {
-    var sum = (Self.word(bytes, 24), Self.word(bytes, 28))
-    var isWhole = true
-    var lost = 0
-    let length = Self.frameHeaderBytes + pageBytes
-    var start = Self.headerBytes
-    while start + length <= bytes.count {
-      defer { start += length }
-      // Frames of an earlier round bear other salts.
-      let isOfThisRound = bytes[start + 8..<start + 16].elementsEqual(bytes[16..<24])
-      if isWhole {
-        guard isOfThisRound else {
-          isWhole = false
-          continue
-        }
-        sum = checksum(start..<start + 8, from: sum)
-        sum = checksum(start + Self.frameHeaderBytes..<start + length, from: sum)
-        isWhole = sum == (Self.word(bytes, start + 16), Self.word(bytes, start + 20))
-      } else if isOfThisRound, Self.word(bytes, start + 4) != 0 {
-        lost += 1
-      }
-    }
-    return lost
-  }
-
-  private func checksum(_ range: Range<Int>, from start: (UInt32, UInt32)) -> (UInt32, UInt32) {
-    var (first, second) = start
-    unsafe bytes.withUnsafeBytes { raw in
-      for offset in stride(from: range.lowerBound, to: range.upperBound, by: 8) {
-        let one = unsafe raw.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
-        let two = unsafe raw.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self)
-        first &+= (isBigEndian ? UInt32(bigEndian: one) : UInt32(littleEndian: one)) &+ second
-        second &+= (isBigEndian ? UInt32(bigEndian: two) : UInt32(littleEndian: two)) &+ first
-      }
-    }
-    return (first, second)
-  }
-
-  private static func word(_ bytes: [UInt8], _ offset: Int) -> UInt32 {
-    bytes[offset..<offset + 4].reduce(0) { $0 << 8 | UInt32($1) }
   }
 }

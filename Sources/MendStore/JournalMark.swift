@@ -25,7 +25,8 @@ final class JournalMark: Sendable {
 
   static func row(at path: String) -> Int64? {
     guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
-    return text.split(separator: "\n").first.flatMap { Int64($0.trimmingCharacters(in: .whitespaces)) }
+    let row = text.split(separator: "\n").first.flatMap { Int64($0.trimmingCharacters(in: .whitespaces)) }
+    return row.flatMap { (0..<1 << 50).contains($0) ? $0 : nil }
   }
 
   /// A mark that could not be set stays behind, which does no harm.

@@ -7,7 +7,7 @@ struct JournalPast {
   /// Nothing was ever in it that counts, so it need not have tables.
   let mayBeNew: Bool
   /// The last row that was acknowledged in this directory; nil where nothing says it.
-  private let acknowledged: Int64?
+  let acknowledged: Int64?
   private let hasLog: Bool
 
   init(_ file: JournalFile, _ lock: DirectoryLock) {
@@ -19,12 +19,20 @@ struct JournalPast {
 
   /// Refuses a journal that something is missing of.
   func check(_ database: Database) throws {
-    let hasJournal = try database.tableExists("journal")
-    let last = hasJournal ? try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0 : 0
+    var last: Int64 = 0
+    do {
+      if try database.tableExists("journal") {
+        last = try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0
+      }
+    } catch  where error.isUnreadable {
+      // Its end is on a page that cannot be read: what is missing is found when batches are.
+      return
+    }
+    last = max(last, try JournalCounts(database).lastRow)
     if let acknowledged {
       guard last >= acknowledged else { throw JournalFile.endsBefore(acknowledged, last: last, path) }
     } else if !hasLog, try database.tableExists("log_state") {
-      let state = try Int.fetchOne(database, sql: "SELECT state FROM log_state WHERE id = 1")
+      let state = (try? Int.fetchOne(database, sql: "SELECT state FROM log_state WHERE id = 1")) ?? 0
       guard state != 1 else { throw JournalFile.logIsMissing(path) }
     }
   }

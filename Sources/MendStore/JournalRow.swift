@@ -17,28 +17,19 @@ enum JournalRow {
   private static func checksum(
     of key: BatchKey, id: Int64, first: Int64, count: Int64, _ payload: UnsafeRawBufferPointer
   ) -> Int64 {
-    var sum = unsafe ProgramFingerprint.checksum(payload)
-    func mix(_ value: UInt64) {
-      sum = (sum ^ value) &* 0x9FB2_1C65_1E98_DF25
-      sum ^= sum >> 32
-    }
-    mix(UInt64(bitPattern: id))
-    mix(UInt64(bitPattern: first))
-    mix(UInt64(bitPattern: count))
-    for byte in key.namespace.utf8 { mix(UInt64(byte)) }
-    // Ends the namespace.
-    mix(0x100)
-    for byte in key.batchID.utf8 { mix(UInt64(byte)) }
-    return Int64(bitPattern: sum)
+    var sum = unsafe RowSum(payload)
+    sum.mix(id)
+    sum.mix(first)
+    sum.mix(count)
+    sum.mix(key)
+    return sum.value
   }
 
   /// Whether the row is as it was written; rows of earlier versions have no check sum.
-  static func isWhole(_ row: Row, of key: BatchKey, from column: Int) throws -> Bool {
-    guard let sum = row[column + 3] as Int64? else { return true }
-    return try row.withUnsafeData(atIndex: column + 4) { payload in
-      unsafe (payload ?? Data()).withUnsafeBytes { bytes in
-        unsafe checksum(of: key, id: row[column], first: row[column + 1], count: row[column + 2], bytes) == sum
-      }
-    }
+  static func isWhole(_ row: Row, of key: BatchKey, from column: Int) -> Bool {
+    guard let sum = row.integerOrNil(column + 3) else { return true }
+    let payload = row.bytes(column + 4)
+    return checksum(
+      of: key, id: row.integer(column), first: row.integer(column + 1), count: row.integer(column + 2), payload) == sum
   }
 }

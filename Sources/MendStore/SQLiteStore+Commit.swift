@@ -16,7 +16,7 @@ extension SQLiteStore {
     try check()
     let entries = JournalRows(writes)
     try ledger.withLock { ledger throws(StoreError) in
-      let done = try writing("commit") {
+      let done = try writing("commit", isNeeded: true) {
         try pool.write { database in
           var commit = Staged(marks: ledger.marks)
           for row in entries.rows { try append(row, to: database, &commit, ledger.live) }
@@ -35,8 +35,33 @@ extension SQLiteStore {
       }
       ledger.live.merge(done.batches) { _, new in new }
       if !done.admitted.isEmpty { liveIDs.withLock { $0.merge(done.admitted) { _, new in new } } }
+      relieveLog(&ledger.marks)
     }
   }
+
+  /// A log that readers, one after the other, keep from being begun anew would grow without end: at a size it waits for
+  /// them, for a while, and new ones read beside it.
+  private func relieveLog(_ marks: inout Ledger.Marks) {
+    // Not at each commit: asking costs something, too.
+    guard marks.commitsSinceCleaning % 16 == 0 else { return }
+    let bytes = logBytes
+    guard bytes > marks.logBytesBound else { return }
+    let now = ContinuousClock.now
+    guard bytes > marks.logBytesTolerated || now >= marks.logRetryAt else { return }
+    let isRelieved = try? pool.writeWithoutTransaction { database in
+      try database.execute(sql: "PRAGMA busy_timeout = \(Self.logPatience.milliseconds)")
+      defer { try? database.execute(sql: "PRAGMA busy_timeout = \(Self.busyPatience.milliseconds)") }
+      try database.checkpoint(.truncate)
+      return true
+    }
+    // Somebody who reads for long is not waited for again at each commit.
+    marks.logBytesTolerated = isRelieved == true ? marks.logBytesBound : bytes + marks.logBytesBound / 4
+    marks.logRetryAt = now + marks.logRetryInterval
+  }
+
+  static let logBytesBound: Int64 = 64 << 20
+  static let logPatience: Duration = .milliseconds(250)
+  static let busyPatience: Duration = .seconds(5)
 
   /// Writes and takes away again what a large commit has, as a row that nothing reads.
   public func probe() throws(StoreError) {
@@ -110,7 +135,7 @@ extension SQLiteStore {
     try look.bind(key.namespace)
     try look.bind(key.batchID)
     if let id = try look.firstInteger() {
-      try database.cachedStatement(sql: "UPDATE batches SET retired = 0 WHERE id = ?").execute(arguments: [id])
+      try database.cachedStatement(sql: Self.reviving).execute(arguments: [id])
       commit.admitted[key] = id
       return Ledger.LiveBatch(id: id, last: nil, segment: -1)
     }
@@ -126,6 +151,9 @@ extension SQLiteStore {
     commit.admitted[key] = commit.marks.lastBatch
     return Ledger.LiveBatch(id: commit.marks.lastBatch, last: 0, segment: segment)
   }
+
+  /// What it says as a finished one holds no more; how long its journal is at least, does.
+  static let reviving = "UPDATE batches SET retired = 0, listing = NULL, checksum = NULL WHERE id = ?"
 
   private func lastSequence(of batch: Int64, in database: Database) throws -> UInt64 {
     let newest = try segments(of: batch, in: database).first
@@ -144,15 +172,21 @@ extension SQLiteStore {
     message.writtenBy = version
     message.answers = entries.map { JournalAnswer($0) }
     let insert = try database.cachedStatement(
-      sql: "INSERT INTO idempotency (keys, expires, payload) VALUES (?, ?, ?)")
-    try insert.execute(arguments: [entries.count, expires.milliseconds, Data(message.serialized())])
+      sql: "INSERT INTO idempotency (keys, expires, payload, checksum) VALUES (?, ?, ?, ?)")
+    let payload = message.serialized()
+    try insert.execute(arguments: [
+      entries.count, expires.milliseconds, Data(payload),
+      RowSum.answers(payload, keys: Int64(entries.count), expires: expires.milliseconds),
+    ])
     return database.lastInsertedRowID
   }
 
   private func keep(_ starts: [Int: StartHistory], in database: Database) throws {
     for (slot, history) in starts {
-      let keep = try database.cachedStatement(sql: "INSERT OR REPLACE INTO starts (slot, payload) VALUES (?, ?)")
-      try keep.execute(arguments: [slot, Data(JournalStartHistory(history).serialized())])
+      let keep = try database.cachedStatement(
+        sql: "INSERT OR REPLACE INTO starts (slot, payload, checksum) VALUES (?, ?, ?)")
+      let payload = JournalStartHistory(history).serialized()
+      try keep.execute(arguments: [slot, Data(payload), RowSum.starts(payload, slot: Int64(slot))])
     }
   }
 
@@ -165,7 +199,7 @@ extension SQLiteStore {
     let oldest = try Row.fetchCursor(
       database.cachedStatement(sql: "SELECT id, expires FROM idempotency ORDER BY id LIMIT ?"),
       arguments: [Self.rowsCleaned])
-    while let row = try oldest.next(), (row[1] as Int64) <= now.milliseconds { commit.expiredThrough = row[0] }
+    while let row = try oldest.next(), (row.integer(1)) <= now.milliseconds { commit.expiredThrough = row.integer(0) }
     if let last = commit.expiredThrough {
       try database.cachedStatement(sql: "DELETE FROM idempotency WHERE id <= ?").execute(arguments: [last])
     }
@@ -188,29 +222,40 @@ extension SQLiteStore {
 
   public func retire(_ entries: [BatchListing]) throws(StoreError) {
     try ledger.withLock { ledger throws(StoreError) in
-      try writing("retire") {
+      try writing("retire", isNeeded: true) {
         try pool.write { database in
-          let update = try database.cachedStatement(
-            sql:
-              "UPDATE batches SET retired = 1, created_at = ?, completed_at = ?, status = ?, bucket_id = ?, listing = ? WHERE id = ?"
-          )
           for entry in entries {
             guard let id = try ledger.live[entry.key]?.id ?? retiredID(of: entry.key, in: database) else {
               throw StoreError(
                 operation: "retire", message: "no batch \(entry.key.namespace)/\(entry.key.batchID) in the journal")
             }
-            try update.execute(
-              arguments: [
-                entry.createdAt.milliseconds, (entry.completedAt ?? entry.createdAt).milliseconds,
-                Int64(entry.status.wire.rawValue), entry.bucketID,
-                Data(JournalListing(entry, writtenBy: version).serialized()), id,
-              ])
+            let last = try ledger.live[entry.key]?.last ?? lastSequence(of: id, in: database)
+            try retire(id, entry, last: Int64(clamping: last), in: database)
           }
         }
       }
       for entry in entries { ledger.live[entry.key] = nil }
       liveIDs.withLock { ids in for entry in entries { ids[entry.key] = nil } }
     }
+  }
+}
+
+extension SQLiteStore {
+  private func retire(_ id: Int64, _ entry: BatchListing, last: Int64, in database: Database) throws {
+    let payload = JournalListing(entry, writtenBy: version).serialized()
+    let retirement = RowSum.Retirement(
+      createdAt: entry.createdAt.milliseconds, completedAt: (entry.completedAt ?? entry.createdAt).milliseconds,
+      status: Int64(entry.status.wire.rawValue), bucketID: entry.bucketID, last: last)
+    let update = try database.cachedStatement(
+      sql: """
+        UPDATE batches SET retired = 1, created_at = ?, completed_at = ?, status = ?, bucket_id = ?, listing = ?,
+        last = ?, checksum = ? WHERE id = ?
+        """)
+    try update.execute(
+      arguments: [
+        retirement.createdAt, retirement.completedAt, retirement.status, retirement.bucketID, Data(payload), last,
+        RowSum.listing(payload, of: entry.key, retirement), id,
+      ])
   }
 }
 

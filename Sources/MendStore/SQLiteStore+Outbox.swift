@@ -12,10 +12,17 @@ extension SQLiteStore {
   func append(_ notifications: [MendCore.Notification], settled: [String], to database: Database) throws {
     for notification in notifications {
       let insert = try database.cachedStatement(
-        sql: "INSERT OR IGNORE INTO outbox (event_id, namespace, batch_id, next_at, payload) VALUES (?, ?, ?, ?, ?)")
+        sql: """
+          INSERT OR IGNORE INTO outbox (event_id, namespace, batch_id, next_at, payload, checksum)
+          VALUES (?, ?, ?, ?, ?, ?)
+          """)
+      let payload = JournalNotification(notification, writtenBy: version).serialized()
       try insert.execute(arguments: [
         notification.eventID, notification.batch.namespace, notification.batch.batchID,
-        notification.at.milliseconds, Data(JournalNotification(notification, writtenBy: version).serialized()),
+        notification.at.milliseconds, Data(payload),
+        RowSum.notification(
+          payload, of: notification.batch, eventID: notification.eventID, attempts: 0,
+          nextAt: notification.at.milliseconds),
       ])
     }
     for eventID in settled {
@@ -24,25 +31,91 @@ extension SQLiteStore {
   }
 
   public func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] {
-    try Self.access("outbox", path) {
-      try pool.read { database in
-        let rows = try Row.fetchCursor(
-          database.cachedStatement(
-            sql: """
-              SELECT namespace, batch_id, attempts, payload FROM outbox WHERE next_at <= ? ORDER BY next_at, id LIMIT ?
-              """),
-          arguments: [now.milliseconds, limit])
-        var found: [PendingNotification] = []
-        while let row = try rows.next() {
-          let key = BatchKey(namespace: row[0], batchID: row[1])
-          let notification = try row.withUnsafeData(atIndex: 3) {
-            try decoding.decodeNotification($0 ?? Data(), of: key)
-          }
-          found.append(PendingNotification(notification: notification, attempts: row[2]))
-        }
-        return found
+    let (found, isDamaged) = try Self.access("outbox", path) {
+      try pool.unsafeRead { try notifications($0, dueAt: now, limit) }
+    }
+    if isDamaged { removeDamagedNotifications() }
+    return found
+  }
+
+  private func notifications(
+    _ database: Database, dueAt now: Instant, _ limit: Int
+  ) throws -> ([PendingNotification], isDamaged: Bool) {
+    var found: [(nextAt: Int64, pending: PendingNotification)] = []
+    var isDamaged = false
+    func take(_ row: Row) throws {
+      do {
+        found.append((row.integer(5), try pending(row)))
+      } catch is StoreError {
+        isDamaged = true
       }
     }
+    do {
+      let rows = try Row.fetchCursor(
+        database.makeStatement(
+          sql: "SELECT \(Self.outboxColumns) FROM outbox WHERE next_at <= ? ORDER BY next_at, id LIMIT ?"),
+        arguments: [now.milliseconds, limit])
+      while let row = try rows.next() { try take(row) }
+    } catch  where error.isUnreadable {
+      // By another way, around the page that cannot be read.
+      found = []
+      isDamaged = true
+      var walk = TableWalk("SELECT \(Self.outboxColumns) FROM outbox", filter: "AND next_at <= \(now.milliseconds)")
+      try walk.run(database, 0...Int64.max) { try take($0) }
+      found = Array(found.sorted { $0.nextAt < $1.nextAt }.prefix(limit))
+    }
+    return (found.map(\.pending), isDamaged)
+  }
+
+  /// Nobody is told what may be false.
+  func removeDamagedNotifications() {
+    do throws(StoreError) {
+      let damaged = try Self.access("outbox", path) { try pool.unsafeRead { try damagedNotifications($0) } }
+      guard !damaged.isEmpty else { return }
+      for (_, what) in damaged { note(what) }
+      guard damage == nil else { return }
+      try writing("outbox") {
+        try pool.write { database in
+          for (id, _) in damaged { try database.execute(sql: "DELETE FROM outbox WHERE id = ?", arguments: [id]) }
+        }
+      }
+    } catch {
+      note(error.message)
+    }
+  }
+
+  private static let outboxColumns = "id, event_id, namespace, batch_id, attempts, next_at, payload, checksum"
+
+  private func pending(_ row: Row) throws -> PendingNotification {
+    let key = BatchKey(namespace: row.text(2), batchID: row.text(3))
+    let payload = row.bytes(6)
+    if let sum = row.integerOrNil(7) {
+      let found = RowSum.notification(
+        payload, of: key,
+        eventID: row.text(1), attempts: row.integer(4), nextAt: row.integer(5))
+      guard found == sum else {
+        throw StoreError(
+          operation: "outbox",
+          message: "a notification about \(key.namespace)/\(key.batchID) is damaged and is not sent")
+      }
+    }
+    return PendingNotification(
+      notification: try decoding.decodeNotification(Data(payload), of: key), attempts: Int(row.integer(4)))
+  }
+
+  /// The rows of notifications that cannot be read, each with what is wrong.
+  func damagedNotifications(_ database: Database) throws -> [(id: Int64, what: String)] {
+    var damaged: [(Int64, String)] = []
+    var walk = TableWalk("SELECT \(Self.outboxColumns) FROM outbox")
+    try walk.run(database, 0...Int64.max) { row in
+      do {
+        _ = try pending(row)
+      } catch let error as StoreError {
+        damaged.append((row.integer(0), error.message))
+      }
+    }
+    for rows in walk.unreadable { damaged.append((-1, "notifications from row \(rows.lowerBound) on cannot be read")) }
+    return damaged
   }
 
   public func outboxState() throws(StoreError) -> OutboxState {
@@ -58,8 +131,17 @@ extension SQLiteStore {
   public func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError) {
     try writing("outbox") {
       try pool.write { database in
-        try database.cachedStatement(sql: "UPDATE outbox SET attempts = ?, next_at = ? WHERE event_id = ?")
-          .execute(arguments: [attempts, until.milliseconds, eventID])
+        let found = try Row.fetchOne(
+          database, sql: "SELECT namespace, batch_id, payload FROM outbox WHERE event_id = ?", arguments: [eventID])
+        guard let row = found else { return }
+        let payload = row.bytes(2)
+        let sum = RowSum.notification(
+          payload, of: BatchKey(namespace: row.text(0), batchID: row.text(1)), eventID: eventID,
+          attempts: Int64(attempts),
+          nextAt: until.milliseconds)
+        try database.cachedStatement(
+          sql: "UPDATE outbox SET attempts = ?, next_at = ?, checksum = ? WHERE event_id = ?"
+        ).execute(arguments: [attempts, until.milliseconds, sum, eventID])
       }
     }
   }
@@ -70,9 +152,10 @@ extension SQLiteStore {
     try writing("prune") {
       try pool.write { database in
         let rows = try Row.fetchAll(
-          database.cachedStatement(
+          database.makeStatement(
             sql: """
-              SELECT id, namespace, batch_id FROM batches WHERE retired = 1 AND completed_at < ?
+              SELECT id, namespace, batch_id, checksum, created_at, completed_at, status, bucket_id, last, listing
+              FROM batches WHERE retired = 1 AND completed_at < ?
               -- What is still tried to be told stays: an event id is NAMESPACE.BATCH.SEQUENCE, and "/" follows ".". Where
               -- nobody tells, a row is as old as its batch, and goes with it.
               AND NOT EXISTS (
@@ -81,26 +164,50 @@ extension SQLiteStore {
               ORDER BY completed_at LIMIT ?
               """),
           arguments: [finishedBefore.milliseconds, finishedBefore.milliseconds, limit])
+        guard !rows.isEmpty else { return [] }
         var pruned: [BatchKey] = []
+        var counts = try JournalCounts(database)
+        let lastRow = try Ledger.lastRow(database, acknowledged: mark.row) ?? 0
+        let lastBatch =
+          try Int64.fetchOne(
+            database, sql: "SELECT max(id) FROM batches WHERE id <= ?", arguments: [Ledger.rowsLimit]) ?? 0
         for row in rows {
-          let id: Int64 = row[0]
-          let key = BatchKey(namespace: row[1], batchID: row[2])
-          for segment in try segments(of: id, in: database) {
-            let range = Schema.rows(of: segment)
-            try database.cachedStatement(sql: "DELETE FROM journal WHERE id >= ? AND id < ? AND batch = ?")
-              .execute(arguments: [range.lowerBound, range.upperBound, id])
+          let key = BatchKey(namespace: row.text(1), batchID: row.text(2))
+          // When it was finished may be wrong.
+          guard try Self.isWholeListing(row, of: key, from: 3) else {
+            note("the listing of \(key.namespace)/\(key.batchID) is damaged")
+            continue
           }
-          try database.execute(sql: "DELETE FROM presence WHERE batch = ?", arguments: [id])
-          try database.execute(sql: "DELETE FROM snapshots WHERE batch = ?", arguments: [id])
-          try database.execute(
-            sql: "DELETE FROM outbox WHERE namespace = ? AND batch_id = ?", arguments: [key.namespace, key.batchID])
-          try database.execute(sql: "DELETE FROM batches WHERE id = ?", arguments: [id])
-          pruned.append(key)
+          let before = counts
+          do {
+            try database.inSavepoint {
+              try forget(key, row.integer(0), &counts, in: database)
+              return .commit
+            }
+            pruned.append(key)
+          } catch  where error.isUnreadable {
+            counts = before
+            note("\(key.namespace)/\(key.batchID) cannot be forgotten: a page that it is on cannot be read")
+          }
         }
-        // Before they are gone: where the mark is behind, it does no harm.
-        if !pruned.isEmpty { mark.set(try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0) }
+        try counts.forgetBatches(pruned.count, lastRow: lastRow, lastBatch: lastBatch, in: database)
         return pruned
       }
     }
+  }
+
+  private func forget(_ key: BatchKey, _ id: Int64, _ counts: inout JournalCounts, in database: Database) throws {
+    for segment in try segments(of: id, in: database) {
+      let range = Schema.rows(of: segment)
+      try database.execute(
+        sql: "DELETE FROM journal WHERE id >= ? AND id < ? AND batch = ?",
+        arguments: [range.lowerBound, range.upperBound, id])
+      try counts.forget(database.changesCount, of: segment, in: database)
+    }
+    try database.execute(sql: "DELETE FROM presence WHERE batch = ?", arguments: [id])
+    try database.execute(sql: "DELETE FROM snapshots WHERE batch = ?", arguments: [id])
+    try database.execute(
+      sql: "DELETE FROM outbox WHERE namespace = ? AND batch_id = ?", arguments: [key.namespace, key.batchID])
+    try database.execute(sql: "DELETE FROM batches WHERE id = ?", arguments: [id])
   }
 }

@@ -10,9 +10,97 @@ extension SQLiteStore {
   public func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [MendCore.Record] {
     // No journal is that long.
     guard let after = Int64(exactly: sequence), after < .max else { return [] }
-    return try Self.access("journal", path) {
-      try pool.read { try journal(of: batch, after: after, in: $0) }
+    return try Self.access("journal", path) { () throws -> [MendCore.Record] in
+      guard let found = try pool.unsafeRead({ try self.place(of: batch, in: $0) }) else { return [] }
+      // Backwards, so that the newest part of a long journal costs what it is long; and in a transaction for each segment,
+      // so that nobody's log has to be kept for a long reader.
+      var parts: [JournalPart] = []
+      for segment in found.segments {
+        let part = try pool.unsafeRead { try self.part(of: batch, found, segment, after: after, in: $0) }
+        parts.append(part)
+        if part.reachesBack { break }
+      }
+      return try whole(parts.reversed(), of: batch, found, after: after, isToEnd: true)
     }
+  }
+
+  /// Where a batch's journal is.
+  private struct JournalPlace {
+    var id: Int64
+    /// The newest first.
+    var segments: [Int64]
+    /// It has no fewer records; nil where nothing says it.
+    var least: Int64?
+  }
+
+  /// What one segment has of it.
+  private struct JournalPart {
+    var records: [MendCore.Record] = []
+    /// Nothing before it is wanted.
+    var reachesBack = false
+    /// Rows behind the last that was read cannot be.
+    var mayMissItsEnd: Int64?
+  }
+
+  private func place(of batch: BatchKey, in database: Database) throws -> JournalPlace? {
+    guard let id = try anyID(of: batch, in: database) else { return nil }
+    return try sayingWhose(batch) {
+      let least = try Int64.fetchOne(
+        database.makeStatement(sql: "SELECT last FROM batches WHERE id = ?"), arguments: [id])
+      return JournalPlace(id: id, segments: try segments(of: id, in: database), least: least)
+    }
+  }
+
+  /// A page that cannot be read is that batch's trouble.
+  func sayingWhose<Value>(_ batch: BatchKey, _ body: () throws -> Value) throws -> Value {
+    do {
+      return try body()
+    } catch  where error.isUnreadable {
+      throw decoding.damaged(batch, nil, "a page of the database that it is on cannot be read", "journal")
+    }
+  }
+
+  private func part(
+    of batch: BatchKey, _ place: JournalPlace, _ segment: Int64, after: Int64, limit: Int = .max, in database: Database
+  ) throws -> JournalPart {
+    let range = Schema.rows(of: segment)
+    var part = JournalPart()
+    var last = range.lowerBound
+    var walk = TableWalk(
+      "SELECT \(JournalRow.columns) FROM journal", filter: "AND batch = \(place.id) AND first + count - 1 > \(after)",
+      limit: limit)
+    try walk.run(database, range.lowerBound...range.upperBound - 1) { row in
+      if (row.integer(1)) <= after + 1 { part.reachesBack = true }
+      last = row.integer(0)
+      try decoding.decode(row, of: batch, operation: "journal", into: &part.records)
+    }
+    if let end = walk.unreadable.last?.upperBound, end > last { part.mayMissItsEnd = end }
+    return part
+  }
+
+  /// Parts in their order, as one journal.
+  private func whole(
+    _ parts: [JournalPart], of batch: BatchKey, _ place: JournalPlace, after: Int64, isToEnd: Bool
+  ) throws -> [MendCore.Record] {
+    let records = parts.map(\.records).joined().filter { $0.sequence > UInt64(after) }
+    // Forgotten meanwhile: then there is nothing to be read, and nothing missing.
+    guard isKept(place.id) else { return [] }
+    try decoding.checkOrder(records, of: batch, from: UInt64(after) + 1, operation: "journal")
+    guard isToEnd else { return records }
+    let last = Int64(clamping: records.last?.sequence ?? UInt64(after))
+    if let least = place.least {
+      if last < least { throw decoding.endsEarly(batch, UInt64(clamping: last), "journal") }
+    } else if let row = parts.compactMap(\.mayMissItsEnd).last {
+      throw decoding.mayMissItsEnd(batch, row, "journal")
+    }
+    return records
+  }
+
+  /// False where the batch was forgotten.
+  func isKept(_ id: Int64) -> Bool { (try? pool.unsafeRead { try exists(id, in: $0) }) ?? true }
+
+  func exists(_ id: Int64, in database: Database) throws -> Bool {
+    try Int64.fetchOne(database.makeStatement(sql: "SELECT id FROM batches WHERE id = ?"), arguments: [id]) != nil
   }
 
   public func encoded(_ record: MendCore.Record) -> [UInt8] { JournalFormat.encode(record) }
@@ -21,35 +109,25 @@ extension SQLiteStore {
     of batch: BatchKey, after sequence: UInt64, limit: Int
   ) throws(StoreError) -> [MendCore.Record] {
     guard let after = Int64(exactly: sequence), after < .max, limit > 0 else { return [] }
-    return try Self.access("journal", path) {
-      try pool.read { try journal(of: batch, after: after, limit: limit, in: $0) }
-    }
-  }
-
-  /// Forwards from where `after` is, so that a page costs what it is long.
-  private func journal(
-    of batch: BatchKey, after: Int64, limit: Int, in database: Database
-  ) throws -> [MendCore.Record] {
-    guard let id = try anyID(of: batch, in: database) else { return [] }
-    let segments = try Array(segments(of: id, in: database).reversed())
-    let select = try database.makeStatement(
-      sql: """
-        SELECT \(JournalRow.columns) FROM journal
-        WHERE id >= ? AND id < ? AND batch = ? AND first + count - 1 > ? ORDER BY id
-        """)
-    var records: [MendCore.Record] = []
-    for segment in segments[try firstSegment(of: id, beyond: after, segments, in: database)...] {
-      let range = Schema.rows(of: segment)
-      let rows = try Row.fetchCursor(select, arguments: [range.lowerBound, range.upperBound, id, after])
-      while records.count < limit, let row = try rows.next() {
-        var part: [MendCore.Record] = []
-        try decoding.decode(row, of: batch, operation: "journal", into: &part)
-        records += part.drop { $0.sequence <= UInt64(after) }
+    return try Self.access("journal", path) { () throws -> [MendCore.Record] in
+      let found = try pool.unsafeRead { database -> (JournalPlace, first: Int)? in
+        guard let place = try self.place(of: batch, in: database) else { return nil }
+        return try sayingWhose(batch) {
+          (place, try firstSegment(of: place.id, beyond: after, place.segments.reversed(), in: database))
+        }
       }
-      if records.count >= limit { break }
+      guard let (place, first) = found else { return [] }
+      // Forwards from where `after` is, so that a page costs what it is long.
+      var parts: [JournalPart] = []
+      var count = 0
+      for segment in place.segments.reversed().dropFirst(first) where count < limit {
+        let part = try pool.unsafeRead { try self.part(of: batch, place, segment, after: after, limit: limit, in: $0) }
+        count += part.records.count { $0.sequence > sequence }
+        parts.append(part)
+      }
+      let records = try whole(parts, of: batch, place, after: after, isToEnd: count < limit)
+      return Array(records.prefix(limit))
     }
-    try decoding.checkOrder(records, of: batch, from: UInt64(after) + 1, operation: "journal")
-    return Array(records.prefix(limit))
   }
 
   /// The place among a batch's segments, in order, of the first with a record beyond `after`.
@@ -67,33 +145,6 @@ extension SQLiteStore {
       if let last, last > after { high = middle } else { low = middle + 1 }
     }
     return low
-  }
-
-  private func journal(of batch: BatchKey, after: Int64, in database: Database) throws -> [MendCore.Record] {
-    guard let id = try anyID(of: batch, in: database) else { return [] }
-    let segments = try segments(of: id, in: database)
-    let select = try database.makeStatement(
-      sql: """
-        SELECT \(JournalRow.columns) FROM journal
-        WHERE id >= ? AND id < ? AND batch = ? AND first + count - 1 > ? ORDER BY id
-        """)
-    // Backwards, so that the newest part of a long journal costs what it is long.
-    var parts: [[MendCore.Record]] = []
-    for segment in segments {
-      let range = Schema.rows(of: segment)
-      let rows = try Row.fetchCursor(select, arguments: [range.lowerBound, range.upperBound, id, after])
-      var part: [MendCore.Record] = []
-      var reachesBack = false
-      while let row = try rows.next() {
-        if (row[1] as Int64) <= after + 1 { reachesBack = true }
-        try decoding.decode(row, of: batch, operation: "journal", into: &part)
-      }
-      parts.append(part)
-      if reachesBack { break }
-    }
-    let records = parts.reversed().joined().filter { $0.sequence > UInt64(after) }
-    try decoding.checkOrder(records, of: batch, from: UInt64(after) + 1, operation: "journal")
-    return records
   }
 
   public func retired(
@@ -115,26 +166,78 @@ extension SQLiteStore {
         arguments += [cursor.createdAt.milliseconds, cursor.batchID]
       }
       arguments += [limit]
-      let sql = """
-        SELECT batch_id, listing FROM batches WHERE \(conditions.joined(separator: " AND "))
-        ORDER BY created_at DESC, batch_id DESC LIMIT ?
+      let rows = """
+        FROM batches WHERE \(conditions.joined(separator: " AND ")) ORDER BY created_at DESC, batch_id DESC LIMIT ?
         """
-      return try pool.read { database in
-        let rows = try Row.fetchCursor(database.cachedStatement(sql: sql), arguments: arguments)
-        var listings: [BatchListing] = []
-        while let row = try rows.next() {
-          let key = BatchKey(namespace: namespace, batchID: row[0])
-          listings.append(try row.withUnsafeData(atIndex: 1) { try decoding.decodeListing($0 ?? Data(), of: key) })
+      return try pool.unsafeRead { database in
+        do {
+          let found = try Row.fetchAll(
+            database.makeStatement(sql: "SELECT \(Self.listingColumns) \(rows)"), arguments: arguments)
+          return found.compactMap { listing($0, namespace) }
+        } catch  where error.isUnreadable {
+          let found = try walkListings(database, namespace).filter { listing in
+            guard status == nil || listing.status == status, bucketID == nil || listing.bucketID == bucketID else {
+              return false
+            }
+            return cursor.map { (listing.createdAt, listing.key.batchID) < ($0.createdAt, $0.batchID) } ?? true
+          }
+          return Array(
+            found.sorted { ($0.createdAt, $0.key.batchID) > ($1.createdAt, $1.key.batchID) }.prefix(limit))
         }
-        return listings
       }
+    }
+  }
+
+  private static let listingColumns =
+    "batch_id, checksum, created_at, completed_at, status, bucket_id, last, listing, id"
+
+  /// Around pages that cannot be read, those of indexes among them.
+  private func walkListings(_ database: Database, _ namespace: String) throws -> [BatchListing] {
+    var listings: [BatchListing] = []
+    var walk = TableWalk("SELECT \(Self.listingColumns), namespace FROM batches NOT INDEXED", filter: "AND retired = 1")
+    try walk.run(database, 0...Int64.max, id: 8) { row in
+      if row.textOrNil(9) == namespace, let listing = listing(row, namespace) { listings.append(listing) }
+    }
+    if !walk.unreadable.isEmpty {
+      note("listings of finished batches cannot be read: a page of the database is damaged")
+    }
+    return listings
+  }
+
+  /// Nil where it is damaged, which is said; at the next start it is made anew.
+  private func listing(_ row: Row, _ namespace: String) -> BatchListing? {
+    let key = BatchKey(namespace: namespace, batchID: row.text(0))
+    do {
+      guard try Self.isWholeListing(row, of: key, from: 1) else {
+        throw StoreError(operation: "retired", message: "the listing of \(namespace)/\(key.batchID) is damaged")
+      }
+      return try decoding.decodeListing(Data(row.bytes(7)), of: key)
+    } catch {
+      // One that is live for once has another.
+      let isLive = liveIDs.withLock { $0[key] != nil }
+      if !isLive { note((error as? StoreError)?.message ?? "\(error)") }
+      return nil
     }
   }
 
   // MARK: - Finding a batch
 
   func retiredID(of key: BatchKey, in database: Database) throws -> Int64? {
-    try Int64.fetchOne(database.cachedStatement(sql: Self.retiredIDQuery), arguments: [key.namespace, key.batchID])
+    do {
+      return try Int64.fetchOne(
+        database.makeStatement(sql: Self.retiredIDQuery), arguments: [key.namespace, key.batchID])
+    } catch  where error.isUnreadable {
+      // By the table itself, in place of its index.
+      var found: Int64?
+      var walk = TableWalk("SELECT id, namespace, batch_id FROM batches NOT INDEXED", filter: "AND retired = 1")
+      try walk.run(database, 0...Int64.max) { row in
+        if row.textOrNil(1) == key.namespace, row.textOrNil(2) == key.batchID { found = row.integer(0) }
+      }
+      if found == nil, !walk.unreadable.isEmpty {
+        throw decoding.damaged(key, nil, "a page of the table of batches cannot be read", "journal")
+      }
+      return found
+    }
   }
 
   static let retiredIDQuery = "SELECT id FROM batches WHERE namespace = ? AND batch_id = ? AND retired = 1"

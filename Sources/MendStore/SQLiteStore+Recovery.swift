@@ -11,37 +11,87 @@ import Synchronization
 extension SQLiteStore {
   public func recover(at now: Instant) throws(StoreError) -> Recovery {
     try ledger.withLock { ledger throws(StoreError) in
+      reviveDamaged(&ledger)
       var live = ledger.live
       var keys = KeyRows()
-      let recovery = try Self.access("recover", path) {
-        try pool.read { database in
+      var recovery = try Self.access("recover", path) {
+        // Not in a transaction, which a page that cannot be read would end; nobody commits meanwhile.
+        try pool.unsafeRead { database in
           var recovery = Recovery(batches: [], idempotency: [])
-          recovery.setAside = try Self.setAside(in: database)
-          try readLiveBatches(database, &live, into: &recovery)
+          (recovery.setAside, recovery.losses) = try Self.setAside(in: database)
+          try readLiveBatches(database, &live, last: ledger.marks.lastRow, into: &recovery)
           try readIdempotency(database, at: now, &keys, into: &recovery)
-          recovery.starts = try starts(database)
+          recovery.starts = try starts(database, into: &recovery)
           return recovery
         }
       }
+      removeDamagedNotifications()
+      recovery.losses = Array((takeLosses() + recovery.losses).prefix(Self.lossesTold))
       ledger.live = live
       ledger.keys = keys
       return recovery
     }
   }
 
-  /// What stands in the table of batches that are out of the server's hands, live and retired ones.
-  static func setAside(in database: Database) throws -> [SetAside] {
-    let rows = try Row.fetchAll(
-      database,
-      sql: """
-        SELECT namespace, batch_id, ground, reason FROM set_aside JOIN batches ON batches.id = set_aside.batch
-        ORDER BY batch
-        """)
-    return rows.map { row in
-      SetAside(
-        batch: BatchKey(namespace: row[0], batchID: row[1]),
-        ground: SetAside.Ground(rawValue: row[2]) ?? .administrator, reason: row[3])
+  /// Finished batches whose listing is damaged are live until they are retired anew.
+  private func reviveDamaged(_ ledger: inout Ledger) {
+    let revived = ledger.revived
+    guard !revived.isEmpty, damage == nil else { return }
+    do throws(StoreError) {
+      try writing("recover") {
+        try pool.write { database in
+          for id in revived { try database.execute(sql: Self.reviving, arguments: [id]) }
+        }
+      }
+      ledger.revived = []
+    } catch {
+      note(error.message)
     }
+  }
+
+  /// What stands in the table of batches that are out of the server's hands, live and retired ones, and what of it is
+  /// damaged.
+  static func setAside(in database: Database) throws -> ([SetAside], losses: [String]) {
+    let hasSums = try database.columns(in: "set_aside").contains { $0.name == "checksum" }
+    var (found, losses): ([SetAside], [String]) = ([], [])
+    var rows: [Row] = []
+    var walk = TableWalk(
+      """
+      SELECT * FROM (SELECT batch AS id, ground, reason, \(hasSums ? "checksum" : "NULL") FROM set_aside)
+      """)
+    try walk.run(database, 0...Int64.max) { rows.append($0.copy()) }
+    if !walk.unreadable.isEmpty { losses.append("which batches were set aside cannot be read") }
+    for row in rows {
+      let id = row.integer(0)
+      let (ground, reason) = (row.text(1), row.text(2))
+      if let sum = row.integerOrNil(3), sum != RowSum.setAside(batch: id, ground: ground, reason: reason) {
+        losses.append("a note that a batch was set aside is damaged; see with mend doctor which ones are")
+      }
+      let name = try? Row.fetchOne(
+        database.makeStatement(sql: "SELECT namespace, batch_id FROM batches WHERE id = ?"), arguments: [id])
+      guard let name else {
+        losses.append("a batch that was set aside is not there: number \(id)")
+        continue
+      }
+      found.append(
+        SetAside(
+          batch: BatchKey(namespace: name.text(0), batchID: name.text(1)),
+          ground: SetAside.Ground(rawValue: ground) ?? .administrator, reason: reason))
+    }
+    return (found, losses)
+  }
+
+  static func keepAside(
+    _ id: Int64, _ ground: SetAside.Ground, _ why: String, at now: Instant, in database: Database
+  ) throws {
+    // SQLite would end it there, and its check sum be another.
+    let reason = why.replacing("\0", with: "")
+    try database.execute(
+      sql: "INSERT OR REPLACE INTO set_aside (batch, at, ground, reason, checksum) VALUES (?, ?, ?, ?, ?)",
+      arguments: [
+        id, now.milliseconds, ground.rawValue, reason,
+        RowSum.setAside(batch: id, ground: ground.rawValue, reason: reason),
+      ])
   }
 
   /// A live batch on its way back into memory.
@@ -54,7 +104,7 @@ extension SQLiteStore {
   /// All live batches: their snapshots, and one pass over the segments that what came after is in. In the order of the
   /// batches' creation.
   private func readLiveBatches(
-    _ database: Database, _ live: inout [BatchKey: Ledger.LiveBatch], into recovery: inout Recovery
+    _ database: Database, _ live: inout [BatchKey: Ledger.LiveBatch], last: Int64, into recovery: inout Recovery
   ) throws {
     let aside = Dictionary(recovery.setAside.map { ($0.batch, $0) }, uniquingKeysWith: { first, _ in first })
     let keys = live.sorted { $0.value.id < $1.value.id }.map(\.key)
@@ -63,27 +113,40 @@ extension SQLiteStore {
     for (place, key) in keys.enumerated() {
       guard let id = live[key]?.id else { continue }
       places[id] = place
-      if readings[place].fault == nil, let kept = try? snapshot(of: id, in: database) {
+      if readings[place].fault == nil, let kept = try? snapshot(of: id, in: database), kept.batch.key == key {
         readings[place].fold.go(on: kept)
       }
     }
-    let wanted = try segments(of: places, beyond: readings.map(\.fold), in: database)
+    let counts = try JournalCounts(database)
+    let wanted = try segments(of: places, beyond: readings.map(\.fold), last: last, in: database)
+    var newest: [Int: Int64] = [:]
+    for (segment, members) in wanted { for place in members { newest[place] = max(newest[place] ?? 0, segment) } }
+    let ends = Set(newest.values)
+    var missing: [(members: [Int], row: Int64)] = []
     for (segment, members) in wanted.sorted(by: { $0.key < $1.key }) {
-      do {
-        try read(segment, places, &readings, &live, in: database)
-      } catch let error as DatabaseError where error.resultCode == .SQLITE_CORRUPT {
-        // Whose rows are on the page cannot be known, nor whether they are all that there were.
-        for place in members where readings[place].fault == nil {
-          readings[place].fault = SetAside(
-            decoding.damaged(keys[place], nil, "a page of the database that it may be on cannot be read", "recover"))
-        }
+      var reader = SegmentReader(segment, counts, last: last, decoding)
+      let isEnd = ends.contains(segment) || segment == Schema.segment(of: last)
+      try reader.run(database, asksWhose: isEnd, keys) { batch, row in
+        guard let place = places[batch] else { return }
+        try add(row, to: &readings[place], segment, &live)
+      }
+      if let row = reader.lastMissing { missing.append((members, row)) }
+    }
+    // What is missing of a batch in the middle leaves a gap; at its end, nothing.
+    for (members, row) in missing {
+      for place in members where readings[place].fault == nil && readings[place].fold.row < row {
+        readings[place].fault = SetAside(decoding.mayMissItsEnd(keys[place], row, "recover"))
       }
     }
     for (place, key) in keys.enumerated() {
       let batch = readings[place].fold.batch
       live[key]?.last = batch?.sequence ?? 0
-      if batch == nil, readings[place].fault == nil {
-        readings[place].fault = SetAside(decoding.damaged(key, 1, "none of its records is there", "recover"))
+      if readings[place].fault == nil {
+        if batch == nil {
+          readings[place].fault = SetAside(decoding.damaged(key, 1, "none of its records is there", "recover"))
+        } else if let batch, batch.sequence < live[key]?.least ?? 0 {
+          readings[place].fault = SetAside(decoding.endsEarly(key, batch.sequence, "recover"))
+        }
       }
       if let fault = readings[place].fault {
         if aside[key] == nil { recovery.setAside.append(fault) }
@@ -93,62 +156,65 @@ extension SQLiteStore {
     }
   }
 
-  private func read(
-    _ segment: Int64, _ places: [Int64: Int], _ readings: inout [Reading],
-    _ live: inout [BatchKey: Ledger.LiveBatch], in database: Database
+  private func add(
+    _ row: Row, to reading: inout Reading, _ segment: Int64, _ live: inout [BatchKey: Ledger.LiveBatch]
   ) throws {
-    // Not a cached one: after an error it would say that error again to its next user.
-    let select = try database.makeStatement(
-      sql: "SELECT batch, \(JournalRow.columns) FROM journal WHERE id >= ? AND id < ? ORDER BY id")
-    let range = Schema.rows(of: segment)
-    let rows = try Row.fetchCursor(select, arguments: [range.lowerBound, range.upperBound])
-    while let row = try rows.next() {
-      guard let place = places[row[0]] else { continue }
-      let key = readings[place].fold.key
-      live[key]?.segment = segment
-      let number: Int64 = row[1]
-      guard readings[place].fault == nil, number > readings[place].fold.row else { continue }
-      do {
-        var records: [MendCore.Record] = []
-        try decoding.decode(row, from: 1, of: key, operation: "recover", into: &records)
-        try readings[place].fold.add(records, row: number)
-      } catch let error as RecordFault {
-        readings[place].fault = SetAside(decoding.refused(error, "recover"))
-      } catch let error as StoreError {
-        guard let fault = SetAside(error) else { throw error }
-        readings[place].fault = fault
-      }
+    let key = reading.fold.key
+    live[key]?.segment = segment
+    let number = row.integer(1)
+    guard reading.fault == nil, number > reading.fold.row else { return }
+    do {
+      var records: [MendCore.Record] = []
+      try decoding.decode(row, from: 1, of: key, operation: "recover", into: &records)
+      try reading.fold.add(records, row: number)
+    } catch let error as RecordFault {
+      reading.fault = SetAside(decoding.refused(error, "recover"))
+    } catch let error as StoreError {
+      guard let fault = SetAside(error) else { throw error }
+      reading.fault = fault
     }
   }
 
   /// The segments that live batches have rows in beyond what is folded already, with the places of those batches; with a
   /// batch's newest one in any case, where its next rows go.
   private func segments(
-    of places: [Int64: Int], beyond folds: [Fold], in database: Database
+    of places: [Int64: Int], beyond folds: [Fold], last: Int64, in database: Database
   ) throws -> [Int64: [Int]] {
-    var wanted: [Int64: [Int]] = [:]
-    let rows = try Row.fetchCursor(
-      database,
-      sql: """
-        SELECT id, segment FROM batches WHERE retired = 0
-        UNION SELECT batch, segment FROM presence WHERE batch IN (SELECT id FROM batches WHERE retired = 0)
-        """)
-    while let row = try rows.next() {
-      guard let place = places[row[0]] else { continue }
-      let segment: Int64 = row[1]
-      if Schema.rows(of: segment).upperBound > folds[place].row { wanted[segment, default: []].append(place) }
+    let newest = Schema.segment(of: last)
+    var wanted: [Int64: [Int]] = [newest: []]
+    do {
+      let rows = try Row.fetchCursor(
+        database.makeStatement(
+          sql: """
+            SELECT id, segment FROM batches NOT INDEXED WHERE retired = 0
+            UNION SELECT batch, segment FROM presence WHERE batch IN (SELECT id FROM batches NOT INDEXED WHERE retired = 0)
+            """))
+      while let row = try rows.next() {
+        guard let place = places[row.integer(0)] else { continue }
+        let segment = row.integer(1)
+        if Schema.rows(of: segment).upperBound > folds[place].row { wanted[segment, default: []].append(place) }
+      }
+    } catch  where error.isUnreadable {
+      note("where batches stand in the journal cannot be read; all of it is looked through")
+      for segment in 0...max(0, newest) { wanted[segment] = Array(folds.indices) }
     }
     return wanted
   }
 
-  private func starts(_ database: Database) throws -> [StartHistory] {
-    let rows = try Row.fetchCursor(database, sql: "SELECT slot, payload FROM starts ORDER BY slot")
+  /// What cannot be read is learnt again: nothing that was acknowledged rests on it.
+  private func starts(_ database: Database, into recovery: inout Recovery) throws -> [StartHistory] {
     var histories: [StartHistory] = []
-    while let row = try rows.next() {
-      let payload: Data = row[1]
-      // What cannot be read is learnt again: nothing that was acknowledged rests on it.
-      guard let message = try? JournalStartHistory(serialized: Array(payload)) else { continue }
-      histories.append(message.history(slot: row[0]))
+    do {
+      let rows = try Row.fetchCursor(
+        database.makeStatement(sql: "SELECT slot, payload, checksum FROM starts ORDER BY slot"))
+      while let row = try rows.next() {
+        let payload = row.bytes(1)
+        if let sum = row.integerOrNil(2), sum != RowSum.starts(payload, slot: row.integer(0)) { continue }
+        guard let message = try? JournalStartHistory(serialized: payload) else { continue }
+        histories.append(message.history(slot: Int(row.integer(0))))
+      }
+    } catch  where error.isUnreadable {
+      recovery.losses.append("how long starts took cannot be read; it is learnt again")
     }
     return histories
   }
@@ -157,19 +223,25 @@ extension SQLiteStore {
   private func readIdempotency(
     _ database: Database, at now: Instant, _ keys: inout KeyRows, into recovery: inout Recovery
   ) throws {
-    let rows = try Row.fetchCursor(
-      database, sql: "SELECT payload, id FROM idempotency WHERE expires > ? ORDER BY id",
-      arguments: [now.milliseconds])
     var entries: [IdempotencyEntry] = []
-    while let row = try rows.next() {
+    var walk = TableWalk("SELECT id, keys, expires, checksum, payload FROM idempotency")
+    try walk.run(database, 0...Int64.max) { row in
+      guard row.integerOrNil(2) ?? .max > now.milliseconds else { return }
       let first = entries.count
       do {
-        try row.withUnsafeData(atIndex: 0) { try decoding.decode($0 ?? Data(), at: now, into: &entries) }
+        let payload = row.bytes(4)
+        if let sum = row.integerOrNil(3),
+          sum != RowSum.answers(payload, keys: row.integerOrNil(1) ?? 0, expires: row.integerOrNil(2) ?? 0)
+        {
+          throw decoding.damagedAnswers("their check sum is another")
+        }
+        try decoding.decode(Data(payload), at: now, into: &entries)
       } catch let error as StoreError {
         if recovery.losses.count < Self.lossesTold { recovery.losses.append(error.message) }
       }
-      keys.add(row[1], of: entries[first...].lazy.map(\.namespace), limit: idempotencyKeysLimit)
+      keys.add(row.integer(0), of: entries[first...].lazy.map(\.namespace), limit: idempotencyKeysLimit)
     }
+    for _ in walk.unreadable { recovery.losses.append(decoding.damagedAnswers("a page cannot be read").message) }
     // Of each namespace the newest, in their order.
     var counts: [String: Int] = [:]
     let kept = entries.reversed().filter { entry in
@@ -178,6 +250,4 @@ extension SQLiteStore {
     }
     recovery.idempotency = kept.reversed()
   }
-
-  private static let lossesTold = 10
 }

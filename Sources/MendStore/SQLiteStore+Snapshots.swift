@@ -19,28 +19,30 @@ extension SQLiteStore {
   /// - Parameter documents: the batch's, all of them, shared with whoever holds the batch.
   public func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {
     guard let fingerprint = ProgramFingerprint.current else { return }
-    let made = try Self.access("snapshot", path) {
-      try pool.read { database -> Made? in
-        guard let id = try anyID(of: key, in: database) else { return nil }
-        var fold = Fold(key: key, documents: documents)
-        if let kept = try snapshot(of: id, documents: documents, in: database) { fold.go(on: kept) }
-        try append(id, to: &fold, in: database)
-        guard let batch = fold.batch, batch.status != .created, batch.documents.count == documents.count else {
-          return nil
-        }
-        var bare = batch
-        bare.documents = DocumentTable()
-        let documentsKept = try Int.fetchOne(
+    let made = try Self.access("snapshot", path) { () -> Made? in
+      guard let id = try pool.read({ try anyID(of: key, in: $0) }) else { return nil }
+      var fold = Fold(key: key, documents: documents)
+      if let kept = try pool.read({ try snapshot(of: id, documents: documents, in: $0) }) { fold.go(on: kept) }
+      try append(id, to: &fold)
+      guard let batch = fold.batch, batch.status != .created, batch.documents.count == documents.count else {
+        return nil
+      }
+      var bare = batch
+      bare.documents = DocumentTable()
+      let documentsKept = try pool.read { database in
+        try Int.fetchOne(
           database, sql: "SELECT sequence FROM snapshots WHERE batch = ? AND part = ? AND program = ?",
           arguments: [id, Part.documents.rawValue, Int64(bitPattern: fingerprint)])
-        return Made(
-          id: id, sequence: batch.sequence, row: fold.row, state: try SnapshotEncoder.encode(bare),
-          documents: documentsKept == documents.count ? nil : try SnapshotEncoder.encode(documents))
       }
+      return Made(
+        id: id, sequence: batch.sequence, row: fold.row, state: try SnapshotEncoder.encode(bare),
+        documents: documentsKept == documents.count ? nil : try SnapshotEncoder.encode(documents))
     }
     guard let made else { return }
     try writing("snapshot") {
       try pool.write { database in
+        // It may have been forgotten meanwhile.
+        guard try exists(made.id, in: database) else { return }
         if let documentsBytes = made.documents {
           try put(.documents, documentsBytes, of: made, sequence: Int64(documents.count), fingerprint, database)
         }
@@ -62,16 +64,24 @@ extension SQLiteStore {
   ) throws {
     // SQLite takes no larger value; such a batch is recovered from its journal.
     guard payload.count < 900_000_000 else { return }
-    let sum = unsafe payload.withUnsafeBytes { unsafe ProgramFingerprint.checksum($0) }
+    let sum = Self.sum(payload, part, of: made.id, sequence: sequence, row: made.row)
     try database.execute(
       sql: """
         INSERT OR REPLACE INTO snapshots (batch, part, sequence, row, program, checksum, payload)
         VALUES (?, ?, ?, ?, ?, ?, ?)
         """,
       arguments: [
-        made.id, part.rawValue, sequence, made.row, Int64(bitPattern: fingerprint), Int64(bitPattern: sum),
-        Data(payload),
+        made.id, part.rawValue, sequence, made.row, Int64(bitPattern: fingerprint), sum, Data(payload),
       ])
+  }
+
+  private static func sum(_ payload: [UInt8], _ part: Part, of id: Int64, sequence: Int64, row: Int64) -> Int64 {
+    var sum = RowSum(payload)
+    sum.mix(id)
+    sum.mix(part.rawValue)
+    sum.mix(sequence)
+    sum.mix(row)
+    return sum.value
   }
 
   /// A snapshot, and the last row of the journal that it holds.
@@ -97,16 +107,18 @@ extension SQLiteStore {
   }
 
   private func payload(_ part: Part, of id: Int64, in database: Database) throws -> ([UInt8], row: Int64)? {
-    let select = try database.cachedStatement(
-      sql: "SELECT row, program, checksum, payload FROM snapshots WHERE batch = ? AND part = ?")
+    // Not a cached one: after an error it would say that error again to its next user.
+    let select = try database.makeStatement(
+      sql: "SELECT row, program, checksum, payload, sequence FROM snapshots WHERE batch = ? AND part = ?")
     let rows = try Row.fetchCursor(select, arguments: [id, part.rawValue])
     guard let found = try rows.next(), let fingerprint = ProgramFingerprint.current,
-      (found[1] as Int64) == Int64(bitPattern: fingerprint)
+      found.integer(1) == Int64(bitPattern: fingerprint)
     else { return nil }
-    let bytes = try found.withUnsafeData(atIndex: 3) { [UInt8]($0 ?? Data()) }
-    let sum = unsafe bytes.withUnsafeBytes { unsafe ProgramFingerprint.checksum($0) }
-    guard (found[2] as Int64) == Int64(bitPattern: sum) else { return nil }
-    return (bytes, found[0])
+    let bytes = found.bytes(3)
+    guard found.integer(2) == Self.sum(bytes, part, of: id, sequence: found.integer(4), row: found.integer(0)) else {
+      return nil
+    }
+    return (bytes, found.integer(0))
   }
 
   // MARK: - Folding
@@ -117,6 +129,8 @@ extension SQLiteStore {
     private(set) var batch: Batch?
     /// The last row of the journal that went in.
     private(set) var row: Int64 = -1
+    /// A row that could not be read.
+    var unreadable: Int64?
     /// The batch's documents, where they need not be made from the journal.
     private let documents: DocumentTable?
 
@@ -146,55 +160,63 @@ extension SQLiteStore {
     }
   }
 
-  /// Takes in what the journal has beyond the fold.
-  func append(_ id: Int64, to fold: inout Fold, in database: Database) throws {
-    let first = fold.row + 1
-    // Not a cached one: after an error it would say that error again to its next user.
-    let select = try database.makeStatement(
-      sql: "SELECT \(JournalRow.columns) FROM journal WHERE id >= ? AND id < ? AND batch = ? ORDER BY id")
-    for segment in try segments(of: id, in: database).reversed() {
-      let range = Schema.rows(of: segment)
-      guard range.upperBound > first else { continue }
-      let rows = try Row.fetchCursor(select, arguments: [max(first, range.lowerBound), range.upperBound, id])
-      while let row = try rows.next() {
-        var records: [MendCore.Record] = []
-        try decoding.decode(row, of: fold.key, operation: "journal", into: &records)
-        do throws(RecordFault) {
-          try fold.add(records, row: row[0])
-        } catch {
-          throw decoding.refused(error, "journal")
-        }
+  /// Takes in what the journal has beyond the fold, in a transaction for each segment: a long one would keep the log.
+  func append(_ id: Int64, to fold: inout Fold) throws {
+    let segments = try sayingWhose(fold.key) { try pool.read { try self.segments(of: id, in: $0) } }
+    for segment in segments.reversed() { try pool.unsafeRead { try append(id, segment, to: &fold, in: $0) } }
+  }
+
+  private func append(_ id: Int64, _ segment: Int64, to fold: inout Fold, in database: Database) throws {
+    let range = Schema.rows(of: segment)
+    guard range.upperBound > fold.row + 1 else { return }
+    var walk = TableWalk("SELECT \(JournalRow.columns) FROM journal", filter: "AND batch = \(id)")
+    try walk.run(database, max(fold.row + 1, range.lowerBound)...range.upperBound - 1) { row in
+      var records: [MendCore.Record] = []
+      try decoding.decode(row, of: fold.key, operation: "journal", into: &records)
+      do throws(RecordFault) {
+        try fold.add(records, row: row.integer(0))
+      } catch {
+        throw decoding.refused(error, "journal")
       }
     }
+    if let end = walk.unreadable.last?.upperBound, end > fold.row { fold.unreadable = end }
   }
 
   public func batch(_ key: BatchKey) throws(StoreError) -> Batch? {
     try Self.access("journal", path) {
-      try pool.read { try batch(key, in: $0) }
+      guard let id = try pool.unsafeRead({ try anyID(of: key, in: $0) }) else { return nil }
+      do {
+        return try batch(key, id)
+      } catch {
+        // Forgotten while it was read.
+        guard isKept(id) else { return nil }
+        if error.isUnreadable { throw decoding.damaged(key, nil, "a page that it is on cannot be read", "journal") }
+        throw error
+      }
     }
   }
 
   public func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?] {
-    try Self.access("journal", path) {
-      try pool.read { database in try keys.map { try batch($0, in: database) } }
-    }
-  }
-
-  private func batch(_ key: BatchKey, in database: Database) throws -> Batch? {
-    guard let id = try anyID(of: key, in: database) else { return nil }
-    return try batch(key, id, in: database)
+    var batches: [Batch?] = []
+    for key in keys { batches.append(try batch(key)) }
+    return batches
   }
 
   /// From its last snapshot, where there is one, and what came after.
-  func batch(_ key: BatchKey, _ id: Int64, in database: Database) throws -> Batch {
+  private func batch(_ key: BatchKey, _ id: Int64) throws -> Batch {
     var fold = Fold(key: key)
-    do {
-      if let kept = try snapshot(of: id, in: database) { fold.go(on: kept) }
-      try append(id, to: &fold, in: database)
-    } catch let error as DatabaseError where error.resultCode == .SQLITE_CORRUPT {
-      throw decoding.damaged(key, nil, "a page of the database that it is on cannot be read", "journal")
-    }
+    let kept = try? pool.read { try snapshot(of: id, in: $0) }
+    if let kept, kept.batch.key == key { fold.go(on: kept) }
+    try append(id, to: &fold)
     guard let batch = fold.batch else { throw decoding.damaged(key, 1, "none of its records is there", "journal") }
+    let least = try sayingWhose(key) {
+      try pool.read { try Int64.fetchOne($0, sql: "SELECT last FROM batches WHERE id = ?", arguments: [id]) }
+    }
+    if let least {
+      guard batch.sequence >= UInt64(clamping: least) else { throw decoding.endsEarly(key, batch.sequence, "journal") }
+    } else if let row = fold.unreadable, row > fold.row {
+      throw decoding.mayMissItsEnd(key, row, "journal")
+    }
     return batch
   }
 }

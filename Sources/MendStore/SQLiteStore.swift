@@ -18,6 +18,8 @@ public final class SQLiteStore: Store {
       var last: UInt64?
       /// The newest one that it is known to be in; -1 until it was looked up.
       var segment: Int64
+      /// Its newest record when it was retired last; its journal has no fewer.
+      var least: UInt64 = 0
     }
 
     /// Where the tables end, and what happened since the last cleaning: what a commit moves on.
@@ -25,11 +27,22 @@ public final class SQLiteStore: Store {
       var lastBatch: Int64
       var lastRow: Int64
       var commitsSinceCleaning = 0
+      /// A log that is larger is to be made small; while somebody reads for long, one that is larger than the second.
+      var logBytesBound = SQLiteStore.logBytesBound { didSet { logBytesTolerated = logBytesBound } }
+      var logBytesTolerated = SQLiteStore.logBytesBound
+      /// When such a log is tried again in any case.
+      var logRetryAt = ContinuousClock.now
+      var logRetryInterval: Duration = .seconds(10)
     }
 
     var live: [BatchKey: LiveBatch] = [:]
     var marks: Marks
     var keys = KeyRows()
+    /// Found at the start: how many rows of the table are of retired and of live batches, which of the retired ones have to
+    /// be live for once, and what is wrong.
+    var rows: (retired: Int64, live: Int64) = (0, 0)
+    var revived: [Int64] = []
+    var losses: [String] = []
   }
 
   let pool: DatabasePool
@@ -42,6 +55,9 @@ public final class SQLiteStore: Store {
   let mark: JournalMark
   /// A write that failed in a way that leaves open what is on the disk: from then on nothing is written.
   private let broken = Mutex<StoreError?>(nil)
+  /// Why nothing can be added to the journal, though much of it can be read; nil where all is well.
+  public let damage: StoreError?
+  private let found: Mutex<Losses>
   /// Files that other users could read until now.
   public let tightened: [String]
   let version: String
@@ -75,90 +91,18 @@ public final class SQLiteStore: Store {
     self.path = path
     self.version = version
     self.idempotencyKeysLimit = idempotencyKeysLimit
-    let (pool, found, ids) = try Self.access("open", path) {
-      let pool = try Self.open(path, past)
-      try Schema.migrator.migrate(pool)
-      let (found, ids) = try pool.read { try Self.load($0) }
-      try Self.takeOver(pool)
-      return (pool, found, ids)
-    }
+    let opened = try Opened(path, past)
     try held.noteJournal(directory: directory)
     let mark = JournalMark(journal: path)
-    mark.set(found.marks.lastRow)
+    if opened.damage == nil { mark.set(opened.ledger.marks.lastRow) }
     self.mark = mark
-    self.pool = pool
+    pool = opened.pool
+    damage = opened.damage
     self.file = file
     identities = file.identities()
-    ledger = Mutex(found)
-    liveIDs = Mutex(ids)
-  }
-
-  /// What was acknowledged is on the disk in truth, and the database file says that it is not all of the journal.
-  ///
-  /// After a sync that failed, the system takes its pages for written, and a later sync of the same file says nothing of
-  /// them: so all that the log has is written once more, into the database file, before anything is added to it.
-  private static func takeOver(_ pool: DatabasePool) throws {
-    do {
-      try pool.writeWithoutTransaction { database in
-        try database.execute(sql: "UPDATE log_state SET state = 1 WHERE id = 1")
-        do {
-          try database.checkpoint(.truncate)
-        } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
-          // Another program reads it; a later checkpoint does it.
-        }
-        try database.execute(sql: "UPDATE log_state SET state = 2 WHERE id = 1")
-      }
-    } catch let error as DatabaseError where isFull(error) {
-      // Nothing is added to it either, until there is room.
-    }
-  }
-
-  private static func open(_ path: String, _ past: JournalPast) throws -> DatabasePool {
-    var configuration = Configuration()
-    configuration.label = "journal"
-    configuration.maximumReaderCount = 4
-    configuration.busyMode = .timeout(5)
-    // There are no foreign keys to check.
-    configuration.foreignKeysEnabled = false
-    if FileManager.default.fileExists(atPath: path) {
-      // Looked at before anything is written: opening a pool changes the journal mode of whose file it ever is.
-      var reading = configuration
-      reading.readonly = true
-      let database = try DatabaseQueue(path: path, configuration: reading)
-      try database.read { database in
-        try Schema.check(database, path: path, mayBeNew: past.mayBeNew)
-        try past.check(database)
-      }
-      try database.close()
-    }
-    let pool = try DatabasePool(path: path, configuration: configuration)
-    // DatabasePool sets NORMAL on its writer as it opens: an acknowledged commit would not survive a power cut.
-    try pool.writeWithoutTransaction { database in
-      try database.execute(sql: "PRAGMA synchronous = FULL")
-      let synchronous = try Int.fetchOne(database, sql: "PRAGMA synchronous")
-      guard synchronous == 2 else {
-        throw StoreError(
-          operation: "open", message: "\(path): synchronous is \(synchronous ?? -1), not FULL; commits are not durable")
-      }
-      // What a burst made of the write-ahead log is given back.
-      try database.execute(sql: "PRAGMA journal_size_limit = \(64 << 20)")
-    }
-    return pool
-  }
-
-  private static func load(_ database: Database) throws -> (Ledger, [BatchKey: Int64]) {
-    var ledger = Ledger(
-      marks: Ledger.Marks(
-        lastBatch: try Int64.fetchOne(database, sql: "SELECT max(id) FROM batches") ?? 0,
-        lastRow: try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0))
-    var ids: [BatchKey: Int64] = [:]
-    let rows = try Row.fetchCursor(database, sql: "SELECT id, namespace, batch_id FROM batches WHERE retired = 0")
-    while let row = try rows.next() {
-      let key = BatchKey(namespace: row[1], batchID: row[2])
-      ids[key] = row[0]
-      ledger.live[key] = Ledger.LiveBatch(id: row[0], last: nil, segment: -1)
-    }
-    return (ledger, ids)
+    ledger = Mutex(opened.ledger)
+    liveIDs = Mutex(opened.ledger.live.mapValues(\.id))
+    found = Mutex(Losses(opened.losses))
   }
 
   /// SQLite goes on writing to files that were removed, and all of it would be gone with this process.
@@ -197,12 +141,8 @@ public final class SQLiteStore: Store {
           sql: "INSERT OR REPLACE INTO crashes (batch, count, at) VALUES (?, ?, ?)",
           arguments: [id, count, now.milliseconds])
         guard count >= Self.crashesUntilSetAside else { return count }
-        try database.execute(
-          sql: "INSERT OR REPLACE INTO set_aside (batch, at, ground, reason) VALUES (?, ?, ?, ?)",
-          arguments: [
-            id, now.milliseconds, SetAside.Ground.crash.rawValue,
-            "the server crashed over it \(count) times, the last by signal \(signal)",
-          ])
+        try Self.keepAside(
+          id, .crash, "the server crashed over it \(count) times, the last by signal \(signal)", at: now, in: database)
         return count
       }
     }
@@ -219,7 +159,7 @@ public final class SQLiteStore: Store {
     if broken.withLock({ $0 }) == nil, file.identities() == identities {
       // Where there is no room, the log stays, and the file says so. GRDB closes its readers last, and they write nothing
       // back.
-      try? pool.write { try $0.execute(sql: "UPDATE log_state SET state = 0 WHERE id = 1") }
+      if damage == nil { try? pool.write { try $0.execute(sql: "UPDATE log_state SET state = 0 WHERE id = 1") } }
       _ = try? pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
     }
     try Self.access("close", path) { try pool.close() }
@@ -227,16 +167,57 @@ public final class SQLiteStore: Store {
   }
 
   /// Runs what writes. What the disk lost, or could not sync, may be there or not: nothing is written after it.
-  func writing<Value>(_ operation: String, _ body: () throws -> Value) throws(StoreError) -> Value {
-    if let fault = broken.withLock({ $0 }) { throw fault }
+  ///
+  /// - Parameter isNeeded: the journal cannot go on without it. Where a page cannot be read that it would change, the next
+  ///   server serves what can be read, and changes nothing.
+  func writing<Value>(
+    _ operation: String, isNeeded: Bool = false, _ body: () throws -> Value
+  ) throws(StoreError) -> Value {
+    if let fault = broken.withLock({ $0 }) ?? damage { throw fault }
     return try Self.access(operation, path) {
       do {
         return try body()
+      } catch  where error.isUnreadable {
+        guard isNeeded else { throw error }
+        let fault = StoreError(operation: operation, message: Self.advice(on: error, path))
+        DamageNote(journal: path).write(Self.words(error))
+        broken.withLock { $0 = fault }
+        throw fault
       } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR && !Self.isFull(error) {
         let fault = StoreError(operation: operation, message: Self.advice(on: error, path))
         broken.withLock { $0 = fault }
         throw fault
       }
+    }
+  }
+
+  /// What was found damaged: each is told once.
+  private struct Losses {
+    var untold: [String]
+    private var known: Set<String>
+
+    init(_ losses: [String]) {
+      untold = losses
+      known = Set(losses)
+    }
+
+    mutating func add(_ loss: String) {
+      guard known.count < SQLiteStore.lossesKnown, known.insert(loss).inserted else { return }
+      untold.append(loss)
+    }
+  }
+
+  /// Keeps a sentence on something damaged for whoever tells it.
+  func note(_ loss: String) { found.withLock { $0.add(loss) } }
+
+  /// In one go, and in one life.
+  static let lossesTold = 20
+  private static let lossesKnown = 1000
+
+  public func takeLosses() -> [String] {
+    found.withLock { losses in
+      defer { losses.untold = [] }
+      return losses.untold
     }
   }
 
@@ -257,20 +238,27 @@ public final class SQLiteStore: Store {
   }
 
   /// A write that found no room is rolled back; one that the disk lost, or whose sync failed, may have been made.
-  private static func isFull(_ error: DatabaseError) -> Bool {
+  static func isFull(_ error: DatabaseError) -> Bool {
     // A file-size limit or a quota is said by the second.
     error.resultCode == .SQLITE_FULL || error.extendedResultCode == .SQLITE_IOERR_WRITE
   }
 
-  private static func words(_ error: DatabaseError) -> String {
+  static func words(_ error: any Error) -> String {
+    guard let error = error as? DatabaseError else { return "\(error)" }
+    return words(error)
+  }
+
+  static func words(_ error: DatabaseError) -> String {
     "\(error.message ?? "no message") (SQLite \(error.extendedResultCode.rawValue))"
   }
 
-  private static func advice(on error: DatabaseError, _ path: String) -> String {
+  private static func advice(on error: any Error, _ path: String) -> String {
+    guard let error = error as? DatabaseError else { return "\(path): \(error)" }
     let what = "\(path): \(words(error))"
     return switch error.resultCode {
     case .SQLITE_CORRUPT, .SQLITE_NOTADB:
-      "\(what); the file is damaged: bring it back from a copy, or move it away and start with an empty journal"
+      "\(what); a page of the file is damaged: stop the server, and mend doctor --data DIR says what can be read, and with "
+        + "--rebuild makes a whole journal of that; or bring all files that begin with its name back from a copy"
     case .SQLITE_FULL: "\(what); the disk is full: make room"
     case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_AUTH:
       "\(what); the directory and the files in it must be writable for the server"

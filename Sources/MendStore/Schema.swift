@@ -10,7 +10,7 @@ import MendRuntime
 enum Schema {
   /// "MEND" in ASCII, where SQLite has a place for it.
   static let applicationID: Int32 = 0x4D45_4E44
-  static let version = 4
+  static let version = 5
 
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
@@ -133,6 +133,24 @@ enum Schema {
           """)
       try database.execute(sql: "PRAGMA user_version = 4")
     }
+    migrator.registerMigration("5 sums and counts") { database in
+      try database.execute(
+        sql: """
+          -- Of rows of these tables; NULL in rows of earlier versions.
+          ALTER TABLE batches ADD COLUMN checksum INTEGER;
+          ALTER TABLE outbox ADD COLUMN checksum INTEGER;
+          ALTER TABLE idempotency ADD COLUMN checksum INTEGER;
+          ALTER TABLE starts ADD COLUMN checksum INTEGER;
+          ALTER TABLE set_aside ADD COLUMN checksum INTEGER;
+          -- The batch's newest record when it was retired last: its journal has no fewer.
+          ALTER TABLE batches ADD COLUMN last INTEGER;
+
+          -- How many rows there have to be.
+          CREATE TABLE counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+          """)
+      try JournalCounts.begin(in: database)
+      try database.execute(sql: "PRAGMA user_version = 5")
+    }
     return migrator
   }
 
@@ -154,7 +172,14 @@ enum Schema {
         message: "\(path) is a database of another program; serve with another data directory, or move it away")
     }
     let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
-    guard try found <= version && !migrator.hasBeenSuperseded(database) else {
+    let isSuperseded: Bool
+    do {
+      isSuperseded = try migrator.hasBeenSuperseded(database)
+    } catch  where error.isUnreadable {
+      // The number says it, too.
+      isSuperseded = false
+    }
+    guard found <= version && !isSuperseded else {
       throw StoreError(
         operation: "open",
         message: "\(path) has the form \(found) of a later version of Mend, this one knows \(version); "

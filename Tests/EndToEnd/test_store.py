@@ -151,6 +151,82 @@ class Damage(Store):
             process.stdout.close()
         self.journal.write_bytes(whole)
 
+    def test_a_damaged_page_costs_what_is_on_it_and_the_rest_goes_on(self):
+        batches = self.batches(6)
+        self.server.stop()
+        whole = self.journal.read_bytes()
+        identity = self.server.data / "identity"
+        name, flags = identity.read_bytes(), self.server.flags
+        with sqlite3.connect(self.journal) as database:
+            roots = dict(database.execute("SELECT name, rootpage FROM sqlite_schema"))
+            pages = len(whole) // 4096
+        database.close()
+        served = said = changed = 0
+        for page in range(2, pages + 1):
+            damaged = bytearray(whole)
+            damaged[(page - 1) * 4096:page * 4096] = bytes(4096)
+            self.journal.write_bytes(damaged)
+            identity.write_bytes(name)
+            for part in ("-wal", "-shm", "-damaged", "-mark"):
+                Path(f"{self.journal}{part}").unlink(missing_ok=True)
+            self.server.start()
+            answers = [self.mend("diagnose", batch) for batch in batches]
+            for answer in answers:
+                self.assertIn(answer.status, (0, 1), answer.err)
+                if answer.status == 1:
+                    self.assertTrue("set aside" in answer.err or "not found" in answer.err.lower() or "no batch" in answer.err, answer.err)
+            alive = sum(answer.status == 0 for answer in answers)
+            served += alive
+            log = self.server.log.read_text()
+            if alive < len(batches):
+                self.assertTrue("set aside" in log or "cannot be read" in log, f"page {page}: {log[-2000:]}")
+                said += 1
+            answer = self.mend("submit", "--tier", "ok=true", *self.files(1))
+            if answer.status != 0:
+                self.assertIn("--rebuild", answer.err, f"page {page}")
+                changed += 1
+            self.server.stop()
+            if answer.status != 0:
+                status, out, error = self.doctor("--rebuild")
+                self.assertEqual(status, 0, error)
+                # Where the page said which directory it is.
+                self.server.flags = (*flags, "--adopt-copy") if "--adopt-copy" in out else flags
+                self.server.start()
+                self.batches(1)
+                self.server.stop()
+                self.server.flags = flags
+                for kept in self.server.data.glob("journal.sqlite-kept-*"):
+                    shutil.rmtree(kept)
+        self.assertGreater(served, (pages - 1) * len(batches) * 2 // 3, roots)
+        self.assertGreater(said, 0)
+        self.assertGreater(changed, 0, "no page stood in the way of a change")
+
+    def test_a_large_log_is_checked_without_being_held(self):
+        self.batches(1)
+        database = sqlite3.connect(self.journal, isolation_level=None)
+        copy = self.directory / "large"
+        copy.mkdir()
+        self.server.stop()
+        try:
+            database.execute("PRAGMA wal_autocheckpoint = 0")
+            database.execute("PRAGMA synchronous = OFF")
+            for part in range(12):
+                database.execute(
+                    "INSERT OR REPLACE INTO snapshots (batch, part, sequence, row, program, checksum, payload) "
+                    "VALUES (-1, ?, 0, 0, 0, 0, zeroblob(25000000))", (part,))
+            for name in ("", "-wal", "-mark"):
+                shutil.copy(f"{self.journal}{name}", copy)
+        finally:
+            database.close()
+        self.assertGreater((copy / "journal.sqlite-wal").stat().st_size, 290_000_000)
+        process = subprocess.Popen([MEND, "doctor", "--data", str(copy)], stdout=subprocess.PIPE, text=True)
+        out = process.stdout.read()
+        process.stdout.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, 0, out)
+        self.assertLess(usage.ru_maxrss, 250_000, "kilobytes")
+
 
 class Files(Store):
     def test_a_log_that_is_removed_under_a_running_server_loses_nothing(self):

@@ -61,7 +61,7 @@ struct JournalFilesTests {
         #expect(message.contains("row 20 was acknowledged") && message.contains("mend doctor"), "\(message)")
       }
       let report = try JournalDoctor(directory: copy.path, version: "1").examine()
-      #expect(report.faults.count == 1, "\(report.faults)")
+      #expect(report.faults.contains { $0.contains("row 20 was acknowledged") }, "\(report.faults)")
       try JournalDoctor(directory: copy.path, version: "1").acceptLoss()
       #expect(refusal(copy) == "")
     }

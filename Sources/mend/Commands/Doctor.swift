@@ -16,12 +16,15 @@ struct Doctor: ParsableCommand {
 
       --set-aside: the server starts, ends and answers nothing of the batch, and leaves its running processes alone. \
       --bring-back: the next server tries the batch again, with a journal from a backup or with a later version. \
-      --accept-loss: continue with a journal that is incomplete because its write-ahead log was removed or cut.
+      --accept-loss: continue with a journal that is incomplete because its write-ahead log was removed or cut. \
+      --rebuild: make a journal of all that can be read, if a server cannot read or change some pages. Incomplete batches \
+      are set aside in it. The damaged files are kept in a directory beside it.
 
       EXAMPLES
         mend doctor --data /var/lib/mend
         mend doctor --data /var/lib/mend --set-aside reports/batch-1ffd81e26b2c
         mend doctor --data /var/lib/mend --bring-back batch-1ffd81e26b2c
+        mend doctor --data /var/lib/mend --rebuild
       """)
 
   @OptionGroup var format: OutputOptions
@@ -38,9 +41,14 @@ struct Doctor: ParsableCommand {
   @Flag(help: "Continue with a journal that lost its end. What is missing is lost for good.")
   var acceptLoss = false
 
+  @Flag(help: "Make a journal of all that can be read, and put it in place; the damaged files are kept beside it.")
+  var rebuild = false
+
   func validate() throws {
-    let orders = [setAside != nil, bringBack != nil, acceptLoss].count { $0 }
-    guard orders <= 1 else { throw ValidationError("Give one of --set-aside, --bring-back and --accept-loss.") }
+    let orders = [setAside != nil, bringBack != nil, acceptLoss, rebuild].count { $0 }
+    guard orders <= 1 else {
+      throw ValidationError("Give one of --set-aside, --bring-back, --accept-loss and --rebuild.")
+    }
     for name in [setAside, bringBack].compactMap(\.self) { _ = try Self.key(name) }
   }
 
@@ -65,10 +73,13 @@ struct Doctor: ParsableCommand {
       Standard.output("the next server continues with what the journal has\n")
       return true
     }
+    if rebuild {
+      print(try doctor.rebuild(at: Self.now))
+      return true
+    }
     guard let name = setAside ?? bringBack, let key = try? Self.key(name) else { return false }
     if setAside != nil {
-      let now = Instant(milliseconds: Int64(Date().timeIntervalSince1970 * 1000))
-      guard try doctor.setAside(key, at: now, reason: "an administrator set it aside") else {
+      guard try doctor.setAside(key, at: Self.now, reason: "an administrator set it aside") else {
         throw StoreError(operation: "set aside", message: "there is no batch \(key.namespace)/\(key.batchID)")
       }
       Standard.output("\(key.namespace)/\(key.batchID) is set aside\n")
@@ -83,6 +94,8 @@ struct Doctor: ParsableCommand {
     }
     return true
   }
+
+  private static var now: Instant { Instant(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
 
   /// Parses `BATCH` (of the namespace default) or `NAMESPACE/BATCH`.
   private static func key(_ text: String) throws -> BatchKey {
@@ -100,6 +113,31 @@ struct Doctor: ParsableCommand {
     case .json: Standard.output(Self.json(report).pretty() + "\n")
     case .jsonl: Standard.output(Self.json(report).compact() + "\n")
     }
+  }
+
+  private func print(_ rebuilding: JournalDoctor.Rebuilding) {
+    guard format.output == .table else {
+      var document = JSONObject()
+      document["batches"] = .integer(Int64(rebuilding.batches))
+      document["rows"] = .integer(Int64(rebuilding.rows))
+      document["set_aside"] = .array(rebuilding.setAside.map(Self.json))
+      document["faults"] = .array(rebuilding.faults.map { .string($0) })
+      document["kept"] = .string(rebuilding.kept)
+      let value = JSONValue.object(document)
+      Standard.output(format.output == .json ? value.pretty() + "\n" : value.compact() + "\n")
+      return
+    }
+    var text = "the journal was made anew of \(rebuilding.batches) batches and \(rebuilding.rows) rows\n"
+    if !rebuilding.setAside.isEmpty {
+      var table = Table(("BATCH", .left), ("RECORD", .right), ("WHY IT IS SET ASIDE", .left))
+      for aside in rebuilding.setAside {
+        table.add(Self.name(aside), aside.sequence.map { "\($0)" } ?? "", aside.reason.clipped(to: 200))
+      }
+      text += "\n" + table.text()
+    }
+    for fault in rebuilding.faults { text += "\n" + fault + "\n" }
+    text += "\nThe damaged files are in \(rebuilding.kept); remove them when they are not needed.\n"
+    Standard.output(text.printable)
   }
 
   private static func text(_ report: JournalDoctor.Report) -> String {

@@ -49,6 +49,20 @@ extension ServingProgram {
   }
 }
 
+extension ServingProgram {
+  /// Where nothing can be added to the journal.
+  static func refusal(damage: StoreError?, logger: Logger) -> Refusal {
+    logger.error(
+      "the journal can be read and not changed; what it has is served, and nothing is run or changed",
+      metadata: [
+        "error": "\(damage?.message ?? "")", "todo": "stop the server and run mend doctor --data DIR --rebuild",
+      ])
+    return .precondition(
+      "the server's journal is damaged where it would have to be changed; what can be read is served, and nothing is changed or run",
+      todo: "stop the server, and run mend doctor --data DIR --rebuild, or bring the journal back from a copy")
+  }
+}
+
 /// Stands in for an executor on a data directory where nothing may run.
 struct AbsentExecutor: Executor {
   let kind: ExecutorKind

@@ -74,10 +74,10 @@ struct ServingProgram {
   ) async throws -> (ServedServer, Notifier?, SQLiteStore) {
     var webhook = try webhookSettings()
     let store: SQLiteStore
-    let standing: DataDirectoryStanding
+    var standing: DataDirectoryStanding?
     do throws(StoreError) {
       store = try SQLiteStore(directory: directory, version: Mend.version)
-      standing = try self.standing(of: directory, store, logger: logger)
+      if store.damage == nil { standing = try self.standing(of: directory, store, logger: logger) }
     } catch {
       throw ProgramError(.refused, error.message)
     }
@@ -118,6 +118,10 @@ struct ServingProgram {
       // The original server sends the same notifications.
       webhook = nil
       settings.refusal = Self.refusal(of: directory, original)
+      executors = options.executorKinds.map { (AbsentExecutor(kind: $0), .unknown($0)) }
+    case nil:
+      webhook = nil
+      settings.refusal = Self.refusal(damage: store.damage, logger: logger)
       executors = options.executorKinds.map { (AbsentExecutor(kind: $0), .unknown($0)) }
     }
     guard let capacity = executors.first?.1 else { throw ProgramError.usage("--executor: there is none") }

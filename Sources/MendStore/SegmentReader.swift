@@ -1,0 +1,107 @@
+import GRDB
+import MendCore
+import MendRuntime
+
+/// Reads one segment of the journal as far as it can be read, and finds what is missing of it.
+struct SegmentReader {
+  private let rows: Range<Int64>
+  /// The newest row of the journal.
+  private let last: Int64
+  /// How many rows it has to have, where that is known.
+  private let expected: Int64?
+  private let decoding: JournalDecoding
+  /// The newest row that was in it and is lost; nil where none is.
+  private(set) var lastMissing: Int64?
+
+  init(_ segment: Int64, _ counts: JournalCounts, last: Int64, _ decoding: JournalDecoding) {
+    rows = Schema.rows(of: segment)
+    self.last = last
+    expected = counts.expected(in: segment, last: last)
+    self.decoding = decoding
+  }
+
+  /// Gives each row with the number of the batch that it is of, which may be another than it says.
+  ///
+  /// - Parameters:
+  ///   - asksWhose: the newest row of one of them is in it, and could be hidden by a damaged number of its batch.
+  ///   - keys: of the batches that are looked for.
+  ///   - columns: `JournalRow.columns`, or what stands for them in an older form.
+  mutating func run(
+    _ database: Database, asksWhose: Bool, _ keys: [BatchKey], columns: String = JournalRow.columns,
+    _ body: (Int64, Row) throws -> Void
+  ) throws {
+    var walk = TableWalk("SELECT batch, \(columns) FROM journal")
+    var gaps: [ClosedRange<Int64>] = []
+    var next = max(rows.lowerBound, 1)
+    var count: Int64 = 0
+    var names = Names(keys)
+    try walk.run(database, rows.lowerBound...rows.upperBound - 1, id: 1) { row in
+      let number = row.integer(1)
+      if number > next { gaps.append(next...number - 1) }
+      next = number + 1
+      guard let owner = names.owner(of: row, asksWhose: asksWhose, database) else {
+        // Of no batch that there is: no row of the journal.
+        gaps.append(number...number)
+        return try body(row.integer(0), row)
+      }
+      count += 1
+      try body(owner, row)
+    }
+    let end = min(rows.upperBound - 1, last)
+    if next <= end { gaps.append(next...end) }
+    lastMissing = Self.lastMissing(gaps, walk.unreadable, missing: expected.map { $0 - count })
+  }
+
+  private static func lastMissing(
+    _ gaps: [ClosedRange<Int64>], _ unreadable: [ClosedRange<Int64>], missing: Int64?
+  ) -> Int64? {
+    if let missing, missing <= 0 { return nil }
+    // Rows that were forgotten leave gaps, too: only those that cannot be read count, if they are as many as are missing.
+    let lost = gaps.flatMap { gap in
+      unreadable.filter { $0.overlaps(gap) }.map { gap.clamped(to: $0) }
+    }
+    let count = lost.reduce(0) { $0 + $1.upperBound - $1.lowerBound + 1 }
+    guard let missing else { return lost.last?.upperBound }
+    return count >= missing ? lost.last?.upperBound : gaps.last?.upperBound
+  }
+
+  /// Batches' names by their numbers.
+  private struct Names {
+    private let keys: [BatchKey]
+    private var byNumber: [Int64: BatchKey?] = [:]
+    private var select: Statement?
+
+    init(_ keys: [BatchKey]) { self.keys = keys }
+
+    /// A row whose batch number is damaged is whole under its own batch's name. Nil where it can be nobody's.
+    mutating func owner(of row: Row, asksWhose: Bool, _ database: Database) -> Int64? {
+      let number = row.integer(0)
+      guard asksWhose else { return number }
+      let key = name(number, database)
+      guard !row.hasNull(atIndex: 4) else { return key == nil ? nil : number }
+      if let key, JournalRow.isWhole(row, of: key, from: 1) { return number }
+      for key in keys where JournalRow.isWhole(row, of: key, from: 1) {
+        return (try? JournalDoctor.id(of: key, in: database)) ?? number
+      }
+      return key == nil ? nil : number
+    }
+
+    private mutating func name(_ number: Int64, _ database: Database) -> BatchKey? {
+      if let known = byNumber[number] { return known }
+      var key: BatchKey?
+      do {
+        let statement =
+          try select ?? database.makeStatement(sql: "SELECT namespace, batch_id FROM batches WHERE id = ?")
+        select = statement
+        key = try Row.fetchOne(statement, arguments: [number]).map {
+          BatchKey(namespace: $0.text(0), batchID: $0.text(1))
+        }
+      } catch {
+        // After an error it would say that error again.
+        select = nil
+      }
+      byNumber[number] = .some(key)
+      return key
+    }
+  }
+}
