@@ -124,7 +124,7 @@ private struct Place: Equatable {
 
 /// DATA/identity.
 private struct DirectoryName {
-  /// nil: there is none.
+  /// Nil: there is none, or what a power cut left of it.
   let text: String?
   private let path: String
 
@@ -144,7 +144,8 @@ private struct DirectoryName {
     guard count >= 0 else {
       throw StoreError(operation: "identify", message: "\(path) cannot be read: \(reason(errno))")
     }
-    text = String(decoding: bytes.prefix(count), as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    let found = String(decoding: bytes.prefix(count), as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    text = found.utf8.count == 32 && found.allSatisfy(\.isHexDigit) ? found : nil
   }
 
   static func make() -> String {

@@ -60,6 +60,14 @@ struct DataDirectoryIdentityTests {
     #expect(FileManager.default.fileExists(atPath: moved + "/identity"))
   }
 
+  @Test(arguments: ["", "\n", "\0\0\0\0", "3f", "\u{feff}\u{1f}x"])
+  func `what a power cut leaves of a name is as no name`(_ rest: String) throws {
+    let identity = try identity(of: data)
+    try Data(rest.utf8).write(to: URL(fileURLWithPath: data + "/identity"))
+    #expect(try standing(of: data) == .own(identity))
+    #expect(try String(contentsOfFile: data + "/identity", encoding: .utf8) == identity.id + "\n")
+  }
+
   @Test func `a journal of one directory in another is a copy, however it came there`() throws {
     _ = try identity(of: data)
     let (whole, backup) = (place.path + "/whole", place.path + "/backup")
