@@ -34,11 +34,13 @@ public protocol Store: Sendable {
   /// A record in the store's durable form; empty where there is none.
   func encoded(_ record: Record) -> [UInt8]
 
-  /// Notifications whose time has come, the oldest first.
-  func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification]
+  /// Notifications whose time has come, the oldest first, but those about `batches`.
+  func notifications(
+    dueAt now: Instant, limit: Int, except batches: Set<BatchKey>
+  ) throws(StoreError) -> [PendingNotification]
 
-  /// How many notifications wait, and when the next is due.
-  func outboxState() throws(StoreError) -> OutboxState
+  /// How many notifications wait, and when the next is due, but for those about `batches`.
+  func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState
 
   /// Notes that a notification was sent in vain, so many times in all, and when it is due again.
   func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError)
@@ -98,9 +100,19 @@ extension Store {
 
   public func encoded(_ record: Record) -> [UInt8] { [] }
 
-  public func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] { [] }
+  public func notifications(
+    dueAt now: Instant, limit: Int, except batches: Set<BatchKey>
+  ) throws(StoreError) -> [PendingNotification] { [] }
 
-  public func outboxState() throws(StoreError) -> OutboxState { OutboxState(count: 0, next: nil) }
+  public func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState {
+    OutboxState(count: 0, next: nil)
+  }
+
+  public func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] {
+    try notifications(dueAt: now, limit: limit, except: [])
+  }
+
+  public func outboxState() throws(StoreError) -> OutboxState { try outboxState(except: []) }
 
   public func check() throws(StoreError) {}
 

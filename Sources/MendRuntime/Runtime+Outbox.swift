@@ -1,14 +1,13 @@
 public import MendCore
 
-// The outbox as a notifier has it.
+// The outbox as a notifier has it: without what batches that are set aside have to say, which could not be noted as said.
 
 extension Runtime {
   /// Notifications that are due, the oldest first. Reads the disk as `loadedView(of:)` does.
   public func notifications(limit: Int) async throws(ReadError) -> [PendingNotification] {
     let now = clock.now()
     let due = try await reader.read { [store, asides] () throws(StoreError) in
-      // What a batch that is set aside has to say could not be noted as said.
-      try store.notifications(dueAt: now, limit: limit + asides.count).filter { asides[$0.notification.batch] == nil }
+      try store.notifications(dueAt: now, limit: limit, except: asides.keys)
     }
     for loss in store.takeLosses() { tell(loss) }
     return due
@@ -16,13 +15,13 @@ extension Runtime {
 
   /// All that wait, due or not, the next first.
   public func waitingNotifications(limit: Int) async throws(ReadError) -> [PendingNotification] {
-    try await reader.read { [store] () throws(StoreError) in
-      try store.notifications(dueAt: .distantFuture, limit: limit)
+    try await reader.read { [store, asides] () throws(StoreError) in
+      try store.notifications(dueAt: .distantFuture, limit: limit, except: asides.keys)
     }
   }
 
   public func outboxState() async throws(ReadError) -> OutboxState {
-    try await reader.read { [store] () throws(StoreError) in try store.outboxState() }
+    try await reader.read { [store, asides] () throws(StoreError) in try store.outboxState(except: asides.keys) }
   }
 
   /// Notes an attempt in vain, and when the notification is due again.

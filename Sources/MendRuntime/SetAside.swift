@@ -66,5 +66,7 @@ final class SetAsideBatches: Sendable {
     }
   }
 
+  var keys: Set<BatchKey> { count == 0 ? [] : state.withLock { Set($0.keys) } }
+
   var all: [SetAside] { state.withLock { $0.values.sorted { $0.batch < $1.batch } } }
 }

@@ -127,12 +127,20 @@ package final class MemoryStore: Store {
     }
   }
 
-  package func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] {
-    state.withLock { Array($0.outbox.filter { $0.notification.at <= now }.prefix(limit)) }
+  package func notifications(
+    dueAt now: Instant, limit: Int, except batches: Set<BatchKey>
+  ) throws(StoreError) -> [PendingNotification] {
+    state.withLock { state in
+      let due = state.outbox.lazy.filter { $0.notification.at <= now && !batches.contains($0.notification.batch) }
+      return Array(due.prefix(limit))
+    }
   }
 
-  package func outboxState() throws(StoreError) -> OutboxState {
-    state.withLock { OutboxState(count: $0.outbox.count, next: $0.outbox.first?.notification.at) }
+  package func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState {
+    state.withLock { state in
+      let waiting = state.outbox.filter { !batches.contains($0.notification.batch) }
+      return OutboxState(count: waiting.count, next: waiting.first?.notification.at)
+    }
   }
 
   package func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError) {

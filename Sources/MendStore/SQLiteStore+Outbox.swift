@@ -4,6 +4,7 @@ import MendAPI
 public import MendCore
 import MendProtobuf
 public import MendRuntime
+import Synchronization
 
 // The outbox: what somebody outside is to be told, from the commit of the fact that it is about to the commit of the
 // fact that it was settled.
@@ -30,20 +31,23 @@ extension SQLiteStore {
     }
   }
 
-  public func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] {
+  public func notifications(
+    dueAt now: Instant, limit: Int, except batches: Set<BatchKey>
+  ) throws(StoreError) -> [PendingNotification] {
     let (found, isDamaged) = try Self.access("outbox", path) {
-      try pool.unsafeRead { try notifications($0, dueAt: now, limit) }
+      try pool.unsafeRead { try notifications($0, dueAt: now, limit, except: batches) }
     }
     if isDamaged { removeDamagedNotifications() }
     return found
   }
 
   private func notifications(
-    _ database: Database, dueAt now: Instant, _ limit: Int
+    _ database: Database, dueAt now: Instant, _ limit: Int, except batches: Set<BatchKey>
   ) throws -> ([PendingNotification], isDamaged: Bool) {
     var found: [(nextAt: Int64, pending: PendingNotification)] = []
     var isDamaged = false
     func take(_ row: Row) throws {
+      guard batches.isEmpty || !batches.contains(BatchKey(namespace: row.text(2), batchID: row.text(3))) else { return }
       do {
         found.append((row.integer(5), try pending(row)))
       } catch is StoreError {
@@ -51,10 +55,14 @@ extension SQLiteStore {
       }
     }
     do {
+      // In the statement, so that those that are left out leave room within the limit.
       let rows = try Row.fetchCursor(
         database.makeStatement(
-          sql: "SELECT \(Self.outboxColumns) FROM outbox WHERE next_at <= ? ORDER BY next_at, id LIMIT ?"),
-        arguments: [now.milliseconds, limit])
+          sql: """
+            SELECT \(Self.outboxColumns) FROM outbox WHERE next_at <= ? \(batches.isEmpty ? "" : "AND \(Self.isOther)")
+            ORDER BY next_at, id LIMIT ?
+            """),
+        arguments: [now.milliseconds] + (batches.isEmpty ? [] : [Self.names(batches)]) + [limit])
       while let row = try rows.next() { try take(row) }
     } catch  where error.isUnreadable {
       // By another way, around the page that cannot be read.
@@ -118,10 +126,20 @@ extension SQLiteStore {
     return damaged
   }
 
-  public func outboxState() throws(StoreError) -> OutboxState {
+  /// Whether a row is about none of the batches whose names are given.
+  private static let isOther = "namespace || '/' || batch_id NOT IN (SELECT value FROM json_each(?))"
+
+  private static func names(_ batches: Set<BatchKey>) throws -> String {
+    String(decoding: try JSONEncoder().encode(batches.map { "\($0.namespace)/\($0.batchID)" }), as: UTF8.self)
+  }
+
+  public func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState {
     try Self.access("outbox", path) {
       try pool.read { database in
-        let row = try Row.fetchOne(database, sql: "SELECT count(*), min(next_at) FROM outbox")
+        let row = try Row.fetchOne(
+          database,
+          sql: "SELECT count(*), min(next_at) FROM outbox \(batches.isEmpty ? "" : "WHERE \(Self.isOther)")",
+          arguments: batches.isEmpty ? [] : [Self.names(batches)])
         return OutboxState(
           count: row?[0] ?? 0, next: (row?[1] as Int64?).map { Instant(milliseconds: $0) })
       }
@@ -149,13 +167,16 @@ extension SQLiteStore {
   // MARK: - Retention
 
   public func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey] {
-    try writing("prune") {
+    let marks = ledger.withLock { $0.marks }
+    return try writing("prune") {
       try pool.write { database in
         let rows = try Row.fetchAll(
           database.makeStatement(
             sql: """
               SELECT id, namespace, batch_id, checksum, created_at, completed_at, status, bucket_id, last, listing
               FROM batches WHERE retired = 1 AND completed_at < ?
+              -- Somebody is to look at these yet.
+              AND id NOT IN (SELECT batch FROM set_aside)
               -- What is still tried to be told stays: an event id is NAMESPACE.BATCH.SEQUENCE, and "/" follows ".". Where
               -- nobody tells, a row is as old as its batch, and goes with it.
               AND NOT EXISTS (
@@ -167,10 +188,6 @@ extension SQLiteStore {
         guard !rows.isEmpty else { return [] }
         var pruned: [BatchKey] = []
         var counts = try JournalCounts(database)
-        let lastRow = try Ledger.lastRow(database, acknowledged: mark.row) ?? 0
-        let lastBatch =
-          try Int64.fetchOne(
-            database, sql: "SELECT max(id) FROM batches WHERE id <= ?", arguments: [Ledger.rowsLimit]) ?? 0
         for row in rows {
           let key = BatchKey(namespace: row.text(1), batchID: row.text(2))
           // When it was finished may be wrong.
@@ -190,7 +207,7 @@ extension SQLiteStore {
             note("\(key.namespace)/\(key.batchID) cannot be forgotten: a page that it is on cannot be read")
           }
         }
-        try counts.forgetBatches(pruned.count, lastRow: lastRow, lastBatch: lastBatch, in: database)
+        try counts.forgetBatches(pruned.count, lastRow: marks.lastRow, lastBatch: marks.lastBatch, in: database)
         return pruned
       }
     }
@@ -206,6 +223,7 @@ extension SQLiteStore {
     }
     try database.execute(sql: "DELETE FROM presence WHERE batch = ?", arguments: [id])
     try database.execute(sql: "DELETE FROM snapshots WHERE batch = ?", arguments: [id])
+    try database.execute(sql: "DELETE FROM crashes WHERE batch = ?", arguments: [id])
     try database.execute(
       sql: "DELETE FROM outbox WHERE namespace = ? AND batch_id = ?", arguments: [key.namespace, key.batchID])
     try database.execute(sql: "DELETE FROM batches WHERE id = ?", arguments: [id])

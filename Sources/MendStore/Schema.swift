@@ -147,6 +147,10 @@ enum Schema {
 
           -- How many rows there have to be.
           CREATE TABLE counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+
+          -- Batches that were forgotten left these behind, and a later batch could have one's number.
+          DELETE FROM set_aside WHERE batch NOT IN (SELECT id FROM batches);
+          DELETE FROM crashes WHERE batch NOT IN (SELECT id FROM batches);
           """)
       try JournalCounts.begin(in: database)
       try database.execute(sql: "PRAGMA user_version = 5")

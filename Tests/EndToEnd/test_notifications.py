@@ -3,9 +3,13 @@
 import hashlib
 import hmac
 import json
+import os
+import subprocess
 import threading
+import time
 import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from harness import EndToEndCase, MEND, wait_for
 
@@ -105,6 +109,31 @@ class Notifications(EndToEndCase):
         signed = f"{headers['Mend-Timestamp']}.{headers['Mend-Event-Id']}.".encode() + body
         self.assertEqual(headers["Mend-Signature"], "v1=" + hmac.new(SECRET, signed, hashlib.sha256).hexdigest())
         self.assertNotIn(SECRET.decode(), self.server.log.read_text() + json.dumps(self.diagnose(batch)))
+
+    def test_batches_that_are_set_aside_hold_up_nobody_and_cost_nothing(self):
+        self.answer = lambda number, event: 503
+        aside = [self.submit("true", f"aside-{number}") for number in range(10)]
+        for batch in aside:
+            self.final(batch)
+        wait_for(lambda: len(self.receiver.bodies()) >= 10, "each to be tried")
+        self.server.stop()
+        for batch in aside:
+            subprocess.run([MEND, "doctor", "--data", self.server.data, "--set-aside", batch], check=True, capture_output=True)
+        self.answer = lambda number, event: 200
+        time.sleep(2)  # Each is due now: the first wait is a second.
+        self.server.start()
+        batch = self.submit("true", "good")
+        self.final(batch)
+        self.settled(batch)
+        self.assertEqual({body["batch_id"] for body in self.receiver.bodies()}, {*aside, "good"})
+
+        def seconds():
+            fields = Path(f"/proc/{self.server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+        before = seconds()
+        time.sleep(3)
+        self.assertLess(seconds() - before, 0.3, "an idle server is busy")
 
     def test_who_did_not_ask_is_not_told(self):
         batch = self.ok("submit", "--tier", "quick=:", *self.files(1))

@@ -52,6 +52,45 @@ import Testing
     try store.close()
   }
 
+  @Test("what batches that are left out have to say takes no place from others', and nobody waits for it")
+  func leftOut() throws {
+    let store = try open()
+    var other = notification(1, at: 500)
+    other.batch.batchID = "c"
+    let others = (1...9).map { notification(UInt64($0), at: Int64($0)) }
+    try store.commit([created("b"), created("c"), .notification(other)] + others.map { .notification($0) })
+    #expect(try store.notifications(dueAt: now, limit: 2, except: [key]).map(\.notification) == [other])
+    #expect(try store.outboxState(except: [key]) == OutboxState(count: 1, next: other.at))
+    #expect(try store.outboxState(except: [key, other.batch]) == OutboxState(count: 0, next: nil))
+    #expect(try store.outboxState() == OutboxState(count: 10, next: Instant(milliseconds: 1)))
+    try store.close()
+  }
+
+  @Test("a batch that is forgotten leaves no crash behind, its number is not used again; one that is set aside is kept")
+  func nothingLeftBehind() throws {
+    var store = try open()
+    let old = BatchKey(namespace: "n", batchID: "old")
+    let new = BatchKey(namespace: "n", batchID: "new")
+    try store.commit([created("b"), created("old")])
+    try store.retire([Samples.listing("b"), Samples.listing("old")])
+    #expect(try store.noteCrash(of: old, signal: 11, at: now) == 1)
+    try store.close()
+    #expect(try JournalDoctor(directory: directory.path, version: "1").setAside(key, at: now, reason: "an order"))
+    store = try open()
+    #expect(try store.prune(finishedBefore: .distantFuture, limit: 9) == [old])
+    #expect(try store.prune(finishedBefore: .distantFuture, limit: 9).isEmpty)
+    try store.close()
+    store = try open()
+    try store.commit([created("new")])
+    #expect(try store.noteCrash(of: new, signal: 11, at: now) == 1)
+    try store.close()
+    store = try open()
+    let recovery = try store.recover(at: now)
+    #expect(recovery.batches.map(\.key) == [new] && recovery.setAside.map(\.batch) == [key])
+    #expect(recovery.losses.isEmpty, "\(recovery.losses)")
+    try store.close()
+  }
+
   @Test("a commit that fails leaves nothing in the outbox")
   func atomic() throws {
     let store = try open()

@@ -96,10 +96,14 @@ final class CheckedStore: Store, @unchecked Sendable {
   func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
     try base.journal(of: batch, after: sequence)
   }
-  func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] {
-    try base.notifications(dueAt: now, limit: limit)
+  func notifications(
+    dueAt now: Instant, limit: Int, except batches: Set<BatchKey>
+  ) throws(StoreError) -> [PendingNotification] {
+    try base.notifications(dueAt: now, limit: limit, except: batches)
   }
-  func outboxState() throws(StoreError) -> OutboxState { try base.outboxState() }
+  func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState {
+    try base.outboxState(except: batches)
+  }
   func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError) {
     try base.putOff(eventID, attempts: attempts, until: until)
   }

@@ -133,10 +133,14 @@ final class DiskStore: Store, @unchecked Sendable {
   func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [Record] {
     try opened().journal(of: batch, after: sequence)
   }
-  func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] {
-    try opened().notifications(dueAt: now, limit: limit)
+  func notifications(
+    dueAt now: Instant, limit: Int, except batches: Set<BatchKey>
+  ) throws(StoreError) -> [PendingNotification] {
+    try opened().notifications(dueAt: now, limit: limit, except: batches)
   }
-  func outboxState() throws(StoreError) -> OutboxState { try opened().outboxState() }
+  func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState {
+    try opened().outboxState(except: batches)
+  }
   func retired(
     namespace: String, status: BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int
   ) throws(StoreError) -> [BatchListing] {
