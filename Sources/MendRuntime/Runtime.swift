@@ -59,6 +59,9 @@ public final class Runtime: Sendable {
     reader = JournalReader(settings: settings)
     snapshotter = Snapshotter(limit: settings.snapshotsLimit, store: store, logger: logger)
     self.core = Mutex(core)
+    if settings.isDamaged {
+      setStoreOutage(StoreOutage(since: clock.now(), message: "a page of it is damaged", isDamaged: true))
+    }
   }
 
   /// A runtime of one executor.
@@ -84,9 +87,9 @@ public final class Runtime: Sendable {
   /// Set while the store can't be written: calls that change something are refused, what is there is told.
   public var storeOutage: StoreOutage? { isStoreOut.load(ordering: .relaxed) ? outage.withLock { $0 } : nil }
 
-  /// Where everything is refused, the data directory is a copy.
+  /// Where everything is refused, and the store is not damaged, the data directory is a copy.
   private var copySentence: String? {
-    if case .precondition(let sentence, _)? = settings.refusal { sentence } else { nil }
+    if !settings.isDamaged, case .precondition(let sentence, _)? = settings.refusal { sentence } else { nil }
   }
 
   /// What keeps the server from every batch alike.

@@ -53,6 +53,8 @@ public struct RuntimeSettings: Sendable, Hashable {
   /// Where it is set every change is refused with it, and nothing is decided, run or told to anybody: what was recovered
   /// can be looked at.
   public var refusal: Refusal?
+  /// It is refused because the store is damaged, and not because its directory is a copy.
+  public var isDamaged = false
 
   public init() {}
 }

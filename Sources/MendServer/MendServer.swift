@@ -135,8 +135,8 @@ public final class MendServer: Sendable {
   public var notReady: String? {
     if notice.hasBegun { return "draining" }
     if phase.withLock({ $0 }) == .recovering { return "recovering" }
-    if let outage = runtime.storeOutage { return "store_full: the journal cannot be written: \(outage.message)" }
     if case .precondition(let what, let todo)? = runtime.settings.refusal { return "read_only: \(what); \(todo)" }
+    if let outage = runtime.storeOutage { return "store_full: the journal cannot be written: \(outage.message)" }
     return nil
   }
 

@@ -77,6 +77,9 @@ struct WorkerServer: WorkerService {
     }
     switch await runtime.worker(WorkerRequest(token: token, operation: operation)) {
     case .success(let reply): return reply
+    case .failure(.precondition(let message, _)) where runtime.settings.refusal != nil:
+      // Work goes on: a later server takes what it comes to.
+      throw call.refused(.unavailable(message))
     case .failure(let refusal): throw call.refused(refusal)
     }
   }

@@ -62,10 +62,13 @@ public struct StoreOutage: Hashable, Sendable {
   public var since: Instant
   /// The system's words.
   public var message: String
+  /// It waits for no room: what would have to be changed cannot be read.
+  public var isDamaged: Bool
 
-  public init(since: Instant, message: String) {
+  public init(since: Instant, message: String, isDamaged: Bool = false) {
     self.since = since
     self.message = message
+    self.isDamaged = isDamaged
   }
 }
 

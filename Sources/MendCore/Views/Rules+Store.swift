@@ -23,14 +23,17 @@ extension DiagnosisContext {
         category: .infrastructure, cause: HealthReason.storeFull.rawValue, confidence: .high,
         message:
           "The server cannot write its journal, so changes are refused and nothing new is started; what runs goes on "
-          + "running, and its results are taken once there is room.",
+          + "running, and its results are taken once \(store.isDamaged ? "the journal is whole" : "there is room").",
         evidence: [
           Evidence(
             store.message, by: .scheduler, at: store.since,
             values: ["seconds": Figures.number((now - store.since).inSeconds)])
         ],
         remedy: Remedy(
-          "Make room on the file system of the server's data directory (mend serve --data): the server goes on by itself",
+          store.isDamaged
+            ? "Stop the server; then mend doctor --data DIR --rebuild makes a whole journal of what can be read, or bring the "
+              + "journal back from a copy"
+            : "Make room on the file system of the server's data directory (mend serve --data): the server goes on by itself",
           .none))
     ]
   }

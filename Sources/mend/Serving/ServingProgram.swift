@@ -122,6 +122,7 @@ struct ServingProgram {
     case nil:
       webhook = nil
       settings.refusal = Self.refusal(damage: store.damage, logger: logger)
+      settings.isDamaged = true
       executors = options.executorKinds.map { (AbsentExecutor(kind: $0), .unknown($0)) }
     }
     guard let capacity = executors.first?.1 else { throw ProgramError.usage("--executor: there is none") }
