@@ -42,9 +42,13 @@ public final class JournalDoctor {
   /// - Throws: where there is no journal, or a server has it.
   public init(directory: String, version: String) throws(StoreError) {
     path = directory + "/journal.sqlite"
-    guard FileManager.default.fileExists(atPath: path) else {
+    guard unsafe access(path, F_OK) == 0 else {
+      let isMissing = errno == ENOENT || errno == ENOTDIR
       throw StoreError(
-        operation: "open", message: "\(path) is not there: no server has served with this data directory")
+        operation: "open",
+        message: isMissing
+          ? "\(path) is not there: no server has served with this data directory"
+          : "\(path) cannot be looked at: \(SystemFault.words(errno))")
     }
     lock = try DirectoryLock(reading: directory)
     file = JournalFile(path: path)

@@ -8,7 +8,7 @@ import MendRuntime
 /// acknowledged would be gone without a word.
 struct JournalFile {
   let path: String
-  private var logPath: String { path + "-wal" }
+  var logPath: String { path + "-wal" }
 
   init(path: String) { self.path = path }
 
@@ -122,12 +122,23 @@ struct JournalFile {
   }
 
   /// Which files they are: another one in a place, or none, holds nothing of what is written from now on.
-  func identities() -> [Identity?] { Part.allCases.map { Self.identity(path + $0.rawValue) } }
-
-  private static func identity(_ path: String) -> Identity? {
-    var status = stat()
-    guard unsafe stat(path, &status) == 0 else { return nil }
-    return Identity(device: UInt64(status.st_dev), number: UInt64(status.st_ino))
+  /// - Throws: where that cannot be known.
+  func identities() throws(StoreError) -> [Identity?] {
+    var found: [Identity?] = []
+    for part in Part.allCases {
+      var status = stat()
+      if unsafe stat(path + part.rawValue, &status) == 0 {
+        found.append(Identity(status))
+      } else if errno == ENOENT || errno == ENOTDIR {
+        found.append(nil)
+      } else {
+        throw StoreError(
+          operation: "commit",
+          message: "\(path + part.rawValue) cannot be looked at: \(SystemFault.words(errno)); whether anything can be "
+            + "kept is not known: give the directory and the files in it back to the server's user, then start again")
+      }
+    }
+    return found
   }
 
   /// Of the write-ahead log, as the file system has it.
@@ -139,5 +150,7 @@ struct JournalFile {
   struct Identity: Hashable {
     var device: UInt64
     var number: UInt64
+
+    init(_ status: stat) { (device, number) = (UInt64(status.st_dev), UInt64(status.st_ino)) }
   }
 }

@@ -106,7 +106,7 @@ struct JournalInspection {
       try has("checksum", of: "journal", database)
       ? JournalRow.columns : JournalRow.columns.replacing("checksum", with: "NULL")
     let mark = JournalMark.row(at: path + JournalMark.suffix)
-    let newest = try SQLiteStore.Ledger.lastRow(database, acknowledged: mark) ?? mark ?? 0
+    let newest = try SQLiteStore.Ledger.lastRow(database, acknowledged: mark)
     let last = max(newest, counts.lastRow)
     let keys = readings.values.map(\.fold.key)
     var missing: [(segment: Int64, row: Int64)] = []

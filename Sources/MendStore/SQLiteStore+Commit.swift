@@ -35,33 +35,9 @@ extension SQLiteStore {
       }
       ledger.live.merge(done.batches) { _, new in new }
       if !done.admitted.isEmpty { liveIDs.withLock { $0.merge(done.admitted) { _, new in new } } }
-      relieveLog(&ledger.marks)
+      try relieveLog(&ledger.marks)
     }
   }
-
-  /// A log that readers, one after the other, keep from being begun anew would grow without end: at a size it waits for
-  /// them, for a while, and new ones read beside it.
-  private func relieveLog(_ marks: inout Ledger.Marks) {
-    // Not at each commit: asking costs something, too.
-    guard marks.commitsSinceCleaning % 16 == 0 else { return }
-    let bytes = logBytes
-    guard bytes > marks.logBytesBound else { return }
-    let now = ContinuousClock.now
-    guard bytes > marks.logBytesTolerated || now >= marks.logRetryAt else { return }
-    let isRelieved = try? pool.writeWithoutTransaction { database in
-      try database.execute(sql: "PRAGMA busy_timeout = \(Self.logPatience.milliseconds)")
-      defer { try? database.execute(sql: "PRAGMA busy_timeout = \(Self.busyPatience.milliseconds)") }
-      try database.checkpoint(.truncate)
-      return true
-    }
-    // Somebody who reads for long is not waited for again at each commit.
-    marks.logBytesTolerated = isRelieved == true ? marks.logBytesBound : bytes + marks.logBytesBound / 4
-    marks.logRetryAt = now + marks.logRetryInterval
-  }
-
-  static let logBytesBound: Int64 = 64 << 20
-  static let logPatience: Duration = .milliseconds(250)
-  static let busyPatience: Duration = .seconds(5)
 
   /// Writes and takes away again what a large commit has, as a row that nothing reads.
   public func probe() throws(StoreError) {

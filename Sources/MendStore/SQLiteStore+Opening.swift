@@ -6,6 +6,7 @@ import MendRuntime
 /// A journal on its way to being served: as much of it as can be read.
 struct Opened {
   let pool: DatabasePool
+  let frames: LogFrames
   private(set) var ledger: SQLiteStore.Ledger
   /// What is damaged beside batches' own records, each in a sentence.
   private(set) var losses: [String] = []
@@ -13,9 +14,11 @@ struct Opened {
   private(set) var damage: StoreError?
 
   init(_ path: String, _ past: JournalPast) throws(StoreError) {
+    let frames = LogFrames()
     let (pool, ledger) = try SQLiteStore.access("open", path) {
       do {
         let pool = try Self.pool(path, past)
+        pool.writeWithoutTransaction { frames.follow($0) }
         try Self.migrate(pool)
         let ledger = try pool.unsafeRead { try SQLiteStore.Ledger($0, acknowledged: past.acknowledged) }
         return (pool, ledger)
@@ -24,6 +27,7 @@ struct Opened {
       }
     }
     self.pool = pool
+    self.frames = frames
     self.ledger = ledger
     losses = ledger.losses
     self.ledger.losses = []
@@ -101,6 +105,9 @@ struct Opened {
     } catch let error as DatabaseError where SQLiteStore.isFull(error) {
       // Nothing is added to it, until there is room.
       return nil
+    } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
+      // A row stands beyond what the table's end is.
+      return Self.cannotBeChanged(path, SQLiteStore.words(error))
     }
   }
 
@@ -161,15 +168,7 @@ struct Opened {
   /// After a sync that failed, the system takes its pages for written, and a later sync of the same file says nothing of
   /// them: so all that the log has is written once more, into the database file, before anything is added to it.
   private func takeOver() throws {
-    try pool.writeWithoutTransaction { database in
-      try database.execute(sql: "UPDATE log_state SET state = 1 WHERE id = 1")
-      do {
-        try database.checkpoint(.truncate)
-      } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
-        // Another program reads it; a later checkpoint does it.
-      }
-      try database.execute(sql: "UPDATE log_state SET state = 2 WHERE id = 1")
-    }
+    try pool.writeWithoutTransaction { _ = try SQLiteStore.empty($0, .truncate) }
   }
 
   /// Adds a row to each table that commits add to, and takes it back.
@@ -203,7 +202,7 @@ extension SQLiteStore.Ledger {
   fileprivate init(_ database: Database, acknowledged: Int64?) throws {
     let counts = try JournalCounts(database)
     if counts.isDamaged { losses.append("how many rows there ought to be cannot be read; that is not looked at") }
-    let lastRow = try Self.lastRow(database, acknowledged: acknowledged) ?? acknowledged ?? 0
+    let lastRow = try Self.lastRow(database, acknowledged: acknowledged)
     let lastBatch = try Self.last(of: "batches", upTo: Self.rowsLimit, database) ?? 0
     marks = Marks(lastBatch: max(lastBatch, counts.lastBatch), lastRow: max(lastRow, counts.lastRow))
     var walk = TableWalk(
@@ -240,10 +239,15 @@ extension SQLiteStore.Ledger {
     }
   }
 
-  /// The newest row; nil where it cannot be read. A number far beyond what was acknowledged is a damaged one.
-  static func lastRow(_ database: Database, acknowledged: Int64?) throws -> Int64? {
-    let limit = min(acknowledged ?? .max, Self.rowsLimit)
-    return try last(of: "journal", upTo: limit + Self.rowsUnmarked, database)
+  /// The newest row. A number far beyond what was acknowledged is a damaged one. Where the table's end cannot be read, and
+  /// nobody else knows it, it is the last that could be on that page, so that rows are missed rather than forgotten.
+  static func lastRow(_ database: Database, acknowledged: Int64?) throws -> Int64 {
+    let limit = min(acknowledged ?? .max, Self.rowsLimit) + Self.rowsUnmarked
+    if let last = try last(of: "journal", upTo: limit, database) { return last }
+    var last: Int64 = 0
+    var walk = TableWalk("SELECT id FROM journal")
+    try walk.run(database, 0...limit) { last = $0.integer(0) }
+    return acknowledged.map { max($0, last) } ?? Schema.rows(of: Schema.segment(of: last + 1)).upperBound - 1
   }
 
   /// As many rows as no journal has, and as there may be that the mark beside it does not know of.

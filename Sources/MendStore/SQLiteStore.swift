@@ -46,6 +46,7 @@ public final class SQLiteStore: Store {
   }
 
   let pool: DatabasePool
+  let frames: LogFrames
   let path: String
   private let file: JournalFile
   /// A journal stood in this directory before this start.
@@ -97,9 +98,10 @@ public final class SQLiteStore: Store {
     if opened.damage == nil { mark.set(opened.ledger.marks.lastRow) }
     self.mark = mark
     pool = opened.pool
+    frames = opened.frames
     damage = opened.damage
     self.file = file
-    identities = file.identities()
+    identities = try file.identities()
     ledger = Mutex(opened.ledger)
     liveIDs = Mutex(opened.ledger.live.mapValues(\.id))
     found = Mutex(Losses(opened.losses))
@@ -108,7 +110,7 @@ public final class SQLiteStore: Store {
   /// SQLite goes on writing to files that were removed, and all of it would be gone with this process.
   public func check() throws(StoreError) {
     if let fault = broken.withLock({ $0 }) { throw fault }
-    let present = file.identities()
+    let present = try file.identities()
     guard present != identities else { return }
     guard present.first == identities.first else {
       throw StoreError(
@@ -117,13 +119,20 @@ public final class SQLiteStore: Store {
           "\(path) was removed or replaced while the server ran; nothing can be kept any more: bring it back from a "
           + "copy, then start again")
     }
-    // The database file is there, and the log is still open: what it holds goes where it can be found.
-    try writing("save") { try pool.writeWithoutTransaction { _ = try $0.checkpoint(.full) } }
-    throw StoreError(
+    // The database file is there, and the log is still open: what it holds goes where it can be found. A checkpoint would
+    // wait for readers.
+    let isLogInPlace = present[1] == identities[1]
+    if !isLogInPlace, let log = identities[1] {
+      try Self.access("save", path) { try pool.writeWithoutTransaction { _ in try file.putBack(log) } }
+    }
+    let fault = StoreError(
       operation: "commit",
-      message:
-        "\(path)-wal or \(path)-shm was removed or replaced while the server ran; all that was acknowledged was saved into "
-        + "\(path): start again")
+      message: isLogInPlace
+        ? "\(path)-shm was removed or replaced while the server ran; all that was acknowledged is in \(path)-wal: start again"
+        : "\(path)-wal was removed or replaced while the server ran; all that was acknowledged was put back there: start "
+          + "again")
+    broken.withLock { $0 = fault }
+    throw fault
   }
 
   /// Notes that a server crashed with the batch in hand; the second time within a day it is set aside. Gives how often.
@@ -156,7 +165,7 @@ public final class SQLiteStore: Store {
   /// Writes the log back into the database file, closes it, and frees the directory. Nothing may be asked of the store
   /// afterwards.
   public func close() throws(StoreError) {
-    if broken.withLock({ $0 }) == nil, file.identities() == identities {
+    if broken.withLock({ $0 }) == nil, (try? file.identities()) == identities {
       // Where there is no room, the log stays, and the file says so. GRDB closes its readers last, and they write nothing
       // back.
       if damage == nil { try? pool.write { try $0.execute(sql: "UPDATE log_state SET state = 0 WHERE id = 1") } }
@@ -176,7 +185,9 @@ public final class SQLiteStore: Store {
     if let fault = broken.withLock({ $0 }) ?? damage { throw fault }
     return try Self.access(operation, path) {
       do {
-        return try body()
+        let value = try body()
+        try keepLogShort()
+        return value
       } catch  where error.isUnreadable {
         guard isNeeded else { throw error }
         let fault = StoreError(operation: operation, message: Self.advice(on: error, path))

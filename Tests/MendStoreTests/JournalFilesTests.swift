@@ -89,15 +89,66 @@ struct JournalFilesTests {
     try SQLiteStore(directory: directory.path).close()
   }
 
+  @Test("a database file that is copied by itself says so after any checkpoint, too; a backup is whole")
+  func loneFileAfterCheckpoints() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    var next: UInt64 = 1
+    for round in 0..<12 {
+      for _ in 0..<10 {
+        try store.commit((next..<next + 40).map { record($0) })
+        next += 40
+      }
+      #expect(refusal(try killed([""])).contains("without"), "round \(round)")
+    }
+    let bytes = try FileManager.default.attributesOfItem(atPath: file)[.size] as? Int ?? 0
+    #expect(bytes > 4 << 20, "no checkpoint was made")
+    #expect(store.logBytes < 8 << 20, "\(store.logBytes)")
+    let backup = try TemporaryDirectory()
+    let queue = try DatabaseQueue(path: backup.path + "/journal.sqlite")
+    try store.pool.backup(to: queue)
+    try queue.close()
+    #expect(refusal(backup) == "")
+    #expect(refusal(try killed()) == "")
+  }
+
+  @Test("a directory that cannot be looked at any more is told as that, and not as a journal that was removed")
+  func unreachable() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    try store.commit([record(1)])
+    let moved = directory.path + "-moved"
+    try FileManager.default.moveItem(atPath: directory.path, toPath: moved)
+    try FileManager.default.createSymbolicLink(atPath: directory.path, withDestinationPath: directory.path)
+    let words = "Too many levels of symbolic links"
+    let error = #expect(throws: StoreError.self) { try store.commit([record(2)]) }
+    #expect(error?.message.contains(words) == true && error?.message.contains("copy") == false, "\(error as Any)")
+    let doctor = #expect(throws: StoreError.self) { try JournalDoctor(directory: directory.path, version: "1") }
+    #expect(doctor?.message.contains(words) == true, "\(doctor as Any)")
+    try FileManager.default.removeItem(atPath: directory.path)
+    try FileManager.default.moveItem(atPath: moved, toPath: directory.path)
+    try store.commit([record(2)])
+  }
+
   @Test(
     "a log or index that is removed or replaced while the server runs stops it at the next commit, and nothing is lost")
   func removedWhileOpen() throws {
     for part in ["-wal", "-shm"] {
-      for isReplaced in [false, true] {
+      for (isReplaced, isRead) in [(false, false), (true, false), (false, true), (true, true)] {
         let directory = try TemporaryDirectory()
         let path = directory.path + "/journal.sqlite"
         let store = try SQLiteStore(directory: directory.path)
-        for sequence in 1...5 { try store.commit([record(UInt64(sequence))]) }
+        var configuration = Configuration()
+        configuration.allowsUnsafeTransactions = true
+        let reader = try DatabaseQueue(path: path, configuration: configuration)
+        for sequence in 1...5 {
+          try store.commit([record(UInt64(sequence))])
+          // It has an older state than the rest.
+          if isRead, sequence == 2 {
+            try reader.writeWithoutTransaction { database in
+              try database.execute(sql: "BEGIN")
+              _ = try Int.fetchOne(database, sql: "SELECT count(*) FROM batches")
+            }
+          }
+        }
         try store.check()
         try FileManager.default.removeItem(atPath: path + part)
         if isReplaced { try Data().write(to: URL(fileURLWithPath: path + part)) }
@@ -110,7 +161,8 @@ struct JournalFilesTests {
           try FileManager.default.copyItem(atPath: directory.path + "/" + name, toPath: copy.path + "/" + name)
         }
         let again = try SQLiteStore(directory: copy.path)
-        #expect(try again.recover(at: now).batches.map(\.sequence) == [5], "\(part) \(isReplaced)")
+        #expect(try again.recover(at: now).batches.map(\.sequence) == [5], "\(part) \(isReplaced) \(isRead)")
+        if isRead { try reader.writeWithoutTransaction { try $0.execute(sql: "COMMIT") } }
       }
     }
   }

@@ -1,0 +1,77 @@
+import GRDB
+import MendCore
+import MendRuntime
+
+// The write-ahead log: it goes into the database file now and then, and the file says at all times that it is not all of
+// the journal, so that a copy of it alone is found out.
+
+extension SQLiteStore {
+  static let logBytesBound: Int64 = 64 << 20
+  static let logPatience: Duration = .milliseconds(250)
+  static let busyPatience: Duration = .seconds(5)
+  static let framesBound = 1000
+
+  /// The log goes into the file as a whole, if nobody reads an older state. Readers of the database find it to be all there
+  /// is; the file by itself says that it is not.
+  static func empty(_ database: Database, _ mode: Database.CheckpointMode) throws -> Bool {
+    try database.execute(sql: "UPDATE log_state SET state = 1 WHERE id = 1")
+    var isEmpty = true
+    do {
+      try database.checkpoint(mode)
+    } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
+      // A later one does it.
+      isEmpty = false
+    }
+    try database.execute(sql: "UPDATE log_state SET state = 2 WHERE id = 1")
+    return isEmpty
+  }
+
+  /// After what was written is on the disk.
+  func keepLogShort() throws {
+    guard frames.count >= Self.framesBound else { return }
+    do {
+      try pool.writeWithoutTransaction { database in
+        guard frames.count >= Self.framesBound else { return }
+        // Most of it while the file may still say what readers find.
+        let copied: (walFrameCount: Int, checkpointedFrameCount: Int)
+        do {
+          copied = try database.checkpoint(.passive)
+        } catch is DatabaseError {
+          // What is in the log is durable; it is tried again.
+          return
+        }
+        guard copied.walFrameCount == copied.checkpointedFrameCount else { return }
+        _ = try Self.empty(database, .passive)
+      }
+    } catch let error as DatabaseError where Self.isFull(error) {
+      // Of what was committed nothing is lost; it is tried again.
+    }
+  }
+
+  /// A log that readers, one after the other, keep from being begun anew would grow without end: at a size it waits for
+  /// them, for a while, and new ones read beside it.
+  func relieveLog(_ marks: inout Ledger.Marks) throws(StoreError) {
+    // Not at each commit: asking costs something, too.
+    guard marks.commitsSinceCleaning % 16 == 0 else { return }
+    let bytes = logBytes
+    guard bytes > marks.logBytesBound else { return }
+    let now = ContinuousClock.now
+    guard bytes > marks.logBytesTolerated || now >= marks.logRetryAt else { return }
+    var isRelieved = false
+    do throws(StoreError) {
+      isRelieved = try writing("checkpoint") {
+        try pool.writeWithoutTransaction { database in
+          try database.execute(sql: "PRAGMA busy_timeout = \(Self.logPatience.milliseconds)")
+          defer { try? database.execute(sql: "PRAGMA busy_timeout = \(Self.busyPatience.milliseconds)") }
+          return try Self.empty(database, .truncate)
+        }
+      }
+    } catch {
+      // Of what was committed nothing is lost; it is tried again.
+      guard error.isFull else { throw error }
+    }
+    // Somebody who reads for long is not waited for again at each commit.
+    marks.logBytesTolerated = isRelieved ? marks.logBytesBound : bytes + marks.logBytesBound / 4
+    marks.logRetryAt = now + marks.logRetryInterval
+  }
+}
