@@ -59,11 +59,14 @@ let package = Package(
 
     // The doctor: what is decided, how it is driven, where it is kept, what runs the work.
     .target(name: "MendCore", swiftSettings: swiftSettings),
+    .target(
+      name: "MendJournal", dependencies: ["MendCore", "MendProtobuf"], exclude: ["journal.proto"],
+      swiftSettings: unsafeSettings),
     .target(name: "MendRuntime", dependencies: ["MendCore", log], swiftSettings: swiftSettings),
     .target(
       name: "MendStore",
       dependencies: [
-        "MendCore", "MendRuntime", "MendAPI", "MendProtobuf", .product(name: "GRDB", package: "GRDB.swift"),
+        "MendCore", "MendRuntime", "MendJournal", .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ],
       swiftSettings: unsafeSettings),
@@ -76,7 +79,7 @@ let package = Package(
     .target(
       name: "MendServer",
       dependencies: [
-        "MendAPI", "MendProtobuf", "MendRPC", "MendCore", "MendRuntime", log,
+        "MendAPI", "MendProtobuf", "MendRPC", "MendCore", "MendJournal", "MendRuntime", log,
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -87,7 +90,7 @@ let package = Package(
       name: "mend",
       dependencies: [
         "MendServer", "MendStore", "MendExecutors", "MendClient", "MendAPI", "MendProtobuf", "MendRPC", "MendCore",
-        "MendRuntime", "CProcess", log,
+        "MendJournal", "MendRuntime", "CProcess", log,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swiftSettings),
@@ -139,12 +142,16 @@ let package = Package(
     .testTarget(
       name: "MendStoreTests",
       dependencies: [
-        "MendStore", "MendRuntime", "MendCore", "MendAPI", "MendProtobuf", log,
+        "MendStore", "MendRuntime", "MendCore", "MendJournal", "JournalSchema", "MendProtobuf", log,
         .product(name: "GRDB", package: "GRDB.swift"),
       ], swiftSettings: swiftSettings),
     .testTarget(
-      name: "JournalsTests", dependencies: ["mend", "MendStore", "MendRuntime", "MendCore", "MendAPI", "CZlib"],
-      path: "Tests/Journals", exclude: ["README.md", "first-release"], swiftSettings: swiftSettings),
+      name: "JournalsTests",
+      dependencies: ["mend", "MendStore", "MendRuntime", "MendCore", "MendJournal", "MendAPI", "CZlib"],
+      path: "Tests/Journals", exclude: ["README.md", "Schema", "first-release"], swiftSettings: swiftSettings),
+    .target(
+      name: "JournalSchema", dependencies: ["MendProtobuf"], path: "Tests/Journals/Schema",
+      exclude: ["proto"], swiftSettings: swiftSettings, plugins: ["SchemaPlugin"]),
     .testTarget(
       name: "MendExecutorsTests",
       dependencies: ["MendExecutors", "MendCore", "MendRuntime", "mend", log], exclude: ["RayAnswers"],

@@ -27,9 +27,21 @@ public struct DiagnosisSummary: Hashable, Codable, Sendable {
   }
 }
 
+extension DiagnosisSummary: Described {
+  public static let schemaName = "JournalVerdictRecord"
+  public static var blank: DiagnosisSummary { .well }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.choice(1, "health", &health)
+    try v.name(2, "reason", &reason, of: "health reason")
+    try v.prose(3, "blocked_reason", &blockedReason)
+    try v.messages(4, "causes", &causes)
+  }
+}
+
 extension DiagnosisSummary {
   /// One finding, in short.
-  public struct Cause: Hashable, Codable, Sendable {
+  public struct Cause: Hashable, Codable, Sendable, Described {
     public var category: FailureCategory?
     /// A failure cause's or a health reason's raw value.
     public var cause: String
@@ -49,6 +61,18 @@ extension DiagnosisSummary {
       self.job = job
       self.attempt = attempt
       self.remedy = remedy
+    }
+
+    public static let schemaName = "JournalVerdictCause"
+    public static var blank: Self { Self(category: nil, cause: "", confidence: .low, remedy: "") }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.choice(1, "category", &category)
+      try v.string(2, "cause", &cause)
+      try v.choice(3, "confidence", &confidence)
+      try v.message(4, "job", &job)
+      try v.small(5, "attempt", &attempt)
+      try v.string(6, "remedy", &remedy)
     }
   }
 }

@@ -1,7 +1,7 @@
 /// Something that is so, of one batch: the only thing that changes a `Batch` durably. A batch is the fold of its facts.
 ///
 /// Facts say what was decided, never how: recovering yesterday's journal under today's rules gives yesterday's state.
-/// Each case has one value. The journal's bytes are `proto/mend/v1/journal.proto`; the mapping lives in MendStore.
+/// Each case has one value, which describes its fields in the journal.
 public enum Fact: Hashable, Sendable {
   case batchCreated(BatchSpecification)
   case documentsAdded([Document])

@@ -37,6 +37,35 @@ public struct Notification: Hashable, Sendable {
   public var eventID: String { "\(batch.namespace).\(batch.batchID).\(sequence)" }
 }
 
+extension Notification: RowValue {
+  public static let schemaName = "JournalNotification"
+  public static var blank: Notification {
+    Notification(
+      batch: BatchKey(namespace: "", batchID: ""), sequence: 0, kind: .final, at: Instant(milliseconds: 0),
+      batchName: "", status: .created, health: .ok, reason: .none, message: "",
+      progress: ProgressCounts(completed: 0, failed: 0, pending: 0, processing: 0, total: 0))
+  }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(
+    _ v: inout V, writtenBy: inout String
+  ) throws(FormatFault) {
+    try v.string(1, "written_by", &writtenBy)
+    try v.name(2, "kind", &kind, of: "notification")
+    try v.sequence(3, "sequence", &sequence)
+    try v.instant(4, "at_ms", &at)
+    try v.string(5, "batch_name", &batchName)
+    try v.choice(6, "status", &status)
+    try v.choice(7, "health", &health)
+    try v.name(8, "reason", &reason, of: "health reason")
+    try v.prose(9, "message", &message)
+    try v.count(10, "completed", &progress.completed)
+    try v.count(11, "failed", &progress.failed)
+    try v.count(12, "pending", &progress.pending)
+    try v.count(13, "processing", &progress.processing)
+    try v.count(14, "total", &progress.total)
+  }
+}
+
 /// What became of a notification.
 public struct NotificationOutcome: Hashable, Codable, Sendable {
   public var eventID: String
@@ -51,6 +80,20 @@ public struct NotificationOutcome: Hashable, Codable, Sendable {
     self.delivered = delivered
     self.attempts = attempts
     self.detail = detail
+  }
+}
+
+extension NotificationOutcome: Described {
+  public static let schemaName = "JournalNotificationOutcome"
+  public static var blank: NotificationOutcome {
+    NotificationOutcome(eventID: "", delivered: false, attempts: 0, detail: "")
+  }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.string(1, "event_id", &eventID)
+    try v.flag(2, "delivered", &delivered)
+    try v.small(3, "attempts", &attempts)
+    try v.prose(4, "detail", &detail)
   }
 }
 

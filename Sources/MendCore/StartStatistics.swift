@@ -31,6 +31,19 @@ public struct StartHistory: Hashable, Sendable {
   }
 }
 
+extension StartHistory: Described {
+  public static let schemaName = "JournalStartHistory"
+  /// Its slot stands beside it in the journal.
+  public static var blank: StartHistory { StartHistory(slot: 0, shape: 0) }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.hash(1, "shape", &shape)
+    try v.numbers(2, "samples_ms", &samples)
+    if v.reads { samples = Array(samples.suffix(Self.samplesLimit)) }
+    try v.small(3, "cursor", &cursor)
+  }
+}
+
 struct StartStatistics: Sendable {
   /// Kinds of work that are remembered.
   static let slots = 1024

@@ -55,10 +55,20 @@ extension Message {
 
 /// One JSON value on its way into a field; generated code calls one method a field.
 public struct JSONFieldReader: Sendable {
-  var node: JSONNode
-  var options: JSONDecodingOptions
+  package var node: JSONNode
+  package var options: JSONDecodingOptions
 
-  var isNull: Bool { if case .null = node.content { true } else { false } }
+  package init(node: JSONNode, options: JSONDecodingOptions) {
+    self.node = node
+    self.options = options
+  }
+
+  /// A document's root.
+  package init(parsing text: String, options: JSONDecodingOptions = JSONDecodingOptions()) throws(JSONDecodingError) {
+    self.init(node: try JSONNode(parsing: text, depth: options.depth), options: options)
+  }
+
+  package var isNull: Bool { if case .null = node.content { true } else { false } }
 
   /// A field without presence: null is its default.
   public func implicit<F: FieldType>(_ type: F.Type) throws(JSONDecodingError) -> F.Value {
@@ -126,9 +136,9 @@ public struct JSONFieldReader: Sendable {
     return values.init(name: name) == nil
   }
 
-  func fault(_ reason: String) -> JSONDecodingError { JSONDecodingError(reason, at: node.position) }
+  package func fault(_ reason: String) -> JSONDecodingError { JSONDecodingError(reason, at: node.position) }
 
-  func mismatch(_ wanted: String) -> JSONDecodingError { fault("expected \(wanted), found \(node.summary)") }
+  package func mismatch(_ wanted: String) -> JSONDecodingError { fault("expected \(wanted), found \(node.summary)") }
 }
 
 extension FieldType {
@@ -143,9 +153,9 @@ extension FieldType {
 }
 
 /// "Did you mean" for names.
-enum Spelling {
+package enum Spelling {
   /// ` (near: a, b)` or, where nothing is near, ` (it has: a, b, c)`.
-  static func hint(_ name: String, among known: [String]) -> String {
+  package static func hint(_ name: String, among known: [String]) -> String {
     let near = known.map { (name: $0, distance: distance(name.lowercased(), $0)) }
       .filter { $0.distance <= max(2, name.count / 3) || $0.name.contains(name) || name.contains($0.name) }
       .sorted { $0.distance < $1.distance }

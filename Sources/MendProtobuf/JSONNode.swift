@@ -1,6 +1,6 @@
 /// A parsed JSON value that remembers where it stood, so that a fault found later can say line and column.
 public struct JSONNode: Sendable {
-  indirect enum Content: Sendable {
+  package indirect enum Content: Sendable {
     case null
     case bool(Bool)
     case integer(Int64)
@@ -11,14 +11,14 @@ public struct JSONNode: Sendable {
     case object([Member])
   }
 
-  struct Member: Sendable {
-    var name: String
+  package struct Member: Sendable {
+    package var name: String
     /// Where the name stood.
-    var position: JSONPosition?
-    var value: JSONNode
+    package var position: JSONPosition?
+    package var value: JSONNode
   }
 
-  var content: Content
+  package var content: Content
   /// Nil when the value didn't come from text.
   var position: JSONPosition?
 
@@ -86,14 +86,14 @@ public struct JSONDecodingError: Error, Sendable, Hashable, CustomStringConverti
   /// Nil when the value didn't come from text.
   public var position: JSONPosition?
 
-  init(_ reason: String, path: String = "", at position: JSONPosition?) {
+  package init(_ reason: String, path: String = "", at position: JSONPosition?) {
     self.reason = reason
     self.path = path
     self.position = position
   }
 
   /// Puts the enclosing member or element in front of the path, on the way out.
-  func inside(_ component: String) -> JSONDecodingError {
+  package func inside(_ component: String) -> JSONDecodingError {
     JSONDecodingError(reason, path: component + path, at: position)
   }
 

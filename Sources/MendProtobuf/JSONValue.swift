@@ -34,7 +34,7 @@ public struct JSONObject: Sendable, Hashable {
   public init() {}
 
   /// Without a check of each name against all others.
-  init(unique members: [Member]) { self.members = members }
+  package init(unique members: [Member]) { self.members = members }
 
   /// The last of members with the same name counts, at the place of the first.
   public init(_ members: [Member]) {

@@ -31,9 +31,6 @@ public protocol Store: Sendable {
   /// The same, at most `limit` records.
   func journal(of batch: BatchKey, after sequence: UInt64, limit: Int) throws(StoreError) -> [Record]
 
-  /// A record in the store's durable form; empty where there is none.
-  func encoded(_ record: Record) -> [UInt8]
-
   /// Notifications whose time has come, the oldest first, but those about `batches`.
   func notifications(
     dueAt now: Instant, limit: Int, except batches: Set<BatchKey>
@@ -97,8 +94,6 @@ extension Store {
   public func journal(of batch: BatchKey, after sequence: UInt64, limit: Int) throws(StoreError) -> [Record] {
     Array(try journal(of: batch, after: sequence).prefix(limit))
   }
-
-  public func encoded(_ record: Record) -> [UInt8] { [] }
 
   public func notifications(
     dueAt now: Instant, limit: Int, except batches: Set<BatchKey>
@@ -209,47 +204,6 @@ public struct Recovery: Sendable {
     self.starts = starts
     self.setAside = setAside
     self.losses = losses
-  }
-}
-
-/// One line of ListBatches.
-public struct BatchListing: Sendable, Hashable {
-  public var key: BatchKey
-  public var batchName: String
-  public var bucketID: String
-  public var status: BatchStatus
-  public var health: Health
-  public var overallProgress: Double
-  public var totalObjects: Int
-  /// Nil where an earlier version wrote the listing of a batch that left memory.
-  public var failedDocuments: Int?
-  public var currentTier: Int
-  public var totalTiers: Int
-  public var hasFailures: Bool
-  public var priority: Int
-  public var createdAt: Instant
-  public var completedAt: Instant?
-
-  public init(
-    key: BatchKey, batchName: String, bucketID: String, status: BatchStatus, health: Health, overallProgress: Double,
-    totalObjects: Int, failedDocuments: Int?, currentTier: Int, totalTiers: Int, hasFailures: Bool, priority: Int,
-    createdAt: Instant,
-    completedAt: Instant?
-  ) {
-    self.key = key
-    self.batchName = batchName
-    self.bucketID = bucketID
-    self.status = status
-    self.health = health
-    self.overallProgress = overallProgress
-    self.totalObjects = totalObjects
-    self.failedDocuments = failedDocuments
-    self.currentTier = currentTier
-    self.totalTiers = totalTiers
-    self.hasFailures = hasFailures
-    self.priority = priority
-    self.createdAt = createdAt
-    self.completedAt = completedAt
   }
 }
 

@@ -274,9 +274,6 @@ public final class Runtime: Sendable {
     }
   }
 
-  /// A record as the store writes it, for histories that leave the server.
-  public func encoded(_ record: Record) -> [UInt8] { store.encoded(record) }
-
   public func now() -> Instant { clock.now() }
 
   /// Figures for metrics, as of the last round; gauges as of now.

@@ -1,8 +1,7 @@
 import Foundation
 import GRDB
-import MendAPI
 import MendCore
-import MendProtobuf
+import MendJournal
 import MendRuntime
 
 /// Reads back what the store's rows hold; what can't be read says which version wrote it, and what to do.
@@ -10,14 +9,6 @@ struct JournalDecoding {
   let path: String
   /// Of this program.
   let version: String
-
-  /// The store's own rows were written under the server's limits; here nothing else bounds them.
-  private static let limits: DecodingLimits = {
-    var limits = DecodingLimits()
-    limits.elementBytes = .max
-    limits.unknownBytes = .max
-    return limits
-  }()
 
   /// - Parameter row: `JournalRow.columns`, from `column` on.
   func decode(
@@ -35,24 +26,20 @@ struct JournalDecoding {
   private func decode(
     _ payload: Data, first: Int64, of key: BatchKey, operation: String, into records: inout [MendCore.Record]
   ) throws(StoreError) {
-    let name = "\(key.namespace)/\(key.batchID)"
-    let entry: JournalEntry
-    do throws(DecodingError) {
-      entry = try JournalEntry(serialized: payload.bytes, limits: Self.limits)
+    var row = RecordsRow.blank
+    do throws(FormatFault) {
+      try FieldDecoder.read(&row, from: payload.bytes)
     } catch {
-      throw damaged(key, first, "\(error)", operation)
+      guard error.kind == .unknown else { throw damaged(key, first, error.found, operation) }
+      let name = error.sequence.map { "record \($0) of \(key.namespace)/\(key.batchID)" }
+      throw StoreError(
+        operation: operation,
+        message: unreadable(name ?? "a record of \(key.namespace)/\(key.batchID)", error, by: row.writtenBy),
+        damaged: key, sequence: error.sequence)
     }
-    guard !entry.records.isEmpty else { throw damaged(key, first, "it holds no record", operation) }
-    for record in entry.records {
-      do throws(JournalFault) {
-        records.append(try record.record(of: key))
-      } catch {
-        throw StoreError(
-          operation: operation,
-          message: unreadable("record \(record.sequence) of \(name)", error, by: entry.writtenBy), damaged: key,
-          sequence: record.sequence)
-      }
-    }
+    guard !row.records.isEmpty else { throw damaged(key, first, "it holds no record", operation) }
+    for place in row.records.indices { row.records[place].batch = key }
+    records += row.records
   }
 
   func damaged(_ key: BatchKey, _ sequence: Int64?, _ what: String, _ operation: String) -> StoreError {
@@ -88,58 +75,44 @@ struct JournalDecoding {
 
   /// Adds those that have not expired.
   func decode(_ payload: Data, at now: Instant, into entries: inout [IdempotencyEntry]) throws(StoreError) {
-    let message: JournalAnswers
-    do throws(DecodingError) {
-      message = try JournalAnswers(serialized: payload.bytes, limits: Self.limits)
+    var row = AnswersRow.blank
+    do throws(FormatFault) {
+      try FieldDecoder.read(&row, from: payload.bytes)
     } catch {
-      throw damagedAnswers("\(error)")
+      throw damagedAnswers(error.kind == .damaged ? error.found : unreadable("one", error, by: row.writtenBy))
     }
-    for answer in message.answers where answer.expiresMs > now.milliseconds {
-      do throws(JournalFault) {
-        entries.append(try answer.entry())
-      } catch {
-        throw unreadable(
-          "the answer kept for idempotency_key \(answer.key)", error, by: message.writtenBy, "recover")
-      }
-    }
+    entries += row.answers.lazy.filter { $0.expires > now }
   }
 
   func decodeNotification(_ payload: Data, of key: BatchKey) throws(StoreError) -> MendCore.Notification {
-    try decode(
-      JournalNotification.self, payload, "a notification about \(key.namespace)/\(key.batchID)", "outbox", \.writtenBy
-    ) { message throws(JournalFault) in try message.notification(of: key) }
+    var row = ValueRow<MendCore.Notification>.blank
+    try read(&row, payload, "a notification about \(key.namespace)/\(key.batchID)", "outbox") { $0.writtenBy }
+    row.value.batch = key
+    return row.value
   }
 
   func decodeListing(_ payload: Data, of key: BatchKey) throws(StoreError) -> BatchListing {
-    try decode(
-      JournalListing.self, payload, "the listing of \(key.namespace)/\(key.batchID)", "retired", \.writtenBy
-    ) { message throws(JournalFault) in try message.listing(of: key) }
+    var row = ValueRow<BatchListing>.blank
+    try read(&row, payload, "the listing of \(key.namespace)/\(key.batchID)", "retired") { $0.writtenBy }
+    row.value.key = key
+    return row.value
   }
 
-  /// One value that has a row of its own.
-  private func decode<M: Message, Value>(
-    _ type: M.Type, _ payload: Data, _ name: String, _ operation: String, _ writer: (M) -> String,
-    _ value: (M) throws(JournalFault) -> Value
-  ) throws(StoreError) -> Value {
-    let message: M
-    do throws(DecodingError) {
-      message = try M(serialized: payload.bytes, limits: Self.limits)
+  private func read<Row: Described>(
+    _ row: inout Row, _ payload: Data, _ name: String, _ operation: String, _ writer: (Row) -> String
+  ) throws(StoreError) {
+    do throws(FormatFault) {
+      try FieldDecoder.read(&row, from: payload.bytes)
     } catch {
-      throw StoreError(
-        operation: operation, message: "\(path): \(name) is damaged (\(error)); bring the file back from a copy")
-    }
-    do throws(JournalFault) {
-      return try value(message)
-    } catch {
-      throw unreadable(name, error, by: writer(message), operation)
+      let message =
+        error.kind == .damaged
+        ? "\(name) is damaged (\(error.found)); bring the file back from a copy"
+        : unreadable(name, error, by: writer(row))
+      throw StoreError(operation: operation, message: "\(path): \(message)")
     }
   }
 
-  private func unreadable(_ what: String, _ fault: JournalFault, by writer: String, _ operation: String) -> StoreError {
-    StoreError(operation: operation, message: "\(path): \(unreadable(what, fault, by: writer))")
-  }
-
-  private func unreadable(_ what: String, _ fault: JournalFault, by writer: String) -> String {
+  private func unreadable(_ what: String, _ fault: FormatFault, by writer: String) -> String {
     "\(what) has \(fault.found), which Mend \(version) cannot read; Mend "
       + "\(writer.isEmpty ? "of an unknown version" : writer) wrote it: start that version, or a later one"
   }

@@ -1,8 +1,7 @@
 import Foundation
 import GRDB
-import MendAPI
 public import MendCore
-import MendProtobuf
+import MendJournal
 public import MendRuntime
 import Synchronization
 
@@ -79,13 +78,10 @@ extension SQLiteStore {
         message: "record \(record.sequence) of \(key.namespace)/\(key.batchID) does not follow on "
           + "\(last + UInt64(offset)); nothing of the commit was written")
     }
-    var entry = JournalEntry()
-    entry.writtenBy = version
-    entry.records = row.records.map { JournalRecord($0) }
     commit.marks.lastRow += 1
     var insert = try BoundStatement(
       "INSERT INTO journal (id, batch, first, count, payload, checksum) VALUES (?, ?, ?, ?, ?, ?)", in: database)
-    let payload = entry.serialized()
+    let payload = FieldEncoder.encode(RecordsRow(writtenBy: version, records: row.records))
     let sum = JournalRow.checksum(
       of: key, id: commit.marks.lastRow, first: Int64(last + 1), count: Int64(row.records.count), payload)
     try insert.bind(commit.marks.lastRow)
@@ -144,12 +140,9 @@ extension SQLiteStore {
 
   private func append(_ entries: [IdempotencyEntry], to database: Database) throws -> Int64? {
     guard let expires = entries.map(\.expires).max() else { return nil }
-    var message = JournalAnswers()
-    message.writtenBy = version
-    message.answers = entries.map { JournalAnswer($0) }
+    let payload = FieldEncoder.encode(AnswersRow(writtenBy: version, answers: entries))
     let insert = try database.cachedStatement(
       sql: "INSERT INTO idempotency (keys, expires, payload, checksum) VALUES (?, ?, ?, ?)")
-    let payload = message.serialized()
     try insert.execute(arguments: [
       entries.count, expires.milliseconds, Data(payload),
       RowSum.answers(payload, keys: Int64(entries.count), expires: expires.milliseconds),
@@ -161,7 +154,7 @@ extension SQLiteStore {
     for (slot, history) in starts {
       let keep = try database.cachedStatement(
         sql: "INSERT OR REPLACE INTO starts (slot, payload, checksum) VALUES (?, ?, ?)")
-      let payload = JournalStartHistory(history).serialized()
+      let payload = FieldEncoder.encode(history)
       try keep.execute(arguments: [slot, Data(payload), RowSum.starts(payload, slot: Int64(slot))])
     }
   }
@@ -218,10 +211,10 @@ extension SQLiteStore {
 
 extension SQLiteStore {
   private func retire(_ id: Int64, _ entry: BatchListing, last: Int64, in database: Database) throws {
-    let payload = JournalListing(entry, writtenBy: version).serialized()
+    let payload = FieldEncoder.encode(ValueRow(writtenBy: version, value: entry))
     let retirement = RowSum.Retirement(
       createdAt: entry.createdAt.milliseconds, completedAt: (entry.completedAt ?? entry.createdAt).milliseconds,
-      status: Int64(entry.status.wire.rawValue), bucketID: entry.bucketID, last: last)
+      status: Int64(entry.status.number), bucketID: entry.bucketID, last: last)
     let update = try database.cachedStatement(
       sql: """
         UPDATE batches SET retired = 1, created_at = ?, completed_at = ?, status = ?, bucket_id = ?, listing = ?,

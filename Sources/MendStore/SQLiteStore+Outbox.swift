@@ -1,8 +1,7 @@
 import Foundation
 import GRDB
-import MendAPI
 public import MendCore
-import MendProtobuf
+import MendJournal
 public import MendRuntime
 import Synchronization
 
@@ -17,7 +16,7 @@ extension SQLiteStore {
           INSERT OR IGNORE INTO outbox (event_id, namespace, batch_id, next_at, payload, checksum)
           VALUES (?, ?, ?, ?, ?, ?)
           """)
-      let payload = JournalNotification(notification, writtenBy: version).serialized()
+      let payload = FieldEncoder.encode(ValueRow(writtenBy: version, value: notification))
       try insert.execute(arguments: [
         notification.eventID, notification.batch.namespace, notification.batch.batchID,
         notification.at.milliseconds, Data(payload),

@@ -1,8 +1,6 @@
 import Foundation
 import GRDB
-import MendAPI
 public import MendCore
-import MendProtobuf
 public import MendRuntime
 import Synchronization
 
@@ -103,8 +101,6 @@ extension SQLiteStore {
     try Int64.fetchOne(database.makeStatement(sql: "SELECT id FROM batches WHERE id = ?"), arguments: [id]) != nil
   }
 
-  public func encoded(_ record: MendCore.Record) -> [UInt8] { JournalFormat.encode(record) }
-
   public func journal(
     of batch: BatchKey, after sequence: UInt64, limit: Int
   ) throws(StoreError) -> [MendCore.Record] {
@@ -155,7 +151,7 @@ extension SQLiteStore {
       var arguments: StatementArguments = [namespace]
       if let status {
         conditions.append("status = ?")
-        arguments += [Int64(status.wire.rawValue)]
+        arguments += [Int64(status.number)]
       }
       if let bucketID {
         conditions.append("bucket_id = ?")

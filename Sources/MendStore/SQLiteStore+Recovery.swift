@@ -1,8 +1,7 @@
 import Foundation
 import GRDB
-import MendAPI
 public import MendCore
-import MendProtobuf
+import MendJournal
 public import MendRuntime
 import Synchronization
 
@@ -210,8 +209,10 @@ extension SQLiteStore {
       while let row = try rows.next() {
         let payload = row.bytes(1)
         if let sum = row.integerOrNil(2), sum != RowSum.starts(payload, slot: row.integer(0)) { continue }
-        guard let message = try? JournalStartHistory(serialized: payload) else { continue }
-        histories.append(message.history(slot: Int(row.integer(0))))
+        var history = StartHistory.blank
+        guard (try? FieldDecoder.read(&history, from: payload.span.bytes)) != nil else { continue }
+        history.slot = Int(row.integer(0))
+        histories.append(history)
       }
     } catch  where error.isUnreadable {
       recovery.losses.append("how long starts took cannot be read; it is learnt again")

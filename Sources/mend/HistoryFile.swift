@@ -1,7 +1,7 @@
 import MendAPI
 import MendCore
+import MendJournal
 import MendProtobuf
-import MendStore
 
 #if canImport(Glibc)
 import Glibc
@@ -42,11 +42,8 @@ struct HistoryFile {
   }
 
   static func line(_ event: BatchEvent) throws -> String {
-    do {
-      let record = try JournalRecord(serialized: event.record)
-      var options = JSONEncodingOptions()
-      options.includeNulls = false
-      return try record.jsonValue(options).compact()
+    do throws(FormatFault) {
+      return try Record(journalBytes: event.record, of: BatchKey(namespace: "", batchID: "")).json.compact()
     } catch {
       throw ProgramError(.refused, "event \(event.sequence) has a record that this version cannot write: \(error)")
     }
@@ -96,8 +93,7 @@ struct HistoryFile {
     var documents = 0
     for (index, line) in lines.dropFirst().enumerated() {
       do {
-        let message = try JournalRecord(jsonText: String(line))
-        records.append(try JournalFormat.decode(message.serialized(), of: key))
+        records.append(try Record(jsonText: String(line), of: key))
       } catch {
         throw ProgramError.usage("\(path):\(index + 2): not a record: \(error)")
       }

@@ -1,22 +1,22 @@
 import MendAPI
 import MendCore
-import MendStore
+import MendJournal
 
 @testable import mend
 
 /// The forms that a record takes outside of the program, each by the code that makes it.
 enum RecordForms {
   static func record(_ bytes: ArraySlice<UInt8>, of key: BatchKey) throws -> MendCore.Record {
-    try JournalFormat.decode(Array(bytes), of: key)
+    try Record(journalBytes: Array(bytes), of: key)
   }
 
-  static func bytes(_ record: MendCore.Record) -> [UInt8] { JournalFormat.encode(record) }
+  static func bytes(_ record: MendCore.Record) -> [UInt8] { record.journalBytes }
 
   /// A line of `mend history --export`.
   static func line(_ record: MendCore.Record) throws -> String {
     var event = BatchEvent()
     event.sequence = record.sequence
-    event.record = JournalFormat.encode(record.withoutSecrets)
+    event.record = record.withoutSecrets.journalBytes
     return try HistoryFile.line(event)
   }
 

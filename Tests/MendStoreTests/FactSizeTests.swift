@@ -1,9 +1,9 @@
-import MendAPI
-import MendCore
+import JournalSchema
+import MendJournal
 import MendProtobuf
 import Testing
 
-@testable import MendStore
+@testable import MendCore
 
 /// A fact is as large as what it says, however many documents it is about; and what earlier versions wrote still folds.
 struct FactSizeTests {
@@ -32,9 +32,9 @@ struct FactSizeTests {
   func bounded(_ fact: Fact) throws {
     let key = BatchKey(namespace: "n", batchID: "b")
     let record = Record(batch: key, sequence: 1, at: Samples.at, cause: .caller, fact: fact)
-    let bytes = JournalFormat.encode(record)
+    let bytes = record.journalBytes
     #expect(bytes.count < 4 << 20)
-    #expect(try JournalFormat.decode(bytes, of: key) == record)
+    #expect(try Record(journalBytes: bytes, of: key) == record)
   }
 
   @Test("a retry of all jobs that there may be says once what they have in common")
@@ -50,9 +50,9 @@ struct FactSizeTests {
     let key = BatchKey(namespace: "n", batchID: "b")
     let fact = Fact.retried(.init(tier: 0, jobs: jobs, actor: "ann", by: .caller))
     let record = Record(batch: key, sequence: 1, at: Samples.at, cause: .caller, fact: fact)
-    let bytes = JournalFormat.encode(record)
+    let bytes = record.journalBytes
     #expect(bytes.count < 1 << 20)
-    #expect(try JournalFormat.decode(bytes, of: key) == record)
+    #expect(try Record(journalBytes: bytes, of: key) == record)
   }
 
   @Test("documents with any distances between them come back from the journal")
@@ -61,15 +61,32 @@ struct FactSizeTests {
       [], [0], [7], [0, 1, 2, 3], [5, 10, 15, 16, 17, 40], [1, 3, 4, 6, 7, 9],
       Array(stride(from: 3, to: 5000, by: 256)),
     ].map { DocumentSet($0) }
-    for set in sets { #expect(try JournalDocumentSteps(set).documents() == set) }
-    #expect(JournalDocumentSteps(sets[6]).runs == [3, 256, 20])
+    for set in sets { #expect(try back(DocumentSteps(documents: set)).documents == set) }
+    let message = try JournalDocumentSteps(serialized: FieldEncoder.encode(DocumentSteps(documents: sets[6])))
+    #expect(message.runs == [3, 256, 20])
     for runs: [UInt32] in [
       [1, 2], [0, 0, 2], [0, 1, 0], [0, 1, 3_000_000], [1_999_999, 1, 2], [.max, .max, .max],
     ] {
       var damaged = JournalDocumentSteps()
       damaged.runs = runs
-      #expect(throws: JournalFault.self) { try damaged.documents() }
+      #expect(throws: FormatFault.self) { try read(DocumentSteps.self, damaged) }
     }
+  }
+
+  private func back<Value: Described>(_ value: Value) throws -> Value {
+    try decoded(Value.self, FieldEncoder.encode(value))
+  }
+
+  private func read<Value: Described>(_ type: Value.Type, _ message: some Message) throws -> Value {
+    try decoded(Value.self, message.serialized())
+  }
+
+  /// The fact of a record that an earlier version wrote.
+  private func fact(_ configure: (inout JournalRecord) -> Void) throws -> Fact {
+    var record = JournalRecord()
+    record.cause = "caller"
+    configure(&record)
+    return try read(Record.self, record).fact
   }
 
   @Test("a retry that an earlier version wrote has all that is laid over a job's specification")
@@ -81,26 +98,30 @@ struct FactSizeTests {
           Fact.RetriedJob(
             job: Samples.job, overrides: Job.Overrides(cpus: 2), replacesOverrides: true, reopened: DocumentSet([3]))
         ], actor: "ann"))
-    guard case .retried(let earlier) = JournalRecord.Fact(written) else {
+    let record = Record(
+      batch: BatchKey(namespace: "n", batchID: "b"), sequence: 1, at: Samples.at, cause: .caller, fact: written)
+    let message = try JournalRecord(serialized: record.journalBytes)
+    guard let earlier = message.retried else {
       Issue.record("not as earlier versions wrote it")
       return
     }
-    #expect(try JournalRecord.Fact.retried(earlier).fact() == written)
+    #expect(earlier.jobs.map(\.overrides?.cpus) == [2])
+    #expect(try fact { $0.retried = earlier } == written)
   }
 
   @Test("what failed alike is one group, also where an earlier version wrote it once for each document")
   func earlierFailures() throws {
     var failed = JournalDocumentsFailed()
-    failed.attempt = JournalAttempt(Samples.job, 1)
+    failed.attempt = try JournalAttempt(serialized: FieldEncoder.encode(Samples.job.attempt(1)))
     for position in [3, 4, 9] {
       var entry = JournalFailedDocument()
       entry.position = UInt32(position)
-      entry.error = JournalDocumentError(Self.error)
+      entry.error = try JournalDocumentError(serialized: FieldEncoder.encode(Self.error))
       failed.documents.append(entry)
     }
     let groups = [Fact.FailedDocuments(DocumentSet([3, 4, 9]), Self.error)]
     #expect(
-      try JournalRecord.Fact.documentsFailed(failed).fact() == .documentsFailed(.init(Samples.job.attempt(1), groups)))
+      try fact { $0.documentsFailed = failed } == .documentsFailed(.init(Samples.job.attempt(1), groups)))
   }
 
   @Test("a cancel of a tier, and whose doing it was, are told from an earlier version's words")
@@ -109,7 +130,7 @@ struct FactSizeTests {
     changed.tier = 1
     changed.status = .running
     changed.reason = "cancel requested"
-    #expect(try JournalRecord.Fact.tierStatusChanged(changed).fact() == .tierCancelRequested(.init(tier: 1)))
+    #expect(try fact { $0.tierStatusChanged = changed } == .tierCancelRequested(.init(tier: 1)))
     for (actor, initiative) in [("auto_heal", Initiative.autoHeal), ("scheduler", .rules), ("ann", .caller)] {
       var retried = JournalRetried()
       retried.actor = actor
@@ -117,17 +138,26 @@ struct FactSizeTests {
       heal.actor = actor
       heal.action = .auto
       #expect(
-        try JournalRecord.Fact.retried(retried).fact()
+        try fact { $0.retried = retried }
           == .retried(.init(tier: 0, jobs: [], actor: actor, by: initiative)))
-      #expect(try heal.record().by == initiative)
+      #expect(try read(HealRecord.self, heal).by == initiative)
     }
     var retry = JournalRetryTier()
-    retry.jobs = [JournalJob(Samples.job)]
+    retry.jobs = [try JournalJob(serialized: FieldEncoder.encode(Samples.job))]
     retry.memoryBytes = 7
     var step = JournalHealStep()
-    step.operation = .retryTier(retry)
+    step.retryTier = retry
     step.risk = .low
-    #expect(try step.step().operation == .retryTier(tier: 0, jobs: [Samples.job], memoryBytes: [Samples.job: 7]))
-    #expect(try step.step().result == .done)
+    #expect(
+      try read(HealStep.self, step).operation == .retryTier(tier: 0, jobs: [Samples.job], memoryBytes: [Samples.job: 7])
+    )
+    #expect(try read(HealStep.self, step).result == .done)
   }
+}
+
+/// A value as its bytes have it.
+func decoded<Value: Described>(_ type: Value.Type, _ bytes: [UInt8]) throws -> Value {
+  var value = Value.blank
+  try FieldDecoder.read(&value, from: bytes.span.bytes)
+  return value
 }

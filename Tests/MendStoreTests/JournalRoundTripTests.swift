@@ -1,10 +1,9 @@
-import MendAPI
+import JournalSchema
 import MendCore
+import MendJournal
 import MendProtobuf
 import MendRuntime
 import Testing
-
-@testable import MendStore
 
 /// What is written is what is read, for every case there is.
 struct JournalRoundTripTests {
@@ -12,7 +11,7 @@ struct JournalRoundTripTests {
 
   private func through(_ fact: Fact) throws -> Fact {
     let record = Record(batch: key, sequence: 42, at: Samples.at, cause: .caller, fact: fact)
-    let back = try JournalRecord(serialized: JournalRecord(record).serialized()).record(of: key)
+    let back = try Record(journalBytes: record.journalBytes, of: key)
     #expect(back.sequence == 42 && back.at == Samples.at && back.cause == .caller && back.batch == key)
     return back.fact
   }
@@ -42,12 +41,12 @@ struct JournalRoundTripTests {
     }
     #expect(ended.end.exit?.peakMemoryBytes == ValueLimit.memoryBytes && ended.end.exit?.cpuSeconds == 0)
     let set = DocumentSet(ranges: [2_000_000..<2_000_001])
-    #expect(throws: JournalFault.self) { try through(.documentsCommitted(.init(Samples.job.attempt(1), set))) }
+    #expect(throws: FormatFault.self) { try through(.documentsCommitted(.init(Samples.job.attempt(1), set))) }
   }
 
-  @Test("every reply comes back as it was", arguments: Samples.replies)
-  func replies(_ reply: MendCore.Reply) throws {
-    #expect(try JournalReply(serialized: JournalReply(reply).serialized()).decoded() == reply)
+  @Test("every reply that is kept comes back as it was", arguments: Samples.replies)
+  func replies(_ reply: Reply) throws {
+    #expect(try decoded(Reply.self, FieldEncoder.encode(reply)) == reply)
   }
 
   @Test("every reason for an end comes back", arguments: Samples.endReasons)
@@ -62,25 +61,63 @@ struct JournalRoundTripTests {
     #expect(try through(fact) == fact)
   }
 
-  @Test("every state, cause and executor has a number of its own")
+  @Test("every state, cause and executor has the number and the names that the schema gives it")
   func enums() throws {
-    func check<Value: Journaled>(_ type: Value.Type) throws {
+    func check<Value: SchemaEnum & CaseIterable, Schema: Enum>(_ type: Value.Type, _ schema: Schema.Type) throws {
+      #expect(Value.schemaName == Schema.protobufName)
+      #expect(Value.allCases.count == Schema.caseNames.count - 1)
       for value in Value.allCases {
-        #expect(value.wire != Value.Wire())
-        #expect(try Value(value.wire) == value)
+        let name = try #require(Schema.caseNames.first { $0.number == value.number && $0.number != 0 })
+        #expect(name.short == value.name)
+        #expect(Value(number: name.number) == value)
+        #expect(Value(schemaName: name.schema) == value && Value(schemaName: name.short) == value)
+      }
+      for number: Int32 in [.min, -1, 0, 99, .max] { #expect(Value(number: number) == nil) }
+      for name in ["", "unspecified", "x_" + (Schema.caseNames.last?.short ?? "")] {
+        #expect(Value(schemaName: name) == nil)
       }
     }
-    try check(MendCore.BatchStatus.self)
-    try check(MendCore.TierStatus.self)
-    try check(MendCore.JobStatus.self)
-    try check(MendCore.Health.self)
-    try check(MendCore.FailureCategory.self)
-    try check(MendCore.FailureCause.self)
-    try check(MendCore.Confidence.self)
-    try check(MendCore.Risk.self)
-    try check(MendCore.ExecutorKind.self)
-    try check(MendCore.HealAction.self)
-    try check(MendCore.RetryRule.Action.self)
+    try check(MendCore.BatchStatus.self, JournalSchema.BatchStatus.self)
+    try check(MendCore.TierStatus.self, JournalSchema.TierStatus.self)
+    try check(MendCore.JobStatus.self, JournalSchema.JobStatus.self)
+    try check(MendCore.Health.self, JournalSchema.Health.self)
+    try check(MendCore.FailureCategory.self, JournalSchema.FailureCategory.self)
+    try check(MendCore.FailureCause.self, JournalSchema.FailureCause.self)
+    try check(MendCore.Confidence.self, JournalSchema.Confidence.self)
+    try check(MendCore.Risk.self, JournalSchema.Risk.self)
+    try check(MendCore.ExecutorKind.self, JournalSchema.ExecutorKind.self)
+    try check(MendCore.HealAction.self, JournalSchema.HealAction.self)
+    try check(MendCore.RetryRule.Action.self, JournalSchema.RetryAction.self)
+    try check(Initiative.self, JournalInitiative.self)
+    try check(MendCore.HealStep.Result.self, JournalStepResult.self)
+  }
+
+  @Test("another reader of the schema reads what is written, and writes the same")
+  func otherReader() throws {
+    for (index, fact) in Samples.facts.enumerated() {
+      let record = Record(
+        batch: key, sequence: UInt64(index + 1), at: Samples.at, cause: .worker, fact: fact)
+      let message = try JournalRecord(serialized: record.journalBytes)
+      #expect(message.unknownFields.isEmpty)
+      #expect(message.serialized() == record.journalBytes)
+      var options = JSONEncodingOptions()
+      options.includeNulls = false
+      #expect(try message.jsonValue(options).compact() == record.json.compact())
+      for json in [try message.jsonValue(), try message.jsonValue(.canonical)] {
+        #expect(try Record(jsonText: json.compact(), of: key) == record)
+      }
+    }
+  }
+
+  @Test("fields in any order, unknown ones among them, are the same value")
+  func anyOrder() throws {
+    for fact in Samples.facts {
+      let record = Record(batch: key, sequence: 7, at: Samples.at, cause: .clock, actor: "ann", fact: fact)
+      var fields: [[UInt8]] = [[0xC2, 0x3E, 1, 0]]  // Field 1000.
+      var reader = FieldSlices(record.journalBytes)
+      while let field = reader.next() { fields.append(field) }
+      #expect(try Record(journalBytes: fields.reversed().flatMap(\.self), of: key) == record)
+    }
   }
 
   @Test("a listing comes back as it was")
@@ -88,31 +125,38 @@ struct JournalRoundTripTests {
     var listing = Samples.listing("b")
     for completedAt in [listing.completedAt, nil] {
       listing.completedAt = completedAt
-      let message = try JournalListing(serialized: JournalListing(listing, writtenBy: "1").serialized())
-      #expect(try message.listing(of: listing.key) == listing)
+      var back = try decoded(
+        ValueRow<BatchListing>.self, FieldEncoder.encode(ValueRow(writtenBy: "1", value: listing)))
+      back.value.key = listing.key
+      #expect(back.value == listing && back.writtenBy == "1")
     }
   }
 
   @Test("a million neighbouring documents take a handful of bytes")
   func packedSets() {
-    #expect(JournalDocumentSet(DocumentSet(all: 1_000_000)).serialized().count < 10)
+    #expect(FieldEncoder.encode(DocumentSet(all: 1_000_000)).count < 10)
   }
 
   @Test("a fact of a later version is refused, not skipped")
   func unknownFact() throws {
     // Field 200, a message: no fact of this version.
     let bytes: [UInt8] = [8, 1, 0xC2, 0x0C, 0]
-    let record = try JournalRecord(serialized: bytes)
-    #expect(throws: JournalFault("an unknown fact")) { try record.record(of: key) }
+    let fault = #expect(throws: FormatFault.self) {
+      try Record(journalBytes: bytes + [26, 5] + Array("clock".utf8), of: key)
+    }
+    #expect(fault?.found == "an unknown fact" && fault?.kind == .unknown && fault?.sequence == 1)
   }
 
   @Test("a state of a later version is refused, not guessed")
   func unknownState() throws {
     var changed = JournalBatchStatusChanged()
-    changed.status = MendAPI.BatchStatus(rawValue: 99)
+    changed.status = JournalSchema.BatchStatus(rawValue: 99)
     var record = JournalRecord()
-    record.fact = .batchStatusChanged(changed)
-    #expect(throws: JournalFault("no value 99 of mend.v1.BatchStatus")) { try record.record(of: key) }
+    record.sequence = 3
+    record.cause = "clock"
+    record.batchStatusChanged = changed
+    let fault = #expect(throws: FormatFault.self) { try Record(journalBytes: record.serialized(), of: key) }
+    #expect(fault?.description == "record 3 has no value 99 of mend.v1.BatchStatus, which this version does not know")
   }
 
   @Test("every cause of a record comes back, by the word that journals have always had")
@@ -122,25 +166,58 @@ struct JournalRoundTripTests {
     for cause in Record.Cause.allCases {
       let record = Record(
         batch: key, sequence: 1, at: Samples.at, cause: cause, fact: .batchStatusChanged(.init(.queued, reason: "")))
-      let written = JournalRecord(record)
+      let written = try JournalRecord(serialized: record.journalBytes)
       #expect(written.cause == cause.rawValue)
-      #expect(try written.record(of: key) == record)
+      #expect(try Record(journalBytes: written.serialized(), of: key) == record)
     }
   }
 
   @Test("a record whose cause this version does not know is refused, and one without any", arguments: ["moon", ""])
   func unknownCause(_ word: String) throws {
-    var record = JournalRecord(
-      Record(
-        batch: key, sequence: 1, at: Samples.at, cause: .clock, fact: .batchStatusChanged(.init(.queued, reason: ""))))
+    let known = Record(
+      batch: key, sequence: 1, at: Samples.at, cause: .clock, fact: .batchStatusChanged(.init(.queued, reason: "")))
+    var record = try JournalRecord(serialized: known.journalBytes)
     record.cause = word
-    #expect(throws: JournalFault("no cause \"\(word)\"")) { try record.record(of: key) }
+    let fault = #expect(throws: FormatFault.self) { try Record(journalBytes: record.serialized(), of: key) }
+    #expect(fault?.found == "no cause \"\(word)\"")
   }
 
   @Test("a damaged document set is refused", arguments: [[UInt32(1)], [0, UInt32.max], [UInt32.max, 1]])
   func damagedSet(_ runs: [UInt32]) throws {
     var set = JournalDocumentSet()
     set.runs = runs
-    #expect(throws: JournalFault.self) { try set.documents() }
+    #expect(throws: FormatFault.self) { try decoded(DocumentSet.self, set.serialized()) }
+  }
+}
+
+/// The fields of a message, each with its tag.
+private struct FieldSlices {
+  private var rest: ArraySlice<UInt8>
+
+  init(_ bytes: [UInt8]) { rest = bytes[...] }
+
+  mutating func next() -> [UInt8]? {
+    let start = rest
+    guard let tag = varint() else { return nil }
+    switch tag & 7 {
+    case 0: _ = varint()
+    case 1: rest = rest.dropFirst(8)
+    default:
+      let length = Int(varint() ?? 0)
+      rest = rest.dropFirst(length)
+    }
+    return Array(start.prefix(start.count - rest.count))
+  }
+
+  private mutating func varint() -> UInt64? {
+    guard !rest.isEmpty else { return nil }
+    var value: UInt64 = 0
+    var shift: UInt64 = 0
+    while let byte = rest.popFirst() {
+      value |= UInt64(byte & 0x7F) << shift
+      shift += 7
+      if byte < 0x80 { break }
+    }
+    return value
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import MendCore
+import MendJournal
 import MendRuntime
 import Testing
 
@@ -170,8 +171,8 @@ import Testing
       }
     }
     #expect(try store.journal(of: BatchKey(namespace: "m", batchID: "b"), after: 0, limit: 5).isEmpty)
-    #expect(try JournalFormat.decode(store.encoded(all[3]), of: key) == all[3])
-    #expect(throws: JournalFormatError.self) { try JournalFormat.decode([255, 1], of: key) }
+    #expect(try Record(journalBytes: all[3].journalBytes, of: key) == all[3])
+    #expect(throws: FormatFault.self) { try Record(journalBytes: [255, 1], of: key) }
     try store.close()
   }
 }

@@ -178,6 +178,27 @@ public struct SubmissionParameters: Hashable, Codable, Sendable {
   }
 }
 
+extension SubmissionParameters: Described {
+  public static let schemaName = "JournalSubmission"
+  public static var blank: SubmissionParameters {
+    SubmissionParameters(
+      extractorName: "", work: .blank, executor: .local, resources: Resources(), priority: 0, environment: [:],
+      runTimeout: nil)
+  }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.string(1, "extractor_name", &extractorName)
+    try v.field(2, "work", &work)
+    try v.choice(3, "executor", &executor)
+    try v.field(4, "resources", &resources)
+    try v.small(5, "priority", &priority)
+    try v.texts(6, "environment", .secret, &environment)
+    try v.span(7, "run_timeout_ms", &runTimeout)
+    try v.span(16, "start_window_ms", &startWindow)
+    try v.string(55, "server", &server)
+  }
+}
+
 /// Where an executor has an attempt.
 public struct ExecutorHandle: Hashable, Codable, Sendable {
   /// Host name or Ray node id.
@@ -299,6 +320,55 @@ public struct ExitRecord: Hashable, Codable, Sendable {
   }
 }
 
+extension ExitRecord: Described {
+  public static let schemaName = "JournalExitRecord"
+  public static var blank: ExitRecord { ExitRecord(termination: .unknown(""), at: Instant(milliseconds: 0)) }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    var termination: Termination? = v.reads ? nil : self.termination
+    try Termination.describe(&termination, &v)
+    try v.instant(5, "at_ms", &at)
+    try v.memory(6, "peak_memory_bytes", &peakMemoryBytes)
+    try v.memory(7, "memory_limit_bytes", &memoryLimitBytes)
+    try v.flag(8, "memory_limit_exceeded", &memoryLimitExceeded)
+    try v.string(9, "last_stderr_line", &lastStderrLine)
+    try v.real(10, "cpu_seconds", &cpuSeconds, within: FieldBounds.seconds)
+    try v.message(11, "finding", &finding)
+    guard let termination else { throw FormatFault("no termination") }
+    if v.assigns { self.termination = termination }
+  }
+}
+
+extension ExitRecord.Termination {
+  fileprivate static func describe<V: FieldVisitor & ~Copyable>(
+    _ termination: inout Self?, _ v: inout V
+  ) throws(FormatFault) {
+    try v.member(1, "exited", of: &termination, Self.exited) {
+      if case .exited(let code) = $0 { code } else { nil }
+    }
+    try v.member(2, "signalled", of: &termination, Self.signalled) {
+      if case .signalled(let signal) = $0 { signal } else { nil }
+    }
+    try v.member(3, "not_started", .plain, of: &termination, Self.notStarted) {
+      if case .notStarted(let why) = $0 { why } else { nil }
+    }
+    try v.member(4, "unknown", .prose, of: &termination, Self.unknown) {
+      if case .unknown(let why) = $0 { why } else { nil }
+    }
+  }
+}
+
+extension ExitRecord.Finding: Described {
+  public static let schemaName = "JournalFinding"
+  public static var blank: Self { Self(cause: .oom, confidence: .low, text: "") }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.choice(1, "cause", &cause)
+    try v.choice(2, "confidence", &confidence)
+    try v.prose(3, "text", &text)
+  }
+}
+
 /// Proof that an attempt is gone: how many processes were ended, and how.
 public struct EndReceipt: Hashable, Codable, Sendable {
   public var processes: Int
@@ -308,6 +378,16 @@ public struct EndReceipt: Hashable, Codable, Sendable {
   public init(processes: Int, how: String) {
     self.processes = processes
     self.how = how
+  }
+}
+
+extension EndReceipt: Described {
+  public static let schemaName = "JournalEndReceipt"
+  public static var blank: EndReceipt { EndReceipt(processes: 0, how: "") }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.count(1, "processes", &processes)
+    try v.prose(2, "how", &how)
   }
 }
 
@@ -329,5 +409,17 @@ public struct Evidence: Hashable, Codable, Sendable {
     self.observer = observer
     self.at = at
     self.values = values
+  }
+}
+
+extension Evidence: Described {
+  public static let schemaName = "JournalEvidence"
+  public static var blank: Evidence { Evidence("", by: .kernel, at: Instant(milliseconds: 0)) }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.prose(1, "observed", &observed)
+    try v.name(2, "observer", &observer, of: "observer")
+    try v.instant(3, "at_ms", &at)
+    try v.texts(4, "values", .plain, &values)
   }
 }

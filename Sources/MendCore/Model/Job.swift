@@ -118,6 +118,46 @@ public struct Job: Hashable, Codable, Sendable {
   }
 }
 
+extension Job.Overrides: Described {
+  public static let schemaName = "JournalOverrides"
+  public static var blank: Self { Self() }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.real(1, "cpus", &cpus, isOptional: true)
+    if v.reads { cpus = cpus.map(FieldBounds.cpus) }
+    try v.memory(2, "memory_bytes", &memoryBytes)
+    try v.flag(3, "requires_gpu", &requiresGPU, isOptional: true)
+    try v.small(4, "priority", &priority)
+    var limit = runTimeout ?? nil
+    var isWithout = runTimeout != nil && limit == nil
+    try v.span(5, "run_timeout_ms", &limit)
+    try v.flag(6, "without_run_timeout", &isWithout)
+    if v.reads { runTimeout = isWithout ? .some(nil) : limit.map { .some($0) } }
+    try v.texts(7, "environment", .secret, &environment)
+  }
+}
+
+extension Job.Failure: Described {
+  public static let schemaName = "JournalJobFailure"
+  public static var blank: Self { Self(cause: .oom, confidence: .low, message: "") }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.choice(1, "cause", &cause)
+    try v.choice(2, "confidence", &confidence)
+    try v.prose(3, "message", &message)
+  }
+}
+
+extension Job.StageTotal: Described {
+  public static let schemaName = "JournalStageTime"
+  public static var blank: Self { Self(name: "", duration: .zero) }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.string(1, "name", &name)
+    try v.span(2, "duration_ms", &duration)
+  }
+}
+
 /// Why one document failed.
 public struct DocumentError: Hashable, Codable, Sendable {
   /// `exit_code`, an attempt's cause such as `oom`, or the worker's own word such as `format_error`.
@@ -145,6 +185,26 @@ public struct DocumentError: Hashable, Codable, Sendable {
     self.causedByAttempt = causedByAttempt
     self.quarantined = quarantined
     self.endedFromOutside = endedFromOutside
+  }
+}
+
+extension DocumentError: Described {
+  public static let schemaName = "JournalDocumentError"
+  public static var blank: DocumentError {
+    DocumentError(code: "", message: "", attempt: 0, at: Instant(milliseconds: 0))
+  }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.string(1, "code", &code)
+    try v.string(2, "message", &message)
+    try v.texts(3, "details", .plain, &details)
+    try v.small(4, "attempt", &attempt)
+    try v.instant(5, "at_ms", &at)
+    try v.flag(6, "caused_by_attempt", &causedByAttempt)
+    try v.flag(16, "quarantined", &quarantined)
+    var isFromOutside: Bool? = endedFromOutside ? true : nil
+    try v.flag(75, "ended_from_outside", &isFromOutside, isOptional: true)
+    if v.reads { endedFromOutside = isFromOutside ?? false }
   }
 }
 

@@ -43,6 +43,16 @@ public struct JobID: Hashable, Codable, Sendable, Comparable, CustomStringConver
   public func attempt(_ number: Int) -> AttemptID { AttemptID(job: self, number: number) }
 }
 
+extension JobID: Described {
+  public static let schemaName = "JournalJob"
+  public static var blank: JobID { JobID(tier: 0, index: 0) }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.small(1, "tier", &tier)
+    try v.small(2, "index", &index)
+  }
+}
+
 /// Names one attempt within its batch. Written `t0-j1.2`.
 public struct AttemptID: Hashable, Sendable, CustomStringConvertible {
   public var job: JobID
@@ -55,6 +65,17 @@ public struct AttemptID: Hashable, Sendable, CustomStringConvertible {
   }
 
   public var description: String { "\(job).\(number)" }
+}
+
+extension AttemptID: Described {
+  public static let schemaName = "JournalAttempt"
+  public static var blank: AttemptID { AttemptID(job: .blank, number: 0) }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.small(1, "tier", &job.tier)
+    try v.small(2, "index", &job.index)
+    try v.small(3, "number", &number)
+  }
 }
 
 /// Names one attempt. Its text form is the launch id: derived, never random, so that a launch whose answer was lost is

@@ -32,6 +32,23 @@ public struct BatchSpecification: Hashable, Codable, Sendable {
   }
 }
 
+extension BatchSpecification: Described {
+  public static let schemaName = "JournalSpecification"
+  public static var blank: BatchSpecification { BatchSpecification() }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.string(1, "bucket_id", &bucketID)
+    try v.string(2, "batch_name", &batchName)
+    try v.small(3, "priority", &priority)
+    try v.count(4, "max_concurrent", &maxConcurrent)
+    try v.span(5, "timeout_ms", &timeout)
+    try v.flag(6, "notification_enabled", &notificationEnabled)
+    try v.choice(7, "executor", &executor)
+    try v.messages(8, "tiers", &tiers)
+    try v.message(16, "auto_heal", &autoHeal)
+  }
+}
+
 /// The budgets within which the core applies by itself what Heal's `auto` would do.
 public struct AutoHeal: Hashable, Codable, Sendable {
   public static let defaultHeals = 5
@@ -50,9 +67,29 @@ public struct AutoHeal: Hashable, Codable, Sendable {
   }
 }
 
+extension AutoHeal: Described {
+  public static let schemaName = "JournalAutoHeal"
+  public static var blank: AutoHeal { AutoHeal() }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.small(1, "max_heals", &maxHeals)
+    try v.memory(2, "memory_ceiling_bytes", &memoryCeilingBytes)
+    try v.choice(3, "max_risk", &maxRisk)
+  }
+}
+
 public struct TierSpecification: Hashable, Codable, Sendable {
   public var extractors: [ExtractorSpecification]
   public init(extractors: [ExtractorSpecification]) { self.extractors = extractors }
+}
+
+extension TierSpecification: Described {
+  public static let schemaName = "JournalTierSpecification"
+  public static var blank: TierSpecification { TierSpecification(extractors: []) }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.messages(1, "extractors", &extractors)
+  }
 }
 
 public struct ExtractorSpecification: Hashable, Codable, Sendable {
@@ -88,6 +125,40 @@ public struct ExtractorSpecification: Hashable, Codable, Sendable {
   }
 }
 
+extension ExtractorSpecification.Work: Described {
+  public static let schemaName = "JournalWork"
+  public static var blank: Self { .documentCommand("") }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    var work: Self? = v.reads ? nil : self
+    try v.member(1, "document_command", .plain, of: &work, Self.documentCommand) {
+      if case .documentCommand(let command) = $0 { command } else { nil }
+    }
+    try v.member(2, "entrypoint", .plain, of: &work, Self.entrypoint) {
+      if case .entrypoint(let entrypoint) = $0 { entrypoint } else { nil }
+    }
+    guard let work else { throw FormatFault("no kind of work") }
+    if v.assigns { self = work }
+  }
+}
+
+extension ExtractorSpecification: Described {
+  public static let schemaName = "JournalExtractor"
+  public static var blank: ExtractorSpecification { ExtractorSpecification(name: "", work: .blank) }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.string(1, "name", &name)
+    try v.field(2, "work", &work)
+    try v.string(3, "collection_id", &collectionID)
+    try v.small(4, "shards", &shards)
+    if v.reads, shards > Limits().shardsPerExtractor { throw FormatFault("an extractor with \(shards) shards") }
+    try v.field(5, "resources", &resources)
+    try v.texts(6, "environment", .secret, &environment)
+    try v.field(7, "timers", &timers)
+    try v.messages(8, "retry_rules", &retryRules)
+  }
+}
+
 /// What one attempt of a job is given.
 public struct Resources: Hashable, Codable, Sendable {
   public var cpus: Double
@@ -103,6 +174,20 @@ public struct Resources: Hashable, Codable, Sendable {
     self.memoryBytes = memoryBytes
     self.requiresGPU = requiresGPU
     self.limits = limits
+  }
+}
+
+extension Resources: Described {
+  public static let schemaName = "JournalResources"
+  public static var blank: Resources { Resources() }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.real(1, "cpus", &cpus, within: FieldBounds.cpus)
+    try v.memory(2, "memory_bytes", &memoryBytes)
+    try v.flag(3, "requires_gpu", &requiresGPU)
+    var limits = self.limits == AttemptLimits() ? nil : self.limits
+    try v.message(4, "limits", &limits)
+    if v.reads { self.limits = limits ?? AttemptLimits() }
   }
 }
 
@@ -122,6 +207,18 @@ public struct AttemptLimits: Hashable, Codable, Sendable {
     self.openFiles = openFiles
     self.processes = processes
     self.logBytes = logBytes
+  }
+}
+
+extension AttemptLimits: Described {
+  public static let schemaName = "AttemptLimits"
+  public static var blank: AttemptLimits { AttemptLimits() }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.real(1, "cpu_seconds", &cpuSeconds, within: FieldBounds.seconds)
+    try v.small(2, "open_files", &openFiles)
+    try v.small(3, "processes", &processes)
+    try v.number(4, "log_bytes", &logBytes)
   }
 }
 
@@ -164,9 +261,33 @@ public struct Timers: Hashable, Codable, Sendable {
   }
 }
 
+extension Timers: Described {
+  public static let schemaName = "JournalTimers"
+  public static var blank: Timers { Timers() }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.span(1, "start_ms", &start)
+    var (heartbeat, progress) = (self.heartbeat, self.progress)
+    var (isHeartbeatSet, isProgressSet) = (setHeartbeat != nil, setProgress != nil)
+    try v.span(2, "heartbeat_ms", &heartbeat)
+    try v.span(3, "progress_ms", &progress)
+    try v.span(4, "run_ms", &run)
+    try v.flag(5, "progress_is_set", &isProgressSet)
+    try v.flag(50, "heartbeat_is_set", &isHeartbeatSet)
+    guard v.reads else { return }
+    // Earlier versions did not write what was set; another value than the default then was.
+    setHeartbeat = isHeartbeatSet || heartbeat != .seconds(60) ? heartbeat : nil
+    setProgress = isProgressSet || progress != .seconds(300) ? progress : nil
+  }
+}
+
 /// One line of a retry policy; the first whose filters all match decides.
 public struct RetryRule: Hashable, Codable, Sendable {
-  public enum Action: String, Hashable, Codable, Sendable { case retry, fail, ignore }
+  public enum Action: String, Hashable, Codable, Sendable, CaseIterable, SchemaEnum {
+    case retry, fail, ignore
+
+    public static var schemaName: String { "mend.v1.RetryAction" }
+  }
 
   /// nil matches any.
   public var category: FailureCategory?
@@ -210,6 +331,23 @@ public struct RetryRule: Hashable, Codable, Sendable {
   ]
 }
 
+extension RetryRule: Described {
+  public static let schemaName = "JournalRetryRule"
+  public static var blank: RetryRule { RetryRule(action: .fail) }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.choice(1, "category", &category)
+    try v.choice(2, "cause", &cause)
+    try v.numbers(3, "exit_codes", &exitCodes)
+    try v.choice(4, "action", &action)
+    try v.small(5, "max_attempts", &maxAttempts)
+    try v.real(6, "memory_factor", &memoryFactor, within: FieldBounds.factor)
+    try v.memory(7, "memory_ceiling_bytes", &memoryCeilingBytes)
+    try v.span(8, "backoff_ms", &backoff)
+    try v.span(9, "backoff_maximum_ms", &backoffMaximum)
+  }
+}
+
 /// One object of a batch.
 public struct Document: Hashable, Sendable {
   public var id: String
@@ -224,6 +362,20 @@ public struct Document: Hashable, Sendable {
     self.uri = uri
     self.mediaType = mediaType
     self.size = size
+  }
+}
+
+extension Document: Described {
+  public static let schemaName = "Document"
+  public static var blank: Document { Document(id: "", uri: "") }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.string(1, "document_id", &id)
+    try v.string(2, "uri", &uri)
+    try v.string(3, "media_type", &mediaType)
+    var known = size < 0 ? nil : size
+    try v.number(4, "size_bytes", .int64, &known, isOptional: true)
+    if v.reads { size = known ?? -1 }
   }
 }
 

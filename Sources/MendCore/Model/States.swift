@@ -122,3 +122,41 @@ public enum Confidence: String, Sendable, Hashable, Codable, CaseIterable { case
 public enum Risk: String, Sendable, Hashable, Codable, CaseIterable { case low, medium, high }
 
 public enum ExecutorKind: String, Sendable, Hashable, Codable, CaseIterable { case local, ray, simulated }
+
+// Their numbers and names in the schema: `proto/mend/v1/types.proto`.
+
+extension BatchStatus: SchemaEnum {
+  public static var schemaName: String { "mend.v1.BatchStatus" }
+}
+
+extension TierStatus: SchemaEnum {
+  public static var schemaName: String { "mend.v1.TierStatus" }
+}
+
+extension JobStatus: SchemaEnum {
+  public static var schemaName: String { "mend.v1.JobStatus" }
+}
+
+extension Health: SchemaEnum {
+  public static var schemaName: String { "mend.v1.Health" }
+}
+
+extension FailureCategory: SchemaEnum {
+  public static var schemaName: String { "mend.v1.FailureCategory" }
+}
+
+extension FailureCause: SchemaEnum {
+  public static var schemaName: String { "mend.v1.FailureCause" }
+}
+
+extension Confidence: SchemaEnum {
+  public static var schemaName: String { "mend.v1.Confidence" }
+}
+
+extension Risk: SchemaEnum {
+  public static var schemaName: String { "mend.v1.Risk" }
+}
+
+extension ExecutorKind: SchemaEnum {
+  public static var schemaName: String { "mend.v1.ExecutorKind" }
+}

@@ -1,5 +1,6 @@
 import MendAPI
 import MendCore
+import MendJournal
 import MendProtobuf
 import MendRPC
 import MendRuntime
@@ -41,7 +42,7 @@ extension BatchesServer {
     var bytes = 0
     for record in records {
       var event = BatchEvent(record, of: view.batch)
-      if request.includeRecords { event.record = runtime.encoded(record.withoutSecrets) }
+      if request.includeRecords { event.record = record.withoutSecrets.journalBytes }
       let steps = event.steps.reduce(0) { $0 + $1.serialized().count }
       bytes += event.record.count + event.summary.utf8.count + steps + 64
       // The first event is sent whatever its size.

@@ -5,7 +5,7 @@ import MendRPC
 /// grpc.reflection.v1.ServerReflection, and v1alpha with the same encoding: the services and the schemas that describe
 /// them.
 ///
-/// Only the schemas of services are shown, with what they import. The journal's schema is not. Everything shown is
+/// Only the schemas of services are shown, with what they import. Everything shown is
 /// public, so reflection requires no token.
 struct ReflectionServer: GRPCServerReflectionService {
   private struct File: Sendable {

@@ -1,0 +1,127 @@
+// The values of facts about attempts, with their fields in the journal.
+
+extension Fact {
+  /// An attempt that is to be launched.
+  public struct AttemptIntended: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    /// Secret: it lets its worker in.
+    public var token: String
+    public var parameters: SubmissionParameters
+
+    public init(_ attempt: AttemptID, token: String, _ parameters: SubmissionParameters) {
+      self.attempt = attempt
+      self.token = token
+      self.parameters = parameters
+    }
+
+    public static let schemaName = "JournalAttemptIntended"
+    public static var blank: Self { Self(.blank, token: "", .blank) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try v.secret(2, "token", &token)
+      try v.field(3, "parameters", &parameters)
+    }
+  }
+
+  /// An attempt that its executor has.
+  public struct AttemptTaken: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    public var handle: ExecutorHandle
+
+    public init(_ attempt: AttemptID, _ handle: ExecutorHandle) {
+      self.attempt = attempt
+      self.handle = handle
+    }
+
+    public static let schemaName = "JournalAttemptTaken"
+    public static var blank: Self { Self(.blank, ExecutorHandle(node: "", reference: "")) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try v.string(2, "node", &handle.node)
+      try v.number(3, "pid", &handle.pid)
+      try v.string(4, "reference", &handle.reference)
+      var waitingFor = handle.waitingFor ?? ""
+      try v.prose(5, "waiting_for", &waitingFor)
+      if v.assigns { handle.waitingFor = waitingFor.isEmpty ? nil : waitingFor }
+    }
+  }
+
+  /// An attempt that is to end.
+  public struct AttemptEnding: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    public var reason: EndReason
+    /// Between SIGTERM and SIGKILL; nil where an older version wrote it.
+    public var grace: Duration?
+
+    public init(_ attempt: AttemptID, _ reason: EndReason, grace: Duration? = nil) {
+      self.attempt = attempt
+      self.reason = reason
+      self.grace = grace
+    }
+
+    public static let schemaName = "JournalAttemptEnding"
+    public static var blank: Self { Self(.blank, .cancelled) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      var kind: EndReason.Kind? = reason.kind
+      var cause = reason.cause
+      try v.choice(2, "kind", &kind)
+      try v.choice(3, "cause", &cause)
+      try v.span(40, "grace_ms", &grace)
+      guard v.reads else { return }
+      guard let kind else { throw FormatFault("no reason for an attempt's end") }
+      reason = try EndReason(kind, of: cause)
+    }
+  }
+
+  /// An attempt that ended, and how.
+  public struct AttemptEnded: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    public var end: AttemptEnd
+
+    public init(_ attempt: AttemptID, _ end: AttemptEnd) {
+      self.attempt = attempt
+      self.end = end
+    }
+
+    public static let schemaName = "JournalAttemptEnded"
+    public static var blank: Self { Self(.blank, AttemptEnd(verdict: .succeeded, at: Instant(milliseconds: 0))) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try end.describe(&v)
+    }
+  }
+
+  /// A job's next attempt may not start before this.
+  public struct NextAttemptScheduled: Hashable, Sendable, Described {
+    public var job: JobID
+    public var at: Instant
+
+    public init(_ job: JobID, at: Instant) {
+      self.job = job
+      self.at = at
+    }
+
+    public static let schemaName = "JournalNextAttempt"
+    public static var blank: Self { Self(.blank, at: Instant(milliseconds: 0)) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "job", &job)
+      try v.instant(2, "at_ms", &at)
+    }
+  }
+}
+
+/// A value of a fact about one attempt.
+public protocol OfAttempt {
+  var attempt: AttemptID { get }
+}
+
+extension OfAttempt {
+  public var job: JobID { attempt.job }
+  public var number: Int { attempt.number }
+}

@@ -1,0 +1,150 @@
+extension Record: Described {
+  public static let schemaName = "JournalRecord"
+  /// Which batch it is of stands beside it in the journal.
+  public static var blank: Record {
+    Record(
+      batch: BatchKey(namespace: "", batchID: ""), sequence: 0, at: Instant(milliseconds: 0), cause: .caller,
+      fact: .documentsAdded([]))
+  }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    do throws(FormatFault) {
+      try v.sequence(1, "sequence", &sequence)
+      try v.instant(2, "at_ms", &at)
+      try v.name(3, "cause", &cause, of: "cause")
+      if !v.goesByNumber { try v.string(13, "actor", &actor) }
+      var fact: Fact? = v.reads ? nil : self.fact
+      try Self.describeFrequent(&fact, &v)
+      if v.goesByNumber { try v.string(13, "actor", &actor) }
+      try Self.describeOthers(&fact, &v)
+      guard let fact else { throw FormatFault("an unknown fact") }
+      if v.assigns { self.fact = fact }
+    } catch {
+      var fault = error
+      fault.sequence = sequence
+      throw fault
+    }
+  }
+
+  /// Facts with the short tags.
+  private static func describeFrequent<V: FieldVisitor & ~Copyable>(
+    _ fact: inout Fact?, _ v: inout V
+  ) throws(FormatFault) {
+    try v.member(4, "documents_claimed", of: &fact, Fact.documentsClaimed) {
+      if case .documentsClaimed(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(5, "documents_committed", of: &fact, Fact.documentsCommitted) {
+      if case .documentsCommitted(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(6, "documents_failed", of: &fact, Fact.documentsFailed) {
+      if case .documentsFailed(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(7, "documents_released", of: &fact, Fact.documentsReleased) {
+      if case .documentsReleased(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(8, "stage_entered", of: &fact, Fact.stageEntered) {
+      if case .stageEntered(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(9, "stage_spent", of: &fact, Fact.stageSpent) {
+      if case .stageSpent(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(10, "collection_written", of: &fact, Fact.collectionWritten) {
+      if case .collectionWritten(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(11, "work_repeated", of: &fact, Fact.workRepeated) {
+      if case .workRepeated(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(12, "stale_report", of: &fact, Fact.staleReport) {
+      if case .staleReport(let fact) = $0 { fact } else { nil }
+    }
+  }
+
+  private static func describeOthers<V: FieldVisitor & ~Copyable>(
+    _ fact: inout Fact?, _ v: inout V
+  ) throws(FormatFault) {
+    try v.member(16, "batch_created", of: &fact, Fact.batchCreated) {
+      if case .batchCreated(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(17, "documents_added", of: &fact, { .documentsAdded($0.documents) }) {
+      if case .documentsAdded(let documents) = $0 { AddedDocuments(documents: documents) } else { nil }
+    }
+    try v.member(18, "batch_status_changed", of: &fact, Fact.batchStatusChanged) {
+      if case .batchStatusChanged(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(19, "tier_started", of: &fact, Fact.tierStarted) {
+      if case .tierStarted(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(20, "tier_status_changed", of: &fact, Fact.init(tierStatusChanged:)) {
+      if case .tierStatusChanged(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(21, "job_status_changed", of: &fact, Fact.jobStatusChanged) {
+      if case .jobStatusChanged(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(22, "attempt_intended", of: &fact, Fact.attemptIntended) {
+      if case .attemptIntended(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(23, "attempt_taken", of: &fact, Fact.attemptTaken) {
+      if case .attemptTaken(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(24, "attempt_started", of: &fact, Fact.attemptStarted) {
+      if case .attemptStarted(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(25, "attempt_ending", of: &fact, Fact.attemptEnding) {
+      if case .attemptEnding(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(26, "attempt_ended", of: &fact, Fact.attemptEnded) {
+      if case .attemptEnded(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(27, "next_attempt_scheduled", of: &fact, Fact.nextAttemptScheduled) {
+      if case .nextAttemptScheduled(let fact) = $0 { fact } else { nil }
+    }
+    // As earlier versions wrote it: with all that is laid over the specification, in each job.
+    try v.member(28, "retried", of: &fact, { .retried($0.retried) }) {
+      if case .retried(let fact) = $0, fact.replacesOverrides { ReplacingRetry(fact) } else { nil }
+    }
+    try v.member(29, "healed", of: &fact, Fact.healed) {
+      if case .healed(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(30, "verdict_changed", of: &fact, Fact.verdictChanged) {
+      if case .verdictChanged(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(31, "notification_settled", of: &fact, Fact.notificationSettled) {
+      if case .notificationSettled(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(45, "report_taken", of: &fact, Fact.reportTaken) {
+      if case .reportTaken(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(46, "tier_cancel_requested", of: &fact, Fact.tierCancelRequested) {
+      if case .tierCancelRequested(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(47, "documents_left_out", of: &fact, Fact.documentsLeftOut) {
+      if case .documentsLeftOut(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(50, "attempt_beat", of: &fact, Fact.attemptBeat) {
+      if case .attemptBeat(let fact) = $0 { fact } else { nil }
+    }
+    try v.member(70, "retried_jobs", of: &fact, Fact.retried) {
+      if case .retried(let fact) = $0, !fact.replacesOverrides { fact } else { nil }
+    }
+  }
+}
+
+extension Fact {
+  /// Earlier versions wrote a cancel of a running tier as a change from running to running, for a certain reason.
+  fileprivate init(tierStatusChanged changed: TierStatusChanged) {
+    self =
+      changed.status == .running && changed.reason == "cancel requested"
+      ? .tierCancelRequested(TierCancelRequested(tier: changed.tier)) : .tierStatusChanged(changed)
+  }
+}
+
+private struct AddedDocuments: Described {
+  var documents: [Document]
+
+  static let schemaName = "JournalDocumentsAdded"
+  static var blank: Self { Self(documents: []) }
+
+  mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.messages(1, "documents", &documents)
+  }
+}

@@ -1,0 +1,254 @@
+// The values of facts about documents, with their fields in the journal.
+
+extension Fact {
+  /// Documents that an attempt took to process.
+  public struct DocumentsClaimed: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    public var documents: DocumentSet
+    /// The worker's own name for the claim; empty where it gave none.
+    public var id: String
+
+    public init(_ attempt: AttemptID, _ documents: DocumentSet, id: String = "") {
+      self.attempt = attempt
+      self.documents = documents
+      self.id = id
+    }
+
+    public static let schemaName = "JournalDocuments"
+    public static var blank: Self { Self(.blank, DocumentSet()) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try v.documents(2, "documents", &documents)
+      try v.string(3, "claim_id", &id)
+    }
+  }
+
+  /// Documents that an attempt committed, or gave back.
+  public struct DocumentsOfAttempt: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    public var documents: DocumentSet
+
+    public init(_ attempt: AttemptID, _ documents: DocumentSet) {
+      self.attempt = attempt
+      self.documents = documents
+    }
+
+    public static let schemaName = "JournalDocuments"
+    public static var blank: Self { Self(.blank, DocumentSet()) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try v.documents(2, "documents", &documents)
+      var none = ""
+      try v.string(3, "claim_id", &none)
+    }
+  }
+
+  /// Documents that failed in an attempt.
+  public struct DocumentsFailed: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    /// Documents that failed alike share one error, so that the fact is as large as what it says.
+    public var groups: [FailedDocuments]
+
+    public init(_ attempt: AttemptID, _ groups: [FailedDocuments]) {
+      self.attempt = attempt
+      self.groups = groups
+    }
+
+    public static let schemaName = "JournalDocumentsFailed"
+    public static var blank: Self { Self(.blank, []) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      // A document that failed alone stands as earlier versions wrote it, once with its error.
+      var alone = groups.filter { $0.documents.count == 1 }.map {
+        FailedDocument(position: $0.documents.next(from: 0) ?? 0, error: $0.error)
+      }
+      var alike = groups.filter { $0.documents.count > 1 }
+      try v.messages(2, "documents", &alone)
+      try v.messages(45, "alike", &alike)
+      if v.assigns { groups = FailedDocument.groups(of: alone) + alike }
+    }
+  }
+
+  /// Results of an attempt that were known already.
+  public struct WorkRepeated: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    public var count: Int
+
+    public init(_ attempt: AttemptID, count: Int) {
+      self.attempt = attempt
+      self.count = count
+    }
+
+    public static let schemaName = "JournalWorkRepeated"
+    public static var blank: Self { Self(.blank, count: 0) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try v.count(2, "count", &count)
+    }
+  }
+
+  /// The stage that an attempt is in from here on.
+  public struct StageEntered: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    public var name: String
+
+    public init(_ attempt: AttemptID, name: String) {
+      self.attempt = attempt
+      self.name = name
+    }
+
+    public static let schemaName = "JournalStage"
+    public static var blank: Self { Self(.blank, name: "") }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try v.string(2, "name", &name)
+      var none = Duration.zero
+      try v.span(3, "duration_ms", &none)
+    }
+  }
+
+  /// The time that an attempt spent in a stage.
+  public struct StageSpent: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    public var name: String
+    public var duration: Duration
+
+    public init(_ attempt: AttemptID, name: String, _ duration: Duration) {
+      self.attempt = attempt
+      self.name = name
+      self.duration = duration
+    }
+
+    public static let schemaName = "JournalStage"
+    public static var blank: Self { Self(.blank, name: "", .zero) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try v.string(2, "name", &name)
+      try v.span(3, "duration_ms", &duration)
+    }
+  }
+
+  /// Documents that a job wrote into its collection.
+  public struct CollectionWritten: Hashable, Sendable, Described {
+    public var job: JobID
+    public var collectionID: String
+    public var count: Int
+
+    public init(_ job: JobID, collectionID: String, count: Int) {
+      self.job = job
+      self.collectionID = collectionID
+      self.count = count
+    }
+
+    public static let schemaName = "JournalCollectionWritten"
+    public static var blank: Self { Self(.blank, collectionID: "", count: 0) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "job", &job)
+      try v.string(2, "collection_id", &collectionID)
+      try v.count(3, "count", &count)
+    }
+  }
+
+  /// A report with an id.
+  public struct ReportTaken: Hashable, Sendable, OfAttempt, Described {
+    public var attempt: AttemptID
+    public var report: TakenReport
+
+    public init(_ attempt: AttemptID, _ report: TakenReport) {
+      self.attempt = attempt
+      self.report = report
+    }
+
+    public static let schemaName = "JournalReportTaken"
+    public static var blank: Self { Self(.blank, TakenReport(id: "", accepted: 0, repeated: 0)) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try v.string(2, "report_id", &report.id)
+      try v.count(3, "accepted", &report.accepted)
+      try v.count(4, "repeated", &report.repeated)
+      try v.messages(5, "stage_times", &report.stageTimings)
+      try v.count(6, "written", &report.written)
+      try v.hash(75, "fingerprint", &report.fingerprint, isOptional: true)
+    }
+  }
+
+  /// Documents that go on without a job.
+  public struct DocumentsLeftOut: Hashable, Sendable, Described {
+    public var job: JobID
+    public var documents: DocumentSet
+
+    public init(_ job: JobID, _ documents: DocumentSet) {
+      self.job = job
+      self.documents = documents
+    }
+
+    public static let schemaName = "JournalDocumentsLeftOut"
+    public static var blank: Self { Self(.blank, DocumentSet()) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "job", &job)
+      try v.documents(2, "documents", &documents)
+    }
+  }
+
+  /// Documents with the error that they share.
+  public struct FailedDocuments: Hashable, Sendable, Described {
+    public var documents: DocumentSet
+    public var error: DocumentError
+
+    public init(_ documents: DocumentSet, _ error: DocumentError) {
+      self.documents = documents
+      self.error = error
+    }
+
+    public init(position: Int, error: DocumentError) { self.init(DocumentSet(CollectionOfOne(position)), error) }
+
+    public static let schemaName = "JournalFailedAlike"
+    public static var blank: Self { Self(DocumentSet(), .blank) }
+
+    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.documents(1, "documents", &documents)
+      try v.field(2, "error", &error)
+    }
+  }
+}
+
+/// A document that failed alone, in the journal.
+private struct FailedDocument: Described {
+  var position: Int
+  var error: DocumentError
+
+  static let schemaName = "JournalFailedDocument"
+  static var blank: Self { Self(position: 0, error: .blank) }
+
+  mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    var whole: Int64? = Int64(position)
+    try v.number(1, "position", .uint32, &whole, isOptional: false)
+    if v.reads {
+      position = Int(whole ?? 0)
+      guard position < Limits().documentsPerBatch else { throw FormatFault("a document \(position)") }
+    }
+    try v.field(2, "error", &error)
+  }
+
+  /// Neighbours with the same error are put together: earlier versions wrote it once for each document.
+  static func groups(of documents: [FailedDocument]) -> [Fact.FailedDocuments] {
+    var groups: [Fact.FailedDocuments] = []
+    for document in documents {
+      if groups.last?.error == document.error {
+        groups[groups.count - 1].documents.insert(document.position)
+      } else {
+        groups.append(Fact.FailedDocuments(position: document.position, error: document.error))
+      }
+    }
+    return groups
+  }
+}

@@ -1,0 +1,128 @@
+extension HealRecord: Described {
+  public static let schemaName = "JournalHealRecord"
+  public static var blank: HealRecord {
+    HealRecord(action: .auto, generation: 0, steps: [], at: Instant(milliseconds: 0))
+  }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    try v.choice(1, "action", &action)
+    try v.sequence(2, "generation", &generation)
+    try v.messages(3, "steps", &steps)
+    try v.instant(4, "at_ms", &at)
+    try v.string(16, "actor", &actor)
+    try v.initiative(45, "initiative", &by, of: actor)
+  }
+}
+
+extension HealAction: SchemaEnum {
+  public static var schemaName: String { "mend.v1.HealAction" }
+}
+
+extension HealStep: Described {
+  public static let schemaName = "JournalHealStep"
+  public static var blank: HealStep {
+    HealStep(operation: .reclaimOrphan(.blank, number: 0), reason: "", evidence: [], risk: .low)
+  }
+
+  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    var operation: Operation? = v.reads ? nil : self.operation
+    try Operation.describe(&operation, &v)
+    try v.prose(5, "reason", &reason)
+    try v.messages(6, "evidence", &evidence)
+    try v.choice(7, "risk", &risk)
+    try v.prose(8, "outcome", &outcome)
+    var result: Result? = self.result
+    try v.choice(45, "result", &result)
+    // An earlier version wrote it: it was done.
+    if v.reads { self.result = result ?? .done }
+    guard let operation else { throw FormatFault("no known step of a plan") }
+    if v.assigns { self.operation = operation }
+  }
+}
+
+extension HealStep.Result: SchemaEnum {
+  public static var schemaName: String { "mend.v1.JournalStepResult" }
+}
+
+extension HealStep.Operation {
+  fileprivate static func describe<V: FieldVisitor & ~Copyable>(
+    _ operation: inout Self?, _ v: inout V
+  ) throws(FormatFault) {
+    try v.member(
+      1, "restart_attempt", of: &operation, { .restartAttempt($0.attempt.job, number: $0.attempt.number, $0.cause) }
+    ) {
+      if case .restartAttempt(let job, let number, let cause) = $0 {
+        RestartAttempt(attempt: AttemptID(job: job, number: number), cause: cause)
+      } else {
+        nil
+      }
+    }
+    try v.member(2, "kill_duplicate", of: &operation, { .killDuplicate($0.job, reference: $0.reference) }) {
+      if case .killDuplicate(let job, let reference) = $0 { KillDuplicate(job: job, reference: reference) } else { nil }
+    }
+    try v.member(3, "reclaim_orphan", of: &operation, { .reclaimOrphan($0.job, number: $0.number) }) {
+      if case .reclaimOrphan(let job, let number) = $0 { AttemptID(job: job, number: number) } else { nil }
+    }
+    try v.member(
+      4, "retry_tier", of: &operation, { .retryTier(tier: $0.tier, jobs: $0.jobs, memoryBytes: $0.memoryOfJobs) }
+    ) {
+      if case .retryTier(let tier, let jobs, let memory) = $0 {
+        RetryTier(
+          tier: tier, jobs: jobs, memoryBytes: nil, jobMemoryBytes: memory.isEmpty ? [] : jobs.map { memory[$0] ?? 0 })
+      } else {
+        nil
+      }
+    }
+  }
+
+  private struct RestartAttempt: Described {
+    var attempt: AttemptID
+    var cause: FailureCause
+
+    static let schemaName = "JournalRestartAttempt"
+    static var blank: Self { Self(attempt: .blank, cause: .oom) }
+
+    mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try v.choice(2, "cause", &cause)
+    }
+  }
+
+  private struct KillDuplicate: Described {
+    var job: JobID
+    var reference: String
+
+    static let schemaName = "JournalKillDuplicate"
+    static var blank: Self { Self(job: .blank, reference: "") }
+
+    mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.field(1, "job", &job)
+      try v.string(2, "reference", &reference)
+    }
+  }
+
+  private struct RetryTier: Described {
+    var tier: Int
+    var jobs: [JobID]
+    /// Earlier versions asked the same of all jobs.
+    var memoryBytes: Int64?
+    /// In the order of `jobs`; 0 is no change.
+    var jobMemoryBytes: [Int64]
+
+    static let schemaName = "JournalRetryTier"
+    static var blank: Self { Self(tier: 0, jobs: [], memoryBytes: nil, jobMemoryBytes: []) }
+
+    mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+      try v.small(1, "tier", &tier)
+      try v.messages(2, "jobs", &jobs)
+      try v.memory(3, "memory_bytes", &memoryBytes)
+      try v.numbers(45, "job_memory_bytes", &jobMemoryBytes)
+    }
+
+    var memoryOfJobs: [JobID: Int64] {
+      let bytes = jobMemoryBytes.isEmpty ? jobs.map { _ in memoryBytes ?? 0 } : jobMemoryBytes
+      let known = zip(jobs, bytes.map(FieldBounds.memory)).filter { $0.1 > 0 }
+      return Dictionary(known) { first, _ in first }
+    }
+  }
+}

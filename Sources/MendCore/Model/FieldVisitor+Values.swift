@@ -1,0 +1,276 @@
+// The core's own kinds of values, each as a kind of field. What an older server took, or a file that was changed by hand
+// holds, is brought within what the core takes.
+
+extension FieldVisitor where Self: ~Copyable {
+  public mutating func string(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+    try text(number, name, .plain, &value)
+  }
+
+  public mutating func prose(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+    try text(number, name, .prose, &value)
+  }
+
+  public mutating func secret(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+    try text(number, name, .secret, &value)
+  }
+
+  private mutating func text(
+    _ number: UInt32, _ name: String, _ role: TextRole, _ value: inout String
+  ) throws(FormatFault) {
+    var text: String? = value
+    try self.text(number, name, role, &text, isOptional: false)
+    if assigns { value = text ?? "" }
+  }
+
+  /// A value of a small set, by its name.
+  public mutating func name<E: RawRepresentable>(
+    _ number: UInt32, _ name: String, _ value: inout E, of kind: String
+  ) throws(FormatFault) where E.RawValue == String {
+    var text: String? = value.rawValue
+    try self.text(number, name, .plain, &text, isOptional: false)
+    guard reads else { return }
+    guard let known = E(rawValue: text ?? "") else {
+      throw FormatFault("no \(kind) \(String((text ?? "").prefix(40)).debugDescription)")
+    }
+    value = known
+  }
+
+  public mutating func flag(_ number: UInt32, _ name: String, _ value: inout Bool) throws(FormatFault) {
+    var flag: Bool? = value
+    try self.flag(number, name, &flag, isOptional: false)
+    if reads { value = flag ?? false }
+  }
+
+  // MARK: Numbers
+
+  /// Any number that an Int32 has room for: a priority, a place among things that are few.
+  public mutating func small(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
+    var whole: Int64? = Int64(Int32(clamping: value))
+    try self.number(number, name, .int32, &whole, isOptional: false)
+    if reads { value = Int(whole ?? 0) }
+  }
+
+  public mutating func small(_ number: UInt32, _ name: String, _ value: inout Int?) throws(FormatFault) {
+    var whole = value.map { Int64(Int32(clamping: $0)) }
+    try self.number(number, name, .int32, &whole, isOptional: true)
+    if reads { value = whole.map { Int($0) } }
+  }
+
+  /// Of things, or of bytes of a log.
+  public mutating func count(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
+    var whole: Int64? = Int64(value)
+    try self.number(number, name, .int64, &whole, isOptional: false)
+    if reads { value = FieldBounds.count(whole ?? 0) }
+  }
+
+  public mutating func count(_ number: UInt32, _ name: String, _ value: inout Int?) throws(FormatFault) {
+    var whole = value.map { Int64($0) }
+    try self.number(number, name, .int64, &whole, isOptional: true)
+    if reads { value = whole.map(FieldBounds.count) }
+  }
+
+  /// A number that nothing is computed with.
+  public mutating func number(_ number: UInt32, _ name: String, _ value: inout Int64) throws(FormatFault) {
+    var whole: Int64? = value
+    try self.number(number, name, .int64, &whole, isOptional: false)
+    if reads { value = whole ?? 0 }
+  }
+
+  public mutating func sequence(_ number: UInt32, _ name: String, _ value: inout UInt64) throws(FormatFault) {
+    var whole: Int64? = Int64(bitPattern: value)
+    try self.number(number, name, .uint64, &whole, isOptional: false)
+    if reads { value = UInt64(bitPattern: whole ?? 0) }
+  }
+
+  /// - Parameter isOptional: A zero is not written.
+  public mutating func hash(
+    _ number: UInt32, _ name: String, _ value: inout UInt64, isOptional: Bool = false
+  ) throws(FormatFault) {
+    var whole: Int64? = isOptional && value == 0 ? nil : Int64(bitPattern: value)
+    try self.number(number, name, .fixed64, &whole, isOptional: isOptional)
+    if reads { value = UInt64(bitPattern: whole ?? 0) }
+  }
+
+  public mutating func memory(_ number: UInt32, _ name: String, _ value: inout Int64) throws(FormatFault) {
+    var whole: Int64? = value
+    try self.number(number, name, .int64, &whole, isOptional: false)
+    if reads { value = FieldBounds.memory(whole ?? 0) }
+  }
+
+  public mutating func memory(_ number: UInt32, _ name: String, _ value: inout Int64?) throws(FormatFault) {
+    try self.number(number, name, .int64, &value, isOptional: true)
+    if reads { value = value.map(FieldBounds.memory) }
+  }
+
+  public mutating func real(
+    _ number: UInt32, _ name: String, _ value: inout Double, within bounds: (Double) -> Double
+  ) throws(FormatFault) {
+    var real: Double? = value
+    try self.real(number, name, &real, isOptional: false)
+    if reads { value = bounds(real ?? 0) }
+  }
+
+  // MARK: Times
+
+  public mutating func instant(_ number: UInt32, _ name: String, _ value: inout Instant) throws(FormatFault) {
+    var whole: Int64? = value.milliseconds
+    try self.number(number, name, .int64, &whole, isOptional: false)
+    if reads { value = FieldBounds.instant(whole ?? 0) }
+  }
+
+  public mutating func instant(_ number: UInt32, _ name: String, _ value: inout Instant?) throws(FormatFault) {
+    var whole = value?.milliseconds
+    try self.number(number, name, .int64, &whole, isOptional: true)
+    if reads { value = whole.map(FieldBounds.instant) }
+  }
+
+  public mutating func span(_ number: UInt32, _ name: String, _ value: inout Duration) throws(FormatFault) {
+    var whole: Int64? = value.milliseconds
+    try self.number(number, name, .int64, &whole, isOptional: false)
+    if reads { value = FieldBounds.span(whole ?? 0) }
+  }
+
+  public mutating func span(_ number: UInt32, _ name: String, _ value: inout Duration?) throws(FormatFault) {
+    var whole = value?.milliseconds
+    try self.number(number, name, .int64, &whole, isOptional: true)
+    if reads { value = whole.map(FieldBounds.span) }
+  }
+
+  // MARK: Values with fields of their own
+
+  /// A value of an enum that always stands there.
+  public mutating func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E) throws(FormatFault) {
+    var choice: E? = value
+    try self.choice(number, name, &choice)
+    guard reads else { return }
+    guard let choice else { throw FormatFault("no value 0 of \(E.schemaName)") }
+    value = choice
+  }
+
+  /// A value that always stands there.
+  public mutating func field<D: Described>(_ number: UInt32, _ name: String, _ value: inout D) throws(FormatFault) {
+    var field: D? = value
+    try message(number, name, &field)
+    guard assigns else { return }
+    guard let field else { throw FormatFault("no \(name)") }
+    value = field
+  }
+
+  /// A set of documents that is empty where nothing stands there.
+  public mutating func documents(
+    _ number: UInt32, _ name: String, _ value: inout DocumentSet
+  ) throws(FormatFault) {
+    var documents: DocumentSet? = value
+    try message(number, name, &documents)
+    if reads { value = documents ?? DocumentSet() }
+  }
+
+  // MARK: Unions
+
+  /// One case of a union. Reading, the union is nil before the first, and after the last where none was there.
+  public mutating func member<U, D: Described>(
+    _ number: UInt32, _ name: String, of union: inout U?, _ wrap: (D) -> U, _ unwrap: (U) -> D?
+  ) throws(FormatFault) {
+    var payload = reads ? nil : union.flatMap(unwrap)
+    guard reads || payload != nil else { return }
+    try message(number, name, &payload)
+    if let payload { try set(name, of: &union) { wrap(payload) } }
+  }
+
+  /// One case of a union whose value is a text.
+  public mutating func member<U>(
+    _ number: UInt32, _ name: String, _ role: TextRole, of union: inout U?, _ wrap: (String) -> U,
+    _ unwrap: (U) -> String?
+  ) throws(FormatFault) {
+    var payload = reads ? nil : union.flatMap(unwrap)
+    guard reads || payload != nil else { return }
+    try text(number, name, role, &payload, isOptional: true)
+    if let payload { try set(name, of: &union) { wrap(payload) } }
+  }
+
+  /// One case of a union whose value is a number.
+  public mutating func member<U>(
+    _ number: UInt32, _ name: String, of union: inout U?, _ wrap: (Int32) -> U, _ unwrap: (U) -> Int32?
+  ) throws(FormatFault) {
+    var payload = reads ? nil : union.flatMap(unwrap).map { Int64($0) }
+    guard reads || payload != nil else { return }
+    try self.number(number, name, .int32, &payload, isOptional: true)
+    if let payload { try set(name, of: &union) { wrap(Int32(truncatingIfNeeded: payload)) } }
+  }
+
+  /// One case of a union whose values are fields of their own here.
+  public mutating func member<U>(
+    _ number: UInt32, _ name: String, of union: inout U?, isSet: Bool,
+    _ value: @autoclosure () throws(FormatFault) -> U,
+    _ fields: (inout Self) throws(FormatFault) -> Void
+  ) throws(FormatFault) {
+    guard reads || isSet else { return }
+    var isThere = isSet
+    try group(number, name, &isThere, fields)
+    if isThere { try set(name, of: &union, value) }
+  }
+
+  private func set<U>(
+    _ name: String, of union: inout U?, _ value: () throws(FormatFault) -> U
+  ) throws(FormatFault) {
+    guard assigns else { return }
+    if reads, union != nil { throw FormatFault(.damaged, "\(name) stands beside another of which one is set") }
+    union = try value()
+  }
+}
+
+/// What the numbers of a journal are brought within.
+enum FieldBounds {
+  static func count(_ count: Int64) -> Int { Int(count.clamped(to: 0...Int64(ValueLimit.count))) }
+
+  static func memory(_ bytes: Int64) -> Int64 { bytes.clamped(to: 0...ValueLimit.memoryBytes) }
+
+  static func instant(_ milliseconds: Int64) -> Instant {
+    Instant(milliseconds: milliseconds.clamped(to: ValueLimit.milliseconds))
+  }
+
+  /// A span of time, which is never negative.
+  static func span(_ milliseconds: Int64) -> Duration {
+    .milliseconds(milliseconds.clamped(to: 0...Int64(ValueLimit.spanSeconds * 1000)))
+  }
+
+  /// 0 for what is no number.
+  static func cpus(_ cpus: Double) -> Double { cpus.isNaN ? 0 : cpus.clamped(to: 0...ValueLimit.cpus) }
+
+  static func seconds(_ seconds: Double) -> Double {
+    seconds.isNaN ? 0 : seconds.clamped(to: 0...ValueLimit.spanSeconds)
+  }
+
+  static func factor(_ factor: Double) -> Double { factor.isNaN ? 1 : factor.clamped(to: 1...ValueLimit.memoryFactor) }
+
+  static func any(_ real: Double) -> Double { real }
+}
+
+extension Comparable {
+  fileprivate func clamped(to range: ClosedRange<Self>) -> Self { min(max(self, range.lowerBound), range.upperBound) }
+}
+
+/// Enums whose cases stand in the order of the schema's numbers, from 1 on.
+extension SchemaEnum where Self: CaseIterable & RawRepresentable, RawValue == String, AllCases: RandomAccessCollection {
+  public var number: Int32 {
+    guard let place = Self.allCases.firstIndex(of: self) else { return 0 }
+    return Int32(Self.allCases.distance(from: Self.allCases.startIndex, to: place)) + 1
+  }
+
+  public init?(number: Int32) {
+    guard let value = Self.allCases.dropFirst(Int(max(number, 1)) - 1).first, number > 0 else { return nil }
+    self = value
+  }
+
+  public init?(schemaName: String) {
+    let name = schemaName.lowercased()
+    let prefix = Self.schemaName.split(separator: ".").last?.reduce(into: "") { prefix, letter in
+      prefix += (letter.isUppercase && !prefix.isEmpty ? "_" : "") + letter.lowercased()
+    }
+    guard let value = Self.allCases.first(where: { name == $0.rawValue || name == "\(prefix ?? "")_\($0.rawValue)" })
+    else { return nil }
+    self = value
+  }
+
+  public var name: String { rawValue }
+}
