@@ -14,17 +14,12 @@ extension ExtremeValueTests.Subject {
     case Batches.Methods.createBatch: return Self.creation(number).payload
     case Batches.Methods.addDocuments:
       try await create("added-\(number)")
-      return AddDocumentsRequest {
-        $0.batchID = "added-\(number)"
-        $0.idempotencyKey = "add-\(number)"
-        $0.documents = [Self.document(number)]
-      }.payload
+      return Self.change("added-\(number)", "add-\(number)") { (request: inout AddDocumentsRequest) in
+        request.documents = [Self.document(number)]
+      }
     case Batches.Methods.submitBatch:
       try await create("submitted-\(number)")
-      return SubmitBatchRequest {
-        $0.batchID = "submitted-\(number)"
-        $0.idempotencyKey = "submit-\(number)"
-      }.payload
+      return Self.change("submitted-\(number)", "submit-\(number)") { (_: inout SubmitBatchRequest) in }
     case Batches.Methods.getBatch:
       return GetBatchRequest {
         $0.batchID = "main"
@@ -40,60 +35,39 @@ extension ExtremeValueTests.Subject {
       }.payload
     case Batches.Methods.diagnose: return DiagnoseRequest { $0.batchID = "main" }.payload
     case Batches.Methods.retry:
-      return RetryRequest {
-        $0.batchID = "failed"
-        $0.idempotencyKey = "retry-\(number)"
-        $0.tier = 0
-        $0.jobs = ["t0-j0"]
-        $0.requiresGpu = false
-        $0.numCpus = 0.002
-        $0.memoryBytes = 1 << 20
-        $0.priority = 50
-        $0.runTimeoutSeconds = 60
-        $0.env = ["LANG": "C"]
-        $0.scope = .failed
-      }.payload
+      return Self.change("failed", "retry-\(number)") { (request: inout RetryRequest) in
+        request.tier = 0
+        request.jobs = ["t0-j0"]
+        request.requiresGpu = false
+        request.numCpus = 0.002
+        request.memoryBytes = 1 << 20
+        request.priority = 50
+        request.runTimeoutSeconds = 60
+        request.env = ["LANG": "C"]
+        request.scope = .failed
+      }
     case Batches.Methods.heal:
-      return HealRequest {
-        $0.batchID = "main"
-        $0.idempotencyKey = "heal-\(number)"
-        $0.tier = 0
-        $0.action = .auto
-        $0.dryRun = true
-      }.payload
+      return Self.change("main", "heal-\(number)") { (request: inout HealRequest) in
+        request.tier = 0
+        request.action = .auto
+        request.dryRun = true
+      }
     case Batches.Methods.cancelJob:
-      try await start("cancelled-\(number)")
-      return CancelJobRequest {
-        $0.batchID = "cancelled-\(number)"
-        $0.idempotencyKey = "cancel-\(number)"
-        $0.jobID = "t0-j0"
-        $0.graceSeconds = 1
-      }.payload
+      return try await cancel(number) { (request: inout CancelJobRequest) in
+        request.jobID = "t0-j0"
+        request.graceSeconds = 1
+      }
     case Batches.Methods.cancelTier:
-      try await start("cancelled-\(number)")
-      return CancelTierRequest {
-        $0.batchID = "cancelled-\(number)"
-        $0.idempotencyKey = "cancel-\(number)"
-        $0.tier = 0
-        $0.graceSeconds = 1
-      }.payload
+      return try await cancel(number) { (request: inout CancelTierRequest) in
+        request.tier = 0
+        request.graceSeconds = 1
+      }
     case Batches.Methods.cancelBatch:
-      try await start("cancelled-\(number)")
-      return CancelBatchRequest {
-        $0.batchID = "cancelled-\(number)"
-        $0.idempotencyKey = "cancel-\(number)"
-        $0.graceSeconds = 1
-      }.payload
+      return try await cancel(number) { (request: inout CancelBatchRequest) in request.graceSeconds = 1 }
     case Batches.Methods.pauseBatch:
-      return PauseBatchRequest {
-        $0.batchID = "pausable"
-        $0.idempotencyKey = "pause-\(number)"
-      }.payload
+      return Self.change("pausable", "pause-\(number)") { (_: inout PauseBatchRequest) in }
     case Batches.Methods.resumeBatch:
-      return ResumeBatchRequest {
-        $0.batchID = "pausable"
-        $0.idempotencyKey = "resume-\(number)"
-      }.payload
+      return Self.change("pausable", "resume-\(number)") { (_: inout ResumeBatchRequest) in }
     case Batches.Methods.watchProgress:
       return WatchProgressRequest {
         $0.batchID = "over"
@@ -134,6 +108,25 @@ extension ExtremeValueTests.Subject {
       return Self.report(number, token).payload
     default: return []
     }
+  }
+
+  /// A request that changes a batch.
+  private static func change<Request: ChangeRequest>(
+    _ batchID: String, _ key: String, _ fill: (inout Request) -> Void
+  ) -> [UInt8] {
+    var request = Request()
+    request.batchID = batchID
+    request.idempotencyKey = key
+    fill(&request)
+    return request.payload
+  }
+
+  /// A cancel of something that runs.
+  private func cancel<Request: ChangeRequest>(
+    _ number: Int, _ fill: (inout Request) -> Void
+  ) async throws -> [UInt8] {
+    try await start("cancelled-\(number)")
+    return Self.change("cancelled-\(number)", "cancel-\(number)", fill)
   }
 
   private static func document(_ number: Int) -> MendAPI.Document {
@@ -229,3 +222,20 @@ extension ExtremeValueTests.Subject {
     }
   }
 }
+
+/// What every request has that changes a batch.
+private protocol ChangeRequest: RPCMessage {
+  init()
+  var batchID: String { get set }
+  var idempotencyKey: String { get set }
+}
+
+extension AddDocumentsRequest: ChangeRequest {}
+extension SubmitBatchRequest: ChangeRequest {}
+extension RetryRequest: ChangeRequest {}
+extension HealRequest: ChangeRequest {}
+extension CancelJobRequest: ChangeRequest {}
+extension CancelTierRequest: ChangeRequest {}
+extension CancelBatchRequest: ChangeRequest {}
+extension PauseBatchRequest: ChangeRequest {}
+extension ResumeBatchRequest: ChangeRequest {}
