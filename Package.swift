@@ -106,35 +106,36 @@ let package = Package(
     .executableTarget(
       name: "interop-server", dependencies: ["MendProtobuf", "MendRPC"], path: "Tests/Interop/server",
       exclude: ["proto"], swiftSettings: swiftSettings, plugins: ["SchemaPlugin"]),
+    .target(name: "TestSupport", path: "Tests/Support", swiftSettings: swiftSettings),
     .testTarget(name: "MendProtobufTests", dependencies: ["MendProtobuf"], swiftSettings: swiftSettings),
     .testTarget(name: "SchemacTests", dependencies: ["schemac"], swiftSettings: swiftSettings),
     .testTarget(
       name: "MendAPITests", dependencies: ["MendAPI", "MendProtobuf", "MendRPC"], swiftSettings: swiftSettings),
     .testTarget(
-      name: "MendClientTests", dependencies: ["MendClient", "MendAPI", "MendProtobuf", "MendRPC"],
+      name: "MendClientTests", dependencies: ["MendClient", "MendAPI", "MendProtobuf", "MendRPC", "TestSupport"],
       swiftSettings: swiftSettings),
     .testTarget(
-      name: "ProgramTests", dependencies: ["mend", "MendAPI", "MendCore", "MendProtobuf", "MendRPC"],
+      name: "ProgramTests", dependencies: ["mend", "MendAPI", "MendCore", "MendProtobuf", "MendRPC", "TestSupport"],
       exclude: ["Histories"], swiftSettings: swiftSettings),
     .testTarget(name: "MendHTTP2Tests", dependencies: ["MendHTTP2"], swiftSettings: swiftSettings),
     .testTarget(
       name: "MendRPCTests",
-      dependencies: ["MendRPC", "MendHTTP2", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
+      dependencies: ["MendRPC", "MendHTTP2", "TestSupport", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
       swiftSettings: swiftSettings),
-    .testTarget(name: "MendCoreTests", dependencies: ["MendCore"], swiftSettings: swiftSettings),
+    .testTarget(name: "MendCoreTests", dependencies: ["MendCore", "TestSupport"], swiftSettings: swiftSettings),
     .testTarget(
-      name: "MendRuntimeTests", dependencies: ["MendRuntime", "MendCore", "MendStore", log],
+      name: "MendRuntimeTests", dependencies: ["MendRuntime", "MendCore", "MendStore", "TestSupport", log],
       swiftSettings: swiftSettings),
     .testTarget(
       name: "SimulationTests",
       dependencies: [
-        "MendExecutors", "MendStore", "MendRuntime", "MendCore", log,
+        "MendExecutors", "MendStore", "MendRuntime", "MendCore", "TestSupport", log,
         .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ], path: "Tests/Simulation", exclude: ["run"], swiftSettings: swiftSettings),
     .testTarget(
       name: "MendServerTests",
       dependencies: [
-        "MendServer", "MendStore", "MendRuntime", "MendCore", "MendAPI", "MendProtobuf", "MendRPC", log,
+        "MendServer", "MendStore", "MendRuntime", "MendCore", "MendAPI", "MendProtobuf", "MendRPC", "TestSupport", log,
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -142,19 +143,21 @@ let package = Package(
     .testTarget(
       name: "MendStoreTests",
       dependencies: [
-        "MendStore", "MendRuntime", "MendCore", "MendJournal", "JournalSchema", "MendProtobuf", log,
+        "MendStore", "MendRuntime", "MendCore", "MendJournal", "JournalSchema", "MendProtobuf", "TestSupport", log,
         .product(name: "GRDB", package: "GRDB.swift"),
       ], swiftSettings: swiftSettings),
     .testTarget(
       name: "JournalsTests",
-      dependencies: ["mend", "MendStore", "MendRuntime", "MendCore", "MendJournal", "MendAPI", "CZlib"],
+      dependencies: [
+        "mend", "MendStore", "MendRuntime", "MendCore", "MendJournal", "MendAPI", "CZlib", "TestSupport",
+      ],
       path: "Tests/Journals", exclude: ["README.md", "Schema", "first-release"], swiftSettings: swiftSettings),
     .target(
       name: "JournalSchema", dependencies: ["MendProtobuf"], path: "Tests/Journals/Schema",
       exclude: ["proto"], swiftSettings: swiftSettings, plugins: ["SchemaPlugin"]),
     .testTarget(
       name: "MendExecutorsTests",
-      dependencies: ["MendExecutors", "MendCore", "MendRuntime", "mend", log], exclude: ["RayAnswers"],
+      dependencies: ["MendExecutors", "MendCore", "MendRuntime", "mend", "TestSupport", log], exclude: ["RayAnswers"],
       swiftSettings: swiftSettings),
   ]
 )

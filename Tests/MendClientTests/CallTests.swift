@@ -2,6 +2,7 @@ import MendAPI
 import MendClient
 import MendProtobuf
 import MendRPC
+import TestSupport
 import Testing
 
 @Suite("Calls")

@@ -1,7 +1,6 @@
 import MendAPI
 import MendClient
 import MendRPC
-import Synchronization
 
 /// A real server on loopback with handlers of the test's own.
 struct FakeServer: ~Copyable {
@@ -22,22 +21,6 @@ struct FakeServer: ~Copyable {
   func stop() async { await server.shutdown(gracePeriod: .zero) }
 }
 
-/// What handlers have seen, in order.
-final class Seen<Value: Sendable>: Sendable {
-  private let values = Mutex<[Value]>([])
-
-  /// The number of the value, from 1.
-  @discardableResult
-  func add(_ value: Value) -> Int {
-    values.withLock { values in
-      values.append(value)
-      return values.count
-    }
-  }
-
-  var all: [Value] { values.withLock { $0 } }
-}
-
 extension MendClient {
   static func impatient(_ endpoint: Endpoint) -> MendClient {
     var settings = Settings()
@@ -47,14 +30,4 @@ extension MendClient {
     settings.limits.connectBackoffMaximum = .milliseconds(20)
     return MendClient(endpoint, settings: settings)
   }
-}
-
-/// Waits until a condition holds; false when it doesn't within twenty seconds.
-func eventually(_ condition: () -> Bool) async -> Bool {
-  let deadline = ContinuousClock.now + .seconds(20)
-  while !condition() {
-    guard ContinuousClock.now < deadline else { return false }
-    await Task.yield()
-  }
-  return true
 }

@@ -1,6 +1,7 @@
 import MendAPI
 import MendClient
 import MendRPC
+import TestSupport
 import Testing
 
 @Suite("Watch")

@@ -1,16 +1,17 @@
 import FoundationEssentials
 import Glibc
 import MendCore
+import TestSupport
 import Testing
 
 @testable import MendExecutors
 
 @Suite(
-  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .enabled(if: BuiltProgram.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
   .timeLimit(.minutes(1)))
 struct AdoptionTests {
-  let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let data: TemporaryDirectory
+  init() throws { data = try TemporaryDirectory() }
 
   /// Ends with 5 once the file `go` is in its work directory; writes a line to `runs` each time it is run.
   static let waiting = "echo run >> runs; while [ ! -e go ]; do sleep 0.02; done; exit 5"
@@ -19,15 +20,22 @@ struct AdoptionTests {
     #expect(FileManager.default.createFile(atPath: "\(data.attempt(key).work)/go", contents: nil))
   }
 
-  @Test func `a new executor adopts a running attempt and sees its end`() async throws {
-    let key = makeKey()
-    let launch = makeLaunch(Self.waiting)
+  /// Has an executor start the attempt, and stops the executor while the attempt runs.
+  @discardableResult
+  private func leaveRunning(_ key: AttemptKey, _ launch: Launch) async throws -> ExecutorHandle {
     var handle: ExecutorHandle?
     try await withExecutor(in: data) { executor, observations in
       executor.launch(key, launch) { [] }
       handle = try await observations.taken(key)
       try await observations.started(key)
     }
+    return try #require(handle)
+  }
+
+  @Test func `a new executor adopts a running attempt and sees its end`() async throws {
+    let key = makeKey()
+    let launch = makeLaunch(Self.waiting)
+    let handle = try await leaveRunning(key, launch)
     try await withExecutor(in: data) { executor, observations in
       executor.adopt(key, handle, launch)
       #expect(try await observations.taken(key) == handle)
@@ -43,17 +51,12 @@ struct AdoptionTests {
   func `records that are cut under an adopted attempt cost no second run, and are named`(killed: Bool) async throws {
     let key = makeKey()
     let launch = makeLaunch(Self.waiting)
-    var handle: ExecutorHandle?
-    try await withExecutor(in: data) { executor, observations in
-      executor.launch(key, launch) { [] }
-      handle = try await observations.taken(key)
-      try await observations.started(key)
-    }
+    let handle = try await leaveRunning(key, launch)
     try await withExecutor(in: data) { executor, observations in
       executor.adopt(key, handle, launch)
       try await observations.started(key)
       #expect(truncate(data.attempt(key).records, 0) == 0)
-      if killed, let handle { kill(pid_t(handle.pid), SIGKILL) } else { letGo(key) }
+      if killed { kill(pid_t(handle.pid), SIGKILL) } else { letGo(key) }
       let outcome = try await observations.ended(key)
       if !killed { return #expect(outcome.exit.termination == .exited(5)) }
       guard case .unknown(let why) = outcome.exit.termination else {
@@ -67,10 +70,7 @@ struct AdoptionTests {
   @Test func `a running attempt of a directory that was renamed is led to it`() async throws {
     let key = makeKey()
     let launch = makeLaunch(Self.waiting)
-    try await withExecutor(in: data) { executor, observations in
-      executor.launch(key, launch) { [] }
-      try await observations.started(key)
-    }
+    try await leaveRunning(key, launch)
     let read = try data.attempt(key).read(AttemptRecords.launch)
     let endpoint = try #require(read?.environment["MEND_ENDPOINT"])
     #expect(endpoint == "unix:\(data.path)/mend.sock")
@@ -97,10 +97,7 @@ struct AdoptionTests {
   @Test func `an end that nobody watched is told at adoption`() async throws {
     let key = makeKey()
     let launch = makeLaunch(Self.waiting)
-    try await withExecutor(in: data) { executor, observations in
-      executor.launch(key, launch) { [] }
-      try await observations.started(key)
-    }
+    try await leaveRunning(key, launch)
     letGo(key)
     #expect(await eventually { data.attempt(key).holds(AttemptRecords.exit) })
     try await withExecutor(in: data) { executor, observations in
@@ -156,22 +153,14 @@ struct AdoptionTests {
   @Test func `what a killed supervisor left is ended at adoption`() async throws {
     let key = makeKey()
     let launch = makeLaunch("setsid sleep 100 & sleep 100")
-    var handle: ExecutorHandle?
-    try await withExecutor(in: data) { executor, observations in
-      executor.launch(key, launch) { [] }
-      handle = try await observations.taken(key)
-      try await observations.started(key)
-    }
+    let handle = try await leaveRunning(key, launch)
     let directory = data.attempt(key)
     #expect(await eventually { leftovers(of: directory).count == 3 })
-    kill(pid_t(try #require(handle).pid), SIGKILL)
+    kill(pid_t(handle.pid), SIGKILL)
     try await withExecutor(in: data) { executor, observations in
       executor.adopt(key, handle, launch)
       let ended = try await observations.ended(key)
-      guard case .unknown = ended.exit.termination else {
-        Issue.record("\(ended.exit.termination)")
-        return
-      }
+      #expect(ended.exit.termination.isUnknown, "\(ended.exit.termination)")
     }
     #expect(leftovers(of: directory).isEmpty)
   }
@@ -180,22 +169,14 @@ struct AdoptionTests {
     let key = makeKey()
     let launch = makeLaunch(Self.waiting)
     let directory = data.attempt(key)
-    var handle: ExecutorHandle?
-    try await withExecutor(in: data) { executor, observations in
-      executor.launch(key, launch) { [] }
-      handle = try await observations.taken(key)
-      try await observations.started(key)
-    }
+    let handle = try await leaveRunning(key, launch)
     try "garbage".write(toFile: directory.records, atomically: false, encoding: .utf8)
     try await withExecutor(in: data) { executor, observations in
       executor.adopt(key, nil, launch)
       #expect(try await observations.taken(key) == handle)
-      kill(pid_t(try #require(handle).pid), SIGKILL)
+      kill(pid_t(handle.pid), SIGKILL)
       let ended = try await observations.ended(key)
-      guard case .unknown = ended.exit.termination else {
-        Issue.record("\(ended.exit.termination)")
-        return
-      }
+      #expect(ended.exit.termination.isUnknown, "\(ended.exit.termination)")
     }
     #expect(leftovers(of: directory).isEmpty)
   }
@@ -209,10 +190,7 @@ struct AdoptionTests {
       #expect(FileManager.default.createFile(atPath: directory.records, contents: damaged))
       executor.adopt(key, nil, makeLaunch("exit 0"))
       let ended = try await observations.ended(key)
-      guard case .unknown = ended.exit.termination else {
-        Issue.record("\(ended.exit.termination)")
-        return
-      }
+      #expect(ended.exit.termination.isUnknown, "\(ended.exit.termination)")
     }
   }
 
@@ -237,19 +215,14 @@ struct AdoptionTests {
   @Test func `a running attempt that nobody asked for is reported as a stray`() async throws {
     let key = makeKey()
     let launch = makeLaunch("sleep 100")
-    var handle: ExecutorHandle?
-    try await withExecutor(in: data) { executor, observations in
-      executor.launch(key, launch) { [] }
-      handle = try await observations.taken(key)
-      try await observations.started(key)
-    }
+    let handle = try await leaveRunning(key, launch)
     try await withExecutor(in: data) {
       $0.strayScanDelay = .zero
     } _: { executor, observations in
       let reference = try await observations.next { observation in
         if case .duplicate(key, let reference) = observation { reference } else { nil }
       }
-      #expect(reference == handle?.reference)
+      #expect(reference == handle.reference)
       executor.endStray(key, reference: reference)
       let outcome = try await observations.ended(key)
       #expect(outcome.exit.termination == .signalled(SIGTERM))
@@ -328,10 +301,7 @@ struct AdoptionTests {
 
   @Test func `a launch waits for what runs of an earlier batch of the same name`() async throws {
     let key = makeKey()
-    try await withExecutor(in: data) { executor, observations in
-      executor.launch(key, makeLaunch(Self.waiting)) { [] }
-      try await observations.started(key)
-    }
+    try await leaveRunning(key, makeLaunch(Self.waiting))
     try await withExecutor(in: data) { executor, observations in
       executor.launch(key, makeLaunch("exit 4")) { [] }
       let words = try await observations.next { if case .delayed(key, let words) = $0 { words } else { nil } }
@@ -363,4 +333,8 @@ struct AdoptionTests {
       _ = try await observations.ended(running)
     }
   }
+}
+
+extension ExitRecord.Termination {
+  fileprivate var isUnknown: Bool { if case .unknown = self { true } else { false } }
 }

@@ -1,12 +1,13 @@
 import Glibc
 import MendCore
+import TestSupport
 import Testing
 
 @testable import MendExecutors
 
 struct AttemptDirectoryTests {
-  let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let data: TemporaryDirectory
+  init() throws { data = try TemporaryDirectory() }
 
   @Test func `attempts are spread over directories, and all are found again`() async throws {
     let keys = (1...200).map { makeKey($0) }

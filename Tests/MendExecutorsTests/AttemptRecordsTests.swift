@@ -1,14 +1,15 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import MendExecutors
 
 struct AttemptRecordsTests {
   let directory: AttemptDirectory
-  let data: DataDirectory
+  let data: TemporaryDirectory
 
   init() throws {
-    data = try DataDirectory()
+    data = try TemporaryDirectory()
     directory = AttemptDirectory(path: data.path)
   }
 

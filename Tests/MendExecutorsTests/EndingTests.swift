@@ -1,15 +1,16 @@
 import Glibc
 import MendCore
+import TestSupport
 import Testing
 
 @testable import MendExecutors
 
 @Suite(
-  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .enabled(if: BuiltProgram.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
   .timeLimit(.minutes(1)))
 struct EndingTests {
-  let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let data: TemporaryDirectory
+  init() throws { data = try TemporaryDirectory() }
 
   /// Ignores SIGTERM, in three sessions, one of them behind a double fork; six processes with their sleeps. Each shell
   /// writes its pid to `pids`.

@@ -3,6 +3,7 @@ import Logging
 import MendCore
 import MendRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendExecutors
@@ -15,7 +16,7 @@ enum Subject: String, CaseIterable, Sendable, CustomTestStringConvertible {
 
   static var available: [Subject] {
     if Cluster.url != nil { return [.cluster] }
-    return allCases.filter { $0 != .cluster && ($0 != .local || Program.mend != nil) }
+    return allCases.filter { $0 != .cluster && ($0 != .local || BuiltProgram.mend != nil) }
   }
   var testDescription: String { rawValue }
   var isRay: Bool { self == .ray || self == .cluster }
@@ -36,9 +37,9 @@ struct ExecutorConformance {
 
   private static let memoryLimit: Int64 = 64 << 20
 
-  let data: DataDirectory
+  let data: TemporaryDirectory
   let ray = FakeRay()
-  init() throws { data = try DataDirectory() }
+  init() throws { data = try TemporaryDirectory() }
 
   @Test("A launch is taken, started and ended, in this order", arguments: Subject.available, [0, 3] as [Int32])
   func wholeLife(_ subject: Subject, _ code: Int32) async throws {
@@ -204,7 +205,8 @@ extension ExecutorConformance {
     switch subject {
     case .local:
       var settings = LocalExecutor.Settings(
-        dataDirectory: data.path, mendBinary: Program.mend, endpoint: "unix:\(data.path)/mend.sock", logger: logger)
+        dataDirectory: data.path, mendBinary: BuiltProgram.mend, endpoint: "unix:\(data.path)/mend.sock", logger: logger
+      )
       settings.strayScanDelay = .milliseconds(200)
       settings.strayScanInterval = .milliseconds(200)
       return try LocalExecutor(settings)

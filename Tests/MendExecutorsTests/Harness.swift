@@ -3,27 +3,13 @@ import Glibc
 import Logging
 import MendCore
 import MendRuntime
+import TestSupport
 import Testing
 
 @testable import MendExecutors
 
-/// The program that the executor starts: $MEND_BINARY, or `mend` next to the tests.
-enum Program {
-  static let mend: String? = {
-    let named = ProcessInfo.processInfo.environment["MEND_BINARY"]
-    let neighbour = CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false).dropLast()
-    let path = named ?? (neighbour.joined(separator: "/") + "/mend")
-    guard FileManager.default.isExecutableFile(atPath: path) else { return nil }
-    return path.hasPrefix("/") ? path : "\(FileManager.default.currentDirectoryPath)/\(path)"
-  }()
-}
-
-/// A data directory that is removed at the end.
-final class DataDirectory: Sendable {
-  let path = "/tmp/mend-executor-tests-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-  init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
+extension TemporaryDirectory {
+  /// An attempt's directory below this one, as a server's data directory has it.
   func attempt(_ key: AttemptKey) -> AttemptDirectory { AttemptDirectory(of: key, below: "\(path)/attempts") }
 }
 
@@ -58,10 +44,10 @@ struct Observations {
 
 /// Runs a body with an executor on a data directory, as a server does, and stops the executor afterwards.
 func withExecutor(
-  in data: DataDirectory, mend: String? = nil, change: (inout LocalExecutor.Settings) -> Void = { _ in },
+  in data: TemporaryDirectory, mend: String? = nil, change: (inout LocalExecutor.Settings) -> Void = { _ in },
   _ body: (LocalExecutor, inout Observations) async throws -> Void
 ) async throws {
-  let mend = try mend ?? #require(Program.mend)
+  let mend = try mend ?? #require(BuiltProgram.mend)
   var logger = Logger(label: "test")
   logger.logLevel = .critical
   var settings = LocalExecutor.Settings(
@@ -93,17 +79,6 @@ func makeLaunch(
       resources: Resources(cpus: 1, memoryBytes: memory, limits: limits), priority: 50, environment: environment,
       runTimeout: nil),
     timers: Timers())
-}
-
-/// Waits for what no observation tells: files that an entrypoint writes.
-func eventually(within limit: Duration = .seconds(20), _ condition: () -> Bool) async -> Bool {
-  let clock = ContinuousClock()
-  let deadline = clock.now + limit
-  while clock.now < deadline {
-    if condition() { return true }
-    await Task.yield()
-  }
-  return condition()
 }
 
 func lines(of path: String) -> [Substring] {

@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import MendCore
 import MendRuntime
+import TestSupport
 import Testing
 
 @testable import MendExecutors
@@ -25,11 +26,11 @@ import Testing
 }
 
 @Suite(
-  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .enabled(if: BuiltProgram.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
   .timeLimit(.minutes(3)))
 struct LauncherTests {
-  let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let data: TemporaryDirectory
+  init() throws { data = try TemporaryDirectory() }
 
   /// Waits in a way that ends with its supervisor.
   private static let waits = "touch up; exec sleep 1000"
@@ -57,14 +58,14 @@ struct LauncherTests {
       #expect(status.session == pid)
       // Whoever looks for supervisors does not find it.
       let named = processArguments(of: launcher).filter { !$0.isEmpty }
-      let program = try #require(Program.mend)
+      let program = try #require(BuiltProgram.mend)
       #expect(named == [program, "launcher", "--data", data.path])
       let own = try #require(processStatus(of: launcher))
       #expect(processChildren(of: own) == [pid])
       let arguments = processArguments(of: pid)
       let directory = data.attempt(key)
       #expect(Array(arguments.prefix(5).dropFirst()) == ["supervise", "--directory", directory.path, "--lock"])
-      #expect(arguments[0] == Program.mend)
+      #expect(arguments[0] == BuiltProgram.mend)
       // Nothing is left of the launcher's own.
       #expect(arguments.dropFirst(6).allSatisfy { $0.isEmpty })
       #expect((try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/cwd")) == "/")
@@ -180,7 +181,7 @@ struct LauncherTests {
 
   @Test func `a program that knows no launcher is started for each attempt`() async throws {
     let program = "\(data.path)/mend"
-    let real = try #require(Program.mend)
+    let real = try #require(BuiltProgram.mend)
     let text = "#!/bin/sh\n[ \"$2\" = --launches ] && exit 64\nexec \(real) \"$@\"\n"
     try FileSystem.write(Array(text.utf8), to: "mend", in: data.path)
     try FileSystem.permit(program, mode: 0o700)

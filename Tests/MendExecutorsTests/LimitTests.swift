@@ -1,15 +1,16 @@
 import Glibc
 import MendCore
+import TestSupport
 import Testing
 
 @testable import MendExecutors
 
 @Suite(
-  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .enabled(if: BuiltProgram.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
   .timeLimit(.minutes(1)))
 struct LimitTests {
-  let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let data: TemporaryDirectory
+  init() throws { data = try TemporaryDirectory() }
 
   /// Runs it to its end.
   private func end(_ entrypoint: String, _ limits: AttemptLimits, _ key: AttemptKey = makeKey()) async throws
@@ -178,11 +179,11 @@ struct LimitTests {
 }
 
 @Suite(
-  .enabled(if: Program.mend != nil && geteuid() == 0, "needs root and the program `mend`"), .serialized,
+  .enabled(if: BuiltProgram.mend != nil && geteuid() == 0, "needs root and the program `mend`"), .serialized,
   .timeLimit(.minutes(1)))
 struct AttemptAccountTests {
-  let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let data: TemporaryDirectory
+  init() throws { data = try TemporaryDirectory() }
 
   @Test func `an entrypoint runs as its user, in its own directory, and reads nothing of the server's`() async throws {
     let key = makeKey()

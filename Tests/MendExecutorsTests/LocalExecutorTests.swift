@@ -2,16 +2,17 @@ import FoundationEssentials
 import Glibc
 import MendCore
 import MendRuntime
+import TestSupport
 import Testing
 
 @testable import MendExecutors
 
 @Suite(
-  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .enabled(if: BuiltProgram.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
   .timeLimit(.minutes(1)))
 struct LocalExecutorTests {
-  let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let data: TemporaryDirectory
+  init() throws { data = try TemporaryDirectory() }
 
   /// Runs one entrypoint to its end.
   func outcome(
@@ -182,7 +183,7 @@ struct LocalExecutorTests {
     let key = makeKey()
     try await withExecutor(in: data) { executor, _ in
       let launch = makeLaunch("", work: .documentCommand("true"))
-      let program = try #require(Program.mend)
+      let program = try #require(BuiltProgram.mend)
       #expect(executor.launchRecord(key, launch, in: data.attempt(key)).arguments == [program, "worker"])
     }
   }

@@ -1,5 +1,6 @@
 import Glibc
 import MendRuntime
+import TestSupport
 import Testing
 
 @testable import MendExecutors
@@ -48,10 +49,10 @@ import Testing
 }
 
 @Suite struct BoundedLogTests {
-  let data: DataDirectory
+  let data: TemporaryDirectory
   let path: String
   init() throws {
-    data = try DataDirectory()
+    data = try TemporaryDirectory()
     path = "\(data.path)/log"
   }
 

@@ -3,6 +3,7 @@ import Logging
 import MendCore
 import MendRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendExecutors
@@ -92,9 +93,9 @@ final class FakeRay: RayJobs {
 }
 
 @Suite(.timeLimit(.minutes(1))) struct RayExecutorTests {
-  let data: DataDirectory
+  let data: TemporaryDirectory
   let ray = FakeRay()
-  init() throws { data = try DataDirectory() }
+  init() throws { data = try TemporaryDirectory() }
 
   func settings() -> RayExecutor.Settings {
     var logger = Logger(label: "test")

@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import MendCore
 import MendRuntime
+import TestSupport
 import Testing
 
 @testable import MendExecutors
@@ -53,7 +54,7 @@ import Testing
     #expect(AttemptRecords.launch.decode(AttemptRecords.launch.encode(Self.launch)) == Self.launch)
     let identity = ProcessIdentity(pid: 7, startTicks: .max, bootID: "b\"\\\u{1}\u{7F}é")
     #expect(AttemptRecords.supervisor.decode(AttemptRecords.supervisor.encode(identity)) == identity)
-    let data = try DataDirectory()
+    let data = try TemporaryDirectory()
     let directory = AttemptDirectory(path: data.path)
     let request = EndRequest(graceMilliseconds: 5)
     try directory.write(request)
@@ -70,11 +71,11 @@ import Testing
 }
 
 @Suite(
-  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .enabled(if: BuiltProgram.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
   .timeLimit(.minutes(2)))
 struct SupervisorPoolTests {
-  let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let data: TemporaryDirectory
+  init() throws { data = try TemporaryDirectory() }
 
   private static let waits = "touch up; exec sleep 1000"
 

@@ -1,4 +1,5 @@
 import MendCore
+import TestSupport
 import Testing
 
 @testable import MendExecutors
@@ -24,11 +25,11 @@ import Testing
 
 /// Supervisors without an executor that started them.
 @Suite(
-  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .enabled(if: BuiltProgram.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
   .timeLimit(.minutes(1)))
 struct SupervisorTests {
-  let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let data: TemporaryDirectory
+  init() throws { data = try TemporaryDirectory() }
 
   /// As a server that was killed right after the launch leaves it.
   func prepare(_ key: AttemptKey, running arguments: [String]) throws -> AttemptDirectory {
@@ -53,14 +54,14 @@ struct SupervisorTests {
 
   func supervise(_ directory: AttemptDirectory) throws -> ProcessReference {
     try ProcessReference.Child(
-      arguments: [#require(Program.mend), "supervise", "--directory", directory.path], environment: [:]
+      arguments: [#require(BuiltProgram.mend), "supervise", "--directory", directory.path], environment: [:]
     ).start(output: nil, error: nil)
   }
 
   @Test func `one that finds no room for its first record is ended by a cancel, and starts nothing`() async throws {
     let key = makeKey()
     let directory = try prepare(key, running: ["/bin/sh", "-c", "sleep 100"])
-    let mend = try #require(Program.mend)
+    let mend = try #require(BuiltProgram.mend)
     let supervisor = try ProcessReference.Child(
       arguments: ["/bin/sh", "-c", "ulimit -f 0; exec \(mend) supervise --directory \(directory.path)"],
       environment: [:]

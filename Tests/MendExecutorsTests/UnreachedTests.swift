@@ -3,17 +3,18 @@ import Glibc
 import MendCore
 import MendRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendExecutors
 
 /// What cannot be read is not taken for what is not there.
 @Suite(
-  .enabled(if: Program.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
+  .enabled(if: BuiltProgram.mend != nil, "needs the program `mend`, next to the tests or in MEND_BINARY"), .serialized,
   .timeLimit(.minutes(1)))
 struct UnreachedTests {
-  let data: DataDirectory
-  init() throws { data = try DataDirectory() }
+  let data: TemporaryDirectory
+  init() throws { data = try TemporaryDirectory() }
 
   /// Launches it, and lets the executor go once it runs.
   private func leave(_ key: AttemptKey, _ launch: Launch) async throws -> ExecutorHandle {
@@ -171,7 +172,7 @@ struct UnreachedTests {
     let directory = data.attempt(key)
     // As it looks in a copy: nobody holds the lock, and nobody's arguments name the place.
     let group = directory.path.split(separator: "/").dropLast().last.map(String.init) ?? ""
-    let elsewhere = try DataDirectory()
+    let elsewhere = try TemporaryDirectory()
     let copied = AttemptDirectory(of: key, below: "\(elsewhere.path)/attempts")
     try FileManager.default.createDirectory(
       atPath: "\(elsewhere.path)/attempts/\(group)", withIntermediateDirectories: true)

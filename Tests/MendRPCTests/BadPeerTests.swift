@@ -1,5 +1,6 @@
 import MendRPC
 import Synchronization
+import TestSupport
 import Testing
 
 /// A pool against servers that are broken, each in one way.

@@ -1,5 +1,6 @@
 import MendRPC
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite struct CallTests {

@@ -4,6 +4,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 import Synchronization
+import TestSupport
 import Testing
 
 /// What a server's observer was told of handshakes.
@@ -26,7 +27,7 @@ struct CertificateTests {
       self.name = name
       try openssl(
         "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-        "/CN=\(name)", "-keyout", "\(name).key", "-out", "\(name).pem")
+        "/CN=\(name)", "-keyout", "\(name).key", "-out", "\(name).pem", in: directory)
     }
 
     /// A certificate for localhost and its key. `days` below 0 is one that has expired.
@@ -34,24 +35,12 @@ struct CertificateTests {
       try "subjectAltName=DNS:localhost\n".write(toFile: directory + "/names", atomically: true, encoding: .utf8)
       try openssl(
         "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=\(leaf)", "-keyout",
-        "\(leaf).key", "-out", "\(leaf).csr")
+        "\(leaf).key", "-out", "\(leaf).csr", in: directory)
       // openssl's `x509` takes no past: `ca` would, with a database around it. A day of -1 ends yesterday.
       try openssl(
         "x509", "-req", "-in", "\(leaf).csr", "-CA", "\(name).pem", "-CAkey", "\(name).key", "-CAcreateserial", "-days",
-        "\(days)", "-extfile", "names", "-out", "\(leaf).pem")
+        "\(days)", "-extfile", "names", "-out", "\(leaf).pem", in: directory)
       return ("\(directory)/\(leaf).pem", "\(directory)/\(leaf).key")
-    }
-
-    private func openssl(_ arguments: String...) throws {
-      let process = Process()
-      process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-      process.arguments = ["openssl"] + arguments
-      process.currentDirectoryURL = URL(fileURLWithPath: directory)
-      process.standardError = FileHandle.nullDevice
-      process.standardOutput = FileHandle.nullDevice
-      try process.run()
-      process.waitUntilExit()
-      try #require(process.terminationStatus == 0, "openssl \(arguments)")
     }
   }
 

@@ -2,6 +2,7 @@ import Foundation
 import MendHTTP2
 import MendRPC
 import Synchronization
+import TestSupport
 import Testing
 
 /// gzip on both sides; what other libraries make of it is Tests/Interop's part.

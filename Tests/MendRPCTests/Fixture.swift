@@ -1,6 +1,7 @@
 import Foundation
 import MendRPC
 import Synchronization
+import TestSupport
 import Testing
 
 /// The methods that the tests' servers answer.
@@ -168,16 +169,6 @@ extension PeerAddress {
   }
 }
 
-/// Waits until a condition holds; false when it doesn't within ten seconds.
-func eventually(_ condition: () -> Bool) async -> Bool {
-  let deadline = ContinuousClock.now + .seconds(10)
-  while !condition() {
-    guard ContinuousClock.now < deadline else { return false }
-    await Task.yield()
-  }
-  return true
-}
-
 /// The status that a call ends with.
 func status<R>(_ body: () async throws(RPCError) -> R) async -> RPCError? {
   do {
@@ -185,43 +176,5 @@ func status<R>(_ body: () async throws(RPCError) -> R) async -> RPCError? {
     return nil
   } catch {
     return error
-  }
-}
-
-/// A self-signed certificate for localhost, made once.
-enum TestCertificate {
-  static let files: Result<(certificate: String, key: String), any Error> = Result {
-    let directory = NSTemporaryDirectory() + "mend-rpc-tls-" + UUID().uuidString.prefix(8)
-    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-    return try make(in: directory)
-  }
-
-  static func make(in directory: String) throws -> (certificate: String, key: String) {
-    let (certificate, key) = (directory + "/cert.pem", directory + "/key.pem")
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = [
-      "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-      "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate,
-    ]
-    process.standardError = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    try #require(process.terminationStatus == 0)
-    return (certificate, key)
-  }
-}
-
-struct TemporaryDirectory: ~Copyable {
-  let path: String
-
-  init() throws {
-    path = NSTemporaryDirectory() + "mend-rpc-" + UUID().uuidString.prefix(8)
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit {
-    try? FileManager.default.removeItem(atPath: path)
   }
 }

@@ -1,6 +1,7 @@
 import MendHTTP2
 import MendRPC
 import Synchronization
+import TestSupport
 import Testing
 
 /// How a test's calls were refused.

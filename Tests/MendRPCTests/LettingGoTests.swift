@@ -4,6 +4,7 @@ import MendRPC
 import NIOCore
 import NIOPosix
 import Synchronization
+import TestSupport
 import Testing
 
 /// Whoever holds the last of a connection decides on which thread it ends; its session's memory is its loop's all the same.

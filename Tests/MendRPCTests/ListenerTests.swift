@@ -1,5 +1,6 @@
 import Foundation
 import MendRPC
+import TestSupport
 import Testing
 
 @Suite struct ListenerTests {

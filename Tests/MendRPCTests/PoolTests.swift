@@ -1,5 +1,6 @@
 import MendRPC
 import Synchronization
+import TestSupport
 import Testing
 
 /// A pool against our own server, over loopback and Unix sockets.

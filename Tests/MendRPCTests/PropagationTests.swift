@@ -1,5 +1,6 @@
 import MendRPC
 import Synchronization
+import TestSupport
 import Testing
 
 /// What a call hands on to the calls that its handler makes: its deadline and its end.

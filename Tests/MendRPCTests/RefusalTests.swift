@@ -3,6 +3,7 @@ import MendHTTP2
 import NIOCore
 import NIOPosix
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendRPC

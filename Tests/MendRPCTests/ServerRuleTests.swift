@@ -1,6 +1,7 @@
 import Foundation
 import MendHTTP2
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendRPC

@@ -4,6 +4,7 @@ import MendRPC
 import NIOCore
 import NIOPosix
 import Synchronization
+import TestSupport
 import Testing
 
 /// How calls and connections end on the wire.

@@ -1,27 +1,10 @@
 import Foundation
 import MendRPC
+import TestSupport
 import Testing
 
 /// TLS files that can't be used, on both sides: which file, and what is wrong with it.
 @Suite struct TLSFileTests {
-  private static func openssl(_ arguments: [String]) throws {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["openssl"] + arguments
-    process.standardError = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    try #require(process.terminationStatus == 0)
-  }
-
-  private static func identity(_ name: String) throws {
-    try openssl([
-      "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-      "/CN=localhost", "-keyout", name + ".key", "-out", name + ".pem",
-    ])
-  }
-
   private func clientError(_ tls: ClientTLS) async -> RPCError? {
     var configuration = ClientConfiguration()
     configuration.tls = tls
@@ -42,12 +25,12 @@ import Testing
   func words() async throws {
     let directory = try TemporaryDirectory()
     let base = directory.path + "/"
-    try Self.identity(base + "a")
-    try Self.identity(base + "b")
-    try Self.openssl(["x509", "-in", base + "a.pem", "-outform", "der", "-out", base + "a.der"])
-    try Self.openssl([
-      "pkey", "-in", base + "a.key", "-aes256", "-passout", "pass:secret", "-out", base + "locked.key",
-    ])
+    for name in ["a", "b"] {
+      _ = try TestCertificate.make(in: directory.path, certificate: "\(name).pem", key: "\(name).key")
+    }
+    try openssl("x509", "-in", "a.pem", "-outform", "der", "-out", "a.der", in: directory.path)
+    try openssl(
+      "pkey", "-in", "a.key", "-aes256", "-passout", "pass:secret", "-out", "locked.key", in: directory.path)
     try "hello".write(toFile: base + "text", atomically: true, encoding: .utf8)
     let certificate = try String(contentsOfFile: base + "a.pem", encoding: .utf8)
     try certificate.replacing("M", with: "!").write(toFile: base + "damaged.pem", atomically: true, encoding: .utf8)
@@ -98,8 +81,9 @@ import Testing
   func handshake() async throws {
     let directory = try TemporaryDirectory()
     let base = directory.path + "/"
-    try Self.identity(base + "a")
-    try Self.identity(base + "b")
+    for name in ["a", "b"] {
+      _ = try TestCertificate.make(in: directory.path, certificate: "\(name).pem", key: "\(name).key")
+    }
     let tls = ServerTLS(certificateChainFile: base + "a.pem", privateKeyFile: base + "a.key")
     let server = RPCServer(
       router: Router(), configuration: ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: 0, tls: tls)]))

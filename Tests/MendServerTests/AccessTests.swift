@@ -5,6 +5,7 @@ import MendRPC
 import MendRuntime
 import MendStore
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendServer
@@ -63,7 +64,6 @@ struct AccessTests {
   @Test("each method lets in the roles that it is for, over the wire, and nobody without a token")
   func table() async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     let path = directory.path + "/tokens"
     var secrets: [Role: String] = [:]
     for role in Role.allCases {
@@ -93,7 +93,6 @@ struct AccessTests {
   @Test("a stranger's request is refused before it has arrived")
   func early() async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     let path = directory.path + "/tokens"
     try Tokens.append(Tokens.create(namespace: "default", role: .viewer, at: 0).entry, to: path)
     try await ServedOverSockets.run(tokens: try Tokens(path: path, logger: Harness.quiet)) { _, channel in
@@ -157,7 +156,6 @@ struct AccessTests {
   @Test("a foreign id answers as an unknown one: the same words, and as many reads of the store")
   func foreign() async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     let store = CountingStore(try SQLiteStore(directory: directory.path))
     let runtime = Runtime(
       core: Core(

@@ -6,6 +6,7 @@ import MendProtobuf
 import MendRPC
 import MendRuntime
 import MendStore
+import TestSupport
 import Testing
 
 @testable import MendServer
@@ -25,7 +26,6 @@ struct Harness: Sendable {
     tokens: Tokens? = nil, limits: Limits = Limits(), _ body: @Sendable (Harness) async throws -> Void
   ) async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     try await run(in: directory.path, tokens: tokens, limits: limits, body)
   }
 
@@ -210,18 +210,6 @@ struct Harness: Sendable {
     request.batchID = batchID
     return try await batches.diagnose(request, context: context(Batches.Methods.diagnose))
   }
-}
-
-/// A directory of the test's own, taken away again with all that is in it.
-struct TemporaryDirectory: Sendable {
-  let path: String
-
-  init() throws {
-    path = FileManager.default.temporaryDirectory.appendingPathComponent("mend-server-\(UUID())").path
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  func remove() { try? FileManager.default.removeItem(atPath: path) }
 }
 
 /// What an error says to programs.

@@ -3,25 +3,13 @@ import MendCore
 import MendRPC
 import MendRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendServer
 
 @Suite("ReadLogs over a runtime", .timeLimit(.minutes(1)))
 struct LogTests {
-  private final class Received: Sendable {
-    private let pieces = Mutex<[ReadLogsResponse]>([])
-    var all: [ReadLogsResponse] { pieces.withLock { $0 } }
-    func add(_ piece: ReadLogsResponse) { pieces.withLock { $0.append(piece) } }
-    /// Each log's text, by `t0-j0.1 stdout`.
-    var texts: [String: String] {
-      all.reduce(into: [:]) { texts, piece in
-        let name = "\(piece.jobID).\(piece.attempt) \(piece.stream == .stderr ? "stderr" : "stdout")"
-        texts[name, default: ""] += String(decoding: piece.data, as: UTF8.self)
-      }
-    }
-  }
-
   private let call = Call(
     requestID: RequestID(prefix: "req-", number: 2), operation: "read_logs", namespace: "default", actor: "caller")
 
@@ -32,8 +20,8 @@ struct LogTests {
     return request
   }
 
-  private func read(_ harness: Harness, _ request: ReadLogsRequest) async throws -> Received {
-    let received = Received()
+  private func read(_ harness: Harness, _ request: ReadLogsRequest) async throws -> Seen<ReadLogsResponse> {
+    let received = Seen<ReadLogsResponse>()
     try await harness.batches.readLogs(request, call) { received.add($0) }
     return received
   }
@@ -100,7 +88,7 @@ struct LogTests {
       try await harness.submit("b", documents: 1)
       let token = await harness.token("b", JobID(tier: 0, index: 0))
       harness.executor.write(key(0), .standardOutput, "one\n")
-      let received = Received()
+      let received = Seen<ReadLogsResponse>()
       let followed = request { $0.follow = true }
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await harness.batches.readLogs(followed, call) { received.add($0) } }
@@ -163,6 +151,16 @@ struct LogTests {
       #expect(
         try await failure { try await read(harness, position) }.badRequest?.fieldViolations.first?.field
           == "positions[0].job_id")
+    }
+  }
+}
+
+extension Seen<ReadLogsResponse> {
+  /// Each log's text, by `t0-j0.1 stdout`.
+  fileprivate var texts: [String: String] {
+    all.reduce(into: [:]) { texts, piece in
+      let name = "\(piece.jobID).\(piece.attempt) \(piece.stream == .stderr ? "stderr" : "stdout")"
+      texts[name, default: ""] += String(decoding: piece.data, as: UTF8.self)
     }
   }
 }

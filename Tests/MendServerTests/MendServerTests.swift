@@ -6,6 +6,7 @@ import MendRuntime
 import NIOCore
 import NIOPosix
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendServer
@@ -28,7 +29,6 @@ struct MendServerTests {
     tokens: Tokens? = nil, drainDelay: Duration = .zero, _ body: @Sendable (Served) async throws -> Void
   ) async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     let executor = ScriptedExecutor()
     let runtime = try Harness.makeRuntime(in: directory.path, executor: executor)
     var configuration = MendServer.Configuration(
@@ -129,7 +129,6 @@ struct MendServerTests {
   @Test("tokens are asked for on every service but health")
   func tokens() async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     let path = directory.path + "/tokens"
     let (secret, entry) = Tokens.create(namespace: "default", role: .viewer, at: 0)
     try Tokens.append(entry, to: path)
@@ -288,7 +287,6 @@ struct MendServerTests {
     try await serve { served in
       guard case .inet(_, let port) = served.addresses.calls.first else { throw NothingThrown() }
       let directory = try TemporaryDirectory()
-      defer { directory.remove() }
       let runtime = try Harness.makeRuntime(in: directory.path, executor: ScriptedExecutor())
       let second = MendServer(
         configuration: MendServer.Configuration(listeners: [.tcp(host: "127.0.0.1", port: port)]), runtime: runtime,

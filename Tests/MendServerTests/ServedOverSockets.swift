@@ -1,5 +1,6 @@
 import MendRPC
 import MendRuntime
+import TestSupport
 
 @testable import MendServer
 
@@ -10,7 +11,6 @@ enum ServedOverSockets {
     tokens: Tokens? = nil, _ body: @Sendable (MendServer, ClientConnection) async throws -> Void
   ) async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     let runtime = try Harness.makeRuntime(in: directory.path, executor: ScriptedExecutor())
     var configuration = MendServer.Configuration(listeners: [.tcp(host: "127.0.0.1", port: 0)])
     configuration.threadCount = 1

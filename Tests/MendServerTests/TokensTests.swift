@@ -3,6 +3,7 @@ import MendAPI
 import MendCore
 import MendProtobuf
 import MendRPC
+import TestSupport
 import Testing
 
 @testable import MendServer
@@ -11,7 +12,6 @@ import Testing
 struct TokensTests {
   private func withFile(_ body: (String) throws -> Void) throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     try body(directory.path + "/tokens")
   }
 
@@ -47,7 +47,6 @@ struct TokensTests {
   @Test("a token that is taken back ends the streams that it opened within a second", arguments: [false, true])
   func streams(isLogs: Bool) async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     let path = directory.path + "/tokens"
     let (secret, entry) = Tokens.create(namespace: "default", role: .operator, name: "ci", at: 1)
     let (other, otherEntry) = Tokens.create(namespace: "default", role: .viewer, name: "other", at: 1)
@@ -196,7 +195,6 @@ struct TokensTests {
 struct GateTests {
   private func gate(_ entries: [TokenEntry], _ body: (Gate) throws -> Void) throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     let path = directory.path + "/tokens"
     for entry in entries { try Tokens.append(entry, to: path) }
     try body(Gate(tokens: try Tokens(path: path, logger: Harness.quiet)))
@@ -326,7 +324,6 @@ struct GateTests {
 struct TokensFileTests {
   private func withFile(_ body: (TokensFile) throws -> Void) throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     try body(TokensFile(path: directory.path + "/tokens"))
   }
 
@@ -371,7 +368,6 @@ struct TokensFileTests {
   @Test("writers at the same time lose no entry")
   func writers() async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     let file = TokensFile(path: directory.path + "/tokens")
     try file.append(Tokens.create(namespace: "a", role: .viewer, name: "first", at: 0).entry)
     try await withThrowingTaskGroup(of: Void.self) { group in

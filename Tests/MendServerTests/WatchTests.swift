@@ -3,42 +3,10 @@ import MendCore
 import MendRPC
 import MendRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendServer
-
-/// Keeps what a watch sends, and lets a test wait for it.
-private final class Received: Sendable {
-  private struct State {
-    var messages: [WatchProgressResponse] = []
-    var waiting: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
-  }
-  private let state = Mutex(State())
-
-  var messages: [WatchProgressResponse] { state.withLock { $0.messages } }
-
-  func add(_ message: WatchProgressResponse) {
-    let woken = state.withLock { state in
-      state.messages.append(message)
-      let count = state.messages.count
-      let woken = state.waiting.filter { $0.count <= count }
-      state.waiting.removeAll { $0.count <= count }
-      return woken
-    }
-    for waiter in woken { waiter.continuation.resume() }
-  }
-
-  func wait(for count: Int) async {
-    await withCheckedContinuation { continuation in
-      let isThere = state.withLock { state in
-        if state.messages.count >= count { return true }
-        state.waiting.append((count, continuation))
-        return false
-      }
-      if isThere { continuation.resume() }
-    }
-  }
-}
 
 @Suite("WatchProgress over a runtime", .timeLimit(.minutes(1)))
 struct WatchTests {
@@ -58,9 +26,9 @@ struct WatchTests {
 
   /// Watches to the end.
   private func watch(_ harness: Harness, _ request: WatchProgressRequest) async throws -> [WatchProgressResponse] {
-    let received = Received()
+    let received = Seen<WatchProgressResponse>()
     try await harness.batches.watch(request, call()) { received.add($0) }
-    return received.messages
+    return received.all
   }
 
   /// No gap, no repeat, one terminal message, and that the last.
@@ -94,7 +62,7 @@ struct WatchTests {
   func wholeLife() async throws {
     try await Harness.run { harness in
       try await harness.create("b1", documents: 20)
-      let received = Received()
+      let received = Seen<WatchProgressResponse>()
       async let watching: Void = harness.batches.watch(request("b1"), call()) { received.add($0) }
       await received.wait(for: 1)
       var submission = SubmitBatchRequest()
@@ -102,7 +70,7 @@ struct WatchTests {
       _ = try await harness.batches.submitBatch(submission, context: harness.context(Batches.Methods.submitBatch))
       try await finish(harness, "b1", documents: 20)
       try await watching
-      let messages = received.messages
+      let messages = received.all
       let first = try #require(messages.first)
       #expect(first.snapshot && first.snapshotReason.isEmpty && first.previousSequence == 0)
       #expect(first.status == .created && first.tiers.count == 1)
@@ -173,7 +141,7 @@ struct WatchTests {
   func shutdown() async throws {
     try await Harness.run { harness in
       try await harness.create("b1", documents: 1)
-      let received = Received()
+      let received = Seen<WatchProgressResponse>()
       async let watching: Void = harness.batches.watch(request("b1"), call()) { received.add($0) }
       await received.wait(for: 1)
       harness.drain.begin()
@@ -181,7 +149,7 @@ struct WatchTests {
         try await watching
         Issue.record("a watch ended normally without a terminal message")
       } catch let error as RPCError {
-        let sequence = try #require(received.messages.last?.sequence)
+        let sequence = try #require(received.all.last?.sequence)
         #expect(error.code == .unavailable)
         #expect(error.metadata["mend-resume-sequence"] == "\(sequence)")
         #expect(error.message.contains("after_sequence \(sequence)"))
@@ -194,12 +162,12 @@ struct WatchTests {
   func slowReader() async throws {
     try await Harness.run { harness in
       try await harness.create("b1", documents: 50)
-      let received = Received()
+      let received = Seen<WatchProgressResponse>()
       let (gate, open) = AsyncStream.makeStream(of: Void.self)
       async let watching: Void = harness.batches.watch(request("b1"), call()) { message in
         received.add(message)
         // The first message isn't taken before the batch is over.
-        if received.messages.count == 1 { for await _ in gate {} }
+        if received.all.count == 1 { for await _ in gate {} }
       }
       await received.wait(for: 1)
       var submission = SubmitBatchRequest()
@@ -208,28 +176,27 @@ struct WatchTests {
       try await finish(harness, "b1", documents: 50)
       open.finish()
       try await watching
-      #expect(received.messages.count == 2)
-      try checkChain(received.messages, after: 0)
-      #expect(received.messages.last?.changes.contains { $0.subject == "batch" && $0.to == "running" } == true)
+      #expect(received.all.count == 2)
+      try checkChain(received.all, after: 0)
+      #expect(received.all.last?.changes.contains { $0.subject == "batch" && $0.to == "running" } == true)
     }
   }
 
   @Test("a watch goes on after a restart where it was")
   func restart() async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     let told = Mutex<UInt64>(0)
     try await Harness.run(in: directory.path) { harness in
       try await harness.submit("b1", documents: 3)
       let token = await harness.token("b1", JobID(tier: 0, index: 0))
       _ = try await harness.claim(token, 1)
       try await harness.report(token, completed: ["d0"])
-      let received = Received()
+      let received = Seen<WatchProgressResponse>()
       async let watching: Void = harness.batches.watch(request("b1"), call()) { received.add($0) }
       await received.wait(for: 1)
       harness.drain.begin()
       try? await watching
-      told.withLock { $0 = received.messages.last?.sequence ?? 0 }
+      told.withLock { $0 = received.all.last?.sequence ?? 0 }
     }
     let sequence = told.withLock { $0 }
     try await Harness.run(in: directory.path) { harness in

@@ -1,6 +1,7 @@
 import Foundation
 import MendCore
 import MendProtobuf
+import TestSupport
 import Testing
 
 @testable import mend
@@ -78,8 +79,8 @@ struct ChangedHistoryTests {
   }
 
   private static func read(_ lines: [String]) throws -> HistoryFile {
-    let path = FileManager.default.temporaryDirectory.appending(path: "mend-history-\(UUID())").path
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let directory = try TemporaryDirectory()
+    let path = directory.path + "/history"
     try (lines.joined(separator: "\n") + "\n").write(toFile: path, atomically: false, encoding: .utf8)
     return try HistoryFile(path: path)
   }

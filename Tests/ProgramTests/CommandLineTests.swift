@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// The real program, without a server: what it says and how it ends.
@@ -67,10 +68,8 @@ struct CommandLineTests {
 
   @Test("A token is printed once, and its file keeps the hash alone")
   func token() throws {
-    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("mend-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: directory) }
-    let file = directory.appendingPathComponent("tokens").path
+    let directory = try TemporaryDirectory()
+    let file = directory.path + "/tokens"
     let run = try Run(["token", "create", "--tokens", file, "--namespace", "reports", "--role", "operator"])
     #expect(run.status == 0, "\(run.error)")
     let secret = run.output.trimmingCharacters(in: .newlines)
@@ -89,7 +88,7 @@ struct Run {
 
   init(_ arguments: [String], environment: [String: String] = [:]) throws {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: Self.program)
+    process.executableURL = URL(filePath: BuiltProgram.mend ?? "mend")
     process.arguments = arguments
     var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("MEND_") }
     variables.merge(environment) { $1 }
@@ -104,20 +103,5 @@ struct Run {
     self.error = String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
     status = process.terminationStatus
-  }
-
-  /// MEND_BINARY, or what was built beside these tests.
-  private static var program: String {
-    if let given = ProcessInfo.processInfo.environment["MEND_BINARY"] { return given }
-    var directory = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-    while directory.path != "/" {
-      let candidate = directory.appendingPathComponent("mend").path
-      var isDirectory: ObjCBool = false
-      if FileManager.default.fileExists(atPath: candidate, isDirectory: &isDirectory), !isDirectory.boolValue {
-        return candidate
-      }
-      directory.deleteLastPathComponent()
-    }
-    return "mend"
   }
 }

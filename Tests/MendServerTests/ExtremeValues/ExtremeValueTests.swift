@@ -4,6 +4,7 @@ import MendCore
 import MendRPC
 import MendRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendServer
@@ -15,7 +16,6 @@ struct ExtremeValueTests {
   @Test("Each is answered, and what it leaves behind is served and recovered")
   func everyField() async throws {
     let directory = try TemporaryDirectory()
-    defer { directory.remove() }
     try await served(in: directory.path) { server, subject in
       try await subject.prepare()
       var count = (calls: 0, fields: 0, values: 0)
