@@ -11,15 +11,28 @@ struct Continuation {
 
   /// - Parameter batch: as its journal has it up to there.
   init(of batch: Batch) throws {
-    core = Core(
-      capacity: Capacity(executor: batch.specification.executor, cpus: 4, memoryBytes: 1 << 30), generator: Counting())
+    core = Self.core(with: batch)
     folded = batch
     now = batch.updatedAt + .seconds(2)
-    core.restore(batch)
     try step(.recovered)
     // Ten minutes later what waited for a retry is due, too.
     now = now + .seconds(600)
     try step(.tick)
+  }
+
+  /// What the server decides then, before anything answers it.
+  static func facts(of batch: Batch, at now: Instant) -> [Fact] {
+    var core = core(with: batch)
+    return [Event.recovered, .tick].flatMap { core.step($0, at: now).writes }.compactMap { write in
+      if case .record(let record) = write { record.fact } else { nil }
+    }
+  }
+
+  private static func core(with batch: Batch) -> Core {
+    var core = Core(
+      capacity: Capacity(executor: batch.specification.executor, cpus: 4, memoryBytes: 1 << 30), generator: Counting())
+    core.restore(batch)
+    return core
   }
 
   /// Takes the event in, and answers for an executor that has nothing, takes everything and ends what it is told to end.

@@ -1,6 +1,7 @@
 import Foundation
 import MendRuntime
 import MendStore
+import TestSupport
 import Testing
 
 @testable import MendCore
@@ -16,7 +17,6 @@ struct DataDirectoryTests {
   @Test("What was kept is there, and every journal folds to what it was")
   func opens() throws {
     let directory = try unpack()
-    defer { try? FileManager.default.removeItem(at: directory) }
     let store = try SQLiteStore(directory: directory.path)
     try store.check()
     let recovery = try store.recover(at: Self.now)
@@ -39,7 +39,6 @@ struct DataDirectoryTests {
   @Test("What was learnt of starts is known again by the work that it was learnt from")
   func starts() throws {
     let directory = try unpack()
-    defer { try? FileManager.default.removeItem(at: directory) }
     let store = try SQLiteStore(directory: directory.path)
     let learnt = Set(try store.recover(at: Self.now).starts.map(\.shape))
     var known: Set<UInt64> = []
@@ -56,11 +55,10 @@ struct DataDirectoryTests {
     try store.close()
   }
 
-  private func unpack() throws -> URL {
-    let directory = FileManager.default.temporaryDirectory.appending(path: "mend-journals-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+  private func unpack() throws -> TemporaryDirectory {
+    let directory = try TemporaryDirectory()
     for file in ["journal.sqlite", "journal.sqlite-wal"] {
-      try Data(archive.bytes(of: file)).write(to: directory.appending(path: file))
+      try Data(archive.bytes(of: file)).write(to: URL(filePath: directory.path + "/" + file))
     }
     return directory
   }

@@ -60,12 +60,10 @@ struct DecisionDigest {
         + "\(counts.completed) completed \(counts.failed) failed \(counts.processing) processing "
         + "\(counts.pending) pending of \(counts.total)")
     note("before its pause", batch.statusBeforePause?.rawValue)
-    note("submitted", time(batch.submittedAt))
-    note("started", time(batch.startedAt))
-    note("completed", time(batch.completedAt))
-    note("timeout counts from", time(batch.timeoutFrom))
-    note("paused since", time(batch.pausedAt))
-    note("moved last", time(batch.lastActivityAt))
+    note([
+      "submitted": batch.submittedAt, "started": batch.startedAt, "completed": batch.completedAt,
+      "timeout counts from": batch.timeoutFrom, "paused since": batch.pausedAt, "moved last": batch.lastActivityAt,
+    ])
     note("worked for", ms(batch.work.elapsed(at: batch.updatedAt)))
     note("holds", batch.held.attempts == 0 ? nil : "\(batch.held.attempts) attempts \(batch.held.cpus) cpus")
     note("failed", positions(batch.failedDocuments))
@@ -81,23 +79,18 @@ struct DecisionDigest {
     for tier in batch.tiers {
       lines.append(
         "tier \(tier.number) \(tier.status.rawValue)\(tier.cancelRequested ? " cancel requested" : "")")
-      note("handed", positions(tier.handed))
-      note("done", positions(tier.done))
-      note("failed", positions(tier.failed))
-      note("started", time(tier.startedAt))
-      note("completed", time(tier.completedAt))
+      note(["handed": tier.handed, "done": tier.done, "failed": tier.failed])
+      note(["started": tier.startedAt, "completed": tier.completedAt])
       for job in tier.jobs { state(of: job) }
     }
   }
 
   private mutating func state(of job: Job) {
     lines.append("job \(job.id) \(job.status.rawValue)")
-    note("assigned", positions(job.assigned))
-    note("committed", positions(job.committed))
-    note("processing", positions(job.processing))
-    note("left out", positions(job.leftOut))
-    note("suspects", positions(job.suspects))
-    note("quarantined", positions(job.quarantined))
+    note([
+      "assigned": job.assigned, "committed": job.committed, "processing": job.processing, "left out": job.leftOut,
+      "suspects": job.suspects, "quarantined": job.quarantined,
+    ])
     note("overrides", overrides(job.overrides))
     note("failure", job.failure.map { "\($0.cause.rawValue) \($0.confidence.rawValue)" })
     note("next attempt", time(job.nextAttemptAt))
@@ -225,6 +218,14 @@ struct DecisionDigest {
 
   private mutating func note(_ name: String, _ value: String?) {
     if let value { lines.append("  \(name) \(value)") }
+  }
+
+  private mutating func note(_ times: KeyValuePairs<String, Instant?>) {
+    for (name, instant) in times { note(name, time(instant)) }
+  }
+
+  private mutating func note(_ sets: KeyValuePairs<String, DocumentSet>) {
+    for (name, set) in sets { note(name, positions(set)) }
   }
 
   private mutating func evidence(_ evidence: [Evidence], _ indent: String) {

@@ -1,5 +1,6 @@
 import Foundation
 import MendCore
+import TestSupport
 import Testing
 
 /// What earlier releases wrote is read, understood and written down as it was; README.md says what the files are.
@@ -48,6 +49,32 @@ struct JournalTests {
 
   private static let places = 8
 
+  /// The first release renewed a batch's time with each retry of its own. The time that was left by that word is not kept:
+  /// what a journal says is what was retried and by whom, and how long a batch may take is this version's rule.
+  @Test("A retry by auto_heal gives a batch of an earlier release no more time")
+  func autoHealedTime() throws {
+    var taken = 0
+    for journal in try Self.archives.flatMap(archive.journals) {
+      var batch: Batch?
+      /// When its time began, while a retry of a batch that was over is under way.
+      var from: Instant?
+      for bytes in try journal.records {
+        let record = try RecordForms.record(bytes, of: journal.key)
+        if record.fact.isRetry(by: .autoHeal), batch?.status.isFinal == true { from = batch?.timeoutFrom }
+        if batch == nil { batch = Batch.creating(record) } else { try batch?.apply(record) }
+        guard let began = from, var late = batch, late.status == .running else { continue }
+        from = nil
+        taken += 1
+        #expect(late.timeoutFrom == began, "\(journal.name)")
+        // Whoever takes it over a moment after its time, ends it for that.
+        late.specification.timeout = late.updatedAt - began + .seconds(1)
+        let decided = Continuation.facts(of: late, at: late.updatedAt + .seconds(2))
+        #expect(decided.contains { $0.isEnd(for: .batchTimeout) }, "\(journal.name) at \(late.sequence): \(decided)")
+      }
+    }
+    #expect(taken > 0)
+  }
+
   @Test("Each record is written as it was, or as README.md says", arguments: archives)
   func bytes(_ name: String) throws {
     var changed: [String] = []
@@ -85,8 +112,8 @@ struct JournalTests {
     }
     let journals = try archive.journals(name)
     #expect(histories.count == journals.count)
-    let file = FileManager.default.temporaryDirectory.appending(path: "mend-export-\(UUID().uuidString).jsonl")
-    defer { try? FileManager.default.removeItem(at: file) }
+    let directory = try TemporaryDirectory()
+    let file = URL(filePath: directory.path + "/export.jsonl")
     var changed: [String] = []
     for (journal, lines) in zip(journals, histories) {
       try lines.joined(separator: "\n").write(to: file, atomically: false, encoding: .utf8)
@@ -100,5 +127,19 @@ struct JournalTests {
       }
     }
     try GoldenText(name: "\(name).reexported", in: archive).compare(changed)
+  }
+}
+
+extension Fact {
+  fileprivate func isEnd(for reason: EndReason) -> Bool {
+    switch self {
+    case .attemptEnding(let ending): ending.reason == reason
+    case .batchStatusChanged(let changed): changed.status == .failed
+    default: false
+    }
+  }
+
+  fileprivate func isRetry(by initiative: Initiative) -> Bool {
+    if case .retried(let retried) = self { retried.by == initiative } else { false }
   }
 }
