@@ -1,32 +1,29 @@
-import Foundation
 import Logging
 import MendCore
 import MendRuntime
 import MendStore
+import TestSupport
 import Testing
 
 /// A runtime on a real store in a directory of its own, with a manual clock and a scripted executor.
 final class Harness: Sendable {
-  let directory: String
+  let directory: TemporaryDirectory
   let clock: ManualClock
-  let trace = Trace()
+  /// What happened, over all doubles.
+  let trace = Seen<String>()
   let store: ObservedStore
   let executor: ScriptedExecutor
   let runtime: Runtime
   private let database: SQLiteStore
 
   init(
-    directory: String? = nil, clock: ManualClock = ManualClock(), settings: RuntimeSettings = .init(),
+    directory: TemporaryDirectory? = nil, clock: ManualClock = ManualClock(), settings: RuntimeSettings = .init(),
     limits: Limits = Limits(), server: ServerIdentity = .none, answersAtOnce: Bool = false,
     logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
   ) throws {
-    let path =
-      directory
-      ?? FileManager.default.temporaryDirectory.appendingPathComponent("mend-runtime-\(UUID().uuidString)").path
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    self.directory = path
+    self.directory = try directory ?? TemporaryDirectory()
     self.clock = clock
-    database = try SQLiteStore(directory: path)
+    database = try SQLiteStore(directory: self.directory.path)
     store = ObservedStore(database, trace)
     executor = ScriptedExecutor(trace, answersAtOnce: answersAtOnce)
     var core = Core(
@@ -36,8 +33,6 @@ final class Harness: Sendable {
     runtime = Runtime(
       core: core, store: store, executor: executor, clock: clock, settings: settings, logger: logger)
   }
-
-  func remove() { try? FileManager.default.removeItem(atPath: directory) }
 
   /// Runs the runtime around `body`; cancels it afterwards, and returns what `run()` threw.
   @discardableResult
@@ -89,13 +84,9 @@ final class Harness: Sendable {
   }
 }
 
-/// Waits for something that other tasks and threads bring about; ten seconds are for a machine that is busy.
+/// Waits for what other tasks and threads bring about, and fails where it does not come.
 func eventually(
   _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation, _ condition: () async -> Bool
 ) async throws {
-  let deadline = ContinuousClock.now + .seconds(10)
-  while await !condition() {
-    try #require(ContinuousClock.now < deadline, what, sourceLocation: sourceLocation)
-    await Task.yield()
-  }
+  try #require(await TestSupport.eventually(condition), what, sourceLocation: sourceLocation)
 }

@@ -2,6 +2,7 @@ import Dispatch
 import MendCore
 import MendRuntime
 import Synchronization
+import TestSupport
 
 /// A store in front of another: keeps what was done in which order, can hold a commit up, and can fail.
 final class ObservedStore: Store {
@@ -22,12 +23,12 @@ final class ObservedStore: Store {
   }
 
   private let base: any Store
-  private let journal: Trace
+  private let journal: Seen<String>
   private let state = Mutex(State())
   private let gate = DispatchSemaphore(value: 0)
   private let readGate = DispatchSemaphore(value: 0)
 
-  init(_ base: any Store, _ journal: Trace) {
+  init(_ base: any Store, _ journal: Seen<String>) {
     self.base = base
     self.journal = journal
   }
@@ -148,13 +149,6 @@ final class ObservedStore: Store {
   ) throws(StoreError) -> [BatchListing] {
     try base.retired(namespace: namespace, status: status, bucketID: bucketID, before: cursor, limit: limit)
   }
-}
-
-/// What happened, in order, over all doubles of a test.
-final class Trace: Sendable {
-  private let lines = Mutex<[String]>([])
-  func add(_ line: String) { lines.withLock { $0.append(line) } }
-  var all: [String] { lines.withLock { $0 } }
 }
 
 extension Batch {

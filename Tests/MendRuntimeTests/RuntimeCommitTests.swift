@@ -1,5 +1,6 @@
 import MendCore
 import MendRuntime
+import TestSupport
 import Testing
 
 /// Durable, then visible.
@@ -7,7 +8,6 @@ struct RuntimeCommitTests {
   @Test("an answer comes after its commit, and its view with it")
   func answerAfterCommit() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       harness.store.hold()
       async let reply = harness.create("b")
@@ -27,7 +27,6 @@ struct RuntimeCommitTests {
   @Test("calls that come while a commit is under way share the next one")
   func groupCommit() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       harness.store.hold()
       await withTaskGroup(of: Bool.self) { group in
@@ -49,7 +48,6 @@ struct RuntimeCommitTests {
   @Test("64 concurrent callers need far fewer commits than calls")
   func manyCallers() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       await withTaskGroup(of: Void.self) { group in
         for caller in 0..<64 {
@@ -71,7 +69,6 @@ struct RuntimeCommitTests {
   @Test("a failed commit stops the runtime, and nothing of its round gets out")
   func failedCommit() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     let outcome = try await harness.run { harness in
       _ = await harness.create("b")
       harness.store.fail(commit: 1)
@@ -95,7 +92,6 @@ struct RuntimeCommitTests {
   @Test("a store that cannot recover stops the runtime before the first call")
   func failedRecovery() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     harness.store.failRecovery()
     let outcome = try await harness.run { harness in
       guard case .failure(.unavailable) = await harness.create("b") else {
@@ -109,7 +105,6 @@ struct RuntimeCommitTests {
   @Test("an executor is called after the intent is durable, and reads what is left to do")
   func launchAfterCommit() async throws {
     let harness = try Harness(answersAtOnce: true)
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b", documents: 5)
       _ = await harness.send(.submitBatch(batchID: "b"))
@@ -134,7 +129,6 @@ struct RuntimeCommitTests {
   @Test("it runs once")
   func runsOnce() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       await #expect(throws: RuntimeError.alreadyRun) { try await harness.runtime.run() }

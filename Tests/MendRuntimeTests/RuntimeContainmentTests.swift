@@ -12,7 +12,6 @@ struct RuntimeContainmentTests {
   func damagedAtStart() async throws {
     let clock = ManualClock()
     let first = try Harness(clock: clock, answersAtOnce: true)
-    defer { first.remove() }
     var token = ""
     try await first.run { harness in
       for id in ["bad", "good"] {
@@ -58,7 +57,6 @@ struct RuntimeContainmentTests {
   @Test("a retired batch that cannot be read is found by who asks for it, and ends no server")
   func damagedLater() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     let outcome = try await harness.run { harness in
       _ = await harness.create("other")
       for id in ["bad", "worse"] { harness.store.damage(harness.key(id)) }
@@ -76,7 +74,6 @@ struct RuntimeContainmentTests {
   @Test("recovered is said once all is in memory, and never by a runtime whose recovery failed")
   func recovered() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     harness.store.failRecovery()
     async let recovered = harness.runtime.recovered()
     let outcome = try await harness.run { harness in #expect(await harness.runtime.recovered() == false) }
@@ -88,7 +85,6 @@ struct RuntimeContainmentTests {
   @Test("after a suspension attempts are held to their windows anew")
   func suspension() async throws {
     let harness = try Harness(answersAtOnce: true)
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       _ = await harness.send(.submitBatch(batchID: "b"))
@@ -108,7 +104,6 @@ struct RuntimeContainmentTests {
   @Test("a slow disk is no suspension: attempts are held to what they did not do meanwhile")
   func slowDisk() async throws {
     let harness = try Harness(answersAtOnce: true)
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       _ = await harness.send(.submitBatch(batchID: "b"))
@@ -129,7 +124,6 @@ struct RuntimeContainmentTests {
   @Test("the store is asked whether it is well while nothing is committed")
   func check() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       try await eventually("a tick is slept for") { !harness.clock.sleepers.isEmpty }

@@ -1,5 +1,6 @@
 import MendCore
 import MendRuntime
+import TestSupport
 import Testing
 
 /// A disk without room: changes are refused, what is durable stays, and all goes on once there is room.
@@ -11,7 +12,6 @@ import Testing
   @Test("without room changes are refused and nothing of them is done; with room all goes on")
   func full() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     let outcome = try await harness.run { harness in
       _ = await harness.create("b")
       _ = await harness.send(.submitBatch(batchID: "b"))

@@ -20,7 +20,6 @@ struct RuntimeLimitTests {
     var settings = RuntimeSettings()
     settings.mailboxLimit = 3
     let harness = try Harness(settings: settings)
-    defer { harness.remove() }
     try await harness.run { harness in
       await withTaskGroup(of: Bool.self) { group in
         await fill(harness, &group, places: 3)
@@ -47,7 +46,6 @@ struct RuntimeLimitTests {
     var settings = RuntimeSettings()
     settings.unansweredCallsLimit = 1
     let harness = try Harness(settings: settings)
-    defer { harness.remove() }
     try await harness.run { harness in
       harness.store.hold()
       async let first = harness.create("first")
@@ -66,7 +64,6 @@ struct RuntimeLimitTests {
     var settings = RuntimeSettings()
     settings.observationReserve = 2
     let harness = try Harness(settings: settings)
-    defer { harness.remove() }
     try await harness.run { harness in
       try await eventually("the executor runs") { harness.executor.isRunning }
       try await eventually("it has recovered") { harness.runtime.statistics.rounds > 0 }
@@ -95,7 +92,6 @@ struct RuntimeLimitTests {
     settings.workerMailboxLimit = 3
     settings.unansweredCallsLimit = 3
     let harness = try Harness(settings: settings)
-    defer { harness.remove() }
     try await harness.run { harness in
       await withTaskGroup(of: Bool.self) { group in
         await fill(harness, &group, places: 2)
@@ -126,7 +122,6 @@ struct RuntimeLimitTests {
     var settings = RuntimeSettings()
     settings.eventsPerRound = 4
     let harness = try Harness(settings: settings)
-    defer { harness.remove() }
     try await harness.run { harness in
       harness.store.hold()
       await withTaskGroup(of: Void.self) { group in
@@ -143,7 +138,6 @@ struct RuntimeLimitTests {
   @Test("a cancelled call gives up its answer, and what it asked for is done")
   func cancelledCall() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       harness.store.hold()
       await withTaskGroup(of: Result<Reply, Refusal>.self) { group in
@@ -168,7 +162,6 @@ struct RuntimeLimitTests {
   @Test("when it is to end it answers what it has, and refuses what comes later")
   func shutdown() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await harness.runtime.run() }
       _ = await harness.create("zero")
@@ -198,7 +191,6 @@ struct RuntimeLimitTests {
   @Test("a cancel that waits for processes is told to ask again when the runtime ends; its attempts stay")
   func shutdownWithWaitingCancel() async throws {
     let harness = try Harness(answersAtOnce: true)
-    defer { harness.remove() }
     let cancel = try await withThrowingTaskGroup(of: Result<Reply, Refusal>?.self) { group in
       group.addTask {
         try await harness.runtime.run()

@@ -7,7 +7,6 @@ import Testing
   @Test("an unknown batch and another namespace's are looked for in the same place, and are not there")
   func unknown() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       #expect(try await harness.hasView("b"))
@@ -22,7 +21,6 @@ import Testing
   @Test("a journal that cannot be read is an error, not an unknown batch")
   func unreadable() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       harness.store.failReads()
@@ -44,7 +42,6 @@ import Testing
     settings.readersLimit = 2
     settings.readsLimit = 3
     let harness = try Harness(settings: settings)
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       harness.store.holdReads()

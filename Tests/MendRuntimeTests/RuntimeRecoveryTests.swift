@@ -8,7 +8,6 @@ struct RuntimeRecoveryTests {
   func recovery() async throws {
     let clock = ManualClock()
     let first = try Harness(clock: clock, answersAtOnce: true)
-    defer { first.remove() }
     var before: [String: Batch] = [:]
     try await first.run { harness in
       _ = await harness.create("quiet", documents: 3, key: "k")
@@ -55,7 +54,6 @@ struct RuntimeRecoveryTests {
   func copyAdopted(original: String) async throws {
     let clock = ManualClock()
     let first = try await journal(of: ServerIdentity(id: original, ownsNameless: true), clock)
-    defer { first.remove() }
     let server = ServerIdentity(id: "copy", ownsNameless: false)
     let second = try Harness(directory: first.directory, clock: clock, server: server, answersAtOnce: true)
     try await second.run { harness in
@@ -84,7 +82,6 @@ struct RuntimeRecoveryTests {
   func lookedAt() async throws {
     let clock = ManualClock()
     let first = try await journal(of: .none, clock)
-    defer { first.remove() }
     var settings = RuntimeSettings()
     let refusal = Refusal.precondition("a copy", todo: "something else")
     settings.refusal = refusal
@@ -106,7 +103,6 @@ struct RuntimeRecoveryTests {
   @Test("calls wait for recovery")
   func callsWaitForRecovery() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     // Sent before `run()`.
     async let early = harness.create("b")
     try await eventually("it waits") { harness.runtime.statistics.mailboxDepth == 1 }
@@ -121,7 +117,6 @@ struct RuntimeRecoveryTests {
     var limits = Limits()
     limits.retireAfter = .seconds(60)
     let harness = try Harness(limits: limits, answersAtOnce: true)
-    defer { harness.remove() }
     try await harness.run { harness in
       let key = harness.key("b")
       _ = await harness.create("b", documents: 2)
@@ -171,7 +166,6 @@ struct RuntimeRecoveryTests {
     limits.retireAfter = .seconds(60)
     let clock = ManualClock()
     let first = try Harness(clock: clock, limits: limits)
-    defer { first.remove() }
     var final: Batch?
     try await first.run { harness in
       _ = await harness.create("b")
@@ -195,7 +189,6 @@ struct RuntimeRecoveryTests {
   @Test("ticks come when the core asks for them, at least once an interval, and not at all without batches")
   func ticks() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       try await eventually("it is recovered") { harness.runtime.statistics.rounds == 1 }
       #expect(harness.clock.sleepers.isEmpty)

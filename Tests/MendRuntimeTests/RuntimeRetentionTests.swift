@@ -1,5 +1,6 @@
 import MendCore
 import MendRuntime
+import TestSupport
 import Testing
 
 /// What is finished leaves memory, and in the end the disk.
@@ -11,7 +12,6 @@ import Testing
     var settings = RuntimeSettings()
     settings.keepFinished = .seconds(3600)
     let harness = try Harness(settings: settings, limits: limits)
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("a")
       _ = await harness.send(.cancel(batchID: "a", .batch, grace: .zero))
@@ -42,7 +42,6 @@ import Testing
     var limits = Limits()
     limits.retireAfter = .seconds(60)
     let harness = try Harness(settings: settings, limits: limits)
-    defer { harness.remove() }
     try await harness.run { harness in
       func end(_ id: String, documents: Int) async {
         _ = await harness.create(id, documents: documents)
@@ -69,7 +68,6 @@ import Testing
     var settings = RuntimeSettings()
     settings.finalBatchesLimit = 2
     let harness = try Harness(settings: settings)
-    defer { harness.remove() }
     try await harness.run { harness in
       for id in ["a", "b", "c", "d"] {
         _ = await harness.create(id)

@@ -1,26 +1,20 @@
 import Logging
 import MendCore
 import MendRuntime
-import Synchronization
+import TestSupport
 import Testing
 
 /// Launches that executors see and that are no live batch's.
 @Suite struct RuntimeStrayTests {
-  private final class Warnings: Sendable {
-    private let lines = Mutex<[Logger.Metadata]>([])
-    var all: [Logger.Metadata] { lines.withLock { $0 } }
-    func add(_ metadata: Logger.Metadata) { lines.withLock { $0.append(metadata) } }
-
-    struct Handler: LogHandler {
-      var warnings: Warnings
-      var metadata: Logger.Metadata = [:]
-      var logLevel = Logger.Level.warning
-      subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-      }
-      func log(event: LogEvent) { warnings.add(event.metadata ?? [:]) }
+  private struct Warnings: LogHandler {
+    let seen = Seen<Logger.Metadata>()
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.warning
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+      get { metadata[key] }
+      set { metadata[key] = newValue }
     }
+    func log(event: LogEvent) { seen.add(event.metadata ?? [:]) }
   }
 
   @Test("what runs for a batch that is over or was never here is told once in the log, and left alone")
@@ -29,8 +23,7 @@ import Testing
     var limits = Limits()
     limits.retireAfter = .seconds(60)
     let harness = try Harness(
-      limits: limits, logger: Logger(label: "test") { _ in Warnings.Handler(warnings: warnings) })
-    defer { harness.remove() }
+      limits: limits, logger: Logger(label: "test") { _ in warnings })
     try await harness.run { harness in
       func attempt(_ batch: String) -> AttemptKey {
         AttemptKey(batch: harness.key(batch), job: JobID(tier: 0, index: 0), number: 1)
@@ -46,10 +39,10 @@ import Testing
         }
       }
       harness.executor.say(.duplicate(attempt("last"), reference: "ref-last"))
-      try await eventually("all are told") { warnings.all.contains { $0["reference"] == "ref-last" } }
-      #expect(warnings.all.map { $0["reference"] } == ["ref-over", "ref-nobodys", "ref-last"])
-      #expect(warnings.all.map { $0["batch_is"] == "over" } == [true, false, false])
-      #expect(warnings.all.allSatisfy { "\($0["todo"] ?? "")".contains("ray job stop 'ref-") })
+      try await eventually("all are told") { warnings.seen.all.contains { $0["reference"] == "ref-last" } }
+      #expect(warnings.seen.all.map { $0["reference"] } == ["ref-over", "ref-nobodys", "ref-last"])
+      #expect(warnings.seen.all.map { $0["batch_is"] == "over" } == [true, false, false])
+      #expect(warnings.seen.all.allSatisfy { "\($0["todo"] ?? "")".contains("ray job stop 'ref-") })
       #expect(!harness.trace.all.contains { $0.contains("stray") })
     }
   }

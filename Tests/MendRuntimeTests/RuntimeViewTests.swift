@@ -7,7 +7,6 @@ struct RuntimeViewTests {
   @Test("readers get the published view while a commit is under way")
   func readersDoNotWait() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       harness.store.hold()
@@ -24,7 +23,6 @@ struct RuntimeViewTests {
   @Test("a view is the fold of its journal")
   func viewIsFold() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b", documents: 100)
       _ = await harness.send(.submitBatch(batchID: "b"))
@@ -38,7 +36,6 @@ struct RuntimeViewTests {
   @Test("a watcher is woken by the next change")
   func watcherIsWoken() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       let seen = try #require(harness.runtime.view(of: harness.key("b"))?.batch.sequence)
@@ -58,7 +55,6 @@ struct RuntimeViewTests {
   @Test("a watcher returns at its deadline with what there is")
   func watcherDeadline() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       let deadline = harness.clock.now() + .milliseconds(300)
@@ -77,7 +73,6 @@ struct RuntimeViewTests {
   @Test("a cancelled watcher is gone")
   func watcherCancelled() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       try await withThrowingTaskGroup(of: BatchView?.self) { group in
@@ -98,7 +93,6 @@ struct RuntimeViewTests {
     settings.watchersLimit = 1
     settings.tickInterval = .seconds(3600)
     let harness = try Harness(settings: settings)
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       let key = harness.key("b")
@@ -118,7 +112,6 @@ struct RuntimeViewTests {
   @Test("an unknown batch has no view, and nobody waits for it")
   func unknownBatch() async throws {
     let harness = try Harness()
-    defer { harness.remove() }
     try await harness.run { harness in
       _ = await harness.create("b")
       #expect(harness.runtime.view(of: harness.key("c")) == nil)
@@ -133,7 +126,6 @@ struct RuntimeViewTests {
     var limits = Limits()
     limits.retireAfter = .seconds(60)
     let harness = try Harness(limits: limits)
-    defer { harness.remove() }
     try await harness.run { harness in
       for index in 0..<12 {
         _ = await harness.create("b\(10 + index)", bucketID: index % 2 == 0 ? "even" : "odd")

@@ -1,6 +1,7 @@
 import MendCore
 import MendRuntime
 import Synchronization
+import TestSupport
 
 /// An executor that keeps what it was asked, and says what a test has it say.
 final class ScriptedExecutor: Executor {
@@ -18,12 +19,12 @@ final class ScriptedExecutor: Executor {
   }
 
   let kind = ExecutorKind.local
-  private let trace: Trace
+  private let trace: Seen<String>
   private let state = Mutex(State())
   /// Says `taken` and `started` from within the call to `launch`.
   let answersAtOnce: Bool
 
-  init(_ trace: Trace, answersAtOnce: Bool = false) {
+  init(_ trace: Seen<String>, answersAtOnce: Bool = false) {
     self.trace = trace
     self.answersAtOnce = answersAtOnce
   }

@@ -1,4 +1,5 @@
 import MendCore
+import TestSupport
 import Testing
 
 @testable import MendRuntime
@@ -12,15 +13,6 @@ struct SleepersTests {
   // Made when it is first asked for, which is after the time was read.
   private static let start = ContinuousClock.now - .seconds(1)
   private static let hour: UInt64 = 3_600_000_000_000
-
-  private func wait(until condition: () -> Bool) async -> Bool {
-    let deadline = ContinuousClock.now + .seconds(30)
-    while !condition() {
-      guard ContinuousClock.now < deadline else { return false }
-      await Task.yield()
-    }
-    return true
-  }
 
   @Test("Each sleep ends at its own time or later, however they are ordered")
   func times() async {
@@ -46,7 +38,7 @@ struct SleepersTests {
     let long = Task { await sleepers.sleep(until: .max) }
     for _ in 0..<200 {
       let before = Task { await sleepers.sleep(until: Self.now() + Self.hour) }
-      #expect(await wait { sleepers.count == 2 })
+      #expect(await eventually { sleepers.count == 2 })
       before.cancel()
       await before.value
       #expect(sleepers.count == 1)

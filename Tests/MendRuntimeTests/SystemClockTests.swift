@@ -1,5 +1,6 @@
 import Foundation
 import MendCore
+import TestSupport
 import Testing
 
 @testable import MendRuntime
@@ -37,9 +38,7 @@ struct SystemClockTests {
 
   @Test("What one leaves the next takes; what is no word of a clock is none")
   func word() throws {
-    let directory = URL.temporaryDirectory.appending(path: "mend-clock-\(UUID())")
-    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: directory) }
+    let directory = try TemporaryDirectory()
     let first = SystemClock(continuing: directory.path)
     #expect(abs(first.aheadOfWall.inSeconds) < 5)
     let path = ClockBeginning.path(in: directory.path)

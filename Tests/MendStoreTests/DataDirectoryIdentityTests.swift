@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import MendCore
 import MendRuntime
+import TestSupport
 import Testing
 
 @testable import MendStore

@@ -3,6 +3,7 @@ import GRDB
 import MendCore
 import MendRuntime
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MendStore

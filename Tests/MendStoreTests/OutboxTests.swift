@@ -2,6 +2,7 @@ import Foundation
 import MendCore
 import MendJournal
 import MendRuntime
+import TestSupport
 import Testing
 
 @testable import MendStore

@@ -1,16 +1,13 @@
-import Foundation
 import MendRuntime
 import MendStore
+import TestSupport
 import Testing
 
 @Suite("The simulator on the real store")
 struct RealStoreTests {
   @Test("The real store goes the same way", arguments: [5, 6, 7, 8] as [UInt64])
   func realStore(_ seed: UInt64) throws {
-    let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
-      "mend-simulation-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: directory) }
+    let directory = try TemporaryDirectory()
     let world = World(seed: seed, store: try .onDisk(directory.path))
     if let broken = world.run() { Issue.record("seed \(seed): \(broken)") }
     let same = World(seed: seed, store: .inMemory())

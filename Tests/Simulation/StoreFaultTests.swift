@@ -2,6 +2,7 @@ import Foundation
 import MendCore
 import MendRuntime
 import MendStore
+import TestSupport
 import Testing
 
 /// The real store on a disk that fails. What was acknowledged is there after any crash; what cannot be read is said, and
@@ -68,9 +69,7 @@ struct StoreFaultTests {
   }
 
   static func inDirectory(_ body: (String) throws -> Void) throws {
-    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("mend-disk-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: directory) }
+    let directory = try TemporaryDirectory()
     try body(directory.path)
   }
 }
