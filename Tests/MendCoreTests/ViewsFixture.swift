@@ -21,6 +21,18 @@ struct Patient {
     tell(.documentsAdded((0..<documents).map { Document(id: "d\($0)", uri: "file:///d\($0)") }))
   }
 
+  /// A batch of one tier with so many jobs, each of which has run and met the same end.
+  static func ended(jobs count: Int, by end: (inout Patient, JobID) -> Void) -> Patient {
+    var patient = Patient(documents: count, specification(shards: count))
+    patient.submit()
+    for index in 0..<count {
+      let job = JobID(tier: 0, index: index)
+      patient.run(job)
+      end(&patient, job)
+    }
+    return patient
+  }
+
   /// One tier, one extractor named text, unless told otherwise.
   static func specification(
     tiers: Int = 1, extractors: [String] = ["text"], shards: Int = 1, work: ExtractorSpecification.Work? = nil,

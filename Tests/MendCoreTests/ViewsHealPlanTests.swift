@@ -112,13 +112,7 @@ struct ViewsHealPlanTests {
 
   @Test("A plan has a bounded number of steps, and the next one has what this one left")
   func bounded() {
-    var patient = Patient(documents: 256, Patient.specification(shards: 256))
-    patient.submit()
-    for index in 0..<256 {
-      let job = JobID(tier: 0, index: index)
-      patient.run(job)
-      patient.die(job, .orphaned, receipt: nil)
-    }
+    var patient = Patient.ended(jobs: 256) { $0.die($1, .orphaned, receipt: nil) }
     func jobs(_ steps: [HealStep]) -> [JobID] {
       steps.compactMap { if case .reclaimOrphan(let job, _) = $0.operation { job } else { nil } }
     }
@@ -136,11 +130,7 @@ struct ViewsHealPlanTests {
 
   @Test("A retry of many jobs that ran out of memory shows the evidence of some of them")
   func evidenceOfSome() throws {
-    var patient = Patient(documents: 100, Patient.specification(shards: 100))
-    patient.submit()
-    for index in 0..<100 {
-      let job = JobID(tier: 0, index: index)
-      patient.run(job)
+    var patient = Patient.ended(jobs: 100) { patient, job in
       let exit = ExitRecord(
         termination: .signalled(9), at: patient.now, peakMemoryBytes: 300 << 20, memoryLimitBytes: 256 << 20,
         memoryLimitExceeded: true)

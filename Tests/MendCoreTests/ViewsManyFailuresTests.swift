@@ -66,12 +66,8 @@ struct ViewsManyFailuresTests {
 
   @Test("More failed jobs than are shown are all in the command that retries them")
   func jobs() {
-    var patient = Patient(documents: 256, Patient.specification(shards: 256))
-    patient.submit()
-    for index in 0..<256 {
-      let job = JobID(tier: 0, index: index)
-      patient.run(job)
-      patient.claim(job, index)
+    var patient = Patient.ended(jobs: 256) { patient, job in
+      patient.claim(job, job.index)
       patient.die(job, .exitCode)
     }
     patient.end(.failed, .failed)

@@ -5,6 +5,15 @@ import Testing
 /// Pauses, and the wait between a failure and a retry, are no work.
 @Suite("Work time")
 struct ViewsWorkTimeTests {
+  /// 60 documents, of which one attempt has done so many, each in a second.
+  private static func working(_ count: Int) -> Patient {
+    var patient = Patient(documents: 60)
+    patient.submit()
+    patient.run(first)
+    work(&patient, 0..<count)
+    return patient
+  }
+
   /// A document of `seconds` each, from the first that is open on.
   private static func work(_ patient: inout Patient, _ positions: Range<Int>, of job: JobID = first, seconds: Int = 1) {
     for position in positions {
@@ -15,10 +24,7 @@ struct ViewsWorkTimeTests {
 
   @Test("A pause changes neither the pace nor what is said of the time that work took")
   func pause() throws {
-    var patient = Patient(documents: 60)
-    patient.submit()
-    patient.run(first)
-    Self.work(&patient, 0..<30)
+    var patient = Self.working(30)
     patient.tell(.batchStatusChanged(.init(.paused, reason: "paused by the caller")))
     patient.wait(100_000)
     patient.tell(.batchStatusChanged(.init(.running, reason: "resumed by the caller")))
@@ -36,10 +42,7 @@ struct ViewsWorkTimeTests {
 
   @Test("The time between a failure and its retry counts for nothing")
   func retry() throws {
-    var patient = Patient(documents: 60)
-    patient.submit()
-    patient.run(first)
-    Self.work(&patient, 0..<20)
+    var patient = Self.working(20)
     patient.die(first, .exitCode)
     patient.end(.failed, .failed)
     patient.wait(200_000)

@@ -56,39 +56,34 @@ struct StepCommandTests {
     harness.core.limits.specificationBytesPerNamespace = 20_000
     harness.core.limits.specificationBytes = 30_000
     harness.core.limits.specificationBytesForSmallNamespaces = 0
-    let long = BatchSpecification(
-      executor: .simulated,
-      tiers: [
-        TierSpecification(extractors: [
-          ExtractorSpecification(name: "x", work: .entrypoint(String(repeating: "x", count: 8000)))
-        ])
+    let long = [
+      TierSpecification(extractors: [
+        ExtractorSpecification(name: "x", work: .entrypoint(String(repeating: "x", count: 8000)))
       ])
+    ]
     func limit(_ answer: Result<Reply, Refusal>?) -> String? {
       guard case .failure(.exhausted(let limit, _, let retryAfter)) = answer, retryAfter != nil else { return nil }
       return limit
     }
-    func create(_ id: String, _ harness: inout Harness, in namespace: String = "default") -> Result<Reply, Refusal>? {
-      harness.ask(.createBatch(batchID: id, long, documents: []), namespace: namespace)
-    }
     for id in ["a", "b"] {
-      let answer = create(id, &harness)
+      let answer = harness.create(id, long)
       #expect(answer.isSuccess)
     }
-    let tooMuch = create("c", &harness)
+    let tooMuch = harness.create("c", long)
     #expect(limit(tooMuch) == "specification_bytes_per_namespace")
     // Another tenant has room, until all together have none.
-    let other = create("a", &harness, in: "other")
+    let other = harness.create("a", long, in: "other")
     #expect(other.isSuccess)
-    let tooMuchOfAll = create("b", &harness, in: "other")
+    let tooMuchOfAll = harness.create("b", long, in: "other")
     #expect(limit(tooMuchOfAll) == "specification_bytes")
     _ = harness.ask(.cancel(batchID: "a", .batch, grace: .zero))
     let batch = harness.core.batches[BatchKey(namespace: "default", batchID: "a")]
     let isGone = harness.core.retire(BatchKey(namespace: "default", batchID: "a"))
-    let again = create("c", &harness)
+    let again = harness.create("c", long)
     #expect(isGone && again.isSuccess)
     // What comes back into memory counts as before.
     if let batch { harness.core.restore(batch) }
-    let last = create("d", &harness)
+    let last = harness.create("d", long)
     #expect(limit(last) == "specification_bytes_per_namespace")
   }
 

@@ -98,6 +98,15 @@ struct Harness {
     _ = ask(.submitBatch(batchID: id))
   }
 
+  /// Creates a batch without documents, to see whether it is taken.
+  mutating func create(
+    _ id: String, _ tiers: [TierSpecification], in namespace: String = "default"
+  ) -> Result<Reply, Refusal>? {
+    ask(
+      .createBatch(batchID: id, BatchSpecification(executor: .simulated, tiers: tiers), documents: []),
+      namespace: namespace)
+  }
+
   static func documents(_ count: Int, from first: Int = 0) -> [Document] {
     (first..<first + count).map { Document(id: "d\($0)", uri: "file:///d\($0)") }
   }

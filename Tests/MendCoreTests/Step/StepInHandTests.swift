@@ -1,28 +1,14 @@
 import MendCore
-import Synchronization
+import TestSupport
 import Testing
 
 @Suite("Which batch is in hand")
 struct StepInHandTests {
-  private final class Seen: Sendable {
-    private let batches = Mutex<[String]>([])
-
-    func add(_ key: BatchKey) { batches.withLock { $0.append(key.batchID) } }
-
-    /// Since it was asked last.
-    func take() -> [String] {
-      batches.withLock { batches in
-        defer { batches = [] }
-        return batches
-      }
-    }
-  }
-
   @Test("Whatever the core works on is named as it begins: what is started, what is due, what is reviewed")
   func named() {
-    let seen = Seen()
+    let seen = Seen<String>()
     var harness = Harness(cpus: 1)
-    harness.core.onBatch = { seen.add($0) }
+    harness.core.onBatch = { seen.add($0.batchID) }
     harness.submit([tier(extractor(timers: Timers(run: .seconds(30))))], id: "first")
     #expect(Set(seen.take()) == ["first"])
     harness.submit([tier(extractor())], timeout: .seconds(90), id: "second")

@@ -137,19 +137,16 @@ struct StepLargeBatchTests {
   @Test("A batch has no more jobs than can be kept, however they are spread over its tiers")
   func jobs() {
     var harness = Harness()
-    func create(_ id: String, _ tiers: [TierSpecification], _ harness: inout Harness) -> Result<Reply, Refusal>? {
-      harness.ask(.createBatch(batchID: id, BatchSpecification(executor: .simulated, tiers: tiers), documents: []))
-    }
-    let all = create("a", Self.tiers(64, extractors: 64, shards: 256), &harness)
+    let all = harness.create("a", Self.tiers(64, extractors: 64, shards: 256))
     guard case .failure(.invalid("tiers", let rule)) = all else {
       Issue.record("accepted")
       return
     }
     #expect(rule.contains("at most 16384 jobs together") && rule.contains("1048576"))
-    let most = create("b", Self.tiers(1, extractors: 64, shards: 256), &harness)
+    let most = harness.create("b", Self.tiers(1, extractors: 64, shards: 256))
     #expect(most.isSuccess)
     #expect(harness.core.index.specifications.all > 16_384 * 512)
-    let long = create("c", Self.tiers(1, extractors: 64, shards: 256, command: 10_000), &harness)
+    let long = harness.create("c", Self.tiers(1, extractors: 64, shards: 256, command: 10_000))
     guard case .failure(.invalid("tiers", let rule)) = long else {
       Issue.record("accepted")
       return
@@ -163,16 +160,12 @@ struct StepLargeBatchTests {
     harness.core.limits.specificationBytes = 20_000
     harness.core.limits.specificationBytesForSmallNamespaces = 10_000
     harness.core.limits.specificationBytesOfSmallNamespace = 4000
-    func create(_ id: String, in namespace: String, bytes: Int, _ harness: inout Harness) -> Bool {
-      let specification = BatchSpecification(
-        executor: .simulated, tiers: Self.tiers(1, extractors: 1, shards: 1, command: bytes))
-      return harness.ask(.createBatch(batchID: id, specification, documents: []), namespace: namespace).isSuccess
-    }
-    let large = create("a", in: "large", bytes: 18_000, &harness)
-    let more = create("b", in: "large", bytes: 1000, &harness)
-    let small = create("a", in: "small", bytes: 1000, &harness)
-    let second = create("b", in: "small", bytes: 1000, &harness)
-    #expect(large && !more && small && !second)
+    func tiers(_ bytes: Int) -> [TierSpecification] { Self.tiers(1, extractors: 1, shards: 1, command: bytes) }
+    let large = harness.create("a", tiers(18_000), in: "large")
+    let more = harness.create("b", tiers(1000), in: "large")
+    let small = harness.create("a", tiers(1000), in: "small")
+    let second = harness.create("b", tiers(1000), in: "small")
+    #expect(large.isSuccess && !more.isSuccess && small.isSuccess && !second.isSuccess)
   }
 
   @Test("What runs, however much of it is told, has nobody look through the jobs that wait")

@@ -1,6 +1,18 @@
 @testable import MendCore
 import Testing
 
+extension Harness {
+  /// Ticks as long as something is due within a millisecond.
+  fileprivate mutating func comeToRest(_ sourceLocation: SourceLocation = #_sourceLocation) {
+    for _ in 0..<20 {
+      guard core.nextDeadline <= now + .milliseconds(1) else { return }
+      now = core.nextDeadline
+      step(.tick)
+    }
+    Issue.record("it does not come to rest", sourceLocation: sourceLocation)
+  }
+}
+
 @Suite("What waits for room")
 struct StepWaitingTests {
   private static func capacity(_ cpus: Double) -> Observation {
@@ -99,13 +111,7 @@ struct StepWaitingTests {
     for number in 0..<40 { harness.submit("b", in: "n\(number)", cpus: 10 + Double(number)) }
     harness.submit("small", in: "last")
     #expect(harness.core.batches[BatchKey(namespace: "last", batchID: "small")]?.status == .queued)
-    var ticks = 0
-    while harness.core.nextDeadline <= harness.now + .milliseconds(1), ticks < 20 {
-      harness.now = harness.core.nextDeadline
-      harness.step(.tick)
-      ticks += 1
-    }
-    #expect(ticks < 20, "it comes to rest")
+    harness.comeToRest()
     #expect(harness.core.batches[BatchKey(namespace: "last", batchID: "small")]?.status == .running)
     harness.finish(batch: "holds")
     for _ in 0..<20 { harness.tick(after: 0.001) }
@@ -215,17 +221,8 @@ struct StepWaitingTests {
       harness.submit([tier(extractor)], id: "g\(number)")
     }
     for number in 0..<100 { harness.submit([tier(extractor(cpus: 80 + Double(number) / 100))], id: "c\(number)") }
-    var started: Set<String> = []
     harness.submit([tier(extractor())], id: "plain")
-    started.formUnion(harness.launches.map(\.batch.batchID))
-    var ticks = 0
-    while harness.core.nextDeadline <= harness.now + .milliseconds(1), ticks < 20 {
-      harness.now = harness.core.nextDeadline
-      harness.step(.tick)
-      started.formUnion(harness.launches.map(\.batch.batchID))
-      ticks += 1
-    }
-    #expect(ticks < 20, "it comes to rest")
+    harness.comeToRest()
     #expect(harness.core.batches[harness.key(of: "plain")]?.status == .running)
     #expect(harness.core.batches[harness.key(of: "c0")]?.status == .running)
     harness.finish(batch: "holds")
@@ -255,12 +252,7 @@ struct StepWaitingTests {
     harness.step(.tick)
     harness.submit("more", in: "m", cpus: 50)
     harness.finish(batch: "holds")
-    var ticks = 0
-    while harness.core.nextDeadline <= harness.now + .milliseconds(1), ticks < 20 {
-      harness.now = harness.core.nextDeadline
-      harness.step(.tick)
-      ticks += 1
-    }
+    harness.comeToRest()
     #expect(harness.core.batches[BatchKey(namespace: "n0", batchID: "b")]?.status == .running)
   }
 
