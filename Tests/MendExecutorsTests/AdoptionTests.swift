@@ -225,7 +225,7 @@ struct AdoptionTests {
       #expect(reference == handle.reference)
       executor.endStray(key, reference: reference)
       let outcome = try await observations.ended(key)
-      #expect(outcome.exit.termination == .signalled(SIGTERM))
+      #expect(outcome.exit.termination == .signalled(SIGTERM) && outcome.exit.finding == nil)
     }
   }
 

@@ -51,7 +51,7 @@ struct EndingTests {
       try await observations.started(key)
       executor.end(key, nil, grace: .seconds(30))
       let ended = try await observations.ended(key)
-      #expect(ended.exit.termination == .signalled(SIGTERM))
+      #expect(ended.exit.termination == .signalled(SIGTERM) && ended.exit.finding == nil)
       #expect(ended.receipt?.how == "SIGTERM")
     }
   }

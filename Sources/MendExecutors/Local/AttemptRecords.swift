@@ -62,7 +62,7 @@ struct ExitAccount: Codable, Hashable, Sendable {
   var lastStderrLine: String
   var cpuSeconds: Double
   var receipt: Receipt
-  /// SIGTERM came to the supervisor. The server asks in this way, and knows when it did; others do too.
+  /// SIGTERM came to the supervisor, not from the server. Earlier supervisors said so of the server's own requests too.
   var wasAskedToEnd: Bool?
   /// Of the limits but memory's.
   var limitExceeded: LimitExceeded?
@@ -151,7 +151,7 @@ extension ExitAccount {
         cause: .environmentSetup, confidence: .high,
         text: "nothing could be started for it on this machine: \(termination.message ?? "")")
     }
-    // Counts only where the server had not asked for the end itself.
+    // Counts only where the server had not asked for the end itself, which earlier supervisors did not tell apart.
     guard wasAskedToEnd == true else { return nil }
     return ExitRecord.Finding(
       cause: .preemption, confidence: .medium,

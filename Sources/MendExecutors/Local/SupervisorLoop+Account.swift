@@ -24,7 +24,7 @@ extension SupervisorLoop {
 
   private var wasAskedToEnd: Bool {
     switch phase {
-    case .terminating(.requested, _, _), .killing(.requested, _): true
+    case .terminating(.signalled, _, _), .killing(.signalled, _): true
     case .running, .terminating, .killing: false
     }
   }
@@ -39,7 +39,7 @@ extension SupervisorLoop {
     case .terminating: "SIGTERM"
     case .killing(.memoryLimit, _): "SIGKILL over the memory limit"
     case .killing(.limit, _): "SIGKILL over a limit"
-    case .killing(.requested, let time): killedAfter(time)
+    case .killing(.requested, let time), .killing(.signalled, let time): killedAfter(time)
     }
   }
 

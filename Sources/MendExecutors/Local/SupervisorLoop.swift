@@ -38,7 +38,13 @@ struct SupervisorLoop: ~Copyable {
     case killing(Reason, after: Duration)
   }
 
-  enum Reason { case requested, memoryLimit, limit, leftBehind, directoryRemoved }
+  enum Reason {
+    /// By the server.
+    case requested
+    /// By SIGTERM, without a request of the server's.
+    case signalled
+    case memoryLimit, limit, leftBehind, directoryRemoved
+  }
 
   /// Short lives are measured too: samples start close together and grow apart.
   private static let firstSample: Duration = .milliseconds(5)
@@ -85,7 +91,8 @@ struct SupervisorLoop: ~Copyable {
         case Token.signal:
           while let signal = signals.next() {
             if signal == SIGCHLD { continue }
-            endOnRequest(grace: directory.endRequest?.graceMilliseconds)
+            let request = directory.endRequest
+            end(request == nil ? .signalled : .requested, grace: request?.graceMilliseconds)
             // Whoever ends a process does not want it to go on with the next attempt.
             link?.close()
           }
@@ -98,7 +105,7 @@ struct SupervisorLoop: ~Copyable {
         default:
           guard let link else { continue }
           if let order = link.next() {
-            if case .end(let milliseconds) = order.request { endOnRequest(grace: milliseconds) }
+            if case .end(let milliseconds) = order.request { end(.requested, grace: milliseconds) }
           } else {
             poller.remove(link.rawDescriptor)
           }
@@ -248,10 +255,10 @@ struct SupervisorLoop: ~Copyable {
   // MARK: ending
 
   /// May come again with a shorter grace; a longer one changes nothing.
-  private mutating func endOnRequest(grace milliseconds: Int64?) {
+  private mutating func end(_ reason: Reason, grace milliseconds: Int64?) {
     let grace = Duration.milliseconds(max(0, milliseconds ?? launch.graceMilliseconds))
     switch phase {
-    case .running: terminate(.requested, grace: grace)
+    case .running: terminate(reason, grace: grace)
     case .terminating(let reason, let since, let deadline):
       phase = .terminating(reason, since: since, deadline: min(deadline, clock.now + grace))
     case .killing: break
