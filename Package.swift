@@ -66,7 +66,7 @@ let package = Package(
     .target(
       name: "MendStore",
       dependencies: [
-        "MendCore", "MendRuntime", "MendJournal", .product(name: "GRDB", package: "GRDB.swift"),
+        "CProcess", "MendCore", "MendRuntime", "MendJournal", .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ],
       swiftSettings: unsafeSettings),

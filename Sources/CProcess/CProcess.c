@@ -247,6 +247,18 @@ double cprocess_children_cpu_seconds(void) {
          (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+int cprocess_file_handle(const char *path, unsigned char bytes[CPROCESS_HANDLE_BYTES]) {
+  struct {
+    struct file_handle head;
+    unsigned char bytes[MAX_HANDLE_SZ];
+  } handle = {.head.handle_bytes = MAX_HANDLE_SZ};
+  int mount;
+  if (name_to_handle_at(AT_FDCWD, path, &handle.head, &mount, 0) != 0) return -errno;
+  memcpy(bytes, &handle.head.handle_type, 4);
+  memcpy(bytes + 4, handle.head.f_handle, handle.head.handle_bytes);
+  return 4 + (int)handle.head.handle_bytes;
+}
+
 int cprocess_memory_file(void) {
   int descriptor = memfd_create("mend", MFD_CLOEXEC);
   return descriptor < 0 ? -errno : descriptor;

@@ -1,3 +1,4 @@
+import CProcess
 import Foundation
 import GRDB
 import Glibc
@@ -16,8 +17,8 @@ public enum DataDirectoryStanding: Sendable, Hashable {
 /// Both are kept in the journal, and the name in DATA/identity, too.
 ///
 /// A directory that is renamed keeps its inode, and so its name. A copy, by whatever means, has another: whoever serves it
-/// would end what the original runs. After a restart of the machine devices may have other numbers; then the same path
-/// with the same inode is the same place.
+/// would end what the original runs. Devices are numbered anew when the machine starts, and many when they are mounted: the
+/// same path with the same inode is the same place after a restart, and on the same file system, by its own name.
 extension SQLiteStore {
   /// Names a directory that is new, or older than names. Changes nothing in a copy.
   public func standing(of directory: String) throws(StoreError) -> DataDirectoryStanding {
@@ -26,9 +27,12 @@ extension SQLiteStore {
     let found = try Self.access("identify", path) {
       try pool.write { database in
         try database.execute(sql: Self.table)
+        if try !database.columns(in: "data_directory").contains(where: { $0.name == "file_system" }) {
+          try database.execute(sql: "ALTER TABLE data_directory ADD COLUMN file_system TEXT NOT NULL DEFAULT ''")
+        }
         return (
           row: try Row.fetchOne(
-            database, sql: "SELECT id, path, device, inode, boot, owns_nameless FROM data_directory"),
+            database, sql: "SELECT id, path, device, inode, boot, owns_nameless, file_system FROM data_directory"),
           batches: try Int.fetchOne(database, sql: "SELECT count(*) FROM (SELECT 1 FROM batches LIMIT 1)") ?? 0
         )
       }
@@ -38,12 +42,14 @@ extension SQLiteStore {
       let isEmpty = found.batches == 0
       guard isEmpty || (name.text == nil && journalWasMadeHere) else { return .copy(of: nil) }
       let identity = ServerIdentity(id: name.text ?? DirectoryName.make(), ownsNameless: true)
-      try name.write(identity.id)
+      // The journal comes first: a name without it would be a copy's.
       try bind(identity, to: place)
+      try name.write(identity.id)
       return .own(identity)
     }
     let identity = ServerIdentity(id: row.text(0), ownsNameless: row.integer(5) == 1)
-    let known = Place(path: row.text(1), device: row.integer(2), inode: row.integer(3), boot: row.text(4))
+    let known = Place(
+      path: row.text(1), device: row.integer(2), inode: row.integer(3), boot: row.text(4), fileSystem: row.text(6))
     guard known.isSame(as: place), name.text == nil || name.text == identity.id else { return .copy(of: known.path) }
     if name.text == nil { try name.write(identity.id) }
     if known != place { try bind(identity, to: place) }
@@ -65,7 +71,7 @@ extension SQLiteStore {
     return identity
   }
 
-  private static let table = """
+  static let table = """
     CREATE TABLE IF NOT EXISTS data_directory (
       only INTEGER PRIMARY KEY CHECK (only = 1),
       id TEXT NOT NULL,
@@ -74,7 +80,9 @@ extension SQLiteStore {
       inode INTEGER NOT NULL,
       boot TEXT NOT NULL,
       -- Attempts without a name were begun here.
-      owns_nameless INTEGER NOT NULL
+      owns_nameless INTEGER NOT NULL,
+      -- Empty where it has no name that outlives its mount.
+      file_system TEXT NOT NULL DEFAULT ''
     )
     """
 
@@ -82,26 +90,34 @@ extension SQLiteStore {
     try Self.access("identify", path) {
       try pool.write { database in
         try database.execute(
-          sql: "INSERT OR REPLACE INTO data_directory VALUES (1, ?, ?, ?, ?, ?, ?)",
-          arguments: [identity.id, place.path, place.device, place.inode, place.boot, identity.ownsNameless])
+          sql: """
+            INSERT OR REPLACE INTO data_directory (only, id, path, device, inode, boot, owns_nameless, file_system)
+            VALUES (1, ?, ?, ?, ?, ?, ?, ?)
+            """,
+          arguments: [
+            identity.id, place.path, place.device, place.inode, place.boot, identity.ownsNameless, place.fileSystem,
+          ])
       }
     }
   }
 }
 
 /// Where a directory is.
-private struct Place: Equatable {
+struct Place: Equatable {
   var path: String
   var device: Int64
   var inode: Int64
   /// Of the machine's present run; devices are numbered anew in each.
   var boot: String
+  /// What a file system is called wherever it is mounted; empty where nothing says it.
+  var fileSystem: String
 
-  init(path: String, device: Int64, inode: Int64, boot: String) {
+  init(path: String, device: Int64, inode: Int64, boot: String, fileSystem: String) {
     self.path = path
     self.device = device
     self.inode = inode
     self.boot = boot
+    self.fileSystem = fileSystem
   }
 
   init(of directory: String) throws(StoreError) {
@@ -114,11 +130,27 @@ private struct Place: Equatable {
     self.init(
       path: unsafe String(cString: real), device: Int64(bitPattern: UInt64(status.st_dev)),
       inode: Int64(bitPattern: UInt64(status.st_ino)),
-      boot: boot?.trimmingCharacters(in: .whitespacesAndNewlines) ?? "")
+      boot: boot?.trimmingCharacters(in: .whitespacesAndNewlines) ?? "",
+      fileSystem: Self.fileSystem(of: directory, device: UInt64(status.st_dev)))
   }
 
   func isSame(as other: Place) -> Bool {
-    inode == other.inode && (device == other.device || (path == other.path && boot != other.boot))
+    guard inode == other.inode else { return false }
+    if device == other.device { return true }
+    return path == other.path && (boot != other.boot || (!fileSystem.isEmpty && fileSystem == other.fileSystem))
+  }
+
+  /// The id of the file system (ext4, btrfs, Ceph). Some have none (NFS), or take the device's number for it (XFS); there
+  /// the directory's handle is what stays the same: it has its inode's generation in it, which is random.
+  private static func fileSystem(of directory: String, device: UInt64) -> String {
+    var found = statvfs()
+    if unsafe statvfs(directory, &found) == 0, found.f_fsid != 0, UInt64(found.f_fsid) != device {
+      return "id-" + String(found.f_fsid, radix: 16)
+    }
+    var handle = [UInt8](repeating: 0, count: Int(CPROCESS_HANDLE_BYTES))
+    let length = unsafe cprocess_file_handle(directory, &handle)
+    guard length > 0 else { return "" }
+    return "handle-" + handle.prefix(Int(length)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 }
 

@@ -2,11 +2,13 @@
 
 import shutil
 import sqlite3
+import subprocess
+import tempfile
 import unittest
 import urllib.error
 import urllib.request
 
-from harness import EndToEndCase, Server, alive, wait_for
+from harness import MEND, EndToEndCase, Server, alive, wait_for
 
 
 class Copies(EndToEndCase):
@@ -155,6 +157,29 @@ class Copies(EndToEndCase):
         self.assertEqual(sorted(ran.read_text().split()), ["d0", "d1", "d2"])
         self.assertEqual(earlier.readlink(), moved)
         self.ends()
+
+
+class Disks(unittest.TestCase):
+    def test_a_disk_that_is_attached_again_is_no_copy(self):
+        """A file system in a file, by one loop device and then by another: its device number is another, too."""
+        with tempfile.TemporaryDirectory(prefix="mend-") as directory:
+            script = f"""
+                set -e
+                cd {directory}; mkdir disk; truncate -s 64M image; mkfs.ext4 -q image
+                first=$(losetup -f --show image); trap 'losetup -d $first' EXIT; mount $first disk; mkdir disk/data
+                {MEND} serve --data disk/data --listen 127.0.0.1:0 --admin none > ready & server=$!
+                until grep -q ready ready; do sleep 0.05; done; kill -9 $server; wait $server || true
+                umount disk; second=$(losetup -f --show image); losetup -d $first; trap 'losetup -d $second' EXIT
+                mount $second disk
+                {MEND} serve --data disk/data --listen 127.0.0.1:0 --admin none > again & server=$!
+                until grep -q ready again; do sleep 0.05; done; kill $server; wait $server; umount disk"""
+            probe = subprocess.run(
+                ["unshare", "-m", "sh", "-c", "mkfs.ext4 -V && losetup -f"], capture_output=True, text=True)
+            if probe.returncode != 0:
+                self.skipTest(f"no disks of its own: {probe.stderr.strip()}")
+            told = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60)
+            self.assertEqual(told.returncode, 0, told.stderr)
+            self.assertNotIn("is a copy", told.stderr)
 
 
 if __name__ == "__main__":

@@ -120,4 +120,65 @@ struct DataDirectoryIdentityTests {
     }
     #expect(try standing(of: data) == .own(identity))
   }
+
+  @Test func `a place is known again after a restart and on the same file system, and not on another`() {
+    let place = Place(path: "/data", device: 1, inode: 2, boot: "a", fileSystem: "id-1")
+    func with(_ change: (inout Place) -> Void) -> Place {
+      var other = place
+      change(&other)
+      return other
+    }
+    // Mounted again, at the same place.
+    #expect(place.isSame(as: with { $0.device = 9 }))
+    // Renamed.
+    #expect(place.isSame(as: with { $0.path = "/moved" }))
+    #expect(place.isSame(as: with { ($0.device, $0.boot, $0.fileSystem) = (9, "b", "id-2") }))
+    #expect(!place.isSame(as: with { $0.inode = 3 }))
+    #expect(!place.isSame(as: with { ($0.device, $0.fileSystem) = (9, "id-2") }))
+    #expect(!place.isSame(as: with { ($0.device, $0.path) = (9, "/clone") }))
+    let unnamed = with { $0.fileSystem = "" }
+    #expect(!unnamed.isSame(as: Place(path: "/data", device: 9, inode: 2, boot: "a", fileSystem: "")))
+  }
+
+  @Test func `this machine's file systems have a name, and an older journal gets it`() throws {
+    let identity = try identity(of: data)
+    func fileSystem() throws -> String? {
+      try open(data) { store in
+        try store.pool.read { try String.fetchOne($0, sql: "SELECT file_system FROM data_directory") }
+      }
+    }
+    #expect(try fileSystem()?.isEmpty == false)
+    try open(data) { store in
+      try store.pool.write { try $0.execute(sql: "ALTER TABLE data_directory DROP COLUMN file_system") }
+    }
+    #expect(try standing(of: data) == .own(identity))
+    #expect(try fileSystem()?.isEmpty == false)
+  }
+
+  @Test(arguments: [true, false])
+  func `a first start that was cut off anywhere is none of a copy`(isBound: Bool) throws {
+    // It was served before directories had names.
+    try open(data) { try addBatch(to: $0) }
+    // What cannot be written ends the start as if it were killed there.
+    let hindrance = isBound ? data + "/identity.new" : ""
+    if isBound {
+      try FileManager.default.createDirectory(atPath: hindrance, withIntermediateDirectories: true)
+    } else {
+      try open(data) { store in
+        try store.pool.write { database in
+          try database.execute(sql: SQLiteStore.table)
+          try database.execute(
+            sql: "CREATE TRIGGER hindrance BEFORE INSERT ON data_directory BEGIN SELECT RAISE(ABORT, 'killed'); END")
+        }
+      }
+    }
+    #expect(throws: StoreError.self) { try standing(of: data) }
+    if isBound {
+      try FileManager.default.removeItem(atPath: hindrance)
+    } else {
+      try open(data) { store in try store.pool.write { try $0.execute(sql: "DROP TRIGGER hindrance") } }
+    }
+    let identity = try identity(of: data)
+    #expect(try String(contentsOfFile: data + "/identity", encoding: .utf8) == identity.id + "\n")
+  }
 }

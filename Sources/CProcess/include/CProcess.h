@@ -120,6 +120,11 @@ int cprocess_argument_area(cprocess_area *area);
 // Replaces it by strings that are each ended by NUL; what is left of it becomes NUL. E2BIG: they do not fit.
 int cprocess_set_arguments(const cprocess_area *area, const char *strings, size_t count);
 
+// What the kernel knows a file by on its file system, wherever that is mounted: its type in four bytes, and its own. Gives
+// the length, or the negative errno; EOPNOTSUPP where the file system has no such thing.
+#define CPROCESS_HANDLE_BYTES 132
+int cprocess_file_handle(const char *path, unsigned char bytes[CPROCESS_HANDLE_BYTES]);
+
 // A file in memory, without a name, that ends with this process: a descriptor or the negative errno. Close-on-exec.
 int cprocess_memory_file(void);
 
