@@ -10,7 +10,13 @@ struct DamageNote {
   /// - Parameter journal: the database's path.
   init(journal: String) { path = journal + Self.suffix }
 
-  var text: String? { try? String(contentsOfFile: path, encoding: .utf8) }
+  /// Nil where there is none; empty where it cannot be read.
+  var text: String? {
+    switch SmallFile.read(path) {
+    case .success(let text): text
+    case .failure: ""
+    }
+  }
 
   func write(_ words: String) { try? Data("\(words)\n".utf8).write(to: URL(fileURLWithPath: path)) }
 

@@ -22,13 +22,16 @@ final class DirectoryLock: Sendable {
     // Where there is none, the journal's own lock is enough.
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     wasThere = file >= 0
+    guard wasThere || errno == ENOENT else {
+      throw StoreError(operation: "open", message: "\(path) cannot be read: \(Self.reason(errno))")
+    }
     descriptor = wasThere ? file : unsafe open(directory, O_RDONLY | O_CLOEXEC)
-    journalWasMade = Self.lines(path).dropFirst().contains { $0 == Self.journalMade }
+    journalWasMade = wasThere ? try Self.journalWasMade(file, path) : false
     guard descriptor >= 0 else {
       throw StoreError(operation: "open", message: "\(directory) cannot be opened: \(Self.reason(errno))")
     }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      let holder = Self.holder(path)
+      let holder = Self.holder(descriptor)
       close(descriptor)
       throw Self.inUse(directory, holder)
     }
@@ -52,14 +55,14 @@ final class DirectoryLock: Sendable {
     }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       let code = errno
-      let holder = Self.holder(path)
+      let holder = Self.holder(descriptor)
       close(descriptor)
       guard code == EWOULDBLOCK else {
         throw StoreError(operation: "open", message: "\(path) cannot be locked: \(Self.reason(code))")
       }
       throw Self.inUse(directory, holder)
     }
-    journalWasMade = Self.lines(path).dropFirst().contains { $0 == Self.journalMade }
+    journalWasMade = try Self.journalWasMade(descriptor, path)
     do throws(StoreError) {
       try write(path, journalIsMade: journalWasMade)
     } catch {
@@ -115,12 +118,22 @@ final class DirectoryLock: Sendable {
     close(descriptor)
   }
 
-  private static func lines(_ path: String) -> [String] {
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return [] }
-    return text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+  /// Closes the file where it cannot be read: an empty journal would be taken for a new one.
+  private static func journalWasMade(_ descriptor: CInt, _ path: String) throws(StoreError) -> Bool {
+    switch lines(descriptor) {
+    case .success(let lines): return lines.dropFirst().contains { $0 == journalMade }
+    case .failure(let error):
+      close(descriptor)
+      throw StoreError(operation: "open", message: "\(path) cannot be read: \(reason(error.code))")
+    }
   }
 
-  private static func holder(_ path: String) -> Int32? {
-    lines(path).first.flatMap { Int32($0) }
+  private static func lines(_ descriptor: CInt) -> Result<[String], SystemError> {
+    SmallFile.read(descriptor).map { $0.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) } }
+  }
+
+  private static func holder(_ descriptor: CInt) -> Int32? {
+    guard case .success(let lines) = lines(descriptor) else { return nil }
+    return lines.first.flatMap { Int32($0) }
   }
 }

@@ -52,7 +52,7 @@ public final class JournalDoctor {
     }
     lock = try DirectoryLock(reading: directory)
     file = JournalFile(path: path)
-    past = JournalPast(file, lock)
+    past = try JournalPast(file, lock)
     decoding = JournalDecoding(path: path, version: version)
   }
 

@@ -16,25 +16,34 @@ struct JournalFile {
   ///
   /// - Parameter wasMade: a journal stood here before, so an empty file is no new one.
   func check(wasMade: Bool) throws(StoreError) {
-    let hasLog = logBytes > 0
-    let attributes = try? FileManager.default.attributesOfItem(atPath: path)
-    guard let attributes else {
+    let hasLog = try hasLog()
+    guard let status = try status(.database) else {
       guard !hasLog else {
         throw damage("\(path) is missing, and \(logPath) is there")
       }
       return
     }
-    let size = (attributes[.size] as? NSNumber)?.int64Value ?? 0
-    if size == 0, attributes[.type] as? FileAttributeType == .typeRegular, wasMade || hasLog {
+    if status.st_size == 0, status.st_mode & S_IFMT == S_IFREG, wasMade || hasLog {
       throw damage("\(path) is empty, and it was not")
     }
     if hasLog { try checkLog() }
   }
 
   /// There is nothing in it, or no such file.
-  var isEmpty: Bool {
+  func isEmpty() throws(StoreError) -> Bool { try status(.database).map { $0.st_size == 0 } ?? true }
+
+  func hasLog() throws(StoreError) -> Bool { try status(.log).map { $0.st_size > 0 } ?? false }
+
+  /// Nil where there is no such file. One that cannot be looked at is not taken for gone.
+  private func status(_ part: Part) throws(StoreError) -> stat? { try Self.status(path + part.rawValue) }
+
+  private static func status(_ path: String) throws(StoreError) -> stat? {
     var status = stat()
-    return unsafe stat(path, &status) != 0 || status.st_size == 0
+    if unsafe stat(path, &status) == 0 { return status }
+    guard errno == ENOENT || errno == ENOTDIR else {
+      throw StoreError(operation: "open", message: "\(path) cannot be looked at: \(SystemFault.words(errno))")
+    }
+    return nil
   }
 
   static func logIsMissing(_ path: String) -> StoreError {
@@ -59,8 +68,7 @@ struct JournalFile {
   func tighten() throws(StoreError) -> [String] {
     var changed: [String] = []
     for part in ["", "-wal", "-shm", JournalMark.suffix] {
-      var status = stat()
-      guard unsafe stat(path + part, &status) == 0, status.st_mode & 0o077 != 0 else { continue }
+      guard let status = try Self.status(path + part), status.st_mode & 0o077 != 0 else { continue }
       guard unsafe chmod(path + part, status.st_mode & 0o700) == 0 else {
         throw StoreError(
           operation: "open",
@@ -141,7 +149,7 @@ struct JournalFile {
     return found
   }
 
-  /// Of the write-ahead log, as the file system has it.
+  /// Of the write-ahead log, as the file system has it; 0 where that is not known.
   var logBytes: Int64 {
     var status = stat()
     return unsafe stat(logPath, &status) == 0 ? Int64(status.st_size) : 0

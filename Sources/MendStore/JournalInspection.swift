@@ -105,7 +105,7 @@ struct JournalInspection {
     let columns =
       try has("checksum", of: "journal", database)
       ? JournalRow.columns : JournalRow.columns.replacing("checksum", with: "NULL")
-    let mark = JournalMark.row(at: path + JournalMark.suffix)
+    let mark = try JournalMark.row(at: path + JournalMark.suffix)
     let newest = try SQLiteStore.Ledger.lastRow(database, acknowledged: mark)
     let last = max(newest, counts.lastRow)
     let keys = readings.values.map(\.fold.key)

@@ -21,12 +21,30 @@ final class JournalMark: Sendable {
   deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// The last row of the journal that was acknowledged; nil where nothing says it.
-  var row: Int64? { Self.row(at: path) }
+  var row: Int64? { (try? Self.row(at: path)) ?? nil }
 
-  static func row(at path: String) -> Int64? {
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
+  /// A mark that is there and cannot be read may say that something is missing.
+  static func row(at path: String) throws(StoreError) -> Int64? {
+    let text: String
+    switch SmallFile.read(path) {
+    case .success(nil): return nil
+    case .success(let found?): text = found
+    case .failure(let error):
+      throw StoreError(operation: "open", message: "\(path) cannot be read: \(SystemFault.words(error.code))")
+    }
     let row = text.split(separator: "\n").first.flatMap { Int64($0.trimmingCharacters(in: .whitespaces)) }
     return row.flatMap { (0..<1 << 50).contains($0) ? $0 : nil }
+  }
+
+  /// Sets it, and has it on the disk when this returns.
+  func keep(_ row: Int64) {
+    guard descriptor >= 0 else { return }
+    set(row)
+    fdatasync(descriptor)
+    let directory = unsafe open((path as NSString).deletingLastPathComponent, O_RDONLY | O_CLOEXEC)
+    guard directory >= 0 else { return }
+    fsync(directory)
+    close(directory)
   }
 
   /// A mark that could not be set stays behind, which does no harm.
@@ -36,6 +54,26 @@ final class JournalMark: Sendable {
     // Of one length, so that a shorter number leaves nothing of a longer one.
     text = Array(repeating: 0x20, count: max(0, 20 - text.count)) + text + [0x0A]
     _ = unsafe pwrite(descriptor, text, text.count, 0)
+  }
+}
+
+/// Reads the little that stands in a file beside the journal.
+enum SmallFile {
+  private static let mostBytes = 4096
+
+  /// Nil where there is no such file.
+  static func read(_ path: String) -> Result<String?, SystemError> {
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return errno == ENOENT ? .success(nil) : .failure(SystemError(code: errno)) }
+    defer { close(descriptor) }
+    return read(descriptor).map { $0 }
+  }
+
+  static func read(_ descriptor: CInt) -> Result<String, SystemError> {
+    var bytes = [UInt8](repeating: 0, count: mostBytes)
+    let count = unsafe pread(descriptor, &bytes, bytes.count, 0)
+    guard count >= 0 else { return .failure(SystemError(code: errno)) }
+    return .success(String(decoding: bytes.prefix(count), as: UTF8.self))
   }
 }
 

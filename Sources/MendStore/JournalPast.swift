@@ -10,11 +10,12 @@ struct JournalPast {
   let acknowledged: Int64?
   private let hasLog: Bool
 
-  init(_ file: JournalFile, _ lock: DirectoryLock) {
+  init(_ file: JournalFile, _ lock: DirectoryLock) throws(StoreError) {
     path = file.path
-    hasLog = file.logBytes > 0
-    acknowledged = JournalMark.row(at: file.path + JournalMark.suffix)
-    mayBeNew = hasLog || file.isEmpty || (lock.wasThere && !lock.journalWasMade)
+    hasLog = try file.hasLog()
+    acknowledged = try JournalMark.row(at: file.path + JournalMark.suffix)
+    let isEmpty = try file.isEmpty()
+    mayBeNew = hasLog || isEmpty || (lock.wasThere && !lock.journalWasMade)
   }
 
   /// Refuses a journal that something is missing of.

@@ -12,6 +12,7 @@ struct Opened {
   private(set) var losses: [String] = []
   /// Why nothing can be added.
   private(set) var damage: StoreError?
+  let mark: JournalMark
 
   init(_ path: String, _ past: JournalPast) throws(StoreError) {
     let frames = LogFrames()
@@ -29,6 +30,7 @@ struct Opened {
     self.pool = pool
     self.frames = frames
     self.ledger = ledger
+    mark = JournalMark(journal: path)
     losses = ledger.losses
     self.ledger.losses = []
     damage = try SQLiteStore.access("open", path) { try makeReady(path) }
@@ -56,12 +58,13 @@ struct Opened {
       // Looked at before anything is written: opening a pool changes the journal mode of whose file it ever is.
       var reading = configuration
       reading.readonly = true
-      let database = try DatabaseQueue(path: path, configuration: reading)
-      try database.unsafeRead { database in
-        try Schema.check(database, path: path, mayBeNew: past.mayBeNew)
-        try past.check(database)
+      do {
+        try look(path, past, reading)
+      } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_READONLY_ROLLBACK {
+        // A first start was cut off before the file had a log: SQLite takes back what was begun, which is a change.
+        reading.readonly = false
+        try look(path, past, reading)
       }
-      try database.close()
     }
     let pool = try DatabasePool(path: path, configuration: configuration)
     // DatabasePool sets NORMAL on its writer as it opens: an acknowledged commit would not survive a power cut.
@@ -76,6 +79,15 @@ struct Opened {
       try database.execute(sql: "PRAGMA journal_size_limit = \(SQLiteStore.logBytesBound)")
     }
     return pool
+  }
+
+  private static func look(_ path: String, _ past: JournalPast, _ configuration: Configuration) throws {
+    let database = try DatabaseQueue(path: path, configuration: configuration)
+    try database.unsafeRead { database in
+      try Schema.check(database, path: path, mayBeNew: past.mayBeNew)
+      try past.check(database)
+    }
+    try database.close()
   }
 
   /// A database of today's form is left as it is, so a damaged page of the migrator's own table stops nothing.
@@ -97,6 +109,8 @@ struct Opened {
     }
     do {
       try mendIndexes()
+      // On the disk before the file says that it is not all: a start that is cut off from here on is no loss of the log.
+      if mark.row == nil { mark.keep(ledger.marks.lastRow) }
       try takeOver()
       try tryToAdd()
       return nil

@@ -86,7 +86,7 @@ public final class SQLiteStore: Store {
     let file = JournalFile(path: path)
     try file.check(wasMade: held.journalWasMade)
     journalWasMadeHere = held.journalWasMade
-    let past = JournalPast(file, held)
+    let past = try JournalPast(file, held)
     try held.lockJournal(path, in: directory)
     tightened = try file.tighten()
     self.path = path
@@ -94,9 +94,8 @@ public final class SQLiteStore: Store {
     self.idempotencyKeysLimit = idempotencyKeysLimit
     let opened = try Opened(path, past)
     try held.noteJournal(directory: directory)
-    let mark = JournalMark(journal: path)
+    mark = opened.mark
     if opened.damage == nil { mark.set(opened.ledger.marks.lastRow) }
-    self.mark = mark
     pool = opened.pool
     frames = opened.frames
     damage = opened.damage

@@ -33,6 +33,16 @@ static int sync_or_not(int descriptor, const char *name) {
   int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
   return real(descriptor);
 }
+static int cut(int descriptor, off_t length, const char *name) {
+  static int count;
+  const char *kills = getenv("SHIM_KILLS_AFTER_CUT");
+  int (*real)(int, off_t) = (int (*)(int, off_t))dlsym(RTLD_NEXT, name);
+  int failure = real(descriptor, length);
+  if (kills && ++count == atoi(kills)) kill(getpid(), SIGKILL);
+  return failure;
+}
+int ftruncate(int descriptor, off_t length) { return cut(descriptor, length, "ftruncate"); }
+int ftruncate64(int descriptor, off_t length) { return cut(descriptor, length, "ftruncate64"); }
 int fsync(int descriptor) { return sync_or_not(descriptor, "fsync"); }
 int fdatasync(int descriptor) { return sync_or_not(descriptor, "fdatasync"); }
 """
@@ -384,25 +394,44 @@ class Syncs(Store):
         # What later versions added, the directory's name and the journal's mark, was not there.
         shutil.copytree(
             self.server.data, old, ignore=shutil.ignore_patterns("*.sock", "identity", "journal.sqlite-*", "clock", "crash"))
-        killed = 0
-        for sync in range(1, 12):
+
+        def again():
             shutil.rmtree(self.server.data)
             shutil.copytree(old, self.server.data)
-            process = subprocess.Popen(
-                [MEND, "serve", "--data", str(self.server.data), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                env={**os.environ, **shim, "SHIM_KILLS_AT": str(sync)})
-            line = process.stdout.readline()
-            if line:
-                process.kill()
-            killed += process.wait(60) == -signal.SIGKILL and not line
-            process.stdout.close()
-            self.server.start()
-            self.assertEqual(self.diagnose(batch)["status"], "completed", f"killed at sync {sync}")
-            self.assertEqual(self.page("/readyz")[0], 200, f"killed at sync {sync}")
+
+        def looks():
+            self.assertEqual(self.diagnose(batch)["status"], "completed")
+            self.assertEqual(self.page("/readyz")[0], 200)
             self.batches(1)
-            self.server.stop()
-        self.assertGreater(killed, 1, "no start was killed on its way")
+
+        self.killed_starts(shim, again, looks)
+
+    def test_a_first_start_that_is_killed_anywhere_is_made_by_the_next_server(self):
+        shim = self.shim()
+        self.server.stop()
+        self.killed_starts(shim, lambda: shutil.rmtree(self.server.data), lambda: self.batches(1))
+
+    def killed_starts(self, shim, again, looks):
+        """Starts that are killed at a sync, or after a file was cut, each time at the next one, until one gets through."""
+        for kills in ("SHIM_KILLS_AT", "SHIM_KILLS_AFTER_CUT"):
+            for number in range(1, 40):
+                again()
+                with self.subTest(**{kills: number}):
+                    process = subprocess.Popen(
+                        [MEND, "serve", "--data", str(self.server.data), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
+                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                        env={**os.environ, **shim, kills: str(number)})
+                    line = process.stdout.readline()
+                    process.kill()
+                    process.wait(60)
+                    process.stdout.close()
+                    self.server.start()
+                    looks()
+                    self.server.kill()
+                if line:
+                    break
+            self.assertTrue(line, "no start got through")
+            self.assertGreater(number, 1, "no start was killed on its way")
 
 
 class Crashes(Store):

@@ -290,4 +290,23 @@ struct JournalFilesTests {
     #expect(store.logBytes < grown + (6 << 20), "\(store.logBytes)")
     #expect(try store.recover(at: now).batches.map(\.sequence) == [next - 1])
   }
+
+  @Test("a file that is there and cannot be looked at is not taken for one that is not")
+  func notLookedAt() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    for sequence in 1...3 { try store.commit([record(UInt64(sequence))]) }
+    // A directory in its place can be opened and not read; a link to itself cannot be looked at.
+    let marked = try killed()
+    let mark = marked.path + "/journal.sqlite-mark"
+    try FileManager.default.removeItem(atPath: mark)
+    try FileManager.default.createDirectory(atPath: mark, withIntermediateDirectories: false)
+    #expect(refusal(marked).contains("journal.sqlite-mark cannot be read"))
+    for part in ["", "-wal"] {
+      let copy = try killed()
+      let path = copy.path + "/journal.sqlite" + part
+      try FileManager.default.removeItem(atPath: path)
+      try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: path)
+      #expect(refusal(copy).contains("journal.sqlite\(part) cannot be looked at"), "\(refusal(copy))")
+    }
+  }
 }
