@@ -2,10 +2,21 @@ public import MendCore
 
 /// Where a thread notes which batch it has in hand, so that a crash of the process leaves it for the next one to find.
 ///
-/// Called for each event and each diagnosis: it costs no more than a copy of the name.
+/// Called for each event, each diagnosis and each row of a journal that is read: it costs no more than a copy of the name.
 public protocol CrashNote: Sendable {
   func begin(_ batch: BatchKey)
   func end()
+}
+
+extension CrashNote? {
+  /// Runs what may crash over the batch while it is noted as in hand; another one that was noted is no more.
+  package func holding<Value, Failure>(
+    _ batch: BatchKey, _ body: () throws(Failure) -> Value
+  ) throws(Failure) -> Value {
+    self?.begin(batch)
+    defer { self?.end() }
+    return try body()
+  }
 }
 
 extension Event {

@@ -9,11 +9,15 @@ struct JournalDecoding {
   let path: String
   /// Of this program.
   let version: String
+  /// Told whose row is being read.
+  var note: (any CrashNote)?
 
   /// - Parameter row: `JournalRow.columns`, from `column` on.
   func decode(
     _ row: Row, from column: Int = 0, of key: BatchKey, operation: String, into records: inout [MendCore.Record]
   ) throws {
+    note?.begin(key)
+    defer { note?.end() }
     guard JournalRow.isWhole(row, of: key, from: column) else {
       throw damaged(key, row.integer(column + 1), "its check sum is another", operation)
     }
@@ -85,6 +89,8 @@ struct JournalDecoding {
   }
 
   func decodeNotification(_ payload: Data, of key: BatchKey) throws(StoreError) -> MendCore.Notification {
+    note?.begin(key)
+    defer { note?.end() }
     var row = ValueRow<MendCore.Notification>.blank
     try read(&row, payload, "a notification about \(key.namespace)/\(key.batchID)", "outbox") { $0.writtenBy }
     row.value.batch = key
@@ -92,6 +98,8 @@ struct JournalDecoding {
   }
 
   func decodeListing(_ payload: Data, of key: BatchKey) throws(StoreError) -> BatchListing {
+    note?.begin(key)
+    defer { note?.end() }
     var row = ValueRow<BatchListing>.blank
     try read(&row, payload, "the listing of \(key.namespace)/\(key.batchID)", "retired") { $0.writtenBy }
     row.value.key = key

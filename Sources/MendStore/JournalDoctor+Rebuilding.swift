@@ -63,7 +63,7 @@ extension JournalDoctor {
     _ source: Database, to target: Database, at now: Instant, _ rebuilding: inout Rebuilding
   ) throws {
     try copyRows(of: "batches", id: "id", source, target)
-    var inspection = JournalInspection(decoding, path: path)
+    var inspection = JournalInspection(decoding, path: path, crashedOver: crashedOver)
     var rows = 0
     inspection.onRow = { batch, row in
       // One without a number that it must have is nobody's, and its batch is damaged.

@@ -38,9 +38,16 @@ public final class JournalDoctor {
   private let file: JournalFile
   private let past: JournalPast
   let decoding: JournalDecoding
+  let crashedOver: [BatchKey: Int32]
 
+  /// - Parameters:
+  ///   - note: told whose journal is being read.
+  ///   - crashedOver: batches that an earlier examination crashed over, and by which signal: they are not read.
   /// - Throws: where there is no journal, or a server has it.
-  public init(directory: String, version: String) throws(StoreError) {
+  public init(
+    directory: String, version: String, note: (any CrashNote)? = nil, crashedOver: [BatchKey: Int32] = [:]
+  ) throws(StoreError) {
+    self.crashedOver = crashedOver
     path = directory + "/journal.sqlite"
     guard unsafe access(path, F_OK) == 0 else {
       let isMissing = errno == ENOENT || errno == ENOTDIR
@@ -53,7 +60,7 @@ public final class JournalDoctor {
     lock = try DirectoryLock(reading: directory)
     file = JournalFile(path: path)
     past = try JournalPast(file, lock)
-    decoding = JournalDecoding(path: path, version: version)
+    decoding = JournalDecoding(path: path, version: version, note: note)
   }
 
   // MARK: - Looking
@@ -80,7 +87,7 @@ public final class JournalDoctor {
       }
       guard try database.tableExists("journal") else { return report }
       report.faults += try Self.pages(database)
-      var inspection = JournalInspection(decoding, path: path)
+      var inspection = JournalInspection(decoding, path: path, crashedOver: crashedOver)
       try inspection.run(database)
       report.take(inspection)
       return report

@@ -14,6 +14,8 @@ struct JournalInspection {
   var onRow: (Int64, Row) throws -> Void = { _, _ in }
 
   private let decoding: JournalDecoding
+  /// Batches that an earlier run of the program crashed over, and by which signal: they are not read.
+  private let crashedOver: [BatchKey: Int32]
   private let path: String
   private var readings: [Int64: Reading] = [:]
 
@@ -33,8 +35,9 @@ struct JournalInspection {
     var isWhole = false
   }
 
-  init(_ decoding: JournalDecoding, path: String) {
+  init(_ decoding: JournalDecoding, path: String, crashedOver: [BatchKey: Int32]) {
     self.decoding = decoding
+    self.crashedOver = crashedOver
     self.path = path
   }
 
@@ -79,7 +82,12 @@ struct JournalInspection {
     var bad: [String] = []
     try walk.run(database, 0...Int64.max) { row in
       let key = BatchKey(namespace: row.text(1), batchID: row.text(2))
-      found[row.integer(0)] = Reading(fold: SQLiteStore.Fold(key: key), least: row.integerOrNil(9))
+      var reading = Reading(fold: SQLiteStore.Fold(key: key, note: decoding.note), least: row.integerOrNil(9))
+      if let signal = crashedOver[key] {
+        reading.fault = SetAside(
+          batch: key, ground: .crash, reason: "this command crashed as it read its journal, by signal \(signal)")
+      }
+      found[row.integer(0)] = reading
       if try row.integer(3) != 0 && !SQLiteStore.isWholeListing(row, of: key, from: 4) {
         bad.append("the listing of \(key.namespace)/\(key.batchID) is damaged; a server makes it anew from its journal")
       }
@@ -131,7 +139,7 @@ struct JournalInspection {
           guard reading.last == row.integerOrNil(1), (readings[batch]?.fold.batch?.sequence ?? 0) >= reading.least ?? 0
           else { return }
           readings[batch]?.isWhole = true
-          readings[batch]?.fold = SQLiteStore.Fold(key: reading.fold.key)
+          readings[batch]?.fold = SQLiteStore.Fold(key: reading.fold.key, note: decoding.note)
         } catch let error as RecordFault {
           faults[batch] = SetAside(decoding.refused(error, "examine"))
           readings[batch]?.fault = faults[batch]
@@ -167,7 +175,8 @@ struct JournalInspection {
         if let least = reading.least, reading.isWhole || (reading.fold.batch?.sequence ?? 0) >= least { continue }
         let end = reading.isWhole ? reading.last ?? 0 : reading.fold.row
         guard end < row else { continue }
-        readings[id]?.fault = SetAside(decoding.mayMissItsEnd(reading.fold.key, row, "examine"))
+        let fault = SetAside(decoding.mayMissItsEnd(reading.fold.key, row, "examine"))
+        readings[id]?.fault = fault
       }
     }
   }

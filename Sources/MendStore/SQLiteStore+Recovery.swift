@@ -108,13 +108,14 @@ extension SQLiteStore {
     let aside = Dictionary(recovery.setAside.map { ($0.batch, $0) }, uniquingKeysWith: { first, _ in first })
     let keys = live.sorted { $0.value.id < $1.value.id }.map(\.key)
     var places: [Int64: Int] = [:]
-    var readings = keys.map { Reading(fold: Fold(key: $0), fault: aside[$0]) }
+    let note = crashNote
+    var readings = keys.map { Reading(fold: Fold(key: $0, note: note), fault: aside[$0]) }
     for (place, key) in keys.enumerated() {
       guard let id = live[key]?.id else { continue }
       places[id] = place
-      if readings[place].fault == nil, let kept = try? snapshot(of: id, in: database), kept.batch.key == key {
-        readings[place].fold.go(on: kept)
-      }
+      guard readings[place].fault == nil else { continue }
+      let kept = try? note.holding(key) { try snapshot(of: id, in: database) }
+      if let kept, kept.batch.key == key { readings[place].fold.go(on: kept) }
     }
     let counts = try JournalCounts(database)
     let wanted = try segments(of: places, beyond: readings.map(\.fold), last: last, in: database)
@@ -210,7 +211,7 @@ extension SQLiteStore {
         let payload = row.bytes(1)
         if let sum = row.integerOrNil(2), sum != RowSum.starts(payload, slot: row.integer(0)) { continue }
         var history = StartHistory.blank
-        guard (try? FieldDecoder.read(&history, from: payload.span.bytes)) != nil else { continue }
+        guard unsafe (try? FieldDecoder.read(&history, from: payload.span.bytes)) != nil else { continue }
         history.slot = Int(row.integer(0))
         histories.append(history)
       }

@@ -21,8 +21,10 @@ extension SQLiteStore {
     guard let fingerprint = ProgramFingerprint.current else { return }
     let made = try Self.access("snapshot", path) { () -> Made? in
       guard let id = try pool.read({ try anyID(of: key, in: $0) }) else { return nil }
-      var fold = Fold(key: key, documents: documents)
-      if let kept = try pool.read({ try snapshot(of: id, documents: documents, in: $0) }) { fold.go(on: kept) }
+      let note = crashNote
+      var fold = Fold(key: key, documents: documents, note: note)
+      let kept = try note.holding(key) { try pool.read { try snapshot(of: id, documents: documents, in: $0) } }
+      if let kept { fold.go(on: kept) }
       try append(id, to: &fold)
       guard let batch = fold.batch, batch.status != .created, batch.documents.count == documents.count else {
         return nil
@@ -34,9 +36,11 @@ extension SQLiteStore {
           database, sql: "SELECT sequence FROM snapshots WHERE batch = ? AND part = ? AND program = ?",
           arguments: [id, Part.documents.rawValue, Int64(bitPattern: fingerprint)])
       }
-      return Made(
-        id: id, sequence: batch.sequence, row: fold.row, state: try SnapshotEncoder.encode(bare),
-        documents: documentsKept == documents.count ? nil : try SnapshotEncoder.encode(documents))
+      return try note.holding(key) {
+        Made(
+          id: id, sequence: batch.sequence, row: fold.row, state: try SnapshotEncoder.encode(bare),
+          documents: documentsKept == documents.count ? nil : try SnapshotEncoder.encode(documents))
+      }
     }
     guard let made else { return }
     try writing("snapshot") {
@@ -133,10 +137,13 @@ extension SQLiteStore {
     var unreadable: Int64?
     /// The batch's documents, where they need not be made from the journal.
     private let documents: DocumentTable?
+    /// Told when something is taken in.
+    private let note: (any CrashNote)?
 
-    init(key: BatchKey, documents: DocumentTable? = nil) {
+    init(key: BatchKey, documents: DocumentTable? = nil, note: (any CrashNote)?) {
       self.key = key
       self.documents = documents
+      self.note = note
     }
 
     mutating func go(on kept: Kept) {
@@ -146,6 +153,8 @@ extension SQLiteStore {
 
     /// Takes one row's records in; throws where a record is missing, and skips what is in already.
     mutating func add(_ records: [MendCore.Record], row: Int64) throws(RecordFault) {
+      note?.begin(key)
+      defer { note?.end() }
       self.row = max(self.row, row)
       for record in records where record.sequence > batch?.sequence ?? 0 {
         if batch == nil {
@@ -204,8 +213,9 @@ extension SQLiteStore {
 
   /// From its last snapshot, where there is one, and what came after.
   private func batch(_ key: BatchKey, _ id: Int64) throws -> Batch {
-    var fold = Fold(key: key)
-    let kept = try? pool.read { try snapshot(of: id, in: $0) }
+    let note = crashNote
+    var fold = Fold(key: key, note: note)
+    let kept = try? note.holding(key) { try pool.read { try snapshot(of: id, in: $0) } }
     if let kept, kept.batch.key == key { fold.go(on: kept) }
     try append(id, to: &fold)
     guard let batch = fold.batch else { throw decoding.damaged(key, 1, "none of its records is there", "journal") }

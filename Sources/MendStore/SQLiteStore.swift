@@ -62,7 +62,15 @@ public final class SQLiteStore: Store {
   /// Files that other users could read until now.
   public let tightened: [String]
   let version: String
-  var decoding: JournalDecoding { JournalDecoding(path: path, version: version) }
+  var decoding: JournalDecoding { JournalDecoding(path: path, version: version, note: crashNote) }
+  private let note = Mutex<(any CrashNote)?>(nil)
+
+  /// Told whose journal is being read, for a crash over it.
+  public var crashNote: (any CrashNote)? {
+    get { note.withLock { $0 } }
+    set { note.withLock { $0 = newValue } }
+  }
+
   let idempotencyKeysLimit: Int
   let ledger: Mutex<Ledger>
   /// Row ids of live batches, for readers, who must not wait for `ledger`.

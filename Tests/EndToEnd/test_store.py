@@ -48,6 +48,29 @@ int fdatasync(int descriptor) { return sync_or_not(descriptor, "fdatasync"); }
 """
 
 
+CRASH = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct sqlite3_stmt;
+int sqlite3_column_bytes(struct sqlite3_stmt *, int);
+
+// A row's check sum is looked at before it is read: the second time in a row it is read.
+const void *sqlite3_column_blob(struct sqlite3_stmt *statement, int column) {
+  static __thread int before;
+  const void *(*real)(struct sqlite3_stmt *, int) = dlsym(RTLD_NEXT, "sqlite3_column_blob");
+  const void *bytes = real(statement, column);
+  const char *name = getenv("CRASHES_OVER");
+  int found = name && bytes && memmem(bytes, sqlite3_column_bytes(statement, column), name, strlen(name)) != NULL;
+  if (found && before) __builtin_trap();
+  before = found;
+  return bytes;
+}
+"""
+
+
 class Store(EndToEndCase):
     serve_flags = ("--cpus", "4")
 
@@ -480,6 +503,38 @@ ctypes.string_at(0)
             self.assertEqual(status, -number, how)
             crashed, length, text = struct.unpack(self.form, note.read_bytes())
             self.assertEqual((crashed, text[:length]), left, how)
+
+
+    def test_a_crash_as_a_journal_is_read_is_its_batchs(self):
+        """A shim lets whoever reads the bad batch's journal crash."""
+        bad, good = self.submit_named("the-bad-one"), self.submit_named("another")
+        self.server.stop()
+        source, library = self.directory / "crash.c", self.directory / "crash.so"
+        source.write_text(CRASH)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+        crashes = {"LD_PRELOAD": str(library), "CRASHES_OVER": "the-bad-one"}
+        doctor = subprocess.run(
+            [MEND, "doctor", "--data", str(self.server.data), "-o", "json"], capture_output=True, text=True, timeout=60,
+            env={**os.environ, **crashes})
+        self.assertEqual(doctor.returncode, 1, doctor.stderr)
+        report = json.loads(doctor.stdout)
+        self.assertEqual([(found["batch_id"], found["ground"]) for found in report["damaged"]], [(bad, "crash")])
+        self.assertIn("by signal", report["damaged"][0]["reason"])
+        self.assertEqual(report["batches"], 2)
+        for _ in range(2):
+            status, _, log = self.serve(environment=crashes)
+            self.assertLess(status, 0, log)
+        self.server.environment = crashes
+        self.server.start()
+        self.assertIn("crashed over it 2 times", self.mend("diagnose", bad).err)
+        self.assertEqual(self.diagnose(good)["status"], "created")
+
+    def submit_named(self, name):
+        """A batch that was not submitted stays in memory, so each start reads it."""
+        batch = self.mend("submit", "--gpu", "--name", name, "--tier", "ok=true", *self.files(1))
+        self.assertIn("never_schedulable", batch.err)
+        listed = json.loads(self.ok("list", "-o", "json"))["batches"]
+        return next(entry["batch_id"] for entry in listed if entry["batch_name"] == name)
 
 
 class FullJournal(Shortage):

@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import MendCore
 import MendRuntime
+import Synchronization
 import TestSupport
 import Testing
 
@@ -35,6 +36,65 @@ struct ContainmentTests {
     let queue = try DatabaseQueue(path: file)
     try queue.write(body)
     try queue.close()
+  }
+
+  /// What is noted as in hand, and what was.
+  private final class Notes: CrashNote {
+    private let state = Mutex((held: BatchKey?.none, all: Set<BatchKey>()))
+    var held: BatchKey? { state.withLock { $0.held } }
+
+    func begin(_ batch: BatchKey) {
+      state.withLock { state in
+        state.held = batch
+        state.all.insert(batch)
+      }
+    }
+
+    func end() { state.withLock { $0.held = nil } }
+
+    /// Those that were noted since it was asked last.
+    func noted() -> Set<BatchKey> {
+      state.withLock { state in
+        defer { state.all = [] }
+        return state.all
+      }
+    }
+  }
+
+  @Test("whose journal is being read is noted for a crash, and nobody's afterwards")
+  func noted() throws {
+    let notes = Notes()
+    do {
+      let store = try SQLiteStore(directory: directory.path)
+      try fill(store)
+      store.crashNote = notes
+      #expect(try store.recover(at: now).batches.count == 3)
+      #expect(notes.noted() == [key("a"), key("b"), key("c")])
+      #expect(try store.batch(key("b")) != nil)
+      #expect(notes.noted() == [key("b")])
+      #expect(try store.journal(of: key("c"), after: 0).count == 4)
+      #expect(notes.noted() == [key("c")])
+      try store.close()
+    }
+    let doctor = try JournalDoctor(directory: directory.path, version: "1", note: notes)
+    #expect(try doctor.examine().isWell)
+    #expect(notes.noted() == [key("a"), key("b"), key("c")])
+    #expect(notes.held == nil)
+  }
+
+  @Test("a batch that an examination crashed over is told, and the next one does not read it")
+  func crashedOver() throws {
+    let store = try SQLiteStore(directory: directory.path)
+    try fill(store)
+    try store.close()
+    let notes = Notes()
+    let doctor = try JournalDoctor(
+      directory: directory.path, version: "1", note: notes, crashedOver: [key("b"): 4])
+    let report = try doctor.examine()
+    #expect(report.damaged.map(\.batch) == [key("b")])
+    #expect(report.damaged.first?.reason.contains("by signal 4") == true)
+    #expect(report.batches == 3)
+    #expect(notes.noted() == [key("a"), key("c")])
   }
 
   @Test("one flipped bit of a record, wherever it is, sets its batch aside, and the others are served")

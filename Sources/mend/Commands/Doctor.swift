@@ -44,6 +44,10 @@ struct Doctor: ParsableCommand {
   @Flag(help: "Make a journal of all that can be read, and put it in place; the damaged files are kept beside it.")
   var rebuild = false
 
+  // Of a process that examines for another one.
+  @Option(help: .hidden) var crashNote: String?
+  @Option(help: .hidden) var crashedOver: [String] = []
+
   func validate() throws {
     let orders = [setAside != nil, bringBack != nil, acceptLoss, rebuild].count { $0 }
     guard orders <= 1 else {
@@ -53,10 +57,18 @@ struct Doctor: ParsableCommand {
   }
 
   func run() throws {
+    let reads = setAside == nil && bringBack == nil && !acceptLoss
+    if reads, crashNote == nil {
+      let status = try ExaminingProcess.run()
+      if status != 0 { throw ExitCode(status) }
+      return
+    }
     let directory = FileDocuments.absolutePath(data, in: FileDocuments.currentDirectory())
     var report: JournalDoctor.Report?
     do throws(StoreError) {
-      let doctor = try JournalDoctor(directory: directory, version: Mend.version)
+      let doctor = try JournalDoctor(
+        directory: directory, version: Mend.version, note: crashNote.flatMap { CrashFile(path: $0) },
+        crashedOver: ExaminingProcess.batches(crashedOver))
       if try !change(doctor) { report = try doctor.examine() }
     } catch {
       throw ProgramError(.refused, error.message)

@@ -103,6 +103,7 @@ struct ServingProgram {
         metadata: ["seconds_ahead": "\(clock.aheadOfWall.inSeconds)"])
     }
     let crashNote = crashFile(directory + "/crash", store, clock, logger)
+    store.crashNote = crashNote
     var settings = RuntimeSettings()
     settings.keepFinished = options.keepFinished.duration
     let executors: [(any Executor, Capacity)]
