@@ -22,13 +22,23 @@ static __thread struct {
   char text[CPROCESS_CRASH_TEXT];
 } hand;
 
+// Where the handler runs: of a thread that has used up its stack, nothing else is left. The kernel's part of it depends on
+// the processor, and is at most some KiB.
+static __thread struct {
+  int is_set;
+  char bytes[32 * 1024];
+} spare;
+
 static const int signals[] = {SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGABRT};
 enum { SIGNALS = sizeof signals / sizeof *signals };
 // Who took them before, such as a language's own backtraces.
 static struct sigaction before[SIGNALS];
 
-static void crashed(int number) {
-  uint32_t length = hand.length;
+static void crashed(int number, siginfo_t *info, void *context) {
+  (void)context;
+  // What another process sent says nothing of what is in hand.
+  int is_sent = info->si_code == SI_USER || info->si_code == SI_QUEUE || info->si_code == SI_TKILL;
+  uint32_t length = is_sent && info->si_pid != getpid() ? 0 : hand.length;
   if (page && page->signal == 0) {
     memcpy(page->text, hand.text, length);
     page->length = length;
@@ -59,12 +69,23 @@ int cprocess_crash_note_open(const char *path) {
   if (failure) return failure;
   struct sigaction action;
   memset(&action, 0, sizeof action);
-  action.sa_handler = crashed;
+  action.sa_sigaction = crashed;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   for (int i = 0; i < SIGNALS; i++) sigaction(signals[i], &action, &before[i]);
   return 0;
 }
 
+static void take_spare_stack(void) {
+  spare.is_set = 1;
+  stack_t present;
+  // Whoever else gave this thread one keeps it.
+  if (sigaltstack(NULL, &present) != 0 || !(present.ss_flags & SS_DISABLE)) return;
+  stack_t stack = {.ss_sp = spare.bytes, .ss_size = sizeof spare.bytes};
+  sigaltstack(&stack, NULL);
+}
+
 void cprocess_crash_note_begin(const char *first, size_t first_length, const char *second, size_t second_length) {
+  if (!spare.is_set) take_spare_stack();
   hand.length = 0;
   if (first_length + second_length + 1 > CPROCESS_CRASH_TEXT) return;
   memcpy(hand.text, first, first_length);

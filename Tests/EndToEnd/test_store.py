@@ -483,10 +483,11 @@ class Crashes(Store):
         self.assertEqual(self.diagnose(bad)["status"], "completed")
 
     def test_a_crash_leaves_what_its_thread_had_in_hand_and_a_kill_nothing(self):
-        library, note = self.directory / "note.so", self.directory / "note"
+        library, note, deep = self.directory / "note.so", self.directory / "note", self.directory / "deep.c"
         sources = ROOT / "Sources" / "CProcess"
+        deep.write_text("int deep(int n) { volatile char room[4096]; room[0] = 1; return n < 0 ? 0 : deep(n + 1) + room[0]; }")
         subprocess.run(
-            ["cc", "-shared", "-fPIC", f"-I{sources / 'include'}", "-o", library, sources / "CrashNote.c"], check=True)
+            ["cc", "-O0", "-shared", "-fPIC", f"-I{sources / 'include'}", "-o", library, sources / "CrashNote.c", deep], check=True)
         program = """
 import ctypes, os, signal, sys
 note = ctypes.CDLL(sys.argv[1])
@@ -494,16 +495,22 @@ assert note.cprocess_crash_note_open(sys.argv[2].encode()) == 0
 note.cprocess_crash_note_begin(b"team", 4, b"batch-1", 7)
 if sys.argv[3] == "done": note.cprocess_crash_note_end()
 if sys.argv[3] == "killed": os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[3] == "aborts": os.abort()
+if sys.argv[3] == "too deep": note.deep(0)
+if sys.argv[3] == "aborted":
+    if os.fork() == 0: os.kill(os.getppid(), signal.SIGABRT); os._exit(0)
+    signal.pause()
 ctypes.string_at(0)
 """
+        batch, nobody = b"team/batch-1", b""
         for how, number, left in (
-                ("in hand", signal.SIGSEGV, (signal.SIGSEGV, b"team/batch-1")), ("done", signal.SIGSEGV, (signal.SIGSEGV, b"")),
-                ("killed", signal.SIGKILL, (0, b""))):
+                ("in hand", signal.SIGSEGV, (signal.SIGSEGV, batch)), ("too deep", signal.SIGSEGV, (signal.SIGSEGV, batch)),
+                ("aborts", signal.SIGABRT, (signal.SIGABRT, batch)), ("done", signal.SIGSEGV, (signal.SIGSEGV, nobody)),
+                ("aborted", signal.SIGABRT, (signal.SIGABRT, nobody)), ("killed", signal.SIGKILL, (0, nobody))):
             status = subprocess.run([sys.executable, "-c", program, library, note, how], stderr=subprocess.DEVNULL).returncode
             self.assertEqual(status, -number, how)
             crashed, length, text = struct.unpack(self.form, note.read_bytes())
             self.assertEqual((crashed, text[:length]), left, how)
-
 
     def test_a_crash_as_a_journal_is_read_is_its_batchs(self):
         """A shim lets whoever reads the bad batch's journal crash."""

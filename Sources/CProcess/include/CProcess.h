@@ -129,7 +129,8 @@ int cprocess_file_handle(const char *path, unsigned char bytes[CPROCESS_HANDLE_B
 int cprocess_memory_file(void);
 
 // What a thread has in hand when the process crashes by a signal of its own making (a trap, a bad access, an abort) is
-// written into a file, for the next process to find. SIGKILL and a power cut leave nothing. This part keeps state.
+// written into a file, for the next process to find. SIGKILL and a power cut leave nothing, and what another process
+// sends accuses nobody. This part keeps state.
 #define CPROCESS_CRASH_TEXT 160
 // Empties the file, and takes the signals' handlers. Once a process.
 int cprocess_crash_note_open(const char *path);
