@@ -278,6 +278,8 @@ public final class SQLiteStore: Store {
       "\(what); a page of the file is damaged: stop the server, and mend doctor --data DIR says what can be read, and with "
         + "--rebuild makes a whole journal of that; or bring all files that begin with its name back from a copy"
     case .SQLITE_FULL: "\(what); the disk is full: make room"
+    case .SQLITE_READONLY where error.extendedResultCode == .SQLITE_READONLY_ROLLBACK:
+      "\(what); a server was ended as it made the file, before it served: the next one takes that back and begins again"
     case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_AUTH:
       "\(what); the directory and the files in it must be writable for the server"
     case .SQLITE_IOERR: "\(what); the disk failed: look at the system's log before starting again"

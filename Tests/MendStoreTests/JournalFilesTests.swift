@@ -309,4 +309,28 @@ struct JournalFilesTests {
       #expect(refusal(copy).contains("journal.sqlite\(part) cannot be looked at"), "\(refusal(copy))")
     }
   }
+
+  @Test("what a first start that was cut off left in a rollback journal is taken back, and the doctor says so")
+  func rollbackJournal() throws {
+    let (whole, copy) = (directory.path + "/whole.sqlite", try TemporaryDirectory())
+    let queue = try DatabaseQueue(path: whole)
+    try queue.writeWithoutTransaction { database in
+      // So little is kept in memory that the pages go to the file, and what they were to its journal.
+      try database.execute(sql: "PRAGMA cache_size = 1; CREATE TABLE t (a); BEGIN; CREATE TABLE u (a)")
+      for _ in 0..<200 { try database.execute(sql: "INSERT INTO u VALUES (zeroblob(3000)); DELETE FROM t") }
+      for part in ["", "-journal"] {
+        try FileManager.default.copyItem(atPath: whole + part, toPath: copy.path + "/journal.sqlite" + part)
+      }
+      try database.execute(sql: "ROLLBACK; DROP TABLE t")
+    }
+    try Data("1\n".utf8).write(to: URL(fileURLWithPath: copy.path + "/lock"))
+    do {
+      _ = try JournalDoctor(directory: copy.path, version: "1").examine()
+      Issue.record("nothing was found")
+    } catch {
+      #expect(error.message.contains("the next one takes that back"), "\(error.message)")
+    }
+    // It is another program's database, once it can be looked at.
+    #expect(refusal(copy).contains("another program"), "\(refusal(copy))")
+  }
 }
