@@ -102,7 +102,7 @@ let package = Package(
       ],
       path: "tools/bench", swiftSettings: swiftSettings),
 
-    // Tests mirror Sources; the end-to-end ones are Python, under Tests/EndToEnd.
+    // Tests mirror Sources, and Support has what several share; the end-to-end ones are Python, under Tests/EndToEnd.
     .executableTarget(
       name: "interop-server", dependencies: ["MendProtobuf", "MendRPC"], path: "Tests/Interop/server",
       exclude: ["proto"], swiftSettings: swiftSettings, plugins: ["SchemaPlugin"]),

@@ -24,15 +24,9 @@ import Testing
   func cancellation(_ transport: Transport) async throws {
     let witness = Witness()
     try await withServer(witness, over: transport) { client, _ in
-      let task = Task {
-        await status { () async throws(RPCError) -> RawMessage in
-          try await client.unary(Methods.wait, RawMessage([1]), options: CallOptions())
-        }
+      await witness.cancelledWait { () async throws(RPCError) -> RawMessage in
+        try await client.unary(Methods.wait, RawMessage([1]), options: CallOptions())
       }
-      #expect(await eventually { witness.waiting.withLock { $0 } == 1 })
-      task.cancel()
-      #expect(await task.value?.code == .cancelled)
-      #expect(await eventually { witness.cancelled.withLock { $0 } == 1 })
       // Its worker is not used again: the next handler is not cancelled.
       witness.isReleased.withLock { $0 = true }
       let _: RawMessage = try await client.unary(Methods.wait, RawMessage([1]), options: CallOptions())

@@ -178,3 +178,44 @@ func status<R>(_ body: () async throws(RPCError) -> R) async -> RPCError? {
     return error
   }
 }
+
+/// A server, and a caller on a bare socket.
+func withCaller(
+  _ router: Router = makeRouter(Witness()), _ change: (inout ServerConfiguration) -> Void = { _ in },
+  _ body: (BareCaller, RPCServer) async throws -> Void
+) async throws {
+  var configuration = ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: 0)])
+  change(&configuration)
+  let server = RPCServer(router: router, configuration: configuration)
+  guard case .inet(_, let port)? = try await server.start().first else { return }
+  do {
+    try await body(try BareCaller(port: port), server)
+  } catch {
+    await server.shutdown(gracePeriod: .zero)
+    throw error
+  }
+  await server.shutdown(gracePeriod: .zero)
+}
+
+extension Witness {
+  /// Makes other calls until the handler has written nothing more meanwhile; returns what it has written.
+  func standstill(_ passBy: () async throws -> Void) async throws -> Int {
+    var before = -1
+    let deadline = ContinuousClock.now + .seconds(60)
+    while written.withLock({ $0 }) != before {
+      try #require(ContinuousClock.now < deadline, "the writer had not stopped within 60 s")
+      before = written.withLock { $0 }
+      for _ in 0..<20 { try await passBy() }
+    }
+    return before
+  }
+
+  /// Cancels the caller of a call to Wait once its handler waits, and sees the handler cancelled.
+  func cancelledWait(_ wait: @escaping @Sendable () async throws(RPCError) -> RawMessage) async {
+    let task = Task { await status(wait) }
+    #expect(await eventually { waiting.withLock { $0 } == 1 })
+    task.cancel()
+    #expect(await task.value?.code == .cancelled)
+    #expect(await eventually { cancelled.withLock { $0 } == 1 })
+  }
+}

@@ -83,15 +83,9 @@ import Testing
   @Test("A caller that leaves ends the calls of the handler", arguments: Transport.allCases)
   func cancellation(_ transport: Transport) async throws {
     try await withTwo(transport) { client, witness, seen in
-      let task = Task {
-        await status { () async throws(RPCError) -> RawMessage in
-          try await client.unary(Methods.wait, RawMessage([1]), options: CallOptions())
-        }
+      await witness.cancelledWait { () async throws(RPCError) -> RawMessage in
+        try await client.unary(Methods.wait, RawMessage([1]), options: CallOptions())
       }
-      #expect(await eventually { witness.waiting.withLock { $0 } == 1 })
-      task.cancel()
-      #expect(await task.value?.code == .cancelled)
-      #expect(await eventually { witness.cancelled.withLock { $0 } == 1 })
       #expect(await eventually { seen.errors.withLock { $0 } == [.cancelled] })
     }
   }

@@ -8,23 +8,6 @@ import Testing
 
 /// What a server answers to callers that ask for too much or in an odd way: always something, and no more than they take.
 @Suite struct ServerRuleTests {
-  private func withCaller(
-    _ router: Router = makeRouter(Witness()), _ change: (inout ServerConfiguration) -> Void = { _ in },
-    _ body: (BareCaller, RPCServer) async throws -> Void
-  ) async throws {
-    var configuration = ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: 0)])
-    change(&configuration)
-    let server = RPCServer(router: router, configuration: configuration)
-    guard case .inet(_, let port)? = try await server.start().first else { return }
-    do {
-      try await body(try BareCaller(port: port), server)
-    } catch {
-      await server.shutdown(gracePeriod: .zero)
-      throw error
-    }
-    await server.shutdown(gracePeriod: .zero)
-  }
-
   private final class Counter: Sendable {
     private let value = Mutex(0)
     var count: Int { value.withLock { $0 } }

@@ -9,26 +9,11 @@ import Testing
 
 /// How calls and connections end on the wire.
 @Suite struct ShutdownTests {
-  private func withCaller(
-    _ witness: Witness = Witness(), _ body: (BareCaller, RPCServer) async throws -> Void
-  ) async throws {
-    let server = RPCServer(
-      router: makeRouter(witness), configuration: ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: 0)]))
-    guard case .inet(_, let port)? = try await server.start().first else { return }
-    do {
-      try await body(try BareCaller(port: port), server)
-    } catch {
-      await server.shutdown(gracePeriod: .zero)
-      throw error
-    }
-    await server.shutdown(gracePeriod: .zero)
-  }
-
   /// RFC 9113 6.8: the first GOAWAY names no stream, and what was under way when it was sent is still served.
   @Test("A shutdown says goodbye twice, a round trip apart, and serves what comes between")
   func twoGoodbyes() async throws {
     let witness = Witness()
-    try await withCaller(witness) { caller, server in
+    try await withCaller(makeRouter(witness)) { caller, server in
       let open = try caller.open("/test.Service/Wait", body: [0, 0, 0, 0, 0])
       #expect(await eventually { witness.waiting.withLock { $0 } == 1 })
       let shutdown = Task { await server.shutdown(gracePeriod: .seconds(60)) }

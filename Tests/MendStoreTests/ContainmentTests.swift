@@ -19,17 +19,9 @@ struct ContainmentTests {
 
   private func key(_ id: String) -> BatchKey { BatchKey(namespace: "n", batchID: id) }
 
-  private func record(_ id: String, _ sequence: UInt64) -> Write {
-    let fact: Fact =
-      sequence == 1
-      ? .batchCreated(Samples.specification)
-      : .documentsAdded([Document(id: "d\(sequence)", uri: "file:///d\(sequence)")])
-    return .record(Record(batch: key(id), sequence: sequence, at: now, cause: .caller, fact: fact))
-  }
-
   /// Three batches of four records, a commit each.
   private func fill(_ store: SQLiteStore) throws {
-    for sequence in 1...4 { for id in ["a", "b", "c"] { try store.commit([record(id, UInt64(sequence))]) } }
+    for sequence in 1...4 { for id in ["a", "b", "c"] { try store.commit([Samples.write(id, UInt64(sequence))]) } }
   }
 
   private func database(_ body: (Database) throws -> Void) throws {
@@ -150,7 +142,7 @@ struct ContainmentTests {
   func damagedAnswers() throws {
     let store = try SQLiteStore(directory: directory.path)
     try store.commit([
-      record("a", 1),
+      Samples.write("a", 1),
       .idempotency(
         IdempotencyEntry(
           namespace: "n", key: "k", fingerprint: 0, batchID: "a", reply: nil, expires: Instant(milliseconds: 9_000))),

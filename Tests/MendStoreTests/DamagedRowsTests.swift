@@ -20,18 +20,10 @@ struct DamagedRowsTests {
 
   private func key(_ id: String) -> BatchKey { BatchKey(namespace: "n", batchID: id) }
 
-  private func record(_ id: String, _ sequence: UInt64) -> Write {
-    let fact: Fact =
-      sequence == 1
-      ? .batchCreated(Samples.specification)
-      : .documentsAdded([Document(id: "d\(sequence)", uri: "file:///d\(sequence)")])
-    return .record(Record(batch: key(id), sequence: sequence, at: now, cause: .caller, fact: fact))
-  }
-
   /// Three batches of four records, a commit each; `b` is finished.
   private func fill() throws {
     let store = try open()
-    for sequence in 1...4 { for id in ["a", "b", "c"] { try store.commit([record(id, UInt64(sequence))]) } }
+    for sequence in 1...4 { for id in ["a", "b", "c"] { try store.commit([Samples.write(id, UInt64(sequence))]) } }
     try store.retire(key("b"), entry: Samples.listing("b"))
     try store.close()
   }
@@ -78,7 +70,7 @@ struct DamagedRowsTests {
     try change("UPDATE batches SET retired = 1 WHERE batch_id = 'a'")
     let (recovery, store) = try recovered()
     #expect(recovery.batches.map(\.key.batchID) == ["a", "c"] && !recovery.losses.isEmpty)
-    try store.commit([record("a", 5)])
+    try store.commit([Samples.write("a", 5)])
     #expect(try store.journal(of: key("a"), after: 0).count == 5)
   }
 
@@ -196,7 +188,7 @@ struct DamagedRowsTests {
       let (recovery, again) = try recovered()
       store = again
       #expect(recovery.batches.map(\.key.batchID) == ["a"] && recovery.losses.isEmpty && recovery.setAside.isEmpty)
-      try store.commit([record("a", UInt64(4 + round))])
+      try store.commit([Samples.write("a", UInt64(4 + round))])
       try store.close()
     }
     let queue = try DatabaseQueue(path: file)

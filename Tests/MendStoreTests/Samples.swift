@@ -222,3 +222,15 @@ enum Samples {
       priority: 50, createdAt: Instant(milliseconds: createdAt), completedAt: Instant(milliseconds: createdAt + 5))
   }
 }
+
+extension Samples {
+  /// What a batch of namespace n writes in that place of its journal: its creation, then a document each time.
+  static func write(_ id: String, _ sequence: UInt64, at now: Instant = Instant(milliseconds: 5_000)) -> Write {
+    let fact: Fact =
+      sequence == 1
+      ? .batchCreated(specification)
+      : .documentsAdded([Document(id: "d\(sequence)", uri: "file:///d\(sequence)")])
+    let key = BatchKey(namespace: "n", batchID: id)
+    return .record(Record(batch: key, sequence: sequence, at: now, cause: .caller, fact: fact))
+  }
+}
