@@ -197,6 +197,8 @@ private struct DirectoryName {
     guard isWritten, unsafe rename(new, path) == 0 else {
       throw StoreError(operation: "identify", message: "\(path) cannot be written: \(reason(isWritten ? errno : code))")
     }
+    // Else a power cut could bring an adopted copy's earlier name back.
+    SmallFile.syncDirectory(of: path)
   }
 }
 

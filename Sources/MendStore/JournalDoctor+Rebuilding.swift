@@ -145,11 +145,7 @@ extension JournalDoctor {
         message: "\(new) cannot be put in place: \(SystemFault.words(errno)); what was is in \(kept)")
     }
     for part in [JournalMark.suffix, DamageNote.suffix] { try? FileManager.default.removeItem(atPath: path + part) }
-    let directory = unsafe open((path as NSString).deletingLastPathComponent, O_RDONLY | O_CLOEXEC)
-    if directory >= 0 {
-      _ = fsync(directory)
-      _ = close(directory)
-    }
+    SmallFile.syncDirectory(of: path)
     return kept
   }
 }

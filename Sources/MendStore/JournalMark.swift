@@ -41,10 +41,7 @@ final class JournalMark: Sendable {
     guard descriptor >= 0 else { return }
     set(row)
     fdatasync(descriptor)
-    let directory = unsafe open((path as NSString).deletingLastPathComponent, O_RDONLY | O_CLOEXEC)
-    guard directory >= 0 else { return }
-    fsync(directory)
-    close(directory)
+    SmallFile.syncDirectory(of: path)
   }
 
   /// A mark that could not be set stays behind, which does no harm.
@@ -54,26 +51,6 @@ final class JournalMark: Sendable {
     // Of one length, so that a shorter number leaves nothing of a longer one.
     text = Array(repeating: 0x20, count: max(0, 20 - text.count)) + text + [0x0A]
     _ = unsafe pwrite(descriptor, text, text.count, 0)
-  }
-}
-
-/// Reads the little that stands in a file beside the journal.
-enum SmallFile {
-  private static let mostBytes = 4096
-
-  /// Nil where there is no such file.
-  static func read(_ path: String) -> Result<String?, SystemError> {
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return errno == ENOENT ? .success(nil) : .failure(SystemError(code: errno)) }
-    defer { close(descriptor) }
-    return read(descriptor).map { $0 }
-  }
-
-  static func read(_ descriptor: CInt) -> Result<String, SystemError> {
-    var bytes = [UInt8](repeating: 0, count: mostBytes)
-    let count = unsafe pread(descriptor, &bytes, bytes.count, 0)
-    guard count >= 0 else { return .failure(SystemError(code: errno)) }
-    return .success(String(decoding: bytes.prefix(count), as: UTF8.self))
   }
 }
 
