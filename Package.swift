@@ -61,7 +61,7 @@ let package = Package(
     .target(name: "MendCore", swiftSettings: swiftSettings),
     .target(
       name: "MendJournal", dependencies: ["MendCore", "MendProtobuf"], exclude: ["journal.proto"],
-      swiftSettings: unsafeSettings),
+      swiftSettings: swiftSettings),
     .target(name: "MendRuntime", dependencies: ["MendCore", log], swiftSettings: swiftSettings),
     .target(
       name: "MendStore",

@@ -31,7 +31,7 @@ extension DiagnosisSummary: Described {
   public static let schemaName = "JournalVerdictRecord"
   public static var blank: DiagnosisSummary { .well }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "health", &health)
     try v.name(2, "reason", &reason, of: "health reason")
     try v.prose(3, "blocked_reason", &blockedReason)
@@ -66,7 +66,7 @@ extension DiagnosisSummary {
     public static let schemaName = "JournalVerdictCause"
     public static var blank: Self { Self(category: nil, cause: "", confidence: .low, remedy: "") }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.choice(1, "category", &category)
       try v.string(2, "cause", &cause)
       try v.choice(3, "confidence", &confidence)

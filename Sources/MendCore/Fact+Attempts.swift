@@ -17,7 +17,7 @@ extension Fact {
     public static let schemaName = "JournalAttemptIntended"
     public static var blank: Self { Self(.blank, token: "", .blank) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.secret(2, "token", &token)
       try v.field(3, "parameters", &parameters)
@@ -37,7 +37,7 @@ extension Fact {
     public static let schemaName = "JournalAttemptTaken"
     public static var blank: Self { Self(.blank, ExecutorHandle(node: "", reference: "")) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.string(2, "node", &handle.node)
       try v.number(3, "pid", &handle.pid)
@@ -64,7 +64,7 @@ extension Fact {
     public static let schemaName = "JournalAttemptEnding"
     public static var blank: Self { Self(.blank, .cancelled) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       var kind: EndReason.Kind? = reason.kind
       var cause = reason.cause
@@ -90,9 +90,9 @@ extension Fact {
     public static let schemaName = "JournalAttemptEnded"
     public static var blank: Self { Self(.blank, AttemptEnd(verdict: .succeeded, at: Instant(milliseconds: 0))) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
-      try end.describe(&v)
+      try end.describe(v)
     }
   }
 
@@ -109,7 +109,7 @@ extension Fact {
     public static let schemaName = "JournalNextAttempt"
     public static var blank: Self { Self(.blank, at: Instant(milliseconds: 0)) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "job", &job)
       try v.instant(2, "at_ms", &at)
     }

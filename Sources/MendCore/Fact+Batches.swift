@@ -15,7 +15,7 @@ extension Fact {
     public static let schemaName = "JournalBatchStatusChanged"
     public static var blank: Self { Self(.created, reason: "") }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.choice(1, "status", &status)
       try v.prose(2, "reason", &reason)
     }
@@ -34,7 +34,7 @@ extension Fact {
     public static let schemaName = "JournalTierStarted"
     public static var blank: Self { Self(tier: 0, handed: DocumentSet()) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.small(1, "tier", &tier)
       try v.documents(2, "handed", &handed)
     }
@@ -56,7 +56,7 @@ extension Fact {
     public static let schemaName = "JournalTierStatusChanged"
     public static var blank: Self { Self(tier: 0, .pending, reason: "") }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.small(1, "tier", &tier)
       try v.choice(2, "status", &status)
       try v.prose(3, "reason", &reason)
@@ -74,7 +74,7 @@ extension Fact {
     public static let schemaName = "JournalTierCancelRequested"
     public static var blank: Self { Self(tier: 0) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.small(1, "tier", &tier)
     }
   }
@@ -98,7 +98,7 @@ extension Fact {
     public static let schemaName = "JournalJobStatusChanged"
     public static var blank: Self { Self(.blank, .pending, failure: nil, reason: "") }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "job", &job)
       try v.choice(2, "status", &status)
       try v.message(3, "failure", &failure)
@@ -124,7 +124,7 @@ extension Fact {
     public static let schemaName = "JournalRetriedJobs"
     public static var blank: Self { Self(tier: 0, jobs: [], actor: "") }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.small(1, "tier", &tier)
       var written = v.reads ? SharedOverrides() : SharedOverrides(of: jobs)
       try v.messages(2, "overrides", &written.overrides)

@@ -17,7 +17,7 @@ extension Fact {
     public static let schemaName = "JournalDocuments"
     public static var blank: Self { Self(.blank, DocumentSet()) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.documents(2, "documents", &documents)
       try v.string(3, "claim_id", &id)
@@ -37,7 +37,7 @@ extension Fact {
     public static let schemaName = "JournalDocuments"
     public static var blank: Self { Self(.blank, DocumentSet()) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.documents(2, "documents", &documents)
       var none = ""
@@ -59,7 +59,7 @@ extension Fact {
     public static let schemaName = "JournalDocumentsFailed"
     public static var blank: Self { Self(.blank, []) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       // A document that failed alone stands as earlier versions wrote it, once with its error.
       var alone = groups.filter { $0.documents.count == 1 }.map {
@@ -85,7 +85,7 @@ extension Fact {
     public static let schemaName = "JournalWorkRepeated"
     public static var blank: Self { Self(.blank, count: 0) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.count(2, "count", &count)
     }
@@ -104,7 +104,7 @@ extension Fact {
     public static let schemaName = "JournalStage"
     public static var blank: Self { Self(.blank, name: "") }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.string(2, "name", &name)
       var none = Duration.zero
@@ -127,7 +127,7 @@ extension Fact {
     public static let schemaName = "JournalStage"
     public static var blank: Self { Self(.blank, name: "", .zero) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.string(2, "name", &name)
       try v.span(3, "duration_ms", &duration)
@@ -149,7 +149,7 @@ extension Fact {
     public static let schemaName = "JournalCollectionWritten"
     public static var blank: Self { Self(.blank, collectionID: "", count: 0) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "job", &job)
       try v.string(2, "collection_id", &collectionID)
       try v.count(3, "count", &count)
@@ -169,7 +169,7 @@ extension Fact {
     public static let schemaName = "JournalReportTaken"
     public static var blank: Self { Self(.blank, TakenReport(id: "", accepted: 0, repeated: 0)) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.string(2, "report_id", &report.id)
       try v.count(3, "accepted", &report.accepted)
@@ -193,7 +193,7 @@ extension Fact {
     public static let schemaName = "JournalDocumentsLeftOut"
     public static var blank: Self { Self(.blank, DocumentSet()) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "job", &job)
       try v.documents(2, "documents", &documents)
     }
@@ -214,7 +214,7 @@ extension Fact {
     public static let schemaName = "JournalFailedAlike"
     public static var blank: Self { Self(DocumentSet(), .blank) }
 
-    public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.documents(1, "documents", &documents)
       try v.field(2, "error", &error)
     }
@@ -229,12 +229,12 @@ private struct FailedDocument: Described {
   static let schemaName = "JournalFailedDocument"
   static var blank: Self { Self(position: 0, error: .blank) }
 
-  mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var whole: Int64? = Int64(position)
     try v.number(1, "position", .uint32, &whole, isOptional: false)
     if v.reads {
       position = Int(whole ?? 0)
-      guard position < Limits().documentsPerBatch else { throw FormatFault("a document \(position)") }
+      guard position < documentsLimit else { throw FormatFault("a document \(position)") }
     }
     try v.field(2, "error", &error)
   }

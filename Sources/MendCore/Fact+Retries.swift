@@ -5,9 +5,9 @@ extension Fact.Retried {
   var replacesOverrides: Bool { jobs.contains(where: \.replacesOverrides) }
 }
 
-extension FieldVisitor where Self: ~Copyable {
+extension FieldVisitor {
   /// Earlier versions told it by the actor's name alone.
-  mutating func initiative(
+  func initiative(
     _ number: UInt32, _ name: String, _ value: inout Initiative, of actor: String
   ) throws(FormatFault) {
     var initiative: Initiative? = value
@@ -72,7 +72,7 @@ struct JobRetry: Described {
   static let schemaName = "JournalJobRetry"
   static var blank: Self { Self(job: .blank, place: 0, memoryBytes: nil, reopened: .blank) }
 
-  mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.field(1, "job", &job)
     var place: Int64? = Int64(self.place)
     try v.number(2, "overrides", .uint32, &place, isOptional: false)
@@ -95,7 +95,7 @@ struct ReplacingRetry: Described {
   static let schemaName = "JournalRetried"
   static var blank: Self { Self(Fact.Retried(tier: 0, jobs: [], actor: "")) }
 
-  mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.small(1, "tier", &fact.tier)
     try v.messages(2, "jobs", &fact.jobs)
     try v.string(3, "actor", &fact.actor)
@@ -109,7 +109,7 @@ extension Fact.RetriedJob: Described {
     Self(job: .blank, overrides: Job.Overrides(), replacesOverrides: true, reopened: DocumentSet())
   }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.field(1, "job", &job)
     var overrides: Job.Overrides? = self.overrides
     try v.message(2, "overrides", &overrides)

@@ -4,7 +4,7 @@ extension HealRecord: Described {
     HealRecord(action: .auto, generation: 0, steps: [], at: Instant(milliseconds: 0))
   }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "action", &action)
     try v.sequence(2, "generation", &generation)
     try v.messages(3, "steps", &steps)
@@ -24,9 +24,9 @@ extension HealStep: Described {
     HealStep(operation: .reclaimOrphan(.blank, number: 0), reason: "", evidence: [], risk: .low)
   }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var operation: Operation? = v.reads ? nil : self.operation
-    try Operation.describe(&operation, &v)
+    try Operation.describe(&operation, v)
     try v.prose(5, "reason", &reason)
     try v.messages(6, "evidence", &evidence)
     try v.choice(7, "risk", &risk)
@@ -45,9 +45,7 @@ extension HealStep.Result: SchemaEnum {
 }
 
 extension HealStep.Operation {
-  fileprivate static func describe<V: FieldVisitor & ~Copyable>(
-    _ operation: inout Self?, _ v: inout V
-  ) throws(FormatFault) {
+  fileprivate static func describe(_ operation: inout Self?, _ v: FieldVisitor) throws(FormatFault) {
     try v.member(
       1, "restart_attempt", of: &operation, { .restartAttempt($0.attempt.job, number: $0.attempt.number, $0.cause) }
     ) {
@@ -82,7 +80,7 @@ extension HealStep.Operation {
     static let schemaName = "JournalRestartAttempt"
     static var blank: Self { Self(attempt: .blank, cause: .oom) }
 
-    mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.choice(2, "cause", &cause)
     }
@@ -95,7 +93,7 @@ extension HealStep.Operation {
     static let schemaName = "JournalKillDuplicate"
     static var blank: Self { Self(job: .blank, reference: "") }
 
-    mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "job", &job)
       try v.string(2, "reference", &reference)
     }
@@ -112,7 +110,7 @@ extension HealStep.Operation {
     static let schemaName = "JournalRetryTier"
     static var blank: Self { Self(tier: 0, jobs: [], memoryBytes: nil, jobMemoryBytes: []) }
 
-    mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+    mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.small(1, "tier", &tier)
       try v.messages(2, "jobs", &jobs)
       try v.memory(3, "memory_bytes", &memoryBytes)

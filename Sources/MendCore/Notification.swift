@@ -46,9 +46,7 @@ extension Notification: RowValue {
       progress: ProgressCounts(completed: 0, failed: 0, pending: 0, processing: 0, total: 0))
   }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(
-    _ v: inout V, writtenBy: inout String
-  ) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor, writtenBy: inout String) throws(FormatFault) {
     try v.string(1, "written_by", &writtenBy)
     try v.name(2, "kind", &kind, of: "notification")
     try v.sequence(3, "sequence", &sequence)
@@ -89,7 +87,7 @@ extension NotificationOutcome: Described {
     NotificationOutcome(eventID: "", delivered: false, attempts: 0, detail: "")
   }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "event_id", &eventID)
     try v.flag(2, "delivered", &delivered)
     try v.small(3, "attempts", &attempts)

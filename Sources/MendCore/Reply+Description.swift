@@ -7,7 +7,7 @@ extension IdempotencyEntry: Described {
       namespace: "", key: "", fingerprint: 0, batchID: "", reply: nil, expires: Instant(milliseconds: 0))
   }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "namespace", &namespace)
     try v.string(2, "key", &key)
     try v.hash(3, "fingerprint", &fingerprint)
@@ -21,17 +21,15 @@ extension Reply: Described {
   public static let schemaName = "JournalReply"
   public static var blank: Reply { .status(batchID: "", .created) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var reply: Reply? = v.reads ? nil : self
-    try Reply.describeSubmission(&reply, &v)
-    try Reply.describeRepair(&reply, &v)
+    try Reply.describeSubmission(&reply, v)
+    try Reply.describeRepair(&reply, v)
     guard let reply else { throw FormatFault("an unknown reply") }
     if v.assigns { self = reply }
   }
 
-  private static func describeSubmission<V: FieldVisitor & ~Copyable>(
-    _ reply: inout Reply?, _ v: inout V
-  ) throws(FormatFault) {
+  private static func describeSubmission(_ reply: inout Reply?, _ v: FieldVisitor) throws(FormatFault) {
     var (batchID, status, count, total) = ("", BatchStatus.created, 0, 0)
     var number: UInt32 = 0
     switch reply {
@@ -42,38 +40,38 @@ extension Reply: Described {
     default: break
     }
     try v.member(
-      1, "created", of: &reply, isSet: number == 1, .created(batchID: batchID, status, totalObjects: total)
-    ) { v throws(FormatFault) in
+      1, "created", "JournalCreated", of: &reply, isSet: number == 1,
+      .created(batchID: batchID, status, totalObjects: total)
+    ) { () throws(FormatFault) in
       try v.string(1, "batch_id", &batchID)
       try v.choice(2, "status", &status)
       try v.count(3, "total_objects", &total)
     }
     try v.member(
-      2, "documents_added", of: &reply, isSet: number == 2,
+      2, "documents_added", "JournalAdded", of: &reply, isSet: number == 2,
       .documentsAdded(batchID: batchID, added: count, totalObjects: total)
-    ) { v throws(FormatFault) in
+    ) { () throws(FormatFault) in
       try v.string(1, "batch_id", &batchID)
       try v.count(2, "added", &count)
       try v.count(3, "total_objects", &total)
     }
     try v.member(
-      3, "submitted", of: &reply, isSet: number == 3, .submitted(batchID: batchID, status, queuePosition: count)
-    ) { v throws(FormatFault) in
+      3, "submitted", "JournalSubmitted", of: &reply, isSet: number == 3,
+      .submitted(batchID: batchID, status, queuePosition: count)
+    ) { () throws(FormatFault) in
       try v.string(1, "batch_id", &batchID)
       try v.choice(2, "status", &status)
       try v.count(3, "queue_position", &count)
     }
     try v.member(
-      4, "status", of: &reply, isSet: number == 4, .status(batchID: batchID, status)
-    ) { v throws(FormatFault) in
+      4, "status", "JournalStatus", of: &reply, isSet: number == 4, .status(batchID: batchID, status)
+    ) { () throws(FormatFault) in
       try v.string(1, "batch_id", &batchID)
       try v.choice(2, "status", &status)
     }
   }
 
-  private static func describeRepair<V: FieldVisitor & ~Copyable>(
-    _ reply: inout Reply?, _ v: inout V
-  ) throws(FormatFault) {
+  private static func describeRepair(_ reply: inout Reply?, _ v: FieldVisitor) throws(FormatFault) {
     var (batchID, status, generation) = ("", BatchStatus.created, UInt64(0))
     var (tier, jobs, documents): (Int, [JobID], Int) = (0, [], 0)
     var (dryRun, steps, ended): (Bool, [HealStep], [Ended]) = (false, [], [])
@@ -87,10 +85,10 @@ extension Reply: Described {
     default: break
     }
     try v.member(
-      5, "retried", of: &reply, isSet: number == 5,
+      5, "retried", "JournalRetriedReply", of: &reply, isSet: number == 5,
       .retried(
         batchID: batchID, tier: tier, jobs: jobs, documents: documents, status, generation: generation)
-    ) { v throws(FormatFault) in
+    ) { () throws(FormatFault) in
       try v.string(1, "batch_id", &batchID)
       try v.small(2, "tier", &tier)
       try v.messages(3, "jobs", &jobs)
@@ -99,17 +97,17 @@ extension Reply: Described {
       try v.sequence(6, "generation", &generation)
     }
     try v.member(
-      6, "healed", of: &reply, isSet: number == 6,
+      6, "healed", "JournalHealed", of: &reply, isSet: number == 6,
       .healed(batchID: batchID, generation: generation, dryRun: dryRun, steps)
-    ) { v throws(FormatFault) in
+    ) { () throws(FormatFault) in
       try v.string(1, "batch_id", &batchID)
       try v.sequence(2, "generation", &generation)
       try v.flag(3, "dry_run", &dryRun)
       try v.messages(4, "steps", &steps)
     }
     try v.member(
-      7, "cancelled", of: &reply, isSet: number == 7, .cancelled(batchID: batchID, status, ended)
-    ) { v throws(FormatFault) in
+      7, "cancelled", "JournalCancelled", of: &reply, isSet: number == 7, .cancelled(batchID: batchID, status, ended)
+    ) { () throws(FormatFault) in
       try v.string(1, "batch_id", &batchID)
       try v.choice(2, "status", &status)
       try v.messages(3, "ended", &ended)
@@ -121,7 +119,7 @@ extension Reply.Ended: Described {
   public static let schemaName = "JournalEndedAttempt"
   public static var blank: Self { Self(job: .blank, attempt: 0, receipt: .blank) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var attempt = AttemptID(job: job, number: self.attempt)
     try v.field(1, "attempt", &attempt)
     if v.reads { (job, self.attempt) = (attempt.job, attempt.number) }

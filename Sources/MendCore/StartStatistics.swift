@@ -36,7 +36,7 @@ extension StartHistory: Described {
   /// Its slot stands beside it in the journal.
   public static var blank: StartHistory { StartHistory(slot: 0, shape: 0) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.hash(1, "shape", &shape)
     try v.numbers(2, "samples_ms", &samples)
     if v.reads { samples = Array(samples.suffix(Self.samplesLimit)) }

@@ -1,247 +1,245 @@
 package import MendCore
-package import MendProtobuf
 
 /// Reads described values from protobuf messages.
 ///
 /// A message's fields are looked for by ascending number, as they were written, so that each is found where the last one
 /// ended; a message in another order is put in order first. Unknown fields are skipped. Of a field that stands twice the
-/// later one counts, messages are merged, lists grow (protobuf.dev/programming-guides/encoding).
-package struct FieldDecoder: ~Copyable, FieldVisitor {
-  private var reader: Reader
-  /// Of the field that comes next in the message at hand; `.max` at its end.
-  private var next: UInt32 = .max
-  private var tag: UInt32 = 0
+/// later one counts, messages are merged, lists grow (protobuf.dev/programming-guides/encoding). Nothing is allocated for
+/// lengths that the bytes do not hold.
+package final class FieldDecoder: FieldVisitor {
+  // Nothing is handed out of this class while a method of it runs: a check of each access would be a third of its time.
+  @exclusivity(unchecked) private var bytes: [UInt8]
+  @exclusivity(unchecked) private var position = 0
+  /// Of the message at hand.
+  @exclusivity(unchecked) private var end: Int
+  /// Of the field that comes next; 0 at the message's end.
+  @exclusivity(unchecked) private var tag: UInt32 = 0
+  /// Its number; `.max` at the message's end.
+  @exclusivity(unchecked) private var next: UInt32 = .max
+  @exclusivity(unchecked) private var outer: [Outer] = []
 
-  package var reads: Bool { true }
-  package var assigns: Bool { true }
-  package var goesByNumber: Bool { true }
+  /// Of the field before, in this message.
+  @exclusivity(unchecked) private var last: UInt32 = 0
+  /// Puts each message in order before it is read. Nobody writes such messages, so that it is not looked for at first.
+  private var ordersFields = false
 
-  private init(_ reader: consuming Reader) { self.reader = reader }
+  /// A message that one was entered in.
+  private struct Outer {
+    var end: Int
+    var last: UInt32
+    /// Behind the message that was entered.
+    var position: Int
+    /// Nil while the same bytes are read.
+    var bytes: [UInt8]?
+  }
 
-  private consuming func end() -> Reader { reader }
-
-  /// The server wrote what it reads here under its own limits; nothing else bounds it.
-  package static let limits: DecodingLimits = {
-    var limits = DecodingLimits()
-    limits.elementBytes = .max
-    limits.unknownBytes = .max
-    return limits
-  }()
+  private init(_ bytes: [UInt8]) {
+    self.bytes = bytes
+    end = bytes.count
+    super.init(reads: true, assigns: true, goesByNumber: true)
+  }
 
   /// Reads a blank value's fields. After an error the value holds those before the fault.
   ///
   /// - Throws: `FormatFault` for bytes that are no message, for what is missing, and for what this version does not know.
-  package static func read<D: Described>(_ value: inout D, from bytes: RawSpan) throws(FormatFault) {
-    try decode(bytes, limits) { decoder throws(FormatFault) in try value.describe(&decoder) }
+  package static func read<D: Described>(_ value: inout D, from bytes: [UInt8]) throws(FormatFault) {
+    let decoder = FieldDecoder(bytes)
+    do throws(FormatFault) {
+      try decoder.read(&value)
+    } catch {
+      // What is missed may stand elsewhere.
+      let patient = FieldDecoder(bytes)
+      patient.ordersFields = true
+      try patient.read(&value)
+    }
   }
 
-  private static func decode(
-    _ bytes: RawSpan, _ limits: DecodingLimits, _ fields: (inout Self) throws(FormatFault) -> Void
-  ) throws(FormatFault) {
-    var fault: FormatFault?
-    do throws(DecodingError) {
-      try Reader.read(bytes, limits: limits) { reader throws(DecodingError) in
-        var decoder = FieldDecoder(reader)
-        do throws(FormatFault) {
-          try decoder.body(fields)
-        } catch {
-          fault = error
-        }
-        reader = decoder.end()
+  private func read<D: Described>(_ value: inout D) throws(FormatFault) {
+    try begin()
+    try value.describe(self)
+    try finish()
+  }
+
+  package override func isPast(_ number: UInt32) -> Bool { next > number }
+
+  // MARK: Messages
+
+  package override func enter(
+    _ number: UInt32, _ name: String, _ schemaName: String, element: Int?
+  ) throws(FormatFault) -> Bool {
+    guard try find(number, .lengthDelimited) else { return false }
+    let length = try readLength()
+    outer.append(Outer(end: end, last: last, position: position + length))
+    end = position + length
+    try begin()
+    return true
+  }
+
+  package override func leave() throws(FormatFault) {
+    try finish()
+    guard let message = outer.popLast() else { return }
+    if let bytes = message.bytes { self.bytes = bytes }
+    position = message.position
+    end = message.end
+    last = message.last
+    try advance()
+  }
+
+  private func begin() throws(FormatFault) {
+    last = 0
+    if ordersFields, try !isInOrder() {
+      let ordered = try fieldsInOrder()
+      if outer.isEmpty {
+        bytes = ordered
+      } else {
+        outer[outer.count - 1].bytes = bytes
+        bytes = ordered
       }
-    } catch {
-      throw Self.damage(error)
+      position = 0
+      end = ordered.count
     }
-    if let fault { throw fault }
+    try advance()
   }
 
-  private static func damage(_ error: DecodingError) -> FormatFault { FormatFault(.damaged, "\(error)") }
-
-  /// The fields of one message, to its end.
-  private mutating func body(_ fields: (inout Self) throws(FormatFault) -> Void) throws(FormatFault) {
-    let ordered: [UInt8]?
-    do throws(DecodingError) {
-      ordered = try reader.fieldsInOrder()
-      if ordered == nil { try advance() }
-    } catch {
-      throw Self.damage(error)
-    }
-    if let ordered { return try Self.decode(unsafe ordered.span.bytes, Self.limits, fields) }
-    try fields(&self)
+  /// Skips what is left of the message.
+  private func finish() throws(FormatFault) {
     while next != .max { try skip() }
+  }
+
+  private func isInOrder() throws(FormatFault) -> Bool {
+    let start = position
+    defer { position = start }
+    var last: UInt32 = 0
+    while position < end {
+      let tag = try readTag()
+      if tag >> 3 < last { return false }
+      last = tag >> 3
+      try skipPayload(tag)
+    }
+    return true
+  }
+
+  private func fieldsInOrder() throws(FormatFault) -> [UInt8] {
+    var fields: [(number: UInt32, range: Range<Int>)] = []
+    while position < end {
+      let start = position
+      let tag = try readTag()
+      try skipPayload(tag)
+      fields.append((tag >> 3, start..<position))
+    }
+    // A stable sort: of a field that stands twice the later one counts.
+    let order = fields.indices.sorted { (fields[$0].number, $0) < (fields[$1].number, $1) }
+    return order.flatMap { bytes[fields[$0].range] }
   }
 
   // MARK: Fields
 
   /// Goes on to the field; answers whether it is there.
-  private mutating func find(_ number: UInt32, _ wireType: WireType) throws(FormatFault) -> Bool {
-    while next < number { try skip() }
-    while next == number {
-      if tag & 7 == wireType.rawValue { return true }
+  private func find(_ number: UInt32, _ wireType: WireType) throws(FormatFault) -> Bool {
+    while next <= number {
+      if next == number, tag & 7 == wireType.rawValue { return true }
       try skip()
     }
     return false
   }
 
-  private mutating func skip() throws(FormatFault) {
-    do throws(DecodingError) {
-      try reader.skip(tag)
-      try advance()
-    } catch {
-      throw Self.damage(error)
+  private func skip() throws(FormatFault) {
+    try skipPayload(tag)
+    try advance()
+  }
+
+  private func advance() throws(FormatFault) {
+    guard position < end else {
+      (tag, next) = (0, .max)
+      return
     }
+    tag = try readTag()
+    let number = tag >> 3
+    if number < last { throw damage("a field out of order", position) }
+    last = number
+    next = number
   }
 
-  private mutating func advance() throws(DecodingError) {
-    tag = try reader.nextTag() ?? 0
-    next = tag == 0 ? .max : tag >> 3
-  }
-
-  /// Reads a payload, and goes on to the field after it.
-  private mutating func take<T>(
-    _ read: (inout Reader) throws(DecodingError) -> T
-  ) throws(FormatFault) -> T {
-    do throws(DecodingError) {
-      let value = try read(&reader)
-      try advance()
-      return value
-    } catch {
-      throw Self.damage(error)
-    }
-  }
-
-  package mutating func number(
+  package override func number(
     _ number: UInt32, _ name: String, _ form: NumberForm, _ value: inout Int64?, isOptional: Bool
   ) throws(FormatFault) {
     value = nil
-    if form == .fixed64 {
-      while try find(number, .fixed64) {
-        value = Int64(bitPattern: try take { reader throws(DecodingError) in try reader.readFixed64() })
+    while try find(number, form == .fixed64 ? .fixed64 : .varint) {
+      switch form {
+      case .fixed64: value = Int64(bitPattern: try readFixed64())
+      case .int32: value = Int64(Int32(truncatingIfNeeded: try readVarint()))
+      case .uint32: value = Int64(UInt32(truncatingIfNeeded: try readVarint()))
+      case .int64, .uint64: value = Int64(bitPattern: try readVarint())
       }
-      return
-    }
-    while try find(number, .varint) {
-      let whole = try take { reader throws(DecodingError) in try reader.readVarint() }
-      value =
-        switch form {
-        case .int32: Int64(Int32(truncatingIfNeeded: whole))
-        case .uint32: Int64(UInt32(truncatingIfNeeded: whole))
-        case .int64, .uint64, .fixed64: Int64(bitPattern: whole)
-        }
+      try advance()
     }
   }
 
-  package mutating func real(
+  package override func real(
     _ number: UInt32, _ name: String, _ value: inout Double?, isOptional: Bool
   ) throws(FormatFault) {
     value = nil
     while try find(number, .fixed64) {
-      value = Double(bitPattern: try take { reader throws(DecodingError) in try reader.readFixed64() })
+      value = Double(bitPattern: try readFixed64())
+      try advance()
     }
   }
 
-  package mutating func flag(
+  package override func flag(
     _ number: UInt32, _ name: String, _ value: inout Bool?, isOptional: Bool
   ) throws(FormatFault) {
     value = nil
     while try find(number, .varint) {
-      value = try take { reader throws(DecodingError) in try reader.readVarint() } != 0
+      value = try readVarint() != 0
+      try advance()
     }
   }
 
-  package mutating func text(
+  package override func text(
     _ number: UInt32, _ name: String, _ role: TextRole, _ value: inout String?, isOptional: Bool
   ) throws(FormatFault) {
     value = nil
     while try find(number, .lengthDelimited) {
-      value = try take { reader throws(DecodingError) in try reader.readString() }
-    }
-  }
-
-  package mutating func choice<E: SchemaEnum>(
-    _ number: UInt32, _ name: String, _ value: inout E?
-  ) throws(FormatFault) {
-    var whole: Int64?
-    try self.number(number, name, .int32, &whole, isOptional: false)
-    value = nil
-    guard let whole, whole != 0 else { return }
-    value = E(number: Int32(truncatingIfNeeded: whole))
-    if value == nil { throw FormatFault("no value \(whole) of \(E.schemaName)") }
-  }
-
-  package mutating func message<D: Described>(
-    _ number: UInt32, _ name: String, _ value: inout D?
-  ) throws(FormatFault) {
-    value = nil
-    while try find(number, .lengthDelimited) {
-      var nested = value ?? D.blank
-      try self.nested(&nested)
-      value = nested
-    }
-  }
-
-  package mutating func messages<D: Described>(
-    _ number: UInt32, _ name: String, _ values: inout [D]
-  ) throws(FormatFault) {
-    values = []
-    while try find(number, .lengthDelimited) {
-      var nested = D.blank
-      try self.nested(&nested)
-      values.append(nested)
-    }
-  }
-
-  private mutating func nested<D: Described>(_ value: inout D) throws(FormatFault) {
-    try nested { decoder throws(FormatFault) in try value.describe(&decoder) }
-  }
-
-  private mutating func nested(_ fields: (inout Self) throws(FormatFault) -> Void) throws(FormatFault) {
-    let outer: Int
-    do throws(DecodingError) {
-      outer = try reader.enter(try reader.readLength())
-    } catch {
-      throw Self.damage(error)
-    }
-    try body(fields)
-    reader.leave(to: outer)
-    do throws(DecodingError) {
+      value = try readString()
       try advance()
-    } catch {
-      throw Self.damage(error)
     }
   }
 
-  package mutating func group(
-    _ number: UInt32, _ name: String, _ isThere: inout Bool, _ fields: (inout Self) throws(FormatFault) -> Void
+  package override func choice(
+    _ number: UInt32, _ name: String, _ value: inout Int32?, of names: any SchemaEnum.Type
   ) throws(FormatFault) {
-    isThere = false
-    while try find(number, .lengthDelimited) {
-      try nested(fields)
-      isThere = true
+    value = nil
+    while try find(number, .varint) {
+      let whole = Int32(truncatingIfNeeded: try readVarint())
+      value = whole == 0 ? nil : whole
+      try advance()
     }
   }
 
-  package mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [UInt32]) throws(FormatFault) {
-    values = try packed(UInt32Field.self, number)
+  package override func numbers(_ number: UInt32, _ name: String, _ values: inout [UInt32]) throws(FormatFault) {
+    values = try packed(number) { UInt32(truncatingIfNeeded: $0) }
   }
 
-  package mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [Int32]) throws(FormatFault) {
-    values = try packed(Int32Field.self, number)
+  package override func numbers(_ number: UInt32, _ name: String, _ values: inout [Int32]) throws(FormatFault) {
+    values = try packed(number) { Int32(truncatingIfNeeded: $0) }
   }
 
-  package mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [Int64]) throws(FormatFault) {
-    values = try packed(Int64Field.self, number)
+  package override func numbers(_ number: UInt32, _ name: String, _ values: inout [Int64]) throws(FormatFault) {
+    values = try packed(number) { Int64(bitPattern: $0) }
   }
 
   /// Packed or one by one: writers may do either.
-  private mutating func packed<F: FieldType>(_ type: F.Type, _ number: UInt32) throws(FormatFault) -> [F.Value] {
-    var values: [F.Value] = []
-    while next < number { try skip() }
-    while next == number {
-      if tag & 7 == WireType.lengthDelimited.rawValue {
-        try take { reader throws(DecodingError) in try reader.readPacked(type, into: &values) }
-      } else if tag & 7 == F.wireType.rawValue {
-        try take { reader throws(DecodingError) in try reader.readElement(type, into: &values) }
+  private func packed<Value>(_ number: UInt32, _ value: (UInt64) -> Value) throws(FormatFault) -> [Value] {
+    var values: [Value] = []
+    while next <= number {
+      if next == number, tag & 7 == WireType.lengthDelimited.rawValue {
+        let end = try readLength() + position
+        values.reserveCapacity(values.count + end - position)
+        while position < end { values.append(value(try readVarint(before: end))) }
+        try advance()
+      } else if next == number, tag & 7 == WireType.varint.rawValue {
+        values.append(value(try readVarint()))
+        try advance()
       } else {
         try skip()
       }
@@ -249,14 +247,102 @@ package struct FieldDecoder: ~Copyable, FieldVisitor {
     return values
   }
 
-  package mutating func texts(
+  package override func texts(
     _ number: UInt32, _ name: String, _ role: TextRole, _ values: inout [String: String]
   ) throws(FormatFault) {
     values = [:]
-    while try find(number, .lengthDelimited) {
-      try take { reader throws(DecodingError) in
-        try reader.readEntry(StringField.self, StringField.self, into: &values)
+    while try enter(number, name, name, element: nil) {
+      var (key, value): (String?, String?) = (nil, nil)
+      try text(1, "key", .plain, &key, isOptional: false)
+      try text(2, "value", role, &value, isOptional: false)
+      try leave()
+      values[key ?? ""] = value ?? ""
+    }
+  }
+
+  // MARK: The wire
+
+  private enum WireType: UInt32 {
+    case varint = 0, fixed64, lengthDelimited
+    case fixed32 = 5
+  }
+
+  private func readTag() throws(FormatFault) -> UInt32 {
+    let start = position
+    guard let tag = UInt32(exactly: try readVarint()), tag >= 8 else { throw damage("a tag that is none", start) }
+    return tag
+  }
+
+  private func readVarint() throws(FormatFault) -> UInt64 { try readVarint(before: end) }
+
+  private func readVarint(before end: Int) throws(FormatFault) -> UInt64 {
+    let start = position
+    if start < end {
+      let byte = bytes[start]
+      if byte < 0x80 {
+        position = start + 1
+        return UInt64(byte)
       }
     }
+    var value: UInt64 = 0
+    var shift: UInt64 = 0
+    while position < end {
+      let byte = bytes[position]
+      position += 1
+      // The tenth byte has room for one bit.
+      if shift == 63, byte > 1 { break }
+      value |= UInt64(byte & 0x7F) << shift
+      if byte < 0x80 { return value }
+      shift += 7
+    }
+    throw damage("a number without an end", start)
+  }
+
+  private func readFixed64() throws(FormatFault) -> UInt64 {
+    guard end - position >= 8 else { throw damage("a number without an end", position) }
+    var value: UInt64 = 0
+    for index in 0..<8 { value |= UInt64(bytes[position + index]) << UInt64(8 * index) }
+    position += 8
+    return value
+  }
+
+  private func readLength() throws(FormatFault) -> Int {
+    let start = position
+    let length = try readVarint()
+    guard length <= UInt64(end - position) else { throw damage("a length of \(length)", start) }
+    return Int(length)
+  }
+
+  private func readString() throws(FormatFault) -> String {
+    let length = try readLength()
+    let range = position..<position + length
+    position = range.upperBound
+    if length == 0 { return "" }
+    let bytes = bytes
+    let text = bytes.span.extracting(range)
+    do {
+      return String(copying: try UTF8Span(validating: text))
+    } catch {
+      throw damage("a text that is no UTF-8", range.lowerBound)
+    }
+  }
+
+  private func skipPayload(_ tag: UInt32) throws(FormatFault) {
+    switch WireType(rawValue: tag & 7) {
+    case .varint: _ = try readVarint()
+    case .fixed64: try skip(8)
+    case .fixed32: try skip(4)
+    case .lengthDelimited: try skip(try readLength())
+    case nil: throw damage("a field of an unknown form", position)
+    }
+  }
+
+  private func skip(_ count: Int) throws(FormatFault) {
+    guard end - position >= count else { throw damage("a field without an end", position) }
+    position += count
+  }
+
+  private func damage(_ what: String, _ position: Int) -> FormatFault {
+    FormatFault(.damaged, "\(what) at byte \(position)")
   }
 }

@@ -4,32 +4,31 @@ package import MendCore
 ///
 /// The bytes are those that a protobuf library writes of the same message: fields by number, what is absent or zero left
 /// out, lists of numbers packed, maps by key (protobuf.dev/programming-guides/encoding).
-package struct FieldEncoder: ~Copyable, FieldVisitor {
-  package private(set) var bytes: [UInt8] = []
+package final class FieldEncoder: FieldVisitor {
+  // Nothing is handed out of this class while a method of it runs: a check of each access would be a third of its time.
+  @exclusivity(unchecked) package private(set) var bytes: [UInt8] = []
 
-  package init() { bytes.reserveCapacity(256) }
+  /// Where the messages that are open begin.
+  @exclusivity(unchecked) private var open: [Int] = []
 
-  package var reads: Bool { false }
-  package var assigns: Bool { false }
-  package var goesByNumber: Bool { false }
+  package init() {
+    super.init(reads: false, assigns: false)
+    bytes.reserveCapacity(256)
+  }
 
   /// The value's bytes.
   package static func encode<D: Described>(_ value: D) -> [UInt8] {
-    var encoder = FieldEncoder()
-    encoder.write(value)
-    return encoder.bytes
-  }
-
-  private mutating func write<D: Described>(_ value: D) {
+    let encoder = FieldEncoder()
     var value = value
     do throws(FormatFault) {
-      try value.describe(&self)
+      try value.describe(encoder)
     } catch {
       preconditionFailure("\(D.schemaName) cannot be written: \(error.found)")
     }
+    return encoder.bytes
   }
 
-  package mutating func number(
+  package override func number(
     _ number: UInt32, _ name: String, _ form: NumberForm, _ value: inout Int64?, isOptional: Bool
   ) throws(FormatFault) {
     guard let value, isOptional || value != 0 else { return }
@@ -42,7 +41,7 @@ package struct FieldEncoder: ~Copyable, FieldVisitor {
     }
   }
 
-  package mutating func real(
+  package override func real(
     _ number: UInt32, _ name: String, _ value: inout Double?, isOptional: Bool
   ) throws(FormatFault) {
     guard let value, isOptional || value.bitPattern != 0 else { return }
@@ -50,7 +49,7 @@ package struct FieldEncoder: ~Copyable, FieldVisitor {
     fixed(value.bitPattern)
   }
 
-  package mutating func flag(
+  package override func flag(
     _ number: UInt32, _ name: String, _ value: inout Bool?, isOptional: Bool
   ) throws(FormatFault) {
     guard let value, isOptional || value else { return }
@@ -58,62 +57,56 @@ package struct FieldEncoder: ~Copyable, FieldVisitor {
     bytes.append(value ? 1 : 0)
   }
 
-  package mutating func text(
+  package override func text(
     _ number: UInt32, _ name: String, _ role: TextRole, _ value: inout String?, isOptional: Bool
   ) throws(FormatFault) {
     guard let value, isOptional || !value.isEmpty else { return }
     text(number, value)
   }
 
-  package mutating func choice<E: SchemaEnum>(
-    _ number: UInt32, _ name: String, _ value: inout E?
+  package override func choice(
+    _ number: UInt32, _ name: String, _ value: inout Int32?, of names: any SchemaEnum.Type
   ) throws(FormatFault) {
     guard let value else { return }
     tag(number, 0)
-    varint(UInt64(value.number))
+    varint(UInt64(value))
   }
 
-  package mutating func message<D: Described>(
-    _ number: UInt32, _ name: String, _ value: inout D?
-  ) throws(FormatFault) {
-    guard let value else { return }
-    nested(number, value)
+  package override func enter(
+    _ number: UInt32, _ name: String, _ schemaName: String, element: Int?
+  ) throws(FormatFault) -> Bool {
+    open.append(begin(number))
+    return true
   }
 
-  package mutating func messages<D: Described>(
-    _ number: UInt32, _ name: String, _ values: inout [D]
-  ) throws(FormatFault) {
-    for value in values { nested(number, value) }
+  package override func leave() throws(FormatFault) {
+    if let start = open.popLast() { close(start) }
   }
 
-  package mutating func group(
-    _ number: UInt32, _ name: String, _ isThere: inout Bool, _ fields: (inout Self) throws(FormatFault) -> Void
-  ) throws(FormatFault) {
-    guard isThere else { return }
+  package override func numbers(_ number: UInt32, _ name: String, _ values: inout [UInt32]) throws(FormatFault) {
+    packed(number, values) { UInt64($0) }
+  }
+
+  package override func numbers(_ number: UInt32, _ name: String, _ values: inout [Int32]) throws(FormatFault) {
+    packed(number, values) { UInt64(bitPattern: Int64($0)) }
+  }
+
+  package override func numbers(_ number: UInt32, _ name: String, _ values: inout [Int64]) throws(FormatFault) {
+    packed(number, values) { UInt64(bitPattern: $0) }
+  }
+
+  private func packed<Value>(_ number: UInt32, _ values: [Value], _ whole: (Value) -> UInt64) {
+    guard !values.isEmpty else { return }
     let start = begin(number)
-    try fields(&self)
+    // Taken out, so that the loop is about an array alone.
+    var bytes = bytes
+    self.bytes = []
+    for value in values { Self.append(whole(value), to: &bytes) }
+    self.bytes = bytes
     close(start)
   }
 
-  package mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [UInt32]) throws(FormatFault) {
-    guard let start = begin(number, isEmpty: values.isEmpty) else { return }
-    for value in values { varint(UInt64(value)) }
-    close(start)
-  }
-
-  package mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [Int32]) throws(FormatFault) {
-    guard let start = begin(number, isEmpty: values.isEmpty) else { return }
-    for value in values { varint(UInt64(bitPattern: Int64(value))) }
-    close(start)
-  }
-
-  package mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [Int64]) throws(FormatFault) {
-    guard let start = begin(number, isEmpty: values.isEmpty) else { return }
-    for value in values { varint(UInt64(bitPattern: value)) }
-    close(start)
-  }
-
-  package mutating func texts(
+  package override func texts(
     _ number: UInt32, _ name: String, _ role: TextRole, _ values: inout [String: String]
   ) throws(FormatFault) {
     guard !values.isEmpty else { return }
@@ -127,9 +120,11 @@ package struct FieldEncoder: ~Copyable, FieldVisitor {
 
   // MARK: The wire
 
-  private mutating func tag(_ number: UInt32, _ wireType: UInt32) { varint(UInt64(number << 3 | wireType)) }
+  private func tag(_ number: UInt32, _ wireType: UInt32) { varint(UInt64(number << 3 | wireType)) }
 
-  private mutating func varint(_ value: UInt64) {
+  private func varint(_ value: UInt64) { Self.append(value, to: &bytes) }
+
+  private static func append(_ value: UInt64, to bytes: inout [UInt8]) {
     var rest = value
     while rest >= 0x80 {
       bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
@@ -138,32 +133,24 @@ package struct FieldEncoder: ~Copyable, FieldVisitor {
     bytes.append(UInt8(truncatingIfNeeded: rest))
   }
 
-  private mutating func fixed(_ value: UInt64) {
+  private func fixed(_ value: UInt64) {
     for shift in stride(from: UInt64(0), to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: value >> shift)) }
   }
 
-  private mutating func text(_ number: UInt32, _ text: String) {
+  private func text(_ number: UInt32, _ text: String) {
     tag(number, 2)
     varint(UInt64(text.utf8.count))
     bytes.append(contentsOf: text.utf8)
   }
 
-  private mutating func nested<D: Described>(_ number: UInt32, _ value: D) {
-    let start = begin(number)
-    write(value)
-    close(start)
-  }
-
-  private mutating func begin(_ number: UInt32, isEmpty: Bool) -> Int? { isEmpty ? nil : begin(number) }
-
   /// A length goes in front of what it is about, and is known after it: one byte is kept for it, which most need.
-  private mutating func begin(_ number: UInt32) -> Int {
+  private func begin(_ number: UInt32) -> Int {
     tag(number, 2)
     bytes.append(0)
     return bytes.count
   }
 
-  private mutating func close(_ start: Int) {
+  private func close(_ start: Int) {
     let length = bytes.count - start
     if length < 0x80 {
       bytes[start - 1] = UInt8(truncatingIfNeeded: length)
@@ -172,14 +159,9 @@ package struct FieldEncoder: ~Copyable, FieldVisitor {
     }
   }
 
-  private mutating func lengthen(_ start: Int, _ length: Int) {
+  private func lengthen(_ start: Int, _ length: Int) {
     var prefix: [UInt8] = []
-    var rest = length
-    while rest >= 0x80 {
-      prefix.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-      rest >>= 7
-    }
-    prefix.append(UInt8(truncatingIfNeeded: rest))
+    Self.append(UInt64(length), to: &prefix)
     bytes.replaceSubrange(start - 1..<start, with: prefix)
   }
 }

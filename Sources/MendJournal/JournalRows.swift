@@ -15,7 +15,7 @@ package struct RecordsRow: Described, Hashable {
     self.records = records
   }
 
-  package mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "written_by", &writtenBy)
     try v.messages(2, "records", &records)
   }
@@ -34,7 +34,7 @@ package struct AnswersRow: Described, Hashable {
     self.answers = answers
   }
 
-  package mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "written_by", &writtenBy)
     try v.messages(2, "answers", &answers)
   }
@@ -53,8 +53,8 @@ package struct ValueRow<Value: RowValue>: Described {
     self.value = value
   }
 
-  package mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
-    try value.describe(&v, writtenBy: &writtenBy)
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    try value.describe(v, writtenBy: &writtenBy)
   }
 }
 

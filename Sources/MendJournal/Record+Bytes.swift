@@ -8,7 +8,7 @@ extension Record {
   /// - Throws: `FormatFault` for bytes that are no record, and for facts that this version does not know.
   package init(journalBytes bytes: [UInt8], of batch: BatchKey) throws(FormatFault) {
     self = .blank
-    try FieldDecoder.read(&self, from: unsafe bytes.span.bytes)
+    try FieldDecoder.read(&self, from: bytes)
     self.batch = batch
   }
 

@@ -81,7 +81,7 @@ extension Reader {
 
   /// Narrows the reader to a nested message; answers the end to go back to.
   @inlinable
-  package mutating func enter(_ length: Int) throws(DecodingError) -> Int {
+  mutating func enter(_ length: Int) throws(DecodingError) -> Int {
     guard depthLeft > 0 else { throw fault(.tooDeep(limit: limits.depth), at: position) }
     depthLeft -= 1
     let outerEnd = end
@@ -90,7 +90,7 @@ extension Reader {
   }
 
   @inlinable
-  package mutating func leave(to outerEnd: Int) {
+  mutating func leave(to outerEnd: Int) {
     depthLeft += 1
     end = outerEnd
   }
@@ -123,7 +123,7 @@ extension Reader {
 
   /// Skips the payload of a field whose tag was just read. Groups are skipped in a loop, never by recursion.
   @usableFromInline
-  package mutating func skip(_ tag: UInt32) throws(DecodingError) {
+  mutating func skip(_ tag: UInt32) throws(DecodingError) {
     guard tag & 7 == WireType.startGroup.rawValue else { return try skipSimple(tag) }
     var open: [(field: UInt32, start: Int)] = [(tag >> 3, position)]
     while let group = open.last {

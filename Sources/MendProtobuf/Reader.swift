@@ -23,7 +23,7 @@ public struct Reader: ~Copyable {
     unknownBytesLeft = limits.unknownBytes
   }
 
-  package static func read(
+  static func read(
     _ bytes: RawSpan, limits: DecodingLimits, _ body: (inout Reader) throws(DecodingError) -> Void
   ) throws(DecodingError) {
     try unsafe bytes.withUnsafeBytes { buffer throws(DecodingError) in

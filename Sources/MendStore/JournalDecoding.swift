@@ -32,7 +32,7 @@ struct JournalDecoding {
   ) throws(StoreError) {
     var row = RecordsRow.blank
     do throws(FormatFault) {
-      try FieldDecoder.read(&row, from: payload.bytes)
+      try FieldDecoder.read(&row, from: Array(payload))
     } catch {
       guard error.kind == .unknown else { throw damaged(key, first, error.found, operation) }
       let name = error.sequence.map { "record \($0) of \(key.namespace)/\(key.batchID)" }
@@ -81,7 +81,7 @@ struct JournalDecoding {
   func decode(_ payload: Data, at now: Instant, into entries: inout [IdempotencyEntry]) throws(StoreError) {
     var row = AnswersRow.blank
     do throws(FormatFault) {
-      try FieldDecoder.read(&row, from: payload.bytes)
+      try FieldDecoder.read(&row, from: Array(payload))
     } catch {
       throw damagedAnswers(error.kind == .damaged ? error.found : unreadable("one", error, by: row.writtenBy))
     }
@@ -110,7 +110,7 @@ struct JournalDecoding {
     _ row: inout Row, _ payload: Data, _ name: String, _ operation: String, _ writer: (Row) -> String
   ) throws(StoreError) {
     do throws(FormatFault) {
-      try FieldDecoder.read(&row, from: payload.bytes)
+      try FieldDecoder.read(&row, from: Array(payload))
     } catch {
       let message =
         error.kind == .damaged

@@ -211,7 +211,7 @@ extension SQLiteStore {
         let payload = row.bytes(1)
         if let sum = row.integerOrNil(2), sum != RowSum.starts(payload, slot: row.integer(0)) { continue }
         var history = StartHistory.blank
-        guard unsafe (try? FieldDecoder.read(&history, from: payload.span.bytes)) != nil else { continue }
+        guard (try? FieldDecoder.read(&history, from: payload)) != nil else { continue }
         history.slot = Int(row.integer(0))
         histories.append(history)
       }

@@ -158,6 +158,6 @@ struct FactSizeTests {
 /// A value as its bytes have it.
 func decoded<Value: Described>(_ type: Value.Type, _ bytes: [UInt8]) throws -> Value {
   var value = Value.blank
-  try FieldDecoder.read(&value, from: bytes.span.bytes)
+  try FieldDecoder.read(&value, from: bytes)
   return value
 }

@@ -12,7 +12,7 @@ struct JournalSchemaTests {
 
   @Test("the journal's schema has every field that is written, under its number and name")
   func schema() throws {
-    var printer = SchemaPrinter()
+    let printer = SchemaPrinter()
     printer.add(RecordsRow.self)
     printer.add(AnswersRow.self)
     printer.add(ValueRow<BatchListing>.self)
@@ -27,17 +27,20 @@ struct JournalSchemaTests {
 }
 
 /// Visits blank values, and notes what their fields are called.
-private struct SchemaPrinter: FieldVisitor {
-  private var lines: [String] = []
-  private var numbers: Set<UInt32> = []
+private final class SchemaPrinter: FieldVisitor {
   /// Of messages and enums by their names, in the order in which they were met.
   private var declarations: [(name: String, lines: [String])] = []
-  /// What no schema may have: a number or a name that stands twice.
+  private var open: [Message] = []
+  /// What no schema may have: a number that stands twice, a message with fields that are not always the same.
   private(set) var faults: [String] = []
 
-  var reads: Bool { true }
-  var assigns: Bool { true }
-  var goesByNumber: Bool { false }
+  private struct Message {
+    var name: String
+    var fields: [String] = []
+    var numbers: Set<UInt32> = []
+  }
+
+  init() { super.init(reads: true, assigns: true) }
 
   var text: String {
     let head = """
@@ -55,105 +58,109 @@ private struct SchemaPrinter: FieldVisitor {
       import "mend/v1/types.proto";
 
       """
-    return head + declarations.map { "\n" + $0.lines.joined(separator: "\n") + "\n" }.joined()
+    return head
+      + declarations.filter { !$0.lines.isEmpty }.map { "\n" + $0.lines.joined(separator: "\n") + "\n" }.joined()
   }
 
-  mutating func add<D: Described>(_ type: D.Type) {
-    guard !declarations.contains(where: { $0.name == D.schemaName }) else { return }
-    let place = declarations.count
-    declarations.append((D.schemaName, []))
-    let fields = fields { printer throws(FormatFault) in
-      var blank = D.blank
-      try blank.describe(&printer)
+  func add<D: Described>(_ type: D.Type) {
+    begin(D.schemaName)
+    var blank = D.blank
+    do throws(FormatFault) {
+      try blank.describe(self)
+    } catch {
+      faults.append("\(D.schemaName): \(error)")
     }
-    declarations[place].lines = ["message \(D.schemaName) {"] + fields + ["}"]
-    // Shared with the calls.
-    if !D.schemaName.hasPrefix("Journal") { declarations[place].lines = [] }
-    if declarations[place].lines.isEmpty { declarations.remove(at: place) }
+    end()
   }
 
-  private mutating func fields(_ visit: (inout Self) throws(FormatFault) -> Void) -> [String] {
-    var inner = self
-    inner.lines = []
-    inner.numbers = []
-    // What is missing is missed at the end, behind all fields.
-    try? visit(&inner)
-    (declarations, faults) = (inner.declarations, inner.faults)
-    return inner.lines
+  private func begin(_ name: String) {
+    // Before what it is made of.
+    if !declarations.contains(where: { $0.name == name }) { declarations.append((name, [])) }
+    open.append(Message(name: name))
   }
 
-  private mutating func field(_ number: UInt32, _ name: String, _ type: String) {
-    if !numbers.insert(number).inserted { faults.append("\(name) = \(number) stands twice") }
-    lines.append("  \(type) \(name) = \(number);")
+  private func end() {
+    guard let message = open.popLast() else { return }
+    // Others are shared with the calls.
+    guard message.name.hasPrefix("Journal"), let place = declarations.firstIndex(where: { $0.name == message.name })
+    else { return }
+    let lines = ["message \(message.name) {"] + message.fields + ["}"]
+    if !declarations[place].lines.isEmpty, declarations[place].lines != lines {
+      faults.append("\(message.name) has different fields")
+    }
+    declarations[place].lines = lines
   }
 
-  mutating func number(
+  private func field(_ number: UInt32, _ name: String, _ type: String) {
+    let last = open.count - 1
+    if !open[last].numbers.insert(number).inserted { faults.append("\(name) = \(number) stands twice") }
+    open[last].fields.append("  \(type) \(name) = \(number);")
+  }
+
+  override func enter(
+    _ number: UInt32, _ name: String, _ schemaName: String, element: Int?
+  ) throws(FormatFault) -> Bool {
+    if open[open.count - 1].numbers.contains(number) { return false }
+    field(number, name, (element == nil ? "" : "repeated ") + schemaName)
+    begin(schemaName)
+    return true
+  }
+
+  override func leave() throws(FormatFault) { end() }
+
+  override func refuseSecond(_ name: String) throws(FormatFault) {}
+
+  override func number(
     _ number: UInt32, _ name: String, _ form: NumberForm, _ value: inout Int64?, isOptional: Bool
   ) throws(FormatFault) {
     field(number, name, (isOptional ? "optional " : "") + "\(form)")
+    value = value ?? 0
   }
 
-  mutating func real(_ number: UInt32, _ name: String, _ value: inout Double?, isOptional: Bool) throws(FormatFault) {
+  override func real(_ number: UInt32, _ name: String, _ value: inout Double?, isOptional: Bool) throws(FormatFault) {
     field(number, name, (isOptional ? "optional " : "") + "double")
   }
 
-  mutating func flag(_ number: UInt32, _ name: String, _ value: inout Bool?, isOptional: Bool) throws(FormatFault) {
+  override func flag(_ number: UInt32, _ name: String, _ value: inout Bool?, isOptional: Bool) throws(FormatFault) {
     field(number, name, (isOptional ? "optional " : "") + "bool")
   }
 
-  mutating func text(
+  override func text(
     _ number: UInt32, _ name: String, _ role: TextRole, _ value: inout String?, isOptional: Bool
   ) throws(FormatFault) {
     field(number, name, (isOptional ? "optional " : "") + "string")
+    value = value ?? ""
   }
 
-  mutating func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E?) throws(FormatFault) {
-    let short = String(E.schemaName.split(separator: ".").last ?? "")
+  override func choice(
+    _ number: UInt32, _ name: String, _ value: inout Int32?, of names: any SchemaEnum.Type
+  ) throws(FormatFault) {
+    let short = String(names.schemaName.split(separator: ".").last ?? "")
     field(number, name, short)
-    value = E(number: 1)
+    value = 1
     guard short.hasPrefix("Journal"), !declarations.contains(where: { $0.name == short }) else { return }
     let prefix = short.reduce(into: "") { prefix, letter in
       prefix += (letter.isUppercase && !prefix.isEmpty ? "_" : "") + letter.uppercased()
     }
-    let values = (Int32(1)...999).compactMap { E(number: $0) }.map {
+    let values = (Int32(1)...999).compactMap { names.init(number: $0) }.map {
       "  \(prefix)_\($0.name.uppercased()) = \($0.number);"
     }
     declarations.append((short, ["enum \(short) {", "  \(prefix)_UNSPECIFIED = 0;"] + values + ["}"]))
   }
 
-  mutating func message<D: Described>(_ number: UInt32, _ name: String, _ value: inout D?) throws(FormatFault) {
-    field(number, name, D.schemaName)
-    add(D.self)
-  }
-
-  mutating func messages<D: Described>(_ number: UInt32, _ name: String, _ values: inout [D]) throws(FormatFault) {
-    field(number, name, "repeated \(D.schemaName)")
-    add(D.self)
-  }
-
-  mutating func group(
-    _ number: UInt32, _ name: String, _ isThere: inout Bool, _ fields: (inout Self) throws(FormatFault) -> Void
-  ) throws(FormatFault) {
-    let type = "JournalReply" + name.split(separator: "_").map(\.capitalized).joined()
-    field(number, name, type)
-    let place = declarations.count
-    declarations.append((type, []))
-    declarations[place].lines = ["message \(type) {"] + self.fields(fields) + ["}"]
-  }
-
-  mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [UInt32]) throws(FormatFault) {
+  override func numbers(_ number: UInt32, _ name: String, _ values: inout [UInt32]) throws(FormatFault) {
     field(number, name, "repeated uint32")
   }
 
-  mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [Int32]) throws(FormatFault) {
+  override func numbers(_ number: UInt32, _ name: String, _ values: inout [Int32]) throws(FormatFault) {
     field(number, name, "repeated int32")
   }
 
-  mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [Int64]) throws(FormatFault) {
+  override func numbers(_ number: UInt32, _ name: String, _ values: inout [Int64]) throws(FormatFault) {
     field(number, name, "repeated int64")
   }
 
-  mutating func texts(
+  override func texts(
     _ number: UInt32, _ name: String, _ role: TextRole, _ values: inout [String: String]
   ) throws(FormatFault) {
     field(number, name, "map<string, string>")

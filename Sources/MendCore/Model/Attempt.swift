@@ -186,7 +186,7 @@ extension SubmissionParameters: Described {
       runTimeout: nil)
   }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "extractor_name", &extractorName)
     try v.field(2, "work", &work)
     try v.choice(3, "executor", &executor)
@@ -324,9 +324,9 @@ extension ExitRecord: Described {
   public static let schemaName = "JournalExitRecord"
   public static var blank: ExitRecord { ExitRecord(termination: .unknown(""), at: Instant(milliseconds: 0)) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var termination: Termination? = v.reads ? nil : self.termination
-    try Termination.describe(&termination, &v)
+    try Termination.describe(&termination, v)
     try v.instant(5, "at_ms", &at)
     try v.memory(6, "peak_memory_bytes", &peakMemoryBytes)
     try v.memory(7, "memory_limit_bytes", &memoryLimitBytes)
@@ -340,19 +340,17 @@ extension ExitRecord: Described {
 }
 
 extension ExitRecord.Termination {
-  fileprivate static func describe<V: FieldVisitor & ~Copyable>(
-    _ termination: inout Self?, _ v: inout V
-  ) throws(FormatFault) {
-    try v.member(1, "exited", of: &termination, Self.exited) {
+  fileprivate static func describe(_ termination: inout Self?, _ v: FieldVisitor) throws(FormatFault) {
+    try v.numberMember(1, "exited", of: &termination, Self.exited) {
       if case .exited(let code) = $0 { code } else { nil }
     }
-    try v.member(2, "signalled", of: &termination, Self.signalled) {
+    try v.numberMember(2, "signalled", of: &termination, Self.signalled) {
       if case .signalled(let signal) = $0 { signal } else { nil }
     }
-    try v.member(3, "not_started", .plain, of: &termination, Self.notStarted) {
+    try v.textMember(3, "not_started", .plain, of: &termination, Self.notStarted) {
       if case .notStarted(let why) = $0 { why } else { nil }
     }
-    try v.member(4, "unknown", .prose, of: &termination, Self.unknown) {
+    try v.textMember(4, "unknown", .prose, of: &termination, Self.unknown) {
       if case .unknown(let why) = $0 { why } else { nil }
     }
   }
@@ -362,7 +360,7 @@ extension ExitRecord.Finding: Described {
   public static let schemaName = "JournalFinding"
   public static var blank: Self { Self(cause: .oom, confidence: .low, text: "") }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "cause", &cause)
     try v.choice(2, "confidence", &confidence)
     try v.prose(3, "text", &text)
@@ -385,7 +383,7 @@ extension EndReceipt: Described {
   public static let schemaName = "JournalEndReceipt"
   public static var blank: EndReceipt { EndReceipt(processes: 0, how: "") }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.count(1, "processes", &processes)
     try v.prose(2, "how", &how)
   }
@@ -416,7 +414,7 @@ extension Evidence: Described {
   public static let schemaName = "JournalEvidence"
   public static var blank: Evidence { Evidence("", by: .kernel, at: Instant(milliseconds: 0)) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.prose(1, "observed", &observed)
     try v.name(2, "observer", &observer, of: "observer")
     try v.instant(3, "at_ms", &at)

@@ -1,6 +1,6 @@
 extension AttemptEnd {
   /// The fields of an attempt's end behind the attempt that it is of.
-  mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var outcome: Verdict.Kind? = verdict.kind
     var (cause, confidence) = (self.cause ?? endedFor?.cause, verdict.confidence)
     try v.choice(2, "verdict", &outcome)

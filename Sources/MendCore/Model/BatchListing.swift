@@ -49,9 +49,7 @@ extension BatchListing: RowValue {
       priority: 0, createdAt: Instant(milliseconds: 0), completedAt: nil)
   }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(
-    _ v: inout V, writtenBy: inout String
-  ) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor, writtenBy: inout String) throws(FormatFault) {
     try v.string(1, "batch_name", &batchName)
     try v.string(2, "bucket_id", &bucketID)
     try v.choice(3, "status", &status)

@@ -11,14 +11,14 @@ public protocol Described {
   /// Hands each field to the visitor, by ascending number.
   ///
   /// - Throws: What the visitor does; reading, for what is missing or unknown.
-  mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault)
+  mutating func describe(_ v: FieldVisitor) throws(FormatFault)
 }
 
 /// A value that has a row of its own in the store, with the version of Mend that wrote it among its fields.
 public protocol RowValue {
   static var schemaName: String { get }
   static var blank: Self { get }
-  mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V, writtenBy: inout String) throws(FormatFault)
+  mutating func describe(_ v: FieldVisitor, writtenBy: inout String) throws(FormatFault)
 }
 
 /// Why a value cannot be read.
@@ -76,40 +76,4 @@ public enum TextRole: Sendable {
   case prose
   /// Whoever knows it may act as somebody else: it never leaves the server.
   case secret
-}
-
-/// Reads or writes a value's fields, as a `Described` value hands them over.
-///
-/// Whoever reads assigns each value, nil or empty where the field is absent. `isOptional` fields are told apart from those
-/// that hold zero or nothing; others are not written then.
-public protocol FieldVisitor: ~Copyable {
-  /// Values are made of what is read.
-  var reads: Bool { get }
-  /// Values may be others afterwards.
-  var assigns: Bool { get }
-  /// A field that is handed over before one with a lower number is not found.
-  var goesByNumber: Bool { get }
-
-  mutating func number(
-    _ number: UInt32, _ name: String, _ form: NumberForm, _ value: inout Int64?, isOptional: Bool
-  ) throws(FormatFault)
-  mutating func real(_ number: UInt32, _ name: String, _ value: inout Double?, isOptional: Bool) throws(FormatFault)
-  mutating func flag(_ number: UInt32, _ name: String, _ value: inout Bool?, isOptional: Bool) throws(FormatFault)
-  mutating func text(
-    _ number: UInt32, _ name: String, _ role: TextRole, _ value: inout String?, isOptional: Bool
-  ) throws(FormatFault)
-  mutating func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E?) throws(FormatFault)
-  mutating func message<D: Described>(_ number: UInt32, _ name: String, _ value: inout D?) throws(FormatFault)
-  mutating func messages<D: Described>(_ number: UInt32, _ name: String, _ values: inout [D]) throws(FormatFault)
-  /// A message whose fields are handed over by the closure. Reading, `isThere` says afterwards whether it was there, and
-  /// the closure is called then alone; else it says whether the message is written.
-  mutating func group(
-    _ number: UInt32, _ name: String, _ isThere: inout Bool, _ fields: (inout Self) throws(FormatFault) -> Void
-  ) throws(FormatFault)
-  mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [UInt32]) throws(FormatFault)
-  mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [Int32]) throws(FormatFault)
-  mutating func numbers(_ number: UInt32, _ name: String, _ values: inout [Int64]) throws(FormatFault)
-  mutating func texts(
-    _ number: UInt32, _ name: String, _ role: TextRole, _ values: inout [String: String]
-  ) throws(FormatFault)
 }

@@ -1,9 +1,12 @@
+/// A batch has no more.
+let documentsLimit = Limits().documentsPerBatch
+
 /// Positions of documents as runs: pairs of a start, counted from the end of the run before, and a length.
 extension DocumentSet: Described {
   public static let schemaName = "JournalDocumentSet"
   public static var blank: DocumentSet { DocumentSet() }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var runs: [UInt32] = v.reads ? [] : self.runs
     try v.numbers(1, "runs", &runs)
     if v.reads { self = try DocumentSet(runs: runs) }
@@ -29,7 +32,7 @@ extension DocumentSet: Described {
     for index in stride(from: 0, to: runs.count, by: 2) {
       let start = end + Int(runs[index])
       end = start + Int(runs[index + 1])
-      guard end <= Limits().documentsPerBatch else { throw FormatFault("a document set that ends at \(end)") }
+      guard end <= documentsLimit else { throw FormatFault("a document set that ends at \(end)") }
       ranges.append(start..<end)
     }
     self.init(ranges: ranges)
@@ -44,7 +47,7 @@ struct DocumentSteps: Described {
   static let schemaName = "JournalDocumentSteps"
   static var blank: DocumentSteps { DocumentSteps(documents: DocumentSet()) }
 
-  mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var runs: [UInt32] = v.reads ? [] : self.runs
     try v.numbers(1, "runs", &runs)
     if v.reads { documents = try Self.documents(runs: runs) }
@@ -78,7 +81,7 @@ struct DocumentSteps: Described {
   /// A set that names more documents than a batch may have is damaged.
   private static func documents(runs: [UInt32]) throws(FormatFault) -> DocumentSet {
     guard runs.count.isMultiple(of: 3) else { throw FormatFault("a document set with a part of a run") }
-    let limit = Limits().documentsPerBatch
+    let limit = documentsLimit
     var documents = DocumentSet()
     var last = 0
     for index in stride(from: 0, to: runs.count, by: 3) {

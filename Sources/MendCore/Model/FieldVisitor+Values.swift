@@ -1,20 +1,20 @@
 // The core's own kinds of values, each as a kind of field. What an older server took, or a file that was changed by hand
 // holds, is brought within what the core takes.
 
-extension FieldVisitor where Self: ~Copyable {
-  public mutating func string(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+extension FieldVisitor {
+  public func string(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
     try text(number, name, .plain, &value)
   }
 
-  public mutating func prose(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+  public func prose(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
     try text(number, name, .prose, &value)
   }
 
-  public mutating func secret(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+  public func secret(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
     try text(number, name, .secret, &value)
   }
 
-  private mutating func text(
+  private func text(
     _ number: UInt32, _ name: String, _ role: TextRole, _ value: inout String
   ) throws(FormatFault) {
     var text: String? = value
@@ -23,7 +23,7 @@ extension FieldVisitor where Self: ~Copyable {
   }
 
   /// A value of a small set, by its name.
-  public mutating func name<E: RawRepresentable>(
+  public func name<E: RawRepresentable>(
     _ number: UInt32, _ name: String, _ value: inout E, of kind: String
   ) throws(FormatFault) where E.RawValue == String {
     var text: String? = value.rawValue
@@ -35,7 +35,7 @@ extension FieldVisitor where Self: ~Copyable {
     value = known
   }
 
-  public mutating func flag(_ number: UInt32, _ name: String, _ value: inout Bool) throws(FormatFault) {
+  public func flag(_ number: UInt32, _ name: String, _ value: inout Bool) throws(FormatFault) {
     var flag: Bool? = value
     try self.flag(number, name, &flag, isOptional: false)
     if reads { value = flag ?? false }
@@ -44,46 +44,46 @@ extension FieldVisitor where Self: ~Copyable {
   // MARK: Numbers
 
   /// Any number that an Int32 has room for: a priority, a place among things that are few.
-  public mutating func small(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
+  public func small(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
     var whole: Int64? = Int64(Int32(clamping: value))
     try self.number(number, name, .int32, &whole, isOptional: false)
     if reads { value = Int(whole ?? 0) }
   }
 
-  public mutating func small(_ number: UInt32, _ name: String, _ value: inout Int?) throws(FormatFault) {
+  public func small(_ number: UInt32, _ name: String, _ value: inout Int?) throws(FormatFault) {
     var whole = value.map { Int64(Int32(clamping: $0)) }
     try self.number(number, name, .int32, &whole, isOptional: true)
     if reads { value = whole.map { Int($0) } }
   }
 
   /// Of things, or of bytes of a log.
-  public mutating func count(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
+  public func count(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
     var whole: Int64? = Int64(value)
     try self.number(number, name, .int64, &whole, isOptional: false)
     if reads { value = FieldBounds.count(whole ?? 0) }
   }
 
-  public mutating func count(_ number: UInt32, _ name: String, _ value: inout Int?) throws(FormatFault) {
+  public func count(_ number: UInt32, _ name: String, _ value: inout Int?) throws(FormatFault) {
     var whole = value.map { Int64($0) }
     try self.number(number, name, .int64, &whole, isOptional: true)
     if reads { value = whole.map(FieldBounds.count) }
   }
 
   /// A number that nothing is computed with.
-  public mutating func number(_ number: UInt32, _ name: String, _ value: inout Int64) throws(FormatFault) {
+  public func number(_ number: UInt32, _ name: String, _ value: inout Int64) throws(FormatFault) {
     var whole: Int64? = value
     try self.number(number, name, .int64, &whole, isOptional: false)
     if reads { value = whole ?? 0 }
   }
 
-  public mutating func sequence(_ number: UInt32, _ name: String, _ value: inout UInt64) throws(FormatFault) {
+  public func sequence(_ number: UInt32, _ name: String, _ value: inout UInt64) throws(FormatFault) {
     var whole: Int64? = Int64(bitPattern: value)
     try self.number(number, name, .uint64, &whole, isOptional: false)
     if reads { value = UInt64(bitPattern: whole ?? 0) }
   }
 
   /// - Parameter isOptional: A zero is not written.
-  public mutating func hash(
+  public func hash(
     _ number: UInt32, _ name: String, _ value: inout UInt64, isOptional: Bool = false
   ) throws(FormatFault) {
     var whole: Int64? = isOptional && value == 0 ? nil : Int64(bitPattern: value)
@@ -91,18 +91,18 @@ extension FieldVisitor where Self: ~Copyable {
     if reads { value = UInt64(bitPattern: whole ?? 0) }
   }
 
-  public mutating func memory(_ number: UInt32, _ name: String, _ value: inout Int64) throws(FormatFault) {
+  public func memory(_ number: UInt32, _ name: String, _ value: inout Int64) throws(FormatFault) {
     var whole: Int64? = value
     try self.number(number, name, .int64, &whole, isOptional: false)
     if reads { value = FieldBounds.memory(whole ?? 0) }
   }
 
-  public mutating func memory(_ number: UInt32, _ name: String, _ value: inout Int64?) throws(FormatFault) {
+  public func memory(_ number: UInt32, _ name: String, _ value: inout Int64?) throws(FormatFault) {
     try self.number(number, name, .int64, &value, isOptional: true)
     if reads { value = value.map(FieldBounds.memory) }
   }
 
-  public mutating func real(
+  public func real(
     _ number: UInt32, _ name: String, _ value: inout Double, within bounds: (Double) -> Double
   ) throws(FormatFault) {
     var real: Double? = value
@@ -112,25 +112,25 @@ extension FieldVisitor where Self: ~Copyable {
 
   // MARK: Times
 
-  public mutating func instant(_ number: UInt32, _ name: String, _ value: inout Instant) throws(FormatFault) {
+  public func instant(_ number: UInt32, _ name: String, _ value: inout Instant) throws(FormatFault) {
     var whole: Int64? = value.milliseconds
     try self.number(number, name, .int64, &whole, isOptional: false)
     if reads { value = FieldBounds.instant(whole ?? 0) }
   }
 
-  public mutating func instant(_ number: UInt32, _ name: String, _ value: inout Instant?) throws(FormatFault) {
+  public func instant(_ number: UInt32, _ name: String, _ value: inout Instant?) throws(FormatFault) {
     var whole = value?.milliseconds
     try self.number(number, name, .int64, &whole, isOptional: true)
     if reads { value = whole.map(FieldBounds.instant) }
   }
 
-  public mutating func span(_ number: UInt32, _ name: String, _ value: inout Duration) throws(FormatFault) {
+  public func span(_ number: UInt32, _ name: String, _ value: inout Duration) throws(FormatFault) {
     var whole: Int64? = value.milliseconds
     try self.number(number, name, .int64, &whole, isOptional: false)
     if reads { value = FieldBounds.span(whole ?? 0) }
   }
 
-  public mutating func span(_ number: UInt32, _ name: String, _ value: inout Duration?) throws(FormatFault) {
+  public func span(_ number: UInt32, _ name: String, _ value: inout Duration?) throws(FormatFault) {
     var whole = value?.milliseconds
     try self.number(number, name, .int64, &whole, isOptional: true)
     if reads { value = whole.map(FieldBounds.span) }
@@ -138,8 +138,19 @@ extension FieldVisitor where Self: ~Copyable {
 
   // MARK: Values with fields of their own
 
+  /// A value of an enum.
+  public func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E?) throws(FormatFault) {
+    var whole = value?.number
+    try self.choice(number, name, &whole, of: E.self)
+    guard reads else { return }
+    value = nil
+    guard let whole else { return }
+    guard let known = E(number: whole) else { throw FormatFault("no value \(whole) of \(E.schemaName)") }
+    value = known
+  }
+
   /// A value of an enum that always stands there.
-  public mutating func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E) throws(FormatFault) {
+  public func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E) throws(FormatFault) {
     var choice: E? = value
     try self.choice(number, name, &choice)
     guard reads else { return }
@@ -147,8 +158,46 @@ extension FieldVisitor where Self: ~Copyable {
     value = choice
   }
 
+  public func message<D: Described>(_ number: UInt32, _ name: String, _ value: inout D?) throws(FormatFault) {
+    guard reads else {
+      guard value != nil, try enter(number, name, D.schemaName, element: nil) else { return }
+      try value?.describe(self)
+      return try leave()
+    }
+    value = nil
+    while try enter(number, name, D.schemaName, element: nil) {
+      var message = value ?? D.blank
+      try message.describe(self)
+      try leave()
+      value = message
+    }
+  }
+
+  public func messages<D: Described>(_ number: UInt32, _ name: String, _ values: inout [D]) throws(FormatFault) {
+    try list(number, name)
+    guard reads else {
+      for place in values.indices where try enter(number, name, D.schemaName, element: place) {
+        if assigns {
+          try values[place].describe(self)
+        } else {
+          var element = values[place]
+          try element.describe(self)
+        }
+        try leave()
+      }
+      return
+    }
+    values = []
+    while try enter(number, name, D.schemaName, element: values.count) {
+      var element = D.blank
+      try element.describe(self)
+      try leave()
+      values.append(element)
+    }
+  }
+
   /// A value that always stands there.
-  public mutating func field<D: Described>(_ number: UInt32, _ name: String, _ value: inout D) throws(FormatFault) {
+  public func field<D: Described>(_ number: UInt32, _ name: String, _ value: inout D) throws(FormatFault) {
     var field: D? = value
     try message(number, name, &field)
     guard assigns else { return }
@@ -157,7 +206,7 @@ extension FieldVisitor where Self: ~Copyable {
   }
 
   /// A set of documents that is empty where nothing stands there.
-  public mutating func documents(
+  public func documents(
     _ number: UInt32, _ name: String, _ value: inout DocumentSet
   ) throws(FormatFault) {
     var documents: DocumentSet? = value
@@ -168,9 +217,13 @@ extension FieldVisitor where Self: ~Copyable {
   // MARK: Unions
 
   /// One case of a union. Reading, the union is nil before the first, and after the last where none was there.
-  public mutating func member<U, D: Described>(
-    _ number: UInt32, _ name: String, of union: inout U?, _ wrap: (D) -> U, _ unwrap: (U) -> D?
+  ///
+  /// - Parameter present: The number of the case that the union is; nil where only `unwrap` says it.
+  public func member<U, D: Described>(
+    _ number: UInt32, _ name: String, of union: inout U?, as present: UInt32? = nil, _ wrap: (D) -> U,
+    _ unwrap: (U) -> D?
   ) throws(FormatFault) {
+    if let present { if present != number { return } } else if isPast(number) { return }
     var payload = reads ? nil : union.flatMap(unwrap)
     guard reads || payload != nil else { return }
     try message(number, name, &payload)
@@ -178,7 +231,7 @@ extension FieldVisitor where Self: ~Copyable {
   }
 
   /// One case of a union whose value is a text.
-  public mutating func member<U>(
+  public func textMember<U>(
     _ number: UInt32, _ name: String, _ role: TextRole, of union: inout U?, _ wrap: (String) -> U,
     _ unwrap: (U) -> String?
   ) throws(FormatFault) {
@@ -189,7 +242,7 @@ extension FieldVisitor where Self: ~Copyable {
   }
 
   /// One case of a union whose value is a number.
-  public mutating func member<U>(
+  public func numberMember<U>(
     _ number: UInt32, _ name: String, of union: inout U?, _ wrap: (Int32) -> U, _ unwrap: (U) -> Int32?
   ) throws(FormatFault) {
     var payload = reads ? nil : union.flatMap(unwrap).map { Int64($0) }
@@ -199,22 +252,24 @@ extension FieldVisitor where Self: ~Copyable {
   }
 
   /// One case of a union whose values are fields of their own here.
-  public mutating func member<U>(
-    _ number: UInt32, _ name: String, of union: inout U?, isSet: Bool,
-    _ value: @autoclosure () throws(FormatFault) -> U,
-    _ fields: (inout Self) throws(FormatFault) -> Void
+  public func member<U>(
+    _ number: UInt32, _ name: String, _ schemaName: String, of union: inout U?, isSet: Bool,
+    _ value: @autoclosure () throws(FormatFault) -> U, _ fields: () throws(FormatFault) -> Void
   ) throws(FormatFault) {
     guard reads || isSet else { return }
-    var isThere = isSet
-    try group(number, name, &isThere, fields)
-    if isThere { try set(name, of: &union, value) }
+    while try enter(number, name, schemaName, element: nil) {
+      try fields()
+      try leave()
+      try set(name, of: &union, value)
+      if !reads { return }
+    }
   }
 
   private func set<U>(
     _ name: String, of union: inout U?, _ value: () throws(FormatFault) -> U
   ) throws(FormatFault) {
     guard assigns else { return }
-    if reads, union != nil { throw FormatFault(.damaged, "\(name) stands beside another of which one is set") }
+    if reads, union != nil { try refuseSecond(name) }
     union = try value()
   }
 }

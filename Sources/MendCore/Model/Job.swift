@@ -122,7 +122,7 @@ extension Job.Overrides: Described {
   public static let schemaName = "JournalOverrides"
   public static var blank: Self { Self() }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.real(1, "cpus", &cpus, isOptional: true)
     if v.reads { cpus = cpus.map(FieldBounds.cpus) }
     try v.memory(2, "memory_bytes", &memoryBytes)
@@ -141,7 +141,7 @@ extension Job.Failure: Described {
   public static let schemaName = "JournalJobFailure"
   public static var blank: Self { Self(cause: .oom, confidence: .low, message: "") }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "cause", &cause)
     try v.choice(2, "confidence", &confidence)
     try v.prose(3, "message", &message)
@@ -152,7 +152,7 @@ extension Job.StageTotal: Described {
   public static let schemaName = "JournalStageTime"
   public static var blank: Self { Self(name: "", duration: .zero) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "name", &name)
     try v.span(2, "duration_ms", &duration)
   }
@@ -194,7 +194,7 @@ extension DocumentError: Described {
     DocumentError(code: "", message: "", attempt: 0, at: Instant(milliseconds: 0))
   }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "code", &code)
     try v.string(2, "message", &message)
     try v.texts(3, "details", .plain, &details)

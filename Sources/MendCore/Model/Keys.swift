@@ -47,7 +47,7 @@ extension JobID: Described {
   public static let schemaName = "JournalJob"
   public static var blank: JobID { JobID(tier: 0, index: 0) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.small(1, "tier", &tier)
     try v.small(2, "index", &index)
   }
@@ -71,7 +71,7 @@ extension AttemptID: Described {
   public static let schemaName = "JournalAttempt"
   public static var blank: AttemptID { AttemptID(job: .blank, number: 0) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.small(1, "tier", &job.tier)
     try v.small(2, "index", &job.index)
     try v.small(3, "number", &number)

@@ -36,7 +36,7 @@ extension BatchSpecification: Described {
   public static let schemaName = "JournalSpecification"
   public static var blank: BatchSpecification { BatchSpecification() }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "bucket_id", &bucketID)
     try v.string(2, "batch_name", &batchName)
     try v.small(3, "priority", &priority)
@@ -71,7 +71,7 @@ extension AutoHeal: Described {
   public static let schemaName = "JournalAutoHeal"
   public static var blank: AutoHeal { AutoHeal() }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.small(1, "max_heals", &maxHeals)
     try v.memory(2, "memory_ceiling_bytes", &memoryCeilingBytes)
     try v.choice(3, "max_risk", &maxRisk)
@@ -87,7 +87,7 @@ extension TierSpecification: Described {
   public static let schemaName = "JournalTierSpecification"
   public static var blank: TierSpecification { TierSpecification(extractors: []) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.messages(1, "extractors", &extractors)
   }
 }
@@ -129,12 +129,12 @@ extension ExtractorSpecification.Work: Described {
   public static let schemaName = "JournalWork"
   public static var blank: Self { .documentCommand("") }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var work: Self? = v.reads ? nil : self
-    try v.member(1, "document_command", .plain, of: &work, Self.documentCommand) {
+    try v.textMember(1, "document_command", .plain, of: &work, Self.documentCommand) {
       if case .documentCommand(let command) = $0 { command } else { nil }
     }
-    try v.member(2, "entrypoint", .plain, of: &work, Self.entrypoint) {
+    try v.textMember(2, "entrypoint", .plain, of: &work, Self.entrypoint) {
       if case .entrypoint(let entrypoint) = $0 { entrypoint } else { nil }
     }
     guard let work else { throw FormatFault("no kind of work") }
@@ -146,7 +146,7 @@ extension ExtractorSpecification: Described {
   public static let schemaName = "JournalExtractor"
   public static var blank: ExtractorSpecification { ExtractorSpecification(name: "", work: .blank) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "name", &name)
     try v.field(2, "work", &work)
     try v.string(3, "collection_id", &collectionID)
@@ -181,7 +181,7 @@ extension Resources: Described {
   public static let schemaName = "JournalResources"
   public static var blank: Resources { Resources() }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.real(1, "cpus", &cpus, within: FieldBounds.cpus)
     try v.memory(2, "memory_bytes", &memoryBytes)
     try v.flag(3, "requires_gpu", &requiresGPU)
@@ -214,7 +214,7 @@ extension AttemptLimits: Described {
   public static let schemaName = "AttemptLimits"
   public static var blank: AttemptLimits { AttemptLimits() }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.real(1, "cpu_seconds", &cpuSeconds, within: FieldBounds.seconds)
     try v.small(2, "open_files", &openFiles)
     try v.small(3, "processes", &processes)
@@ -265,7 +265,7 @@ extension Timers: Described {
   public static let schemaName = "JournalTimers"
   public static var blank: Timers { Timers() }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.span(1, "start_ms", &start)
     var (heartbeat, progress) = (self.heartbeat, self.progress)
     var (isHeartbeatSet, isProgressSet) = (setHeartbeat != nil, setProgress != nil)
@@ -335,7 +335,7 @@ extension RetryRule: Described {
   public static let schemaName = "JournalRetryRule"
   public static var blank: RetryRule { RetryRule(action: .fail) }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "category", &category)
     try v.choice(2, "cause", &cause)
     try v.numbers(3, "exit_codes", &exitCodes)
@@ -369,7 +369,7 @@ extension Document: Described {
   public static let schemaName = "Document"
   public static var blank: Document { Document(id: "", uri: "") }
 
-  public mutating func describe<V: FieldVisitor & ~Copyable>(_ v: inout V) throws(FormatFault) {
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "document_id", &id)
     try v.string(2, "uri", &uri)
     try v.string(3, "media_type", &mediaType)

@@ -16,12 +16,12 @@ final class JournalTarget {
 
   private func again<Row: Described & Hashable>(_ blank: Row, _ bytes: [UInt8]) {
     var row = blank
-    guard (try? FieldDecoder.read(&row, from: bytes.span.bytes)) != nil else { return }
+    guard (try? FieldDecoder.read(&row, from: bytes)) != nil else { return }
     _ = TextRewriter.redactor.rewritten(row)
     _ = FieldJSONWriter.value(row).compact()
     var second = blank
     do {
-      try FieldDecoder.read(&second, from: FieldEncoder.encode(row).span.bytes)
+      try FieldDecoder.read(&second, from: FieldEncoder.encode(row))
     } catch {
       fatalError("\(Row.schemaName) cannot be read back: \(error)")
     }
