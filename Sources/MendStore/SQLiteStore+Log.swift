@@ -15,15 +15,15 @@ extension SQLiteStore {
   /// is; the file by itself says that it is not.
   static func empty(_ database: Database, _ mode: Database.CheckpointMode) throws -> Bool {
     try database.execute(sql: "UPDATE log_state SET state = 1 WHERE id = 1")
-    var isEmpty = true
+    let checkpoint = Result { try database.checkpoint(mode) }
+    try database.execute(sql: "UPDATE log_state SET state = 2 WHERE id = 1")
     do {
-      try database.checkpoint(mode)
+      _ = try checkpoint.get()
+      return true
     } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
       // A later one does it.
-      isEmpty = false
+      return false
     }
-    try database.execute(sql: "UPDATE log_state SET state = 2 WHERE id = 1")
-    return isEmpty
   }
 
   /// After what was written is on the disk.
