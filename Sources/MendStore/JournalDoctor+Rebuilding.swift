@@ -99,6 +99,13 @@ extension JournalDoctor {
       guard let id = try Self.id(of: aside.batch, in: target) else { continue }
       try SQLiteStore.keepAside(id, .journal, aside.reason, at: now, in: target)
     }
+    let counted = try JournalCounts(source).lastRow
+    let last = max(try Int64.fetchOne(target, sql: "SELECT max(id) FROM journal") ?? 0, counted)
+    if let acknowledged = past.acknowledged, acknowledged > last {
+      rebuilding.faults.append(
+        "it ends at row \(last), and row \(acknowledged) was acknowledged: \(acknowledged - last) commits of batches are "
+          + "missing, and nobody knows whose")
+    }
     try JournalCounts.begin(in: target)
     rebuilding.batches = inspection.batches
     rebuilding.rows = rows

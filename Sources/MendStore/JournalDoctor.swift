@@ -36,7 +36,7 @@ public final class JournalDoctor {
   private let lock: DirectoryLock
   let path: String
   private let file: JournalFile
-  private let past: JournalPast
+  let past: JournalPast
   let decoding: JournalDecoding
   let crashedOver: [BatchKey: Int32]
 

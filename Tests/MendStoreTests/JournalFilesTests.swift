@@ -66,6 +66,10 @@ struct JournalFilesTests {
       try JournalDoctor(directory: copy.path, version: "1").acceptLoss()
       #expect(refusal(copy) == "")
     }
+    let copy = try killed(["", "-mark"])
+    let rebuilding = try JournalDoctor(directory: copy.path, version: "1").rebuild(at: now)
+    #expect(rebuilding.faults.contains { $0.contains("row 20 was acknowledged") }, "\(rebuilding.faults)")
+    #expect(refusal(copy) == "")
   }
 
   @Test("a database file that was copied without its log says so, a whole copy and SQLite's own backup do not")
