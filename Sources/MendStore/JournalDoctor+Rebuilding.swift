@@ -104,7 +104,8 @@ extension JournalDoctor {
     if let acknowledged = past.acknowledged, acknowledged > last {
       rebuilding.faults.append(
         "it ends at row \(last), and row \(acknowledged) was acknowledged: \(acknowledged - last) commits of batches are "
-          + "missing, and nobody knows whose")
+          + "missing, and nobody knows whose. Batches that may lack their end are set aside: bring those back that may go on "
+          + "from where they are")
     }
     try JournalCounts.begin(in: target)
     rebuilding.batches = inspection.batches

@@ -96,7 +96,8 @@ struct JournalInspection {
     batches = found.count
     for bad in bad { fault(bad) }
     for rows in walk.unreadable { fault("the table of batches cannot be read from \(rows.lowerBound) on") }
-    let last = max(found.keys.max() ?? 0, counts.lastBatch)
+    let acknowledged = try JournalMark.batch(at: path + JournalMark.suffix) ?? 0
+    let last = max(found.keys.max() ?? 0, counts.lastBatch, acknowledged)
     if let expected = counts.expectedBatches(last: last), expected != Int64(found.count) {
       fault("\(expected - Int64(found.count)) batches are missing")
     }
@@ -115,7 +116,7 @@ struct JournalInspection {
       ? JournalRow.columns : JournalRow.columns.replacing("checksum", with: "NULL")
     let mark = try JournalMark.row(at: path + JournalMark.suffix)
     let newest = try SQLiteStore.Ledger.lastRow(database, acknowledged: mark)
-    let last = max(newest, counts.lastRow)
+    let last = max(newest, mark ?? 0, counts.lastRow)
     let keys = readings.values.map(\.fold.key)
     var missing: [(segment: Int64, row: Int64)] = []
     for segment in 0...Schema.segment(of: last) {

@@ -25,32 +25,50 @@ final class JournalMark: Sendable {
 
   /// A mark that is there and cannot be read may say that something is missing.
   static func row(at path: String) throws(StoreError) -> Int64? {
-    let text: String
-    switch SmallFile.read(path) {
-    case .success(nil): return nil
-    case .success(let found?): text = found
-    case .failure(let error):
-      throw StoreError(operation: "open", message: "\(path) cannot be read: \(SystemFault.words(error.code))")
-    }
-    let row = text.split(separator: "\n").first.flatMap { Int64($0.trimmingCharacters(in: .whitespaces)) }
+    let row = try lines(path).first.flatMap { Int64($0) }
     return row.flatMap { (0..<1 << 50).contains($0) ? $0 : nil }
   }
 
+  /// The newest batch that was acknowledged; nil where nothing says it. Earlier versions did not note it.
+  static func batch(at path: String) throws(StoreError) -> Int64? {
+    guard let row = try row(at: path) else { return nil }
+    let words = try lines(path).dropFirst().first?.split(separator: " ").map { Int64($0) } ?? []
+    guard words.count == 2, let batch = words[0], RowSum.count(String(row), batch) == words[1] else { return nil }
+    return batch
+  }
+
+  private static func lines(_ path: String) throws(StoreError) -> [String] {
+    switch SmallFile.read(path) {
+    case .success(let text):
+      return (text ?? "").split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+    case .failure(let error):
+      throw StoreError(operation: "open", message: "\(path) cannot be read: \(SystemFault.words(error.code))")
+    }
+  }
+
   /// Sets it, and has it on the disk when this returns.
-  func keep(_ row: Int64) {
+  func keep(_ row: Int64, batch: Int64) {
     guard descriptor >= 0 else { return }
-    set(row)
+    set(row, batch: batch)
     fdatasync(descriptor)
     SmallFile.syncDirectory(of: path)
   }
 
   /// A mark that could not be set stays behind, which does no harm.
-  func set(_ row: Int64) {
+  func set(_ row: Int64, batch: Int64) {
     guard descriptor >= 0 else { return }
-    var text = Array("\(row)".utf8)
     // Of one length, so that a shorter number leaves nothing of a longer one.
-    text = Array(repeating: 0x20, count: max(0, 20 - text.count)) + text + [0x0A]
+    let text =
+      Self.line("\(row)", length: 20) + Self.line("\(batch) \(RowSum.count(String(row), batch))", length: 41)
     _ = unsafe pwrite(descriptor, text, text.count, 0)
+  }
+}
+
+extension JournalMark {
+  func set(_ marks: SQLiteStore.Ledger.Marks) { set(marks.lastRow, batch: marks.lastBatch) }
+
+  private static func line(_ text: String, length: Int) -> [UInt8] {
+    Array(repeating: 0x20, count: max(0, length - text.utf8.count)) + Array(text.utf8) + [0x0A]
   }
 }
 

@@ -8,12 +8,14 @@ struct JournalPast {
   let mayBeNew: Bool
   /// The last row that was acknowledged in this directory; nil where nothing says it.
   let acknowledged: Int64?
+  let acknowledgedBatch: Int64?
   private let hasLog: Bool
 
   init(_ file: JournalFile, _ lock: DirectoryLock) throws(StoreError) {
     path = file.path
     hasLog = try file.hasLog()
     acknowledged = try JournalMark.row(at: file.path + JournalMark.suffix)
+    acknowledgedBatch = try JournalMark.batch(at: file.path + JournalMark.suffix)
     let isEmpty = try file.isEmpty()
     mayBeNew = hasLog || isEmpty || (lock.wasThere && !lock.journalWasMade)
   }

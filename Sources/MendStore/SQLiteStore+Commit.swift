@@ -27,7 +27,7 @@ extension SQLiteStore {
         }
       }
       ledger.marks = done.marks
-      mark.set(done.marks.lastRow)
+      mark.set(done.marks)
       ledger.keys.remove(through: done.expiredThrough, done.spent)
       if let row = done.keys {
         ledger.keys.add(row, of: entries.idempotency.lazy.map(\.namespace), limit: idempotencyKeysLimit)

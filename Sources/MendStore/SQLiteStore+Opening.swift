@@ -21,7 +21,7 @@ struct Opened {
         let pool = try Self.pool(path, past)
         pool.writeWithoutTransaction { frames.follow($0) }
         try Self.migrate(pool)
-        let ledger = try pool.unsafeRead { try SQLiteStore.Ledger($0, acknowledged: past.acknowledged) }
+        let ledger = try pool.unsafeRead { try SQLiteStore.Ledger($0, past) }
         return (pool, ledger)
       } catch  where error.isUnreadable {
         throw Self.nothingCanBeTrusted(path, error)
@@ -110,7 +110,7 @@ struct Opened {
     do {
       try mendIndexes()
       // On the disk before the file says that it is not all: a start that is cut off from here on is no loss of the log.
-      if mark.row == nil { mark.keep(ledger.marks.lastRow) }
+      if mark.row == nil { mark.keep(ledger.marks.lastRow, batch: ledger.marks.lastBatch) }
       try takeOver()
       try tryToAdd()
       return nil
@@ -196,6 +196,9 @@ struct Opened {
         try database.execute(
           sql: "INSERT INTO batches (id, namespace, batch_id, segment) VALUES (?, '', '', 0)",
           arguments: [marks.lastBatch + 1])
+        try database.execute(
+          sql: "INSERT OR IGNORE INTO presence (batch, segment) VALUES (?, 0)", arguments: [marks.lastBatch + 1])
+        try database.execute(sql: "INSERT OR IGNORE INTO starts (slot, payload) VALUES (-1, x'00')")
         try database.execute(sql: "INSERT INTO idempotency (keys, expires, payload) VALUES (0, 0, x'00')")
         try database.execute(
           sql: "INSERT INTO outbox (event_id, namespace, batch_id, next_at, payload) VALUES ('', '', '', 0, x'00')")
@@ -212,13 +215,13 @@ struct Opened {
 extension SQLiteStore.Ledger {
   /// Reads the table of batches, and says what is wrong with it.
   ///
-  /// - Parameter acknowledged: the last row of the journal, where another file says it.
-  fileprivate init(_ database: Database, acknowledged: Int64?) throws {
+  fileprivate init(_ database: Database, _ past: JournalPast) throws {
     let counts = try JournalCounts(database)
     if counts.isDamaged { losses.append("how many rows there ought to be cannot be read; that is not looked at") }
-    let lastRow = try Self.lastRow(database, acknowledged: acknowledged)
+    let lastRow = try Self.lastRow(database, acknowledged: past.acknowledged)
     let lastBatch = try Self.last(of: "batches", upTo: Self.rowsLimit, database) ?? 0
-    marks = Marks(lastBatch: max(lastBatch, counts.lastBatch), lastRow: max(lastRow, counts.lastRow))
+    marks = Marks(
+      lastBatch: max(lastBatch, counts.lastBatch, past.acknowledgedBatch ?? 0), lastRow: max(lastRow, counts.lastRow))
     var walk = TableWalk(
       """
       SELECT id, namespace, batch_id, retired, checksum, created_at, completed_at, status, bucket_id, last, listing

@@ -103,7 +103,7 @@ public final class SQLiteStore: Store {
     let opened = try Opened(path, past)
     try held.noteJournal(directory: directory)
     mark = opened.mark
-    if opened.damage == nil { mark.set(opened.ledger.marks.lastRow) }
+    if opened.damage == nil { mark.set(opened.ledger.marks) }
     pool = opened.pool
     frames = opened.frames
     damage = opened.damage

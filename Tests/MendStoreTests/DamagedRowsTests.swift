@@ -64,6 +64,29 @@ struct DamagedRowsTests {
     #expect(try recovered().0.losses.isEmpty)
   }
 
+  @Test("the newest batches that a page had are missed, and no later one takes a number of theirs")
+  func lostBatches() throws {
+    try fill()
+    try change("DELETE FROM batches WHERE batch_id IN ('b', 'c')")
+    let report = try JournalDoctor(directory: directory.path, version: "1").examine()
+    #expect(report.faults.contains("2 batches are missing"), "\(report.faults)")
+    for _ in 0..<2 {
+      let (recovery, store) = try recovered()
+      #expect(recovery.losses.contains { $0.hasPrefix("2 batches are missing") }, "\(recovery.losses)")
+      try store.close()
+    }
+    let store = try open()
+    try store.commit([Samples.write("d", 1)])
+    #expect(try store.batch(key("d"))?.sequence == 1)
+    try store.close()
+    _ = try JournalDoctor(directory: directory.path, version: "1").rebuild(at: now)
+    let (recovery, again) = try recovered()
+    #expect(recovery.losses.isEmpty, "\(recovery.losses)")
+    // Rows of the lost ones stood behind `a`'s last, and whose they were is not known.
+    #expect(recovery.batches.map(\.key.batchID) == ["d"] && recovery.setAside.map(\.batch.batchID) == ["a"])
+    try again.close()
+  }
+
   @Test("a live batch that a flipped bit calls finished is live")
   func calledFinished() throws {
     try fill()

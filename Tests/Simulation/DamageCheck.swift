@@ -52,7 +52,7 @@ struct DamageCheck {
   private mutating func lookAgain() {
     do {
       let store = try SQLiteStore(directory: journal.directory)
-      if store.damage == nil { fail("a commit fails, and the next server knows nothing of it") }
+      if store.damage == nil { fail("a commit fails, and the next server knows nothing of it: \(refusal)") }
       _ = look(at: store)
       try store.close()
       outcome = "read only later"
@@ -156,6 +156,9 @@ struct DamageCheck {
 
   private static let new = BatchKey(namespace: "three", batchID: "new")
 
+  /// Why one was not.
+  private var refusal = ""
+
   /// A new batch is taken.
   private mutating func canGoOn(_ store: SQLiteStore) -> Bool {
     var random = Random(seed: 1)
@@ -171,6 +174,7 @@ struct DamageCheck {
       if try store.batch(key)?.sequence != sequence { fail("what was committed is not there") }
       return true
     } catch {
+      refusal = "\(error)"
       return false
     }
   }

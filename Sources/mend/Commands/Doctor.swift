@@ -166,9 +166,13 @@ struct Doctor: ParsableCommand {
       text += "\n" + table.text()
     }
     for fault in report.faults { text += "\n" + fault + "\n" }
-    if !report.damaged.isEmpty {
-      text +=
-        "\nA server serves all others. Restore journal.sqlite and its companion files from a backup, or leave them.\n"
+    if !report.damaged.isEmpty || !report.faults.isEmpty {
+      text += """
+
+        Restore journal.sqlite and its companion files from a backup. Without one, a server serves what can be read; if it \
+        does not start, or refuses changes, mend doctor --rebuild makes a journal of that.
+
+        """
     }
     return text
   }
