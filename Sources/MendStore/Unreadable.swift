@@ -73,8 +73,10 @@ struct TableWalk {
         let cursor = try Row.fetchCursor(statement, arguments: [next, rows.upperBound, limit])
         while let row = try cursor.next() {
           let number = row.integer(id)
+          // A page that is another's leads back; what is behind it comes all the same.
+          guard number >= next else { continue }
           try body(row)
-          guard number >= next, number < rows.upperBound else { return }
+          guard number < rows.upperBound else { return }
           next = number + 1
         }
         return
@@ -104,7 +106,8 @@ struct TableWalk {
       let cursor = try Row.fetchCursor(statement, arguments: [first, last])
       while let row = try cursor.next() {
         let number = row.integer(id)
-        guard number >= next, number < last else { return nil }
+        guard number >= next else { continue }
+        guard number < last else { return nil }
         next = number + 1
       }
       return nil
