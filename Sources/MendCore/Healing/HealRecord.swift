@@ -1,3 +1,77 @@
+/// A plan that Heal carried out, or tried to.
+public struct HealRecord: Hashable, Codable, Sendable {
+  public var action: HealAction
+  public var generation: UInt64
+  public var steps: [HealStep]
+  public var at: Instant
+  /// Who asked for it, for people; empty where an older version wrote it.
+  public var actor: String
+  public var by: Initiative
+
+  public init(
+    action: HealAction, generation: UInt64, steps: [HealStep], at: Instant, actor: String = "", by: Initiative = .caller
+  ) {
+    self.actor = actor
+    self.by = by
+    self.action = action
+    self.generation = generation
+    self.steps = steps
+    self.at = at
+  }
+}
+
+public enum HealAction: String, Hashable, Codable, Sendable, CaseIterable {
+  case detectStuck = "detect_stuck"
+  case killDuplicates = "kill_duplicates"
+  case reclaimOrphans = "reclaim_orphans"
+  case auto
+}
+
+/// One step of a heal plan.
+public struct HealStep: Hashable, Codable, Sendable {
+  public enum Operation: Hashable, Codable, Sendable {
+    /// Fence, end, start again without the documents that were in process.
+    case restartAttempt(JobID, number: Int, FailureCause)
+    /// End a launch that is not the job's current attempt; by its launch id or the executor's reference.
+    case killDuplicate(JobID, reference: String)
+    /// End what the executor runs and no live attempt owns, or relaunch what it lost.
+    case reclaimOrphan(JobID, number: Int)
+    /// With the memory limit that each job needs, where it is to change.
+    case retryTier(tier: Int, jobs: [JobID], memoryBytes: [JobID: Int64])
+  }
+
+  /// What came of it.
+  public enum Result: String, Hashable, Codable, Sendable, CaseIterable {
+    case planned
+    /// It changed what becomes of the batch.
+    case done
+    /// Somebody was asked once more for what was decided before.
+    case asked
+    /// There was nothing left to do.
+    case skipped
+    case refused
+  }
+  public var operation: Operation
+  public var reason: String
+  public var evidence: [Evidence]
+  public var risk: Risk
+  public var result: Result
+  /// "planned" in a dry run, else what happened, for people.
+  public var outcome: String
+
+  public init(
+    operation: Operation, reason: String, evidence: [Evidence], risk: Risk, result: Result = .planned,
+    outcome: String = "planned"
+  ) {
+    self.operation = operation
+    self.result = result
+    self.reason = reason
+    self.evidence = evidence
+    self.risk = risk
+    self.outcome = outcome
+  }
+}
+
 extension HealRecord: Described {
   public static let schemaName = "JournalHealRecord"
   public static var blank: HealRecord {

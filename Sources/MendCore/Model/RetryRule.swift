@@ -1,0 +1,66 @@
+/// One line of a retry policy; the first whose filters all match decides.
+public struct RetryRule: Hashable, Codable, Sendable {
+  public enum Action: String, Hashable, Codable, Sendable, CaseIterable, SchemaEnum {
+    case retry, fail, ignore
+
+    public static var schemaName: String { "mend.v1.RetryAction" }
+  }
+
+  /// nil matches any.
+  public var category: FailureCategory?
+  public var cause: FailureCause?
+  /// Empty matches any.
+  public var exitCodes: [Int32]
+  public var action: Action
+  /// Attempts over the job's life that this rule may start, per cause.
+  public var maxAttempts: Int
+  /// The limit of the next attempt is the last one's (or the measured peak, if higher) times this.
+  public var memoryFactor: Double
+  /// Never more than this; 0 is the executor's whole memory.
+  public var memoryCeilingBytes: Int64
+  /// The first wait; it doubles with each attempt up to `backoffMaximum`.
+  public var backoff: Duration
+  public var backoffMaximum: Duration
+
+  public init(
+    category: FailureCategory? = nil, cause: FailureCause? = nil, exitCodes: [Int32] = [], action: Action,
+    maxAttempts: Int = 3, memoryFactor: Double = 1, memoryCeilingBytes: Int64 = 0, backoff: Duration = .seconds(1),
+    backoffMaximum: Duration = .seconds(60)
+  ) {
+    self.category = category
+    self.cause = cause
+    self.exitCodes = exitCodes
+    self.action = action
+    self.maxAttempts = maxAttempts
+    self.memoryFactor = memoryFactor
+    self.memoryCeilingBytes = memoryCeilingBytes
+    self.backoff = backoff
+    self.backoffMaximum = backoffMaximum
+  }
+
+  /// What holds for a job without rules of its own: more memory costs money, and a pipeline's error is its author's.
+  public static let defaults: [RetryRule] = [
+    RetryRule(cause: .nodeFailure, action: .retry),
+    RetryRule(cause: .preemption, action: .retry),
+    RetryRule(cause: .engineFault, action: .retry),
+    RetryRule(cause: .orphaned, action: .retry),
+    RetryRule(cause: .startTimeout, action: .retry),
+  ]
+}
+
+extension RetryRule: Described {
+  public static let schemaName = "JournalRetryRule"
+  public static var blank: RetryRule { RetryRule(action: .fail) }
+
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    try v.choice(1, "category", &category)
+    try v.choice(2, "cause", &cause)
+    try v.numbers(3, "exit_codes", &exitCodes)
+    try v.choice(4, "action", &action)
+    try v.small(5, "max_attempts", &maxAttempts)
+    try v.real(6, "memory_factor", &memoryFactor, within: FieldBounds.factor)
+    try v.memory(7, "memory_ceiling_bytes", &memoryCeilingBytes)
+    try v.span(8, "backoff_ms", &backoff)
+    try v.span(9, "backoff_maximum_ms", &backoffMaximum)
+  }
+}
