@@ -160,3 +160,37 @@ extension Risk: SchemaEnum {
 extension ExecutorKind: SchemaEnum {
   public static var schemaName: String { "mend.v1.ExecutorKind" }
 }
+
+extension DocumentStatus: SchemaEnum {
+  public static var schemaName: String { "mend.v1.DocumentStatus" }
+}
+
+extension HealthReason: SchemaEnum {
+  public static var schemaName: String { "mend.v1.HealthReason" }
+
+  /// Its cases stand in the order in which they win, the schema's in the order in which they came.
+  public var number: Int32 {
+    switch self {
+    case .none: 1
+    case .misconfigured: 2
+    case .neverSchedulable: 3
+    case .quota: 4
+    case .executorUnreachable: 5
+    case .disputed: 6
+    case .paused: 7
+    case .waitingForCapacity: 8
+    case .coldStart: 9
+    case .noHeartbeat: 10
+    case .noProgress: 11
+    case .partialFailures: 12
+    case .executorNotConfigured: 13
+    case .storeFull: 14
+    case .copy: 15
+    }
+  }
+
+  public init?(number: Int32) {
+    guard let reason = Self.allCases.first(where: { $0.number == number }) else { return nil }
+    self = reason
+  }
+}

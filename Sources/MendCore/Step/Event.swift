@@ -64,7 +64,11 @@ public struct Command: Hashable, Sendable {
   }
 }
 
-public enum RetryScope: String, Hashable, Sendable { case failed, all }
+public enum RetryScope: String, Hashable, Sendable, CaseIterable, SchemaEnum {
+  case failed, all
+
+  public static var schemaName: String { "mend.v1.RetryScope" }
+}
 
 public enum CancelScope: Hashable, Sendable {
   case batch
