@@ -234,7 +234,8 @@ package final class FieldDecoder: FieldVisitor {
     while next <= number {
       if next == number, tag & 7 == WireType.lengthDelimited.rawValue {
         let end = try readLength() + position
-        values.reserveCapacity(values.count + end - position)
+        // The first run alone: room made for each of many short runs would copy the whole list as often.
+        if values.isEmpty { values.reserveCapacity(end - position) }
         while position < end { values.append(value(try readVarint(before: end))) }
         try advance()
       } else if next == number, tag & 7 == WireType.varint.rawValue {

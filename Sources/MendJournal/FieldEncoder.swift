@@ -12,7 +12,7 @@ package final class FieldEncoder: FieldVisitor {
   @exclusivity(unchecked) private var open: [Int] = []
 
   package init() {
-    super.init(reads: false, assigns: false)
+    super.init(reads: false, assigns: false, goesByNumber: true)
     bytes.reserveCapacity(256)
   }
 

@@ -14,6 +14,8 @@ package final class FieldJSONReader: FieldVisitor {
     var members: [JSONNode.Member]
     /// Those that a field has taken, by their place.
     var isTaken: [Bool]
+    /// Some of them are spelt as ProtoJSON has them.
+    var hasCamelCase: Bool
     /// Of the fields that were asked for.
     var names: [String] = []
     /// The elements of the list that is being read.
@@ -26,6 +28,7 @@ package final class FieldJSONReader: FieldVisitor {
       self.schemaName = schemaName
       self.members = members
       isTaken = Array(repeating: false, count: members.count)
+      hasCamelCase = members.contains { $0.name.utf8.contains { UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 } }
     }
   }
 
@@ -55,7 +58,10 @@ package final class FieldJSONReader: FieldVisitor {
   /// What a value of the object at hand is refused for, with its place.
   private func placed(_ fault: FormatFault) -> FormatFault {
     guard !isPlaced, let object = objects.last else { return fault }
-    return damage(object.json.fault(fault.found))
+    var placed = damage(object.json.fault(fault.found))
+    placed.kind = fault.kind
+    placed.sequence = fault.sequence
+    return placed
   }
 
   /// The fault at hand says already where it is.
@@ -77,8 +83,8 @@ package final class FieldJSONReader: FieldVisitor {
   /// The member of a field; nil where it is not there, or null.
   private func member(_ name: String) throws(FormatFault) -> JSONFieldReader? {
     let last = objects.count - 1
-    objects[last].names.append(name)
-    let camelCase = Self.camelCase(name)
+    if objects[last].names.last != name { objects[last].names.append(name) }
+    let camelCase = objects[last].hasCamelCase ? Self.camelCase(name) : name
     var found: JSONNode?
     for (place, member) in objects[last].members.enumerated()
     where !objects[last].isTaken[place] && (member.name == name || member.name == camelCase) {
@@ -188,7 +194,8 @@ package final class FieldJSONReader: FieldVisitor {
     let whole = try read(name) { json throws(JSONDecodingError) -> Int32 in
       guard case .string(let text) = json.node.content else { return try Int32Field.value(json) }
       guard let known = names.init(schemaName: text) else {
-        throw json.fault("'\(text)' is no value of \(names.schemaName)")
+        let known = (Int32(1)...99).compactMap { names.init(number: $0)?.name }
+        throw json.fault("'\(text)' is no value of \(names.schemaName)\(Spelling.hint(text, among: known))")
       }
       return known.number
     }

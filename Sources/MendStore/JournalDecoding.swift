@@ -83,6 +83,8 @@ struct JournalDecoding {
     do throws(FormatFault) {
       try FieldDecoder.read(&row, from: Array(payload))
     } catch {
+      // Those before it stand.
+      entries += row.answers.lazy.filter { $0.expires > now }
       throw damagedAnswers(error.kind == .damaged ? error.found : unreadable("one", error, by: row.writtenBy))
     }
     entries += row.answers.lazy.filter { $0.expires > now }

@@ -45,7 +45,10 @@ struct HistoryFile {
     do throws(FormatFault) {
       return try Record(journalBytes: event.record, of: BatchKey(namespace: "", batchID: "")).json.compact()
     } catch {
-      throw ProgramError(.refused, "event \(event.sequence) has a record that this version cannot write: \(error)")
+      throw ProgramError(
+        .refused,
+        "event \(event.sequence) has a record that this version cannot write: \(error); "
+          + "use the server's version of mend")
     }
   }
 

@@ -23,6 +23,21 @@ struct JournalTests {
     try GoldenText(name: "\(name).digests", in: archive).compare(found)
   }
 
+  @Test("No decision hangs on a sentence: reworded, a journal comes to the same", arguments: archives)
+  func rewording(_ name: String) throws {
+    let reworder = TextRewriter { role, text in role == .prose && !text.isEmpty ? "x" : text }
+    var sentences = 0
+    for journal in try archive.journals(name) {
+      let records = try journal.records.map { try RecordForms.record($0, of: journal.key) }
+      let reworded = records.map { reworder.rewritten($0) }
+      sentences += zip(records, reworded).count { $0 != $1 }
+      let (before, after) = try (DecisionDigest(of: records).lines, DecisionDigest(of: reworded).lines)
+      let differences = zip(before, after).filter { $0 != $1 }.map { "\($0) | \($1)" }.prefix(3)
+      #expect(before == after, "\(journal.name): \(differences.joined(separator: "; "))")
+    }
+    #expect(sentences > 0)
+  }
+
   @Test("A server that takes over in the middle of a journal goes on", arguments: archives)
   func continuations(_ name: String) throws {
     var found: [String] = []

@@ -100,7 +100,7 @@ struct JournalRoundTripTests {
   func otherReader() throws {
     for (index, fact) in Samples.facts.enumerated() {
       let record = Record(
-        batch: key, sequence: UInt64(index + 1), at: Samples.at, cause: .worker, fact: fact)
+        batch: key, sequence: UInt64(index + 1), at: Samples.at, cause: .worker, actor: "ann", fact: fact)
       let message = try JournalRecord(serialized: record.journalBytes)
       #expect(message.unknownFields.isEmpty)
       #expect(message.serialized() == record.journalBytes)

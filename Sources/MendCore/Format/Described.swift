@@ -74,6 +74,8 @@ public enum TextRole: Sendable {
   case plain
   /// A sentence for people: no decision reads it.
   case prose
+  /// What another program said: a line on stderr, an executor's words.
+  case quoted
   /// Whoever knows it may act as somebody else: it never leaves the server.
   case secret
 }

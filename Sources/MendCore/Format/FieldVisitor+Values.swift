@@ -10,6 +10,10 @@ extension FieldVisitor {
     try text(number, name, .prose, &value)
   }
 
+  public func quoted(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+    try text(number, name, .quoted, &value)
+  }
+
   public func secret(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
     try text(number, name, .secret, &value)
   }
@@ -318,6 +322,10 @@ extension SchemaEnum where Self: CaseIterable & RawRepresentable, RawValue == St
   }
 
   public init?(schemaName: String) {
+    if let value = Self.allCases.first(where: { schemaName == $0.rawValue }) {
+      self = value
+      return
+    }
     let name = schemaName.lowercased()
     let prefix = Self.schemaName.split(separator: ".").last?.reduce(into: "") { prefix, letter in
       prefix += (letter.isUppercase && !prefix.isEmpty ? "_" : "") + letter.lowercased()

@@ -9,8 +9,11 @@ open class FieldVisitor {
   public final let reads: Bool
   /// Values may be others afterwards.
   public final let assigns: Bool
-  /// A field that is handed over after one with a higher number is not found.
+  /// Fields stand by ascending number: one that is handed over after a higher one is not found, or stands out of order.
   public final let goesByNumber: Bool
+
+  /// Only texts may be others afterwards: what holds none need not be handed over.
+  public final var rewrites: Bool { assigns && !reads }
 
   public init(reads: Bool, assigns: Bool, goesByNumber: Bool = false) {
     self.reads = reads

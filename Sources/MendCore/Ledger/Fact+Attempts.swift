@@ -43,7 +43,7 @@ extension Fact {
       try v.number(3, "pid", &handle.pid)
       try v.string(4, "reference", &handle.reference)
       var waitingFor = handle.waitingFor ?? ""
-      try v.prose(5, "waiting_for", &waitingFor)
+      try v.quoted(5, "waiting_for", &waitingFor)
       if v.assigns { handle.waitingFor = waitingFor.isEmpty ? nil : waitingFor }
     }
   }

@@ -126,12 +126,16 @@ extension Fact {
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.small(1, "tier", &tier)
+      if v.rewrites {
+        for place in jobs.indices { try jobs[place].overrides.describe(v) }
+        return
+      }
       var written = v.reads ? SharedOverrides() : SharedOverrides(of: jobs)
       try v.messages(2, "overrides", &written.overrides)
       try v.messages(3, "jobs", &written.jobs)
       try v.string(4, "actor", &actor)
       try v.initiative(5, "initiative", &by, of: actor)
-      if v.assigns { jobs = try written.retried() }
+      if v.reads { jobs = try written.retried() }
     }
   }
 

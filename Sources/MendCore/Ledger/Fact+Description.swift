@@ -18,7 +18,7 @@ extension Record: Described {
       try Self.describeFrequent(&fact, present, v)
       if v.goesByNumber { try v.string(13, "actor", &actor) }
       // Most records have a frequent fact: the others are not gone through for them.
-      if present ?? UInt32.max > Self.lastFrequent, !v.goesByNumber || fact == nil {
+      if present ?? UInt32.max > Self.lastFrequent, present != nil || !v.goesByNumber || fact == nil {
         try Self.describeOthers(&fact, present, v)
       }
       guard let fact else { throw FormatFault("an unknown fact") }

@@ -61,6 +61,10 @@ extension Fact {
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
+      if v.rewrites {
+        for place in groups.indices { try groups[place].error.describe(v) }
+        return
+      }
       // A document that failed alone stands as earlier versions wrote it, once with its error.
       var alone = groups.filter { $0.documents.count == 1 }.map {
         FailedDocument(position: $0.documents.next(from: 0) ?? 0, error: $0.error)
@@ -68,7 +72,7 @@ extension Fact {
       var alike = groups.filter { $0.documents.count > 1 }
       try v.messages(2, "documents", &alone)
       try v.messages(45, "alike", &alike)
-      if v.assigns { groups = FailedDocument.groups(of: alone) + alike }
+      if v.reads { groups = FailedDocument.groups(of: alone) + alike }
     }
   }
 

@@ -111,7 +111,7 @@ extension ExitRecord: Described {
     try v.memory(6, "peak_memory_bytes", &peakMemoryBytes)
     try v.memory(7, "memory_limit_bytes", &memoryLimitBytes)
     try v.flag(8, "memory_limit_exceeded", &memoryLimitExceeded)
-    try v.string(9, "last_stderr_line", &lastStderrLine)
+    try v.quoted(9, "last_stderr_line", &lastStderrLine)
     try v.real(10, "cpu_seconds", &cpuSeconds, within: FieldBounds.seconds)
     try v.message(11, "finding", &finding)
     guard let termination else { throw FormatFault("no termination") }
@@ -127,10 +127,10 @@ extension ExitRecord.Termination {
     try v.numberMember(2, "signalled", of: &termination, Self.signalled) {
       if case .signalled(let signal) = $0 { signal } else { nil }
     }
-    try v.textMember(3, "not_started", .plain, of: &termination, Self.notStarted) {
+    try v.textMember(3, "not_started", .quoted, of: &termination, Self.notStarted) {
       if case .notStarted(let why) = $0 { why } else { nil }
     }
-    try v.textMember(4, "unknown", .prose, of: &termination, Self.unknown) {
+    try v.textMember(4, "unknown", .quoted, of: &termination, Self.unknown) {
       if case .unknown(let why) = $0 { why } else { nil }
     }
   }
@@ -143,7 +143,7 @@ extension ExitRecord.Finding: Described {
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "cause", &cause)
     try v.choice(2, "confidence", &confidence)
-    try v.prose(3, "text", &text)
+    try v.quoted(3, "text", &text)
   }
 }
 

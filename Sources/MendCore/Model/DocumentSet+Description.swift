@@ -7,6 +7,7 @@ extension DocumentSet: Described {
   public static var blank: DocumentSet { DocumentSet() }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    if v.rewrites { return }
     var runs: [UInt32] = v.reads ? [] : self.runs
     try v.numbers(1, "runs", &runs)
     if v.reads { self = try DocumentSet(runs: runs) }
@@ -48,6 +49,7 @@ struct DocumentSteps: Described {
   static var blank: DocumentSteps { DocumentSteps(documents: DocumentSet()) }
 
   mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    if v.rewrites { return }
     var runs: [UInt32] = v.reads ? [] : self.runs
     try v.numbers(1, "runs", &runs)
     if v.reads { documents = try Self.documents(runs: runs) }

@@ -196,7 +196,7 @@ extension DocumentError: Described {
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "code", &code)
-    try v.string(2, "message", &message)
+    try v.quoted(2, "message", &message)
     try v.texts(3, "details", .plain, &details)
     try v.small(4, "attempt", &attempt)
     try v.instant(5, "at_ms", &at)

@@ -150,6 +150,7 @@ extension ExtractorSpecification: Described {
     try v.string(1, "name", &name)
     try v.field(2, "work", &work)
     try v.string(3, "collection_id", &collectionID)
+    if v.reads, collectionID.isEmpty { collectionID = name }
     try v.small(4, "shards", &shards)
     if v.reads, shards > Limits().shardsPerExtractor { throw FormatFault("an extractor with \(shards) shards") }
     try v.field(5, "resources", &resources)

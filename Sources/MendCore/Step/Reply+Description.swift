@@ -1,4 +1,5 @@
-// What an idempotency key was answered, in the journal. Answers to workers are not kept.
+// What an idempotency key was answered, in the journal. Answers to workers are not kept: the numbers 8 to 10 of a reply
+// were theirs.
 
 extension IdempotencyEntry: Described {
   public static let schemaName = "JournalAnswer"
