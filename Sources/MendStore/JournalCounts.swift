@@ -46,6 +46,14 @@ struct JournalCounts {
     }
   }
 
+  /// Those that can be added to: where something cannot be read, all is counted from now on, in the same transaction.
+  static func toBeChanged(in database: Database, pastRow: Int64, pastBatch: Int64) throws -> JournalCounts {
+    let counts = try JournalCounts(database)
+    guard counts.isDamaged else { return counts }
+    try begin(in: database, pastRow: pastRow, pastBatch: pastBatch)
+    return try JournalCounts(database)
+  }
+
   private mutating func take(_ name: String, _ value: Int64) {
     switch name {
     case Self.firstRow: firstRow = value
@@ -81,14 +89,21 @@ struct JournalCounts {
   }
 
   /// From now on all is counted: what is there now is as many as there ought to be.
-  static func begin(in database: Database) throws {
-    let lastRow = try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0
-    let lastBatch = try Int64.fetchOne(database, sql: "SELECT max(id) FROM batches") ?? 0
+  ///
+  /// - Parameters:
+  ///   - pastRow: a row that was given out, and may be there no more; so are those before it.
+  ///   - pastBatch: a batch's number that was.
+  static func begin(in database: Database, pastRow: Int64 = 0, pastBatch: Int64 = 0) throws {
+    let lastRow = max(try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0, pastRow)
+    let lastBatch = max(try Int64.fetchOne(database, sql: "SELECT max(id) FROM batches") ?? 0, pastBatch)
     let batches = try Int64.fetchOne(database, sql: "SELECT count(*) FROM batches") ?? 0
     // A segment is counted as a whole.
     let first = lastRow == 0 ? 0 : Schema.rows(of: Schema.segment(of: lastRow)).upperBound
+    try database.execute(sql: "DELETE FROM counts")
     try set(firstRow, first, in: database)
     try set(prunedBatches, lastBatch - batches, in: database)
+    if pastRow > 0 { try set(Self.lastRow, pastRow, in: database) }
+    if pastBatch > 0 { try set(Self.lastBatch, pastBatch, in: database) }
   }
 
   /// Rows that a segment has to have; nil where that is not known.

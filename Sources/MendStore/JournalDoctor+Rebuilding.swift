@@ -17,6 +17,7 @@ extension JournalDoctor {
 
   /// Makes a journal of all that can be read, and puts it in place of the damaged one, whose files are kept.
   public func rebuild(at now: Instant) throws(StoreError) -> Rebuilding {
+    try bringLogBack()
     let new = path + "-rebuilt"
     remove(new)
     defer { remove(new) }
@@ -84,6 +85,10 @@ extension JournalDoctor {
     ] {
       try copyRows(of: table, id: id, source, target)
     }
+    // Those of batches that are lost are nobody's.
+    for table in ["set_aside", "crashes"] {
+      try target.execute(sql: "DELETE FROM \(table) WHERE batch NOT IN (SELECT id FROM batches)")
+    }
     let made = try String.fetchOne(source, sql: "SELECT sql FROM sqlite_schema WHERE name = 'data_directory'")
     if let made {
       try target.execute(sql: made)
@@ -99,15 +104,18 @@ extension JournalDoctor {
       guard let id = try Self.id(of: aside.batch, in: target) else { continue }
       try SQLiteStore.keepAside(id, .journal, aside.reason, at: now, in: target)
     }
-    let counted = try JournalCounts(source).lastRow
-    let last = max(try Int64.fetchOne(target, sql: "SELECT max(id) FROM journal") ?? 0, counted)
+    let counts = try JournalCounts(source)
+    let last = max(try Int64.fetchOne(target, sql: "SELECT max(id) FROM journal") ?? 0, counts.lastRow)
     if let acknowledged = past.acknowledged, acknowledged > last {
       rebuilding.faults.append(
         "it ends at row \(last), and row \(acknowledged) was acknowledged: \(acknowledged - last) commits of batches are "
           + "missing, and nobody knows whose. Batches that may lack their end are set aside: bring those back that may go on "
           + "from where they are")
     }
-    try JournalCounts.begin(in: target)
+    // No number is given out twice. What the mark says of rows has a sum where it says one of batches, too.
+    let markedRow = past.acknowledgedBatch == nil ? 0 : past.acknowledged ?? 0
+    try JournalCounts.begin(
+      in: target, pastRow: max(last, markedRow), pastBatch: max(counts.lastBatch, past.acknowledgedBatch ?? 0))
     rebuilding.batches = inspection.batches
     rebuilding.rows = rows
     rebuilding.setAside = inspection.damaged
@@ -133,27 +141,67 @@ extension JournalDoctor {
   /// In the place of the damaged files, which go to a directory of their own. Cut off at any point it leaves a journal that
   /// is refused, or the new one.
   private func put(_ new: String, at now: Instant) throws(StoreError) -> String {
-    let kept = "\(path)-kept-\(now.milliseconds)"
+    let kept = "\(path)\(Self.keptSuffix)\(now.milliseconds)"
     do {
       let manager = FileManager.default
       try manager.createDirectory(
         atPath: kept, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
       let parts = ["", "-wal", JournalMark.suffix, DamageNote.suffix].filter { manager.fileExists(atPath: path + $0) }
       for part in parts { try manager.linkItem(atPath: path + part, toPath: "\(kept)/journal.sqlite\(part)") }
+      SmallFile.syncDirectory(of: "\(kept)/journal.sqlite")
+      SmallFile.syncDirectory(of: path)
       // Until the new one is in place the mark says how far the old one went, so that it is not served without its log.
       for part in ["-wal", "-shm"] where manager.fileExists(atPath: path + part) {
         try manager.removeItem(atPath: path + part)
       }
     } catch {
+      try? linkLog(from: kept)
       throw StoreError(operation: "rebuild", message: "the damaged files cannot be kept in \(kept): \(error)")
     }
     guard unsafe rename(new, path) == 0 else {
+      let code = errno
+      try? linkLog(from: kept)
       throw StoreError(
         operation: "rebuild",
-        message: "\(new) cannot be put in place: \(SystemFault.words(errno)); what was is in \(kept)")
+        message: "\(new) cannot be put in place: \(SystemFault.words(code)); what was is in \(kept)")
     }
     for part in [JournalMark.suffix, DamageNote.suffix] { try? FileManager.default.removeItem(atPath: path + part) }
     SmallFile.syncDirectory(of: path)
     return kept
+  }
+
+  private static let keptSuffix = "-kept-"
+
+  /// A rebuilding that was cut off before the new file was in place had taken the log away already.
+  private func bringLogBack() throws(StoreError) {
+    let manager = FileManager.default
+    guard try !file.hasLog(), let present = Self.identity(path) else { return }
+    let name = (path as NSString).lastPathComponent + Self.keptSuffix
+    let directory = (path as NSString).deletingLastPathComponent
+    let entries = (try? manager.contentsOfDirectory(atPath: directory)) ?? []
+    for entry in entries.sorted(by: >) where entry.hasPrefix(name) {
+      let kept = "\(directory)/\(entry)"
+      guard Self.identity("\(kept)/journal.sqlite") == present else { continue }
+      do {
+        try linkLog(from: kept)
+      } catch {
+        throw StoreError(
+          operation: "rebuild", message: "\(path)-wal cannot be brought back from \(kept): \(error)")
+      }
+    }
+  }
+
+  private func linkLog(from kept: String) throws {
+    let (log, place) = ("\(kept)/journal.sqlite-wal", path + "-wal")
+    guard FileManager.default.fileExists(atPath: log), try !file.hasLog() else { return }
+    // Whoever looks at a database makes one that is empty.
+    if FileManager.default.fileExists(atPath: place) { try FileManager.default.removeItem(atPath: place) }
+    try FileManager.default.linkItem(atPath: log, toPath: place)
+    SmallFile.syncDirectory(of: path)
+  }
+
+  private static func identity(_ path: String) -> JournalFile.Identity? {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 ? JournalFile.Identity(status) : nil
   }
 }

@@ -35,7 +35,7 @@ public final class JournalDoctor {
 
   private let lock: DirectoryLock
   let path: String
-  private let file: JournalFile
+  let file: JournalFile
   let past: JournalPast
   let decoding: JournalDecoding
   let crashedOver: [BatchKey: Int32]
@@ -123,7 +123,8 @@ public final class JournalDoctor {
 
   /// From now on a server leaves the batch alone. False where there is no such batch.
   public func setAside(_ key: BatchKey, at now: Instant, reason: String) throws(StoreError) -> Bool {
-    try changing { database in
+    try checkBeforeChanging()
+    return try changing { database in
       guard let id = try Self.id(of: key, in: database) else { return false }
       try SQLiteStore.keepAside(id, .administrator, reason, at: now, in: database)
       return true
@@ -132,11 +133,21 @@ public final class JournalDoctor {
 
   /// The next server tries the batch again. False where it was not set aside.
   public func bringBack(_ key: BatchKey) throws(StoreError) -> Bool {
-    try changing { database in
+    try checkBeforeChanging()
+    return try changing { database in
       guard let id = try Self.id(of: key, in: database) else { return false }
       try database.execute(sql: "DELETE FROM crashes WHERE batch = ?", arguments: [id])
       try database.execute(sql: "DELETE FROM set_aside WHERE batch = ?", arguments: [id])
       return database.changesCount > 0
+    }
+  }
+
+  /// What a server would refuse is left as it is: SQLite throws a log away that it cannot read.
+  private func checkBeforeChanging() throws(StoreError) {
+    try file.check(wasMade: lock.journalWasMade)
+    try reading("change") { database in
+      try Schema.check(database, path: path, mayBeNew: past.mayBeNew)
+      try past.check(database)
     }
   }
 
