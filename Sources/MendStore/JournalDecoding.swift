@@ -90,11 +90,17 @@ struct JournalDecoding {
     entries += row.answers.lazy.filter { $0.expires > now }
   }
 
-  func decodeNotification(_ payload: Data, of key: BatchKey) throws(StoreError) -> MendCore.Notification {
+  /// A value that cannot be read: damaged, or of a version that knows more.
+  struct ValueFault: Error {
+    var kind: FormatFault.Kind
+    var message: String
+  }
+
+  func decodeNotification(_ payload: Data, of key: BatchKey) throws(ValueFault) -> MendCore.Notification {
     note?.begin(key)
     defer { note?.end() }
     var row = ValueRow<MendCore.Notification>.blank
-    try read(&row, payload, "a notification about \(key.namespace)/\(key.batchID)", "outbox") { $0.writtenBy }
+    try read(&row, payload, "a notification about \(key.namespace)/\(key.batchID)") { $0.writtenBy }
     row.value.batch = key
     return row.value
   }
@@ -103,14 +109,18 @@ struct JournalDecoding {
     note?.begin(key)
     defer { note?.end() }
     var row = ValueRow<BatchListing>.blank
-    try read(&row, payload, "the listing of \(key.namespace)/\(key.batchID)", "retired") { $0.writtenBy }
+    do throws(ValueFault) {
+      try read(&row, payload, "the listing of \(key.namespace)/\(key.batchID)") { $0.writtenBy }
+    } catch {
+      throw StoreError(operation: "retired", message: error.message)
+    }
     row.value.key = key
     return row.value
   }
 
   private func read<Row: Described>(
-    _ row: inout Row, _ payload: Data, _ name: String, _ operation: String, _ writer: (Row) -> String
-  ) throws(StoreError) {
+    _ row: inout Row, _ payload: Data, _ name: String, _ writer: (Row) -> String
+  ) throws(ValueFault) {
     do throws(FormatFault) {
       try FieldDecoder.read(&row, from: Array(payload))
     } catch {
@@ -118,7 +128,7 @@ struct JournalDecoding {
         error.kind == .damaged
         ? "\(name) is damaged (\(error.found)); bring the file back from a copy"
         : unreadable(name, error, by: writer(row))
-      throw StoreError(operation: operation, message: "\(path): \(message)")
+      throw ValueFault(kind: error.kind, message: "\(path): \(message)")
     }
   }
 

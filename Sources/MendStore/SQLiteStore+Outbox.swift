@@ -25,6 +25,10 @@ extension SQLiteStore {
           nextAt: notification.at.milliseconds),
       ])
     }
+    notificationsLeft.withLock { left in
+      // A batch that is forgotten gives its name back, and its notifications theirs.
+      if !left.isEmpty { left.subtract(notifications.map(\.eventID)) }
+    }
     for eventID in settled {
       try database.cachedStatement(sql: "DELETE FROM outbox WHERE event_id = ?").execute(arguments: [eventID])
     }
@@ -49,19 +53,19 @@ extension SQLiteStore {
       guard batches.isEmpty || !batches.contains(BatchKey(namespace: row.text(2), batchID: row.text(3))) else { return }
       do {
         found.append((row.integer(5), try pending(row)))
-      } catch is StoreError {
-        isDamaged = true
+      } catch let fault as JournalDecoding.ValueFault {
+        if fault.kind == .damaged { isDamaged = true } else { leave(row.text(1), fault) }
       }
     }
+    let conditions = try conditions(except: batches)
     do {
       // In the statement, so that those that are left out leave room within the limit.
       let rows = try Row.fetchCursor(
         database.makeStatement(
           sql: """
-            SELECT \(Self.outboxColumns) FROM outbox WHERE next_at <= ? \(batches.isEmpty ? "" : "AND \(Self.isOther)")
-            ORDER BY next_at, id LIMIT ?
+            SELECT \(Self.outboxColumns) FROM outbox WHERE \(conditions.sql) AND next_at <= ? ORDER BY next_at, id LIMIT ?
             """),
-        arguments: [now.milliseconds] + (batches.isEmpty ? [] : [Self.names(batches)]) + [limit])
+        arguments: conditions.arguments + [now.milliseconds, limit])
       while let row = try rows.next() { try take(row) }
     } catch  where error.isUnreadable {
       // By another way, around the page that cannot be read.
@@ -72,6 +76,12 @@ extension SQLiteStore {
       found = Array(found.sorted { $0.nextAt < $1.nextAt }.prefix(limit))
     }
     return (found.map(\.pending), isDamaged)
+  }
+
+  /// It is nobody's to send or to remove but a version's that can read it.
+  private func leave(_ eventID: String, _ fault: JournalDecoding.ValueFault) {
+    note(fault.message)
+    notificationsLeft.withLock { _ = $0.insert(eventID) }
   }
 
   /// Nobody is told what may be false.
@@ -101,9 +111,8 @@ extension SQLiteStore {
         payload, of: key,
         eventID: row.text(1), attempts: row.integer(4), nextAt: row.integer(5))
       guard found == sum else {
-        throw StoreError(
-          operation: "outbox",
-          message: "a notification about \(key.namespace)/\(key.batchID) is damaged and is not sent")
+        throw JournalDecoding.ValueFault(
+          kind: .damaged, message: "a notification about \(key.namespace)/\(key.batchID) is damaged and is not sent")
       }
     }
     return PendingNotification(
@@ -117,28 +126,38 @@ extension SQLiteStore {
     try walk.run(database, 0...Int64.max) { row in
       do {
         _ = try pending(row)
-      } catch let error as StoreError {
-        damaged.append((row.integer(0), error.message))
+      } catch let fault as JournalDecoding.ValueFault {
+        if fault.kind == .damaged {
+          damaged.append((row.integer(0), fault.message))
+        } else {
+          leave(row.text(1), fault)
+        }
       }
     }
     for rows in walk.unreadable { damaged.append((-1, "notifications from row \(rows.lowerBound) on cannot be read")) }
     return damaged
   }
 
-  /// Whether a row is about none of the batches whose names are given.
-  private static let isOther = "namespace || '/' || batch_id NOT IN (SELECT value FROM json_each(?))"
-
-  private static func names(_ batches: Set<BatchKey>) throws -> String {
-    String(decoding: try JSONEncoder().encode(batches.map { "\($0.namespace)/\($0.batchID)" }), as: UTF8.self)
+  /// That a row is about none of the batches, and can be read.
+  private func conditions(except batches: Set<BatchKey>) throws -> (sql: String, arguments: StatementArguments) {
+    var (conditions, arguments): ([String], StatementArguments) = (["true"], [])
+    func leaveOut(_ names: [String], of column: String) throws {
+      guard !names.isEmpty else { return }
+      conditions.append("\(column) NOT IN (SELECT value FROM json_each(?))")
+      arguments += [String(decoding: try JSONEncoder().encode(names), as: UTF8.self)]
+    }
+    try leaveOut(batches.map { "\($0.namespace)/\($0.batchID)" }, of: "namespace || '/' || batch_id")
+    try leaveOut(Array(notificationsLeft.withLock { $0 }), of: "event_id")
+    return (conditions.joined(separator: " AND "), arguments)
   }
 
   public func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState {
     try Self.access("outbox", path) {
       try pool.read { database in
+        let conditions = try conditions(except: batches)
         let row = try Row.fetchOne(
-          database,
-          sql: "SELECT count(*), min(next_at) FROM outbox \(batches.isEmpty ? "" : "WHERE \(Self.isOther)")",
-          arguments: batches.isEmpty ? [] : [Self.names(batches)])
+          database, sql: "SELECT count(*), min(next_at) FROM outbox WHERE \(conditions.sql)",
+          arguments: conditions.arguments)
         return OutboxState(
           count: row?[0] ?? 0, next: (row?[1] as Int64?).map { Instant(milliseconds: $0) })
       }
@@ -167,6 +186,7 @@ extension SQLiteStore {
 
   public func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey] {
     let marks = ledger.withLock { $0.marks }
+    let left = unforgettable.withLock { $0.sorted().map(String.init).joined(separator: ", ") }
     return try writing("prune") {
       try pool.write { database in
         let rows = try Row.fetchAll(
@@ -175,7 +195,7 @@ extension SQLiteStore {
               SELECT id, namespace, batch_id, checksum, created_at, completed_at, status, bucket_id, last, listing
               FROM batches WHERE retired = 1 AND completed_at < ?
               -- Somebody is to look at these yet.
-              AND id NOT IN (SELECT batch FROM set_aside)
+              AND id NOT IN (SELECT batch FROM set_aside) \(left.isEmpty ? "" : "AND id NOT IN (\(left))")
               -- What is still tried to be told stays: an event id is NAMESPACE.BATCH.SEQUENCE, and "/" follows ".". Where
               -- nobody tells, a row is as old as its batch, and goes with it.
               AND NOT EXISTS (
@@ -186,7 +206,8 @@ extension SQLiteStore {
           arguments: [finishedBefore.milliseconds, finishedBefore.milliseconds, limit])
         guard !rows.isEmpty else { return [] }
         var pruned: [BatchKey] = []
-        var counts = try JournalCounts(database)
+        var counts = try JournalCounts.toBeChanged(
+          in: database, pastRow: marks.lastRow, pastBatch: marks.lastBatch)
         for row in rows {
           let key = BatchKey(namespace: row.text(1), batchID: row.text(2))
           // When it was finished may be wrong.
@@ -204,6 +225,11 @@ extension SQLiteStore {
           } catch  where error.isUnreadable {
             counts = before
             note("\(key.namespace)/\(key.batchID) cannot be forgotten: a page that it is on cannot be read")
+            // A read that the disk failed ends the transaction, and those before it are there again: next time without it.
+            if !database.isInsideTransaction {
+              unforgettable.withLock { _ = $0.insert(row.integer(0)) }
+              throw error
+            }
           }
         }
         try counts.forgetBatches(pruned.count, lastRow: marks.lastRow, lastBatch: marks.lastBatch, in: database)

@@ -59,6 +59,10 @@ public final class SQLiteStore: Store {
   /// Why nothing can be added to the journal, though much of it can be read; nil where all is well.
   public let damage: StoreError?
   private let found: Mutex<Losses>
+  /// Event ids of notifications of a version that knows more: they wait for it.
+  let notificationsLeft = Mutex<Set<String>>([])
+  /// Finished batches on pages whose reading ends a transaction: they are not forgotten in this life.
+  let unforgettable = Mutex<Set<Int64>>([])
   /// Files that other users could read until now.
   public let tightened: [String]
   let version: String

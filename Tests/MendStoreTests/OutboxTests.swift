@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import MendCore
 import MendJournal
 import MendRuntime
@@ -90,6 +91,36 @@ import Testing
     let recovery = try store.recover(at: now)
     #expect(recovery.batches.map(\.key) == [new] && recovery.setAside.map(\.batch) == [key])
     #expect(recovery.losses.isEmpty, "\(recovery.losses)")
+    try store.close()
+  }
+
+  @Test("a notification that this version cannot read waits for one that can, is said, and takes no place from others")
+  func ofALaterVersion() throws {
+    var store = try open()
+    let others = (1...3).map { notification(UInt64($0), at: Int64($0)) }
+    try store.commit([created("b")] + others.map { .notification($0) })
+    try store.pool.write { database in
+      let row = try #require(
+        try Row.fetchOne(database, sql: "SELECT id, event_id, payload FROM outbox ORDER BY next_at"))
+      var payload = row.bytes(2)
+      let place = try #require(payload.indices.first { payload[$0...].starts(with: "stuck".utf8) })
+      payload.replaceSubrange(place..<place + 5, with: "moved".utf8)
+      let sum = RowSum.notification(payload, of: key, eventID: row.text(1), attempts: 0, nextAt: 1)
+      try database.execute(
+        sql: "UPDATE outbox SET payload = ?, checksum = ? WHERE id = ?",
+        arguments: [Data(payload), sum, row.integer(0)])
+    }
+    for isFirstLook in [true, false] {
+      let found = try store.notifications(dueAt: .distantFuture, limit: isFirstLook ? 9 : 2)
+      #expect(found.map(\.notification) == Array(others.dropFirst()))
+      #expect(try store.outboxState() == OutboxState(count: 2, next: others[1].at))
+    }
+    #expect(store.takeLosses().count { $0.contains("cannot read") } == 1)
+    try store.close()
+    store = try open()
+    #expect(try store.recover(at: now).losses.contains { $0.contains("cannot read") })
+    #expect(try store.outboxState().count == 2)
+    #expect(try store.pool.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM outbox") } == 3)
     try store.close()
   }
 
