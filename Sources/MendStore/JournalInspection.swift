@@ -29,6 +29,8 @@ struct JournalInspection {
     var last: Int64?
     /// It has no fewer records; nil where nothing says it.
     var least: Int64?
+    /// It was finished with `least`, and nothing came after that.
+    var endsThere = false
     /// Rows of it stand here.
     var segments: Set<Int64> = []
     /// All of it was read, and let go again.
@@ -87,8 +89,11 @@ struct JournalInspection {
         reading.fault = SetAside(
           batch: key, ground: .crash, reason: "this command crashed as it read its journal, by signal \(signal)")
       }
+      let isWhole = try SQLiteStore.isWholeListing(row, of: key, from: 4)
+      // One that was retried has the end that it had before.
+      reading.endsThere = row.integer(3) == 1 && isWhole
       found[row.integer(0)] = reading
-      if try row.integer(3) != 0 && !SQLiteStore.isWholeListing(row, of: key, from: 4) {
+      if row.integer(3) != 0 && !isWhole {
         bad.append("the listing of \(key.namespace)/\(key.batchID) is damaged; a server makes it anew from its journal")
       }
     }
@@ -172,8 +177,11 @@ struct JournalInspection {
       }
       for id in members {
         guard let reading = readings[id], reading.fault == nil else { continue }
-        // How long it is at least is known of a finished one.
-        if let least = reading.least, reading.isWhole || (reading.fold.batch?.sequence ?? 0) >= least { continue }
+        // How long it is, is known of a finished one.
+        if reading.endsThere, let least = reading.least, reading.isWhole || (reading.fold.batch?.sequence ?? 0) >= least
+        {
+          continue
+        }
         let end = reading.isWhole ? reading.last ?? 0 : reading.fold.row
         guard end < row else { continue }
         let fault = SetAside(decoding.mayMissItsEnd(reading.fold.key, row, "examine"))

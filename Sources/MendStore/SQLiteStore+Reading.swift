@@ -29,6 +29,8 @@ extension SQLiteStore {
     var segments: [Int64]
     /// It has no fewer records; nil where nothing says it.
     var least: Int64?
+    /// It is finished, and has no more either.
+    var endsThere = false
   }
 
   /// What one segment has of it.
@@ -43,9 +45,18 @@ extension SQLiteStore {
   private func place(of batch: BatchKey, in database: Database) throws -> JournalPlace? {
     guard let id = try anyID(of: batch, in: database) else { return nil }
     return try sayingWhose(batch) {
-      let least = try Int64.fetchOne(
-        database.makeStatement(sql: "SELECT last FROM batches WHERE id = ?"), arguments: [id])
-      return JournalPlace(id: id, segments: try segments(of: id, in: database), least: least)
+      guard let end = try end(of: id, in: database) else { return nil }
+      return JournalPlace(
+        id: id, segments: try segments(of: id, in: database), least: end.least, endsThere: end.endsThere)
+    }
+  }
+
+  /// What is known of where a batch's journal ends. Nil where there is no such batch, for it was forgotten.
+  func end(of id: Int64, in database: Database) throws -> (least: Int64?, endsThere: Bool)? {
+    let select = try database.makeStatement(sql: "SELECT last, retired FROM batches WHERE id = ?")
+    return try Row.fetchOne(select, arguments: [id]).map { row in
+      let least = row.integerOrNil(0)
+      return (least, least != nil && row.integer(1) == 1)
     }
   }
 
@@ -86,9 +97,10 @@ extension SQLiteStore {
     try decoding.checkOrder(records, of: batch, from: UInt64(after) + 1, operation: "journal")
     guard isToEnd else { return records }
     let last = Int64(clamping: records.last?.sequence ?? UInt64(after))
-    if let least = place.least {
-      if last < least { throw decoding.endsEarly(batch, UInt64(clamping: last), "journal") }
-    } else if let row = parts.compactMap(\.mayMissItsEnd).last {
+    if let least = place.least, last < least {
+      throw decoding.endsEarly(batch, UInt64(clamping: last), "journal")
+    }
+    if !place.endsThere, let row = parts.compactMap(\.mayMissItsEnd).last {
       throw decoding.mayMissItsEnd(batch, row, "journal")
     }
     return records
@@ -241,7 +253,8 @@ extension SQLiteStore {
   /// The segments that a batch has rows in, the newest first.
   func segments(of batch: Int64, in database: Database) throws -> [Int64] {
     try Int64.fetchAll(
-      database.cachedStatement(
+      // Not a cached one: after an error it would say that error again to its next user.
+      database.makeStatement(
         sql: """
           SELECT segment FROM batches WHERE id = ?1 UNION SELECT segment FROM presence WHERE batch = ?1
           ORDER BY segment DESC

@@ -212,19 +212,20 @@ extension SQLiteStore {
   }
 
   /// From its last snapshot, where there is one, and what came after.
-  private func batch(_ key: BatchKey, _ id: Int64) throws -> Batch {
+  ///
+  /// Nil where it was forgotten meanwhile.
+  private func batch(_ key: BatchKey, _ id: Int64) throws -> Batch? {
     let note = crashNote
     var fold = Fold(key: key, note: note)
     let kept = try? note.holding(key) { try pool.read { try snapshot(of: id, in: $0) } }
     if let kept, kept.batch.key == key { fold.go(on: kept) }
     try append(id, to: &fold)
     guard let batch = fold.batch else { throw decoding.damaged(key, 1, "none of its records is there", "journal") }
-    let least = try sayingWhose(key) {
-      try pool.read { try Int64.fetchOne($0, sql: "SELECT last FROM batches WHERE id = ?", arguments: [id]) }
+    guard let end = try sayingWhose(key, { try pool.read { try self.end(of: id, in: $0) } }) else { return nil }
+    if let least = end.least, batch.sequence < UInt64(clamping: least) {
+      throw decoding.endsEarly(key, batch.sequence, "journal")
     }
-    if let least {
-      guard batch.sequence >= UInt64(clamping: least) else { throw decoding.endsEarly(key, batch.sequence, "journal") }
-    } else if let row = fold.unreadable, row > fold.row {
+    if !end.endsThere, let row = fold.unreadable, row > fold.row {
       throw decoding.mayMissItsEnd(key, row, "journal")
     }
     return batch
