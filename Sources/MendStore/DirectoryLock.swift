@@ -30,17 +30,9 @@ final class DirectoryLock: Sendable {
     guard descriptor >= 0 else {
       throw StoreError(operation: "open", message: "\(directory) cannot be opened: \(Self.reason(errno))")
     }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      let holder = Self.holder(descriptor)
-      close(descriptor)
-      throw Self.inUse(directory, holder)
-    }
-    do throws(StoreError) {
-      try lockJournal(directory + "/journal.sqlite", in: directory, O_RDONLY)
-    } catch {
-      close(descriptor)
-      throw error
-    }
+    // From here on `deinit` closes it.
+    try Self.lock(descriptor, wasThere ? path : directory, of: directory)
+    try lockJournal(directory + "/journal.sqlite", in: directory, O_RDONLY)
   }
 
   /// - Throws: `StoreError` when another process, or another store of this one, holds it, or the directory can't be
@@ -53,26 +45,28 @@ final class DirectoryLock: Sendable {
     guard descriptor >= 0 else {
       throw StoreError(operation: "open", message: "\(path) cannot be made: \(Self.reason(errno))")
     }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      let code = errno
-      let holder = Self.holder(descriptor)
-      close(descriptor)
-      guard code == EWOULDBLOCK else {
-        throw StoreError(operation: "open", message: "\(path) cannot be locked: \(Self.reason(code))")
-      }
-      throw Self.inUse(directory, holder)
-    }
-    journalWasMade = try Self.journalWasMade(descriptor, path)
     do throws(StoreError) {
-      try write(path, journalIsMade: journalWasMade)
+      try Self.lock(descriptor, path, of: directory)
     } catch {
       close(descriptor)
       throw error
     }
+    journalWasMade = try Self.journalWasMade(descriptor, path)
+    // From here on `deinit` closes it.
+    try write(path, journalIsMade: journalWasMade)
   }
 
-  private static func inUse(_ directory: String, _ holder: Int32?) -> StoreError {
-    StoreError(
+  /// Takes the advisory lock at once or not at all, and leaves the descriptor open.
+  static func lock(
+    _ descriptor: CInt, _ path: String, of directory: String, saysHolder: Bool = true
+  ) throws(StoreError) {
+    guard flock(descriptor, LOCK_EX | LOCK_NB) != 0 else { return }
+    let code = errno
+    guard code == EWOULDBLOCK else {
+      throw StoreError(operation: "open", message: "\(path) cannot be locked: \(reason(code))")
+    }
+    let holder = saysHolder ? holder(descriptor) : nil
+    throw StoreError(
       operation: "open",
       message: "\(directory) is in use by another server\(holder.map { " (pid \($0))" } ?? ""); "
         + "stop that one, or serve with another data directory")
@@ -87,13 +81,11 @@ final class DirectoryLock: Sendable {
     guard descriptor >= 0 else {
       throw StoreError(operation: "open", message: "\(path) cannot be opened: \(Self.reason(errno))")
     }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      let code = errno
+    do throws(StoreError) {
+      try Self.lock(descriptor, path, of: directory, saysHolder: false)
+    } catch {
       close(descriptor)
-      guard code == EWOULDBLOCK else {
-        throw StoreError(operation: "open", message: "\(path) cannot be locked: \(Self.reason(code))")
-      }
-      throw Self.inUse(directory, nil)
+      throw error
     }
     journal.withLock { $0 = descriptor }
   }
