@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -257,6 +258,29 @@ int cprocess_file_handle(const char *path, unsigned char bytes[CPROCESS_HANDLE_B
   memcpy(bytes, &handle.head.handle_type, 4);
   memcpy(bytes + 4, handle.head.f_handle, handle.head.handle_bytes);
   return 4 + (int)handle.head.handle_bytes;
+}
+
+uint32_t cprocess_file_system_kind(const char *path) {
+  struct statfs found;
+  return statfs(path, &found) == 0 ? (uint32_t)found.f_type : 0;
+}
+
+// struct xfs_fsop_geom_v1 of XFS, which has no header of the kernel's.
+struct xfs_geometry {
+  unsigned char sizes[64];
+  unsigned char id[CPROCESS_XFS_ID_BYTES];
+  unsigned char rest[32];
+};
+#define XFS_GEOMETRY _IOR('X', 100, struct xfs_geometry)
+
+int cprocess_xfs_id(const char *path, unsigned char id[CPROCESS_XFS_ID_BYTES]) {
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return -errno;
+  struct xfs_geometry geometry = {0};
+  int code = ioctl(descriptor, XFS_GEOMETRY, &geometry) < 0 ? -errno : 0;
+  close(descriptor);
+  if (code == 0) memcpy(id, geometry.id, sizeof geometry.id);
+  return code;
 }
 
 int cprocess_memory_file(void) {

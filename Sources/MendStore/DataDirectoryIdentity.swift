@@ -1,4 +1,3 @@
-import CProcess
 import Foundation
 import GRDB
 import Glibc
@@ -13,12 +12,11 @@ public enum DataDirectoryStanding: Sendable, Hashable {
   case copy(of: String?)
 }
 
-/// A data directory has a name of its own, random, and the name is bound to its place: the directory's inode and device.
-/// Both are kept in the journal, and the name in DATA/identity, too.
+/// A data directory has a name of its own, random, and the name is bound to its `Place`. Both are kept in the journal, and
+/// the name in DATA/identity, too.
 ///
-/// A directory that is renamed keeps its inode, and so its name. A copy, by whatever means, has another: whoever serves it
-/// would end what the original runs. Devices are numbered anew when the machine starts, and many when they are mounted: the
-/// same path with the same inode is the same place after a restart, and on the same file system, by its own name.
+/// A directory that is renamed keeps its place, and so its name. A copy is elsewhere: whoever serves it as the original
+/// would end what that one runs.
 extension SQLiteStore {
   /// Names a directory that is new, or older than names. Changes nothing in a copy.
   public func standing(of directory: String) throws(StoreError) -> DataDirectoryStanding {
@@ -51,8 +49,13 @@ extension SQLiteStore {
     let known = Place(
       path: row.text(1), device: row.integer(2), inode: row.integer(3), boot: row.text(4), fileSystem: row.text(6))
     guard known.isSame(as: place), name.text == nil || name.text == identity.id else { return .copy(of: known.path) }
-    if name.text == nil { try name.write(identity.id) }
-    if known != place { try bind(identity, to: place) }
+    do throws(StoreError) {
+      if name.text == nil { try name.write(identity.id) }
+      if known != place { try bind(identity, to: place) }
+    } catch {
+      // What is known is enough; the next start writes it.
+      guard error.isFull else { throw error }
+    }
     return .own(identity)
   }
 
@@ -102,58 +105,6 @@ extension SQLiteStore {
   }
 }
 
-/// Where a directory is.
-struct Place: Equatable {
-  var path: String
-  var device: Int64
-  var inode: Int64
-  /// Of the machine's present run; devices are numbered anew in each.
-  var boot: String
-  /// What a file system is called wherever it is mounted; empty where nothing says it.
-  var fileSystem: String
-
-  init(path: String, device: Int64, inode: Int64, boot: String, fileSystem: String) {
-    self.path = path
-    self.device = device
-    self.inode = inode
-    self.boot = boot
-    self.fileSystem = fileSystem
-  }
-
-  init(of directory: String) throws(StoreError) {
-    var status = stat()
-    guard unsafe stat(directory, &status) == 0, let real = unsafe realpath(directory, nil) else {
-      throw StoreError(operation: "identify", message: "\(directory) cannot be looked at: \(reason(errno))")
-    }
-    defer { unsafe free(real) }
-    let boot = try? String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
-    self.init(
-      path: unsafe String(cString: real), device: Int64(bitPattern: UInt64(status.st_dev)),
-      inode: Int64(bitPattern: UInt64(status.st_ino)),
-      boot: boot?.trimmingCharacters(in: .whitespacesAndNewlines) ?? "",
-      fileSystem: Self.fileSystem(of: directory, device: UInt64(status.st_dev)))
-  }
-
-  func isSame(as other: Place) -> Bool {
-    guard inode == other.inode else { return false }
-    if device == other.device { return true }
-    return path == other.path && (boot != other.boot || (!fileSystem.isEmpty && fileSystem == other.fileSystem))
-  }
-
-  /// The id of the file system (ext4, btrfs, Ceph). Some have none (NFS), or take the device's number for it (XFS); there
-  /// the directory's handle is what stays the same: it has its inode's generation in it, which is random.
-  private static func fileSystem(of directory: String, device: UInt64) -> String {
-    var found = statvfs()
-    if unsafe statvfs(directory, &found) == 0, found.f_fsid != 0, UInt64(found.f_fsid) != device {
-      return "id-" + String(found.f_fsid, radix: 16)
-    }
-    var handle = [UInt8](repeating: 0, count: Int(CPROCESS_HANDLE_BYTES))
-    let length = unsafe cprocess_file_handle(directory, &handle)
-    guard length > 0 else { return "" }
-    return "handle-" + handle.prefix(Int(length)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-  }
-}
-
 /// DATA/identity.
 private struct DirectoryName {
   /// Nil: there is none, or what a power cut left of it.
@@ -195,11 +146,14 @@ private struct DirectoryName {
     let code = errno
     if file >= 0 { close(file) }
     guard isWritten, unsafe rename(new, path) == 0 else {
-      throw StoreError(operation: "identify", message: "\(path) cannot be written: \(reason(isWritten ? errno : code))")
+      let cause = isWritten ? errno : code
+      throw StoreError(
+        operation: "identify", message: "\(path) cannot be written: \(reason(cause))",
+        isFull: cause == ENOSPC || cause == EDQUOT)
     }
     // Else a power cut could bring an adopted copy's earlier name back.
     SmallFile.syncDirectory(of: path)
   }
 }
 
-private func reason(_ code: CInt) -> String { unsafe String(cString: strerror(code)) }
+private func reason(_ code: CInt) -> String { SystemFault.words(code) }

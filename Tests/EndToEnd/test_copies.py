@@ -160,26 +160,50 @@ class Copies(EndToEndCase):
 
 
 class Disks(unittest.TestCase):
-    def test_a_disk_that_is_attached_again_is_no_copy(self):
-        """A file system in a file, by one loop device and then by another: its device number is another, too."""
+    """File systems in files."""
+
+    def run_mounted(self, script):
+        """Runs it with a mount namespace of its own, in a directory with `disk` and `image`, and gives what it said."""
         with tempfile.TemporaryDirectory(prefix="mend-") as directory:
-            script = f"""
+            begin = f"""
                 set -e
-                cd {directory}; mkdir disk; truncate -s 64M image; mkfs.ext4 -q image
-                first=$(losetup -f --show image); trap 'losetup -d $first' EXIT; mount $first disk; mkdir disk/data
-                {MEND} serve --data disk/data --listen 127.0.0.1:0 --admin none > ready & server=$!
-                until grep -q ready ready; do sleep 0.05; done; kill -9 $server; wait $server || true
-                umount disk; second=$(losetup -f --show image); losetup -d $first; trap 'losetup -d $second' EXIT
-                mount $second disk
-                {MEND} serve --data disk/data --listen 127.0.0.1:0 --admin none > again & server=$!
-                until grep -q ready again; do sleep 0.05; done; kill $server; wait $server; umount disk"""
+                serve() {{ {MEND} serve --data $1 --listen 127.0.0.1:0 --admin none > ready 2>> log & server=$!
+                    until grep -q ready ready; do kill -0 $server; sleep 0.05; done; }}
+                cd {directory}; mkdir disk; truncate -s 64M image; mkfs.ext4 -q image"""
             probe = subprocess.run(
                 ["unshare", "-m", "sh", "-c", "mkfs.ext4 -V && losetup -f"], capture_output=True, text=True)
             if probe.returncode != 0:
                 self.skipTest(f"no disks of its own: {probe.stderr.strip()}")
-            told = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=60)
+            told = subprocess.run(
+                ["unshare", "-m", "sh", "-c", f"{begin}\n{script}\ncat log"], capture_output=True, text=True, timeout=60)
             self.assertEqual(told.returncode, 0, told.stderr)
-            self.assertNotIn("is a copy", told.stderr)
+            return told.stdout
+
+    def test_a_disk_that_is_attached_again_is_no_copy(self):
+        """By one loop device and then by another: its device number is another, too."""
+        log = self.run_mounted("""
+                first=$(losetup -f --show image); trap 'losetup -d $first' EXIT; mount $first disk; mkdir disk/data
+                serve disk/data; kill -9 $server; wait $server || true
+                umount disk; second=$(losetup -f --show image); losetup -d $first; trap 'losetup -d $second' EXIT
+                mount $second disk
+                serve disk/data; kill $server; wait $server; umount disk""")
+        self.assertNotIn("is a copy", log)
+
+    def test_a_disk_with_copied_files_in_the_place_of_the_first_is_a_copy(self):
+        """The same path, device number and inode; and the first, attached again, is the original as ever."""
+        log = self.run_mounted("""
+                device=$(losetup -f --show image); trap 'losetup -d $device' EXIT; mount $device disk
+                serve disk; kill -9 $server; wait $server || true
+                mkdir other; truncate -s 64M copied; mkfs.ext4 -q copied; mount -o loop copied other
+                rm -f disk/*.sock; cp -a disk/. other/; stat -c '%d %i' disk > numbers; umount disk other
+                attach() { losetup -d $device; losetup $device $1; mount $device disk; stat -c '%d %i' disk | cmp - numbers; }
+                attach copied
+                serve disk; kill $server; wait $server; umount disk; echo the original >> log
+                attach image
+                serve disk; kill $server; wait $server; umount disk""")
+        copy, original = log.split("the original\n")
+        self.assertIn("is a copy", copy)
+        self.assertNotIn("is a copy", original)
 
 
 if __name__ == "__main__":

@@ -121,23 +121,28 @@ struct DataDirectoryIdentityTests {
     #expect(try standing(of: data) == .own(identity))
   }
 
-  @Test func `a place is known again after a restart and on the same file system, and not on another`() {
-    let place = Place(path: "/data", device: 1, inode: 2, boot: "a", fileSystem: "id-1")
-    func with(_ change: (inout Place) -> Void) -> Place {
-      var other = place
-      change(&other)
-      return other
+  @Test func `a full disk keeps nobody from a directory that is known to be its own`() throws {
+    let identity = try identity(of: data)
+    try open(data) { store in
+      try store.pool.writeWithoutTransaction { database in
+        try database.execute(
+          sql: """
+            UPDATE data_directory SET boot = 'an earlier one';
+            CREATE TABLE filler (bytes BLOB);
+            CREATE TRIGGER no_room BEFORE INSERT ON data_directory BEGIN
+              INSERT INTO filler VALUES (zeroblob(100000));
+            END
+            """)
+        let pages = try Int.fetchOne(database, sql: "PRAGMA page_count") ?? 0
+        _ = try Int.fetchOne(database, sql: "PRAGMA max_page_count = \(pages + 3)")
+      }
+      #expect(try store.standing(of: data) == .own(identity))
+      let boot = try store.pool.read { try String.fetchOne($0, sql: "SELECT boot FROM data_directory") }
+      #expect(boot == "an earlier one")
+      // A copy is adopted, or it is not.
+      let error = #expect(throws: StoreError.self) { try store.adoptCopy(in: data) }
+      #expect(error?.isFull == true)
     }
-    // Mounted again, at the same place.
-    #expect(place.isSame(as: with { $0.device = 9 }))
-    // Renamed.
-    #expect(place.isSame(as: with { $0.path = "/moved" }))
-    #expect(place.isSame(as: with { ($0.device, $0.boot, $0.fileSystem) = (9, "b", "id-2") }))
-    #expect(!place.isSame(as: with { $0.inode = 3 }))
-    #expect(!place.isSame(as: with { ($0.device, $0.fileSystem) = (9, "id-2") }))
-    #expect(!place.isSame(as: with { ($0.device, $0.path) = (9, "/clone") }))
-    let unnamed = with { $0.fileSystem = "" }
-    #expect(!unnamed.isSame(as: Place(path: "/data", device: 9, inode: 2, boot: "a", fileSystem: "")))
   }
 
   @Test func `this machine's file systems have a name, and an older journal gets it`() throws {
@@ -148,6 +153,7 @@ struct DataDirectoryIdentityTests {
       }
     }
     #expect(try fileSystem()?.isEmpty == false)
+    #expect(try fileSystem() == Place(of: data).fileSystem)
     try open(data) { store in
       try store.pool.write { try $0.execute(sql: "ALTER TABLE data_directory DROP COLUMN file_system") }
     }

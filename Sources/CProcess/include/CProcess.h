@@ -124,6 +124,11 @@ int cprocess_set_arguments(const cprocess_area *area, const char *strings, size_
 // the length, or the negative errno; EOPNOTSUPP where the file system has no such thing.
 #define CPROCESS_HANDLE_BYTES 132
 int cprocess_file_handle(const char *path, unsigned char bytes[CPROCESS_HANDLE_BYTES]);
+// As statfs numbers the kinds; 0: it does not say.
+uint32_t cprocess_file_system_kind(const char *path);
+// The id of the XFS file system that a directory is on: 0 or the negative errno.
+#define CPROCESS_XFS_ID_BYTES 16
+int cprocess_xfs_id(const char *path, unsigned char id[CPROCESS_XFS_ID_BYTES]);
 
 // A file in memory, without a name, that ends with this process: a descriptor or the negative errno. Close-on-exec.
 int cprocess_memory_file(void);
