@@ -23,7 +23,6 @@ let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let package = Package(
   name: "mend",
-  platforms: [.macOS(.v26)],
   products: [
     .library(name: "MendClient", targets: ["MendClient", "MendAPI", "MendRPC", "MendProtobuf"]),
     .executable(name: "mend", targets: ["mend"]),

@@ -1,9 +1,6 @@
 import Foundation
-import MendCore
-
-#if canImport(Glibc)
 import Glibc
-#endif
+import MendCore
 
 /// What time it is as a server starts: within one boot of the machine by its monotonic clock, whatever the wall clock was
 /// set to since the server before; else by the wall clock, but never before the journal's latest change.

@@ -1,11 +1,8 @@
 import Dispatch
+import Glibc
 import Logging
 import MendCore
 import Synchronization
-
-#if canImport(Glibc)
-import Glibc
-#endif
 
 /// Has snapshots of large batches made, one after the other, on a thread of its own beside the writer.
 final class Snapshotter: Sendable {
@@ -99,19 +96,15 @@ final class Snapshotter: Sendable {
 
 /// The process's own memory.
 enum Memory {
-  #if canImport(Glibc)
   /// `malloc_trim`, which Swift's module of the C library leaves out; nil in another C library.
   private static let trim: (@convention(c) (Int) -> Int32)? = {
     guard let symbol = dlsym(nil, "malloc_trim") else { return nil }
     return unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)
   }()
-  #endif
 
   /// Gives pages that were freed back to the system: after work on many documents they would count as the server's for
   /// good.
   static func giveBack() {
-    #if canImport(Glibc)
     _ = trim?(0)
-    #endif
   }
 }

@@ -1,11 +1,6 @@
 import CProcess
-import MendClient
-
-#if canImport(Glibc)
 import Glibc
-#else
-import Darwin
-#endif
+import MendClient
 
 /// The variables by which an attempt finds its server and identifies itself.
 struct AttemptEnvironment {

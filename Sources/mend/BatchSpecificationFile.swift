@@ -1,11 +1,6 @@
+import Glibc
 import MendAPI
 import MendProtobuf
-
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 
 /// A batch as JSON: the schema's BatchSpecification with `documents` and, optionally, `batch_id`.
 enum BatchSpecificationFile {

@@ -1,11 +1,6 @@
 import ArgumentParser
-import MendClient
-
-#if canImport(Glibc)
 import Glibc
-#else
-import Darwin
-#endif
+import MendClient
 
 /// The options of all commands that call a server: its address, and who the caller is.
 struct ClientOptions: ParsableArguments {

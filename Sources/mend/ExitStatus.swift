@@ -1,11 +1,6 @@
 import ArgumentParser
-import MendClient
-
-#if canImport(Glibc)
 import Glibc
-#else
-import Darwin
-#endif
+import MendClient
 
 /// The program's exit status. Part of the command line's contract.
 enum ExitStatus: Int32 {

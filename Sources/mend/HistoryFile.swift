@@ -1,13 +1,8 @@
+import Glibc
 import MendAPI
 import MendCore
 import MendJournal
 import MendProtobuf
-
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 
 /// An exported history: JSON lines, first a header with the format's version, then one record on each line.
 struct HistoryFile {

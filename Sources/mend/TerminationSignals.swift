@@ -1,10 +1,5 @@
-import Synchronization
-
-#if canImport(Glibc)
 import Glibc
-#else
-import Darwin
-#endif
+import Synchronization
 
 /// Waits for SIGTERM and SIGINT.
 final class TerminationSignals: Sendable {

@@ -2,9 +2,7 @@ internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
 
-#if canImport(Glibc)
 internal import Glibc
-#endif
 
 /// Makes connections to one address.
 struct Dialer: Sendable {
@@ -34,14 +32,12 @@ struct Dialer: Sendable {
     switch address {
     case .tcp(let host, let port):
       var bootstrap = bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1)
-      #if canImport(Glibc)
       if configuration.keepaliveInterval != nil {
         // What the server's machine doesn't acknowledge in this time ends the connection, whatever the calls wait for.
         let milliseconds = TimeAmount(configuration.keepaliveTimeout).nanoseconds / 1_000_000
         bootstrap = bootstrap.channelOption(
           .tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: Int(max(1, min(milliseconds, Int64(CInt.max)))))
       }
-      #endif
       return bootstrap.connect(host: host, port: port)
     case .unix(let path):
       return bootstrap.connect(unixDomainSocketPath: path)

@@ -1,11 +1,7 @@
 internal import NIOCore
 internal import NIOSSL
 
-#if canImport(Glibc)
 internal import Glibc
-#else
-internal import Darwin
-#endif
 
 /// Why a caller's TLS handshake failed, for the log of whoever looks after the server. The caller itself is told an alert.
 public struct HandshakeFault: Sendable, Hashable {

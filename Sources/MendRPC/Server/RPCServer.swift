@@ -4,11 +4,7 @@ internal import NIOPosix
 internal import NIOSSL
 internal import Synchronization
 
-#if canImport(Glibc)
 internal import Glibc
-#else
-internal import Darwin
-#endif
 
 /// A gRPC server: listeners, their connections, and the handlers of a ``Router``.
 ///

@@ -1,11 +1,7 @@
 internal import NIOSSL
 internal import Synchronization
 
-#if canImport(Glibc)
 internal import Glibc
-#else
-internal import Darwin
-#endif
 
 /// What a look at a TLS listener's files came to.
 public enum CertificateReload: Sendable, Hashable {
@@ -79,11 +75,7 @@ extension ServerCertificates.Stamp {
   fileprivate init?(of path: String) {
     var status = stat()
     guard stat(path, &status) == 0 else { return nil }
-    #if canImport(Glibc)
     let time = status.st_mtim
-    #else
-    let time = status.st_mtimespec
-    #endif
     self.init(
       modified: withUnsafeBytes(of: time) { Array($0) }, size: Int(status.st_size), inode: UInt64(status.st_ino),
       device: UInt64(status.st_dev))

@@ -1,12 +1,7 @@
 import Crypto
+import Glibc
 public import Logging
 import Synchronization
-
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Darwin)
-import Darwin
-#endif
 
 /// The tokens that a server accepts: a file of hashes, reloaded when it changes.
 ///
@@ -183,21 +178,13 @@ extension Tokens {
   }
 
   private static func readOnce(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
-    #if canImport(Glibc)
     Glibc.read(descriptor, buffer.baseAddress, buffer.count)
-    #else
-    Darwin.read(descriptor, buffer.baseAddress, buffer.count)
-    #endif
   }
 }
 
 extension Tokens.Stamp {
   init(_ status: stat) {
-    #if canImport(Glibc)
     let time = status.st_mtim
-    #else
-    let time = status.st_mtimespec
-    #endif
     self.init(
       seconds: time.tv_sec, nanoseconds: time.tv_nsec, size: Int(status.st_size), inode: UInt64(status.st_ino),
       mode: UInt32(status.st_mode) & 0o777)

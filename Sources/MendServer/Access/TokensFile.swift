@@ -1,8 +1,4 @@
-#if canImport(Glibc)
 import Glibc
-#elseif canImport(Darwin)
-import Darwin
-#endif
 
 /// A tokens file as `mend token` changes it: one writer at a time, and never half a file.
 ///
@@ -83,11 +79,7 @@ public struct TokensFile: Sendable {
 
   private static func write(_ bytes: [UInt8], to descriptor: Int32, _ path: String) throws(TokensError) {
     let count = bytes.withUnsafeBytes { buffer in
-      #if canImport(Glibc)
       Glibc.write(descriptor, buffer.baseAddress, buffer.count)
-      #else
-      Darwin.write(descriptor, buffer.baseAddress, buffer.count)
-      #endif
     }
     guard count == bytes.count else { throw TokensError(Tokens.failure("write", path)) }
     guard fsync(descriptor) == 0 else { throw TokensError(Tokens.failure("fsync", path)) }

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
 import Glibc
-#elseif canImport(Darwin)
-import Darwin
-#endif
 
 /// What the system reports about this process; nil if it does not.
 enum ProcessFigures {
@@ -26,11 +22,7 @@ enum ProcessFigures {
     defer { close(descriptor) }
     var buffer = [UInt8](repeating: 0, count: 4096)
     let count = buffer.withUnsafeMutableBytes { bytes in
-      #if canImport(Glibc)
       Glibc.read(descriptor, bytes.baseAddress, bytes.count)
-      #else
-      Darwin.read(descriptor, bytes.baseAddress, bytes.count)
-      #endif
     }
     return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
   }

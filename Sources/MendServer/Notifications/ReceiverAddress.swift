@@ -1,10 +1,5 @@
-import NIOCore
-
-#if canImport(Glibc)
 import Glibc
-#elseif canImport(Darwin)
-import Darwin
-#endif
+import NIOCore
 
 /// Addresses to which no notification is sent: link-local ones and those of cloud metadata services, in any notation.
 enum ReceiverAddress {

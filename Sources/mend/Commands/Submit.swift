@@ -1,12 +1,7 @@
 import ArgumentParser
+import Glibc
 import MendAPI
 import MendClient
-
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 
 struct Submit: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

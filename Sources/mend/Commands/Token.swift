@@ -1,13 +1,8 @@
 import ArgumentParser
 import Foundation
+import Glibc
 import MendProtobuf
 import MendServer
-
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 
 struct Token: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,15 +1,10 @@
+import Glibc
 import Logging
 import MendClient
 import MendCore
 import MendExecutors
 import MendRuntime
 import Synchronization
-
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 
 extension ServingProgram {
   /// The executors with their capacities; the default executor first.

@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import MendClient
 import MendCore
@@ -6,12 +7,6 @@ import MendRPC
 import MendRuntime
 import MendServer
 import MendStore
-
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 
 /// `mend serve`: assembles store, executor, runtime and server, and serves until a signal ends it.
 struct ServingProgram {

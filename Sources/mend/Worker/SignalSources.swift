@@ -1,10 +1,5 @@
 import Dispatch
-
-#if canImport(Glibc)
 import Glibc
-#else
-import Darwin
-#endif
 
 /// Turns signals into calls of a handler while it lives. Their default actions stay disabled afterwards.
 /// Unchecked: the sources are set once and only cancelled, which any thread may do.

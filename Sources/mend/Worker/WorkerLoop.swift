@@ -1,11 +1,6 @@
+import Glibc
 import MendAPI
 import MendClient
-
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 
 /// Carries out the actions of `WorkerState`: each is a child task whose end is the next event.
 struct WorkerLoop {

@@ -1,10 +1,5 @@
-import MendAPI
-
-#if canImport(Glibc)
 import Glibc
-#else
-import Darwin
-#endif
+import MendAPI
 
 /// The decisions of the built-in worker: a pure step from an event to actions. Time is an argument.
 ///

@@ -22,7 +22,6 @@ let nio: [Target.Dependency] = [
 
 let package = Package(
   name: "fuzz",
-  platforms: [.macOS(.v26)],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
 import Glibc
-#else
-import Darwin
-#endif
 
 // libFuzzer's driver around one target, which MEND_FUZZ_TARGET names; the arguments are libFuzzer's own. A target traps
 // when something that has to hold does not: for libFuzzer that is a crash, and it keeps the input.
