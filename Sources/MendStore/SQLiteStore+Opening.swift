@@ -42,7 +42,7 @@ struct Opened {
       operation: "open",
       message:
         "\(path): \(SQLiteStore.words(error)); pages are damaged that say what stands where, so nothing of it is "
-        + "served. Bring all files that begin with its name back from a copy, as they were at one moment. Without one: "
+        + "served; bring all files that begin with its name back from a copy, as they were at one moment. Without one: "
         + "mend doctor --data DIR --rebuild makes a journal of what can still be read, and keeps these files; or move "
         + "them away and start with an empty journal, which knows nothing of what runs")
   }

@@ -87,13 +87,13 @@ extension MendAPI.HealStep {
   }
 
   /// The steps in so many bytes, with less evidence where that helps, and how many are left out.
-  static func fitting(_ steps: [MendCore.HealStep], bytes limit: Int) -> (shown: [MendAPI.HealStep], leftOut: Int64) {
+  static func fitting(_ steps: [MendCore.HealStep], bytes limit: Int) -> (shown: [MendAPI.HealStep], leftOut: Int64?) {
     var shown = steps.map { MendAPI.HealStep($0) }
     for detail in DiagnosisDetail.less where shown.prefix(bytes: limit).count < shown.count {
       shown = steps.map { MendAPI.HealStep($0, detail: detail) }
     }
     shown = shown.prefix(bytes: limit)
-    return (shown, Int64(steps.count - shown.count))
+    return (shown, shown.count < steps.count ? Int64(steps.count - shown.count) : nil)
   }
 }
 
@@ -107,9 +107,9 @@ extension EndedAttempt {
   }
 
   /// The attempts in so many bytes, and how many are left out.
-  static func fitting(_ ended: [Reply.Ended], bytes limit: Int) -> (shown: [EndedAttempt], leftOut: Int64) {
+  static func fitting(_ ended: [Reply.Ended], bytes limit: Int) -> (shown: [EndedAttempt], leftOut: Int64?) {
     let shown = ended.map { EndedAttempt($0) }.prefix(bytes: limit)
-    return (shown, Int64(ended.count - shown.count))
+    return (shown, shown.count < ended.count ? Int64(ended.count - shown.count) : nil)
   }
 }
 

@@ -53,7 +53,7 @@ struct Cancel: AsyncParsableCommand {
     text +=
       "; ended \(Wording.count(answer.ended.count, "attempt")) with \(processes) "
       + "process\(processes == 1 ? "" : "es")"
-    if answer.endedLeftOut > 0 { text += ", and \(answer.endedLeftOut) more that are not shown" }
+    if let count = answer.endedLeftOut { text += ", and \(count) more that are not shown" }
     text += "\n"
     var table = Table(("ATTEMPT", .left), ("PROCESSES", .right), ("HOW", .left))
     for ended in answer.ended { table.add(ended.attempt, String(ended.processes), ended.how) }

@@ -76,9 +76,9 @@ struct Heal: AsyncParsableCommand {
       text += "  \(index + 1). \(step.action) \(step.target): \(step.outcome)\(risk)\n     \(step.reason)\n"
       for evidence in step.evidence { text += DiagnosisReport.evidence(evidence, indent: "     ") }
     }
-    if answer.stepsLeftOut > 0 {
+    if let count = answer.stepsLeftOut {
       text +=
-        "  and \(Wording.count(answer.stepsLeftOut, "step")) more that \(answer.stepsLeftOut == 1 ? "is" : "are") not shown\n"
+        "  and \(Wording.count(count, "step")) more that \(count == 1 ? "is" : "are") not shown\n"
     }
     if answer.dryRun {
       let tier = tier.map { " --tier \($0)" } ?? ""
