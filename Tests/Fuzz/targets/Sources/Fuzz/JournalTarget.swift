@@ -1,5 +1,6 @@
 import MendCore
 import MendJournal
+import MendProtobuf
 
 /// What may stand in a journal: its records, kept answers and listings, chosen by an input's first byte. Damage is told
 /// of as damage, and what can be read is written back as it was.
