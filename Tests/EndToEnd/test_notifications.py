@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import os
+import sqlite3
 import subprocess
 import threading
 import time
@@ -120,7 +121,10 @@ class Notifications(EndToEndCase):
         for batch in aside:
             subprocess.run([MEND, "doctor", "--data", self.server.data, "--set-aside", batch], check=True, capture_output=True)
         self.answer = lambda number, event: 200
-        time.sleep(2)  # Each is due now: the first wait is a second.
+        database = sqlite3.connect(self.server.data / "journal.sqlite")
+        latest, = database.execute("SELECT max(next_at) FROM outbox").fetchone()
+        database.close()
+        wait_for(lambda: time.time() * 1000 > latest, "each to be due")
         self.server.start()
         batch = self.submit("true", "good")
         self.final(batch)

@@ -2,13 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import struct
 import subprocess
 import sys
-import time
 import unittest
 import urllib.error
 import urllib.request
@@ -256,7 +256,8 @@ class Damage(Store):
         self.assertNotIn("adopt-copy", json.dumps(diagnosis))
         self.assertEqual(self.page("/readyz")[0], 503)
         gate.write_text("")
-        time.sleep(3)  # The worker reports, and is told to come again.
+        refused = re.compile(r'mend_rpc_calls_total\{method="mend\.v1\.Worker/\w+",code="UNAVAILABLE"\} [1-9]')
+        wait_for(lambda: refused.search(self.page("/metrics")[1]), "the worker to be told to come again")
         self.server.stop()
         status, _, error = self.doctor("--rebuild")
         self.assertEqual(status, 0, error)
