@@ -89,7 +89,7 @@ public final class Runtime: Sendable {
 
   /// Where everything is refused, and the store is not damaged, the data directory is a copy.
   private var copySentence: String? {
-    if !settings.isDamaged, case .precondition(let sentence, _)? = settings.refusal { sentence } else { nil }
+    if !settings.isDamaged, case .precondition(let sentence, _, _)? = settings.refusal { sentence } else { nil }
   }
 
   /// What keeps the server from every batch alike.

@@ -436,17 +436,6 @@ extension Effect {
   }
 }
 
-extension Command.Operation {
-  /// Empty where the core is to pick one.
-  var batchID: String {
-    switch self {
-    case .createBatch(let id, _, _), .addDocuments(let id, _), .submitBatch(let id), .pauseBatch(let id),
-      .resumeBatch(let id), .retry(let id, _, _, _, _), .heal(let id, _, _, _, _), .cancel(let id, _, _):
-      id
-    }
-  }
-}
-
 extension RuntimeStatistics {
   fileprivate mutating func count(_ writes: [Write]) {
     for case .record(let record) in writes {

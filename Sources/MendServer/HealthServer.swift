@@ -50,7 +50,7 @@ struct HealthServer: GRPCHealthService {
 
   private var call: Call {
     Call(
-      requestID: requestIDs.make(), operation: "check_health", namespace: MetadataName.defaultNamespace,
+      requestID: requestIDs.make(), method: GRPCHealth.Methods.check, namespace: MetadataName.defaultNamespace,
       actor: "caller")
   }
 

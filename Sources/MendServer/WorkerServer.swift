@@ -10,85 +10,92 @@ struct WorkerServer: WorkerService {
   let gate: Gate
   let logger: Logger
 
-  init(runtime: Runtime, gate: Gate, logger: Logger) {
-    self.runtime = runtime
-    self.gate = gate
-    self.logger = logger
-  }
-
   func startAttempt(
     _ request: StartAttemptRequest, context: ServerContext
   ) async throws(RPCError) -> StartAttemptResponse {
-    let call = try gate.admit(context, "start_attempt")
-    guard case .workerStarted(let assignment) = try await ask(call, request.attemptToken, .start) else {
-      throw unexpected(call)
-    }
-    var response = StartAttemptResponse()
-    response.batchID = assignment.attempt.batch.batchID
-    response.tier = Int32(clamping: assignment.attempt.job.tier)
-    response.jobID = assignment.attempt.job.description
-    response.attempt = Int32(clamping: assignment.attempt.number)
-    response.extractorName = assignment.parameters.extractorName
-    if case .documentCommand(let text) = assignment.parameters.work { response.documentCommand = text }
-    response.collectionID = assignment.collectionID
-    response.heartbeatSeconds = assignment.heartbeat.inSeconds
-    response.numCpus = assignment.parameters.resources.cpus
-    response.documentsLeft = Int64(assignment.documentsLeft)
-    return response
+    try await perform(request, context) { _ in .start }
   }
 
   func claimDocuments(
     _ request: ClaimDocumentsRequest, context: ServerContext
   ) async throws(RPCError) -> ClaimDocumentsResponse {
-    let call = try gate.admit(context, "claim_documents")
-    let maximum = runtime.limits.documentsPerClaim
-    guard (0...maximum).contains(Int(request.maxDocuments)) else {
-      throw call.invalid("max_documents", "must be 0 (for 1) to \(maximum), is \(request.maxDocuments)")
+    try await perform(request, context) { call throws(RPCError) in
+      let maximum = runtime.limits.documentsPerClaim
+      guard (0...maximum).contains(Int(request.maxDocuments)) else {
+        throw call.invalid("max_documents", "must be 0 (for 1) to \(maximum), is \(request.maxDocuments)")
+      }
+      return .claim(maximum: max(1, Int(request.maxDocuments)), id: request.claimID)
     }
-    let reply = try await ask(
-      call, request.attemptToken, .claim(maximum: max(1, Int(request.maxDocuments)), id: request.claimID))
-    guard case .claimed(let documents, let finished, let retryAfter) = reply else { throw unexpected(call) }
-    var response = ClaimDocumentsResponse()
-    response.documents = documents.map { MendAPI.Document($0) }
-    response.finished = finished
-    response.retryAfterSeconds = retryAfter?.inSeconds ?? 0
-    return response
   }
 
   func report(_ request: ReportRequest, context: ServerContext) async throws(RPCError) -> ReportResponse {
-    let call = try gate.admit(context, "report")
-    let report = try call.checked { () throws(FieldViolation) in try WorkerRequest.Report(request) }
-    guard
-      case .reported(let accepted, let repeated, let stop) = try await ask(
-        call, request.attemptToken, .report(report))
-    else { throw unexpected(call) }
-    var response = ReportResponse()
-    response.accepted = Int64(accepted)
-    response.repeatedWork = Int64(repeated)
-    response.stop = stop
-    return response
+    try await perform(request, context) { call throws(RPCError) in
+      .report(try call.checked { () throws(FieldViolation) in try WorkerRequest.Report(request) })
+    }
   }
 
-  private func ask(
-    _ call: Call, _ token: String, _ operation: WorkerRequest.Operation
-  ) async throws(RPCError) -> Reply {
+  private func perform<Response: ReplyMessage>(
+    _ request: some AttemptRequest, _ context: ServerContext,
+    operation: (Call) throws(RPCError) -> WorkerRequest.Operation
+  ) async throws(RPCError) -> Response {
+    let call = try gate.admit(context)
+    let operation = try operation(call)
+    let token = request.attemptToken
     guard !token.isEmpty, token.utf8.count <= 128 else {
       throw call.invalid("attempt_token", "is required: what the attempt was given as MEND_ATTEMPT_TOKEN")
     }
-    switch await runtime.worker(WorkerRequest(token: token, operation: operation)) {
-    case .success(let reply): return reply
-    case .failure(.precondition(let message, _)) where runtime.settings.refusal != nil:
+    var answer = await runtime.worker(WorkerRequest(token: token, operation: operation))
+    if runtime.settings.refusal != nil, case .failure(.precondition(let message, _, _)) = answer {
       // Work goes on: a later server takes what it comes to.
-      throw call.refused(.unavailable(message))
-    case .failure(let refusal): throw call.refused(refusal)
+      answer = .failure(.unavailable(message))
     }
+    return try call.response(to: answer, logger)
   }
+}
 
-  private func unexpected(_ call: Call) -> RPCError {
-    logger.critical(
-      "the core's reply does not answer the call",
-      metadata: ["request_id": "\(call.requestID)", "operation": "\(call.operation)"])
-    return call.internalFault()
+/// A request of a worker.
+private protocol AttemptRequest: RPCMessage {
+  var attemptToken: String { get }
+}
+
+extension StartAttemptRequest: AttemptRequest {}
+extension ClaimDocumentsRequest: AttemptRequest {}
+extension ReportRequest: AttemptRequest {}
+
+extension StartAttemptResponse: ReplyMessage {
+  init?(_ reply: Reply) {
+    guard case .workerStarted(let assignment) = reply else { return nil }
+    self.init()
+    batchID = assignment.attempt.batch.batchID
+    tier = Int32(clamping: assignment.attempt.job.tier)
+    jobID = assignment.attempt.job.description
+    attempt = Int32(clamping: assignment.attempt.number)
+    extractorName = assignment.parameters.extractorName
+    if case .documentCommand(let text) = assignment.parameters.work { documentCommand = text }
+    collectionID = assignment.collectionID
+    heartbeatSeconds = assignment.heartbeat.inSeconds
+    numCpus = assignment.parameters.resources.cpus
+    documentsLeft = Int64(assignment.documentsLeft)
+  }
+}
+
+extension ClaimDocumentsResponse: ReplyMessage {
+  init?(_ reply: Reply) {
+    guard case .claimed(let documents, let finished, let retryAfter) = reply else { return nil }
+    self.init()
+    self.documents = documents.map { MendAPI.Document($0) }
+    self.finished = finished
+    retryAfterSeconds = retryAfter?.inSeconds ?? 0
+  }
+}
+
+extension ReportResponse: ReplyMessage {
+  init?(_ reply: Reply) {
+    guard case .reported(let accepted, let repeated, let stop) = reply else { return nil }
+    self.init()
+    self.accepted = Int64(accepted)
+    repeatedWork = Int64(repeated)
+    self.stop = stop
   }
 }
 

@@ -8,7 +8,8 @@ import Testing
 @Suite("What the core refuses becomes an error that says what to do")
 struct ErrorMappingTests {
   private let call = Call(
-    requestID: RequestID(prefix: "req-", number: 1), operation: "retry", namespace: "team-a", actor: "caller")
+    requestID: RequestID(prefix: "req-", number: 1), method: Batches.Methods.retry, namespace: "team-a", actor: "caller"
+  )
 
   @Test(
     "each refusal has its code and reason",
@@ -104,11 +105,13 @@ struct ErrorMappingTests {
     #expect(facts.resource?.resourceType == "job")
   }
 
-  @Test("a precondition has the code in front of it as its type, and what to do")
+  @Test("a precondition has its reason as its type, and says what to do")
   func precondition() throws {
     let facts = try ErrorFacts(
       call.refused(
-        .precondition("never_schedulable: job t0-j0 needs 64 CPUs", todo: "ask for less"), batchID: "b1"))
+        .precondition(
+          "never_schedulable: job t0-j0 needs 64 CPUs", todo: "ask for less", because: .neverSchedulable), batchID: "b1"
+      ))
     #expect(facts.message == "never_schedulable: job t0-j0 needs 64 CPUs; ask for less")
     let violation = try #require(facts.precondition?.violations.first)
     #expect(violation.type == "never_schedulable")

@@ -11,7 +11,8 @@ import Testing
 @Suite("ReadLogs over a runtime", .timeLimit(.minutes(1)))
 struct LogTests {
   private let call = Call(
-    requestID: RequestID(prefix: "req-", number: 2), operation: "read_logs", namespace: "default", actor: "caller")
+    requestID: RequestID(prefix: "req-", number: 2), method: Batches.Methods.readLogs, namespace: "default",
+    actor: "caller")
 
   private func request(_ change: (inout ReadLogsRequest) -> Void = { _ in }) -> ReadLogsRequest {
     var request = ReadLogsRequest()

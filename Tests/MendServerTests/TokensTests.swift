@@ -215,8 +215,8 @@ struct GateTests {
   func open() throws {
     let gate = Gate()
     #expect(gate.authorization == nil)
-    #expect(try gate.admit(context(), "diagnose").namespace == "default")
-    let call = try gate.admit(context(Batches.Methods.cancelBatch, ["mend-namespace": "team-a"]), "cancel_batch")
+    #expect(try gate.admit(context()).namespace == "default")
+    let call = try gate.admit(context(Batches.Methods.cancelBatch, ["mend-namespace": "team-a"]))
     #expect(call.namespace == "team-a")
     #expect(call.actor == "caller")
   }
@@ -224,7 +224,7 @@ struct GateTests {
   @Test("a namespace that is no id is refused, with tokens and without")
   func namespaceRule() throws {
     let facts = try failure {
-      try Gate().admit(context(Batches.Methods.diagnose, ["mend-namespace": "a/b"]), "diagnose")
+      try Gate().admit(context(Batches.Methods.diagnose, ["mend-namespace": "a/b"]))
     }
     #expect(facts.code == .invalidArgument)
     #expect(facts.badRequest?.fieldViolations.first?.field == "mend-namespace")
@@ -232,7 +232,7 @@ struct GateTests {
     try gate([entry]) { (gate: Gate) throws in
       let metadata: Metadata = ["authorization": "Bearer \(secret)", "mend-namespace": "a/b"]
       #expect(
-        try failure { try gate.admit(context(Batches.Methods.diagnose, metadata), "diagnose") }.code == .invalidArgument
+        try failure { try gate.admit(context(Batches.Methods.diagnose, metadata)) }.code == .invalidArgument
       )
     }
   }
@@ -243,7 +243,7 @@ struct GateTests {
       for metadata: Metadata in [
         [:], ["authorization": "Bearer mend_00"], ["authorization": "Basic abc"], ["authorization": "Bearer"],
       ] {
-        let facts = try failure { try gate.admit(context(Batches.Methods.diagnose, metadata), "diagnose") }
+        let facts = try failure { try gate.admit(context(Batches.Methods.diagnose, metadata)) }
         #expect(facts.code == .unauthenticated)
         #expect(facts.request?.requestID.isEmpty == false)
       }
@@ -255,8 +255,8 @@ struct GateTests {
     let (secret, entry) = Tokens.create(namespace: "a", role: .viewer, at: 0)
     try gate([entry]) { (gate: Gate) throws in
       let metadata: Metadata = ["authorization": "Bearer \(secret)", "mend-namespace": "a"]
-      #expect(try gate.admit(context(Batches.Methods.diagnose, metadata), "diagnose").namespace == "a")
-      let facts = try failure { try gate.admit(context(Batches.Methods.cancelBatch, metadata), "cancel_batch") }
+      #expect(try gate.admit(context(Batches.Methods.diagnose, metadata)).namespace == "a")
+      let facts = try failure { try gate.admit(context(Batches.Methods.cancelBatch, metadata)) }
       #expect(facts.code == .permissionDenied)
       #expect(facts.info?.reason == "ROLE_TOO_LOW")
       #expect(facts.message.contains("cancel_batch requires the role operator"))
@@ -270,14 +270,14 @@ struct GateTests {
     try gate([one.entry, all.entry]) { (gate: Gate) throws in
       let retry = Batches.Methods.retry
       let mine: Metadata = ["authorization": "bearer \(one.secret)", "mend-namespace": "a"]
-      #expect(try gate.admit(context(retry, mine), "retry").actor == "ci")
+      #expect(try gate.admit(context(retry, mine)).actor == "ci")
       let facts = try failure {
-        try gate.admit(context(retry, ["authorization": "Bearer \(one.secret)"]), "retry")
+        try gate.admit(context(retry, ["authorization": "Bearer \(one.secret)"]))
       }
       #expect(facts.code == .permissionDenied)
       #expect(facts.info?.reason == "NAMESPACE_CLOSED")
       let any: Metadata = ["authorization": "Bearer \(all.secret)", "mend-namespace": "whatever"]
-      #expect(try gate.admit(context(retry, any), "retry").namespace == "whatever")
+      #expect(try gate.admit(context(retry, any)).namespace == "whatever")
     }
   }
 
@@ -287,12 +287,12 @@ struct GateTests {
     let viewer = Tokens.create(namespace: "a", role: .viewer, at: 0)
     try gate([worker.entry, viewer.entry]) { (gate: Gate) throws in
       let report = Worker.Methods.report
-      #expect(try gate.admit(context(report, peer: .unix(path: "/s")), "report").operation == "report")
-      #expect(try failure { try gate.admit(context(report), "report") }.code == .unauthenticated)
+      #expect(try gate.admit(context(report, peer: .unix(path: "/s"))).operation == "report")
+      #expect(try failure { try gate.admit(context(report)) }.code == .unauthenticated)
       let wrong = context(report, ["authorization": "Bearer \(viewer.secret)"])
-      #expect(try failure { try gate.admit(wrong, "report") }.code == .permissionDenied)
+      #expect(try failure { try gate.admit(wrong) }.code == .permissionDenied)
       let right = context(report, ["authorization": "Bearer \(worker.secret)"])
-      #expect(try gate.admit(right, "report").operation == "report")
+      #expect(try gate.admit(right).operation == "report")
     }
   }
 
@@ -301,7 +301,7 @@ struct GateTests {
     let (secret, entry) = Tokens.create(namespace: "*", role: .admin, at: 0)
     try gate([entry]) { (gate: Gate) throws in
       let method = MethodDescriptor(service: "mend.v1.Batches", method: "DropEverything", shape: .unary)
-      let facts = try failure { try gate.admit(context(method, ["authorization": "Bearer \(secret)"]), "x") }
+      let facts = try failure { try gate.admit(context(method, ["authorization": "Bearer \(secret)"])) }
       #expect(facts.code == .permissionDenied)
     }
   }
@@ -309,7 +309,7 @@ struct GateTests {
   @Test("every call has a request id of its own")
   func requestIDs() throws {
     let gate = Gate()
-    let ids = try (0..<100).map { _ in try gate.admit(context(), "diagnose").requestID }
+    let ids = try (0..<100).map { _ in try gate.admit(context()).requestID }
     #expect(Set(ids).count == 100)
   }
 

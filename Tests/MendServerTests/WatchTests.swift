@@ -20,7 +20,7 @@ struct WatchTests {
 
   private func call() -> Call {
     Call(
-      requestID: RequestID(prefix: "req-", number: 2), operation: "watch_progress", namespace: "default",
+      requestID: RequestID(prefix: "req-", number: 2), method: Batches.Methods.watchProgress, namespace: "default",
       actor: "caller")
   }
 

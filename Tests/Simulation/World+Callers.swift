@@ -193,7 +193,7 @@ extension Refusal {
   fileprivate var isOfMissingExecutor: Bool {
     switch self {
     case .invalid("deployment_mode", _): true
-    case .precondition(let what, _): what.hasPrefix("executor_not_configured: ")
+    case .precondition(_, _, because: let reason): reason == .executorNotConfigured
     default: false
     }
   }

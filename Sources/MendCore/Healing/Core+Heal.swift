@@ -138,7 +138,7 @@ extension Refusal {
     case .invalid(let field, let rule): "\(field) \(rule)"
     case .notFound(let type, let id): "\(type) \(id) does not exist"
     case .alreadyExists(let type, let id): "\(type) \(id) exists already"
-    case .precondition(let what, let todo): "\(what); \(todo)"
+    case .precondition(let what, let todo, _): "\(what); \(todo)"
     case .aborted(let what, let todo): "\(what); \(todo)"
     case .exhausted(let limit, let what, _): "\(limit): \(what)"
     case .unavailable(let what): what

@@ -183,13 +183,14 @@ extension Core {
     let (namespace, executor) = (key.namespace, executor(of: key))
     if let why = capacities.whyMissing(executor) {
       throw .precondition(
-        "executor_not_configured: batch \(key.batchID) is of deployment_mode \(executor.rawValue)", todo: why)
+        "executor_not_configured: batch \(key.batchID) is of deployment_mode \(executor.rawValue)", todo: why,
+        because: .executorNotConfigured)
     }
     let room = Room(capacity: capacities.of(executor), quota: limits.quota(of: namespace))
     guard let (reason, why) = room.whyNeverSchedulable(resources, in: namespace) else { return }
     throw .precondition(
       "\(reason.rawValue): \(subject) \(why)",
-      todo: "ask for less, or \(room.capacity.remedy(for: resources, room.quota, of: namespace))")
+      todo: "ask for less, or \(room.capacity.remedy(for: resources, room.quota, of: namespace))", because: reason)
   }
 
   /// What to do about jobs that have not run yet: nothing but to wait, unless one can never start as the server is now.

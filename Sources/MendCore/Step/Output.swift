@@ -142,8 +142,9 @@ public enum Refusal: Error, Hashable, Sendable {
   case notFound(resourceType: String, resourceID: String)
   /// ALREADY_EXISTS.
   case alreadyExists(resourceType: String, resourceID: String)
-  /// FAILED_PRECONDITION: the state does not allow it; `todo` says what to do first.
-  case precondition(String, todo: String)
+  /// FAILED_PRECONDITION: the state does not allow it; `todo` says what to do first. `because` is what keeps a batch from
+  /// ever running as the server is now; nil for every other state.
+  case precondition(String, todo: String, because: HealthReason? = nil)
   /// ABORTED: the world moved on (a stale plan, a fenced attempt, a key used for another request).
   case aborted(String, todo: String)
   /// RESOURCE_EXHAUSTED: a limit, by its name, and when to come back (nil: not by waiting).

@@ -2,14 +2,16 @@ import MendCore
 import MendRPC
 import Synchronization
 
-/// One admitted call: its caller, its namespace, and its name in logs and answers.
+/// One admitted call: its method, its caller and its namespace.
 struct Call: Sendable, Hashable {
   var requestID: RequestID
-  /// The method's name in snake case: `get_batch`.
-  var operation: String
+  var method: MethodDescriptor
   var namespace: String
   /// The caller's name in histories: the token's name, or "caller" without tokens.
   var actor: String
+
+  /// The call's name in logs and answers.
+  var operation: String { method.operation }
 
   func key(_ batchID: String) -> BatchKey { BatchKey(namespace: namespace, batchID: batchID) }
 }

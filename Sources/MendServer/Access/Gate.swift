@@ -83,7 +83,7 @@ struct Gate: Sendable {
 
   /// The name of a refused call in its error.
   private func refusal(_ method: MethodDescriptor, namespace: String = MetadataName.defaultNamespace) -> Call {
-    Call(requestID: requestIDs.make(), operation: method.operation, namespace: namespace, actor: "")
+    Call(requestID: requestIDs.make(), method: method, namespace: namespace, actor: "")
   }
 
   /// Checks a long stream again: its token may have been revoked. Throws the error that a new call would get.
@@ -107,29 +107,30 @@ struct Gate: Sendable {
   // MARK: A call's handler
 
   /// The first step of a handler: returns the admitted call and puts the request id into the answer's metadata.
-  func admit(_ context: ServerContext, _ operation: String) throws(RPCError) -> Call {
-    let call = try admitInline(context, operation)
+  func admit(_ context: ServerContext) throws(RPCError) -> Call {
+    let call = try admitInline(context)
     context.setInitialMetadata([MetadataName.requestID: call.requestID.description])
     return call
   }
 
   /// The same without metadata in the answer, for the path on which they cost too much. Errors have the request id
   /// there, too.
-  func admitInline(_ context: ServerContext, _ operation: String) throws(RPCError) -> Call {
+  func admitInline(_ context: ServerContext) throws(RPCError) -> Call {
+    let method = context.method
     guard tokens != nil else {
       return Call(
-        requestID: requestIDs.make(), operation: operation,
-        namespace: try namespace(context.method, context.metadata(text: MetadataName.namespace)), actor: "caller")
+        requestID: requestIDs.make(), method: method,
+        namespace: try namespace(method, context.metadata(text: MetadataName.namespace)), actor: "caller")
     }
     let identity: CallIdentity
     if let known = context.identity {
       identity = known
     } else {
       // A handler that was called without a server.
-      identity = try authorize(context.method, context.metadata, context.peer)
+      identity = try authorize(method, context.metadata, context.peer)
     }
     return Call(
-      requestID: requestIDs.make(), operation: operation, namespace: identity.namespace, actor: identity.subject)
+      requestID: requestIDs.make(), method: method, namespace: identity.namespace, actor: identity.subject)
   }
 }
 

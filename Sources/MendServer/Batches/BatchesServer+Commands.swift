@@ -4,33 +4,41 @@ import MendCore
 import MendRPC
 import MendRuntime
 
-// The way of every call that changes something: it is checked, passed to the core, and its answer or refusal returned.
+// Every call that changes something takes this way: its request is checked and becomes a command of the core, and the
+// core's reply becomes its response.
+
+/// A request that changes a batch.
+protocol ChangeRequest: RPCMessage {
+  var batchID: String { get }
+  var idempotencyKey: String { get set }
+}
+
+/// A response that is made from a reply of the core; nil if the reply answers another kind of call.
+protocol ReplyMessage: RPCMessage {
+  init?(_ reply: Reply)
+}
 
 extension BatchesServer {
-  /// - Parameter plain: the request without its idempotency key; the key stands for this content.
-  func command(
-    _ call: Call, key: String, _ plain: some RPCMessage, _ method: MethodDescriptor,
-    operation: () -> Command.Operation
-  ) throws(RPCError) -> Command {
+  /// - Parameters:
+  ///   - isNew: the batch does not exist yet, and the core can pick its id.
+  ///   - operation: checks the rest of the request, and returns what the core is to do.
+  func perform<Response: ReplyMessage>(
+    _ request: some ChangeRequest, _ context: ServerContext, isNew: Bool = false,
+    operation: (Call) throws(RPCError) -> Command.Operation
+  ) async throws(RPCError) -> Response {
+    let call = try gate.admit(context)
+    if !isNew || !request.batchID.isEmpty { try call.check(batchID: request.batchID) }
+    let operation = try operation(call)
+    let key = request.idempotencyKey
     if let rule = Command.rule(brokenBy: key) { throw call.invalid("idempotency_key", rule) }
-    return Command(
-      namespace: call.namespace, idempotencyKey: key, fingerprint: key.isEmpty ? 0 : Fingerprint.of(plain, method),
-      actor: call.actor, operation: operation())
-  }
-
-  func perform(_ command: Command, _ call: Call, _ batchID: String) async throws(RPCError) -> Reply {
-    switch await runtime.command(command) {
-    case .success(let reply): return reply
-    case .failure(let refusal): throw call.refused(refusal, batchID: batchID)
-    }
-  }
-
-  /// The core's reply belongs to another kind of call: a bug in Mend.
-  func unexpected(_ call: Call) -> RPCError {
-    logger.critical(
-      "the core's reply does not answer the call",
-      metadata: ["request_id": "\(call.requestID)", "operation": "\(call.operation)"])
-    return call.internalFault()
+    // The key stands for the rest of the request.
+    var content = request
+    content.idempotencyKey = ""
+    let command = Command(
+      namespace: call.namespace, idempotencyKey: key,
+      fingerprint: key.isEmpty ? 0 : Fingerprint.of(content, call.method),
+      actor: call.actor, operation: operation)
+    return try call.response(to: await runtime.command(command), batchID: request.batchID, logger)
   }
 
   /// An error of the store: logged in full, reported in part.
@@ -46,6 +54,21 @@ extension BatchesServer {
 }
 
 extension Call {
+  func response<Response: ReplyMessage>(
+    to answer: Result<Reply, Refusal>, batchID: String? = nil, _ logger: Logger
+  ) throws(RPCError) -> Response {
+    switch answer {
+    case .failure(let refusal): throw refused(refusal, batchID: batchID)
+    case .success(let reply):
+      if let response = Response(reply) { return response }
+      // A bug in Mend.
+      logger.critical(
+        "the core's reply does not answer the call",
+        metadata: ["request_id": "\(requestID)", "operation": "\(operation)"])
+      throw internalFault()
+    }
+  }
+
   func check(batchID: String) throws(RPCError) {
     guard Identifier.isValid(batchID) else { throw invalidBatchID(batchID) }
   }

@@ -7,7 +7,7 @@ import MendRuntime
 extension BatchesServer {
   /// The handler that may wait: for batches that are not in memory, and for transports without an inline path.
   func diagnose(_ request: DiagnoseRequest, context: ServerContext) async throws(RPCError) -> DiagnoseResponse {
-    let call = try gate.admit(context, "diagnose")
+    let call = try gate.admit(context)
     try call.check(batchID: request.batchID)
     let view = try await view(of: request.batchID, call)
     return answer(view.batch, at: runtime.now())
@@ -20,7 +20,7 @@ extension BatchesServer {
   func diagnoseInline(
     _ payload: RawSpan, _ context: ServerContext, into response: inout [UInt8]
   ) throws(RPCError) -> InlineOutcome {
-    let call = try gate.admitInline(context, "diagnose")
+    let call = try gate.admitInline(context)
     let request: DiagnoseRequest
     do throws(PayloadError) {
       request = try DiagnoseRequest.decode(payload: payload)

@@ -13,7 +13,7 @@ extension BatchesServer {
   func listEvents(
     _ request: ListEventsRequest, context: ServerContext
   ) async throws(RPCError) -> ListEventsResponse {
-    let call = try gate.admit(context, "list_events")
+    let call = try gate.admit(context)
     try call.check(batchID: request.batchID)
     let pageSize = try call.checked { () throws(FieldViolation) in
       try FieldRule.pageSize(

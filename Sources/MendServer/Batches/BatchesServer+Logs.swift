@@ -14,7 +14,7 @@ extension BatchesServer {
   func readLogs(
     _ request: ReadLogsRequest, writer: ResponseWriter<ReadLogsResponse>, context: ServerContext
   ) async throws(RPCError) {
-    let call = try gate.admit(context, "read_logs")
+    let call = try gate.admit(context)
     try await readLogs(request, call, readmit: { () throws(RPCError) in try gate.readmit(context) }) {
       piece throws(RPCError) in try await writer.write(piece)
     }
@@ -142,7 +142,7 @@ struct LogSelection {
 
   init(_ request: ReadLogsRequest, _ call: Call) throws(RPCError) {
     try call.check(batchID: request.batchID)
-    job = request.jobID.isEmpty ? nil : try call.jobs([request.jobID], "job_id", batchID: request.batchID).first
+    job = request.jobID.isEmpty ? nil : try call.job(request.jobID, "job_id", batchID: request.batchID)
     guard request.attempt >= 0 else {
       throw call.invalid("attempt", "must be 1 or more, or 0 for the latest, is \(request.attempt)")
     }

@@ -12,7 +12,7 @@ extension BatchesServer {
   static let batchesPerPage = (standard: 50, maximum: 500)
 
   func getBatch(_ request: GetBatchRequest, context: ServerContext) async throws(RPCError) -> GetBatchResponse {
-    let call = try gate.admit(context, "get_batch")
+    let call = try gate.admit(context)
     try call.check(batchID: request.batchID)
     let fields = try call.checked { () throws(FieldViolation) in
       try StatusFields(mask: request.fields?.paths ?? [], metricsOnly: request.metricsOnly)
@@ -105,7 +105,7 @@ extension BatchesServer {
   func listBatches(
     _ request: ListBatchesRequest, context: ServerContext
   ) async throws(RPCError) -> ListBatchesResponse {
-    let call = try gate.admit(context, "list_batches")
+    let call = try gate.admit(context)
     let status = MendCore.BatchStatus(request.status)
     if status == nil, request.status != .unspecified {
       let known = MendCore.BatchStatus.allCases.map(\.rawValue).joined(separator: ", ")

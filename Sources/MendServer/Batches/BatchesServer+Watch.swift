@@ -13,7 +13,7 @@ extension BatchesServer {
   func watchProgress(
     _ request: WatchProgressRequest, writer: ResponseWriter<WatchProgressResponse>, context: ServerContext
   ) async throws(RPCError) {
-    let call = try gate.admit(context, "watch_progress")
+    let call = try gate.admit(context)
     try await watch(request, call, takenBack: { [gate] in await gate.whenTakenBack(context) }) {
       message throws(RPCError) in try await writer.write(message)
     }

@@ -12,17 +12,9 @@ struct BatchesServer: BatchesService {
   let gate: Gate
   let drain: Drain
   /// The address of Ray's dashboard, for links; empty if there is none.
-  let dashboard: String
+  var dashboard = ""
   let followers = LogFollowers()
   let logger: Logger
-
-  init(runtime: Runtime, gate: Gate, drain: Drain, dashboard: String = "", logger: Logger) {
-    self.runtime = runtime
-    self.gate = gate
-    self.drain = drain
-    self.dashboard = dashboard
-    self.logger = logger
-  }
 
   /// Registers every method, and Diagnose also as an inline handler for batches in memory.
   func install(in router: inout Router) {
@@ -59,106 +51,91 @@ struct BatchesServer: BatchesService {
   func createBatch(
     _ request: CreateBatchRequest, context: ServerContext
   ) async throws(RPCError) -> CreateBatchResponse {
-    let call = try gate.admit(context, "create_batch")
-    guard request.batchID.isEmpty || Identifier.isValid(request.batchID) else {
-      throw call.invalidBatchID(request.batchID)
+    try await perform(request, context, isNew: true) { call throws(RPCError) in
+      guard let message = request.batch else {
+        throw call.invalid("batch", "is required: the batch's tiers, with their extractors")
+      }
+      let specification = try call.checked { () throws(FieldViolation) in
+        try MendCore.BatchSpecification(message, executor: runtime.capacities.standard.executor)
+      }
+      return .createBatch(
+        batchID: request.batchID, specification, documents: request.documents.map { MendCore.Document($0) })
     }
-    guard let message = request.batch else {
-      throw call.invalid("batch", "is required: the batch's tiers, with their extractors")
-    }
-    let specification = try call.checked { () throws(FieldViolation) in
-      try MendCore.BatchSpecification(message, executor: runtime.capacities.standard.executor)
-    }
-    let documents = request.documents.map { MendCore.Document($0) }
-    var plain = request
-    plain.idempotencyKey = ""
-    let command = try command(call, key: request.idempotencyKey, plain, Batches.Methods.createBatch) {
-      .createBatch(batchID: request.batchID, specification, documents: documents)
-    }
-    guard case .created(let batchID, let status, let total) = try await perform(command, call, request.batchID) else {
-      throw unexpected(call)
-    }
-    var response = CreateBatchResponse()
-    response.batchID = batchID
-    response.status = MendAPI.BatchStatus(status)
-    response.totalObjects = Int64(total)
-    return response
   }
 
   func addDocuments(
     _ request: AddDocumentsRequest, context: ServerContext
   ) async throws(RPCError) -> AddDocumentsResponse {
-    let call = try gate.admit(context, "add_documents")
-    try call.check(batchID: request.batchID)
-    let documents = request.documents.map { MendCore.Document($0) }
-    var plain = request
-    plain.idempotencyKey = ""
-    let command = try command(call, key: request.idempotencyKey, plain, Batches.Methods.addDocuments) {
-      .addDocuments(batchID: request.batchID, documents)
+    try await perform(request, context) { _ in
+      .addDocuments(batchID: request.batchID, request.documents.map { MendCore.Document($0) })
     }
-    guard case .documentsAdded(let batchID, let added, let total) = try await perform(command, call, request.batchID)
-    else { throw unexpected(call) }
-    var response = AddDocumentsResponse()
-    response.batchID = batchID
-    response.added = Int64(added)
-    response.totalObjects = Int64(total)
-    return response
   }
 
-  func submitBatch(
-    _ request: SubmitBatchRequest, context: ServerContext
-  ) async throws(RPCError) -> SubmitBatchResponse {
-    let call = try gate.admit(context, "submit_batch")
-    try call.check(batchID: request.batchID)
-    var plain = request
-    plain.idempotencyKey = ""
-    let command = try command(call, key: request.idempotencyKey, plain, Batches.Methods.submitBatch) {
-      .submitBatch(batchID: request.batchID)
-    }
-    guard case .submitted(let batchID, let status, let position) = try await perform(command, call, request.batchID)
-    else { throw unexpected(call) }
-    var response = SubmitBatchResponse()
-    response.batchID = batchID
-    response.status = MendAPI.BatchStatus(status)
-    response.queuePosition = Int64(position)
-    return response
+  func submitBatch(_ request: SubmitBatchRequest, context: ServerContext) async throws(RPCError) -> SubmitBatchResponse
+  {
+    try await perform(request, context) { _ in .submitBatch(batchID: request.batchID) }
   }
 
-  func pauseBatch(
-    _ request: PauseBatchRequest, context: ServerContext
-  ) async throws(RPCError) -> PauseBatchResponse {
-    let call = try gate.admit(context, "pause_batch")
-    try call.check(batchID: request.batchID)
-    var plain = request
-    plain.idempotencyKey = ""
-    let command = try command(call, key: request.idempotencyKey, plain, Batches.Methods.pauseBatch) {
-      .pauseBatch(batchID: request.batchID)
-    }
-    guard case .status(let batchID, let status) = try await perform(command, call, request.batchID) else {
-      throw unexpected(call)
-    }
-    var response = PauseBatchResponse()
-    response.batchID = batchID
-    response.status = MendAPI.BatchStatus(status)
-    return response
+  func pauseBatch(_ request: PauseBatchRequest, context: ServerContext) async throws(RPCError) -> PauseBatchResponse {
+    try await perform(request, context) { _ in .pauseBatch(batchID: request.batchID) }
   }
 
-  func resumeBatch(
-    _ request: ResumeBatchRequest, context: ServerContext
-  ) async throws(RPCError) -> ResumeBatchResponse {
-    let call = try gate.admit(context, "resume_batch")
-    try call.check(batchID: request.batchID)
-    var plain = request
-    plain.idempotencyKey = ""
-    let command = try command(call, key: request.idempotencyKey, plain, Batches.Methods.resumeBatch) {
-      .resumeBatch(batchID: request.batchID)
-    }
-    guard case .status(let batchID, let status) = try await perform(command, call, request.batchID) else {
-      throw unexpected(call)
-    }
-    var response = ResumeBatchResponse()
-    response.batchID = batchID
-    response.status = MendAPI.BatchStatus(status)
-    return response
+  func resumeBatch(_ request: ResumeBatchRequest, context: ServerContext) async throws(RPCError) -> ResumeBatchResponse
+  {
+    try await perform(request, context) { _ in .resumeBatch(batchID: request.batchID) }
+  }
+}
+
+extension CreateBatchRequest: ChangeRequest {}
+extension AddDocumentsRequest: ChangeRequest {}
+extension SubmitBatchRequest: ChangeRequest {}
+extension PauseBatchRequest: ChangeRequest {}
+extension ResumeBatchRequest: ChangeRequest {}
+
+extension CreateBatchResponse: ReplyMessage {
+  init?(_ reply: Reply) {
+    guard case .created(let batchID, let status, let total) = reply else { return nil }
+    self.init()
+    self.batchID = batchID
+    self.status = MendAPI.BatchStatus(status)
+    totalObjects = Int64(total)
+  }
+}
+
+extension AddDocumentsResponse: ReplyMessage {
+  init?(_ reply: Reply) {
+    guard case .documentsAdded(let batchID, let added, let total) = reply else { return nil }
+    self.init()
+    self.batchID = batchID
+    self.added = Int64(added)
+    totalObjects = Int64(total)
+  }
+}
+
+extension SubmitBatchResponse: ReplyMessage {
+  init?(_ reply: Reply) {
+    guard case .submitted(let batchID, let status, let position) = reply else { return nil }
+    self.init()
+    self.batchID = batchID
+    self.status = MendAPI.BatchStatus(status)
+    queuePosition = Int64(position)
+  }
+}
+
+extension PauseBatchResponse: ReplyMessage {
+  init?(_ reply: Reply) {
+    guard case .status(let batchID, let status) = reply else { return nil }
+    self.init()
+    self.batchID = batchID
+    self.status = MendAPI.BatchStatus(status)
+  }
+}
+
+extension ResumeBatchResponse: ReplyMessage {
+  init?(_ reply: Reply) {
+    guard case .status(let batchID, let status) = reply else { return nil }
+    self.init()
+    self.batchID = batchID
+    self.status = MendAPI.BatchStatus(status)
   }
 }

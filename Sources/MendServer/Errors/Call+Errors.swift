@@ -93,10 +93,10 @@ extension Call {
         .alreadyExists, message, reason: .alreadyExists,
         [.resourceInfo(type: type, name: id.short, description: message)],
         values: ["resource_type": type, "resource_id": id.short])
-    case .precondition(let message, let todo):
+    case .precondition(let message, let todo, let reason):
       return error(
         .failedPrecondition, Self.sentence(message, todo), reason: .preconditionFailed,
-        [.preconditionFailure(type: Self.violationType(message), subject: batchID ?? "", description: todo)])
+        [.preconditionFailure(type: reason?.rawValue ?? "state", subject: batchID ?? "", description: todo)])
     case .aborted(let message, let todo):
       return error(.aborted, Self.sentence(message, todo), reason: .aborted, [])
     case .exhausted(let limit, let message, let retryAfter):
@@ -127,30 +127,24 @@ extension Call {
     todo.isEmpty ? message : "\(message); \(todo)"
   }
 
-  /// The code before the message (`never_schedulable: ...`), or else the general one: the state forbids it.
-  private static func violationType(_ message: String) -> String {
-    guard let colon = message.firstIndex(of: ":") else { return "state" }
-    let code = message[..<colon]
-    let isCode = !code.isEmpty && code.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0 == 0x5F }
-    return isCode ? String(code) : "state"
-  }
-
   private func error(
     _ code: StatusCode, _ message: String, reason: ErrorReason, _ details: [ErrorDetail],
     values: [String: String] = [:]
   ) -> RPCError {
-    completed(RPCError(code, message), reason: reason, details, values: values)
+    RPCError(code, message).explained(reason, details, values: values, requestID)
   }
+}
 
+extension RPCError {
   /// The same error with google.rpc details and the request id.
-  func completed(
-    _ error: RPCError, reason: ErrorReason, _ details: [ErrorDetail], values: [String: String]
+  func explained(
+    _ reason: ErrorReason, _ details: [ErrorDetail], values: [String: String], _ requestID: RequestID
   ) -> RPCError {
     // All of it may quote the caller, and a client cannot read a status that is too large.
     let all = [.errorInfo(reason: reason, values: values)] + details + [.requestInfo(requestID.description)]
-    var error = error
-    error.message = error.message.cut(toBytes: ErrorDetail.maxMessageBytes)
-    error.details = ErrorDetail.status(error.code, error.message, all)
+    var error = self
+    error.message = message.cut(toBytes: ErrorDetail.maxMessageBytes)
+    error.details = ErrorDetail.status(code, error.message, all)
     error.metadata.add(requestID.description, for: MetadataName.requestID)
     return error
   }

@@ -11,9 +11,6 @@ struct CallLayerErrors: Sendable {
   private static let retryDelay: Duration = .seconds(1)
 
   func explain(_ error: RPCError, _ method: MethodDescriptor?) -> RPCError {
-    let call = Call(
-      requestID: requestIDs.make(), operation: method?.method ?? "", namespace: MetadataName.defaultNamespace,
-      actor: "caller")
     var values: [String: String] = [:]
     var details: [ErrorDetail] = []
     switch error.code {
@@ -29,7 +26,7 @@ struct CallLayerErrors: Sendable {
       details = [.retryInfo(Self.retryDelay)]
     default: break
     }
-    return call.completed(error, reason: Self.reason(error.code), details, values: values)
+    return error.explained(Self.reason(error.code), details, values: values, requestIDs.make())
   }
 
   private static func reason(_ code: StatusCode) -> ErrorReason {

@@ -246,7 +246,7 @@ struct CommandTests {
       ("cpus", extractor(cpus: 64)), ("memory", extractor(memory: 1001)),
     ] {
       _ = harness.ask(.createBatch(batchID: id, specification([tier(extractor)]), documents: Harness.documents(1)))
-      guard case .failure(.precondition(let message, _)) = harness.ask(.submitBatch(batchID: id)) else {
+      guard case .failure(.precondition(let message, _, _)) = harness.ask(.submitBatch(batchID: id)) else {
         Issue.record("not refused")
         continue
       }

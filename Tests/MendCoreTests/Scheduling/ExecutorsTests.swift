@@ -92,13 +92,13 @@ struct ExecutorsTests {
     #expect(harness.batch.status == .running)
     harness.submit([tier(extractor(cpus: 2))], id: "c")
     #expect(harness.core.batches[BatchKey(namespace: "default", batchID: "c")]?.status == .created)
-    guard case .failure(.precondition(let what, let todo)) = harness.answer(to: CallID(harness.callCount)) else {
+    guard case .failure(.precondition(let what, let todo, _)) = harness.answer(to: CallID(harness.callCount)) else {
       Issue.record("it was taken")
       return
     }
     #expect(what.contains("the simulated executor has 1") && todo.contains("--cpus"))
     harness.submit([tier(extractor(cpus: 3))], id: "d", on: .ray)
-    guard case .failure(.precondition(let what, let todo)) = harness.answer(to: CallID(harness.callCount)) else {
+    guard case .failure(.precondition(let what, let todo, _)) = harness.answer(to: CallID(harness.callCount)) else {
       Issue.record("it was taken")
       return
     }
@@ -228,7 +228,7 @@ struct ExecutorsTests {
       .submitBatch(batchID: "new"),
       .retry(batchID: "b", tier: 0, jobs: [], Job.Overrides(), .failed),
     ] {
-      guard case .failure(.precondition(let what, let todo)) = without.ask(operation) else {
+      guard case .failure(.precondition(let what, let todo, _)) = without.ask(operation) else {
         Issue.record("it was taken: \(operation)")
         continue
       }

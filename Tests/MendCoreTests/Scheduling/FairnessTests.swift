@@ -132,7 +132,8 @@ struct FairnessTests {
         == .failure(
           .precondition(
             "quota: extractor text of tier 0 needs 2 CPUs, the quota of namespace n is 1 CPU",
-            todo: "ask for less, or have the quota of namespace n raised: mend serve --quota n=cpus:2,memory:1MiB")))
+            todo: "ask for less, or have the quota of namespace n raised: mend serve --quota n=cpus:2,memory:1MiB",
+            because: .quota)))
     let diagnosis = harness.core.batches[Self.key("b", "n")]!.diagnosis(
       at: harness.now, capacity: harness.core.capacity, limits: limits)
     #expect(diagnosis.health == .stuck && diagnosis.healthReason == .quota)
