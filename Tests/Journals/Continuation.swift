@@ -93,7 +93,7 @@ struct Continuation {
         + "by \(fact.by.rawValue)"
     case .healed(let heal): "healed \(heal.action.rawValue) \(heal.steps.count) steps by \(heal.by.rawValue)"
     case .verdictChanged(let summary):
-      "verdict \(summary.health.rawValue) \(summary.reason.rawValue) \(summary.causes.map(\.cause).joined(separator: " "))"
+      "verdict \(summary.health.rawValue) \(summary.reason.rawValue) \(summary.causes.map(\.cause.rawValue).joined(separator: " "))"
     default: String("\(fact)".prefix { $0 != "(" })
     }
   }

@@ -24,7 +24,7 @@ import Testing
       #expect(outage.message == "no room" && harness.runtime.statistics.isStoreFull)
       let diagnosis = harness.runtime.diagnosis(of: before.batch, at: harness.clock.now())
       #expect(diagnosis.health == .stuck && diagnosis.healthReason == .storeFull)
-      #expect(diagnosis.findings.first?.cause == "store_full")
+      #expect(diagnosis.findings.first?.cause == .health(.storeFull))
       let listed = try await harness.runtime.list(
         namespace: harness.key("b").namespace, status: nil, bucketID: nil, before: nil, limit: 10)
       #expect(listed.map(\.health) == [.stuck])

@@ -91,9 +91,9 @@ enum Samples {
           health: .stuck, reason: .noProgress, blockedReason: "it does not move",
           causes: [
             DiagnosisSummary.Cause(
-              category: .timeout, cause: "progress_timeout", confidence: .high, job: job, attempt: 3,
+              category: .timeout, cause: .failure(.progressTimeout), confidence: .high, job: job, attempt: 3,
               remedy: "mend heal b --action detect-stuck"),
-            DiagnosisSummary.Cause(category: nil, cause: "quota", confidence: .low, remedy: ""),
+            DiagnosisSummary.Cause(category: nil, cause: .health(.quota), confidence: .low, remedy: ""),
           ]))
     case .verdictChanged:
       return .notificationSettled(

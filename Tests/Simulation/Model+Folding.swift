@@ -186,7 +186,7 @@ extension Model {
 
   /// What a document can bring about (<doc:Domain#Documents-that-end-attempts>). All other causes come from the machine, or
   /// from whoever ended the attempt.
-  static let mayBeOfADocument: Set<String> = [
+  static let mayBeOfADocument: Set<DocumentCode> = [
     "oom", "engine_fault", "exit_code", "signal", "heartbeat_timeout", "progress_timeout", "run_timeout",
     "resource_limit",
   ]

@@ -125,7 +125,7 @@ extension World {
     let own = diagnosis.findings.filter { $0.job == job.id }
     if own.isEmpty, diagnosis.findings.count < 200 { return fail(.findings, "\(name): \(failure.cause) is no finding") }
     for finding in own {
-      if let cause = FailureCause(rawValue: finding.cause), finding.category != cause.category {
+      if case .failure(let cause) = finding.cause, finding.category != cause.category {
         fail(.findings, "\(name): \(finding.cause) is said to be of \(finding.category?.rawValue ?? "nothing")")
       }
       if let stranger = finding.documents.first(where: { !job.assigned.contains($0) }) {
@@ -136,7 +136,7 @@ extension World {
     guard let process = processes[key], !process.isLied, !process.isEnded, let died = process.diedOf,
       failure.cause == died
     else { return }
-    if !own.contains(where: { $0.cause == died.rawValue && $0.category == died.category }) {
+    if !own.contains(where: { $0.cause == .failure(died) && $0.category == died.category }) {
       fail(.findings, "\(name) died of \(died.rawValue), and its findings are \(own.map(\.cause))")
     }
   }

@@ -21,7 +21,7 @@ extension DiagnosisContext {
       findings.add(
         about: job.id,
         Finding(
-          category: nil, cause: reason.rawValue, confidence: .high,
+          cause: .health(reason), confidence: .high,
           message: sentence("\(job.title(in: batch)) can never start here: \(why)"),
           evidence: [
             Evidence(
@@ -50,7 +50,7 @@ extension DiagnosisContext {
 
   private func finding(of stuck: StuckAttempt, _ attempt: Attempt, _ job: Job) -> Finding {
     Finding(
-      category: .timeout, cause: HealthReason(stall: stuck.cause).rawValue, confidence: .high,
+      category: .timeout, cause: .health(HealthReason(stall: stuck.cause)), confidence: .high,
       message: sentence(batch.stallSentence(attempt, of: job, cause: stuck.cause, since: stuck.since, at: now)),
       evidence: evidence(ofStall: stuck, attempt, job: job),
       remedy: Remedy(
@@ -71,7 +71,7 @@ extension DiagnosisContext {
     let asked = job.resourcesAsked(in: batch)
     return [
       Finding(
-        category: nil, cause: healthReport.reason.rawValue, confidence: .high,
+        cause: .health(healthReport.reason), confidence: .high,
         message: self.sentence(sentence),
         evidence: [
           Evidence(
@@ -108,7 +108,7 @@ extension DiagnosisContext {
     let executor = first.attempt.parameters.executor.rawValue
     return [
       Finding(
-        category: nil, cause: HealthReason.coldStart.rawValue, confidence: .high,
+        cause: .health(.coldStart), confidence: .high,
         message: "The \(executor) executor cannot start \(first.job.title(in: batch)): "
           + "\(Figures.excerpt(first.words))\(others). Nothing of it has run, and it is tried again each second.",
         evidence: [
@@ -139,7 +139,7 @@ extension DiagnosisContext {
     let executor = first.attempt.parameters.executor.rawValue
     return [
       Finding(
-        category: nil, cause: HealthReason.executorUnreachable.rawValue, confidence: .high,
+        cause: .health(.executorUnreachable), confidence: .high,
         message: "The \(executor) executor cannot look at \(first.job.title(in: batch)): "
           + "\(Figures.excerpt(first.words))\(others). Whether it runs is not known; it is looked at again each second.",
         evidence: [
@@ -157,7 +157,7 @@ extension DiagnosisContext {
     let executor = outage.executor.rawValue
     return [
       Finding(
-        category: nil, cause: HealthReason.executorUnreachable.rawValue, confidence: .high,
+        cause: .health(.executorUnreachable), confidence: .high,
         message:
           "The \(executor) executor could not be asked for \(Figures.seconds(now - since)); nothing is known of its "
           + "attempts, and they are given up after \(Figures.seconds(limits.unreachableGrace)).",
@@ -181,7 +181,7 @@ extension DiagnosisContext {
       ? "none of its attempts was running"
       : "what became of its \(Figures.count(live, "attempt")) is not known, and none is given up or run again"
     return Finding(
-      category: nil, cause: HealthReason.executorNotConfigured.rawValue, confidence: .high,
+      cause: .health(.executorNotConfigured), confidence: .high,
       message: "The batch is of deployment_mode \(executor), and this server was started without that executor; "
         + "\(known).",
       evidence: [
@@ -210,7 +210,7 @@ extension DiagnosisContext {
       let areAllAsked = launches.allSatisfy { batch.askedToEnd(job, $0.reference) != nil }
       let since = asked.map { " Asked to end \(Figures.seconds(now - $0)) ago." } ?? ""
       return Finding(
-        category: .orphaned, cause: "duplicate", confidence: .high,
+        cause: .duplicate, confidence: .high,
         message:
           "\(Figures.count(launches.count, "launch")) of \(batch.findJob(job)?.title(in: batch) ?? "job \(job)") "
           + "\(launches.count == 1 ? "runs" : "run") beside it; \(current). Fenced, but using room.\(since)",
@@ -235,7 +235,7 @@ extension DiagnosisContext {
       findings.add(
         about: job.id,
         Finding(
-          category: .orphaned, cause: FailureCause.orphaned.rawValue, confidence: .medium,
+          cause: .failure(.orphaned), confidence: .medium,
           message: sentence(batch.overdueEndSentence(attempt, of: job, since: since, at: now)),
           evidence: [
             Evidence(

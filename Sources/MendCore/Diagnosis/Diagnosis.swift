@@ -60,9 +60,9 @@ public struct Diagnosis: Hashable, Sendable {
 
 /// One thing that is wrong: what, why, how sure, on what evidence, and what to do.
 public struct Finding: Hashable, Sendable {
+  /// Its cause's own where nothing else is said.
   public var category: FailureCategory?
-  /// A failure cause's or a health reason's raw value.
-  public var cause: String
+  public var cause: FindingCause
   public var confidence: Confidence
   public var message: String
   public var evidence: [Evidence]
@@ -74,10 +74,11 @@ public struct Finding: Hashable, Sendable {
   public var documents: [Int]
 
   public init(
-    category: FailureCategory?, cause: String, confidence: Confidence, message: String, evidence: [Evidence],
-    remedy: Remedy?, tier: Int? = nil, job: JobID? = nil, attempt: Int? = nil, documents: [Int] = []
+    category: FailureCategory? = nil, cause: FindingCause, confidence: Confidence, message: String,
+    evidence: [Evidence], remedy: Remedy?, tier: Int? = nil, job: JobID? = nil, attempt: Int? = nil,
+    documents: [Int] = []
   ) {
-    self.category = category
+    self.category = category ?? cause.category
     self.cause = cause
     self.confidence = confidence
     self.message = message
@@ -151,13 +152,13 @@ public struct InfrastructureEvent: Hashable, Sendable {
 }
 
 public struct ErrorSummary: Hashable, Sendable {
-  public var errorType: String
+  public var errorType: DocumentCode
   public var count: Int
   /// Positions, at most ten.
   public var affected: [Int]
   public var resolution: String
 
-  public init(errorType: String, count: Int, affected: [Int], resolution: String) {
+  public init(errorType: DocumentCode, count: Int, affected: [Int], resolution: String) {
     self.errorType = errorType
     self.count = count
     self.affected = affected

@@ -43,8 +43,7 @@ extension DiagnosisSummary {
   /// One finding, in short.
   public struct Cause: Hashable, Codable, Sendable, Described {
     public var category: FailureCategory?
-    /// A failure cause's or a health reason's raw value.
-    public var cause: String
+    public var cause: FindingCause
     public var confidence: Confidence
     public var job: JobID?
     public var attempt: Int?
@@ -52,7 +51,7 @@ extension DiagnosisSummary {
     public var remedy: String
 
     public init(
-      category: FailureCategory?, cause: String, confidence: Confidence, job: JobID? = nil, attempt: Int? = nil,
+      category: FailureCategory?, cause: FindingCause, confidence: Confidence, job: JobID? = nil, attempt: Int? = nil,
       remedy: String
     ) {
       self.category = category
@@ -64,11 +63,11 @@ extension DiagnosisSummary {
     }
 
     public static let schemaName = "JournalVerdictCause"
-    public static var blank: Self { Self(category: nil, cause: "", confidence: .low, remedy: "") }
+    public static var blank: Self { Self(category: nil, cause: .failure(.oom), confidence: .low, remedy: "") }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.choice(1, "category", &category)
-      try v.string(2, "cause", &cause)
+      try v.name(2, "cause", &cause, of: "cause")
       try v.choice(3, "confidence", &confidence)
       try v.message(4, "job", &job)
       try v.small(5, "attempt", &attempt)

@@ -5,7 +5,7 @@ struct DocumentReading {
   var cause: FailureCause
   var confidence = Confidence.high
   /// The code whose resolution is right.
-  var resolution: String
+  var resolution: DocumentCode
   /// What to do in the place of the code's resolution, where the words or the signal say more.
   var advice: String?
   /// For the end of the message.
@@ -15,14 +15,13 @@ struct DocumentReading {
   var signature: ErrorSignature?
 
   /// One sentence of what to do, without a full stop.
-  var whatToDo: String { advice ?? DiagnosisContext.resolution(for: resolution) }
+  var whatToDo: String { advice ?? resolution.resolution }
 }
 
 extension DiagnosisContext {
   /// What documents failed of by one code: the code's own cause, or what the words beside it say.
   func cause(of code: FailureTally.Code, job: Job) -> FailureCause {
-    if code.causedByAttempt { return FailureCause(rawValue: code.code) ?? Self.cause(ofCode: code.code) }
-    return batch.reading(of: code, job: job).cause
+    code.causedByAttempt ? code.code.cause : batch.reading(of: code, job: job).cause
   }
 
   func documentFinding(_ code: FailureTally.Code, job: Job) -> Finding {
@@ -30,7 +29,7 @@ extension DiagnosisContext {
       job.errors[position].map { (documentID(position) ?? "document \(position)", $0) }
     }
     let reading = batch.reading(of: code, job: job)
-    let name = code.code == FailureTally.others ? "other codes" : code.code
+    let name = code.code == FailureTally.others ? "other codes" : code.code.rawValue
     var message =
       "\(Figures.count(code.count, "document")) of \(job.assigned.count) failed in "
       + "\(job.title(in: batch)) with \(name)"
@@ -40,21 +39,21 @@ extension DiagnosisContext {
         "\(Figures.count(code.count, "document")) failed with \(name), first "
           + names(code.first.positions),
         by: .ledger, at: code.at,
-        values: ["code": code.code, "count": "\(code.count)", "documents_in_job": "\(job.assigned.count)"])
+        values: ["code": code.code.rawValue, "count": "\(code.count)", "documents_in_job": "\(job.assigned.count)"])
     ]
     if let example {
       var values = example.1.details
-      values["code"] = example.1.code
+      values["code"] = example.1.code.rawValue
       values["document_id"] = example.0
-      let isOurs = reading.cause == .documentErrors && code.code == reading.cause.rawValue
+      let isOurs = code.code == .failure(.documentErrors)
       evidence.append(
         Evidence(
-          example.1.message.isEmpty ? example.1.code : example.1.message, by: isOurs ? .scheduler : .worker,
+          example.1.message.isEmpty ? example.1.code.rawValue : example.1.message, by: isOurs ? .scheduler : .worker,
           at: example.1.at, values: values))
     }
     evidence += reading.evidence + batch.sizeEvidence(of: code.first.positions, in: job)
     return Finding(
-      category: reading.cause.category, cause: reading.cause.rawValue, confidence: reading.confidence,
+      cause: .failure(reading.cause), confidence: reading.confidence,
       message: sentence(message + reading.note), evidence: evidence,
       remedy: job.status.isFinal ? remedy(for: reading, attempt: code.attempt, job: job) : nil,
       tier: job.id.tier, job: job.id, attempt: code.attempt, documents: code.first.positions)
@@ -71,7 +70,7 @@ extension DiagnosisContext {
 extension Batch {
   /// The worker's own code stands, unless an exit code that says little comes with words, or a file, that say more.
   func reading(of code: FailureTally.Code, job: Job) -> DocumentReading {
-    var reading = DocumentReading(cause: DiagnosisContext.cause(ofCode: code.code), resolution: code.code)
+    var reading = DocumentReading(cause: code.code.cause, resolution: code.code)
     guard let position = code.first.positions.first, let example = job.errors[position] else { return reading }
     if Self.saysKilled(example) {
       // Nobody saw who sent it; the kernel does when the machine has no memory left.
@@ -79,13 +78,13 @@ extension Batch {
       reading.evidence.append(
         Evidence("SIGKILL from outside: perhaps the kernel, out of memory", by: .scheduler, at: example.at))
     }
-    guard [.exitCode, .signal, .entrypointNotFound].contains(reading.cause), code.code == reading.cause.rawValue else {
+    guard [.exitCode, .signal, .entrypointNotFound].contains(reading.cause), code.code == .failure(reading.cause) else {
       return reading
     }
     let (signal, isShellsWord) = Self.signal(example)
     if let signal {
       reading.cause = signal.cause
-      reading.resolution = FailureCause.signal.rawValue
+      reading.resolution = .failure(.signal)
       reading.advice = signal.number == 9 ? nil : signal.resolution + ", and retry"
       if isShellsWord || signal.cause != .signal { reading.confidence = .medium }
       if isShellsWord {
@@ -96,20 +95,20 @@ extension Batch {
     }
     let signature = ErrorSignature.matching(
       example.message, names: documents.count > position ? documents[position].names : [])
-    if let signature, let cause = signature.cause, signal?.isOwn ?? (code.code != FailureCause.signal.rawValue) {
+    if let signature, let cause = signature.cause, signal?.isOwn ?? (code.code != .failure(.signal)) {
       reading.cause = cause
       reading.confidence = signature.confidence
       reading.advice = signature.resolution
       reading.signature = signature
       reading.evidence.append(signature.evidence(example.message, at: example.at))
-    } else if code.code == FailureCause.exitCode.rawValue, signal == nil,
+    } else if code.code == .failure(.exitCode), signal == nil,
       areRefusedForEmptiness(code.first.positions, of: job)
     {
       reading.cause = .badInput
       reading.confidence = .medium
-      reading.resolution = "empty_file"
+      reading.resolution = .common(.emptyFile)
       reading.note = "; all of them are empty files, and others went well"
-    } else if let signature, signature.cause == nil, code.code != FailureCause.entrypointNotFound.rawValue {
+    } else if let signature, signature.cause == nil, code.code != .failure(.entrypointNotFound) {
       reading.advice = signature.resolution
       reading.evidence.append(signature.evidence(example.message, at: example.at))
     }
@@ -128,17 +127,4 @@ extension Batch {
     return (number("exit_code").flatMap { SignalMeaning.shellsWord($0) }, true)
   }
 
-}
-
-extension DiagnosisContext {
-  /// A document error's code as a cause: its own where it is one, bad_input for the usual words about files.
-  static func cause(ofCode code: String) -> FailureCause {
-    if let cause = FailureCause(rawValue: code) { return cause }
-    return switch code {
-    case "format_error", "unsupported_format", "corrupted_file", "not_found", "file_not_found", "permission_denied",
-      "empty_file":
-      .badInput
-    default: .documentErrors
-    }
-  }
 }

@@ -41,98 +41,12 @@ extension DiagnosisContext {
     if isPast, job.status.isFinal { message += "; a later attempt ended otherwise" }
     var confidence = Confidence.medium
     if case .failed(_, let sure)? = latest.end?.verdict { confidence = sure }
-    let documents = tallies[job.id]?.codes.first { $0.causedByAttempt && $0.code == cause.rawValue }?.first.positions
+    let documents = tallies[job.id]?.codes.first { $0.causedByAttempt && $0.code == .failure(cause) }?.first.positions
     return Finding(
-      category: cause.category, cause: cause.rawValue, confidence: confidence, message: message + ".",
+      cause: .failure(cause), confidence: confidence, message: message + ".",
       evidence: evidence(of: latest, job: job, died: died) + batch.sizeEvidence(of: documents ?? [], in: job),
       remedy: isPast ? nil : remedy(for: cause, attempt: latest, job: job),
       tier: job.id.tier, job: job.id, attempt: latest.number, documents: documents ?? [])
-  }
-
-  /// What follows "Attempt 1 of job t0-j0 (text)".
-  func explanation(of cause: FailureCause, _ attempt: Attempt, _ job: Job) -> String {
-    let exit = attempt.end?.exit
-    let heard = attempt.end?.evidence.first { $0.observer == .executor && !$0.observed.isEmpty }?.observed
-    let said = exit.flatMap { $0.lastStderrLine.isEmpty ? nil : $0.lastStderrLine } ?? heard
-    let last = said.map { ": \(Figures.excerpt($0))" } ?? ""
-    let timers = job.specified(in: batch)?.timers ?? Timers()
-    let signature = attempt.end?.errorSignature(of: cause)
-    let means = signature.map { "; \($0.meaning)" } ?? ""
-    switch cause {
-    case .oom where attempt.end?.oomSignature != nil:
-      let limit = exit?.memoryLimitBytes ?? 0
-      let peak = exit?.peakMemoryBytes ?? 0
-      let held =
-        MemoryAdvice.isFarBelow(peak, limit)
-        ? "; it held \(Figures.bytes(peak)) at its peak, well below its limit of \(Figures.bytes(limit))" : ""
-      return "ran out of memory by its own words\(last)\(means)\(held)"
-    case .oom:
-      let limit = exit?.memoryLimitBytes ?? 0
-      let peak = exit?.peakMemoryBytes ?? 0
-      let perhaps = attempt.end?.verdict == .failed(.oom, .low) ? "perhaps " : ""
-      if let text = exit?.finding?.text { return perhaps + "ran out of memory: \(Figures.excerpt(text))" }
-      return perhaps + "ran out of memory"
-        + (peak > 0 ? ": its processes held \(Figures.bytes(peak)) at their peak" : "")
-        + (limit > 0 ? (peak > 0 ? ", " : ": ") + "\(Figures.bytes(limit)) is its limit" : "")
-    case .exitCode:
-      if case .exited(let code)? = exit?.termination { return "ended with exit code \(code)\(last)\(means)" }
-      return "ended with an exit code that says failure\(last)"
-    case .signal:
-      // Ended by somebody whom the executor knows no more of than what it says.
-      if isEndedByOthers(attempt), let text = exit?.finding?.text { return "was ended: \(Figures.excerpt(text))" }
-      return ended(exit) + last + (signature == nil ? signalMeans(exit) : means)
-    case .entrypointNotFound:
-      if case .notStarted(let why)? = exit?.termination { return "could not be started: \(why)" }
-      if signature == nil, case .exited(126)? = exit?.termination {
-        return "could not be started: its command was found and could not be run (exit code 126)\(last)"
-      }
-      // The executor did not even try, and says why.
-      if signature == nil, exit == nil, let heard { return "could not be started: \(Figures.excerpt(heard))" }
-      return signature == nil
-        ? "could not be started: its command was not found\(last)" : "could not be started\(last)\(means)"
-    case .preemption: return "was preempted: its executor took the room away"
-    case .nodeFailure: return "died with the machine that it ran on\(last)"
-    case .engineFault: return "died of a fault of its executor\(last)"
-    case .environmentSetup:
-      if signature != nil { return ended(exit) + last + means }
-      if case .notStarted(let why)? = exit?.termination { return "could not be started: \(why)" }
-      return "never ran: its environment could not be set up\(last)"
-    case .startTimeout:
-      // The executor's own patience may be the shorter one; then it says so itself.
-      return heard.map { "was given up before it was started: \(Figures.excerpt($0))" }
-        ?? "was not started within \(Figures.seconds(attempt.startWindow(timers)))"
-    case .heartbeatTimeout: return "reported nothing for \(Figures.seconds(timers.heartbeat)) and was ended"
-    case .progressTimeout: return "finished nothing for \(Figures.seconds(timers.progress)) and was ended"
-    case .runTimeout:
-      return attempt.parameters.runTimeout.map { "ran into its run timeout of \(Figures.seconds($0))" }
-        ?? "ran into its run timeout"
-    case .batchTimeout:
-      return batch.specification.timeout.map { "was ended by the batch's timeout of \(Figures.seconds($0))" }
-        ?? "was ended by the batch's timeout"
-    case .orphaned:
-      if case .unknown(let why)? = exit?.termination, !why.isEmpty { return "was lost: \(Figures.excerpt(why))" }
-      return "was lost: its executor does not know it any more"
-    case .documentErrors: return "left documents that it never reported"
-    case .badInput: return "refused its input\(last)"
-    case .resourceLimit:
-      if let text = exit?.finding?.text ?? heard { return "was ended at one of its limits: \(text)" }
-      return ended(exit) + last + (signature == nil ? signalMeans(exit) : means)
-    }
-  }
-
-  /// What follows "Attempt 1 ..." of an exit record alone.
-  private func ended(_ exit: ExitRecord?) -> String {
-    switch exit?.termination {
-    case .signalled(let number)?: "was ended by \(Figures.signal(number))"
-    case .exited(let code)?:
-      SignalMeaning.shellsWord(code).map { "ended with exit code \(code), which stands for \($0.name)" }
-        ?? "ended with exit code \(code)"
-    case .notStarted?, .unknown?, nil: "was ended by a signal"
-    }
-  }
-
-  private func signalMeans(_ exit: ExitRecord?) -> String {
-    exit?.signal.map { "; \($0.meaning)" } ?? ""
   }
 
   /// A job that failed for a reason that is no attempt's end: nothing was launched, or its documents failed it.
@@ -147,7 +61,7 @@ extension DiagnosisContext {
       findings.add(
         about: job.id,
         Finding(
-          category: failure.cause.category, cause: failure.cause.rawValue, confidence: failure.confidence,
+          cause: .failure(failure.cause), confidence: failure.confidence,
           message: sentence("\(job.title(in: batch)) failed: \(failure.message)"),
           evidence: [ledger(of: job, at: job.completedAt ?? now)],
           remedy: remedy(for: failure.cause, attempt: job.attempts.last, job: job), tier: job.id.tier, job: job.id,
@@ -160,7 +74,7 @@ extension DiagnosisContext {
     forEachJob { _, job in
       guard job.isDisputed, let attempt = job.attempts.last, let end = attempt.end, let exit = end.exit else { return }
       if findings.isFull { return findings.leaveOut(job.id) }
-      let unreported = tallies[job.id]?.codes.first { $0.code == FailureCause.documentErrors.rawValue }
+      let unreported = tallies[job.id]?.codes.first { $0.code == .failure(.documentErrors) }
       let unaccounted = (unreported?.count ?? 0) + job.pendingCount
       let message: String
       if exit.termination == .exited(0) {
@@ -175,7 +89,7 @@ extension DiagnosisContext {
       findings.add(
         about: job.id,
         Finding(
-          category: .pipeline, cause: HealthReason.disputed.rawValue, confidence: .high, message: sentence(message),
+          category: .pipeline, cause: .health(.disputed), confidence: .high, message: sentence(message),
           evidence: evidence(of: attempt, job: job, died: 0),
           remedy: Remedy(
             "See that it reports every document that it claims, then retry tier \(job.id.tier): only what is not "
@@ -203,7 +117,7 @@ extension DiagnosisContext {
       findings.add(
         about: job.id,
         Finding(
-          category: cause.category, cause: cause.rawValue,
+          cause: .failure(cause),
           // Alone with its attempts each time it is nearly proven; one of many it is a hint.
           confidence: count == 1 ? .high : .medium,
           message: "\(names(first)) \(count == 1 ? "is" : "are") suspected of ending attempts of "
@@ -223,12 +137,12 @@ extension DiagnosisContext {
       guard !held.isEmpty else { return }
       if findings.isFull { return findings.leaveOut(job.id) }
       let first = Array(held.prefix(10))
-      let cause = first.first.flatMap { job.errors[$0].flatMap { FailureCause(rawValue: $0.code) } } ?? .documentErrors
+      let cause = first.first.flatMap { job.errors[$0]?.code.namedCause } ?? .documentErrors
       let action = "Look at \(names(first)): correct or replace \(held.count == 1 ? "it" : "them")"
       findings.add(
         about: job.id,
         Finding(
-          category: cause.category, cause: cause.rawValue, confidence: .high,
+          cause: .failure(cause), confidence: .high,
           message: "\(names(first)) \(held.count == 1 ? "ends its" : "end their") attempts of "
             + "\(job.title(in: batch)) (\(cause.rawValue)) and \(held.count == 1 ? "is" : "are") quarantined: left out, so "
             + "that the rest completes.",
@@ -248,7 +162,7 @@ extension DiagnosisContext {
       guard let tally = tallies[job.id] else { return }
       for code in tally.codes {
         // Told with the attempt that died.
-        if code.causedByAttempt, job.attempts.contains(where: { $0.end?.cause?.rawValue == code.code }) { continue }
+        if code.causedByAttempt, job.attempts.contains(where: { $0.end?.cause == code.code.cause }) { continue }
         findings.add(about: job.id, documentFinding(code, job: job))
       }
     }

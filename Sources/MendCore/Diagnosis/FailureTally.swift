@@ -3,7 +3,7 @@
 /// Walks failed documents only; a job without failures costs nothing. Its order never depends on a dictionary's.
 struct FailureTally: Hashable {
   struct Code: Hashable {
-    var code: String
+    var code: DocumentCode
     /// The attempt died around them, the extractor did not refuse them.
     var causedByAttempt: Bool
     var count = 0
@@ -21,10 +21,10 @@ struct FailureTally: Hashable {
 
   /// Codes of a worker's own that are told apart; the documents of all others are counted together as `others`.
   static let codesLimit = 64
-  static let others = "others"
+  static let others: DocumentCode = "others"
 
   private struct Name: Hashable {
-    var code: String
+    var code: DocumentCode
     var causedByAttempt: Bool
   }
 
@@ -37,7 +37,7 @@ struct FailureTally: Hashable {
     func place(of error: DocumentError) -> Int {
       if latest < 0 || found[latest].causedByAttempt != error.causedByAttempt || found[latest].code != error.code {
         var name = Name(code: error.code, causedByAttempt: error.causedByAttempt)
-        if places[name] == nil, !error.causedByAttempt, FailureCause(rawValue: error.code) == nil {
+        if places[name] == nil, !error.causedByAttempt, error.code.namedCause == nil {
           own += 1
           if own > Self.codesLimit { name.code = Self.others }
         }
@@ -60,12 +60,12 @@ struct FailureTally: Hashable {
       }
     }
     codes = found
-    codes.sort { ($1.count, $0.code) < ($0.count, $1.code) }
+    codes.sort { ($1.count, $0.code.rawValue) < ($0.count, $1.code.rawValue) }
   }
 
   /// Documents that failed because an attempt died of this cause.
   func count(diedOf cause: FailureCause) -> Int {
-    codes.first { $0.causedByAttempt && $0.code == cause.rawValue }?.count ?? 0
+    codes.first { $0.causedByAttempt && $0.code == .failure(cause) }?.count ?? 0
   }
 }
 

@@ -37,7 +37,7 @@ extension DiagnosisContext {
       ? "no other extractor did them, and they went no further"
       : "\(wentOn.count == undone.count ? "they" : "\(wentOn.count) of them") went on without it"
     return Finding(
-      category: nil, cause: HealthReason.partialFailures.rawValue, confidence: .high,
+      cause: .health(.partialFailures), confidence: .high,
       message: "Extractor \(name) of tier \(tier.number) was left out for "
         + "\(Figures.count(undone.count, "document")) of \(tier.handed.count): \(Figures.list(jobs.prefix(10).map { "\($0.id)" })) "
         + "\(jobs.count == 1 ? "was" : "were") cancelled while others went on; \(others).",

@@ -90,7 +90,7 @@ public struct Replay {
 extension Batch {
   /// Every attempt that runs was heard of, but those that were said not to be, or not to move.
   fileprivate mutating func assumeLife(at now: Instant, but said: DiagnosisSummary, confirmation: Duration) {
-    var suspects: [JobID: String] = [:]
+    var suspects: [JobID: FindingCause] = [:]
     if said.health == .stuck {
       for cause in said.causes { if let job = cause.job { suspects[job] = cause.cause } }
     }
@@ -103,7 +103,7 @@ extension Batch {
           tiers[tier].jobs[job].attempts[last].suspectedSince = Instant(
             milliseconds: now.milliseconds.subtractingSaturated(confirmation.milliseconds + 1))
         }
-        let isSilent = suspect == FailureCause.heartbeatTimeout.rawValue || suspect == HealthReason.noHeartbeat.rawValue
+        let isSilent = suspect == .failure(.heartbeatTimeout) || suspect == .health(.noHeartbeat)
         if !isSilent { tiers[tier].jobs[job].attempts[last].lastHeartbeatAt = now }
       }
     }

@@ -6,7 +6,7 @@ extension DiagnosisContext {
     guard let copy = batchContext.server.copy, !batch.status.isFinal else { return [] }
     return [
       Finding(
-        category: nil, cause: HealthReason.copy.rawValue, confidence: .high,
+        cause: .health(.copy), confidence: .high,
         message: sentence(copy) + " What became of the batch after the copy was made is not known here.",
         evidence: [Evidence(copy, by: .scheduler, at: now, values: [:])],
         remedy: Remedy(
@@ -20,7 +20,7 @@ extension DiagnosisContext {
     guard let store = batchContext.server.outage, !batch.status.isFinal else { return [] }
     return [
       Finding(
-        category: .infrastructure, cause: HealthReason.storeFull.rawValue, confidence: .high,
+        category: .infrastructure, cause: .health(.storeFull), confidence: .high,
         message:
           "The server cannot write its journal, so changes are refused and nothing new is started; what runs goes on "
           + "running, and its results are taken once \(store.isDamaged ? "the journal is whole" : "there is room").",

@@ -49,7 +49,8 @@ extension Core {
       }
     case .failed(let cause, _):
       failDocuments(
-        job.processing, of: attempt, code: cause.rawValue, message: end.sentence, causedByAttempt: true, killer: killer,
+        job.processing, of: attempt, code: .failure(cause), message: end.sentence, causedByAttempt: true,
+        killer: killer,
         endedFromOutside: end.isFromOutside)
     case .succeeded:
       let left = job.assigned.subtracting(job.committed).subtracting(job.failed)
@@ -58,14 +59,14 @@ extension Core {
         record(.documentsCommitted(.init(attempt.id, left)), on: attempt.batch)
       } else {
         failDocuments(
-          left, of: attempt, code: FailureCause.documentErrors.rawValue,
+          left, of: attempt, code: .failure(.documentErrors),
           message: "the attempt exited 0 and had neither committed nor failed it", causedByAttempt: false)
       }
     }
   }
 
   private mutating func failDocuments(
-    _ documents: DocumentSet, of attempt: AttemptKey, code: String, message: String, causedByAttempt: Bool,
+    _ documents: DocumentSet, of attempt: AttemptKey, code: DocumentCode, message: String, causedByAttempt: Bool,
     killer: Int? = nil, endedFromOutside: Bool = false
   ) {
     if documents.isEmpty { return }
@@ -95,7 +96,7 @@ extension Core {
     }
     if end.verdict == .succeeded, !job.failed.isEmpty {
       let unreported = job.errors.count {
-        $0.attempt == attempt.number && $0.code == FailureCause.documentErrors.rawValue && $0.at == context.now
+        $0.attempt == attempt.number && $0.code == .failure(.documentErrors) && $0.at == context.now
       }
       if unreported > 0 {
         end.evidence.append(
@@ -170,7 +171,7 @@ extension Core {
       if !left.isEmpty { record(.documentsCommitted(.init(job.id.attempt(attempt.number), left)), on: key) }
     } else {
       failDocuments(
-        left, of: attempt, code: FailureCause.documentErrors.rawValue,
+        left, of: attempt, code: .failure(.documentErrors),
         message: "it was not processed: the attempt ended with \(end.cause?.rawValue ?? ""), which its rule ignores",
         causedByAttempt: false)
     }

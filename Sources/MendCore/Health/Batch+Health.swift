@@ -285,7 +285,7 @@ extension Job {
   var isMisconfigured: Bool {
     if failure?.cause == .entrypointNotFound { return true }
     guard failure?.cause == .documentErrors, let first = failed.next(from: 0) else { return false }
-    return errors[first]?.code == FailureCause.entrypointNotFound.rawValue
+    return errors[first]?.code == .failure(.entrypointNotFound)
   }
 
   /// Who ran it and the ledger say different things of its last attempt: exit 0 with documents not accounted for, or

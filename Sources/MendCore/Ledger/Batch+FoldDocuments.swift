@@ -76,7 +76,7 @@ extension Batch {
   /// Only what may come of a document counts against it.
   private mutating func countDeath(of documents: DocumentSet, _ error: DocumentError, _ job: JobID) {
     if error.endedFromOutside { return }
-    guard FailureCause(rawValue: error.code)?.mayComeFromADocument == true else { return }
+    guard error.code.namedCause?.mayComeFromADocument == true else { return }
     for position in documents {
       let deaths = tiers[job.tier].jobs[job.index].deaths[position] + 1
       tiers[job.tier].jobs[job.index].deaths[position] = deaths

@@ -160,8 +160,7 @@ extension Job.StageTotal: Described {
 
 /// Why one document failed.
 public struct DocumentError: Hashable, Codable, Sendable {
-  /// `exit_code`, an attempt's cause such as `oom`, or the worker's own word such as `format_error`.
-  public var code: String
+  public var code: DocumentCode
   public var message: String
   public var details: [String: String]
   public var attempt: Int
@@ -174,7 +173,7 @@ public struct DocumentError: Hashable, Codable, Sendable {
   public var endedFromOutside: Bool
 
   public init(
-    code: String, message: String, details: [String: String] = [:], attempt: Int, at: Instant,
+    code: DocumentCode, message: String, details: [String: String] = [:], attempt: Int, at: Instant,
     causedByAttempt: Bool = false, quarantined: Bool = false, endedFromOutside: Bool = false
   ) {
     self.code = code
@@ -195,7 +194,7 @@ extension DocumentError: Described {
   }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
-    try v.string(1, "code", &code)
+    try v.name(1, "code", &code, of: "code")
     try v.quoted(2, "message", &message)
     try v.texts(3, "details", .plain, &details)
     try v.small(4, "attempt", &attempt)
@@ -243,5 +242,5 @@ extension Job.Overrides {
 
 extension DocumentError {
   /// The extractor had it in hand and refused it; else it may never have been begun.
-  var isOfItsRun: Bool { !causedByAttempt && code != FailureCause.documentErrors.rawValue }
+  var isOfItsRun: Bool { !causedByAttempt && code != .failure(.documentErrors) }
 }

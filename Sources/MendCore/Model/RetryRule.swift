@@ -38,14 +38,10 @@ public struct RetryRule: Hashable, Codable, Sendable {
     self.backoffMaximum = backoffMaximum
   }
 
-  /// What holds for a job without rules of its own: more memory costs money, and a pipeline's error is its author's.
-  public static let defaults: [RetryRule] = [
-    RetryRule(cause: .nodeFailure, action: .retry),
-    RetryRule(cause: .preemption, action: .retry),
-    RetryRule(cause: .engineFault, action: .retry),
-    RetryRule(cause: .orphaned, action: .retry),
-    RetryRule(cause: .startTimeout, action: .retry),
-  ]
+  /// The rules of a job that has none of its own.
+  public static let defaults = FailureCause.allCases.filter(\.isRetriedByDefault).map {
+    RetryRule(cause: $0, action: .retry)
+  }
 }
 
 extension RetryRule: Described {

@@ -46,76 +46,6 @@ public enum HealthReason: String, Sendable, Hashable, Codable, CaseIterable {
   case partialFailures = "partial_failures"
 }
 
-/// What a program switches over when it asks why something failed.
-public enum FailureCategory: String, Sendable, Hashable, Codable, CaseIterable {
-  case infrastructure, timeout, orphaned, pipeline
-}
-
-/// Why an attempt failed; each belongs to one category (<doc:Domain#Why-an-attempt-failed>).
-public enum FailureCause: String, Sendable, Hashable, Codable, CaseIterable {
-  case oom, preemption
-  case nodeFailure = "node_failure"
-  case engineFault = "engine_fault"
-  case environmentSetup = "environment_setup"
-  case startTimeout = "start_timeout"
-  case heartbeatTimeout = "heartbeat_timeout"
-  case progressTimeout = "progress_timeout"
-  case runTimeout = "run_timeout"
-  case batchTimeout = "batch_timeout"
-  case orphaned
-  case exitCode = "exit_code"
-  case signal
-  case documentErrors = "document_errors"
-  case entrypointNotFound = "entrypoint_not_found"
-  case badInput = "bad_input"
-  case resourceLimit = "resource_limit"
-
-  public var category: FailureCategory {
-    switch self {
-    case .oom, .preemption, .nodeFailure, .engineFault, .environmentSetup: .infrastructure
-    case .startTimeout, .heartbeatTimeout, .progressTimeout, .runTimeout, .batchTimeout: .timeout
-    case .orphaned: .orphaned
-    case .exitCode, .signal, .documentErrors, .entrypointNotFound, .badInput, .resourceLimit: .pipeline
-    }
-  }
-}
-
-extension FailureCause {
-  /// Whether one of the documents in process can have brought it about. A machine that goes down, room that is taken
-  /// away, or an attempt that was lost sight of says nothing of them.
-  public var mayComeFromADocument: Bool {
-    switch self {
-    case .oom, .engineFault, .exitCode, .signal, .heartbeatTimeout, .progressTimeout, .runTimeout, .resourceLimit: true
-    case .preemption, .nodeFailure, .orphaned, .environmentSetup, .startTimeout, .batchTimeout, .documentErrors,
-      .entrypointNotFound, .badInput:
-      false
-    }
-  }
-}
-
-extension AttemptEnd {
-  /// Somebody outside of the program ended it, and not the server.
-  var isFromOutside: Bool { cause == .signal && exit?.signal?.isFromOutside == true }
-
-  /// Whether one of the documents in process can have brought it about.
-  var mayComeFromADocument: Bool { cause?.mayComeFromADocument == true && !isFromOutside }
-}
-
-extension FailureCause {
-  /// The causes for which an attempt that lives counts as stuck.
-  var isStall: Bool { self == .startTimeout || self == .heartbeatTimeout || self == .progressTimeout }
-
-  /// Why no retry rule is ever asked of it; nil where rules decide.
-  var whyNoRuleDecides: String? {
-    switch self {
-    case .batchTimeout: "ends the whole batch"
-    case .documentErrors: "is said of documents after an attempt ended well"
-    case .badInput: "is said of documents, and ends no attempt"
-    default: nil
-    }
-  }
-}
-
 /// How sure a finding is: the kernel's own account is high, an executor's field medium, a matched text or exit 137 alone low.
 public enum Confidence: String, Sendable, Hashable, Codable, CaseIterable { case low, medium, high }
 
@@ -139,14 +69,6 @@ extension JobStatus: SchemaEnum {
 
 extension Health: SchemaEnum {
   public static var schemaName: String { "mend.v1.Health" }
-}
-
-extension FailureCategory: SchemaEnum {
-  public static var schemaName: String { "mend.v1.FailureCategory" }
-}
-
-extension FailureCause: SchemaEnum {
-  public static var schemaName: String { "mend.v1.FailureCause" }
 }
 
 extension Confidence: SchemaEnum {

@@ -334,7 +334,8 @@ extension WorkerRequest.Failure {
       kept[name.cut(to: ReportLimit.code)] = value.cut(to: ReportLimit.message)
     }
     return DocumentError(
-      code: code.isEmpty ? "unknown" : code.cut(to: ReportLimit.code), message: message.cut(to: ReportLimit.message),
+      code: code.isEmpty ? "unknown" : DocumentCode(rawValue: code.cut(to: ReportLimit.code)),
+      message: message.cut(to: ReportLimit.message),
       details: kept, attempt: attempt, at: now)
   }
 }

@@ -24,8 +24,9 @@ extension DiagnosisContext {
     if isOnlyShown { return outside(findings) }
     switch batch.status {
     case .created:
-      let neverSchedulable = [HealthReason.neverSchedulable.rawValue, HealthReason.quota.rawValue]
-      if findings.contains(where: { neverSchedulable.contains($0.cause) }) { return outside(findings) }
+      if findings.contains(where: { [.health(.neverSchedulable), .health(.quota)].contains($0.cause) }) {
+        return outside(findings)
+      }
       if batch.tiers.isEmpty { return ["create it again with a tier: a batch without one cannot be submitted"] }
       if batch.documents.count == 0 { return ["add documents, then submit the batch: it has none yet"] }
       return ["submit the batch: it has \(Figures.count(batch.documents.count, "document")), and waits to be submitted"]

@@ -41,7 +41,7 @@ extension DocumentDetail {
 extension MendAPI.DocumentError {
   init(_ failure: MendCore.DocumentError, position: Int, job: JobID, of batch: Batch) {
     self.init()
-    code = failure.code
+    code = failure.code.rawValue
     message = failure.message
     details = failure.details
     tierNum = Int32(clamping: job.tier)
@@ -56,7 +56,7 @@ extension MendAPI.DocumentError {
 extension MendAPI.ErrorSummary {
   init(_ summary: MendCore.ErrorSummary, of batch: Batch) {
     self.init()
-    errorType = summary.errorType
+    errorType = summary.errorType.rawValue
     count = Int64(summary.count)
     affectedFiles = summary.affected.map {
       DiagnosisDetail.cut(FilePath.of(uri: batch.documents.uri(at: $0)), to: Self.pathBytes)

@@ -20,7 +20,7 @@ extension EventVerdict {
     causes = summary.causes.map { cause in
       var entry = EventCause()
       if let category = cause.category { entry.category = MendAPI.FailureCategory(category) }
-      entry.cause = cause.cause
+      entry.cause = cause.cause.rawValue
       entry.confidence = MendAPI.Confidence(cause.confidence)
       entry.jobID = cause.job?.description ?? ""
       entry.remedy = cause.remedy
@@ -111,7 +111,7 @@ extension BatchEvent {
       say("healed", "\(heal.action.rawValue): \(heal.steps.map(\.outcome).joined(separator: "; "))")
     case .verdictChanged(let summary):
       self.verdict = EventVerdict(summary)
-      let causes = summary.causes.map(\.cause).joined(separator: ", ")
+      let causes = summary.causes.map(\.cause.rawValue).joined(separator: ", ")
       let health =
         summary.reason == .none ? summary.health.rawValue : "\(summary.health.rawValue) (\(summary.reason.rawValue))"
       say("verdict_changed", Self.sentence("health \(health)", causes))

@@ -16,7 +16,7 @@ extension MendAPI.Finding {
   init(_ finding: MendCore.Finding, of batch: Batch, detail: DiagnosisDetail) {
     self.init()
     if let category = finding.category { self.category = MendAPI.FailureCategory(category) }
-    cause = finding.cause
+    cause = finding.cause.rawValue
     confidence = MendAPI.Confidence(finding.confidence)
     message = finding.message
     evidence = finding.evidence.prefix(detail.evidence).map { MendAPI.Evidence($0, detail: detail) }

@@ -106,7 +106,7 @@ struct Replay: AsyncParsableCommand {
       summary.causes.map { cause in
         var entry = JSONObject()
         if let category = cause.category { entry["category"] = .string(category.rawValue) }
-        entry["cause"] = .string(cause.cause)
+        entry["cause"] = .string(cause.cause.rawValue)
         entry["confidence"] = .string(cause.confidence.rawValue)
         if let job = cause.job { entry["job_id"] = .string(job.description) }
         entry["remedy"] = .string(cause.remedy)

@@ -192,7 +192,7 @@ struct EndTests {
     var harness = Harness()
     harness.submit([tier(extractor())])
     harness.see(.launchFailed(harness.attempt(), .startTimeout, message: "Ray waited 15 s"))
-    let retry = try #require(harness.diagnosis(of: "b").findings.first { $0.cause == "start_timeout" })
+    let retry = try #require(harness.diagnosis(of: "b").findings.first { $0.cause == .failure(.startTimeout) })
     #expect(retry.message.contains("was given up before it was started: Ray waited 15 s"))
     #expect(!retry.message.contains("1200 s"))
   }
@@ -205,7 +205,7 @@ struct EndTests {
     let finding = ExitRecord.Finding(cause: .signal, confidence: .medium, text: "Ray says STOPPED")
     let exit = ExitRecord(termination: .unknown("Ray says STOPPED"), at: harness.now, finding: finding)
     harness.see(.ended(harness.attempt(), exit, nil))
-    let found = try #require(harness.diagnosis(of: "b").findings.first { $0.cause == "signal" })
+    let found = try #require(harness.diagnosis(of: "b").findings.first { $0.cause == .failure(.signal) })
     #expect(found.message.contains("was ended: Ray says STOPPED"))
     #expect(found.remedy?.description.hasPrefix("Find out who ended it") == true)
   }

@@ -45,7 +45,7 @@ struct IsolationTests {
     let error = harness.job().errors[5]!
     #expect(error.quarantined && error.code == "signal")
     let finding = harness.diagnosis(of: "b").findings.first { $0.message.contains("quarantined") }
-    #expect(finding?.documents == [5] && finding?.confidence == .high && finding?.cause == "signal")
+    #expect(finding?.documents == [5] && finding?.confidence == .high && finding?.cause == .failure(.signal))
     #expect(finding?.evidence.first?.values["attempts_ended"] == "4")
     #expect(finding?.remedy?.call == .retry(tier: 0, jobs: [], .init(), .failed))
   }

@@ -63,7 +63,7 @@ struct TimerTests {
     harness.see(.delayed(other, message: "too late"))
     let findings = harness.diagnosis(of: "b").findings
     let finding = try #require(findings.first)
-    #expect(findings.count == 1 && finding.cause == "cold_start" && finding.job == delayed.job)
+    #expect(findings.count == 1 && finding.cause == .health(.coldStart) && finding.job == delayed.job)
     #expect(finding.message.contains("waits for room: mkdir a: No space left on device. Nothing of it has run"))
     var restarted = harness.restarted()
     restarted.step(.recovered)
@@ -71,7 +71,7 @@ struct TimerTests {
     harness.see(.taken(delayed, ExecutorHandle(node: "n", pid: 8, reference: "s")))
     #expect(harness.diagnosis(of: "b").findings.isEmpty)
     restarted.see(.delayed(delayed, message: "its launch waits for room"))
-    #expect(restarted.diagnosis(of: "b").findings.map(\.cause) == ["cold_start"])
+    #expect(restarted.diagnosis(of: "b").findings.map(\.cause) == [.health(.coldStart)])
   }
 
   @Test("Silence raises a suspicion, and never kills; a beat takes it away")

@@ -110,7 +110,7 @@ struct AdviceTests {
     {
       let finding = try #require(patient.diagnosis.findings.first)
       let remedy = try #require(finding.remedy)
-      #expect(finding.cause == "oom" && remedy.commandLine(batchID: "b1") == "mend retry b1 --tier 0")
+      #expect(finding.cause == .failure(.oom) && remedy.commandLine(batchID: "b1") == "mend retry b1 --tier 0")
       #expect(remedy.description.contains("more memory of Mend's is no help"))
       #expect(patient.plan(.auto).isEmpty)
     }

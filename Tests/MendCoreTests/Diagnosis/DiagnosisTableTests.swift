@@ -72,7 +72,7 @@ struct DiagnosisTableTests {
     var harness = Harness(memory: 4 << 30)
     Self.bringAbout(cause, &harness)
     let diagnosis = harness.diagnosis(of: "b")
-    let finding = try #require(diagnosis.findings.first { $0.cause == cause.rawValue }, "\(diagnosis.findings)")
+    let finding = try #require(diagnosis.findings.first { $0.cause == .failure(cause) }, "\(diagnosis.findings)")
     #expect(finding.category == cause.category)
     #expect(!finding.evidence.isEmpty && finding.evidence.allSatisfy { !$0.observed.isEmpty })
     #expect(finding.message.count > 20)

@@ -30,7 +30,7 @@ struct DiagnosisTests {
     let diagnosis = patient.diagnosis
     #expect(diagnosis.health == .degraded && diagnosis.failureCategory == .infrastructure)
     let finding = try #require(diagnosis.findings.first)
-    #expect(finding.category == .infrastructure && finding.cause == "oom" && finding.confidence == .high)
+    #expect(finding.category == .infrastructure && finding.cause == .failure(.oom) && finding.confidence == .high)
     #expect(finding.message.contains("260 MiB") && finding.message.contains("256 MiB"))
     #expect(finding.job == first && finding.attempt == 1 && finding.documents == [1])
     let exit = try #require(finding.evidence.first { $0.values["signal"] != nil })
@@ -62,7 +62,7 @@ struct DiagnosisTests {
     patient.batch.tiers[0].jobs[0].attempts[0].activity = ProcessActivity(
       at: patient.now, state: .waiting, processes: 2, cpuSeconds: 1.5, recently: .init(cpuSeconds: 0, seconds: 4),
       newest: newest)
-    let finding = try #require(patient.diagnosis.findings.first { $0.cause == "no_progress" })
+    let finding = try #require(patient.diagnosis.findings.first { $0.cause == .health(.noProgress) })
     let evidence = try #require(finding.evidence.first { $0.values["process_state"] != nil })
     #expect(
       evidence.observed.hasPrefix(
@@ -78,7 +78,7 @@ struct DiagnosisTests {
     patient.batch.tiers[0].jobs[0].attempts[0].hiddenBy = "open x: Too many open files"
     let diagnosis = patient.diagnosis
     let finding = try #require(diagnosis.findings.first)
-    #expect(finding.cause == "executor_unreachable" && finding.job == first && finding.category == nil)
+    #expect(finding.cause == .health(.executorUnreachable) && finding.job == first && finding.category == nil)
     #expect(finding.message.contains("cannot look at job t0-j0 (text): open x: Too many open files. Whether it runs"))
     #expect(diagnosis.health == .ok || diagnosis.health == .scaling)
   }
@@ -93,7 +93,7 @@ struct DiagnosisTests {
       code: "signal", message: "ended by signal 9", details: ["signal": "9"], attempt: 1, at: patient.now)
     patient.tell(
       .documentsFailed(.init(first.attempt(1), [Fact.FailedDocuments(position: 0, error: error)])), by: .worker)
-    let finding = try #require(patient.diagnosis.findings.first { $0.cause == "signal" })
+    let finding = try #require(patient.diagnosis.findings.first { $0.cause == .failure(.signal) })
     #expect(finding.confidence == .medium)
     #expect(finding.evidence.contains { $0.observed.contains("perhaps the kernel, out of memory") })
   }
@@ -133,7 +133,7 @@ struct DiagnosisTests {
       patient.die(first, .nodeFailure, confidence: .medium, goesOn: number < 3)
     }
     patient.end(.failed, .failed)
-    let findings = patient.diagnosis.findings.filter { $0.cause == "node_failure" }
+    let findings = patient.diagnosis.findings.filter { $0.cause == .failure(.nodeFailure) }
     #expect(findings.count == 1 && findings.first?.attempt == 3)
     #expect(try #require(findings.first).message.contains("3 of its 3 attempts ended so"))
     #expect(patient.diagnosis.infrastructureEvents.map(\.attempt) == [1, 2, 3])
@@ -145,7 +145,7 @@ struct DiagnosisTests {
     patient.submit()
     patient.run(first)
     patient.die(first, .preemption, goesOn: true)
-    #expect(patient.diagnosis.findings.map(\.cause) == ["preemption"])
+    #expect(patient.diagnosis.findings.map(\.cause) == [.failure(.preemption)])
     #expect(patient.diagnosis.findings.first?.remedy == nil, "it goes on by itself")
     patient.run(first)
     patient.commit(first, 0, 1, 2)
@@ -169,7 +169,7 @@ struct DiagnosisTests {
     patient.die(first, .exitCode)
     patient.end(.failed, .failed)
     let diagnosis = patient.diagnosis
-    #expect(diagnosis.findings.map(\.cause) == ["exit_code", "oom"])
+    #expect(diagnosis.findings.map(\.cause) == [.failure(.exitCode), .failure(.oom)])
     #expect(diagnosis.findings.map { $0.remedy == nil } == [false, true])
     #expect(diagnosis.nextActions == ["mend retry b1 --tier 0"])
     #expect(diagnosis.failureCategory == .pipeline)
@@ -185,7 +185,7 @@ struct DiagnosisTests {
     patient.die(first, cause)
     patient.end(.failed, .failed)
     let diagnosis = patient.diagnosis
-    #expect(diagnosis.findings.map(\.cause) == [cause.rawValue])
+    #expect(diagnosis.findings.map(\.cause) == [.failure(cause)])
     #expect(diagnosis.findings.first?.category == cause.category)
     #expect(diagnosis.failureCategory == cause.category)
     let remedy = try #require(diagnosis.findings.first?.remedy)
@@ -268,9 +268,11 @@ struct DiagnosisTests {
     let diagnosis = patient.diagnosis
     #expect(diagnosis.healthReason == .disputed && diagnosis.failureCategory == .pipeline)
     let finding = try #require(diagnosis.findings.first)
-    #expect(finding.cause == "disputed" && finding.message.contains("2 documents that it neither committed nor failed"))
+    #expect(
+      finding.cause == .health(.disputed)
+        && finding.message.contains("2 documents that it neither committed nor failed"))
     #expect(Set(finding.evidence.map(\.observer)).isSuperset(of: [.ledger, .supervisor]))
-    #expect(diagnosis.findings.contains { $0.cause == "document_errors" })
+    #expect(diagnosis.findings.contains { $0.cause == .failure(.documentErrors) })
   }
 
   @Test("Failed documents are grouped by code, counted once each, with their first ten and a resolution")
@@ -293,7 +295,7 @@ struct DiagnosisTests {
         == ["Ensure file is in a supported format", "Verify file integrity and try uploading again"])
     #expect(patient.diagnosis.failedSample == Array(0..<10))
     let finding = try #require(patient.diagnosis.findings.first)
-    #expect(finding.category == .pipeline && finding.cause == "bad_input" && finding.documents == Array(0..<10))
+    #expect(finding.category == .pipeline && finding.cause == .failure(.badInput) && finding.documents == Array(0..<10))
     #expect(patient.diagnosis.failureCategory == .pipeline)
   }
 

@@ -45,7 +45,7 @@ import Testing
     _ = harness.say(harness.token(), .report(.init(completed: ["d0", "d2"], failed: [failure])))
     harness.end(.exited(0))
     let finding = harness.diagnosis(of: "b").findings.first { $0.documents == [1] }
-    #expect(finding?.cause == cause)
+    #expect(finding?.cause.rawValue == cause)
     // The batch's category is that of its findings.
     #expect(harness.diagnosis(of: "b").failureCategory == finding?.category)
     #expect(finding?.confidence == (cause == "exit_code" ? .high : .medium))
@@ -66,7 +66,7 @@ import Testing
     _ = harness.say(harness.token(), .report(.init(completed: ["d0", "d2"], failed: [failure])))
     harness.end(.exited(0))
     let finding = harness.diagnosis(of: "b").findings.first { $0.documents == [1] }
-    #expect(finding?.cause == "signal")
+    #expect(finding?.cause == .failure(.signal))
     #expect(finding?.confidence == .medium)
     #expect(finding?.evidence.contains { $0.observed.contains("SIGSEGV") } == true)
     #expect((finding?.message.count ?? 5000) < 400)

@@ -195,7 +195,7 @@ struct HealthTests {
     #expect(report.health == .stuck && report.reason == .neverSchedulable)
     #expect(try #require(report.blockedReason).contains("needs 64 CPUs, the local executor has 2"))
     let finding = try #require(patient.diagnosis.findings.first)
-    #expect(finding.cause == "never_schedulable" && finding.evidence.first?.values["cpus_needed"] == "64")
+    #expect(finding.cause == .health(.neverSchedulable) && finding.evidence.first?.values["cpus_needed"] == "64")
     #expect(finding.remedy?.description.contains("mend serve --cpus 64") == true)
     patient.capacity.cpus = 64
     #expect(patient.health == HealthReport(.ok))
@@ -244,7 +244,7 @@ struct HealthTests {
       let shown = diagnosis()
       #expect(
         shown.health == .stuck && shown.healthReason == .copy && shown.blockedReason == "copy: /a is a copy of /b")
-      #expect(shown.findings.first?.cause == "copy" && shown.estimatedCompletion == nil && shown.queue == nil)
+      #expect(shown.findings.first?.cause == .health(.copy) && shown.estimatedCompletion == nil && shown.queue == nil)
       #expect(shown.estimate?.unknownBecause.contains("copy") == true)
       #expect(shown.nextActions.count == 1 && shown.nextActions.first?.contains("--adopt-copy") == true)
       #expect(shown.recommendations.allSatisfy { !$0.contains("mend retry") && !$0.contains("mend heal") })
@@ -296,7 +296,7 @@ struct HealthTests {
     #expect(patient.health == HealthReport(.ok, .executorUnreachable))
     patient.wait(300)
     #expect(patient.health.health == .stuck && patient.health.reason == .executorUnreachable)
-    #expect(patient.diagnosis.findings.contains { $0.cause == "executor_unreachable" })
+    #expect(patient.diagnosis.findings.contains { $0.cause == .health(.executorUnreachable) })
     var queued = Patient()
     queued.tell(.batchStatusChanged(.init(.queued, reason: "")))
     #expect(queued.health == HealthReport(.ok, .waitingForCapacity))

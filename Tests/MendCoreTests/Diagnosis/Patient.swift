@@ -106,7 +106,8 @@ struct Patient {
     tell(.documentsCommitted(.init(job.attempt(number(job)), DocumentSet(positions))), by: .worker)
   }
 
-  mutating func fail(_ job: JobID, _ positions: Int..., code: String, message: String = "", byDeath: Bool = false) {
+  mutating func fail(_ job: JobID, _ positions: Int..., code: DocumentCode, message: String = "", byDeath: Bool = false)
+  {
     let failed = positions.map {
       Fact.FailedDocuments(
         position: $0,
@@ -122,7 +123,7 @@ struct Patient {
   ) {
     let number = number(job)
     for position in batch.tiers[job.tier].jobs[job.index].processing {
-      fail(job, position, code: cause.rawValue, byDeath: true)
+      fail(job, position, code: .failure(cause), byDeath: true)
     }
     tell(
       .attemptEnded(

@@ -98,13 +98,13 @@ import Testing
     world.round(.observation(.ended(attempt, exit, nil)))
     #expect(world.core.batches[key]?.status == .failed)
     let summary = try #require(world.summaries.last)
-    #expect(summary.causes.contains { $0.cause == "exit_code" && $0.category == .pipeline })
+    #expect(summary.causes.contains { $0.cause == .failure(.exitCode) && $0.category == .pipeline })
     #expect(world.notifications.map(\.kind) == [.final])
     #expect(world.notifications.first?.eventID == "n.b.\(world.notifications.first?.sequence ?? 0)")
     #expect(try Replay.points(of: world.records, capacity: capacity)?.filter(\.differs) == [])
     // As if it had been said otherwise then.
     var other = summary
-    other.causes[0].cause = "oom"
+    other.causes[0].cause = .failure(.oom)
     let changed = world.records.map { record in
       var record = record
       if case .verdictChanged = record.fact { record.fact = .verdictChanged(other) }

@@ -107,7 +107,7 @@ struct AutoHealTests {
     }
     #expect(harness.batch.autoHeals == 1 && heals(harness) == 1)
     // It is still told of, without the command that did nothing.
-    let finding = try #require(harness.diagnosis(of: "b").findings.first { $0.cause == "duplicate" })
+    let finding = try #require(harness.diagnosis(of: "b").findings.first { $0.cause == .duplicate })
     #expect(finding.message.contains("Asked to end 250 s ago") && finding.remedy?.call == .some(.none))
     // Another one is another matter.
     harness.see(.duplicate(harness.attempt(), reference: "pid-10"))

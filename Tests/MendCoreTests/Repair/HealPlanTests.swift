@@ -31,7 +31,7 @@ struct HealPlanTests {
   func stuckFinding() throws {
     let patient = Self.hung()
     let finding = try #require(patient.diagnosis.findings.first)
-    #expect(finding.cause == "no_progress" && finding.remedy?.call == .heal(.detectStuck, tier: 0))
+    #expect(finding.cause == .health(.noProgress) && finding.remedy?.call == .heal(.detectStuck, tier: 0))
     #expect(finding.documents == [0, 1])
     #expect(
       patient.diagnosis.nextActions == [
@@ -56,7 +56,7 @@ struct HealPlanTests {
       DuplicateLaunch(job: first, number: 1, reference: "raysubmit_2", seenAt: patient.now)
     ]
     let finding = try #require(patient.diagnosis.findings.first)
-    #expect(finding.cause == "duplicate" && finding.remedy?.call == .heal(.killDuplicates, tier: 0))
+    #expect(finding.cause == .duplicate && finding.remedy?.call == .heal(.killDuplicates, tier: 0))
     let steps = patient.plan(.auto)
     #expect(steps.map(\.operation) == [.killDuplicate(first, reference: "raysubmit_2")])
     #expect(steps.map(\.risk) == [.low])

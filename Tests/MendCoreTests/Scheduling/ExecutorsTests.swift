@@ -179,7 +179,8 @@ struct ExecutorsTests {
         report.blockedReason
           == "executor_not_configured: this server was started without the ray executor; serve with --ray URL")
       let finding = try #require(diagnosis(without, of: id).findings.first)
-      #expect(finding.cause == "executor_not_configured" && finding.remedy?.description.contains("--ray URL") == true)
+      #expect(
+        finding.cause == .health(.executorNotConfigured) && finding.remedy?.description.contains("--ray URL") == true)
     }
     #expect(diagnosis(without).findings[0].message.contains("what became of its 1 attempt is not known"))
     // A worker of it that reaches the server is heard: what it did is done.
