@@ -45,7 +45,7 @@ let package = Package(
     .target(
       name: "MendRPC",
       dependencies: [
-        "MendHTTP2", "CZlib", .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        "MendHTTP2", "MendProtobuf", "CZlib", .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "NIOTLS", package: "swift-nio"),
       ] + nio,
       swiftSettings: swiftSettings),
@@ -119,7 +119,10 @@ let package = Package(
     .testTarget(name: "MendHTTP2Tests", dependencies: ["MendHTTP2"], swiftSettings: swiftSettings),
     .testTarget(
       name: "MendRPCTests",
-      dependencies: ["MendRPC", "MendHTTP2", "TestSupport", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
+      dependencies: [
+        "MendRPC", "MendHTTP2", "TestSupport", .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+      ] + nio,
       swiftSettings: swiftSettings),
     .testTarget(name: "MendCoreTests", dependencies: ["MendCore", "TestSupport"], swiftSettings: swiftSettings),
     .testTarget(

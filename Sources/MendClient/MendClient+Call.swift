@@ -35,10 +35,8 @@ extension MendClient {
     do throws(RPCError) {
       try await pool.waitUntilReady(within: min(settings.limits.reconnectPatience, max(.zero, deadline - .now)))
     } catch {
-      guard error.code == .deadlineExceeded else { throw state.described(MendError(error)) }
-      var lasting = failure
-      lasting.message += "; since then: \(error.message)"
-      throw state.described(lasting)
+      let error = MendError(error)
+      throw state.described(error.code == .deadlineExceeded ? failure.lasting(error) : error)
     }
   }
 

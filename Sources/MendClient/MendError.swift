@@ -1,4 +1,4 @@
-internal import MendRPC
+package import MendRPC
 
 /// Why a call failed: whose fault it is, where, and whether a retry helps.
 public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -7,24 +7,25 @@ public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
     /// As gRPC spells it: `NOT_FOUND`.
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
+    init(_ code: StatusCode) { rawValue = code.description }
     public var description: String { rawValue }
 
-    public static let cancelled = Code(rawValue: "CANCELLED")
-    public static let unknown = Code(rawValue: "UNKNOWN")
-    public static let invalidArgument = Code(rawValue: "INVALID_ARGUMENT")
-    public static let deadlineExceeded = Code(rawValue: "DEADLINE_EXCEEDED")
-    public static let notFound = Code(rawValue: "NOT_FOUND")
-    public static let alreadyExists = Code(rawValue: "ALREADY_EXISTS")
-    public static let permissionDenied = Code(rawValue: "PERMISSION_DENIED")
-    public static let resourceExhausted = Code(rawValue: "RESOURCE_EXHAUSTED")
-    public static let failedPrecondition = Code(rawValue: "FAILED_PRECONDITION")
-    public static let aborted = Code(rawValue: "ABORTED")
-    public static let outOfRange = Code(rawValue: "OUT_OF_RANGE")
-    public static let unimplemented = Code(rawValue: "UNIMPLEMENTED")
-    public static let `internal` = Code(rawValue: "INTERNAL")
-    public static let unavailable = Code(rawValue: "UNAVAILABLE")
-    public static let dataLoss = Code(rawValue: "DATA_LOSS")
-    public static let unauthenticated = Code(rawValue: "UNAUTHENTICATED")
+    public static let cancelled = Code(StatusCode.cancelled)
+    public static let unknown = Code(StatusCode.unknown)
+    public static let invalidArgument = Code(StatusCode.invalidArgument)
+    public static let deadlineExceeded = Code(StatusCode.deadlineExceeded)
+    public static let notFound = Code(StatusCode.notFound)
+    public static let alreadyExists = Code(StatusCode.alreadyExists)
+    public static let permissionDenied = Code(StatusCode.permissionDenied)
+    public static let resourceExhausted = Code(StatusCode.resourceExhausted)
+    public static let failedPrecondition = Code(StatusCode.failedPrecondition)
+    public static let aborted = Code(StatusCode.aborted)
+    public static let outOfRange = Code(StatusCode.outOfRange)
+    public static let unimplemented = Code(StatusCode.unimplemented)
+    public static let `internal` = Code(StatusCode.internal)
+    public static let unavailable = Code(StatusCode.unavailable)
+    public static let dataLoss = Code(StatusCode.dataLoss)
+    public static let unauthenticated = Code(StatusCode.unauthenticated)
   }
 
   /// Whose fault an error is. A struct, so that later versions can add values.
@@ -61,6 +62,8 @@ public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
   public var attempts = 1
   /// The idempotency key of a change: the caller's or the client's. With it the same change may be sent again.
   public var idempotencyKey: String?
+  /// Why there is no connection, where that is known.
+  package private(set) var connectionFault: ConnectionFault?
   /// The server's instruction on when to retry, if it sent one.
   var pushback: RPCError.RetryPushback?
 
@@ -79,8 +82,9 @@ public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
   public var description: String { message.isEmpty ? code.rawValue : "\(code): \(message)" }
 
   init(_ error: RPCError) {
-    self.init(Code(rawValue: error.code.description), error.message, details: ErrorDetails(status: error.details))
+    self.init(Code(error.code), error.message, details: ErrorDetails(status: error.details))
     isCertainlyNotDone = error.isSafeToRetry
+    connectionFault = error.connectionFault
     pushback = error.retryPushback
     switch (error.origin, error.code) {
     case (.connection, _): fault = .connection
@@ -89,6 +93,14 @@ public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
     case (.local, .internal), (.local, .unknown): fault = .server
     default: break
     }
+  }
+
+  /// The same error after a wait for a connection that failed, too.
+  func lasting(_ failure: MendError) -> MendError {
+    var error = self
+    error.message += "; since then: \(failure.message)"
+    error.connectionFault = connectionFault ?? failure.connectionFault
+    return error
   }
 }
 

@@ -51,10 +51,7 @@ struct Reconnection {
     do throws(MendError) {
       try await client.waitUntilReady(within: max(.zero, end - .now))
     } catch let failure {
-      guard failure.code == .unavailable else { throw failure }
-      var lasting = error
-      lasting.message += "; since then: \(failure.message)"
-      throw lasting
+      throw failure.code == .unavailable ? error.lasting(failure) : failure
     }
   }
 }

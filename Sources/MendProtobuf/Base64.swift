@@ -1,25 +1,38 @@
-/// RFC 4648: written with padding in the standard alphabet, read in either alphabet, with or without padding.
+/// RFC 4648: read in either alphabet, with or without padding.
 public enum Base64 {
-  private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+  public enum Form: Sendable {
+    case padded, unpadded
+    /// The alphabet for URLs and file names, without padding.
+    case url
+  }
 
-  public static func encode(_ bytes: [UInt8]) -> String {
+  private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+  private static let urlAlphabet = Array(alphabet.dropLast(2) + "-_".utf8)
+
+  public static func encode(_ bytes: some Collection<UInt8>, as form: Form = .padded) -> String {
+    let alphabet = if case .url = form { urlAlphabet } else { alphabet }
     var text: [UInt8] = []
     text.reserveCapacity((bytes.count + 2) / 3 * 4)
-    for start in stride(from: 0, to: bytes.count, by: 3) {
-      let group = bytes[start..<min(start + 3, bytes.count)]
-      var bits = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-      bits <<= UInt32(8 * (3 - group.count))
-      for index in 0..<4 {
-        let digit = Int(bits >> UInt32(18 - 6 * index) & 63)
-        text.append(index <= group.count ? alphabet[digit] : UInt8(ascii: "="))
+    var bits: UInt32 = 0
+    var count = 0
+    for byte in bytes {
+      bits = bits << 8 | UInt32(byte)
+      count += 8
+      while count >= 6 {
+        count -= 6
+        text.append(alphabet[Int(bits >> UInt32(count) & 63)])
       }
     }
+    if count > 0 { text.append(alphabet[Int(bits << UInt32(6 - count) & 63)]) }
+    if case .padded = form { while text.count % 4 != 0 { text.append(UInt8(ascii: "=")) } }
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// Nil where a character or the length isn't base64's.
-  public static func decode(_ text: String) -> [UInt8]? {
-    var digits = Substring(text).utf8
+  public static func decode(_ text: String) -> [UInt8]? { decode(text.utf8) }
+
+  /// Nil if a character or the length is not base64's.
+  public static func decode(_ text: some BidirectionalCollection<UInt8>) -> [UInt8]? {
+    var digits = text[...]
     if digits.count % 4 == 0 {
       for _ in 0..<2 where digits.last == UInt8(ascii: "=") { digits = digits.dropLast() }
     }

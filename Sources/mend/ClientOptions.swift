@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import MendClient
+import MendRPC
 
 /// The options of all commands that call a server: its address, and who the caller is.
 struct ClientOptions: ParsableArguments {
@@ -132,7 +133,7 @@ extension ProgramError {
         }
       self.init(
         .noServer,
-        "no server reachable at \(server) (\(Self.reason(error.message))); start one: \(start); "
+        "no server reachable at \(server) (\(Self.reason(error))); start one: \(start); "
           + "or name another: --server HOST:PORT")
     case .deadlineExceeded:
       self.init(.refused, "the server at \(server) did not answer in time (\(error.message))")
@@ -144,47 +145,39 @@ extension ProgramError {
     }
   }
 
-  /// Whether client and server cannot agree on TLS, which waiting does not change.
-  static func isOfTrust(_ error: MendError) -> Bool {
-    ["CERTIFICATE_VERIFY_FAILED", "CERTIFICATE_REQUIRED", "WRONG_VERSION_NUMBER"]
-      .contains { error.message.contains($0) }
-  }
-
   /// The same inside an attempt, which finds its server by variables and cannot start one.
   init(ofAttempt error: MendError, server: Endpoint) {
     guard error.code == .unavailable, error.fault == .connection else {
       self.init(error, server: server)
       return
     }
-    let trust: String? =
-      if error.message.contains("CERTIFICATE_VERIFY_FAILED") {
+    let reason =
+      switch error.connectionFault {
+      case .untrustedCertificate?:
         """
         its certificate is not trusted by what MEND_TLS_CA holds: give the server's certificate authority to \
         mend serve --worker-tls-ca
         """
-      } else if error.message.contains("CERTIFICATE_REQUIRED") {
+      case .certificateRequired?:
         "it requires a client certificate: MEND_TLS_CERT and MEND_TLS_KEY name files on this node"
-      } else if error.message.contains("WRONG_VERSION_NUMBER") {
-        "it does not use TLS, but MEND_TLS_CA is set"
-      } else {
-        nil
+      case .noTLS?: "it does not use TLS, but MEND_TLS_CA is set"
+      default: "\(Self.reason(error)); the same may be reported again when it is back"
       }
-    let reason = trust ?? "\(Self.reason(error.message)); the same may be reported again when it is back"
     self.init(.noServer, "this attempt's server cannot be reached at MEND_ENDPOINT \(server): \(reason)")
   }
 
-  /// The system's own message, extracted from a transport's long error.
-  private static func reason(_ message: String) -> String {
-    if message.contains("CERTIFICATE_VERIFY_FAILED") {
-      return "its certificate is not trusted; name the CA that signed it: --tls-ca FILE"
+  /// Why the server cannot be reached, and what to do about it.
+  private static func reason(_ error: MendError) -> String {
+    switch error.connectionFault {
+    case .untrustedCertificate?: "its certificate is not trusted; name the CA that signed it: --tls-ca FILE"
+    case .certificateRequired?: "it requires a client certificate: --tls-cert FILE --tls-key FILE"
+    case .noTLS?: "it does not use TLS: leave out --tls-ca"
+    case .refused?: "connection refused"
+    case .notFound?: "no such file or directory"
+    case .notPermitted?: "permission denied"
+    case .noRoute?: "no route to host"
+    case .timedOut?: "timed out"
+    case nil: error.message
     }
-    if message.contains("CERTIFICATE_REQUIRED") {
-      return "it requires a client certificate: --tls-cert FILE --tls-key FILE"
-    }
-    if message.contains("WRONG_VERSION_NUMBER") { return "it does not use TLS: leave out --tls-ca" }
-    let known = [
-      "Connection refused", "No such file or directory", "Permission denied", "No route to host", "timed out",
-    ]
-    return known.first { message.contains($0) }.map { $0.prefix(1).lowercased() + $0.dropFirst() } ?? message
   }
 }

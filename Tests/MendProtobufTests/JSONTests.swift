@@ -251,8 +251,13 @@ struct JSONValueTests {
       let bytes = (0..<count).map { UInt8($0 * 37 & 255) }
       #expect(Base64.decode(Base64.encode(bytes)) == bytes)
     }
-    #expect(Base64.encode(Array("hello".utf8)) == "aGVsbG8=")
+    #expect(Base64.encode("hello".utf8) == "aGVsbG8=")
+    #expect(Base64.encode([0, 1, 255], as: .unpadded) == "AAH/")
+    #expect(Base64.encode([0, 1], as: .unpadded) == "AAE")
+    #expect(Base64.encode([255, 239], as: .url) == "_-8")
     #expect(Base64.decode("aGVsbG8") == Array("hello".utf8))
-    for text in ["a", "aGVsbG8==", "aGVs bG8", "====", "aGVsbG8=x"] { #expect(Base64.decode(text) == nil, "\(text)") }
+    for text in ["a", "aGVsbG8==", "aGVs bG8", "====", "aGVsbG8=x", "=", "AA=", "A===", "AAAA="] {
+      #expect(Base64.decode(text) == nil, "\(text)")
+    }
   }
 }

@@ -112,7 +112,7 @@ import Testing
     #expect(action20 == .nothing)
     let action21 = idle.check(now: at(60), openCalls: 0)
     #expect(action21 == .shutDown)
-    let action22 = idle.check(now: at(600), openCalls: 0)
+    let action22 = idle.check(now: at(600), openCalls: 0, isDraining: true)
     #expect(action22 == .nothing)
     var old = timers { $0.maxConnectionAge = .seconds(100) }
     #expect(old.nextDue(now: at(0), openCalls: 0) == at(100))

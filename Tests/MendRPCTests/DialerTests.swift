@@ -36,5 +36,6 @@ import Testing
     let error = await echo([six, dead])
     #expect(error?.code == .unavailable)
     #expect(error?.message.contains("Connection refused") == true, "\(error?.message ?? "")")
+    #expect(error?.connectionFault == .refused)
   }
 }

@@ -96,6 +96,7 @@ import Testing
     #expect(untrusted?.code == .unavailable)
     #expect(untrusted?.message.contains("the peer's certificate is not trusted") == true)
     #expect(untrusted?.message.contains("CERTIFICATE_VERIFY_FAILED") == true)
+    #expect(untrusted?.connectionFault == .untrustedCertificate)
     await server.shutdown(gracePeriod: .zero)
   }
 }

@@ -3,19 +3,6 @@ import Testing
 @testable import MendRPC
 
 @Suite struct TextTests {
-  @Test("Base64 is written without padding and read with or without it")
-  func base64() {
-    for (bytes, text) in [([], ""), ([0], "AA"), ([0, 1], "AAE"), ([0, 1, 255], "AAH/")] as [([UInt8], String)] {
-      #expect(Base64.encode(bytes) == Array(text.utf8))
-      #expect(Base64.decode(Array(text.utf8)[...]) == bytes)
-    }
-    #expect(Base64.decode(Array("AA==".utf8)[...]) == [0])
-    #expect(Base64.decode(Array("AAE=".utf8)[...]) == [0, 1])
-    for wrong in ["A", "AA=", "A===", "AA A", "A-A_", "=", "AAAA="] {
-      #expect(Base64.decode(Array(wrong.utf8)[...]) == nil, "\(wrong)")
-    }
-  }
-
   @Test("A message survives percent-encoding, and broken escapes stay as they are")
   func percent() {
     let text = "50 % grün\n~\u{7f}"

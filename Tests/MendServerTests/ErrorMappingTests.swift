@@ -48,7 +48,7 @@ struct ErrorMappingTests {
     ] as [(StatusCode, String?, String, Bool)])
   func callLayer(code: StatusCode, limit: String?, reason: String, waitingHelps: Bool) throws {
     var error = RPCError(code, "what was wrong")
-    error.limit = limit
+    error.limit = limit.flatMap(LimitName.init(rawValue:))
     let explained = CallLayerErrors(requestIDs: RequestIDs(seed: 1)).explain(error, nil)
     let facts = try ErrorFacts(explained)
     #expect(facts.code == code)

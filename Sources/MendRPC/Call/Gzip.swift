@@ -78,7 +78,7 @@ enum Gzip {
         // One more than is allowed tells what is too much.
         guard produced <= limit else {
           throw RPCError.exhausted(
-            "message_bytes", "\(who) has more than \(limit) bytes when decompressed; at most \(limit) are taken")
+            .messageBytes, "\(who) has more than \(limit) bytes when decompressed; at most \(limit) are taken")
         }
         let size = min(limit + 1, max(1024, out.count * 2, min(bytes.byteCount, 64 * 1024) * 4))
         out += [UInt8](repeating: 0, count: size - out.count)

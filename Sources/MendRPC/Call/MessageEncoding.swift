@@ -3,13 +3,13 @@ internal import MendHTTP2
 /// How a message is written on the wire: gRPC's `grpc-encoding`.
 public enum MessageEncoding: Hashable, Sendable {
   case identity
-  /// RFC 1952. Pays for text of some size over a slow network; costs both sides some milliseconds a megabyte.
+  /// RFC 1952. Worth its cost of some milliseconds a megabyte for large texts over a slow network.
   case gzip
 
-  /// What `grpc-accept-encoding` says of this library.
+  /// This library's value of `grpc-accept-encoding`.
   static let accepted = "identity,gzip"
 
-  /// Nil for an encoding that is not known.
+  /// Nil for an unknown encoding.
   init?(_ block: HeaderBlock, _ field: HeaderBlock.Field) {
     if block.isValue(field, "identity") {
       self = .identity
@@ -20,7 +20,7 @@ public enum MessageEncoding: Hashable, Sendable {
     }
   }
 
-  /// Whether a list as in `grpc-accept-encoding` has gzip.
+  /// Whether a list such as `grpc-accept-encoding` contains gzip.
   static func listHasGzip(_ list: ArraySlice<UInt8>) -> Bool {
     list.split(separator: UInt8(ascii: ",")).contains { entry in
       entry.drop { $0 == UInt8(ascii: " ") }.elementsEqual("gzip".utf8)
@@ -30,9 +30,9 @@ public enum MessageEncoding: Hashable, Sendable {
 
 /// When messages are compressed.
 public struct CompressionPolicy: Hashable, Sendable {
-  /// Used towards a peer that says that it takes it; identity otherwise.
+  /// The encoding for a peer that accepts it; for any other peer it is identity.
   public var encoding: MessageEncoding
-  /// Smaller messages are sent as they are: a packet is not made cheaper by being shorter.
+  /// Smaller messages are not compressed: a shorter packet is not cheaper.
   public var minBytes: Int
 
   public static let none = CompressionPolicy(.identity)

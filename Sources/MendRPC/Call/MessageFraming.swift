@@ -1,17 +1,17 @@
-/// gRPC's length-prefixed messages: one byte that says whether the payload is compressed, four that say how long it is.
+/// gRPC's length-prefixed messages: one byte for the compression, four for the payload's length.
 enum MessageFraming {
   static let prefixBytes = 5
 
   enum Scan {
     /// More bytes are needed.
     case incomplete
-    /// The payload of the message that begins `bytes`.
+    /// The range of the first message's payload.
     case payload(Range<Int>)
-    /// The same, compressed.
+    /// The range of the first message's compressed payload.
     case gzip(Range<Int>)
   }
 
-  /// Looks at what begins at `bytes`. The length is checked against `limit` before anything is kept for it.
+  /// Reads the prefix of the first message in `bytes`. A length above `limit` is refused before the message arrives.
   static func scan(
     _ bytes: RawSpan, limit: Int, encoding: MessageEncoding, who: String
   ) throws(RPCError) -> Scan {
@@ -26,21 +26,21 @@ enum MessageFraming {
           : "\(who) begins with flag \(flag); only 0 and 1 are known")
     }
     guard length <= limit else {
-      throw RPCError.exhausted("message_bytes", "\(who) has \(length) bytes; at most \(limit) are taken")
+      throw .exhausted(.messageBytes, "\(who) has \(length) bytes; at most \(limit) are taken")
     }
     guard bytes.byteCount - prefixBytes >= length else { return .incomplete }
     let range = prefixBytes..<(prefixBytes + length)
     return flag == 0 ? .payload(range) : .gzip(range)
   }
 
-  /// Appends prefix and payload; compressed when `policy`, asked after the payload was written, says so.
+  /// Appends a message. `policy` is asked after `payload` has written it.
   @inline(__always)
   static func append<E: Error>(
     to buffer: inout [UInt8], as policy: @autoclosure () -> CompressionPolicy = .none,
     _ payload: (inout [UInt8]) throws(E) -> Void
   ) throws(E) {
     let start = buffer.count
-    // One by one: that is how it costs least.
+    // One by one is the cheapest way.
     for _ in 0..<prefixBytes { buffer.append(0) }
     do {
       try payload(&buffer)

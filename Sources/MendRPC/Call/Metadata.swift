@@ -1,4 +1,5 @@
 internal import MendHTTP2
+internal import MendProtobuf
 
 /// Names and values that travel with a call, before its messages or after them.
 ///
@@ -154,7 +155,7 @@ extension Metadata {
     for field in block.fields where !block.isReserved(field) {
       let value = block.bytes[field.value]
       if block.isBinary(field) {
-        list.append(block.bytes[field.name], Base64.encode(value))
+        list.append(block.bytes[field.name], Base64.encode(value, as: .unpadded).utf8)
       } else if value.allSatisfy({ $0 >= 0x20 && $0 < 0x7f }) {
         list.append(block.bytes[field.name], value)
       } else {

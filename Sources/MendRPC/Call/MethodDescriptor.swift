@@ -3,12 +3,12 @@ public enum CallShape: Sendable, Hashable {
   case unary, clientStreaming, serverStreaming, bidirectional
 }
 
-/// What identifies a method on the wire, and how it is called.
+/// A method's name on the wire, and its shape.
 public struct MethodDescriptor: Sendable, Hashable {
-  /// The service's full name, as in `mend.v1.Batches`.
+  /// The service's full name, such as `mend.v1.Batches`.
   public let service: String
   public let method: String
-  /// What a request names: `/service/method`.
+  /// The path of its requests: `/service/method`.
   public let path: String
   public let shape: CallShape
 

@@ -1,4 +1,4 @@
-/// One message of a call: a value that can be written as bytes and read back.
+/// A message of a call, which can be written as bytes and read back.
 public protocol RPCMessage: Sendable {
   /// Decodes one payload, without its five-byte prefix.
   static func decode(payload: RawSpan) throws(PayloadError) -> Self
@@ -7,7 +7,7 @@ public protocol RPCMessage: Sendable {
   func encodePayload(into buffer: inout [UInt8])
 }
 
-/// A payload that is not a message of its type. A server answers INVALID_ARGUMENT with this text, a client fails its
+/// The error for a payload that is not a message of its type. A server answers with INVALID_ARGUMENT, a client fails its
 /// call with INTERNAL.
 public struct PayloadError: Error, Hashable, Sendable {
   /// What was wrong, and where.
@@ -18,7 +18,7 @@ public struct PayloadError: Error, Hashable, Sendable {
   }
 }
 
-/// A message as its bytes: for proxies, tests, reflection and load.
+/// A message as bytes, for proxies, tests, reflection and load generators.
 public struct RawMessage: RPCMessage, Hashable {
   public var bytes: [UInt8]
 

@@ -1,4 +1,4 @@
-/// How a call ended: gRPC's codes. Values that are not named here are kept as they came.
+/// How a call ended: gRPC's status codes. Unknown values are kept.
 public struct StatusCode: Hashable, Sendable, CustomStringConvertible {
   public let rawValue: Int
 
@@ -39,26 +39,28 @@ public struct StatusCode: Hashable, Sendable, CustomStringConvertible {
 /// A call that did not succeed: what a handler throws, and what a caller catches.
 public struct RPCError: Error, Sendable, Hashable {
   public var code: StatusCode
-  /// For people: what was wrong and, where there is one, what to do.
+  /// What was wrong and, if possible, what to do; for people.
   public var message: String
   /// A serialized `google.rpc.Status` for `grpc-status-details-bin`; empty for none.
   public var details: [UInt8]
   /// Trailing metadata.
   public var metadata: Metadata
-  /// The limit that a RESOURCE_EXHAUSTED of this library is about, as in `request_bytes`; for ``ServerConfiguration/explain``.
-  /// Local, never on the wire.
-  public var limit: String?
-  /// True when the server certainly did not begin to work on the call, whatever the code says: it may be sent again.
+  /// The limit that a RESOURCE_EXHAUSTED of this library is about; for ``ServerConfiguration/explain``. Local, never on
+  /// the wire.
+  public var limit: LimitName?
+  /// Whether the server certainly did not begin the call, whatever the code says, so that it may be sent again.
   /// Local knowledge of a client, never on the wire.
   public var isSafeToRetry = false
-  /// The server saw the call's stream and refused it: such a call is sent again once (gRPC's A6).
+  /// Whether the server refused the call's stream; such a call is sent again once (gRPC's A6).
   var isRefusedStream = false
-  /// Who ended the call. Local knowledge of a client, never on the wire.
+  /// Which side ended the call. Local knowledge of a client, never on the wire.
   public var origin = Origin.local
-  /// What the server said about sending the call again (`grpc-retry-pushback-ms`); nil where it said nothing.
+  /// Why there is no connection, where that is known. Local knowledge of a client, never on the wire.
+  public internal(set) var connectionFault: ConnectionFault?
+  /// The server's instruction on retries (`grpc-retry-pushback-ms`), if it sent one.
   public var retryPushback: RetryPushback?
 
-  /// Where an error comes from, as far as a client knows.
+  /// The origin of an error, as far as a client knows.
   public enum Origin: Hashable, Sendable {
     /// The server's own status.
     case server
@@ -68,7 +70,7 @@ public struct RPCError: Error, Sendable, Hashable {
     case local
   }
 
-  /// A server's word on retries (gRPC's A6).
+  /// A server's instruction on retries (gRPC's A6).
   public enum RetryPushback: Hashable, Sendable {
     case after(Duration)
     case never
@@ -82,9 +84,20 @@ public struct RPCError: Error, Sendable, Hashable {
   }
 }
 
+/// A limit of this library that a server's error names.
+public enum LimitName: String, Sendable, Hashable, CaseIterable {
+  case messageBytes = "message_bytes"
+  case runningCalls = "running_calls"
+  case bufferedRequestBytes = "buffered_request_bytes"
+  case heldBytes = "held_bytes"
+
+  /// Whether the limit becomes free again, so that waiting helps. A message does not get smaller.
+  public var isPassing: Bool { self != .messageBytes }
+}
+
 extension RPCError {
   /// RESOURCE_EXHAUSTED, naming the limit.
-  static func exhausted(_ limit: String, _ message: String) -> RPCError {
+  static func exhausted(_ limit: LimitName, _ message: String) -> RPCError {
     var error = RPCError(.resourceExhausted, message)
     error.limit = limit
     return error

@@ -1,4 +1,4 @@
-/// Calls that wait for a stream of their connection, first come, first served. Its owner bounds it.
+/// Calls that wait for a stream of their connection, in order of arrival. Its owner bounds it.
 struct CallQueue {
   private var calls: [ClientCall] = []
   private var head = 0
@@ -27,7 +27,7 @@ struct CallQueue {
     if let index = calls[head...].firstIndex(where: { $0 === call }) { calls.remove(at: index) }
   }
 
-  /// All of them, which are no longer in it.
+  /// Removes all calls and returns them.
   mutating func removeAll() -> [ClientCall] {
     defer {
       calls = []

@@ -1,7 +1,7 @@
 internal import MendHTTP2
 internal import NIOCore
 
-/// What all calls to one server have in common: headers, and how messages become frames.
+/// Makes the calls to one server: their headers, and the frames of their messages.
 struct CallTemplate: Sendable {
   private let configuration: ClientConfiguration
   private let fixedHeaders: HeaderBlock
@@ -18,8 +18,7 @@ struct CallTemplate: Sendable {
     fixedHeaders = block
   }
 
-  /// When a call that begins now has to have ended: at the earlier one of its own deadline and that of the call in whose
-  /// handler it is made.
+  /// The deadline of a call that begins now: its own, or that of the call in whose handler it is made, if that is earlier.
   static func deadline(_ options: CallOptions) -> NIODeadline? {
     guard let outer = CallDeadline.current else { return options.timeout.map { .now() + TimeAmount($0) } }
     let left = outer - .now
@@ -43,7 +42,7 @@ struct CallTemplate: Sendable {
       connection, method, options, headers: headers, onlyRequest: onlyRequest, deadline: deadline, lease: lease)
   }
 
-  /// One message with its prefix.
+  /// A message with its prefix.
   func frame(_ message: some RPCMessage, _ options: CallOptions) throws(RPCError) -> [UInt8] {
     var frame: [UInt8] = []
     MessageFraming.append(to: &frame, as: policy(options)) { message.encodePayload(into: &$0) }

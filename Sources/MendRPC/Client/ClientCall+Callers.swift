@@ -1,9 +1,9 @@
 internal import MendHTTP2
 internal import NIOCore
 
-/// What callers do with a call, from any thread: start it, write, wait, read, cancel. Each hops to the connection's loop.
+/// Operations of callers on a call, from any thread: start, write, wait, read, cancel. Each hops to the connection's loop.
 extension ClientCall {
-  /// Starts the call and waits for its only response's payload.
+  /// Starts the call and waits for the payload of its only response.
   func response() async -> Result<ReceivedPayload, RPCError> {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
@@ -50,7 +50,7 @@ extension ClientCall {
       group.addTask { [self] in
         do throws(RPCError) {
           try await requests(RequestWriter(call: self))
-          // Who was cancelled has not said all there was to say; an end of the requests would say so, and be answered.
+          // The requests of a cancelled writer are incomplete, and must not end as if they were not.
           if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
           onLoop { $0.finishRequests() }
         } catch {
@@ -63,14 +63,14 @@ extension ClientCall {
     }
   }
 
-  /// The only response's payload of a call that is open, its requests written meanwhile.
+  /// Writes the requests of an open call and waits for its only response's payload.
   func response<I: RPCMessage>(
     to requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void
   ) async throws(RPCError) -> ReceivedPayload {
     try await withRequests(requests) { await response() }.get()
   }
 
-  /// What `body` makes of the responses of a call that is open, its requests written meanwhile.
+  /// Writes the requests of an open call while `body` reads its responses, and returns the result of `body`.
   func responses<I: RPCMessage, O: RPCMessage, R>(
     to requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void,
     _ body: (ResponseStream<O>) async throws(RPCError) -> R

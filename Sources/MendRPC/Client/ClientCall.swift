@@ -3,10 +3,10 @@ internal import NIOCore
 
 /// One call on a client: queued, open, then ended once with a status.
 ///
-/// The request's task and whoever waits for the response see the same end: `outcome`.
+/// Writers of requests and readers of responses see the same end: `outcome`.
 final class ClientCall: @unchecked Sendable {
-  // Unchecked: the constants are Sendable; everything else is touched on the connection's loop alone, where whoever
-  // comes from elsewhere hops first.
+  // Unchecked: the constants are Sendable; everything else is used on the connection's loop alone, and other threads hop
+  // there first.
   let connection: ClientHandler
   let loop: any EventLoop
   let method: MethodDescriptor
@@ -15,14 +15,14 @@ final class ClientCall: @unchecked Sendable {
   let deadline: NIODeadline?
   /// The only request, framed; nil where requests are streamed.
   let onlyRequest: [UInt8]?
-  /// The pool's count of this call on its connection; nil for a connection without a pool.
+  /// The pool's lease of the connection for this call; nil without a pool.
   private let lease: PoolLease?
   let requestPolicy: CompressionPolicy
   private let takesOneResponse: Bool
   private let maxResponseBytes: Int
 
   var isStarted = false
-  /// Known of calls with a deadline.
+  /// Set only for calls with a deadline.
   var openedAt = NIODeadline.uptimeNanoseconds(0)
   var handle: StreamHandle?
   private(set) var outcome: Result<Void, RPCError>?
@@ -127,7 +127,7 @@ final class ClientCall: @unchecked Sendable {
       wakeReader()
       return
     }
-    // The whole message is wanted: what is too large is refused early, the rest may come.
+    // A message that is too large is refused before all of it arrives.
     do throws(RPCError) {
       try session.withReceived(handle) { bytes throws(RPCError) in
         _ = try MessageFraming.scan(bytes, limit: maxResponseBytes, encoding: encoding, who: "the response")
@@ -162,12 +162,12 @@ final class ClientCall: @unchecked Sendable {
     let session = connection.session
     session.giveCredit(handle, keeping: payloads.isEmpty ? 0 : session.unreadCount(of: handle))
     connection.scheduleFlush()
-    // What follows a whole message is looked at again when that is taken.
+    // The bytes after a whole message are read when that message is taken.
     if fault == nil { arrivalsSeen = arrivals }
     return .success(payloads.isEmpty ? .wait : .payloads(payloads))
   }
 
-  /// Every complete message that arrived, and why what follows them is none.
+  /// All complete messages that arrived, and the fault of the bytes behind them, if there is one.
   private func unreadPayloads(_ handle: StreamHandle) -> ([ReceivedPayload], RPCError?) {
     var payloads: [ReceivedPayload] = []
     var fault: RPCError?
@@ -199,7 +199,7 @@ final class ClientCall: @unchecked Sendable {
     return (payloads, fault)
   }
 
-  /// The stream is gone; `code` is its reset's, or NO_ERROR.
+  /// The stream is closed; `code` is the code of its reset, or NO_ERROR.
   func streamClosed(_ code: HTTP2ErrorCode) {
     if outcome == nil { end(.failure(error(of: code))) }
     handle = nil
@@ -209,7 +209,7 @@ final class ClientCall: @unchecked Sendable {
     if let handle, connection.session.refusedHeaderList(of: handle) { return metadataTooLarge }
     // A stream above a GOAWAY's last ends as if it had been refused.
     if code == .refusedStream, case .draining(let error) = connection.phase { return error }
-    // The server's clock may be the first to say so.
+    // The server may notice the deadline first.
     if code == .cancel, let deadline, deadline <= .now() { return deadlineError }
     return ResponseHead.error(code)
   }
@@ -246,7 +246,7 @@ final class ClientCall: @unchecked Sendable {
       payload = payloads.first
       if !takesOneResponse { leftOver = payloads }
       if case .success = status, let fault = fault ?? incompleteness(payloads, handle) { status = .failure(fault) }
-      // Without effect where the stream has ended in both directions.
+      // No effect if the stream has ended in both directions.
       connection.session.reset(handle, .cancel)
       connection.scheduleFlush()
     }
@@ -261,7 +261,7 @@ final class ClientCall: @unchecked Sendable {
     completion = nil
   }
 
-  /// What is wrong with the messages of a call that the server ended with OK.
+  /// Why the messages of a call that ended with OK are not complete; nil if they are.
   private func incompleteness(_ payloads: [ReceivedPayload], _ handle: StreamHandle) -> RPCError? {
     let cut = connection.session.unreadCount(of: handle)
     if cut > 0 {

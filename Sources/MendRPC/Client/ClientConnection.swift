@@ -5,11 +5,11 @@ internal import Synchronization
 
 /// One HTTP/2 connection to a server, and all calls over it at once.
 ///
-/// It never reconnects: once it is lost or the server said goodbye, calls fail with UNAVAILABLE, and whoever owns the
-/// connection makes another; ``ClientPool`` does. Calls beyond what the server allows at once wait in a bounded queue.
+/// It never reconnects: once it is lost or the server sent GOAWAY, calls fail with UNAVAILABLE, and its owner makes
+/// another; ``ClientPool`` does. Calls beyond what the server allows at once wait in a bounded queue.
 /// Dropping the last reference closes it.
 public final class ClientConnection: RPCChannel {
-  /// What becomes of a connection, in this order; phases may be passed over.
+  /// The phases of a connection, in this order; some may be skipped.
   public enum Phase: Hashable, Sendable {
     case connecting
     case ready
@@ -22,7 +22,7 @@ public final class ClientConnection: RPCChannel {
   private struct State {
     var phase = Phase.connecting
     var observers: [@Sendable (RPCError) -> Void] = []
-    /// Who waits for the connection to be ready; nobody once it was, or once it is decided that it won't be.
+    /// The task that waits until the connection is ready or has failed.
     var starting: CheckedContinuation<Result<ClientHandler, RPCError>, Never>?
   }
 
@@ -33,7 +33,7 @@ public final class ClientConnection: RPCChannel {
       switch event {
       case .ready:
         enter(.ready)
-        // Nobody waits for it any more, so nobody will use it.
+        // Nobody waits for it, so nobody will use it.
         if !decide(.success(handler)) { handler.close() }
       case .maxCalls, .served, .silent, .heard: break
       case .draining(let error, _): enter(.draining(error))
@@ -43,7 +43,7 @@ public final class ClientConnection: RPCChannel {
       }
     }
 
-    /// Answers whether somebody waited for it.
+    /// Returns whether somebody waited.
     @discardableResult
     func decide(_ result: Result<ClientHandler, RPCError>) -> Bool {
       let starting = state.withLock { state in
@@ -66,7 +66,7 @@ public final class ClientConnection: RPCChannel {
     }
   }
 
-  /// Where it leads.
+  /// The server's address.
   public let address: ServerAddress
   private let handler: ClientHandler
   private let shared: Shared
@@ -85,7 +85,7 @@ public final class ClientConnection: RPCChannel {
 
   public var phase: Phase { shared.state.withLock { $0.phase } }
 
-  /// Calls `body` once when the connection is closed, at once if it is; on any thread, and it must not wait.
+  /// Calls `body` once when the connection is closed, or at once if it is; on any thread. `body` must not wait.
   public func onClose(_ body: @escaping @Sendable (RPCError) -> Void) {
     let error: RPCError? = shared.state.withLock { state in
       if case .closed(let error) = state.phase { return error }
@@ -116,7 +116,7 @@ public final class ClientConnection: RPCChannel {
     return try await open(Dialer(address: address, configuration: configuration).dial(on: loop))
   }
 
-  /// Over a socket that is connected already and becomes the connection's.
+  /// Takes over a connected socket.
   static func adopt(_ descriptor: CInt, configuration: ClientConfiguration, on group: (any EventLoopGroup)?)
     async throws(RPCError) -> ClientConnection
   {
@@ -133,7 +133,7 @@ public final class ClientConnection: RPCChannel {
     let result = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         shared.state.withLock { $0.starting = continuation }
-        // A cancellation that came before found nobody waiting.
+        // An earlier cancellation found nobody waiting.
         if Task.isCancelled { shared.decide(.failure(cancelled)) }
         dialled.whenComplete { result in
           switch result {

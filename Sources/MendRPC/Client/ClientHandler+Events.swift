@@ -1,7 +1,7 @@
 internal import MendHTTP2
 internal import NIOCore
 
-/// What the session says that a server did.
+/// Handles the session's events.
 extension ClientHandler {
   func work() {
     session.exchangeEvents(with: &events)
@@ -63,7 +63,7 @@ extension ClientHandler {
     }
   }
 
-  /// A server that will still answer a call is one that serves.
+  /// A server that still answers some calls counts as one that has served.
   private func noteKeptCalls(_ last: Int32) {
     guard !hasServed, calls.contains(where: { ($0?.handle?.id).map { $0 <= last } ?? false }) else { return }
     hasServed = true

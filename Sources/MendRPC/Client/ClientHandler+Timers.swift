@@ -1,7 +1,7 @@
 internal import MendHTTP2
 internal import NIOCore
 
-/// What ends a call or a connection though nothing arrives.
+/// Time limits of a connection and its calls.
 extension ClientHandler {
   func arm(at deadline: NIODeadline? = nil) {
     if case .closed = phase { return }
@@ -29,7 +29,7 @@ extension ClientHandler {
     case .nothing: break
     case .ping: session.ping(0)
     case .close:
-      lossReason = "it does not answer pings"
+      loss = ConnectionLoss("it does not answer pings")
       return close()
     }
     flush()

@@ -2,17 +2,17 @@ internal import MendHTTP2
 internal import NIOCore
 internal import NIOTLS
 
-/// What a connection tells its owner, in this order; events may be passed over. Told on the connection's loop.
+/// An event of a connection for its owner. They come in this order, on the connection's loop; some may be skipped.
 enum ConnectionEvent: Hashable, Sendable {
-  /// The server speaks HTTP/2, and takes this many calls at once.
+  /// The server speaks HTTP/2, and allows this many calls at once.
   case ready(maxCalls: Int)
-  /// It takes this many calls from now on.
+  /// The server allows this many calls from now on.
   case maxCalls(Int)
-  /// It answered a call; told once.
+  /// The server answered its first call.
   case served
-  /// A call's deadline passed, and nothing at all came meanwhile: it was asked whether it lives.
+  /// A call's deadline passed and nothing arrived meanwhile; a ping was sent.
   case silent
-  /// It lives.
+  /// Bytes arrived again.
   case heard
   /// Open calls go on, new ones fail with this error.
   case draining(RPCError, tooManyPings: Bool)
@@ -22,8 +22,7 @@ enum ConnectionEvent: Hashable, Sendable {
 
 /// One connection of a client: a session and its calls, in one channel handler.
 final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
-  // Unchecked: but for constants everything is touched on the channel's loop alone; whoever comes from elsewhere hops
-  // there first.
+  // Unchecked: all but constants is used on the channel's loop alone; other threads hop there first.
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
@@ -54,7 +53,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   var timer: Scheduled<Void>?
   var timerAt = NIODeadline.distantFuture
   var connectTimer: Scheduled<Void>?
-  var lossReason: String?
+  var loss: ConnectionLoss?
 
   init(_ channel: any Channel, _ address: ServerAddress, _ configuration: ClientConfiguration) throws {
     loop = channel.eventLoop
@@ -75,7 +74,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     session.end(on: loop)
   }
 
-  /// Tells `owner` what becomes of the connection from now on, and first what has become of it.
+  /// Sends `owner` the events from now on, and first one for the current phase.
   func attach(_ owner: @escaping @Sendable (ConnectionEvent) -> Void) {
     self.owner = owner
     switch phase {
@@ -150,13 +149,13 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       }
       call.opened()
       scheduleFlush()
-      // A server that never says a word is found out by nothing else.
+      // Nothing else detects a server that never answers.
       if openCalls == 1 { arm() }
       if handle.id >= Self.lastStreamID {
         closeGracefully(.notBegun("the connection to \(address) has used up its stream ids"))
       }
     } catch {
-      // Whatever it was, the next call would fare the same.
+      // The next call would fail in the same way.
       let error = RPCError.notBegun("no stream can be opened to \(address): \(error)")
       call.fail(error)
       closeGracefully(error)
@@ -203,8 +202,8 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       isSilent = false
       owner?(.heard)
     }
-    if case .connecting = phase, let why = ConnectionFault.http1(buffer) {
-      lossReason = why
+    if case .connecting = phase, let foreign = ConnectionLoss(http1: buffer) {
+      loss = foreign
       return close()
     }
     isReading = true
@@ -213,7 +212,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       work()
     } catch {
       work()
-      lossReason = "\(error)"
+      loss = ConnectionLoss("\(error)")
       isReading = false
       flush()
       close()
@@ -224,7 +223,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if case .handshakeCompleted(let name)? = event as? TLSUserEvent, name != "h2" {
-      lossReason = ConnectionFault.noALPN
+      loss = .noALPN
       close()
     }
     context.fireUserInboundEventTriggered(event)
@@ -239,7 +238,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    if lossReason == nil { lossReason = ConnectionFault.words(error) }
+    if loss == nil { loss = ConnectionLoss(error) }
     context.close(promise: nil)
   }
 
@@ -251,7 +250,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     lost()
   }
 
-  /// The connection is gone, and every call with it.
+  /// The connection is lost, and all of its calls.
   private func lost() {
     if case .closed = phase { return }
     channelContext = nil
@@ -265,12 +264,12 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       }
     let broken = brokenRule
     if let broken {
-      lossReason = "it was closed because the server violated HTTP/2: \(broken)"
-    } else if lossReason == nil, case .connecting = phase {
-      lossReason = ConnectionFault.hungUp(hasTLS: configuration.tls != nil)
+      loss = ConnectionLoss("it was closed because the server violated HTTP/2: \(broken)")
+    } else if loss == nil, case .connecting = phase {
+      loss = .hungUp(hasTLS: configuration.tls != nil)
     }
-    let reason = lossReason.map { "\(what): \($0)" } ?? what
-    let refusal = RPCError.notBegun(reason, origin: broken == nil ? .connection : .server)
+    let reason = loss.map { "\(what): \($0.message)" } ?? what
+    let refusal = RPCError.notBegun(reason, origin: broken == nil ? .connection : .server, fault: loss?.fault)
     phase = .closed(refusal)
     owner?(.closed(refusal))
     owner = nil
@@ -283,7 +282,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     for call in queue.removeAll() { call.fail(refusal) }
   }
 
-  /// What this side ended the connection for; nil where it did not.
+  /// The rule that the server broke, if this side ended the connection for that.
   private var brokenRule: String? {
     guard session.isTerminated else { return nil }
     let reason = session.terminationReason
@@ -293,8 +292,8 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     return "a malformed frame"
   }
 
-  /// Nothing came since then, though a call waited for its answer until its deadline: a server that takes bytes and does
-  /// nothing is found out by nothing else. Further calls take another connection until this one has answered.
+  /// A call waited until its deadline and nothing arrived since `start`. Only this detects a server that takes bytes and does
+  /// nothing. Further calls use another connection until this one has answered.
   func nothingCame(since start: NIODeadline) {
     guard case .ready = phase, !isSilent, keepalive.suspect(silentSince: start, now: .now()) else { return }
     isSilent = true
@@ -306,7 +305,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
 
   private func connectTimedOut() {
     guard case .connecting = phase else { return }
-    lossReason = "no answer after \(configuration.connectTimeout)"
+    loss = ConnectionLoss("no answer after \(configuration.connectTimeout)")
     close()
     lost()
   }
@@ -352,7 +351,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
       do throws(HTTP2Error) {
         buffer = try outbox.fill(from: session)
       } catch {
-        lossReason = "\(error)"
+        loss = ConnectionLoss("\(error)")
         return close()
       }
       work()

@@ -1,10 +1,9 @@
 internal import NIOCore
 
-/// When a client pings its server, and when the connection counts as dead: a value, told the time by its owner.
+/// Decides when a client pings its server and when the connection is dead, as a value that takes the time as an argument.
 ///
-/// A connection that was silent for `interval` is pinged; one that says nothing for `timeout` after that is dead, also
-/// when its socket knows nothing of it. Without open calls it is not pinged, unless that is asked for: servers count
-/// pings against those who send them for nothing (gRPC's A8).
+/// A connection that was silent for `interval` is pinged. If it stays silent for `timeout` it is dead, even if its socket
+/// reports no error. Without open calls it is not pinged unless configured: servers punish needless pings (gRPC's A8).
 struct ClientKeepalive: Hashable, Sendable {
   enum Action: Hashable {
     case nothing, ping, close
@@ -13,7 +12,7 @@ struct ClientKeepalive: Hashable, Sendable {
   private let interval: TimeAmount?
   private let timeout: TimeAmount
   private let pingsWithoutCalls: Bool
-  /// Of pings that no interval asked for.
+  /// The time of the last ping that was not due by the interval.
   private let suspicionInterval: TimeAmount
   private var suspectedAt: NIODeadline?
   private var heardAt: NIODeadline
@@ -27,21 +26,21 @@ struct ClientKeepalive: Hashable, Sendable {
     heardAt = now
   }
 
-  /// Bytes arrived, whatever they were: the server lives.
+  /// Bytes arrived, so the server is alive.
   mutating func heard(_ now: NIODeadline) {
     heardAt = now
     pingedAt = nil
   }
 
-  /// When to ask `check` next; nil while there is nothing to wait for.
+  /// When to call `check` next; nil if nothing is due.
   func nextDue(openCalls: Int) -> NIODeadline? {
     if let pingedAt { return pingedAt + timeout }
     guard let interval else { return nil }
     return openCalls > 0 || pingsWithoutCalls ? heardAt + interval : nil
   }
 
-  /// A call's deadline passed, and it began at `start`. True where the server is to be pinged for that: nothing came since,
-  /// and it was not asked for the same reason of late, or a server that is slow would count too many pings.
+  /// A call that began at `start` passed its deadline. True if the server is to be pinged: nothing arrived since, and it was
+  /// not pinged for this reason lately, or a slow server would count too many pings.
   mutating func suspect(silentSince start: NIODeadline, now: NIODeadline) -> Bool {
     guard heardAt < start, pingedAt == nil else { return false }
     if let suspectedAt, now - suspectedAt < suspicionInterval { return false }

@@ -8,8 +8,8 @@ internal import Glibc
 struct Dialer: Sendable {
   let address: ServerAddress
   let configuration: ClientConfiguration
-  /// Succeeds when the socket is connected; TLS and the server's first SETTINGS are still to come, which the handler
-  /// tells whoever attaches. Fails with an `RPCError`: UNAVAILABLE that says where and why, FAILED_PRECONDITION for TLS
+  /// Succeeds when the socket is connected. TLS and the server's first SETTINGS follow; the handler reports them to its
+  /// owner. Fails with an `RPCError`: UNAVAILABLE that says where and why, FAILED_PRECONDITION for TLS
   /// files that can't be used.
   func dial(on loop: any EventLoop, over descriptor: CInt? = nil) -> EventLoopFuture<ClientHandler> {
     tlsContext(on: loop).flatMap { tls in
@@ -23,7 +23,8 @@ struct Dialer: Sendable {
       }
     }.flatMapErrorThrowing { error in
       if let error = error as? RPCError { throw error }
-      throw RPCError.notBegun("can't connect to \(address): \(ConnectionFault.words(error))")
+      let loss = ConnectionLoss(error)
+      throw RPCError.notBegun("can't connect to \(address): \(loss.message)", fault: loss.fault)
     }
   }
 
@@ -33,7 +34,7 @@ struct Dialer: Sendable {
     case .tcp(let host, let port):
       var bootstrap = bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1)
       if configuration.keepaliveInterval != nil {
-        // What the server's machine doesn't acknowledge in this time ends the connection, whatever the calls wait for.
+        // Bytes that the server's machine doesn't acknowledge in this time end the connection.
         let milliseconds = TimeAmount(configuration.keepaliveTimeout).nanoseconds / 1_000_000
         bootstrap = bootstrap.channelOption(
           .tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: Int(max(1, min(milliseconds, Int64(CInt.max)))))
@@ -51,7 +52,7 @@ struct Dialer: Sendable {
     try channel.pipeline.syncOperations.addHandler(ClientHandler(channel, address, configuration))
   }
 
-  /// Files are read anew for each connection, so that renewed ones are taken up, and never on an event loop.
+  /// Reads the files for each connection, so that renewed ones are used, and never on an event loop.
   private func tlsContext(on loop: any EventLoop) -> EventLoopFuture<NIOSSLContext?> {
     guard let files = configuration.tls else { return loop.makeSucceededFuture(nil) }
     return NIOThreadPool.singleton.runIfActive(eventLoop: loop) { try TLSContexts.client(files) }
@@ -59,18 +60,18 @@ struct Dialer: Sendable {
 
   private var serverName: String? {
     if let name = configuration.tls?.serverName { return name }
-    // A numeric host is no name that TLS could send; the certificate is checked against the address then.
+    // TLS can't send an address as a name; the certificate is checked against the address then.
     guard case .tcp(let host, _) = address, (try? SocketAddress(ipAddress: host, port: 0)) == nil else { return nil }
     return host
   }
 }
 
-/// Answers with addresses that are known, of whatever name.
+/// Resolves any name to the known addresses.
 private final class KnownAddresses: Resolver, Sendable {
   private let addresses: [SocketAddress]
   private let loop: any EventLoop
 
-  /// Nil where none are known: the system is asked then.
+  /// Nil if no addresses are known, so that the system resolves names.
   init?(_ known: [ServerAddress], _ loop: any EventLoop) {
     guard !known.isEmpty else { return nil }
     addresses = known.compactMap { address in

@@ -1,7 +1,7 @@
 internal import NIOCore
 internal import Synchronization
 
-/// What a caller may say about one call.
+/// The options of one call.
 public struct CallOptions: Sendable {
   public var metadata: Metadata = [:]
   /// The call fails with DEADLINE_EXCEEDED after this time, or at ``CallDeadline/current`` if that is sooner; the server
@@ -9,10 +9,10 @@ public struct CallOptions: Sendable {
   public var timeout: Duration?
   /// One response message; above the channel's own limit where it is set.
   public var maxResponseBytes: Int?
-  /// How this call's requests are sent; as the channel does it where it is nil.
+  /// How this call's requests are compressed; nil for the channel's setting.
   public var compression: CompressionPolicy?
-  /// Wait, until the call's timeout, for a server that can't be reached, instead of failing with the reason. For
-  /// channels that make connections (``ClientPool``).
+  /// Wait for an unreachable server until the call's timeout instead of failing. For channels that make connections
+  /// (``ClientPool``).
   public var waitForReady = false
   /// Sent as `grpc-previous-rpc-attempts` when it is above 0 (gRPC's A6): which try of the same call this is.
   public var previousAttempts = 0
@@ -23,7 +23,7 @@ public struct CallOptions: Sendable {
   public init() {}
 }
 
-/// What carries calls to a server.
+/// Carries calls to a server.
 ///
 /// Every call throws the status it ended with. Cancelling the task that waits for a call cancels the call at the
 /// server; it then throws CANCELLED.
@@ -55,14 +55,14 @@ public protocol RPCChannel: Sendable {
 
 /// The responses of a call that streams them: one consumer, once.
 ///
-/// Ends normally only when the server ended the call with OK; throws the status otherwise. What is not read holds the
-/// server back by flow control. Dropping the stream and its iterator, or cancelling the task that reads it, resets the
+/// Ends normally only if the server ended the call with OK; throws the status otherwise. Flow control holds the server
+/// back while nothing is read. Dropping the stream and its iterator, or cancelling the task that reads it, resets the
 /// call.
 public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
   public typealias Failure = RPCError
   private let lifetime: ResponseLifetime
 
-  /// `reopen` makes the call once more, where the server has certainly not begun it.
+  /// `reopen` makes the call once more if the server has certainly not begun it.
   init(_ call: ClientCall, reopen: (@Sendable () async throws(RPCError) -> ClientCall)? = nil) {
     lifetime = ResponseLifetime(call, reopen)
   }
@@ -98,7 +98,7 @@ public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
           guard mayReopen, error.isSafeToRetry, error.origin != .local, let reopen = lifetime.reopen else {
             throw error
           }
-          // Once: who reopens goes on trying by itself until the call is on its way.
+          // Once: `reopen` itself tries until the call is sent.
           mayReopen = false
           lifetime.replace(by: try await reopen())
         }
@@ -121,7 +121,7 @@ public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
   }
 }
 
-/// Resets the call when nobody can read its responses any more.
+/// Resets the call once nobody can read its responses.
 final class ResponseLifetime: Sendable {
   let reopen: (@Sendable () async throws(RPCError) -> ClientCall)?
   private let current: Mutex<ClientCall>
@@ -140,7 +140,7 @@ final class ResponseLifetime: Sendable {
   }
 }
 
-/// Where a caller writes the requests of a call that streams them.
+/// Writes the requests of a call that streams them.
 public struct RequestWriter<Message: RPCMessage>: Sendable {
   let call: ClientCall
 

@@ -1,9 +1,9 @@
-/// One message as it arrived. Decompressed only when somebody reads it, in the reader's task: what a server sends ahead
-/// then takes no more memory than the windows allow.
+/// A received message. It is decompressed only when it is read, in the reader's task, so that messages sent ahead take no
+/// more memory than the windows allow.
 struct ReceivedPayload: Sendable {
   var bytes: [UInt8]
   var isGzip: Bool
-  /// Of a message, decompressed.
+  /// The largest size of a decompressed message.
   var limit: Int
 
   func plain(_ who: String) throws(RPCError) -> [UInt8] {

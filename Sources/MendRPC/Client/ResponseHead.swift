@@ -1,8 +1,9 @@
 internal import MendHTTP2
+internal import MendProtobuf
 
-/// What the protocol's own headers of a response say; the mappings are those of gRPC's HTTP/2 document.
+/// Reads the protocol's own headers of a response, as gRPC's HTTP/2 document maps them.
 enum ResponseHead {
-  /// Refuses what is no gRPC response; answers how its messages are written.
+  /// Returns the encoding of the response's messages. Throws if it is not a gRPC response.
   static func check(_ block: HeaderBlock) throws(RPCError) -> MessageEncoding {
     if let error = httpError(block) { throw error }
     guard let type = block.first("content-type"),
@@ -99,10 +100,13 @@ extension RPCError {
   }
 
   /// An error of a call that the server has certainly not begun: there is no connection, or none that takes calls.
-  static func notBegun(_ message: String, _ code: StatusCode = .unavailable, origin: Origin = .connection) -> RPCError {
+  static func notBegun(
+    _ message: String, _ code: StatusCode = .unavailable, origin: Origin = .connection, fault: ConnectionFault? = nil
+  ) -> RPCError {
     var error = RPCError(code, message)
     error.isSafeToRetry = true
     error.origin = origin
+    error.connectionFault = fault
     return error
   }
 

@@ -1,8 +1,8 @@
 internal import Glibc
 package import NIOCore
 
-/// Asks a listening socket for connections ten times a second while none can be taken, for want of descriptors or memory:
-/// the socket goes on saying that there is one, and a loop that asks at once does nothing else.
+/// Accepts connections only ten times a second while descriptors or memory are exhausted: the socket stays readable, and a
+/// loop that tried again at once would do nothing else.
 package final class AcceptPause: ChannelInboundHandler, @unchecked Sendable {
   // Unchecked: touched on the channel's loop alone.
   package typealias InboundIn = any Channel
@@ -19,11 +19,11 @@ package final class AcceptPause: ChannelInboundHandler, @unchecked Sendable {
   }
 
   package func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    // A caller that went before it was taken is no shortage.
+    // A caller that left before it was accepted is not a shortage.
     guard let error = error as? IOError, error.errnoCode != ECONNABORTED else { return context.fireErrorCaught(error) }
     guard !isPausing else { return }
     isPausing = true
-    observer?.acceptFailed(at: address, ConnectionFault.words(error))
+    observer?.acceptFailed(at: address, ConnectionLoss(error).message)
     let channel = context.channel
     try? channel.syncOptions?.setOption(.autoRead, value: false)
     channel.eventLoop.scheduleTask(in: Self.pause) {

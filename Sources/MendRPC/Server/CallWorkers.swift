@@ -7,25 +7,26 @@ internal import NIOCore
 /// costs a quarter more; one whose call was cancelled is not used again, since a task can't be uncancelled. Tasks are
 /// detached, so no call sees another's task-local values.
 final class CallWorkers: @unchecked Sendable {
-  // Unchecked: used on the connection's loop alone; the tasks run there too, by their executor.
+  // Unchecked: used on the connection's loop alone, where the tasks run, too.
   private let executor: LoopTaskExecutor
   private var queue: [ServerCall] = []
   private var head = 0
   private var idle: [CallWorker] = []
   private var isClosed = false
-  /// Tasks that have not returned yet.
+  /// The number of tasks that have not returned yet.
   private(set) var liveCount = 0
   /// Called when the last task of a closed connection has returned.
   var onIdle: (() -> Void)?
 
-  /// Waiting tasks that a connection keeps: enough for one batch of calls that suspend.
+  /// The number of waiting tasks that a connection keeps: enough for one batch of calls that suspend.
   private static let maxIdle = 32
 
   init(_ executor: LoopTaskExecutor) {
     self.executor = executor
   }
 
-  /// Calls that wait or run. Counted, because every call asks, and a look at the lists is checked for exclusive access.
+  /// The number of calls that wait or run. Kept as a number, because each call asks for it, and reading the lists costs a
+  /// check for exclusive access.
   private(set) var busyCount = 0
 
   func submit(_ call: ServerCall) {
@@ -33,7 +34,7 @@ final class CallWorkers: @unchecked Sendable {
     busyCount += 1
   }
 
-  /// Starts what was submitted. A handler that doesn't suspend has finished when this returns.
+  /// Starts the submitted calls. A handler that doesn't suspend has finished when this returns.
   func kick() {
     while head < queue.count {
       let before = head
@@ -85,7 +86,7 @@ final class CallWorkers: @unchecked Sendable {
     worker.task = nil
     liveCount -= 1
     if liveCount == 0, isClosed { finishIdle() }
-    // A worker that was woken for a call and retired must not leave that call waiting.
+    // A worker that was woken for a call and then retires must not leave the call waiting.
     if head < queue.count { kick() }
   }
 
@@ -107,7 +108,7 @@ final class CallWorkers: @unchecked Sendable {
   }
 }
 
-/// One task of a connection.
+/// One task of a connection, for one call after another.
 final class CallWorker: @unchecked Sendable {
   // Unchecked: as CallWorkers.
   var task: Task<Void, Never>?

@@ -1,11 +1,11 @@
 internal import MendHTTP2
 internal import NIOCore
 
-/// What time does to a connection: a value, told the time by its owner.
+/// The time limits of a connection, as a value that takes the time as an argument.
 struct ConnectionTimers {
   enum Action: Hashable {
     case nothing, ping, shutDown, close
-    /// Closed after the peer was told why.
+    /// Tell the peer why, then close.
     case terminate(HTTP2ErrorCode)
   }
 
@@ -13,16 +13,15 @@ struct ConnectionTimers {
   private let keepalive: ServerKeepalive
   private let startedAt: NIODeadline
   private var heardAt: NIODeadline
-  /// Since when the socket took nothing, though there is something for it.
+  /// When the socket stopped taking bytes.
   private var stalledSince: NIODeadline?
-  /// The same for the peer's window, and how much it had taken before.
+  /// When the peer's window closed with bytes waiting for it, and how many it had taken before.
   private var windowClosedSince: NIODeadline?
   private var takenBytes = 0
   private var headersSince: NIODeadline?
   private var pingedAt: NIODeadline?
   private var lastPing: NIODeadline?
   private var strikes = 0
-  private var isRetiring = false
   /// The peer's preface and SETTINGS arrived.
   var hasSettings = false
   /// The peer acknowledged ours.
@@ -35,12 +34,12 @@ struct ConnectionTimers {
     heardAt = now
   }
 
-  /// The peer said something that meant something.
+  /// A frame with a meaning arrived from the peer.
   mutating func heard(_ now: NIODeadline) {
     heardAt = now
   }
 
-  /// The server sent a response: pings were called for.
+  /// The server sent part of a response, so pings are justified.
   mutating func answered() {
     strikes = 0
     lastPing = nil
@@ -50,7 +49,7 @@ struct ConnectionTimers {
     pingedAt = nil
   }
 
-  /// Nothing is read from a socket that takes nothing: what is due from the peer is counted from when it is read again.
+  /// The socket takes bytes again, or does not. Meanwhile nothing is read from it, so the peer's own time limits begin anew.
   mutating func writabilityChanged(_ isWritable: Bool, now: NIODeadline) {
     stalledSince = isWritable ? nil : now
     guard isWritable else { return }
@@ -58,7 +57,7 @@ struct ConnectionTimers {
     if pingedAt != nil { pingedAt = now }
   }
 
-  /// Bytes wait for the peer's window; `sent` is all that it took so far. True when that begins now.
+  /// Bytes wait for the peer's window, which has taken `sent` bytes so far. True if the wait begins now.
   mutating func windowClosed(sent: Int, now: NIODeadline) -> Bool {
     guard windowClosedSince == nil || sent != takenBytes else { return false }
     takenBytes = sent
@@ -71,7 +70,7 @@ struct ConnectionTimers {
     windowClosedSince = nil
   }
 
-  /// Headers are being received, or are not. True when that begins now.
+  /// A header list is being received, or is not. True if one begins now.
   mutating func receivingHeaders(_ isReceiving: Bool, now: NIODeadline) -> Bool {
     guard isReceiving else {
       headersSince = nil
@@ -82,7 +81,7 @@ struct ConnectionTimers {
     return true
   }
 
-  /// Counts a ping; true when the peer sends too many of them.
+  /// Counts a ping. True if the peer sends too many.
   mutating func pingIsTooMuch(_ now: NIODeadline) -> Bool {
     defer { lastPing = now }
     guard let lastPing, now - lastPing < TimeAmount(keepalive.minPingInterval) else { return false }
@@ -90,12 +89,12 @@ struct ConnectionTimers {
     return strikes > keepalive.maxPingStrikes
   }
 
-  /// When to look next; always later than `now`.
-  func nextDue(now: NIODeadline, openCalls: Int) -> NIODeadline {
-    max(due(now, openCalls), now + .milliseconds(1))
+  /// When to check next; always later than `now`.
+  func nextDue(now: NIODeadline, openCalls: Int, isDraining: Bool = false) -> NIODeadline {
+    max(due(now, openCalls, isDraining), now + .milliseconds(1))
   }
 
-  private func due(_ now: NIODeadline, _ openCalls: Int) -> NIODeadline {
+  private func due(_ now: NIODeadline, _ openCalls: Int, _ isDraining: Bool) -> NIODeadline {
     guard hasSettings, isAcknowledged else { return startedAt + TimeAmount(limits.handshakeTimeout) }
     var due = NIODeadline.distantFuture
     if let stalledSince { due = min(due, stalledSince + TimeAmount(limits.stallTimeout)) }
@@ -106,14 +105,15 @@ struct ConnectionTimers {
     } else if let interval = keepalive.interval {
       due = min(due, heardAt + TimeAmount(interval))
     }
-    guard !isRetiring else { return due }
-    if let age = limits.maxConnectionAge { due = min(due, startedAt + TimeAmount(age)) }
-    // Nobody looks anew when a call ends, and requests that are being received have a time limit of their own.
-    if let idle = limits.idleTimeout { due = min(due, (openCalls == 0 ? heardAt : now) + TimeAmount(idle)) }
+    if !isDraining {
+      if let age = limits.maxConnectionAge { due = min(due, startedAt + TimeAmount(age)) }
+      // The end of a call arms no timer, so the time is checked again while calls are open.
+      if let idle = limits.idleTimeout { due = min(due, (openCalls == 0 ? heardAt : now) + TimeAmount(idle)) }
+    }
     return openCalls > 0 ? min(due, now + TimeAmount(limits.requestTimeout)) : due
   }
 
-  mutating func check(now: NIODeadline, openCalls: Int) -> Action {
+  mutating func check(now: NIODeadline, openCalls: Int, isDraining: Bool = false) -> Action {
     guard hasSettings, isAcknowledged else {
       guard now >= startedAt + TimeAmount(limits.handshakeTimeout) else { return .nothing }
       return hasSettings ? .terminate(.settingsTimeout) : .close
@@ -133,15 +133,9 @@ struct ConnectionTimers {
         return .close
       }
     }
-    if !isRetiring {
-      if let age = limits.maxConnectionAge, now >= startedAt + TimeAmount(age) {
-        isRetiring = true
-        return .shutDown
-      }
-      if let idle = limits.idleTimeout, openCalls == 0, now >= heardAt + TimeAmount(idle) {
-        isRetiring = true
-        return .shutDown
-      }
+    if !isDraining {
+      if let age = limits.maxConnectionAge, now >= startedAt + TimeAmount(age) { return .shutDown }
+      if let idle = limits.idleTimeout, openCalls == 0, now >= heardAt + TimeAmount(idle) { return .shutDown }
     }
     if let interval = keepalive.interval, pingedAt == nil, now >= heardAt + TimeAmount(interval) {
       pingedAt = now

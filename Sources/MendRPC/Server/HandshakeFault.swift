@@ -3,15 +3,15 @@ internal import NIOSSL
 
 internal import Glibc
 
-/// Why a caller's TLS handshake failed, for the log of whoever looks after the server. The caller itself is told an alert.
+/// Why a caller's TLS handshake failed, for the server's log. The caller gets a TLS alert.
 public struct HandshakeFault: Sendable, Hashable {
-  /// What it comes to; a label of metrics.
+  /// The reason as a label of metrics.
   public enum Reason: String, Sendable, Hashable, CaseIterable {
-    /// This listener wants a certificate of its callers, and this one showed none.
+    /// The listener requires a certificate, and the caller sent none.
     case noCertificate = "no_certificate"
-    /// The caller's certificate is not signed by the authority that is asked for.
+    /// The caller's certificate is not signed by the required CA.
     case unknownAuthority = "unknown_authority"
-    /// The caller's certificate is not valid any more.
+    /// The caller's certificate has expired.
     case expired
     /// The caller's certificate is not valid yet.
     case notYetValid = "not_yet_valid"
@@ -19,11 +19,11 @@ public struct HandshakeFault: Sendable, Hashable {
     case refusedByCaller = "refused_by_caller"
     /// The caller does not speak TLS.
     case plaintext
-    /// The caller's TLS is older than what is taken (1.2).
+    /// The caller's TLS is older than 1.2.
     case version
     /// The caller did not ask for HTTP/2 in TLS (ALPN `h2`).
     case withoutHTTP2 = "without_http2"
-    /// The caller went away.
+    /// The caller closed the connection.
     case closed
     case other
   }
@@ -35,25 +35,19 @@ public struct HandshakeFault: Sendable, Hashable {
   /// One sentence for people.
   public var message: String
 
-  /// Nil for an error that is none of a handshake.
+  /// Nil for an error that is not about a handshake.
   init?(_ error: any Error, certificate: NIOSSLCertificate?, now: Int64) {
     guard case .handshakeFailed(let cause)? = error as? NIOSSLError else { return nil }
     let text = String(describing: cause)
-    func has(_ names: String...) -> Bool { names.contains { text.contains($0) } }
-    if has("PEER_DID_NOT_RETURN_A_CERTIFICATE") {
-      self.init(.noCertificate, "the caller sent no certificate, and this listener requires one")
-    } else if has("CERTIFICATE_VERIFY_FAILED") {
-      self.init(refused: certificate, now: now)
-    } else if has("ALERT_UNKNOWN_CA", "ALERT_CERTIFICATE", "ALERT_BAD_CERTIFICATE", "ALERT_UNSUPPORTED_CERTIFICATE") {
+    switch TLSFault.find(in: text)?.fault {
+    case .callerHasNoCertificate?: self.init(.noCertificate, TLSFault.callerHasNoCertificate.message)
+    case .untrustedCertificate?: self.init(refused: certificate, now: now)
+    case .unknownAuthority?, .certificateRefused?, .certificateRequired?, .expiredCertificate?:
       self.init(.refusedByCaller, "the caller does not accept this server's certificate: \(text)")
-    } else if has("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_RECORD", "UNEXPECTED_MESSAGE") {
-      self.init(.plaintext, "the caller does not use TLS: \(text)")
-    } else if has("UNSUPPORTED_PROTOCOL", "VERSION_TOO_LOW") {
-      self.init(.version, "the caller offers no TLS version from 1.2 on: \(text)")
-    } else if has("eofDuringHandshake") {
-      self.init(.closed, "the caller closed the connection")
-    } else {
-      self.init(.other, text)
+    case .noTLS?: self.init(.plaintext, "the caller does not use TLS: \(text)")
+    case .version?: self.init(.version, "the caller offers no TLS version from 1.2 on: \(text)")
+    case .closed?: self.init(.closed, "the caller closed the connection")
+    case .wrongName?, .noHTTP2?, .uncleanShutdown?, nil: self.init(.other, text)
     }
   }
 
@@ -62,7 +56,7 @@ public struct HandshakeFault: Sendable, Hashable {
     self.message = message
   }
 
-  /// The library says only that it does not verify; what is wrong with it can be seen.
+  /// The library says only that the certificate was not verified; its dates say more.
   private init(refused certificate: NIOSSLCertificate?, now: Int64) {
     guard let certificate else {
       self.init(.unknownAuthority, "the caller's certificate is not signed by the required CA")
@@ -83,7 +77,7 @@ public struct HandshakeFault: Sendable, Hashable {
 }
 
 extension ServerConnection {
-  /// Tells the observer why a handshake failed, where that is what the error is about.
+  /// Tells the observer why a handshake failed, if the error is about one.
   func tellHandshakeFault(_ error: any Error, _ context: ChannelHandlerContext) {
     guard facts.isSecure, let observer = server.observer else { return }
     let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()

@@ -1,15 +1,15 @@
 internal import NIOCore
 
-/// The compressed requests of one loop: decompressed one after the other, a bounded number of bytes between two looks at
-/// the sockets, so that a few kilobytes that are megabytes cost their sender's call time and not everybody's.
+/// Decompresses the requests of one loop, one after the other and a bounded number of bytes between two polls of the
+/// sockets: a few kilobytes that become megabytes delay their own call, not those of others.
 ///
-/// Holds at most one decompressed request. Those that wait are as many as calls are open, and stay compressed in their
-/// streams until it is their turn.
+/// At most one decompressed request is in memory here. Requests that wait stay compressed in their streams; there are at
+/// most as many as open calls.
 final class InflationQueue: @unchecked Sendable {
   // Unchecked: used on its loop's thread alone.
-  /// A third of a millisecond or two; messages of up to a few hundred kilobytes don't notice.
+  /// Some 0.3 to 0.6 ms of work. Messages of up to a few hundred kilobytes take one turn.
   static let bytesPerTurn = 256 * 1024
-  /// Long enough for the loop to look at its sockets in between: what is due at once would run before.
+  /// Long enough for the loop to poll its sockets; a task that is due at once would run before that.
   private static let pause = TimeAmount.microseconds(50)
 
   private let loop: any EventLoop
@@ -32,7 +32,7 @@ final class InflationQueue: @unchecked Sendable {
     return false
   }
 
-  /// Spends what is left of this turn on the call's message; true when it is done.
+  /// Spends the rest of this turn on the call's message. True when the message is done.
   private func goOn(with call: ServerCall) -> Bool {
     let (bytes, inflation) = current.map { ($0.bytes, $0.inflation) } ?? call.beginInflation()
     let result = inflation.advance(bytes.span.bytes, &left)
@@ -52,7 +52,7 @@ final class InflationQueue: @unchecked Sendable {
     isScheduled = false
     left = Self.bytesPerTurn
     while left > 0, let call = current?.call ?? nextWaiting() {
-      if call.isOver || call.failure != nil {
+      if call.state.isOver {
         current = nil
       } else if goOn(with: call) {
         call.connection.inflated(call)
@@ -63,7 +63,7 @@ final class InflationQueue: @unchecked Sendable {
 
   private func nextWaiting() -> ServerCall? {
     guard head < waiting.count else {
-      waiting.removeAll(keepingCapacity: waiting.count <= Self.keptPlaces)
+      waiting.removeAll(keepingCapacity: waiting.count <= Self.keptCapacity)
       head = 0
       return nil
     }
@@ -71,5 +71,5 @@ final class InflationQueue: @unchecked Sendable {
     return waiting[head]
   }
 
-  private static let keptPlaces = 64
+  private static let keptCapacity = 64
 }

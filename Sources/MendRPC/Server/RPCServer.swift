@@ -218,7 +218,7 @@ public final class RPCServer: Sendable {
     } catch let error as RPCError {
       throw error
     } catch {
-      throw RPCError(.unavailable, "can't listen on \(listener.address): \(ConnectionFault.words(error))")
+      throw RPCError(.unavailable, "can't listen on \(listener.address): \(ConnectionLoss(error).message)")
     }
   }
 

@@ -1,13 +1,13 @@
 internal import MendHTTP2
 
-/// What the protocol's own headers of a request say: nothing that would have to be copied or freed.
+/// The protocol's own headers of a request, read without copying them.
 struct RequestHead {
-  private(set) var isPost = false
-  private(set) var isGRPC = false
+  private var isPost = false
+  private var isGRPC = false
   private(set) var path = 0..<0
-  /// Nanoseconds; nil when there is none, or one that is no timeout.
+  /// Nanoseconds; nil if there is no timeout or a malformed one.
   private(set) var timeout: Int64?
-  /// Nil for one that is not known.
+  /// Nil for an unknown encoding.
   private(set) var encoding: MessageEncoding? = .identity
   private(set) var acceptsGzip = false
   private(set) var hasBinaryMetadata = false
@@ -33,23 +33,26 @@ struct RequestHead {
       case 20 where block.isName(field, "grpc-accept-encoding"):
         acceptsGzip = MessageEncoding.listHasGzip(block.bytes[field.value])
       default:
-        // One byte tells nearly all names that are not.
+        // The last byte excludes nearly all other names.
         if block.lastOfName(field) == UInt8(ascii: "n"), block.isBinary(field) { hasBinaryMetadata = true }
       }
     }
   }
 
-  /// What forbids the call, if something does.
+  /// Why the request is not a gRPC call; nil where it is one.
+  var nonGRPC: NonGRPCRequest? { isPost ? isGRPC ? nil : .contentType : .method }
+
+  /// Why the headers forbid the call; nil if they do not.
   func fault(_ block: HeaderBlock) -> RPCError? {
     faultyTimeout.map { RPCError(.internal, "grpc-timeout \(block.shortText($0.value)) is not a timeout") }
   }
 
-  /// As the request names it.
+  /// The encoding's name in the request.
   func encodingName(_ block: HeaderBlock) -> String {
     encodingField.map { block.shortText($0.value) } ?? "identity"
   }
 
-  /// `application/grpc` or `application/grpc+proto`, alone or with parameters. Another subtype is another encoding of
+  /// `application/grpc` or `application/grpc+proto`, alone or with parameters. Any other subtype is another encoding of
   /// messages.
   private static func isGRPC(_ block: HeaderBlock, _ value: Range<Int>) -> Bool {
     guard block.hasPrefix(value, "application/grpc") else { return false }
@@ -62,7 +65,7 @@ struct RequestHead {
 }
 
 extension HeaderBlock {
-  /// As much of a caller's value as an error quotes.
+  /// The beginning of a caller's value, short enough to be quoted in an error.
   fileprivate func shortText(_ range: Range<Int>) -> String {
     let text = text(range)
     return text.count > 80 ? text.prefix(80) + "..." : text

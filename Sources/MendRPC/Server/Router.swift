@@ -7,7 +7,7 @@ public struct Router: Sendable {
 
   public init() {}
 
-  /// Every method that has a handler, by service and name.
+  /// The methods that have a handler, ordered by service and name.
   public var methods: [MethodDescriptor] {
     routes.values.map(\.method).sorted { ($0.service, $0.method) < ($1.service, $1.method) }
   }
@@ -38,8 +38,8 @@ public struct Router: Sendable {
       })
   }
 
-  /// As `inlineUnary`, for methods that nearly always can be answered without waiting: `otherwise` answers, as a
-  /// handler that may wait, what the inline one declines. What a declined call appended is dropped.
+  /// Answers inline where the handler can, for methods that seldom have to wait. A call that it declines is answered by
+  /// `otherwise`, which may wait; what the declined call appended is dropped.
   public mutating func inlineUnary<I: RPCMessage, O: RPCMessage>(
     _ method: MethodDescriptor,
     _ handler: @escaping @Sendable (RawSpan, ServerContext, inout [UInt8]) throws(RPCError) -> InlineOutcome,
@@ -100,10 +100,10 @@ public struct Router: Sendable {
   }
 }
 
-/// What an inline handler did with a call.
+/// Whether an inline handler answered a call.
 public enum InlineOutcome: Sendable, Hashable {
   case answered
-  /// The answer needs waiting: nothing is sent, and the handler that may wait is asked.
+  /// The answer has to wait: nothing is sent, and the handler that may wait is called.
   case declined
 }
 
@@ -124,9 +124,9 @@ final class Route: MethodFacts, @unchecked Sendable {
   }
 
   let handler: Handler
-  /// What answers the calls that an inline handler declines.
+  /// The handler of calls that the inline handler declines.
   let waiting: Run?
-  /// What runs as a task.
+  /// The handler that runs in a task.
   var run: Run? {
     switch handler {
     case .task(let run): run
@@ -134,10 +134,10 @@ final class Route: MethodFacts, @unchecked Sendable {
     }
   }
 
-  /// The request is one message: the handler starts when it is complete.
+  /// Whether the request is one message; the handler starts when that is complete.
   let takesOneMessage: Bool
 
-  /// The method's place in `Router.methods`; known once the table is made.
+  /// The method's index in `Router.methods`, set when the table is made.
   let ordinal: Int
   let pathCount: Int
 
@@ -151,9 +151,9 @@ final class Route: MethodFacts, @unchecked Sendable {
   }
 }
 
-/// Routes by the bytes of their path, without making a string of them: a fifth of what a dictionary costs.
+/// Finds a route by the bytes of its path, without making a string of them: a fifth of a dictionary's cost.
 struct RouteTable: Sendable {
-  /// By slot; the path's bytes stand in `paths`, where `starts` says.
+  /// Routes by hash slot. The path of a slot begins at `starts[slot]` in `paths`.
   private let routes: [Route?]
   private let starts: [Int]
   private let paths: [UInt8]
@@ -190,8 +190,8 @@ struct RouteTable: Sendable {
     return nil
   }
 
-  /// Says what is unknown about a path: its shape, its service or its method. An answer quotes no more of it than
-  /// tells it from others.
+  /// The error for an unknown path: it names the path's form, its service or its method, and quotes 200 characters of it
+  /// at most.
   func unknown(_ path: String) -> RPCError {
     let path = path.count > 200 ? path.prefix(200) + "..." : path[...]
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
@@ -219,7 +219,7 @@ struct RouteTable: Sendable {
     return true
   }
 
-  /// The end of a path tells more than its start, and its length too.
+  /// Hashes the length and the end of a path, which differ more than its start.
   private static func hash(_ bytes: [UInt8], _ range: Range<Int>) -> Int {
     let path = bytes.span.extracting(range).bytes
     let count = path.byteCount

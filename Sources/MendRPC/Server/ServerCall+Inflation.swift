@@ -1,35 +1,27 @@
 internal import MendHTTP2
 internal import Synchronization
 
-/// What becomes of compressed requests.
+/// Compressed requests.
 extension ServerCall {
-  /// A message that was decompressed, or why it can't be. Boxed: most calls have none.
-  final class Inflated {
-    let result: Result<[UInt8], RPCError>
-    let compressedBytes: Int
-
-    init(_ result: Result<[UInt8], RPCError>, compressedBytes: Int) {
-      self.result = result
-      self.compressedBytes = compressedBytes
+  /// Whether the message that begins the request, which is complete, can be read as it is. If it has to be decompressed
+  /// first, that begins, and `ServerConnection.inflated(_:)` is called when it is done.
+  func inflate() -> Bool {
+    switch state.inflation {
+    case .done: return true
+    case .waiting: return false
+    case .none:
+      guard compressedRange != nil else { return true }
+      state.inflation = .waiting
+      return connection.inflations.add(self)
     }
   }
 
-  /// Whether the message that begins the request, which is complete, can be read as it is. If not, its turn comes, and
-  /// `ServerConnection.inflated(_:)` is told.
-  var isInflated: Bool {
-    guard inflated == nil else { return true }
-    guard !isInflating else { return false }
-    guard compressedRange != nil else { return true }
-    isInflating = true
-    return connection.inflations.add(self)
-  }
-
-  /// Where the compressed payload is in what was received; nil where it is not compressed, or broken.
+  /// The range of the compressed payload in the received bytes; nil if it is not compressed, or broken.
   private var compressedRange: Range<Int>? {
     var found: Range<Int>?
     connection.session.withReceived(handle) { bytes in
       let limit = connection.server.limits.maxRequestBytes
-      if case .gzip(let range)? = try? MessageFraming.scan(bytes, limit: limit, encoding: encoding, who: who) {
+      if case .gzip(let range)? = try? MessageFraming.scan(bytes, limit: limit, encoding: state.encoding, who: who) {
         found = range
       }
       return 0
@@ -37,7 +29,7 @@ extension ServerCall {
     return found
   }
 
-  private var who: String { route?.takesOneMessage == true ? "the request" : "a request message" }
+  private var who: String { state.route?.takesOneMessage == true ? "the request" : "a request message" }
 
   func beginInflation() -> (bytes: [UInt8], Gzip.Inflation) {
     var bytes: [UInt8] = []
@@ -51,8 +43,7 @@ extension ServerCall {
   }
 
   func endInflation(_ result: Result<[UInt8], RPCError>, compressedBytes: Int) {
-    isInflating = false
-    inflated = Inflated(result, compressedBytes: compressedBytes)
+    state.inflation = .done(CallState.Inflated(result, compressedBytes: compressedBytes))
     storage.requestWasCompressed.store(true, ordering: .relaxed)
     switch result {
     case .success(let plain):
@@ -63,10 +54,10 @@ extension ServerCall {
     connection.countBomb(Self.faultsOfBomb)
   }
 
-  /// The message was taken: of the request that is left, another is the first.
+  /// Removes the message that was taken, so that the next one of the request is first.
   func dropInflated() {
-    guard let inflated else { return }
-    self.inflated = nil
+    guard case .done(let inflated) = state.inflation else { return }
+    state.inflation = .none
     connection.session.withReceived(handle) { min($0.byteCount, MessageFraming.prefixBytes + inflated.compressedBytes) }
   }
 

@@ -2,7 +2,7 @@ internal import MendHTTP2
 internal import NIOCore
 internal import Synchronization
 
-/// What a call's handler reads.
+/// Reading a call's requests.
 extension ServerCall {
   enum Next<Message: Sendable>: Sendable {
     case message(Message)
@@ -27,9 +27,9 @@ extension ServerCall {
     var left = 0
     let limit = connection.server.limits.maxRequestBytes
     try connection.session.withReceived(handle) { bytes throws(RPCError) in
-      requestBytes = bytes.byteCount
+      state.requestBytes = bytes.byteCount
       left = bytes.byteCount
-      switch try MessageFraming.scan(bytes, limit: limit, encoding: encoding, who: "the request") {
+      switch try MessageFraming.scan(bytes, limit: limit, encoding: state.encoding, who: "the request") {
       case .incomplete:
         return 0
       case .payload(let range):
@@ -45,7 +45,7 @@ extension ServerCall {
       }
     }
     if found, left == 0 {
-      guard isCompressed, let inflated else { return }
+      guard isCompressed, case .done(let inflated) = state.inflation else { return }
       let payload = try inflated.result.get()
       try body(payload.span.bytes)
       if consumes() { dropInflated() }
@@ -74,19 +74,19 @@ extension ServerCall {
 
   private func next<M: RPCMessage>(_ type: M.Type) throws(RPCError) -> Next<M> {
     if let failure { throw failure }
-    guard !isOver else { throw RPCError(.cancelled, "the call has ended") }
+    guard !state.isOver else { throw RPCError(.cancelled, "the call has ended") }
     let session = connection.session
     var message: M?
     var isCompressed = false
     let limit = connection.server.limits.maxRequestBytes
     try session.withReceived(handle) { bytes throws(RPCError) in
-      switch try MessageFraming.scan(bytes, limit: limit, encoding: encoding, who: "a request message") {
+      switch try MessageFraming.scan(bytes, limit: limit, encoding: state.encoding, who: "a request message") {
       case .incomplete:
         return 0
       case .payload(let range):
-        if encoding != .identity { storage.requestWasCompressed.store(false, ordering: .relaxed) }
+        if state.encoding != .identity { storage.requestWasCompressed.store(false, ordering: .relaxed) }
         message = try Self.decode(M.self, bytes.extracting(range))
-        requestBytes += range.upperBound
+        state.requestBytes += range.upperBound
         return range.upperBound
       case .gzip:
         isCompressed = true
@@ -94,12 +94,12 @@ extension ServerCall {
       }
     }
     if isCompressed {
-      guard isInflated, let inflated else {
-        arrivalsSeen = arrivals
+      guard inflate(), case .done(let inflated) = state.inflation else {
+        state.readAll()
         return .wait
       }
       dropInflated()
-      requestBytes += MessageFraming.prefixBytes + inflated.compressedBytes
+      state.requestBytes += MessageFraming.prefixBytes + inflated.compressedBytes
       let payload = try inflated.result.get()
       message = try Self.decode(M.self, payload.span.bytes)
     }
@@ -109,20 +109,17 @@ extension ServerCall {
       connection.scheduleFlush()
       return .message(message)
     }
-    if requestEnded {
+    if state.requestEnded {
       guard unread == 0 else {
         throw RPCError(.internal, "the request was cut short: its stream ended \(unread) bytes into a message")
       }
       return .end
     }
     // A message may be larger than the window: while somebody waits for it, its parts are credited as they come.
-    guard session.unreadBytes <= connection.server.limits.maxBufferedRequestBytes else {
-      throw connection.tooMuchUnread
-    }
-    guard !connection.isOverBudget else { throw connection.overBudget }
+    try connection.checkRoom()
     session.giveCredit(handle, keeping: 0)
     connection.scheduleFlush()
-    arrivalsSeen = arrivals
+    state.readAll()
     return .wait
   }
 
@@ -131,27 +128,21 @@ extension ServerCall {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         onLoop { call in
-          if call.failureBox != nil || call.arrivals != call.arrivalsSeen || call.requestEnded && !call.isInflating {
+          if call.state.canRead {
             continuation.resume()
           } else {
             call.reader?.resume()
             call.reader = continuation
-            call.wasWaitedFor = true
+            call.state.wasWaitedFor = true
           }
         }
-        // A cancellation that came before the reader waited found nobody to wake.
+        // An earlier cancellation had nobody to wake.
         if Task.isCancelled { loop.execute { self.wakeReader() } }
       }
     } onCancel: {
       loop.execute { self.wakeReader() }
     }
     if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
-  }
-
-  /// Bytes or the end of the request arrived.
-  func requestArrived() {
-    arrivals += 1
-    wakeReader()
   }
 
   func wakeReader() {

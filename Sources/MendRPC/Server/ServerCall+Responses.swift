@@ -1,19 +1,19 @@
 internal import MendHTTP2
 internal import NIOCore
 
-/// What a call's handler writes.
+/// Writing a call's responses.
 extension ServerCall {
   /// Queues a message; false when the writer should wait.
   func write(_ message: some RPCMessage, compressed: Bool = true) throws(RPCError) -> Bool {
     if let failure { throw failure }
-    guard !isOver else { throw RPCError(.cancelled, "the call has ended") }
+    guard !state.isOver else { throw RPCError(.cancelled, "the call has ended") }
     let session = connection.session
-    if !responseStarted { startResponse() }
+    if !state.isHeadSent { startResponse() }
     if let failure { throw failure }
     let pending = session.write(handle) { buffer in
       let before = buffer.count
       MessageFraming.append(to: &buffer, as: compressed ? responsePolicy : .none) { message.encodePayload(into: &$0) }
-      responseBytes += buffer.count - before
+      state.responseBytes += buffer.count - before
     }
     connection.answered()
     connection.scheduleFlush()
@@ -34,14 +34,14 @@ extension ServerCall {
       await withCheckedContinuation { continuation in
         onLoop { call in
           let low = call.connection.server.limits.responseHighWaterBytes / 2
-          if call.failureBox != nil || call.isOver || call.connection.session.pendingCount(of: call.handle) <= low {
+          if call.state.isOver || call.connection.session.pendingCount(of: call.handle) <= low {
             continuation.resume()
           } else {
             call.writers.append(continuation)
-            call.wasWaitedFor = true
+            call.state.wasWaitedFor = true
           }
         }
-        // A cancellation that came before the writer waited found nobody to wake.
+        // An earlier cancellation had nobody to wake.
         if Task.isCancelled { loop.execute { self.drained() } }
       }
     } onCancel: {
@@ -57,15 +57,15 @@ extension ServerCall {
     for continuation in waiting { continuation.resume() }
   }
 
-  /// How responses are sent; settled once the first has been.
+  /// How responses are compressed; fixed once the first is sent.
   var responsePolicy: CompressionPolicy {
-    guard acceptsGzip else { return .none }
+    guard state.acceptsGzip else { return .none }
     if storage.hasResponse, let chosen = storage.takeResponse().compression { return chosen }
     return connection.server.compression
   }
 
   func startResponse() {
-    responseStarted = true
+    state.headSent()
     let isGzip = responsePolicy.encoding == .gzip
     guard storage.hasResponse, let metadata = storage.takeResponse().initial, !metadata.isEmpty else {
       connection.session.respond(handle, isGzip ? WireHeaders.gzipResponse : WireHeaders.response)

@@ -2,106 +2,43 @@ internal import MendHTTP2
 internal import NIOCore
 internal import Synchronization
 
-/// One call on a server: its stream, its handler and its end.
-///
-/// The call is over when its status was sent, or when something ended it before: the caller's reset, its deadline, the
-/// connection's loss, a broken request. `failure` then says which, every wait ends with it, and the handler's task is
-/// cancelled.
+/// One call on a server: carries out what its ``CallState`` decides, on its stream and with its handler.
 final class ServerCall: @unchecked Sendable {
   // Unchecked: everything but `loop` and `context` is touched on the loop's thread alone; what handlers call from
   // elsewhere hops there first.
   let loop: any EventLoop
   let connection: ServerConnection
   private(set) var storage: CallStorage
-  private(set) var handle: StreamHandle
-  private(set) var route: Route?
+  var state: CallState
+  /// The task that runs the handler, while it does.
   var worker: CallWorker?
-  var deadline: NIODeadline?
-  /// Of the request's messages.
-  var encoding = MessageEncoding.identity
-  var acceptsGzip = false
-  /// The message that begins the request, decompressed; and whether it is being so.
-  var inflated: Inflated?
-  var isInflating = false
-  private(set) var startedAt: NIODeadline
-
-  /// The caller sent all that it wants to send.
-  var requestEnded = false
-  /// Why this is no call at all.
-  var refusal: HTTPRefusal?
-  /// Why the call ended before its handler did. Boxed: a large optional costs every call that has none.
-  private(set) var failureBox: FailureBox?
-  private(set) var isOver = false
-  private(set) var isStarted = false
-  var responseStarted = false
-  var requestBytes = 0
-  var responseBytes = 0
-
-  var arrivals = 0
-  var arrivalsSeen = 0
   var reader: CheckedContinuation<Void, Never>?
   var writers: [CheckedContinuation<Void, Never>] = []
-  /// Somebody waited on this call: spares those on which nobody did the look at both.
-  var wasWaitedFor = false
 
-  var failure: RPCError? { failureBox?.error }
-
-  final class FailureBox {
-    let error: RPCError
-
-    init(_ error: RPCError) {
-      self.error = error
-    }
-  }
+  var handle: StreamHandle { state.handle }
+  var failure: RPCError? { state.failure?.error }
 
   init(_ connection: ServerConnection, _ handle: StreamHandle, now: NIODeadline) {
     self.connection = connection
-    self.handle = handle
+    state = CallState(handle, at: now)
     storage = CallStorage(connection.facts)
     loop = connection.loop
-    startedAt = now
   }
 
   /// Makes a call that nobody else knows any more ready for another stream.
   func reuse(_ handle: StreamHandle, now: NIODeadline) {
-    if !isKnownUniquelyReferenced(&storage) { storage = CallStorage(connection.facts) } else { storage.recycle() }
-    self.handle = handle
-    route = nil
-    deadline = nil
-    if encoding != .identity {
-      encoding = .identity
-      inflated = nil
-      isInflating = false
-    }
-    acceptsGzip = false
-    startedAt = now
-    requestEnded = false
-    refusal = nil
-    failureBox = nil
-    isOver = false
-    isStarted = false
-    responseStarted = false
-    requestBytes = 0
-    responseBytes = 0
-    arrivals = 0
-    arrivalsSeen = 0
-    wasWaitedFor = false
+    if isKnownUniquelyReferenced(&storage) { storage.recycle() } else { storage = CallStorage(connection.facts) }
+    state = CallState(handle, at: now)
   }
 
   var context: ServerContext { ServerContext(storage: storage) }
-
-  func assign(_ route: Route) {
-    self.route = route
-    if connection.server.isObserved { connection.server.observer?.callStarted(route.method, ordinal: route.ordinal) }
-  }
 
   // MARK: The handler
 
   /// Runs an inline handler on the complete request. One that was declined is as it was before.
   func runInline(_ handler: Route.Inline) -> InlineOutcome {
-    isStarted = true
     var outcome = InlineOutcome.answered
-    var thrown: FailureBox?
+    var thrown: CallState.Failure?
     do throws(RPCError) {
       let context = context
       try takeOnly(consumes: { outcome == .answered }) { payload throws(RPCError) in
@@ -113,13 +50,13 @@ final class ServerCall: @unchecked Sendable {
             }
             if outcome == .declined { buffer.removeLast(buffer.count - before) }
           } catch {
-            thrown = FailureBox(error)
+            thrown = CallState.Failure(error)
           }
-          responseBytes = buffer.count - before
+          state.responseBytes = buffer.count - before
         }
       }
     } catch {
-      thrown = FailureBox(error)
+      thrown = CallState.Failure(error)
     }
     if let thrown {
       finish(thrown.error)
@@ -131,7 +68,7 @@ final class ServerCall: @unchecked Sendable {
 
   /// Runs a handler that may suspend, within a worker's task.
   func run() async {
-    guard failureBox == nil, !isOver, let route, let run = route.run else { return }
+    guard case .running = state.phase, let run = state.route?.run else { return }
     do throws(RPCError) {
       if let deadline = storage.request.value.deadline {
         try await CallDeadline.$current.withValue(deadline) { await Self.outcome(of: run, self) }.get()
@@ -153,10 +90,6 @@ final class ServerCall: @unchecked Sendable {
     }
   }
 
-  func markStarted() {
-    isStarted = true
-  }
-
   /// Runs `body` now on the loop's thread, soon from elsewhere.
   func onLoop(_ body: @escaping @Sendable (ServerCall) -> Void) {
     if loop.inEventLoop {
@@ -170,9 +103,9 @@ final class ServerCall: @unchecked Sendable {
 
   /// Sends OK, unless the call ended otherwise before.
   private func finish() {
-    guard !isOver else { return }
-    if !responseStarted { startResponse() }
-    guard !isOver else { return }
+    guard !state.isOver else { return }
+    if !state.isHeadSent { startResponse() }
+    guard !state.isOver else { return }
     if storage.hasResponse, let trailing = storage.takeResponse().trailing, !trailing.isEmpty {
       var block = HeaderBlock()
       block.append("grpc-status", "0")
@@ -188,16 +121,16 @@ final class ServerCall: @unchecked Sendable {
 
   /// Sends the status that an error stands for, unless the call ended otherwise before.
   func finish(_ error: RPCError) {
-    guard !isOver else { return }
+    guard !state.isOver else { return }
     var error = error
-    if error.details.isEmpty, let explain = connection.server.explain { error = explain(error, route?.method) }
+    if error.details.isEmpty, let explain = connection.server.explain { error = explain(error, state.route?.method) }
     var block = statusBlock(error)
     let bare = block
     storage.takeResponse().trailing?.append(to: &block)
     error.metadata.append(to: &block)
     // The status is what must arrive.
     if connection.fault(of: block) != nil { block = bare }
-    if responseStarted {
+    if state.isHeadSent {
       connection.session.finish(handle, trailers: block)
     } else {
       connection.session.respond(handle, block, endStream: true)
@@ -207,38 +140,35 @@ final class ServerCall: @unchecked Sendable {
   }
 
   private func statusBlock(_ error: RPCError) -> HeaderBlock {
-    var block = responseStarted ? HeaderBlock() : WireHeaders.responseBlock()
+    var block = state.isHeadSent ? HeaderBlock() : WireHeaders.responseBlock()
     WireHeaders.appendStatus(error, to: &block)
     return block
   }
 
-  /// What asked is no gRPC client: it is answered once its request has ended, as HTTP clients expect.
+  /// Forgets what arrived of a request that is not a gRPC call.
   func dropRequest() {
     connection.session.withReceived(handle) { $0.byteCount }
     connection.session.giveCredit(handle, keeping: 0)
-    if requestEnded { refuse() }
   }
 
-  /// Answers with an HTTP status.
-  func refuse() {
-    guard !isOver, let refusal else { return }
-    let answer = refusal.answer
+  /// Answers with an HTTP status, once the request has ended: HTTP clients expect that.
+  func refuse(_ request: NonGRPCRequest) {
+    let answer = request.answer
     connection.session.respond(handle, answer.headers, endStream: false)
     connection.session.write(handle) { $0 += answer.text.utf8 }
     connection.session.finish(handle)
     end(.unknown)
   }
 
-  /// Ends the call and its handler, and says so to the caller if it may still listen.
+  /// Ends the call and its handler, and tells the caller if it may still listen.
   func abort(_ error: RPCError) {
-    guard !isOver else { return }
-    failureBox = FailureBox(error)
-    if responseStarted, connection.session.pendingCount(of: handle) > 0 {
-      // The status would have to wait behind what the caller doesn't read.
+    switch state.aborted(error, unsentBytes: connection.session.pendingCount(of: handle)) {
+    case .sendStatus: finish(error)
+    case .reset:
       connection.session.reset(handle, .cancel)
       end(error.code)
-    } else {
-      finish(error)
+    case .refuse(let request): refuse(request)
+    case .nothing, .record, .stop: return
     }
     stop()
     connection.scheduleFlush()
@@ -246,35 +176,33 @@ final class ServerCall: @unchecked Sendable {
 
   /// The stream is gone: nothing can be sent any more.
   func streamClosed(_ error: @autoclosure () -> RPCError) {
-    if !isOver {
+    switch state.streamClosed(isHandled: worker != nil) {
+    case .record:
       let error = error()
-      failureBox = FailureBox(error)
+      state.failed(error)
       end(error.code)
-    } else if worker == nil, !wasWaitedFor {
-      // Answered, and nobody waits: the ordinary end.
-      return
+      stop()
+    case .stop: stop()
+    case .nothing, .sendStatus, .reset, .refuse: break
     }
-    stop()
   }
 
   /// Every wait of the handler ends, and its task is cancelled if it still runs.
   private func stop() {
-    if failureBox == nil { failureBox = FailureBox(RPCError(.cancelled, "the call has ended")) }
+    state.failed(RPCError(.cancelled, "the call has ended"))
     wakeReader()
     drained()
     worker?.cancel()
   }
 
   private func end(_ code: StatusCode) {
-    isOver = true
-    // The call is kept for another one.
-    if encoding != .identity { inflated = nil }
+    state.ended()
     connection.callEnded(self)
     guard connection.server.isObserved, let observer = connection.server.observer else { return }
-    if let route {
+    if let route = state.route {
       observer.callFinished(
-        route.method, ordinal: route.ordinal, code, nanoseconds: (NIODeadline.now() - startedAt).nanoseconds,
-        requestBytes: requestBytes, responseBytes: responseBytes)
+        route.method, ordinal: route.ordinal, code, nanoseconds: (NIODeadline.now() - state.startedAt).nanoseconds,
+        requestBytes: state.requestBytes, responseBytes: state.responseBytes)
     } else {
       observer.callRejected(code)
     }

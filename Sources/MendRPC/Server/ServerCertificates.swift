@@ -3,30 +3,30 @@ internal import Synchronization
 
 internal import Glibc
 
-/// What a look at a TLS listener's files came to.
+/// The result of checking a TLS listener's files.
 public enum CertificateReload: Sendable, Hashable {
-  /// The files are those that are in use, or those that were refused before.
+  /// The files have not changed since they were last read.
   case unchanged
   /// New connections get the new certificate, valid until this second since the Unix epoch.
   case reloaded(expiresAt: Int64)
-  /// The new files can't be used; what was in use before stays so.
+  /// The new files can't be used; the earlier ones stay in use.
   case refused(RPCError)
 }
 
-/// One TLS listener's certificate, key and authority: in memory, and made anew from their files when those changed.
+/// One TLS listener's certificate, key and authority, read again when their files change.
 final class ServerCertificates: Sendable {
   let files: ServerTLS
 
   private struct State {
     var current: TLSContexts.Server
-    /// Of the files as they were last read, usable or not.
+    /// The versions of the files as they were last read, usable or not.
     var stamps: [Stamp?]
   }
   private let state: Mutex<State>
 
-  /// What tells one version of a file from the next. Links are followed: whoever swaps a link swaps the file.
+  /// Identifies a version of a file. Links are followed, so replacing a link is a change.
   fileprivate struct Stamp: Equatable {
-    /// A timespec as it lies in memory: whose its fields are, differs with what else a build imports.
+    /// The bytes of a timespec; the module that declares its fields depends on a build's other imports.
     var modified: [UInt8]
     var size: Int
     var inode: UInt64
@@ -35,17 +35,17 @@ final class ServerCertificates: Sendable {
 
   init(_ files: ServerTLS) throws(RPCError) {
     self.files = files
-    // Before the files are read: a change in between is seen by the next look.
+    // Before the files are read, so that the next check sees a change in between.
     let stamps = Self.stamps(files)
     state = Mutex(State(current: try TLSContexts.server(files), stamps: stamps))
   }
 
-  /// For a new connection. Those that are open keep the one that they began with.
+  /// The context for a new connection. Open connections keep the one that they began with.
   var context: NIOSSLContext { state.withLock { $0.current.context } }
-  /// In seconds since the Unix epoch.
+  /// When the certificate expires, in seconds since the Unix epoch.
   var expiresAt: Int64 { state.withLock { $0.current.expiresAt } }
 
-  /// Reads the files if they changed since they were last read, or in any case. Reads the disk: not for event loops.
+  /// Reads the files if they changed since they were last read, or `always`. Reads the disk: not for event loops.
   func reload(always: Bool, now: Int64) -> CertificateReload {
     let stamps = Self.stamps(files)
     guard always || stamps != state.withLock({ $0.stamps }) else { return .unchanged }

@@ -5,10 +5,10 @@ internal import Synchronization
 
 /// One connection of a server: a session, its calls and their workers, in one channel handler.
 ///
-/// A read is fed to the session as a whole, the events it made are worked through, handlers run, and what the session
-/// has to say is written once.
+/// Each read is given to the session as a whole. Then its events are handled, handlers run, and the session's output is
+/// written once.
 final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
-  // Unchecked: everything is touched on the channel's loop alone; whoever comes from elsewhere hops there first.
+  // Unchecked: everything is used on the channel's loop alone; other threads hop there first.
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
@@ -27,24 +27,17 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   private var events: [HTTP2Event] = []
   private var isReading = false
   private var isFlushScheduled = false
-  /// How many were sent when that was looked at last.
+  /// The number of DATA frames sent at the last look.
   private var dataFramesSeen = 0
-  /// Of the bytes that the session holds, those that the server knows of.
+  /// How many of the session's bytes are included in the server's count.
   private var reportedBytes = 0
-  /// Of the bytes that the session holds, those of calls that the same read brought and that have not begun yet; below 0
-  /// while nobody asked.
+  /// The bytes of calls that arrived in the same read and have not begun yet; negative until they are counted.
   private var bytesAhead = -1
-  private(set) var isClosed = false
+  var lifecycle = ConnectionLifecycle.waiting
+  /// Sends the server's SETTINGS to a peer that says nothing at first.
   private var greeting: Scheduled<Void>?
-  /// TLS was agreed on without HTTP/2.
-  private var lacksALPN = false
-  /// Said why it ends, and waits for the peer to have read that.
-  private var isLingering = false
-  /// Has yet to say why it ends, to a peer that reads nothing at present.
-  private var isEnding = false
-  var isShuttingDown = false
-  var shutdownAnnounced = false
   var earliestDeadline: NIODeadline?
+  var isClosed: Bool { if case .closed = lifecycle { true } else { false } }
   var timer: Scheduled<Void>?
   var timerAt = NIODeadline.distantFuture
   static let shutdownPing: UInt64 = 0x6d65_6e64_2e67_6f21
@@ -74,44 +67,29 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     channelContext = context
     workers.onIdle = { [self] in server.connectionEnded(self) }
     server.connectionStarted(self)
-    if !facts.isSecure { greeting = loop.scheduleTask(in: Self.greetingDelay) { self.greet() } }
+    if !facts.isSecure { greeting = loop.scheduleTask(in: Self.greetingDelay) { self.on(.greetingDue) } }
     arm()
   }
 
-  /// Sends the first SETTINGS.
-  private func greet() {
-    greeting?.cancel()
-    greeting = nil
-    flush()
-  }
-
-  /// Every caller of HTTP/2 speaks first. One that speaks HTTP/1 by then can be told so in words that it understands; to one
-  /// that says nothing the server's SETTINGS may be of interest.
+  /// Every HTTP/2 caller speaks first, and one that speaks HTTP/1 can still be answered in HTTP/1. A caller that says nothing
+  /// may be waiting for the server's SETTINGS.
   private static let greetingDelay = TimeAmount.milliseconds(100)
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if case .handshakeCompleted(let name)? = event as? TLSUserEvent {
-      if name == "h2" {
-        greet()
-      } else {
-        lacksALPN = true
-        server.observer?.handshakeFailed(peer, .withoutHTTP2)
-      }
-    }
+    if case .handshakeCompleted(let name)? = event as? TLSUserEvent { on(.tlsAgreed(onHTTP2: name == "h2")) }
     context.fireUserInboundEventTriggered(event)
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let buffer = unwrapInboundIn(data)
     let now = NIODeadline.now()
-    guard !isLingering else { return }
-    if session.counters.bytesSent == 0, let refusal = refusal(of: buffer) {
-      if !refusal.isEmpty { context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: refusal)), promise: nil) }
-      return endWithLastWords()
-    }
-    if let greeting {
-      greeting.cancel()
-      self.greeting = nil
+    switch lifecycle {
+    case .serving, .draining, .ending: break
+    case .lingering, .closed: return
+    case .waiting, .lackingHTTP2:
+      greeting?.cancel()
+      on(.firstBytes(isHTTP1: NonGRPCRequest.isHTTP1(buffer)))
+      guard case .serving = lifecycle else { return }
     }
     isReading = true
     do throws(HTTP2Error) {
@@ -121,21 +99,13 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       work(now)
       isReading = false
       flush()
-      endWithLastWords()
-      return
+      return on(.sessionFinished(isTerminated: true))
     }
     if timers.receivingHeaders(session.isReceivingHeaders, now: now) { arm(now: now) }
     workers.kick()
     if openCalls > 0 { arm(at: earliestDeadline, now: now) }
     earliestDeadline = nil
     isReading = false
-  }
-
-  /// What is said, before the end, to a caller whose first bytes are not HTTP/2, or whose TLS is not for it (RFC 9113
-  /// 3.2: TLS has to agree to ALPN `h2`). Nil for all others. Nothing was sent before.
-  private func refusal(of first: ByteBuffer) -> String? {
-    if HTTPRefusal.isHTTP1(first) { return HTTPRefusal.answerInHTTP1 }
-    return lacksALPN ? "" : nil
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
@@ -145,8 +115,11 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   func channelWritabilityChanged(context: ChannelHandlerContext) {
     let isWritable = context.channel.isWritable
     timers.writabilityChanged(isWritable, now: .now())
-    // Who does not read what it was answered is not read either: its answers would have to be kept.
-    if !isEnding, !isLingering { try? context.channel.syncOptions?.setOption(.autoRead, value: isWritable) }
+    // A peer that does not read its answers is not read either: more answers would have to be kept.
+    switch lifecycle {
+    case .ending, .lingering, .closed: break
+    default: try? context.channel.syncOptions?.setOption(.autoRead, value: isWritable)
+    }
     if isWritable { flush() }
     arm()
   }
@@ -156,17 +129,12 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     context.close(promise: nil)
   }
 
-  func channelInactive(context: ChannelHandlerContext) {
-    ended()
-  }
+  func channelInactive(context: ChannelHandlerContext) { on(.channelGone) }
 
-  func handlerRemoved(context: ChannelHandlerContext) {
-    ended()
-  }
+  func handlerRemoved(context: ChannelHandlerContext) { on(.channelGone) }
 
-  private func ended() {
-    guard !isClosed else { return }
-    isClosed = true
+  /// The channel is gone.
+  func release() {
     channelContext = nil
     greeting?.cancel()
     timer?.cancel()
@@ -174,38 +142,6 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     workers.close()
     reportBytes()
   }
-
-  private func endCalls() {
-    for call in calls.value { call?.streamClosed(RPCError(.cancelled, "the connection to \(peer) is lost")) }
-    calls.value.removeAll()
-  }
-
-  func close() {
-    channelContext?.close(promise: nil)
-  }
-
-  /// Closes a connection whose peer was told what it did wrong. A socket that is closed while bytes wait in it drops
-  /// what the peer has not read yet; so it is only half closed at first, and nothing more is read.
-  func endWithLastWords() {
-    guard !isLingering, let context = channelContext else { return }
-    isLingering = true
-    endCalls()
-    guard context.channel.isWritable else { return close() }
-    context.channel.setOption(.autoRead, value: false).whenFailure { _ in self.close() }
-    context.close(mode: .output, promise: nil)
-    loop.scheduleTask(in: Self.lingering) { self.close() }
-  }
-
-  /// As ``endWithLastWords()``, for a peer that has not read what comes before: it gets as long to take that.
-  private func endUnheard() {
-    guard !isEnding, !isLingering else { return }
-    isEnding = true
-    endCalls()
-    channelContext?.channel.setOption(.autoRead, value: false).whenFailure { _ in self.close() }
-    loop.scheduleTask(in: Self.lingering) { self.close() }
-  }
-
-  private static let lingering = TimeAmount.seconds(1)
 
   // MARK: Events
 
@@ -239,7 +175,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         if timers.pingIsTooMuch(now) { session.terminate(.enhanceYourCalm, saying: "too_many_pings") }
       case .pingAcknowledged(let opaque):
         timers.pingAnswered()
-        if opaque == Self.shutdownPing { announceShutdown() }
+        if opaque == Self.shutdownPing { on(.shutdownHeard) }
       }
     }
     events.removeAll(keepingCapacity: true)
@@ -247,12 +183,12 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       session.unreadBytes <= server.limits.maxBufferedRequestBytes + Self.unlookedBytes, "requests are kept unbounded")
   }
 
-  /// For what one read brought, and whose handlers run next.
+  /// An allowance for the bytes of one read, whose handlers run next.
   private static let unlookedBytes = 16 << 20
 
   // MARK: Sending
 
-  /// Writes soon what a handler produced outside of a read.
+  /// Writes soon, for output that was produced outside of a read.
   func scheduleFlush() {
     guard !isReading, !isFlushScheduled, !isClosed else { return }
     isFlushScheduled = true
@@ -263,7 +199,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   }
 
   func flush() {
-    while !isLingering, let context = channelContext, context.channel.isWritable {
+    while lifecycle != .lingering, let context = channelContext, context.channel.isWritable {
       let buffer: ByteBuffer?
       do throws(HTTP2Error) {
         buffer = try outbox.fill(from: session)
@@ -277,9 +213,9 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
       context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
     }
     if session.isFinished {
-      if session.isTerminated { endWithLastWords() } else { close() }
+      on(.sessionFinished(isTerminated: session.isTerminated))
     } else if session.isTerminated {
-      endUnheard()
+      on(.sessionTerminated)
     } else if session.outboundBytes == 0 {
       timers.windowOpen()
     } else if channelContext?.channel.isWritable == true {
@@ -289,7 +225,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     reportBytes()
   }
 
-  /// Tells the server what this connection holds, where that changed by something.
+  /// Reports to the server how many bytes this connection holds, if that changed by much.
   private func reportBytes() {
     let held = isClosed ? 0 : session.heldBytes
     let change = held &- reportedBytes
@@ -300,7 +236,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
   private static let reportedChange = 4096
 
-  /// Whoever loads a long answer pings meanwhile, to measure its line; that is no ping for nothing.
+  /// A caller that loads a long answer may ping meanwhile, to measure its connection.
   private func noteAnswers() {
     let sent = session.counters.dataFramesSent
     guard sent != dataFramesSeen else { return }
@@ -308,14 +244,14 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     answered()
   }
 
-  /// A few kilobytes that are megabytes take their sender nothing and this loop ten milliseconds: who goes on sending them
-  /// is ended as one that goes on breaking rules is.
+  /// Counts a decompression bomb as faults: a few kilobytes that become megabytes cost the sender nothing and this loop ten
+  /// milliseconds, so a peer that keeps sending them is ended like one that keeps breaking rules.
   func countBomb(_ faults: Int) {
     session.countFaults(faults, now: NIODeadline.now().uptimeNanoseconds)
     if session.isTerminated { scheduleFlush() }
   }
 
-  /// The server holds more than it may, and this connection has its part in that.
+  /// Whether the whole server holds more than it may, and this connection has its part in that.
   var isOverBudget: Bool {
     let held = session.heldBytes
     guard held > Self.heldShare else { return false }
@@ -324,7 +260,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     return excess > 0 && excess > measureAhead()
   }
 
-  /// Calls are refused for what came before them, not for those that come behind them in the same read.
+  /// The bytes of later calls in the same read: a call is refused for what came before it only.
   private func measureAhead() -> Int {
     guard bytesAhead < 0 else { return bytesAhead }
     bytesAhead = 0
@@ -334,18 +270,11 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     return bytesAhead
   }
 
-  /// A call begins.
+  /// A call begins: its bytes are no longer ahead.
   func passed(_ handle: StreamHandle) {
     if bytesAhead > 0 { bytesAhead -= session.heldBytes(of: handle) }
   }
 
   /// A connection with less than this is served whatever others hold.
   private static let heldShare = 64 * 1024
-
-  var overBudget: RPCError {
-    .exhausted(
-      "held_bytes",
-      "the server holds \(server.limits.maxHeldBytes) bytes of calls, \(session.heldBytes) of them of this connection; "
-        + "read its responses, end its calls, and call again")
-  }
 }

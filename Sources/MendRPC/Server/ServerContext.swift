@@ -16,7 +16,7 @@ public enum PeerAddress: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// Who calls, as ``ServerConfiguration/authorize`` found out.
+/// The caller's identity, as ``ServerConfiguration/authorize`` established it.
 public struct CallIdentity: Hashable, Sendable {
   public var subject: String
   public var namespace: String
@@ -29,7 +29,7 @@ public struct CallIdentity: Hashable, Sendable {
   }
 }
 
-/// What a handler knows of its call.
+/// A handler's view of its call.
 public struct ServerContext: Sendable {
   let storage: CallStorage
 
@@ -37,7 +37,7 @@ public struct ServerContext: Sendable {
     self.storage = storage
   }
 
-  /// A context without a call behind it: for handlers that are called directly, as tests do.
+  /// A context without a call, for tests that call handlers directly.
   public init(
     method: MethodDescriptor, metadata: Metadata = Metadata(), deadline: ContinuousClock.Instant? = nil,
     peer: PeerAddress = .inProcess, isSecure: Bool = false, identity: CallIdentity? = nil
@@ -52,23 +52,23 @@ public struct ServerContext: Sendable {
   public var method: MethodDescriptor { storage.request.value.facts.method }
   /// The request's metadata.
   public var metadata: Metadata { storage.request.value.metadata }
-  /// One text value of it, by a name that is written in lower case in the source: for look-ups on every call.
+  /// One text value of the metadata. The name must be in lower case; fast enough for every call.
   public func metadata(text name: StaticString) -> String? { storage.request.value.metadata.text(of: name) }
   /// When the caller stops waiting. The handler's task is cancelled then.
   public var deadline: ContinuousClock.Instant? { storage.request.value.deadline }
   public var peer: PeerAddress { storage.connection.peer }
   /// The connection is encrypted.
   public var isSecure: Bool { storage.connection.isSecure }
-  /// Who calls; nil where the server authorizes nobody.
+  /// The caller's identity; nil if the server does not authorize calls.
   public var identity: CallIdentity? { storage.request.value.identity }
 
-  /// Metadata sent before the first response message; without effect once one was sent.
+  /// Sets the metadata sent before the first response message; has no effect after that.
   public func setInitialMetadata(_ metadata: Metadata) {
     storage.response.withLock { $0.initial = metadata }
     storage.hasResponseMetadata.store(true, ordering: .releasing)
   }
 
-  /// How this call's responses are sent, if its caller takes it; without effect once one was sent.
+  /// Sets how this call's responses are compressed, if its caller accepts that; has no effect after the first one.
   public func setCompression(_ policy: CompressionPolicy) {
     storage.response.withLock { $0.compression = policy }
     storage.hasResponseMetadata.store(true, ordering: .releasing)
@@ -77,14 +77,14 @@ public struct ServerContext: Sendable {
   /// Whether the request message that was read last was compressed on the wire.
   package var requestWasCompressed: Bool { storage.requestWasCompressed.load(ordering: .relaxed) }
 
-  /// Metadata sent with the status.
+  /// Sets the metadata sent with the status.
   public func setTrailingMetadata(_ metadata: Metadata) {
     storage.response.withLock { $0.trailing = metadata }
     storage.hasResponseMetadata.store(true, ordering: .releasing)
   }
 }
 
-/// What all calls of a connection have in common: shared by reference, not copied into each.
+/// The facts that all calls of a connection have in common, shared by reference.
 final class ConnectionFacts: Sendable {
   let peer: PeerAddress
   let isSecure: Bool
@@ -95,7 +95,7 @@ final class ConnectionFacts: Sendable {
   }
 }
 
-/// What all calls of a method have in common.
+/// The facts that all calls of a method have in common.
 class MethodFacts: @unchecked Sendable {
   // Unchecked: not final, but neither this class nor its one subclass has anything that changes.
   let method: MethodDescriptor
@@ -107,7 +107,7 @@ class MethodFacts: @unchecked Sendable {
   static let none = MethodFacts(MethodDescriptor(service: "", method: "", shape: .unary))
 }
 
-/// Behind a context.
+/// The storage of a ``ServerContext``.
 final class CallStorage: @unchecked Sendable {
   // Unchecked: the plain variables are written before a handler gets the context, or when nobody else holds it any
   // more; what a handler may write is behind the lock.
@@ -127,9 +127,9 @@ final class CallStorage: @unchecked Sendable {
     var compression: CompressionPolicy?
   }
   let response = Mutex(Response())
-  /// Spares calls that set none the lock.
+  /// Whether the handler set anything in `response`; saves the lock where it did not.
   let hasResponseMetadata = Atomic(false)
-  /// Set in calls whose requests may be compressed, and nowhere else.
+  /// Whether the last request message was compressed. Only set in calls whose requests may be compressed.
   let requestWasCompressed = Atomic(false)
 
   init(_ connection: ConnectionFacts) {
@@ -147,7 +147,7 @@ final class CallStorage: @unchecked Sendable {
     return response.withLock { $0 }
   }
 
-  /// For the next call on the same stream slot.
+  /// Empties the storage for the next call on the same stream slot.
   func recycle() {
     request.value.metadata.block.removeAll()
     request.value.deadline = nil

@@ -2,7 +2,7 @@ internal import MendHTTP2
 internal import NIOCore
 internal import Synchronization
 
-/// What the connections of one server share, on all of its loops.
+/// The state that all connections of one server share, on all of its loops.
 final class ServerShared: Sendable {
   let routes: RouteTable
   let limits: ServerLimits
@@ -12,18 +12,18 @@ final class ServerShared: Sendable {
   let explain: (@Sendable (RPCError, MethodDescriptor?) -> RPCError)?
   let compression: CompressionPolicy
   let observer: (any ServerObserver)?
-  /// Spares calls that nobody watches the look.
+  /// Whether there is an observer; cheaper to read than `observer`.
   let isObserved: Bool
 
   private struct State {
     var connections: [ObjectIdentifier: ServerConnection] = [:]
-    /// Of `connections`, by host.
+    /// The number of connections by host.
     var countByHost: [String: Int] = [:]
     var waiting: [CheckedContinuation<Void, Never>] = []
     var isShuttingDown = false
   }
   private let state = Mutex(State())
-  /// Bytes of requests and responses that wait on all connections, to some kilobytes for each.
+  /// Bytes of requests and responses that wait on all connections; up to 4 KiB of each are not counted yet.
   let heldBytes = Atomic(0)
 
   init(_ router: Router, _ configuration: ServerConfiguration) {
@@ -51,7 +51,7 @@ final class ServerShared: Sendable {
 
   var connectionCount: Int { state.withLock { $0.connections.count } }
 
-  /// Whether another connection of this peer may be taken.
+  /// Whether one more connection of this peer is within the limits.
   func admits(_ peer: PeerAddress) -> Bool {
     state.withLock { state in
       guard state.connections.count < limits.maxConnections else { return false }

@@ -1,6 +1,6 @@
 internal import NIOCore
 
-/// Where a handler writes its responses.
+/// Writes a handler's responses.
 public struct ResponseWriter<Message: RPCMessage>: Sendable {
   let call: ServerCall
 
@@ -34,7 +34,7 @@ public struct ResponseWriter<Message: RPCMessage>: Sendable {
 
 /// The requests of a call that streams them: one consumer, once.
 ///
-/// What is not read holds the caller back by flow control. Ends normally when the caller ended its stream; throws
+/// Flow control holds the caller back while nothing is read. Ends normally when the caller ended its stream; throws
 /// CANCELLED when the call is over before that, INVALID_ARGUMENT for a payload that is not a message.
 public struct RequestStream<Message: RPCMessage>: AsyncSequence, Sendable {
   public typealias Failure = RPCError

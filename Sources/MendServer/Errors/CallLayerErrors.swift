@@ -6,8 +6,6 @@ import MendRPC
 struct CallLayerErrors: Sendable {
   let requestIDs: RequestIDs
 
-  /// Limits that become free again, so that waiting helps. (A message does not get smaller.)
-  private static let passingLimits: Set<String> = ["running_calls", "buffered_request_bytes", "held_bytes"]
   private static let retryDelay: Duration = .seconds(1)
 
   func explain(_ error: RPCError, _ method: MethodDescriptor?) -> RPCError {
@@ -19,8 +17,8 @@ struct CallLayerErrors: Sendable {
       details = [.badRequest(field: "", description: error.message)]
     case .resourceExhausted:
       if let limit = error.limit {
-        values["limit"] = limit
-        if Self.passingLimits.contains(limit) { details = [.retryInfo(Self.retryDelay)] }
+        values["limit"] = limit.rawValue
+        if limit.isPassing { details = [.retryInfo(Self.retryDelay)] }
       }
     case .unavailable:
       details = [.retryInfo(Self.retryDelay)]

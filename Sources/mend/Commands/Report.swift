@@ -2,6 +2,7 @@ import ArgumentParser
 import MendAPI
 import MendClient
 import MendCore
+import MendRPC
 
 struct Report: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -84,7 +85,9 @@ struct Report: AsyncParsableCommand {
         return try await client.report(request)
       } catch {
         let pause = max(backoff.next(), error.details.retryAfter ?? .zero)
-        guard error.code == .unavailable, !ProgramError.isOfTrust(error), .now + pause < deadline else { throw error }
+        guard error.code == .unavailable, error.connectionFault?.isOfTrust != true, .now + pause < deadline else {
+          throw error
+        }
         do { try await Task.sleep(for: pause) } catch { throw MendError(.cancelled, "mend report was told to end") }
       }
     }

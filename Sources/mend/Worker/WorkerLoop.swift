@@ -1,6 +1,7 @@
 import Glibc
 import MendAPI
 import MendClient
+import MendRPC
 
 /// Carries out the actions of `WorkerState`: each is a child task whose end is the next event.
 struct WorkerLoop {
@@ -31,7 +32,9 @@ struct WorkerLoop {
       do throws(MendError) {
         return try await client.startAttempt(token: token)
       } catch {
-        guard error.isRetryable || error.code == .deadlineExceeded, !ProgramError.isOfTrust(error) else { throw error }
+        guard error.isRetryable || error.code == .deadlineExceeded, error.connectionFault?.isOfTrust != true else {
+          throw error
+        }
         guard !endRequest.hasCome else { throw MendError(.cancelled, "the worker was told to end") }
         let wait = max(backoff.next(), min(error.details.retryAfter ?? .zero, longestWait))
         do { try await Task.sleep(for: wait) } catch { throw MendError(.cancelled, "the worker was told to end") }

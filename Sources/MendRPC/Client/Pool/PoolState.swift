@@ -318,7 +318,9 @@ struct PoolState {
 
   private func deadlineError() -> RPCError {
     let why = lastFailure.map { ": \($0.message)" } ?? ""
-    return .notBegun("the deadline passed before a connection took the call\(why)", .deadlineExceeded, origin: .local)
+    return .notBegun(
+      "the deadline passed before a connection took the call\(why)", .deadlineExceeded, origin: .local,
+      fault: lastFailure?.connectionFault)
   }
 
   static let longestKeepaliveInterval = Duration.seconds(24 * 3600)

@@ -1,8 +1,8 @@
 internal import MendHTTP2
 internal import NIOCore
 
-/// A request that is no gRPC call, and what its sender is told in HTTP's own words.
-enum HTTPRefusal {
+/// A request that is not a gRPC call, and the HTTP answer to it.
+enum NonGRPCRequest: Hashable {
   case method, contentType
 
   var answer: (headers: HeaderBlock, text: String) {
@@ -22,7 +22,7 @@ enum HTTPRefusal {
     return (headers, text)
   }
 
-  /// Whether a connection's first bytes are a request of HTTP/1 (RFC 9112 3). HTTP/2's preface looks like one of another
+  /// Whether a connection begins with an HTTP/1 request (RFC 9112 3). The HTTP/2 preface looks like a request of another
   /// version on purpose (RFC 9113 3.4).
   static func isHTTP1(_ first: ByteBuffer) -> Bool {
     let bytes = first.readableBytesView.prefix(longestLine)
