@@ -1,17 +1,17 @@
-/// Counts the frames in what a peer sent, from their nine-byte headers alone.
+/// Counts the frames that a peer sent, from their nine-byte headers alone.
 ///
-/// The library says nothing about frames that it skips (unknown types, CONTINUATION of a header list that it has given
-/// up on) and counts CONTINUATION anew per read. What is counted here is the same however the bytes were cut.
+/// The library reports no frames that it skips (unknown types, CONTINUATION of a header list that it has given up on) and
+/// counts CONTINUATION anew in each read. These counts do not depend on how the bytes were cut.
 struct FrameMeter {
-  /// A HEADERS frame or one of its CONTINUATION frames is not complete yet.
+  /// Whether a header list has begun and not ended.
   var isInHeaders: Bool { expectsContinuation || (payloadLeft > 0 && inHeaderFrame) }
   /// The list goes on beyond a frame of the largest size: it is as long as a list with a field above 64 KiB begins.
   var isInLongHeaders: Bool { expectsContinuation && headerBytes >= Self.largestFrame }
-  /// Bytes of the header list under way, as they are on the wire.
+  /// Bytes on the wire of the unfinished header list.
   private(set) var headerBytes = 0
-  /// CONTINUATION frames of the header list under way.
+  /// CONTINUATION frames of the unfinished header list.
   private(set) var continuations = 0
-  /// The largest of the above two since they were looked at last.
+  /// The largest values of both since they were last read.
   private(set) var headerBytesPeak = 0
   private(set) var continuationsPeak = 0
 
@@ -19,12 +19,12 @@ struct FrameMeter {
   private var payloadLeft = 0
   private var inHeaderFrame = false
   private var expectsContinuation = false
-  /// A frame's header that was cut: its first eight bytes, and how many bytes of it there were.
+  /// A frame header that was cut: its first eight bytes, and how many of them have arrived.
   private var head: UInt64 = 0
   private var headCount = 0
 
   private static let headBytes = 9
-  /// SETTINGS_MAX_FRAME_SIZE at the least, which this side leaves as it is.
+  /// The initial SETTINGS_MAX_FRAME_SIZE, which this side never changes.
   private static let largestFrame = 16 * 1024
 
   /// A server's peer begins with the 24 bytes of the preface.

@@ -11,7 +11,7 @@ package struct StreamHandle: Hashable, Sendable {
   }
 }
 
-/// What a session learned from bytes it was given, or from bytes it gave; in the order in which it happened.
+/// A change that a session saw while it received or sent bytes; events come in order.
 package enum HTTP2Event: Hashable, Sendable {
   /// A request's or a final response's header list is complete; read it with
   /// ``HTTP2Session/exchangeHeaders(of:with:)``.
@@ -27,13 +27,13 @@ package enum HTTP2Event: Hashable, Sendable {
   /// The stream is over in both directions. What it received stays readable until ``HTTP2Session/release(_:)``, which
   /// the caller owes for every closed stream.
   case closed(StreamHandle, HTTP2ErrorCode)
-  /// What waits to be sent on this stream fell to the mark that the caller asked for.
+  /// The unsent bytes of this stream fell to the mark that the caller asked for.
   case drained(StreamHandle)
-  /// The peer's settings changed, among them perhaps how many streams it allows.
+  /// The peer's settings changed, perhaps with the number of streams that it allows.
   case settings
   /// The peer acknowledged our settings.
   case settingsAcknowledged
-  /// The peer will answer no stream above this id.
+  /// The peer will not answer streams above this id.
   case goAway(lastStreamID: Int32, HTTP2ErrorCode)
   /// The peer answered ``HTTP2Session/ping(_:)`` with the same eight bytes.
   case pingAcknowledged(UInt64)
@@ -75,7 +75,7 @@ package struct HTTP2ErrorCode: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// Why a session can't go on. The connection has to be closed once what is left to send has been sent.
+/// Why a session can't continue. The connection must be closed once the rest is sent.
 package struct HTTP2Error: Error, Hashable, Sendable, CustomStringConvertible {
   package enum Kind: Hashable, Sendable {
     /// The peer broke the protocol, or one of ``HTTP2Limits``.

@@ -1,4 +1,4 @@
-/// What one HTTP/2 connection may cost its server, every bound with its default and the reason for it.
+/// The limits of one HTTP/2 connection, each with its default and the reason for it.
 package struct HTTP2Limits: Hashable, Sendable {
   /// Streams that a peer may have open at once; always announced. gRPC servers commonly allow 100, which throttles
   /// one busy connection; a thousand idle streams cost below 1 MB.
@@ -7,12 +7,12 @@ package struct HTTP2Limits: Hashable, Sendable {
   /// Decoded bytes of one header list, as RFC 9113 6.5.2 counts them (name + value + 32 a field); announced and
   /// counted. 16 KiB is what most HTTP servers accept; one 16 KB frame can decode to 48 MB without this.
   ///
-  /// What a server does not keep it still reads up to four times this, so that the call can be told; above that the
-  /// stream is reset.
+  /// A server reads up to four times as much without keeping it, so that it can answer the call; above that it resets the
+  /// stream.
   package var maxHeaderListBytes: Int = 16 * 1024
 
-  /// Memory of a header list that is kept with its stream for the next one: a call with a token and a trace takes less.
-  /// More is given back, or one long list on each of many streams would be paid for ever.
+  /// Memory of a header list that a stream keeps for the next one: a call with a token and a trace takes less. Larger
+  /// memory is given back, or one long list on each of many streams would cost memory for ever.
   package var keptHeaderBytes: Int = 3 * 1024
 
   /// Bytes on the wire of one header list in several frames, above which the connection ends: as many as a list that
@@ -32,14 +32,14 @@ package struct HTTP2Limits: Hashable, Sendable {
   /// has answered.
   package var connectionWindowBytes: Int = 16 * 1024 * 1024
 
-  /// Frames that the library may queue (acknowledgements, resets) for a peer that doesn't read.
+  /// The number of frames (acknowledgements, resets) that may wait for a peer that doesn't read.
   package var maxOutboundFrames: Int = 10_000
 
   /// Frames that ask for work and carry no call: PING, SETTINGS, PRIORITY, CONTINUATION, empty DATA, unknown types.
   package var controlFrames = RateLimit(burst: 2000, perSecond: 200)
 
-  /// WINDOW_UPDATE frames beyond ten for each DATA frame that was sent and two for each stream: nobody has a use for
-  /// more, and each is a walk through the library.
+  /// WINDOW_UPDATE frames beyond ten for each DATA frame that was sent and two for each stream: no peer needs
+  /// more, and each costs the library a search.
   package var maxSpareWindowUpdates: Int = 10_000
 
   /// RST_STREAM frames received (rapid reset, CVE-2023-44487). Honest cancellations count as well. Streams that are
@@ -63,10 +63,10 @@ package struct RateLimit: Hashable, Sendable {
   }
 }
 
-/// A token bucket on its caller's clock.
+/// A token bucket that takes the time as an argument.
 package struct TokenBucket: Hashable, Sendable {
   private let limit: RateLimit
-  /// In billionths of a token, so that a read every microsecond loses nothing to rounding.
+  /// Billionths of a token, so that frequent reads lose nothing to rounding.
   private var level: Int
   private var filledAt: UInt64?
 
@@ -93,7 +93,7 @@ package struct TokenBucket: Hashable, Sendable {
   }
 }
 
-/// What went over one connection so far; read by metrics and by tests.
+/// The traffic of one connection so far, for metrics and tests.
 package struct HTTP2Counters: Hashable, Sendable {
   package var bytesReceived = 0
   package var bytesSent = 0
@@ -103,10 +103,10 @@ package struct HTTP2Counters: Hashable, Sendable {
   package var windowUpdatesReceived = 0
   package var resetsReceived = 0
   package var dataFramesSent = 0
-  /// Payload of those; tells whether a peer that owes window still takes anything.
+  /// Payload bytes of the DATA frames sent: they show whether a peer whose window is used up still takes anything.
   package var dataBytesSent = 0
   package var resetsSent = 0
-  /// Frames that broke a rule of their stream and left the connection alone.
+  /// Frames that broke a rule of their stream but not of the connection.
   package var faultsReceived = 0
   /// Streams above ``HTTP2Limits/maxConcurrentStreams``.
   package var streamsRefused = 0

@@ -1,8 +1,7 @@
 internal import CNghttp2
 internal import Glibc
 
-/// What all sessions of one event loop share: recycled memory for the library, and where it writes what is
-/// being sent.
+/// The memory that all sessions of one event loop share: recycled blocks for the library, and the output buffer.
 ///
 /// Not Sendable: sessions and their memory stay on one thread, so nothing here takes a lock; a debug build traps where
 /// another thread uses memory that is bound. Recycling saves 1,155 instructions a call over malloc.
@@ -35,12 +34,12 @@ internal import Glibc
   private var unitsLeft = 0
   let functions: UnsafeMutablePointer<nghttp2_mem>
 
-  /// Where the send that is under way writes, and how far it got.
+  /// The output of the current send, and how much of it is written.
   private var room = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
   private(set) var sentCount = 0
 
   #if DEBUG
-  /// Nil where nobody is held to it.
+  /// The thread that may use this memory; nil if it is not checked.
   private let thread: pthread_t?
   #endif
 

@@ -51,7 +51,7 @@ private func withSession(_ user: UnsafeMutableRawPointer?, _ body: (HTTP2Session
   unsafe Unmanaged<HTTP2Session>.fromOpaque(user!)._withUnsafeGuaranteedRef(body)
 }
 
-/// What the library asks for when a stream may send: how much there is, without a copy.
+/// Tells the library, when a stream may send, how many bytes there are; nothing is copied.
 let readOutbound: nghttp2_data_source_read_callback = { session, id, _, length, flags, source, user in
   unsafe Unmanaged<HTTP2Session>.fromOpaque(user!)._withUnsafeGuaranteedRef { this in
     let stream = unsafe this.state.value.streams.inSlot(source!.pointee.fd)

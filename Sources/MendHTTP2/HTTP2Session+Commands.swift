@@ -15,17 +15,17 @@ extension HTTP2Session {
     swap(&stream.value.trailers, &block)
   }
 
-  /// Whether this stream was reset because the peer's header list was above ``HTTP2Limits/maxHeaderListBytes``.
+  /// Whether this stream was reset for a header list above ``HTTP2Limits/maxHeaderListBytes``.
   package func refusedHeaderList(of handle: StreamHandle) -> Bool {
     state.value.streams.held(handle)?.value.headerListTooLarge ?? false
   }
 
-  /// Bytes that arrived on this stream and were not taken yet.
+  /// The number of received bytes of this stream that are not taken yet.
   package func unreadCount(of handle: StreamHandle) -> Int {
     state.value.streams.held(handle)?.value.unread ?? 0
   }
 
-  /// Hands out the unread bytes; `body` answers how many of them it took. It must not call the session's `receive`.
+  /// Passes the unread bytes to `body`, which returns how many of them it took. It must not call `receive`.
   package func withReceived<E: Error>(
     _ handle: StreamHandle, _ body: (RawSpan) throws(E) -> Int
   ) throws(E) {
@@ -54,7 +54,7 @@ extension HTTP2Session {
     }
   }
 
-  /// Gives the peer the stream's window back for all bytes received but the last `kept` ones, so that it may send more.
+  /// Returns the stream's window for all received bytes but the last `kept`, so that the peer may send more.
   package func giveCredit(_ handle: StreamHandle, keeping kept: Int) {
     guard let stream = state.value.streams.held(handle), stream.value.uncredited > kept else { return }
     let credit = stream.value.uncredited - kept
@@ -64,7 +64,7 @@ extension HTTP2Session {
     }
   }
 
-  /// The caller is done with a closed stream: its memory and its slot may be used again.
+  /// Gives back the memory and the slot of a closed stream.
   package func release(_ handle: StreamHandle) {
     guard let stream = state.value.streams.held(handle), stream.value.isClosed else { return }
     state.value.outboundBytes -= stream.value.pending
@@ -122,7 +122,7 @@ extension HTTP2Session {
     if endStream { endOurHalf(of: stream) }
   }
 
-  /// A response that the library won't take leaves its caller waiting, unless its stream is reset.
+  /// Resets the stream of a response that the library refuses; its caller would wait for ever.
   private func answer(_ stream: Pinned<StreamState>, _ result: Int32) {
     if result != 0 { reset(stream.value.handle, .internalError) }
   }
@@ -131,7 +131,7 @@ extension HTTP2Session {
   /// larger one's stream is reset with INTERNAL_ERROR.
   package static let maxSentListBytes = 60 * 1024
 
-  /// Lets `body` append bytes to send; returns how many wait on this stream now.
+  /// Appends what `body` writes, and returns how many bytes wait on this stream.
   @discardableResult
   package func write(_ handle: StreamHandle, _ body: (inout [UInt8]) -> Void) -> Int {
     guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.outboundEnded else {
@@ -194,7 +194,7 @@ extension HTTP2Session {
     unsafe nghttp2_session_resume_data(session, stream.value.id)
   }
 
-  /// Bytes that were written on this stream and not sent.
+  /// The number of bytes that were written on this stream and are not sent yet.
   package func pendingCount(of handle: StreamHandle) -> Int {
     state.value.streams.held(handle)?.value.pending ?? 0
   }
@@ -204,7 +204,7 @@ extension HTTP2Session {
     state.value.streams.held(handle)?.value.drainMark = mark
   }
 
-  /// Ends a stream at once in both directions; what waited on it is dropped.
+  /// Ends a stream at once in both directions, and drops its unsent bytes.
   package func reset(_ handle: StreamHandle, _ code: HTTP2ErrorCode) {
     guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.resetByUs else { return }
     stream.value.discards = true
@@ -220,7 +220,7 @@ extension HTTP2Session {
 
   // MARK: The connection
 
-  /// Streams that the peer allows at once.
+  /// The number of streams that the peer allows at once.
   package var peerMaxConcurrentStreams: Int {
     Int(unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
   }
@@ -234,7 +234,7 @@ extension HTTP2Session {
   package var goAwayText: [UInt8] { state.value.goAwayText }
   static let maxGoAwayTextBytes = 256
 
-  /// Streams that are open in either direction.
+  /// The number of streams that are open in either direction.
   package var openStreamCount: Int { state.value.streams.count }
 
   /// Passes over the ids below this one (client): a connection that has carried that many calls already.
@@ -248,7 +248,7 @@ extension HTTP2Session {
     }
   }
 
-  /// Tells the peer to open no more streams, and takes those that are on their way (RFC 9113 6.8). Send a ping, and
+  /// Tells the peer to open no more streams, and accepts those that are on their way (RFC 9113 6.8). Send a ping, and
   /// when it is acknowledged call ``finishShutdown()``.
   package func beginShutdown() {
     guard role == .server else { return }

@@ -1,10 +1,10 @@
 internal import CNghttp2
 
-/// Frames that are not sent as the library made them.
+/// Frames that replace the library's own.
 extension HTTP2Session {
   private static let frameHeadBytes = 9
 
-  /// Answers whether a frame of the library's was replaced by another.
+  /// Whether a frame of the library was replaced by another.
   @unsafe
   func rewrite(_ frame: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     switch unsafe frame[3] {

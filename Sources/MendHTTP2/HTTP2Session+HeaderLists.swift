@@ -1,6 +1,6 @@
 internal import CNghttp2
 
-/// How header lists become requests, responses and trailers.
+/// Turns header lists into requests, responses and trailers.
 extension HTTP2Session {
   @unsafe
   func onHeader(
@@ -22,13 +22,13 @@ extension HTTP2Session {
     return 0
   }
 
-  /// The call's end says that its header list is too large: who sends a little too much can be told. Nothing of it is kept.
+  /// Reports a header list that is too large to be kept, so that its call can be answered with an error.
   private var mayBeTold: Bool {
     role == .server && state.value.headersTarget?.value.receivesTrailers == false
       && state.value.headers.listBytes <= 4 * limits.maxHeaderListBytes
   }
 
-  /// A value without the blanks around it, which belong to no value (RFC 9110 5.5).
+  /// A value without the blanks around it, which are not part of it (RFC 9110 5.5).
   @unsafe @inline(__always)
   private static func stripped(_ value: UnsafePointer<UInt8>, _ count: Int) -> (UnsafePointer<UInt8>, Int) {
     func isBlank(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
@@ -86,7 +86,7 @@ extension HTTP2Session {
     state.value.events.append(.headers(stream.value.handle, endStream: endStream))
   }
 
-  /// Whether a request's header list or trailers are what they may be (server).
+  /// Whether a request's header list or trailers follow the rules (server).
   private func accepts(_ stream: Pinned<StreamState>, endStream: Bool) -> Bool {
     if stream.value.receivesTrailers {
       return !state.value.rules.isMalformed && endStream && stream.value.contentLeft <= 0

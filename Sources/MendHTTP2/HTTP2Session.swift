@@ -2,8 +2,8 @@ internal import CNghttp2
 
 /// One side of one HTTP/2 connection (RFC 9113): bytes in → events out, commands in → bytes out.
 ///
-/// No sockets, tasks or clock: `receive` parses and appends to a list of events, commands queue frames, `send` hands
-/// out what is to be written. A caller feeds everything it read, works through the events, and sends once.
+/// No sockets, tasks or clock: `receive` parses bytes and appends events, commands queue frames, `send` returns the bytes
+/// to write. A caller receives all that it has read, handles the events, and sends once.
 ///
 /// A class, because the library keeps its address, and not Sendable, so that the compiler keeps it where it was made:
 /// on its event loop's thread. Nothing of C is visible outside of this module.
@@ -22,18 +22,18 @@ internal import CNghttp2
   private var isGivenUp = false
 
   package var counters: HTTP2Counters { state.value.counters }
-  /// Bytes that wait to be sent on all streams together.
+  /// The unsent bytes of all streams together.
   package var outboundBytes: Int { state.value.outboundBytes }
-  /// Bytes that arrived on all streams together and were not taken yet.
+  /// The received bytes of all streams together that are not taken yet.
   package var unreadBytes: Int { state.value.unreadBytes }
-  /// Both, the header lists of streams that are open, and an estimate for the streams themselves and for the frames that
-  /// wait to be sent without being any stream's bytes: what a peer makes this session hold, to some kilobytes.
+  /// What the peer makes this session hold, up to some kilobytes: unsent and unread bytes, header lists of open streams,
+  /// and an estimate for the streams themselves and for waiting frames that belong to no stream.
   package var heldBytes: Int {
     let frames = unsafe nghttp2_session_get_outbound_queue_size(session)
     return state.value.outboundBytes &+ state.value.unreadBytes &+ state.value.headerBytes
       &+ state.value.streams.count &* Self.streamBytes &+ frames &* Self.frameBytes
   }
-  /// What this stream alone has of ``heldBytes``.
+  /// This stream's part of ``heldBytes``.
   package func heldBytes(of handle: StreamHandle) -> Int {
     guard let stream = state.value.streams.held(handle) else { return 0 }
     return Self.streamBytes &+ stream.value.headerBytes &+ stream.value.unread &+ stream.value.pending
@@ -130,7 +130,7 @@ internal import CNghttp2
 
   // MARK: Bytes in
 
-  /// Parses everything in `bytes` and appends what it means to the events.
+  /// Parses `bytes` and appends events.
   ///
   /// `now` is in nanoseconds on any monotonic clock; the limits on control frames are measured by it. Throws when the
   /// connection cannot go on: send what there is to send, then close. Not to be called by `send`'s body.
@@ -152,7 +152,7 @@ internal import CNghttp2
     checkFaults(now)
   }
 
-  /// What the frames' headers tell, before the library sees them.
+  /// Checks the counts of frames before the library sees the frames.
   private func checkFrames(_ now: UInt64) {
     if state.value.meter.continuationsPeak > 0 { checkContinuations() }
     if state.value.counters.controlFramesReceived != state.value.controlFramesSeen { checkControlFrames(now) }
@@ -187,7 +187,7 @@ internal import CNghttp2
     if counters.windowUpdatesReceived > honest { terminate(.enhanceYourCalm, saying: "too many WINDOW_UPDATE frames") }
   }
 
-  /// What the library made of them.
+  /// Checks the faults that the library found in the frames.
   private func checkFaults(_ now: UInt64) {
     // DATA that was nothing but padding.
     if state.value.counters.controlFramesReceived != state.value.controlFramesSeen { checkControlFrames(now) }
@@ -206,20 +206,20 @@ internal import CNghttp2
     }
   }
 
-  /// Holds against the peer what its bytes turned out to be, as so many broken frames; may end the connection. Where it
-  /// did, ``isTerminated`` holds, and what there is to send says so.
+  /// Counts contents of the peer's messages as broken frames. Too many of them terminate the connection: ``isTerminated``
+  /// is true then, and the output has a GOAWAY.
   package func countFaults(_ count: Int, now: UInt64) {
     state.value.counters.faultsReceived += count
     if !state.value.isTerminated { checkFaults(now) }
   }
 
-  /// The peer began a header list and has not ended it.
+  /// Whether the peer began a header list and has not ended it.
   package var isReceivingHeaders: Bool { state.value.meter.isInHeaders }
 
-  /// Ended because of what the peer did: there is a GOAWAY that says so, and it should be able to read it.
+  /// Whether the session was ended for a fault of the peer, with a GOAWAY that the peer should be able to read.
   package var isTerminated: Bool { state.value.isTerminated }
 
-  /// What this side holds against the peer where it ended the connection; empty where it did not, or did not say.
+  /// The reason in that GOAWAY; may be empty.
   package var terminationReason: String { "\(state.value.terminationReason)" }
 
   /// Swaps the events so far with `list`, which should be empty: its memory is used for the next ones.
@@ -232,8 +232,8 @@ internal import CNghttp2
   /// What has to be free for one frame: the library sends none above RFC 9113's initial SETTINGS_MAX_FRAME_SIZE.
   package static let frameRoom = 9 + 16 * 1024 + 256
 
-  /// Appends what is to be written to `output`, in order; stops above `limit` bytes, or when less than ``frameRoom`` is
-  /// left. Sending may add events.
+  /// Appends the bytes to write to `output`, in order. Stops above `limit` bytes, or when less than ``frameRoom`` is left.
+  /// Sending may add events.
   package func send(upTo limit: Int, into output: inout OutputRawSpan) throws(HTTP2Error) {
     try unsafe output.withUnsafeMutableBytes { room, count throws(HTTP2Error) in
       unsafe memory.beginSend(into: UnsafeMutableRawBufferPointer(rebasing: room[count...]))
@@ -297,12 +297,12 @@ internal import CNghttp2
     state.value.connectionCredit = 0
   }
 
-  /// True when frames wait and flow control lets them go.
+  /// Whether frames wait that flow control allows to be sent.
   package var wantsWrite: Bool {
     unsafe nghttp2_session_want_write(session) != 0 || state.value.connectionCredit > 0
   }
 
-  /// Nothing is left to read or to write: close the connection at once, also when something was just written.
+  /// Whether nothing is left to read or to write, so that the connection is to be closed.
   package var isFinished: Bool {
     unsafe state.value.saidGoodbye
       || nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0

@@ -1,8 +1,8 @@
 internal import Glibc
 
-/// A header list as it came off the wire: names and values in one array of bytes, in order.
+/// A header list: names and values in one array of bytes, in order.
 ///
-/// Names are lower case. Nothing is checked or decoded beyond what HTTP/2 requires.
+/// Names are lower case. Only what HTTP/2 requires is checked and decoded.
 package struct HeaderBlock: Sendable {
   package struct Field: Sendable {
     @usableFromInline var start: Int32
@@ -21,11 +21,11 @@ package struct HeaderBlock: Sendable {
     }
   }
 
-  /// Every name, followed by its value; then room. Only the fields say what is used.
+  /// Each name followed by its value, then unused memory; `fields` says which bytes are used.
   @usableFromInline package private(set) var bytes: [UInt8] = []
-  /// Those that are used, then room: emptying an array costs more than a count.
+  /// The used fields, then unused ones: resetting a count is cheaper than emptying an array.
   @usableFromInline var places: [Field] = []
-  /// How many fields there are.
+  /// The number of fields.
   @usableFromInline package private(set) var count = 0
   private var used = 0
 
@@ -33,7 +33,7 @@ package struct HeaderBlock: Sendable {
 
   @inlinable package var isEmpty: Bool { count == 0 }
 
-  /// What the list costs, as RFC 9113 6.5.2 counts it: name, value and 32 for each field.
+  /// The list's size as RFC 9113 6.5.2 counts it: name, value and 32 for each field.
   package var listBytes: Int { used + 32 * count }
 
   package var fields: ArraySlice<Field> { places[..<count] }
@@ -66,12 +66,12 @@ package struct HeaderBlock: Sendable {
     count = 0
   }
 
-  /// As ``removeAll()``, but gives large memory back: one long header list must not be paid for ever.
+  /// Forgets the fields, and gives large memory back: one long header list must not cost memory for ever.
   mutating func recycle(keeping kept: Int) {
     if isLarger(than: kept) { self = HeaderBlock() } else { clear() }
   }
 
-  /// It holds more memory than that, whatever its list is now.
+  /// Whether its memory is larger than this, whatever its list is now.
   package func isLarger(than kept: Int) -> Bool {
     bytes.count &+ places.count &* MemoryLayout<Field>.stride > kept
   }
@@ -94,7 +94,7 @@ package struct HeaderBlock: Sendable {
     }
   }
 
-  /// The bytes in `range` begin with `prefix`.
+  /// Whether the bytes in `range` begin with `prefix`.
   package func hasPrefix(_ range: Range<Int>, _ prefix: StaticString) -> Bool {
     guard range.count >= prefix.utf8CodeUnitCount else { return false }
     return isEqual(range.lowerBound, prefix)
@@ -127,7 +127,7 @@ package struct HeaderBlock: Sendable {
     field.nameCount > 0 ? bytes[Int(field.start) &+ Int(field.nameCount) &- 1] : 0
   }
 
-  /// The bytes from `start` are those of `text`; there are as many.
+  /// Whether the bytes from `start` are those of `text`; the caller checks the count.
   @usableFromInline
   func isEqual(_ start: Int, _ text: StaticString) -> Bool {
     unsafe bytes.withUnsafeBufferPointer { all in
@@ -136,12 +136,12 @@ package struct HeaderBlock: Sendable {
     }
   }
 
-  /// The bytes of a name or a value as text; what isn't UTF-8 is repaired.
+  /// A name or a value as text; invalid UTF-8 is replaced.
   package func text(_ range: Range<Int>) -> String {
     String(decoding: bytes[range], as: UTF8.self)
   }
 
-  /// Becomes what was collected.
+  /// Copies the collected fields.
   mutating func take(_ collected: borrowing HeaderCollector) {
     clear()
     makeRoom(bytes: collected.used, fields: collected.count)

@@ -2,7 +2,7 @@ internal import Glibc
 
 /// The header list that a session is receiving: lists don't interleave, so there is one at a time (RFC 9113 4.3).
 ///
-/// Raw memory instead of arrays, which would ask at every field of every call who else refers to them.
+/// Raw memory instead of arrays, which would check at each field of each call whether they are shared.
 @safe struct HeaderCollector: ~Copyable {
   private var bytes: UnsafeMutableRawPointer
   private var byteCapacity = 256
@@ -11,9 +11,9 @@ internal import Glibc
   private var fieldCapacity = 12
   private(set) var count = 0
 
-  /// What the list costs, as RFC 9113 6.5.2 counts it: name, value and 32 for each field; also beyond the limit.
+  /// The list's size as RFC 9113 6.5.2 counts it, also beyond the limit: name, value and 32 for each field.
   private(set) var listBytes = 0
-  /// Nothing is kept of what lies beyond.
+  /// The largest size of a list whose fields are kept.
   private let limit: Int
   private static let fieldOverhead = 32
 
@@ -51,7 +51,7 @@ internal import Glibc
     count &+= 1
   }
 
-  /// A field arrived: it costs what its sender made of it, whether any of it is kept or not.
+  /// Adds a field. It counts in full, whether it is kept or not.
   @inline(__always)
   mutating func count(_ nameCount: Int, _ valueCount: Int) {
     listBytes &+= nameCount &+ valueCount &+ Self.fieldOverhead

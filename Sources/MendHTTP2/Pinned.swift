@@ -1,8 +1,8 @@
 /// A value at a fixed place in memory, shared by reference on one thread.
 ///
-/// What a class would be, without the check for overlapping accesses that the runtime makes at every use of a class's
-/// variable: those were a quarter of a call. Overlap can't happen where this is used: everything that touches it runs
-/// on one thread, and none holds an access while it calls something that makes another.
+/// Like a class, but without the runtime's check for overlapping accesses at each use of a variable: those checks were a
+/// quarter of a call's cost. Accesses can't overlap here: all of them are on one thread, and none calls code that makes
+/// another.
 @safe
 package struct Pinned<Value: ~Copyable> {
   @usableFromInline let pointer: UnsafeMutablePointer<Value>

@@ -1,14 +1,14 @@
 internal import CNghttp2
 internal import Glibc
 
-/// What RFC 9113 8.2 and 8.3 ask of a request's header list and of its trailers, held against each field as it is decoded.
+/// The rules of RFC 9113 8.2 and 8.3 for a request's header list and trailers, checked field by field.
 ///
-/// Looser than the library in one thing: `:authority` may be missing, empty, or a socket's path, as gRPC's clients send
-/// it. It names nothing here, and no server of gRPC's asks for it.
+/// Looser than the library in one rule: `:authority` may be missing, empty, or a socket's path, as gRPC clients send it. It
+/// has no meaning here, and no gRPC server requires it.
 struct RequestRules {
-  /// The list breaks a rule.
+  /// Whether the list breaks a rule.
   private(set) var isMalformed = false
-  /// Below 0 where it says none.
+  /// The `content-length`; negative if there is none.
   private(set) var contentLength = -1
 
   private var seen = Seen()
@@ -19,7 +19,7 @@ struct RequestRules {
   private var pathBegin: UInt8 = 0
   private var pathCount = 0
   private var hasAuthority = false
-  /// Another name for `:authority`, which has to be the same.
+  /// The `host` field, which must be the same as `:authority`.
   private(set) var hasHost = false
 
   private struct Seen: OptionSet {
@@ -53,7 +53,7 @@ struct RequestRules {
       || isOptions && pathCount == 1 && pathBegin == UInt8(ascii: "*")
   }
 
-  /// Looks at the next field; false where it breaks a rule, and with it the list.
+  /// Checks the next field; false if it breaks a rule.
   @unsafe @inline(__always)
   mutating func take(
     _ name: UnsafePointer<UInt8>, _ nameCount: Int, _ value: UnsafePointer<UInt8>, _ valueCount: Int,
@@ -115,7 +115,7 @@ struct RequestRules {
     return true
   }
 
-  /// No name that a rule is about: all of those have one of these lengths.
+  /// Whether no rule is about a name of this length.
   @unsafe @inline(__always)
   private static func isOrdinary(_ name: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     switch count {
@@ -152,13 +152,13 @@ struct RequestRules {
     }
   }
 
-  /// There are as many bytes as `text` has.
+  /// Whether the bytes are those of `text`; the caller checks the count.
   @unsafe @inline(__always)
   private static func isSame(_ bytes: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
     unsafe memcmp(bytes, text.utf8Start, text.utf8CodeUnitCount) == 0
   }
 
-  /// The same for a value without case. `text` is in lower case.
+  /// The same without regard to case. `text` is in lower case.
   @unsafe
   private static func isSameWord(_ bytes: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
     unsafe isSame(bytes, text)
@@ -167,7 +167,7 @@ struct RequestRules {
 
   private static func lower(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
 
-  /// Whether the list's `host` is its `:authority`, where it has both; names of hosts have no case.
+  /// Whether `host` and `:authority` are the same, without regard to case, if the list has both.
   static func hostAgrees(_ block: HeaderBlock) -> Bool {
     guard let host = block.first("host"), let authority = block.first(":authority"), !authority.value.isEmpty else {
       return true
@@ -185,7 +185,7 @@ struct RequestRules {
     return unsafe scheme.allSatisfy { isLetter($0) || isOther($0) }
   }
 
-  /// All bytes are printable ASCII, as nearly all values' are: looked at in eights. False says nothing.
+  /// A quick check, eight bytes at a time: true if all bytes are printable ASCII. False means nothing.
   @unsafe @inline(__always)
   private static func isPrintable(_ value: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     let raw = unsafe UnsafeRawPointer(value)

@@ -1,43 +1,43 @@
-/// What a session knows beyond what the library keeps.
+/// The state of a session beyond the library's own.
 struct SessionState: ~Copyable {
   var streams: StreamTable
   var headers: HeaderCollector
-  /// What the header list that is being received is held to (server).
+  /// The rules for the header list that is being received (server).
   var rules = RequestRules()
-  /// Whose header list is being received; nil when nobody wants it.
+  /// The stream whose header list is being received; nil if the list is ignored.
   var headersTarget: Pinned<StreamState>?
   var events: [HTTP2Event] = []
   var counters = HTTP2Counters()
   var meter: FrameMeter
   var outboundBytes = 0
   var unreadBytes = 0
-  /// Of the header lists that streams keep until they are released.
+  /// The bytes of header lists that streams keep until they are released.
   var headerBytes = 0
 
   /// The highest id that the peer opened.
   var highestRemoteID: Int32 = 0
   /// Streams that the peer had ended when they closed: it may not use them any more.
   var endedByPeer = RecentStreams(capacity: 64)
-  /// Streams that we reset: frames for them may still be under way.
+  /// Streams that this side reset; frames for them may still arrive.
   var resetByUs = RecentStreams(capacity: 256)
   /// Streams whose response ended before their request did.
   var endedEarly: [Int32] = []
-  /// A GOAWAY that says what the peer did wrong is queued or was sent; nothing more is received.
+  /// Whether a GOAWAY for the peer's fault is queued or sent; nothing more is received then.
   var isTerminated = false
-  /// What the peer did wrong, as that GOAWAY says it.
+  /// The reason in that GOAWAY.
   var terminationReason: StaticString = ""
-  /// That GOAWAY was sent: it is the last frame.
+  /// Whether that GOAWAY, the last frame, was sent.
   var saidGoodbye = false
-  /// How many SETTINGS frames of this side's were sent, up to two.
+  /// The number of SETTINGS frames that this side sent, up to two.
   var settingsSent = 0
   /// SETTINGS_INITIAL_WINDOW_SIZE as the peer set it last (RFC 9113 6.5.2).
   var peerInitialWindow = 65_535
-  /// It was raised, and what the library made of that has not been sent yet.
+  /// Whether it was raised since the last send.
   var windowsWereRaised = false
-  /// Window of the whole connection that has to be given back.
+  /// The part of the connection's window that is to be returned to the peer.
   var connectionCredit = 0
   var sendLimit = 0
-  /// What the peer's last GOAWAY said beside its code.
+  /// The debug data of the peer's last GOAWAY.
   var goAwayText: [UInt8] = []
 
   var controlFrames: TokenBucket

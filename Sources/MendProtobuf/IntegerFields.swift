@@ -1,4 +1,4 @@
-/// A whole number's type: what the wire makes of it, the rest is shared.
+/// An integer type of the schema. Only its wire form is its own; the rest is shared.
 public protocol IntegerFieldType: MapKeyType where Value: FixedWidthInteger & Sendable {}
 
 extension IntegerFieldType {

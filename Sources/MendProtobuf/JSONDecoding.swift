@@ -1,11 +1,11 @@
-/// What a JSON decoder lets pass.
+/// The options of decoding JSON.
 public struct JSONDecodingOptions: Sendable {
   /// Members that the message has no field for, and names that an enum has no value for, are left out instead of
   /// refused.
   public var ignoreUnknownFields = false
   /// Lists and objects within each other.
   public var depth = 100
-  /// What a `google.protobuf.Any` may hold.
+  /// The message types that a `google.protobuf.Any` may hold.
   public var types = TypeRegistry()
 
   public init() {}

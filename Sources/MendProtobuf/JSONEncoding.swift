@@ -1,4 +1,4 @@
-/// How messages look as JSON.
+/// The options of encoding JSON.
 public struct JSONEncodingOptions: Sendable {
   public enum FieldNames: Sendable { case schema, lowerCamelCase }
   public enum EnumNames: Sendable { case short, schema }
@@ -7,19 +7,19 @@ public struct JSONEncodingOptions: Sendable {
   /// Scalars, enums, lists and maps at their default are written too. An enum whose zero is UNSPECIFIED counts as
   /// unset.
   public var includeDefaults = true
-  /// What is unset (messages, `optional` fields, unspecified enums) is written as null instead of left out.
+  /// Unset fields (messages, `optional` fields, unspecified enums) are written as null instead of being left out.
   public var includeNulls = false
   public var fieldNames = FieldNames.schema
   public var enumNames = EnumNames.short
   /// 64-bit whole numbers.
   public var wideIntegers = WideIntegers.numbers
-  /// What a `google.protobuf.Any` may hold; others are written as their type and base64.
+  /// The message types that a `google.protobuf.Any` may hold; others are written as their type and base64.
   public var types = TypeRegistry()
 
-  /// The schema's names, short enum names, defaults included: what people and scripts read.
+  /// The form for people and scripts: the schema's names, short enum names, defaults included.
   public init() {}
 
-  /// ProtoJSON (protobuf.dev/programming-guides/json): what other implementations write.
+  /// ProtoJSON (protobuf.dev/programming-guides/json), as other implementations write it.
   public static var canonical: JSONEncodingOptions {
     var options = JSONEncodingOptions()
     options.includeDefaults = false
@@ -52,7 +52,7 @@ public struct JSONObjectBuilder {
   let options: JSONEncodingOptions
   let names: [FieldName]
   var object = JSONObject()
-  /// Where the next name is expected: fields come in the schema's order, so the search ends at once.
+  /// The index of the next expected name. Fields come in the schema's order, so a search succeeds at once.
   private var next = 0
 
   init(options: JSONEncodingOptions, names: [FieldName]) {
@@ -116,7 +116,7 @@ public struct JSONObjectBuilder {
 }
 
 extension FieldType {
-  /// Whether the default is an enum's way to say that nobody said anything.
+  /// Whether the default is an enum's unspecified value.
   fileprivate static var zeroIsUnspecified: Bool {
     guard let zero = zero as? any Enum else { return false }
     return zero.shortName == "unspecified"

@@ -1,4 +1,4 @@
-/// A parsed JSON value that remembers where it stood, so that a fault found later can say line and column.
+/// A parsed JSON value with its position, so that a fault found later can name line and column.
 public struct JSONNode: Sendable {
   package indirect enum Content: Sendable {
     case null
@@ -13,7 +13,7 @@ public struct JSONNode: Sendable {
 
   package struct Member: Sendable {
     package var name: String
-    /// Where the name stood.
+    /// The name's position.
     package var position: JSONPosition?
     package var value: JSONNode
   }
@@ -71,7 +71,7 @@ public struct JSONNode: Sendable {
   }
 }
 
-/// A place in JSON text, both from 1; the column counts bytes.
+/// A position in JSON text: line and column from 1; the column counts bytes.
 public struct JSONPosition: Sendable, Hashable {
   public var line: Int
   public var column: Int
@@ -79,7 +79,7 @@ public struct JSONPosition: Sendable, Hashable {
 
 /// Why JSON text or a JSON value isn't the message that was expected, and where.
 public struct JSONDecodingError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// What was wrong, and what would be right.
+  /// What was wrong, and what was expected.
   public var reason: String
   /// From the document's root: `$.tiers[0].extractors[1].num_cpus`.
   public var path: String
@@ -103,7 +103,7 @@ public struct JSONDecodingError: Error, Sendable, Hashable, CustomStringConverti
   }
 }
 
-/// A value that JSON has no form for: a time outside of the years 1 to 9999, an Any of an unknown type.
+/// The error for a value without a JSON form: a time outside of the years 1 to 9999, an Any of an unknown type.
 public struct JSONEncodingError: Error, Sendable, Hashable, CustomStringConvertible {
   public var reason: String
   public var description: String { reason }

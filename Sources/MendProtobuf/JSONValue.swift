@@ -1,4 +1,4 @@
-/// A JSON document as a tree: what messages become, and what the command line prints.
+/// A JSON document as a tree.
 public enum JSONValue: Sendable, Hashable {
   case null
   case bool(Bool)
@@ -129,8 +129,8 @@ extension JSONValue: CustomStringConvertible {
     text += close
   }
 
-  /// What a terminal that shows the text would obey: control characters of both sets, and those that turn the direction of
-  /// what follows. JSON asks for the first 32 to be escaped, and allows it of all.
+  /// Whether a terminal would obey the character instead of showing it: control characters of both sets, and those that
+  /// change the direction of text. JSON requires the first 32 to be escaped, and allows it for all.
   private static func isObeyed(_ scalar: Unicode.Scalar) -> Bool {
     switch scalar.value {
     case 0..<0x20, 0x7F...0x9F, 0x2028, 0x2029, 0x202A...0x202E, 0x2066...0x2069: true

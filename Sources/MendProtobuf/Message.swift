@@ -1,15 +1,14 @@
 /// A proto3 message: a plain struct with one stored property a field, written by schemac.
 ///
-/// The generated requirements are thin: what a wire type is, how a length is checked, what JSON looks like, is decided
-/// by `Reader`, `Writer` and the `FieldType`s. Two messages are equal when their fields and unknown fields are.
+/// The generated requirements are thin: `Reader`, `Writer` and the `FieldType`s know wire types, lengths and JSON. Two messages are equal when their fields and unknown fields are.
 public protocol Message: Sendable, Hashable {
   /// Every field at its default: zero, empty, or unset.
   init()
   /// The full name in the schema, without a leading dot: `mend.v1.GetBatchRequest`.
   static var protobufName: String { get }
-  /// The names of all fields, in the schema's order; what JSON calls them.
+  /// The names of all fields in the schema and in JSON, in the schema's order.
   static var fieldNames: [FieldName] { get }
-  /// What was received and isn't in this version of the schema; it is sent on, after the known fields.
+  /// Received fields that this version of the schema does not know; they are written after the known fields.
   var unknownFields: UnknownFields { get set }
 
   /// Merges fields from the reader until the end of this message: scalars are replaced, lists and maps grow, messages
@@ -73,7 +72,7 @@ extension Message {
   }
 }
 
-/// What a field is called in the schema and in JSON.
+/// A field's names in the schema and in JSON.
 public struct FieldName: Sendable, Hashable {
   public let number: Int32
   /// The schema's own spelling: `batch_id`.
@@ -101,7 +100,7 @@ public protocol Enum: Sendable, Hashable, CaseIterable {
   static var caseNames: [CaseName] { get }
 }
 
-/// What an enum's value is called in the schema and to people.
+/// An enum value's names: in the schema, and for people.
 public struct CaseName: Sendable, Hashable {
   public let number: Int32
   /// `HEALTH_STATE_STUCK`
@@ -157,7 +156,7 @@ public struct Boxed<Value: Sendable & Hashable>: Sendable, Hashable {
     set { storage = if let newValue { .value(newValue) } else { .empty } }
   }
 
-  /// Empties the box and answers what was in it.
+  /// Empties the box and returns its content.
   @usableFromInline
   mutating func take() -> Value? {
     let value = wrappedValue

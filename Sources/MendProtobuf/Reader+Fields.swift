@@ -79,7 +79,7 @@ extension Reader {
     leave(to: outerEnd)
   }
 
-  /// Narrows the reader to a nested message; answers the end to go back to.
+  /// Narrows the reader to a nested message, and returns the end of the outer one.
   @inlinable
   mutating func enter(_ length: Int) throws(DecodingError) -> Int {
     guard depthLeft > 0 else { throw fault(.tooDeep(limit: limits.depth), at: position) }
@@ -153,7 +153,7 @@ extension Reader {
   }
 }
 
-/// How a payload's end is found.
+/// How the end of a payload is found.
 public enum WireType: UInt32, Sendable {
   case varint = 0, fixed64, lengthDelimited, startGroup, endGroup, fixed32
 

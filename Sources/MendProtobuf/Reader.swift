@@ -7,7 +7,7 @@
 public struct Reader: ~Copyable {
   @usableFromInline let base: UnsafeRawPointer
   @usableFromInline var position = 0
-  /// Where the innermost message ends: never past the end of the bytes.
+  /// The end of the innermost message, never past the end of the bytes.
   @usableFromInline var end: Int
   @usableFromInline var depthLeft: Int
   @usableFromInline var elementBytesLeft: Int
@@ -150,7 +150,7 @@ public struct Reader: ~Copyable {
     unsafe Array(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
   }
 
-  /// Out of line, so that the error's making doesn't swell every read.
+  /// Not inlined, so that making the error doesn't enlarge each read.
   @usableFromInline @inline(never)
   func fault(_ fault: DecodingError.Fault, at offset: Int) -> DecodingError {
     DecodingError(fault, offset: offset)

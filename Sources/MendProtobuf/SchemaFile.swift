@@ -1,6 +1,6 @@
-/// One .proto file as the program knows it: what reflection and `Any` look up.
+/// One .proto file, for reflection and `Any`.
 public struct SchemaFile: Sendable {
-  /// As other files import it: `mend/v1/batches.proto`.
+  /// The path by which other files import it: `mend/v1/batches.proto`.
   public let path: String
   /// Every message that it declares, nested ones too.
   public let messages: [any Message.Type]

@@ -1,4 +1,4 @@
-/// Times as RFC 3339 has them, in UTC.
+/// Times in the form of RFC 3339, in UTC.
 public enum RFC3339 {
   /// 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, the range of `google.protobuf.Timestamp`.
   static let range: ClosedRange<Int64> = -62_135_596_800...253_402_300_799
@@ -78,7 +78,7 @@ public enum RFC3339 {
   }
 }
 
-/// Spans of time as ProtoJSON has them: `1.5s`.
+/// Durations in ProtoJSON's form: `1.5s`.
 enum ProtobufDuration {
   static let limit: Int64 = 315_576_000_000
 

@@ -87,7 +87,7 @@ enum WellKnownType: String {
 
   // MARK: Decoding
 
-  /// What the generated decoder expects, made from the type's own form.
+  /// Turns the type's own form into the one that the generated decoder expects.
   func plainForm(_ json: JSONFieldReader) throws(JSONDecodingError) -> JSONNode {
     func object(_ members: (String, JSONNode.Content)...) -> JSONNode {
       let position = json.node.position
@@ -176,7 +176,7 @@ extension JSONObject {
 
 /// The names in a FieldMask: the schema's inside of the message, lowerCamelCase in ProtoJSON.
 enum FieldMaskPath {
-  /// What stands for a path in JSON: only what is read back as the same path.
+  /// The path's form in JSON. Throws if it would be read back as another path.
   static func text(_ path: String, _ names: JSONEncodingOptions.FieldNames) throws(JSONEncodingError) -> String {
     let text = names == .schema ? path : try camelCase(path)
     guard !path.isEmpty, !path.contains(","), snakeCase(text) == path else {
@@ -212,7 +212,7 @@ enum FieldMaskPath {
   }
 }
 
-/// Which messages a name stands for: what an Any can hold.
+/// Message types by name, for the content of an Any.
 public struct TypeRegistry: Sendable {
   private var types: [String: any Message.Type] = [:]
 

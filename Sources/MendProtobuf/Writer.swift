@@ -8,7 +8,7 @@ public struct Writer: ~Copyable {
   // The one place with raw memory: it is freed by deinit, and no pointer leaves a method.
   @usableFromInline var base: UnsafeMutablePointer<UInt8>
   @usableFromInline var capacity: Int
-  /// Bytes from here to `capacity` are written.
+  /// The bytes from this index to `capacity` are written.
   @usableFromInline var start: Int
 
   /// - Parameter capacity: bytes to begin with; it doubles when they are full.
@@ -171,7 +171,7 @@ extension Writer {
     }
   }
 
-  /// Goes first, and so stands last.
+  /// Written first, so it comes last.
   @inlinable
   public mutating func unknown(_ fields: UnknownFields) {
     if !fields.isEmpty { writeRaw(fields.bytes) }
