@@ -20,7 +20,7 @@ OF = {
     "7z": "p7zip-full", "bsdtar": "libarchive-tools", "cc1": "gcc", "convert": "imagemagick", "exiftool": "libimage-exiftool-perl",
     "ffprobe": "ffmpeg", "g++": "g++", "go": "golang-go", "gs": "ghostscript", "java": "openjdk-17-jre-headless",
     "mutool": "mupdf-tools", "node": "nodejs", "npm": "nodejs", "pdfinfo": "poppler-utils", "pdftoppm": "poppler-utils",
-    "pdftotext": "poppler-utils", "pdfimages": "poppler-utils", "pdfunite": "poppler-utils", "php": "php8.2-cli", "postgres": "postgresql-15",
+    "pdftotext": "poppler-utils", "pdfimages": "poppler-utils", "pdfunite": "poppler-utils", "php": "php8.2-cli", "initdb": "postgresql-15",
     "psql": "postgresql-client-15", "redis-cli": "redis-tools", "sh": "dash", "soffice": "libreoffice-core-nogui",
     "ssh": "openssh-client", "scp": "openssh-client", "tesseract": "tesseract-ocr", "timeout": "coreutils", "cp": "coreutils", "cat": "coreutils",
     "sort": "coreutils", "split": "coreutils", "dd": "coreutils", "xmllint": "libxml2-utils", "python": "python3.11", "tiffinfo": "libtiff-tools", "tiff2pdf": "libtiff-tools",

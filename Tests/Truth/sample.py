@@ -14,8 +14,8 @@ class Sample:
     # Shell text. `$doc` is the document; the working directory is empty and writable.
     recipe: str
     reason: str
-    # A part of the decisive line, and of others that say the same as well. Empty where no line decides.
-    line: str | tuple
+    # A part of the decisive line; after `|` of others that say as much. Empty where no line decides.
+    line: str
     family: str
     # The maker in documents.py of what `$doc` is, and the name that it gets there.
     document: str = ""
@@ -40,12 +40,15 @@ class Sample:
 
     @property
     def lines(self):
-        return (self.line,) if isinstance(self.line, str) else self.line
+        return [part for part in self.line.split("|") if part]
 
     @property
     def truth(self):
         cause, retry = REASONS[self.reason]
-        return {"category": CATEGORY[cause], "cause": cause, "reason": self.reason, "retry": self.retry or retry, **({"also": self.also} if self.also else {})}
+        # A signal that nothing explains is said to be one.
+        also = [*self.also, "exit.signal"] if cause == "signal" and self.reason != "exit.signal" else self.also
+        truth = {"category": CATEGORY[cause], "cause": cause, "reason": self.reason, "retry": self.retry or retry}
+        return {**truth, "also": list(also)} if also else truth
 
 
 ALL = {}

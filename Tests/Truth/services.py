@@ -44,7 +44,7 @@ BUCKET = {
     "stranger": (403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."),
     "forged": (403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your key and signing method."),
     "skewed": (403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
-    "busy": (503, "SlowDown", "Please reduce your request rate."),
+    "hurried": (503, "SlowDown", "Please reduce your request rate."),
     "broken": (500, "InternalError", "We encountered an internal error. Please try again."),
     "nowhere": (404, "NoSuchBucket", "The specified bucket does not exist"),
     "archive": (404, "NoSuchKey", "The specified key does not exist."),
