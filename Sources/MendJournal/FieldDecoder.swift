@@ -65,8 +65,10 @@ package final class FieldDecoder: FieldVisitor {
   // MARK: Messages
 
   package override func enter(
-    _ number: UInt32, _ name: String, _ schemaName: String, element: Int?
-  ) throws(FormatFault) -> Bool {
+    _ number: UInt32, _ name: String, _ type: any Described.Type, element: Int?
+  ) throws(FormatFault) -> Bool { try enter(number) }
+
+  private func enter(_ number: UInt32) throws(FormatFault) -> Bool {
     guard try find(number, .lengthDelimited) else { return false }
     let length = try readLength()
     outer.append(Outer(end: end, last: last, position: position + length))
@@ -252,7 +254,7 @@ package final class FieldDecoder: FieldVisitor {
     _ number: UInt32, _ name: String, _ role: TextRole, _ values: inout [String: String]
   ) throws(FormatFault) {
     values = [:]
-    while try enter(number, name, name, element: nil) {
+    while try enter(number) {
       var (key, value): (String?, String?) = (nil, nil)
       try text(1, "key", .plain, &key, isOptional: false)
       try text(2, "value", role, &value, isOptional: false)

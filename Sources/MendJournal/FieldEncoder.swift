@@ -73,7 +73,7 @@ package final class FieldEncoder: FieldVisitor {
   }
 
   package override func enter(
-    _ number: UInt32, _ name: String, _ schemaName: String, element: Int?
+    _ number: UInt32, _ name: String, _ type: any Described.Type, element: Int?
   ) throws(FormatFault) -> Bool {
     open.append(begin(number))
     return true

@@ -9,7 +9,7 @@ package final class FieldJSONReader: FieldVisitor {
   private struct Object {
     /// From the object around it: `.steps[2]`.
     var path: String
-    var schemaName: String
+    var type: any Described.Type
     var json: JSONFieldReader
     var members: [JSONNode.Member]
     /// Those that a field has taken, by their place.
@@ -21,11 +21,11 @@ package final class FieldJSONReader: FieldVisitor {
     /// The elements of the list that is being read.
     var list: [JSONNode] = []
 
-    init(_ json: JSONFieldReader, path: String, schemaName: String) throws(JSONDecodingError) {
+    init(_ json: JSONFieldReader, path: String, _ type: any Described.Type) throws(JSONDecodingError) {
       guard case .object(let members) = json.node.content else { throw json.mismatch("an object") }
       self.json = json
       self.path = path
-      self.schemaName = schemaName
+      self.type = type
       self.members = members
       isTaken = Array(repeating: false, count: members.count)
       hasCamelCase = members.contains { $0.name.utf8.contains { UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 } }
@@ -42,7 +42,7 @@ package final class FieldJSONReader: FieldVisitor {
     var value = D.blank
     let reader: FieldJSONReader
     do throws(JSONDecodingError) {
-      reader = FieldJSONReader(try Object(JSONFieldReader(parsing: jsonText), path: "", schemaName: D.schemaName))
+      reader = FieldJSONReader(try Object(JSONFieldReader(parsing: jsonText), path: "", D.self))
     } catch {
       throw FormatFault(.damaged, "\(error)")
     }
@@ -77,7 +77,7 @@ package final class FieldJSONReader: FieldVisitor {
     let member = object.members[place]
     let hint = Spelling.hint(member.name, among: object.names)
     throw damage(
-      JSONDecodingError("mend.v1.\(object.schemaName) has no field '\(member.name)'\(hint)", at: member.position))
+      JSONDecodingError("mend.v1.\(object.type.schemaName) has no field '\(member.name)'\(hint)", at: member.position))
   }
 
   /// The member of a field; nil where it is not there, or null.
@@ -124,7 +124,7 @@ package final class FieldJSONReader: FieldVisitor {
   }
 
   package override func enter(
-    _ number: UInt32, _ name: String, _ schemaName: String, element: Int?
+    _ number: UInt32, _ name: String, _ type: any Described.Type, element: Int?
   ) throws(FormatFault) -> Bool {
     let last = objects.count - 1
     if element == 0 { objects[last].list = try elements(name) }
@@ -138,7 +138,7 @@ package final class FieldJSONReader: FieldVisitor {
     }
     let path = ".\(name)" + (element.map { "[\($0)]" } ?? "")
     do throws(JSONDecodingError) {
-      objects.append(try Object(json, path: path, schemaName: schemaName))
+      objects.append(try Object(json, path: path, type))
     } catch {
       throw damage(error.inside(path))
     }

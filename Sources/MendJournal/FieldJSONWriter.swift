@@ -54,7 +54,7 @@ package final class FieldJSONWriter: FieldVisitor {
   }
 
   package override func enter(
-    _ number: UInt32, _ name: String, _ schemaName: String, element: Int?
+    _ number: UInt32, _ name: String, _ type: any Described.Type, element: Int?
   ) throws(FormatFault) -> Bool {
     objects.append(Object(name: name, isElement: element != nil))
     return true

@@ -81,21 +81,21 @@ extension StartAttemptResponse: ReplyMessage {
 
 extension ClaimDocumentsResponse: ReplyMessage {
   init?(_ reply: Reply) {
-    guard case .claimed(let documents, let finished, let retryAfter) = reply else { return nil }
+    guard case .claimed(let claimed) = reply else { return nil }
     self.init()
-    self.documents = documents.map { MendAPI.Document($0) }
-    self.finished = finished
-    retryAfterSeconds = retryAfter?.inSeconds ?? 0
+    documents = claimed.documents.map { MendAPI.Document($0) }
+    finished = claimed.isFinished
+    retryAfterSeconds = claimed.retryAfter?.inSeconds ?? 0
   }
 }
 
 extension ReportResponse: ReplyMessage {
   init?(_ reply: Reply) {
-    guard case .reported(let accepted, let repeated, let stop) = reply else { return nil }
+    guard case .reported(let reported) = reply else { return nil }
     self.init()
-    self.accepted = Int64(accepted)
-    repeatedWork = Int64(repeated)
-    self.stop = stop
+    accepted = Int64(reported.accepted)
+    repeatedWork = Int64(reported.repeated)
+    stop = reported.stop
   }
 }
 

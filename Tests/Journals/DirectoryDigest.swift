@@ -41,14 +41,15 @@ struct DirectoryDigest {
 
   private static func reply(_ reply: Reply) -> String {
     switch reply {
-    case .created(let id, let status, let total): "created \(id) \(status.rawValue) \(total)"
-    case .documentsAdded(let id, let added, let total): "added \(id) \(added) of \(total)"
-    case .submitted(let id, let status, let position): "submitted \(id) \(status.rawValue) \(position)"
-    case .status(let id, let status): "status \(id) \(status.rawValue)"
-    case .retried(let id, let tier, let jobs, let documents, let status, let generation):
-      "retried \(id) \(tier) \(jobs.map(\.description)) \(documents) \(status.rawValue) \(generation)"
-    case .healed(let id, let generation, let dryRun, let steps): "healed \(id) \(generation) \(dryRun) \(steps.count)"
-    case .cancelled(let id, let status, let ended): "cancelled \(id) \(status.rawValue) \(ended.count)"
+    case .created(let reply): "created \(reply.batchID) \(reply.status.rawValue) \(reply.totalObjects)"
+    case .documentsAdded(let reply): "added \(reply.batchID) \(reply.added) of \(reply.totalObjects)"
+    case .submitted(let reply): "submitted \(reply.batchID) \(reply.status.rawValue) \(reply.queuePosition)"
+    case .status(let reply): "status \(reply.batchID) \(reply.status.rawValue)"
+    case .retried(let reply):
+      "retried \(reply.batchID) \(reply.tier) \(reply.jobs.map(\.description)) \(reply.documents) "
+        + "\(reply.status.rawValue) \(reply.generation)"
+    case .healed(let reply): "healed \(reply.batchID) \(reply.generation) \(reply.dryRun) \(reply.steps.count)"
+    case .cancelled(let reply): "cancelled \(reply.batchID) \(reply.status.rawValue) \(reply.ended.count)"
     case .workerStarted, .claimed, .reported: "a worker's"
     }
   }

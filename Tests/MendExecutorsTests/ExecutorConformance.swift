@@ -1,6 +1,6 @@
 import Glibc
 import Logging
-import MendCore
+@testable import MendCore
 import MendRuntime
 import Synchronization
 import TestSupport
@@ -239,8 +239,8 @@ extension ExecutorConformance {
               Reply.WorkerAssignment(
                 attempt: makeKey(), parameters: makeLaunch("true").parameters, collectionID: "c",
                 heartbeat: .seconds(60), documentsLeft: 1)))
-        case .claim: .success(.claimed([Document(id: "d", uri: "file:///d")], finished: false, retryAfter: nil))
-        case .report: .success(.reported(accepted: 1, repeated: 0, stop: false))
+        case .claim: .success(.claimed(.init(documents: [Document(id: "d", uri: "file:///d")])))
+        case .report: .success(.reported(.init(accepted: 1, repeated: 0, stop: false)))
         }
       }
       return executor

@@ -1,4 +1,4 @@
-import MendCore
+@testable import MendCore
 import MendRuntime
 import Synchronization
 import Testing
@@ -207,12 +207,12 @@ private struct PlayedServer {
       if lastClaim.id != id { pending.removeFirst(claimed.count) }
       lastClaim = (id, claimed)
       if losesClaims.contains(claims) { return .failure(.unavailable("lost")) }
-      return .success(.claimed(claimed, finished: claimed.isEmpty, retryAfter: nil))
+      return .success(.claimed(.init(documents: claimed, isFinished: claimed.isEmpty)))
     case .report(let report):
       completed += report.completed
       failed += report.failed.map(\.documentID)
       if report == WorkerRequest.Report() { beats += 1 }
-      return .success(.reported(accepted: 1, repeated: 0, stop: false))
+      return .success(.reported(.init(accepted: 1, repeated: 0, stop: false)))
     }
   }
 }

@@ -1,4 +1,4 @@
-import MendCore
+@testable import MendCore
 import MendRuntime
 import TestSupport
 import Testing
@@ -16,7 +16,7 @@ struct RuntimeCommitTests {
       #expect(harness.runtime.statistics.unansweredCalls == 1)
       harness.trace.add("released")
       harness.store.release()
-      #expect(await reply == .success(.created(batchID: "b", .created, totalObjects: 2)))
+      #expect(await reply == .success(.created(.init(batchID: "b", status: .created, totalObjects: 2))))
       harness.trace.add("answered")
       #expect(harness.runtime.view(of: harness.key("b"))?.batch.documents.count == 2)
       let order = harness.trace.all.filter { !$0.hasPrefix("committed 0") }

@@ -1,4 +1,4 @@
-import MendCore
+@testable import MendCore
 import MendRuntime
 import Testing
 
@@ -155,7 +155,9 @@ struct RuntimeLimitTests {
       try await eventually("it is done") { harness.runtime.view(of: harness.key("b")) != nil }
       // Views come before answers.
       try await eventually("its answer is nobody's") { harness.runtime.statistics.answersUnclaimed == 1 }
-      #expect(await harness.create("b", key: "once") == .success(.created(batchID: "b", .created, totalObjects: 2)))
+      #expect(
+        await harness.create("b", key: "once")
+          == .success(.created(.init(batchID: "b", status: .created, totalObjects: 2))))
     }
   }
 

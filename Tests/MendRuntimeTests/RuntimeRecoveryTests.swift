@@ -1,4 +1,4 @@
-import MendCore
+@testable import MendCore
 import MendRuntime
 import Testing
 
@@ -22,7 +22,7 @@ struct RuntimeRecoveryTests {
     let second = try Harness(directory: first.directory, clock: clock)
     try await second.run { harness in
       let repeated = await harness.create("quiet", documents: 3, key: "k")
-      #expect(repeated == .success(.created(batchID: "quiet", .created, totalObjects: 3)))
+      #expect(repeated == .success(.created(.init(batchID: "quiet", status: .created, totalObjects: 3))))
       #expect(harness.runtime.view(of: harness.key("quiet"))?.batch == before["quiet"])
       let busy = try #require(harness.runtime.view(of: harness.key("busy"))?.batch)
       let was = try #require(before["busy"])
@@ -109,7 +109,7 @@ struct RuntimeRecoveryTests {
     try await harness.run { harness in
       try await eventually("it is answered") { harness.runtime.statistics.unansweredCalls == 0 }
     }
-    #expect(await early == .success(.created(batchID: "b", .created, totalObjects: 2)))
+    #expect(await early == .success(.created(.init(batchID: "b", status: .created, totalObjects: 2))))
   }
 
   @Test("a final batch is retired: out of memory, still seen, listed, read, and back for a Retry")

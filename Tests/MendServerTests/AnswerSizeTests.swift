@@ -1,5 +1,5 @@
 import MendAPI
-import MendCore
+@testable import MendCore
 import MendProtobuf
 import Testing
 
@@ -124,7 +124,7 @@ struct AnswerSizeTests {
     "The receipt of a cancel stays below 4 MiB", arguments: [(2, 30, false), (16_384, 30, false), (16_384, 5000, true)])
   func receipt(_ count: Int, _ how: Int, _ isCut: Bool) {
     let receipt = EndReceipt(processes: 1, how: String(repeating: "h", count: how))
-    let ended = (0..<count).map { Reply.Ended(job: JobID(tier: 0, index: $0), attempt: 1, receipt: receipt) }
+    let ended = (0..<count).map { Reply.EndedAttempt(attempt: JobID(tier: 0, index: $0).attempt(1), receipt: receipt) }
     let (shown, leftOut) = EndedAttempt.fitting(ended, bytes: DiagnosisDetail.limit)
     let answer = CancelResponse { $0.ended = shown }
     #expect(answer.serialized().count < 4 << 20)

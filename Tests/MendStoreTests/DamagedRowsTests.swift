@@ -1,6 +1,6 @@
 import Foundation
 import GRDB
-import MendCore
+@testable import MendCore
 import MendRuntime
 import TestSupport
 import Testing
@@ -140,7 +140,8 @@ struct DamagedRowsTests {
       try store.commit([
         .idempotency(
           IdempotencyEntry(
-            namespace: "n", key: name, fingerprint: 7, batchID: "a", reply: .status(batchID: "a", .paused),
+            namespace: "n", key: name, fingerprint: 7, batchID: "a",
+            reply: .status(.init(batchID: "a", status: .paused)),
             expires: now + .seconds(60)))
       ])
     }

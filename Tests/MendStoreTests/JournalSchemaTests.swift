@@ -98,11 +98,11 @@ private final class SchemaPrinter: FieldVisitor {
   }
 
   override func enter(
-    _ number: UInt32, _ name: String, _ schemaName: String, element: Int?
+    _ number: UInt32, _ name: String, _ type: any Described.Type, element: Int?
   ) throws(FormatFault) -> Bool {
     if open[open.count - 1].numbers.contains(number) { return false }
-    field(number, name, (element == nil ? "" : "repeated ") + schemaName)
-    begin(schemaName)
+    field(number, name, (element == nil ? "" : "repeated ") + type.schemaName)
+    begin(type.schemaName)
     return true
   }
 

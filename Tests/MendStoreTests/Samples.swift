@@ -1,4 +1,4 @@
-import MendCore
+@testable import MendCore
 import MendRuntime
 
 /// One value for every case of what the journal holds. Each case names the one after it, so that a case without a
@@ -103,19 +103,21 @@ enum Samples {
   }
 
   private static func after(_ reply: Reply?) -> Reply? {
-    guard let reply else { return .created(batchID: "b", .created, totalObjects: 3) }
+    guard let reply else { return .created(.init(batchID: "b", status: .created, totalObjects: 3)) }
     switch reply {
-    case .created: return .documentsAdded(batchID: "b", added: 2, totalObjects: 5)
-    case .documentsAdded: return .submitted(batchID: "b", .queued, queuePosition: 4)
-    case .submitted: return .status(batchID: "b", .paused)
+    case .created: return .documentsAdded(.init(batchID: "b", added: 2, totalObjects: 5))
+    case .documentsAdded: return .submitted(.init(batchID: "b", status: .queued, queuePosition: 4))
+    case .submitted: return .status(.init(batchID: "b", status: .paused))
     case .status:
       return .retried(
-        batchID: "b", tier: 1, jobs: [job, JobID(tier: 1, index: 0)], documents: 7, .running, generation: 9)
-    case .retried: return .healed(batchID: "b", generation: 9, dryRun: true, steps)
+        .init(
+          batchID: "b", tier: 1, jobs: [job, JobID(tier: 1, index: 0)], documents: 7, status: .running, generation: 9))
+    case .retried: return .healed(.init(batchID: "b", generation: 9, dryRun: true, steps: steps))
     case .healed:
       return .cancelled(
-        batchID: "b", .cancelled,
-        [Reply.Ended(job: job, attempt: 2, receipt: EndReceipt(processes: 3, how: "SIGTERM"))])
+        .init(
+          batchID: "b", status: .cancelled,
+          ended: [.init(attempt: job.attempt(2), receipt: EndReceipt(processes: 3, how: "SIGTERM"))]))
     case .cancelled: return nil
     // Answers to workers are not kept.
     case .workerStarted, .claimed, .reported: return nil

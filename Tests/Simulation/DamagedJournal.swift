@@ -1,5 +1,5 @@
 import Foundation
-import MendCore
+@testable import MendCore
 import MendRuntime
 import MendStore
 
@@ -69,7 +69,7 @@ struct DamagedJournal {
       lastKey += 1
       let entry = IdempotencyEntry(
         namespace: random.of(Self.namespaces), key: "k\(lastKey)", fingerprint: random.next(), batchID: "b",
-        reply: .status(batchID: "b", .paused), expires: now + .seconds(100_000))
+        reply: .status(.init(batchID: "b", status: .paused)), expires: now + .seconds(100_000))
       answers.append(entry)
       writes.append(.idempotency(entry))
     }

@@ -172,11 +172,12 @@ extension World {
   private func heal(_ number: Int, _ next: @escaping @Sendable (World) -> Void) {
     let id = callers[number].plan.id
     ask(number, .heal(batchID: id, tier: nil, .auto, dryRun: true, generation: 0)) { world, result in
-      guard case .success(.healed(_, let generation, _, _)) = result else { return next(world) }
-      world.callers[number].plannedGeneration = generation
+      guard case .success(.healed(let plan)) = result else { return next(world) }
+      world.callers[number].plannedGeneration = plan.generation
       // Who reads the plan takes a while, and the batch may move on.
       world.after(world.some(.seconds(4))) { world in
-        world.ask(number, .heal(batchID: id, tier: nil, .auto, dryRun: false, generation: generation)) { world, _ in
+        world.ask(number, .heal(batchID: id, tier: nil, .auto, dryRun: false, generation: plan.generation)) {
+          world, _ in
           next(world)
         }
       }

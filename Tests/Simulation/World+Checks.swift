@@ -21,16 +21,21 @@ extension World {
     func model(_ id: String) -> Model? { store.models[key(id)] }
     count(.durable)
     switch reply {
-    case .created(let id, _, let total):
-      if model(id)?.documents != total { fail(.durable, "\(id) was said to be created, and is not durable") }
-    case .submitted(let id, _, _):
+    case .created(let created):
+      let id = created.batchID
+      if model(id)?.documents != created.totalObjects {
+        fail(.durable, "\(id) was said to be created, and is not durable")
+      }
+    case .submitted(let submitted):
+      let id = submitted.batchID
       if model(id)?.submittedAt == nil { fail(.durable, "\(id) was said to be submitted, and is not durable") }
-    case .claimed(let documents, _, _) where !documents.isEmpty:
+    case .claimed(let claimed) where !claimed.documents.isEmpty:
       let known = store.models.values.contains { $0.tiers.contains { $0.jobs.contains { $0.count(.processing) > 0 } } }
       if !known { fail(.durable, "documents were handed out, and no claim is durable") }
-    case .cancelled(let id, _, let ended):
-      for receipt in ended {
-        let key = AttemptKey(batch: key(id), job: receipt.job, number: receipt.attempt)
+    case .cancelled(let cancelled):
+      let id = cancelled.batchID
+      for ended in cancelled.ended {
+        let key = AttemptKey(batch: key(id), job: ended.attempt.job, number: ended.attempt.number)
         count(.attempts)
         if let process = processes[key], process.attempt.phase != .over, !process.isLied {
           fail(.attempts, "the cancel of \(id) was answered, and \(key) still runs")

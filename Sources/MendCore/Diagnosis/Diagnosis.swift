@@ -112,8 +112,6 @@ public struct Remedy: Hashable, Sendable {
 public struct Insight: Hashable, Sendable {
   public enum Severity: String, Hashable, Sendable, CaseIterable, SchemaEnum {
     case info, warning, critical
-
-    public static var schemaName: String { "mend.v1.Severity" }
   }
 
   public var type: String

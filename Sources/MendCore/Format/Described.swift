@@ -21,6 +21,14 @@ public protocol RowValue {
   mutating func describe(_ v: FieldVisitor, writtenBy: inout String) throws(FormatFault)
 }
 
+// A name in the schema follows from the type's own, unless the type gives another.
+
+extension Described { public static var schemaName: String { "Journal\(Self.self)" } }
+
+extension RowValue { public static var schemaName: String { "Journal\(Self.self)" } }
+
+extension SchemaEnum { public static var schemaName: String { "mend.v1.\(Self.self)" } }
+
 /// Why a value cannot be read.
 public struct FormatFault: Error, Hashable, Sendable, CustomStringConvertible {
   public enum Kind: Hashable, Sendable {

@@ -164,12 +164,12 @@ extension FieldVisitor {
 
   public func message<D: Described>(_ number: UInt32, _ name: String, _ value: inout D?) throws(FormatFault) {
     guard reads else {
-      guard value != nil, try enter(number, name, D.schemaName, element: nil) else { return }
+      guard value != nil, try enter(number, name, D.self, element: nil) else { return }
       try value?.describe(self)
       return try leave()
     }
     value = nil
-    while try enter(number, name, D.schemaName, element: nil) {
+    while try enter(number, name, D.self, element: nil) {
       var message = value ?? D.blank
       try message.describe(self)
       try leave()
@@ -180,7 +180,7 @@ extension FieldVisitor {
   public func messages<D: Described>(_ number: UInt32, _ name: String, _ values: inout [D]) throws(FormatFault) {
     try list(number, name)
     guard reads else {
-      for place in values.indices where try enter(number, name, D.schemaName, element: place) {
+      for place in values.indices where try enter(number, name, D.self, element: place) {
         if assigns {
           try values[place].describe(self)
         } else {
@@ -192,7 +192,7 @@ extension FieldVisitor {
       return
     }
     values = []
-    while try enter(number, name, D.schemaName, element: values.count) {
+    while try enter(number, name, D.self, element: values.count) {
       var element = D.blank
       try element.describe(self)
       try leave()
@@ -253,20 +253,6 @@ extension FieldVisitor {
     guard reads || payload != nil else { return }
     try self.number(number, name, .int32, &payload, isOptional: true)
     if let payload { try set(name, of: &union) { wrap(Int32(truncatingIfNeeded: payload)) } }
-  }
-
-  /// One case of a union whose values are fields of their own here.
-  public func member<U>(
-    _ number: UInt32, _ name: String, _ schemaName: String, of union: inout U?, isSet: Bool,
-    _ value: @autoclosure () throws(FormatFault) -> U, _ fields: () throws(FormatFault) -> Void
-  ) throws(FormatFault) {
-    guard reads || isSet else { return }
-    while try enter(number, name, schemaName, element: nil) {
-      try fields()
-      try leave()
-      try set(name, of: &union, value)
-      if !reads { return }
-    }
   }
 
   private func set<U>(

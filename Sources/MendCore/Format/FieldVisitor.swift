@@ -55,7 +55,7 @@ open class FieldVisitor {
   ///
   /// - Parameter element: Its place in a list; nil for a field of its own.
   open func enter(
-    _ number: UInt32, _ name: String, _ schemaName: String, element: Int?
+    _ number: UInt32, _ name: String, _ type: any Described.Type, element: Int?
   ) throws(FormatFault) -> Bool { true }
 
   open func leave() throws(FormatFault) {}

@@ -15,7 +15,7 @@ extension Core {
     }
     var steps = batch.healPlan(action, tier: tier, at: context.now, capacity: capacities.of(batch), limits: limits)
     let planned = batch.generation
-    if dryRun { return .healed(batchID: key.batchID, generation: planned, dryRun: true, steps) }
+    if dryRun { return .healed(.init(batchID: key.batchID, generation: planned, dryRun: true, steps: steps)) }
     apply(&steps, to: key, actor: actor, by: .caller)
     if !steps.isEmpty {
       record(
@@ -24,7 +24,7 @@ extension Core {
     advance(key)
     schedule()
     let after = batches[key]?.generation ?? planned
-    return .healed(batchID: key.batchID, generation: after, dryRun: false, steps)
+    return .healed(.init(batchID: key.batchID, generation: after, dryRun: false, steps: steps))
   }
 
   /// Does each step, and notes what came of it.

@@ -20,7 +20,7 @@ public struct HealRecord: Hashable, Codable, Sendable {
   }
 }
 
-public enum HealAction: String, Hashable, Codable, Sendable, CaseIterable {
+public enum HealAction: String, Codable, CaseIterable, SchemaEnum {
   case detectStuck = "detect_stuck"
   case killDuplicates = "kill_duplicates"
   case reclaimOrphans = "reclaim_orphans"
@@ -73,7 +73,6 @@ public struct HealStep: Hashable, Codable, Sendable {
 }
 
 extension HealRecord: Described {
-  public static let schemaName = "JournalHealRecord"
   public static var blank: HealRecord {
     HealRecord(action: .auto, generation: 0, steps: [], at: Instant(milliseconds: 0))
   }
@@ -88,12 +87,7 @@ extension HealRecord: Described {
   }
 }
 
-extension HealAction: SchemaEnum {
-  public static var schemaName: String { "mend.v1.HealAction" }
-}
-
 extension HealStep: Described {
-  public static let schemaName = "JournalHealStep"
   public static var blank: HealStep {
     HealStep(operation: .reclaimOrphan(.blank, number: 0), reason: "", evidence: [], risk: .low)
   }
@@ -151,7 +145,6 @@ extension HealStep.Operation {
     var attempt: AttemptID
     var cause: FailureCause
 
-    static let schemaName = "JournalRestartAttempt"
     static var blank: Self { Self(attempt: .blank, cause: .oom) }
 
     mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -164,7 +157,6 @@ extension HealStep.Operation {
     var job: JobID
     var reference: String
 
-    static let schemaName = "JournalKillDuplicate"
     static var blank: Self { Self(job: .blank, reference: "") }
 
     mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -181,7 +173,6 @@ extension HealStep.Operation {
     /// In the order of `jobs`; 0 is no change.
     var jobMemoryBytes: [Int64]
 
-    static let schemaName = "JournalRetryTier"
     static var blank: Self { Self(tier: 0, jobs: [], memoryBytes: nil, jobMemoryBytes: []) }
 
     mutating func describe(_ v: FieldVisitor) throws(FormatFault) {

@@ -14,7 +14,6 @@ extension Fact {
       self.parameters = parameters
     }
 
-    public static let schemaName = "JournalAttemptIntended"
     public static var blank: Self { Self(.blank, token: "", .blank) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -34,7 +33,6 @@ extension Fact {
       self.handle = handle
     }
 
-    public static let schemaName = "JournalAttemptTaken"
     public static var blank: Self { Self(.blank, ExecutorHandle(node: "", reference: "")) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -61,7 +59,6 @@ extension Fact {
       self.grace = grace
     }
 
-    public static let schemaName = "JournalAttemptEnding"
     public static var blank: Self { Self(.blank, .cancelled) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -87,7 +84,6 @@ extension Fact {
       self.end = end
     }
 
-    public static let schemaName = "JournalAttemptEnded"
     public static var blank: Self { Self(.blank, AttemptEnd(verdict: .succeeded, at: Instant(milliseconds: 0))) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {

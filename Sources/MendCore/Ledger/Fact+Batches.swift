@@ -12,7 +12,6 @@ extension Fact {
       self.reason = reason
     }
 
-    public static let schemaName = "JournalBatchStatusChanged"
     public static var blank: Self { Self(.created, reason: "") }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -31,7 +30,6 @@ extension Fact {
       self.handed = handed
     }
 
-    public static let schemaName = "JournalTierStarted"
     public static var blank: Self { Self(tier: 0, handed: DocumentSet()) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -53,7 +51,6 @@ extension Fact {
       self.reason = reason
     }
 
-    public static let schemaName = "JournalTierStatusChanged"
     public static var blank: Self { Self(tier: 0, .pending, reason: "") }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -71,7 +68,6 @@ extension Fact {
       self.tier = tier
     }
 
-    public static let schemaName = "JournalTierCancelRequested"
     public static var blank: Self { Self(tier: 0) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -95,7 +91,6 @@ extension Fact {
       self.reason = reason
     }
 
-    public static let schemaName = "JournalJobStatusChanged"
     public static var blank: Self { Self(.blank, .pending, failure: nil, reason: "") }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {

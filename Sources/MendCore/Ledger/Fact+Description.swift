@@ -1,5 +1,4 @@
 extension Record: Described {
-  public static let schemaName = "JournalRecord"
   /// Which batch it is of stands beside it in the journal.
   public static var blank: Record {
     Record(
@@ -68,7 +67,7 @@ extension Record: Described {
       if case .batchCreated(let fact) = $0 { fact } else { nil }
     }
     try v.member(17, "documents_added", of: &fact, as: present, { .documentsAdded($0.documents) }) {
-      if case .documentsAdded(let documents) = $0 { AddedDocuments(documents: documents) } else { nil }
+      if case .documentsAdded(let documents) = $0 { DocumentsAdded(documents: documents) } else { nil }
     }
     try v.member(18, "batch_status_changed", of: &fact, as: present, Fact.batchStatusChanged) {
       if case .batchStatusChanged(let fact) = $0 { fact } else { nil }
@@ -175,10 +174,9 @@ extension Fact {
   }
 }
 
-private struct AddedDocuments: Described {
+private struct DocumentsAdded: Described {
   var documents: [Document]
 
-  static let schemaName = "JournalDocumentsAdded"
   static var blank: Self { Self(documents: []) }
 
   mutating func describe(_ v: FieldVisitor) throws(FormatFault) {

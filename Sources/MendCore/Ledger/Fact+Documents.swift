@@ -56,7 +56,6 @@ extension Fact {
       self.groups = groups
     }
 
-    public static let schemaName = "JournalDocumentsFailed"
     public static var blank: Self { Self(.blank, []) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -86,7 +85,6 @@ extension Fact {
       self.count = count
     }
 
-    public static let schemaName = "JournalWorkRepeated"
     public static var blank: Self { Self(.blank, count: 0) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -150,7 +148,6 @@ extension Fact {
       self.count = count
     }
 
-    public static let schemaName = "JournalCollectionWritten"
     public static var blank: Self { Self(.blank, collectionID: "", count: 0) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -170,7 +167,6 @@ extension Fact {
       self.report = report
     }
 
-    public static let schemaName = "JournalReportTaken"
     public static var blank: Self { Self(.blank, TakenReport(id: "", accepted: 0, repeated: 0)) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -194,7 +190,6 @@ extension Fact {
       self.documents = documents
     }
 
-    public static let schemaName = "JournalDocumentsLeftOut"
     public static var blank: Self { Self(.blank, DocumentSet()) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -230,7 +225,6 @@ private struct FailedDocument: Described {
   var position: Int
   var error: DocumentError
 
-  static let schemaName = "JournalFailedDocument"
   static var blank: Self { Self(position: 0, error: .blank) }
 
   mutating func describe(_ v: FieldVisitor) throws(FormatFault) {

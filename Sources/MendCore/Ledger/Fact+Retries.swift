@@ -69,7 +69,6 @@ struct JobRetry: Described {
   var memoryBytes: Int64?
   var reopened: DocumentSteps
 
-  static let schemaName = "JournalJobRetry"
   static var blank: Self { Self(job: .blank, place: 0, memoryBytes: nil, reopened: .blank) }
 
   mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -104,7 +103,6 @@ struct ReplacingRetry: Described {
 }
 
 extension Fact.RetriedJob: Described {
-  public static let schemaName = "JournalRetriedJob"
   public static var blank: Self {
     Self(job: .blank, overrides: Job.Overrides(), replacesOverrides: true, reopened: DocumentSet())
   }

@@ -101,7 +101,6 @@ public struct ExitRecord: Hashable, Codable, Sendable {
 }
 
 extension ExitRecord: Described {
-  public static let schemaName = "JournalExitRecord"
   public static var blank: ExitRecord { ExitRecord(termination: .unknown(""), at: Instant(milliseconds: 0)) }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -137,7 +136,6 @@ extension ExitRecord.Termination {
 }
 
 extension ExitRecord.Finding: Described {
-  public static let schemaName = "JournalFinding"
   public static var blank: Self { Self(cause: .oom, confidence: .low, text: "") }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -160,7 +158,6 @@ public struct EndReceipt: Hashable, Codable, Sendable {
 }
 
 extension EndReceipt: Described {
-  public static let schemaName = "JournalEndReceipt"
   public static var blank: EndReceipt { EndReceipt(processes: 0, how: "") }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {

@@ -2,14 +2,12 @@
 // CauseText.swift.
 
 /// What a program switches over when it asks why something failed.
-public enum FailureCategory: String, Sendable, Hashable, Codable, CaseIterable, SchemaEnum {
+public enum FailureCategory: String, Codable, CaseIterable, SchemaEnum {
   case infrastructure, timeout, orphaned, pipeline
-
-  public static var schemaName: String { "mend.v1.FailureCategory" }
 }
 
 /// Why an attempt or a document failed; each cause belongs to one category. Its number in the schema is its place here.
-public enum FailureCause: String, Sendable, Hashable, Codable, CaseIterable, SchemaEnum {
+public enum FailureCause: String, Codable, CaseIterable, SchemaEnum {
   case oom, preemption
   case nodeFailure = "node_failure"
   case engineFault = "engine_fault"
@@ -26,8 +24,6 @@ public enum FailureCause: String, Sendable, Hashable, Codable, CaseIterable, Sch
   case entrypointNotFound = "entrypoint_not_found"
   case badInput = "bad_input"
   case resourceLimit = "resource_limit"
-
-  public static var schemaName: String { "mend.v1.FailureCause" }
 
   public var category: FailureCategory {
     switch self {

@@ -3,7 +3,6 @@ let documentsLimit = Limits().documentsPerBatch
 
 /// Positions of documents as runs: pairs of a start, counted from the end of the run before, and a length.
 extension DocumentSet: Described {
-  public static let schemaName = "JournalDocumentSet"
   public static var blank: DocumentSet { DocumentSet() }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -45,7 +44,6 @@ extension DocumentSet: Described {
 struct DocumentSteps: Described {
   var documents: DocumentSet
 
-  static let schemaName = "JournalDocumentSteps"
   static var blank: DocumentSteps { DocumentSteps(documents: DocumentSet()) }
 
   mutating func describe(_ v: FieldVisitor) throws(FormatFault) {

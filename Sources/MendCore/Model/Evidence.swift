@@ -20,7 +20,6 @@ public struct Evidence: Hashable, Codable, Sendable {
 }
 
 extension Evidence: Described {
-  public static let schemaName = "JournalEvidence"
   public static var blank: Evidence { Evidence("", by: .kernel, at: Instant(milliseconds: 0)) }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {

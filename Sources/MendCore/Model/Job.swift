@@ -119,7 +119,6 @@ public struct Job: Hashable, Codable, Sendable {
 }
 
 extension Job.Overrides: Described {
-  public static let schemaName = "JournalOverrides"
   public static var blank: Self { Self() }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -188,7 +187,6 @@ public struct DocumentError: Hashable, Codable, Sendable {
 }
 
 extension DocumentError: Described {
-  public static let schemaName = "JournalDocumentError"
   public static var blank: DocumentError {
     DocumentError(code: "", message: "", attempt: 0, at: Instant(milliseconds: 0))
   }

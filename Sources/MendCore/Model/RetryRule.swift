@@ -45,7 +45,6 @@ public struct RetryRule: Hashable, Codable, Sendable {
 }
 
 extension RetryRule: Described {
-  public static let schemaName = "JournalRetryRule"
   public static var blank: RetryRule { RetryRule(action: .fail) }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {

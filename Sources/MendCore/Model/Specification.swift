@@ -68,7 +68,6 @@ public struct AutoHeal: Hashable, Codable, Sendable {
 }
 
 extension AutoHeal: Described {
-  public static let schemaName = "JournalAutoHeal"
   public static var blank: AutoHeal { AutoHeal() }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -84,7 +83,6 @@ public struct TierSpecification: Hashable, Codable, Sendable {
 }
 
 extension TierSpecification: Described {
-  public static let schemaName = "JournalTierSpecification"
   public static var blank: TierSpecification { TierSpecification(extractors: []) }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -126,7 +124,6 @@ public struct ExtractorSpecification: Hashable, Codable, Sendable {
 }
 
 extension ExtractorSpecification.Work: Described {
-  public static let schemaName = "JournalWork"
   public static var blank: Self { .documentCommand("") }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -179,7 +176,6 @@ public struct Resources: Hashable, Codable, Sendable {
 }
 
 extension Resources: Described {
-  public static let schemaName = "JournalResources"
   public static var blank: Resources { Resources() }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
@@ -263,7 +259,6 @@ public struct Timers: Hashable, Codable, Sendable {
 }
 
 extension Timers: Described {
-  public static let schemaName = "JournalTimers"
   public static var blank: Timers { Timers() }
 
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {

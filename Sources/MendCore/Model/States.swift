@@ -1,34 +1,34 @@
 // The states of batches, tiers, jobs and documents (<doc:Domain#States>). Only Retry leaves a final state.
 
-public enum BatchStatus: String, Sendable, Hashable, Codable, CaseIterable {
+public enum BatchStatus: String, Codable, CaseIterable, SchemaEnum {
   case created, queued, running, paused, completed, failed, cancelled
 
   public var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
 }
 
-public enum TierStatus: String, Sendable, Hashable, Codable, CaseIterable {
+public enum TierStatus: String, Codable, CaseIterable, SchemaEnum {
   case pending, running, completed, failed, cancelled
 
   public var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
 }
 
-public enum JobStatus: String, Sendable, Hashable, Codable, CaseIterable {
+public enum JobStatus: String, Codable, CaseIterable, SchemaEnum {
   case pending, starting, running, cancelling, succeeded, failed, cancelled
 
   public var isFinal: Bool { self == .succeeded || self == .failed || self == .cancelled }
 }
 
-public enum DocumentStatus: String, Sendable, Hashable, Codable, CaseIterable {
+public enum DocumentStatus: String, Codable, CaseIterable, SchemaEnum {
   case pending, processing, completed, failed
 }
 
 /// What Diagnose says of a batch at a glance (<doc:Domain#Health>).
-public enum Health: String, Sendable, Hashable, Codable, CaseIterable {
+public enum Health: String, Codable, CaseIterable, SchemaEnum {
   case ok, scaling, stuck, degraded
 }
 
 /// Why the health is what it is; the order is the order in which reasons win.
-public enum HealthReason: String, Sendable, Hashable, Codable, CaseIterable {
+public enum HealthReason: String, Codable, CaseIterable, SchemaEnum {
   case none
   case copy
   case storeFull = "store_full"
@@ -47,49 +47,13 @@ public enum HealthReason: String, Sendable, Hashable, Codable, CaseIterable {
 }
 
 /// How sure a finding is: the kernel's own account is high, an executor's field medium, a matched text or exit 137 alone low.
-public enum Confidence: String, Sendable, Hashable, Codable, CaseIterable { case low, medium, high }
+public enum Confidence: String, Codable, CaseIterable, SchemaEnum { case low, medium, high }
 
-public enum Risk: String, Sendable, Hashable, Codable, CaseIterable { case low, medium, high }
+public enum Risk: String, Codable, CaseIterable, SchemaEnum { case low, medium, high }
 
-public enum ExecutorKind: String, Sendable, Hashable, Codable, CaseIterable { case local, ray, simulated }
+public enum ExecutorKind: String, Codable, CaseIterable, SchemaEnum { case local, ray, simulated }
 
-// Their numbers and names in the schema: `proto/mend/v1/types.proto`.
-
-extension BatchStatus: SchemaEnum {
-  public static var schemaName: String { "mend.v1.BatchStatus" }
-}
-
-extension TierStatus: SchemaEnum {
-  public static var schemaName: String { "mend.v1.TierStatus" }
-}
-
-extension JobStatus: SchemaEnum {
-  public static var schemaName: String { "mend.v1.JobStatus" }
-}
-
-extension Health: SchemaEnum {
-  public static var schemaName: String { "mend.v1.Health" }
-}
-
-extension Confidence: SchemaEnum {
-  public static var schemaName: String { "mend.v1.Confidence" }
-}
-
-extension Risk: SchemaEnum {
-  public static var schemaName: String { "mend.v1.Risk" }
-}
-
-extension ExecutorKind: SchemaEnum {
-  public static var schemaName: String { "mend.v1.ExecutorKind" }
-}
-
-extension DocumentStatus: SchemaEnum {
-  public static var schemaName: String { "mend.v1.DocumentStatus" }
-}
-
-extension HealthReason: SchemaEnum {
-  public static var schemaName: String { "mend.v1.HealthReason" }
-
+extension HealthReason {
   /// Its cases stand in the order in which they win, the schema's in the order in which they came.
   public var number: Int32 {
     switch self {

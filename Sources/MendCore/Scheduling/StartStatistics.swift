@@ -32,7 +32,6 @@ public struct StartHistory: Hashable, Sendable {
 }
 
 extension StartHistory: Described {
-  public static let schemaName = "JournalStartHistory"
   /// Its slot stands beside it in the journal.
   public static var blank: StartHistory { StartHistory(slot: 0, shape: 0) }
 

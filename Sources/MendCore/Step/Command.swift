@@ -54,10 +54,8 @@ public struct Command: Hashable, Sendable {
   }
 }
 
-public enum RetryScope: String, Hashable, Sendable, CaseIterable, SchemaEnum {
+public enum RetryScope: String, CaseIterable, SchemaEnum {
   case failed, all
-
-  public static var schemaName: String { "mend.v1.RetryScope" }
 }
 
 public enum CancelScope: Hashable, Sendable {

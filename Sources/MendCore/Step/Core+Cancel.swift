@@ -40,14 +40,14 @@ extension Core {
     if !isRepeated {
       if !status(of: key).isFinal { intend(scope, attempts, grace: grace, on: key) }
       // With nothing to wait for, this is the answer, now and whenever the key comes again.
-      let reply = attempts.isEmpty ? Reply.cancelled(batchID: batchID, status(of: key), []) : nil
+      let reply = attempts.isEmpty ? Reply.cancelled(.init(batchID: batchID, status: status(of: key), ended: [])) : nil
       remember(command, batchID: batchID, reply: reply)
     } else {
       for attempt in attempts { askToEnd(attempt, .cancelled, grace: grace) }
     }
     if attempts.isEmpty {
       let receipts = isRepeated ? receipts(of: endedAttempts(in: scope, of: key)) : []
-      perform(.reply(call, .cancelled(batchID: batchID, status(of: key), receipts)))
+      perform(.reply(call, .cancelled(.init(batchID: batchID, status: status(of: key), ended: receipts))))
       return
     }
     let deadline = context.now + grace + limits.endTimeout
@@ -191,11 +191,11 @@ extension Core {
     }
   }
 
-  private func receipts(of attempts: [AttemptKey]) -> [Reply.Ended] {
+  private func receipts(of attempts: [AttemptKey]) -> [Reply.EndedAttempt] {
     attempts.compactMap { attempt in
       guard case .ended(let end) = state(of: attempt) else { return nil }
       let receipt = end.receipt ?? EndReceipt(processes: 0, how: end.exit == nil ? "was not running" : "had ended")
-      return Reply.Ended(job: attempt.job, attempt: attempt.number, receipt: receipt)
+      return Reply.EndedAttempt(attempt: attempt.id, receipt: receipt)
     }
   }
 
@@ -207,7 +207,8 @@ extension Core {
       let remaining = cancel.attempts.filter { index.live.contains($0) }
       if remaining.isEmpty {
         let reply = Reply.cancelled(
-          batchID: cancel.batch.batchID, status(of: cancel.batch), receipts(of: cancel.attempts))
+          .init(
+            batchID: cancel.batch.batchID, status: status(of: cancel.batch), ended: receipts(of: cancel.attempts)))
         for command in cancel.commands { remember(command, batchID: cancel.batch.batchID, reply: reply) }
         for call in cancel.calls { perform(.reply(call, reply)) }
       } else if cancel.deadline <= context.now {

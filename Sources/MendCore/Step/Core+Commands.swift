@@ -82,7 +82,7 @@ extension Core {
     context.output.writes.append(.record(record))
     touch(key)
     if !documents.isEmpty { self.record(.documentsAdded(documents), on: key) }
-    return (key.batchID, .created(batchID: key.batchID, .created, totalObjects: documents.count))
+    return (key.batchID, .created(.init(batchID: key.batchID, status: .created, totalObjects: documents.count)))
   }
 
   private mutating func add(_ documents: [Document], to key: BatchKey) throws(Refusal) -> Reply {
@@ -90,7 +90,7 @@ extension Core {
     if let batch = batches[key] { try validate(documents, adding: batch.documents, of: batch.specification) }
     if !documents.isEmpty { record(.documentsAdded(documents), on: key) }
     let total = batches[key]?.documents.count ?? 0
-    return .documentsAdded(batchID: key.batchID, added: documents.count, totalObjects: total)
+    return .documentsAdded(.init(batchID: key.batchID, added: documents.count, totalObjects: total))
   }
 
   private mutating func submit(_ key: BatchKey) throws(Refusal) -> Reply {
@@ -111,7 +111,7 @@ extension Core {
     schedule()
     let queue = index.lanes[specification.executor]?.queue
     let position = queue?.entry(of: key).map { queue?.position(of: $0) ?? 0 } ?? 0
-    return .submitted(batchID: key.batchID, status(of: key), queuePosition: position)
+    return .submitted(.init(batchID: key.batchID, status: status(of: key), queuePosition: position))
   }
 
   private mutating func pause(_ key: BatchKey) throws(Refusal) -> Reply {
@@ -126,7 +126,7 @@ extension Core {
     case .completed, .failed, .cancelled:
       throw .precondition("batch \(key.batchID) is \(status(of: key).rawValue)", todo: "nothing is left to pause")
     }
-    return .status(batchID: key.batchID, status(of: key))
+    return .status(.init(batchID: key.batchID, status: status(of: key)))
   }
 
   /// What was not started yet does nothing in a pause but hold room. An entrypoint is left alone: it does its documents by
@@ -169,7 +169,7 @@ extension Core {
     case .completed, .failed, .cancelled:
       throw .precondition("batch \(key.batchID) is \(status(of: key).rawValue)", todo: "use Retry to run it again")
     }
-    return .status(batchID: key.batchID, status(of: key))
+    return .status(.init(batchID: key.batchID, status: status(of: key)))
   }
 
   private func requireCreated(_ key: BatchKey, doing: String, todo: String) throws(Refusal) {
@@ -245,6 +245,6 @@ extension RandomNumberGenerator {
 extension Reply {
   /// A dry run changes nothing, so asking again is to look again.
   fileprivate var isWorthRemembering: Bool {
-    if case .healed(_, _, dryRun: true, _) = self { false } else { true }
+    if case .healed(let healed) = self { !healed.dryRun } else { true }
   }
 }

@@ -71,8 +71,9 @@ extension Core {
       sum + (batches[key]?.jobState(job).map { $0.pendingCount + $0.processing.count } ?? 0)
     }
     return .retried(
-      batchID: key.batchID, tier: done.tier, jobs: done.jobs, documents: documents, status(of: key),
-      generation: batches[key]?.generation ?? 0)
+      .init(
+        batchID: key.batchID, tier: done.tier, jobs: done.jobs, documents: documents, status: status(of: key),
+        generation: batches[key]?.generation ?? 0))
   }
 
   private func check(_ retry: RetryAsked, against batch: Batch) throws(Refusal) {

@@ -103,7 +103,7 @@ extension Core {
     }
     let extractor = batch.extractorSpecification(of: attempt.job)
     return .workerStarted(
-      Reply.WorkerAssignment(
+      .init(
         attempt: attempt, parameters: current.parameters, collectionID: extractor.collectionID,
         heartbeat: max(.milliseconds(100), extractor.timers.heartbeat / 3),
         documentsLeft: job.pendingCount + job.processing.count))
@@ -116,7 +116,7 @@ extension Core {
       let claim = job.attempts[place].claims.last(where: { $0.id == id })
     else { return nil }
     let documents = claim.documents.intersection(job.processing)
-    return documents.isEmpty ? nil : .claimed(documents.map { batch.documents[$0] }, finished: false, retryAfter: nil)
+    return documents.isEmpty ? nil : .claimed(.init(documents: documents.map { batch.documents[$0] }))
   }
 
   /// The answer to a report that was taken, and whose answer did not arrive.
@@ -132,18 +132,19 @@ extension Core {
         todo: "give each report an id of its own")
     }
     return .reported(
-      accepted: answer.accepted, repeated: answer.repeated, stop: job.attempts[attempt.number - 1].state.isEnding)
+      .init(
+        accepted: answer.accepted, repeated: answer.repeated, stop: job.attempts[attempt.number - 1].state.isEnding))
   }
 
   /// Documents that nobody has, in order, as many as asked and as max_concurrent leaves room for.
   private mutating func claim(_ maximum: Int, id: String, for attempt: AttemptKey) -> Reply {
-    guard state(of: attempt)?.isEnding == false else { return .claimed([], finished: true, retryAfter: nil) }
+    guard state(of: attempt)?.isEnding == false else { return .claimed(.init(isFinished: true)) }
     let key = attempt.batch
     let claimable = claimable(attempt.job, of: key)
     if claimable.pending == 0 {
       // What this attempt has in process may still come back.
       let isFinished = claimable.inProcess == 0
-      return .claimed([], finished: isFinished, retryAfter: isFinished ? nil : limits.claimRetryBusy)
+      return .claimed(.init(isFinished: isFinished, retryAfter: isFinished ? nil : limits.claimRetryBusy))
     }
     if status(of: key) != .running {
       noteHeldBack(attempt, claimable.inProcess)
@@ -151,19 +152,19 @@ extension Core {
       if status(of: key) == .paused, claimable.inProcess == 0 {
         askToEnd(attempt, .paused, grace: limits.defaultGrace)
       }
-      return .claimed([], finished: false, retryAfter: limits.claimRetryPaused)
+      return .claimed(.init(retryAfter: limits.claimRetryPaused))
     }
     let wanted = min(max(1, maximum), limits.documentsPerClaim, claimable.pending, claimable.room)
     if wanted <= 0 {
       noteHeldBack(attempt, claimable.inProcess)
-      return .claimed([], finished: false, retryAfter: limits.claimRetryBusy)
+      return .claimed(.init(retryAfter: limits.claimRetryBusy))
     }
     guard case .documents(let positions)? = batches[key]?.jobState(attempt.job)?.nextClaim(wanted) else {
-      return .claimed([], finished: false, retryAfter: limits.claimRetryBusy)
+      return .claimed(.init(retryAfter: limits.claimRetryBusy))
     }
     record(.documentsClaimed(.init(attempt.id, DocumentSet(positions), id: id)), on: key)
-    guard let table = batches[key]?.documents else { return .claimed([], finished: true, retryAfter: nil) }
-    return .claimed(positions.map { table[$0] }, finished: false, retryAfter: nil)
+    guard let table = batches[key]?.documents else { return .claimed(.init(isFinished: true)) }
+    return .claimed(.init(documents: positions.map { table[$0] }))
   }
 
   /// Only where it has nothing in process: what it has is its own to move on.
@@ -275,7 +276,7 @@ extension Core {
       record(.stageEntered(.init(job.attempt(number), name: stage)), on: key)
     }
     return .reported(
-      accepted: results.accepted, repeated: results.repeated, stop: state(of: attempt)?.isEnding ?? true)
+      .init(accepted: results.accepted, repeated: results.repeated, stop: state(of: attempt)?.isEnding ?? true))
   }
 
   /// What it says beside its results, under its id; a mere beat leaves nothing behind.

@@ -38,7 +38,6 @@ public struct Notification: Hashable, Sendable {
 }
 
 extension Notification: RowValue {
-  public static let schemaName = "JournalNotification"
   public static var blank: Notification {
     Notification(
       batch: BatchKey(namespace: "", batchID: ""), sequence: 0, kind: .final, at: Instant(milliseconds: 0),
@@ -82,7 +81,6 @@ public struct NotificationOutcome: Hashable, Codable, Sendable {
 }
 
 extension NotificationOutcome: Described {
-  public static let schemaName = "JournalNotificationOutcome"
   public static var blank: NotificationOutcome {
     NotificationOutcome(eventID: "", delivered: false, attempts: 0, detail: "")
   }

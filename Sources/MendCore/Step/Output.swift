@@ -45,6 +45,23 @@ public struct IdempotencyEntry: Hashable, Sendable {
   }
 }
 
+extension IdempotencyEntry: Described {
+  public static let schemaName = "JournalAnswer"
+  public static var blank: IdempotencyEntry {
+    IdempotencyEntry(
+      namespace: "", key: "", fingerprint: 0, batchID: "", reply: nil, expires: Instant(milliseconds: 0))
+  }
+
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    try v.string(1, "namespace", &namespace)
+    try v.string(2, "key", &key)
+    try v.hash(3, "fingerprint", &fingerprint)
+    try v.string(4, "batch_id", &batchID)
+    try v.instant(5, "expires_ms", &expires)
+    try v.message(6, "reply", &reply)
+  }
+}
+
 /// What is to be done once the writes are durable. Carries ids, never continuations.
 public enum Effect: Hashable, Sendable {
   case reply(CallID, Reply)
@@ -88,49 +105,6 @@ public struct Launch: Hashable, Sendable {
     self.token = token
     self.parameters = parameters
     self.timers = timers
-  }
-}
-
-/// An answer. What the wire calls the same carries the same fields.
-public enum Reply: Hashable, Sendable {
-  case created(batchID: String, BatchStatus, totalObjects: Int)
-  case documentsAdded(batchID: String, added: Int, totalObjects: Int)
-  case submitted(batchID: String, BatchStatus, queuePosition: Int)
-  case status(batchID: String, BatchStatus)
-  case retried(batchID: String, tier: Int, jobs: [JobID], documents: Int, BatchStatus, generation: UInt64)
-  case healed(batchID: String, generation: UInt64, dryRun: Bool, [HealStep])
-  case cancelled(batchID: String, BatchStatus, [Ended])
-  case workerStarted(WorkerAssignment)
-  case claimed([Document], finished: Bool, retryAfter: Duration?)
-  case reported(accepted: Int, repeated: Int, stop: Bool)
-
-  public struct Ended: Hashable, Sendable {
-    public var job: JobID
-    public var attempt: Int
-    public var receipt: EndReceipt
-    public init(job: JobID, attempt: Int, receipt: EndReceipt) {
-      self.job = job
-      self.attempt = attempt
-      self.receipt = receipt
-    }
-  }
-
-  public struct WorkerAssignment: Hashable, Sendable {
-    public var attempt: AttemptKey
-    public var parameters: SubmissionParameters
-    public var collectionID: String
-    public var heartbeat: Duration
-    public var documentsLeft: Int
-    public init(
-      attempt: AttemptKey, parameters: SubmissionParameters, collectionID: String, heartbeat: Duration,
-      documentsLeft: Int
-    ) {
-      self.attempt = attempt
-      self.parameters = parameters
-      self.collectionID = collectionID
-      self.heartbeat = heartbeat
-      self.documentsLeft = documentsLeft
-    }
   }
 }
 

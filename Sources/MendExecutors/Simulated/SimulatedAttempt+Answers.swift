@@ -11,15 +11,17 @@ extension SimulatedAttempt {
     case .workerStarted(let assignment):
       isAnnounced = true
       heartbeat = assignment.heartbeat
-    case .claimed(let documents, let finished, let retryAfter):
-      inHand += documents
+    case .claimed(let claimed):
+      inHand += claimed.documents
       answeredClaims += 1
-      isFinished = finished
-      if documents.isEmpty, !finished { notBefore = now + (retryAfter ?? Self.retryInterval) }
-    case .reported(_, _, let stop):
+      isFinished = claimed.isFinished
+      if claimed.documents.isEmpty, !claimed.isFinished {
+        notBefore = now + (claimed.retryAfter ?? Self.retryInterval)
+      }
+    case .reported(let reported):
       guard case .report(let report) = said else { return }
       if report == results { results = nil }
-      if stop { stopWorking() }
+      if reported.stop { stopWorking() }
     default: return
     }
   }

@@ -88,37 +88,35 @@ extension CancelBatchRequest: CancelRequest {}
 
 extension RetryResponse: ReplyMessage {
   init?(_ reply: Reply) {
-    guard case .retried(let batchID, let tier, let jobs, let documents, let status, let generation) = reply else {
-      return nil
-    }
+    guard case .retried(let retried) = reply else { return nil }
     self.init()
-    self.batchID = batchID
-    self.tier = Int32(clamping: tier)
-    self.jobs = jobs.map(\.description)
-    self.documents = Int64(documents)
-    self.status = MendAPI.BatchStatus(status)
-    self.generation = generation
+    batchID = retried.batchID
+    tier = Int32(clamping: retried.tier)
+    jobs = retried.jobs.map(\.description)
+    documents = Int64(retried.documents)
+    status = MendAPI.BatchStatus(retried.status)
+    generation = retried.generation
   }
 }
 
 extension HealResponse: ReplyMessage {
   init?(_ reply: Reply) {
-    guard case .healed(let batchID, let generation, let dryRun, let steps) = reply else { return nil }
+    guard case .healed(let healed) = reply else { return nil }
     self.init()
-    self.batchID = batchID
-    self.generation = generation
-    self.dryRun = dryRun
-    (self.steps, stepsLeftOut) = MendAPI.HealStep.fitting(steps, bytes: DiagnosisDetail.limit)
+    batchID = healed.batchID
+    generation = healed.generation
+    dryRun = healed.dryRun
+    (steps, stepsLeftOut) = MendAPI.HealStep.fitting(healed.steps, bytes: DiagnosisDetail.limit)
   }
 }
 
 extension CancelResponse: ReplyMessage {
   init?(_ reply: Reply) {
-    guard case .cancelled(let batchID, let status, let ended) = reply else { return nil }
+    guard case .cancelled(let cancelled) = reply else { return nil }
     self.init()
-    self.batchID = batchID
-    self.status = MendAPI.BatchStatus(status)
-    (self.ended, endedLeftOut) = EndedAttempt.fitting(ended, bytes: DiagnosisDetail.limit)
+    batchID = cancelled.batchID
+    status = MendAPI.BatchStatus(cancelled.status)
+    (ended, endedLeftOut) = EndedAttempt.fitting(cancelled.ended, bytes: DiagnosisDetail.limit)
   }
 }
 

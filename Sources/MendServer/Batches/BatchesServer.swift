@@ -94,48 +94,48 @@ extension ResumeBatchRequest: ChangeRequest {}
 
 extension CreateBatchResponse: ReplyMessage {
   init?(_ reply: Reply) {
-    guard case .created(let batchID, let status, let total) = reply else { return nil }
+    guard case .created(let created) = reply else { return nil }
     self.init()
-    self.batchID = batchID
-    self.status = MendAPI.BatchStatus(status)
-    totalObjects = Int64(total)
+    batchID = created.batchID
+    status = MendAPI.BatchStatus(created.status)
+    totalObjects = Int64(created.totalObjects)
   }
 }
 
 extension AddDocumentsResponse: ReplyMessage {
   init?(_ reply: Reply) {
-    guard case .documentsAdded(let batchID, let added, let total) = reply else { return nil }
+    guard case .documentsAdded(let documents) = reply else { return nil }
     self.init()
-    self.batchID = batchID
-    self.added = Int64(added)
-    totalObjects = Int64(total)
+    batchID = documents.batchID
+    added = Int64(documents.added)
+    totalObjects = Int64(documents.totalObjects)
   }
 }
 
 extension SubmitBatchResponse: ReplyMessage {
   init?(_ reply: Reply) {
-    guard case .submitted(let batchID, let status, let position) = reply else { return nil }
+    guard case .submitted(let submitted) = reply else { return nil }
     self.init()
-    self.batchID = batchID
-    self.status = MendAPI.BatchStatus(status)
-    queuePosition = Int64(position)
+    batchID = submitted.batchID
+    status = MendAPI.BatchStatus(submitted.status)
+    queuePosition = Int64(submitted.queuePosition)
   }
 }
 
 extension PauseBatchResponse: ReplyMessage {
   init?(_ reply: Reply) {
-    guard case .status(let batchID, let status) = reply else { return nil }
+    guard case .status(let now) = reply else { return nil }
     self.init()
-    self.batchID = batchID
-    self.status = MendAPI.BatchStatus(status)
+    batchID = now.batchID
+    status = MendAPI.BatchStatus(now.status)
   }
 }
 
 extension ResumeBatchResponse: ReplyMessage {
   init?(_ reply: Reply) {
-    guard case .status(let batchID, let status) = reply else { return nil }
+    guard case .status(let now) = reply else { return nil }
     self.init()
-    self.batchID = batchID
-    self.status = MendAPI.BatchStatus(status)
+    batchID = now.batchID
+    status = MendAPI.BatchStatus(now.status)
   }
 }

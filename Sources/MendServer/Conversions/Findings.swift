@@ -98,16 +98,16 @@ extension MendAPI.HealStep {
 }
 
 extension EndedAttempt {
-  init(_ ended: Reply.Ended) {
+  init(_ ended: Reply.EndedAttempt) {
     self.init()
-    attempt = "\(ended.job).\(ended.attempt)"
+    attempt = ended.attempt.description
     processes = Int32(clamping: ended.receipt.processes)
     how = DiagnosisDetail.cut(ended.receipt.how, to: DiagnosisDetail.all.evidenceText)
-    jobID = ended.job.description
+    jobID = ended.attempt.job.description
   }
 
   /// The attempts in so many bytes, and how many are left out.
-  static func fitting(_ ended: [Reply.Ended], bytes limit: Int) -> (shown: [EndedAttempt], leftOut: Int64?) {
+  static func fitting(_ ended: [Reply.EndedAttempt], bytes limit: Int) -> (shown: [EndedAttempt], leftOut: Int64?) {
     let shown = ended.map { EndedAttempt($0) }.prefix(bytes: limit)
     return (shown, shown.count < ended.count ? Int64(ended.count - shown.count) : nil)
   }

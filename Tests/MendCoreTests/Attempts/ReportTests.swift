@@ -1,5 +1,6 @@
-import MendCore
 import Testing
+
+@testable import MendCore
 
 @Suite("Reports that come again")
 struct ReportTests {
@@ -22,7 +23,7 @@ struct ReportTests {
         let again = harness.say(harness.token(), .report(report(claimed, id: id)))
         #expect(id.isEmpty || again == first)
       }
-      #expect(first == .success(.reported(accepted: 3, repeated: 0, stop: false)))
+      #expect(first == .success(.reported(.init(accepted: 3, repeated: 0, stop: false))))
       #expect(harness.job().written == 3)
       #expect(harness.job().stages == [.init(name: "writing", duration: .seconds(5))])
       #expect(harness.job().repeatedWork == (id.isEmpty ? 9 : 0), "a repeated report is no repeated work")

@@ -235,23 +235,23 @@ struct TimerTests {
   func heals() {
     var harness = stuck()
     guard
-      case .success(.healed(_, let generation, true, let plan)) = harness.ask(
-        .heal(batchID: "b", tier: nil, .detectStuck, dryRun: true, generation: 0))
+      case .success(.healed(let plan)) = harness.ask(
+        .heal(batchID: "b", tier: nil, .detectStuck, dryRun: true, generation: 0)), plan.dryRun
     else {
       Issue.record("no plan")
       return
     }
-    #expect(plan.map(\.operation) == [.restartAttempt(JobID(tier: 0, index: 0), number: 1, .heartbeatTimeout)])
-    #expect(plan.map(\.outcome) == ["planned"])
+    #expect(plan.steps.map(\.operation) == [.restartAttempt(JobID(tier: 0, index: 0), number: 1, .heartbeatTimeout)])
+    #expect(plan.steps.map(\.outcome) == ["planned"])
     #expect(harness.output.writes.isEmpty)
     guard
-      case .success(.healed(_, _, false, let steps)) = harness.ask(
-        .heal(batchID: "b", tier: nil, .detectStuck, dryRun: false, generation: generation))
+      case .success(.healed(let healed)) = harness.ask(
+        .heal(batchID: "b", tier: nil, .detectStuck, dryRun: false, generation: plan.generation)), !healed.dryRun
     else {
       Issue.record("not applied")
       return
     }
-    #expect(steps.map(\.outcome) != ["planned"])
+    #expect(healed.steps.map(\.outcome) != ["planned"])
     #expect(harness.batch.healHistory.count == 1)
     #expect(harness.ends == [harness.attempt()])
     harness.end(.signalled(9), receipt: EndReceipt(processes: 1, how: "SIGKILL"))

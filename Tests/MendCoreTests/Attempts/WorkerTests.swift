@@ -1,5 +1,6 @@
-import MendCore
 import Testing
+
+@testable import MendCore
 
 @Suite("Worker reports")
 struct WorkerTests {
@@ -53,10 +54,10 @@ struct WorkerTests {
     #expect(harness.claim(0) == ["d2"])
     #expect(
       harness.say(harness.token(), .claim(maximum: 1))
-        == .success(.claimed([], finished: false, retryAfter: limits.claimRetryBusy)))
+        == .success(.claimed(.init(retryAfter: limits.claimRetryBusy))))
     harness.report(["d0", "d1", "d2"])
     #expect(
-      harness.say(harness.token(), .claim(maximum: 1)) == .success(.claimed([], finished: true, retryAfter: nil)))
+      harness.say(harness.token(), .claim(maximum: 1)) == .success(.claimed(.init(isFinished: true))))
   }
 
   @Test("Shards share the documents: document i belongs to shard i mod shards")
@@ -75,8 +76,8 @@ struct WorkerTests {
     harness.submit([tier(extractor())])
     harness.run()
     _ = harness.claim(3)
-    #expect(harness.report(["d0", "d0", "d1"]) == .success(.reported(accepted: 2, repeated: 1, stop: false)))
-    #expect(harness.report(["d1"], failed: ["d0"]) == .success(.reported(accepted: 0, repeated: 2, stop: false)))
+    #expect(harness.report(["d0", "d0", "d1"]) == .success(.reported(.init(accepted: 2, repeated: 1, stop: false))))
+    #expect(harness.report(["d1"], failed: ["d0"]) == .success(.reported(.init(accepted: 0, repeated: 2, stop: false))))
     #expect(harness.job().repeatedWork == 3)
     #expect(harness.job().committed.count == 2 && harness.job().failed.isEmpty)
   }
@@ -139,7 +140,7 @@ struct WorkerTests {
     var harness = Harness()
     harness.submit([tier(extractor(opaque: true))])
     harness.see(.started(harness.attempt()))
-    #expect(harness.report(["d2"]) == .success(.reported(accepted: 1, repeated: 0, stop: false)))
+    #expect(harness.report(["d2"]) == .success(.reported(.init(accepted: 1, repeated: 0, stop: false))))
     #expect(harness.job().committed.contains(2))
   }
 
@@ -188,7 +189,7 @@ struct WorkerTests {
     #expect(harness.claim(5, 0, 0) == ["d0", "d1"])
     #expect(
       harness.say(harness.token(0, 1), .claim(maximum: 1))
-        == .success(.claimed([], finished: false, retryAfter: harness.core.limits.claimRetryBusy)))
+        == .success(.claimed(.init(retryAfter: harness.core.limits.claimRetryBusy))))
     harness.report(["d0"], 0, 0)
     #expect(harness.claim(5, 0, 1) == ["d0"])
   }
@@ -253,9 +254,9 @@ struct WorkerTests {
     harness.run()
     _ = harness.claim(1)
     _ = harness.ask(.cancel(batchID: "b", .batch, grace: .seconds(5)))
-    #expect(harness.report(["d0"]) == .success(.reported(accepted: 1, repeated: 0, stop: true)))
+    #expect(harness.report(["d0"]) == .success(.reported(.init(accepted: 1, repeated: 0, stop: true))))
     #expect(
-      harness.say(harness.token(), .claim(maximum: 1)) == .success(.claimed([], finished: true, retryAfter: nil)))
+      harness.say(harness.token(), .claim(maximum: 1)) == .success(.claimed(.init(isFinished: true))))
   }
 
   @Test("A long message is cut by bytes, whatever its characters are made of, and no scalar is halved")

@@ -1,5 +1,6 @@
-import MendCore
 import Testing
+
+@testable import MendCore
 
 @Suite("Cancel")
 struct CancelTests {
@@ -23,22 +24,23 @@ struct CancelTests {
     #expect(harness.answer(to: call) == nil)
     #expect(harness.job(0, 0).status == .cancelled)
     harness.end(.exited(0), 0, 1, receipt: receipt)
-    let ended = [0, 1].map { Reply.Ended(job: JobID(tier: 0, index: $0), attempt: 1, receipt: receipt) }
-    #expect(harness.answer(to: call) == .success(.cancelled(batchID: "b", .cancelled, ended)))
+    let ended = [0, 1].map { Reply.EndedAttempt(attempt: JobID(tier: 0, index: $0).attempt(1), receipt: receipt) }
+    #expect(harness.answer(to: call) == .success(.cancelled(.init(batchID: "b", status: .cancelled, ended: ended))))
     #expect(harness.batch.status == .cancelled)
     #expect(harness.batch.tiers.map(\.status) == [.cancelled, .cancelled])
     #expect(harness.job(0, 0).pendingCount == 3)
     // Asked again with its key, it answers the same from the batch's state; without one nothing was ended.
     #expect(
       harness.ask(.cancel(batchID: "b", .batch, grace: .seconds(3)), key: "k")
-        == .success(.cancelled(batchID: "b", .cancelled, ended)))
+        == .success(.cancelled(.init(batchID: "b", status: .cancelled, ended: ended))))
     #expect(
-      harness.ask(.cancel(batchID: "b", .batch, grace: .zero)) == .success(.cancelled(batchID: "b", .cancelled, [])))
+      harness.ask(.cancel(batchID: "b", .batch, grace: .zero))
+        == .success(.cancelled(.init(batchID: "b", status: .cancelled, ended: []))))
     // One that found nothing to end answers so again, whatever another cancel ended before it.
     for _ in 0..<2 {
       #expect(
         harness.ask(.cancel(batchID: "b", .batch, grace: .zero), key: "late")
-          == .success(.cancelled(batchID: "b", .cancelled, [])))
+          == .success(.cancelled(.init(batchID: "b", status: .cancelled, ended: []))))
     }
   }
 
@@ -53,7 +55,7 @@ struct CancelTests {
       #expect(harness.batch.status == (submit ? .queued : .created))
       #expect(
         harness.ask(.cancel(batchID: "b", .batch, grace: .zero))
-          == .success(.cancelled(batchID: "b", .cancelled, [])))
+          == .success(.cancelled(.init(batchID: "b", status: .cancelled, ended: []))))
       #expect(harness.job().status == .cancelled)
     }
   }
@@ -157,7 +159,8 @@ struct CancelTests {
     harness = Harness()
     harness.submit([tier(extractor()), tier(extractor())])
     #expect(
-      harness.ask(.cancel(batchID: "b", .tier(1), grace: .zero)) == .success(.cancelled(batchID: "b", .running, [])))
+      harness.ask(.cancel(batchID: "b", .tier(1), grace: .zero))
+        == .success(.cancelled(.init(batchID: "b", status: .running, ended: []))))
     harness.finish(0)
     #expect(harness.batch.tiers.map(\.status) == [.completed, .cancelled])
     #expect(harness.batch.status == .cancelled)
@@ -219,10 +222,10 @@ struct CancelTests {
     let again = harness.nextCall()
     harness.step(.command(again, cancel))
     #expect(harness.ends.isEmpty && harness.job().status == .running)
-    guard case .success(.cancelled(_, _, let ended)) = harness.answer(to: again) else {
+    guard case .success(.cancelled(let cancelled)) = harness.answer(to: again) else {
       Issue.record("\(String(describing: harness.answer(to: again)))")
       return
     }
-    if !restarts { #expect(harness.answer(to: again) == first && ended.count == 1) }
+    if !restarts { #expect(harness.answer(to: again) == first && cancelled.ended.count == 1) }
   }
 }

@@ -19,7 +19,7 @@ struct CommandTests {
   func creates() {
     var harness = Harness()
     let answer = harness.ask(.createBatch(batchID: "b", specification(), documents: Harness.documents(2)))
-    #expect(answer == .success(.created(batchID: "b", .created, totalObjects: 2)))
+    #expect(answer == .success(.created(.init(batchID: "b", status: .created, totalObjects: 2))))
     #expect(harness.batch.status == .created)
     #expect(harness.batch.documents.count == 2)
     #expect(harness.batch.sequence == 2)
@@ -29,15 +29,15 @@ struct CommandTests {
   func picksIDs() {
     var first = Harness(seed: 9)
     var second = Harness(seed: 9)
-    guard case .success(.created(let id, _, _)) = first.ask(.createBatch(batchID: "", specification(), documents: []))
+    guard case .success(.created(let created)) = first.ask(.createBatch(batchID: "", specification(), documents: []))
     else {
       Issue.record("refused")
       return
     }
-    #expect(id.hasPrefix("b-") && id.utf8.count == 14 && Identifier.isValid(id))
+    #expect(created.batchID.hasPrefix("b-") && created.batchID.utf8.count == 14 && Identifier.isValid(created.batchID))
     #expect(
       second.ask(.createBatch(batchID: "", specification(), documents: []))
-        == .success(.created(batchID: id, .created, totalObjects: 0)))
+        == .success(.created(.init(batchID: created.batchID, status: .created, totalObjects: 0))))
   }
 
   @Test("A batch id that is taken is refused, in its own namespace only")
@@ -166,7 +166,7 @@ struct CommandTests {
     _ = harness.ask(.createBatch(batchID: "b", specification(), documents: Harness.documents(1)))
     #expect(
       harness.ask(.addDocuments(batchID: "b", Harness.documents(2, from: 1)))
-        == .success(.documentsAdded(batchID: "b", added: 2, totalObjects: 3)))
+        == .success(.documentsAdded(.init(batchID: "b", added: 2, totalObjects: 3))))
     _ = harness.ask(.submitBatch(batchID: "b"))
     guard case .failure(.precondition) = harness.ask(.addDocuments(batchID: "b", Harness.documents(1, from: 9))) else {
       Issue.record("a running batch took documents")
@@ -214,7 +214,7 @@ struct CommandTests {
     #expect(isRefused(harness.ask(.addDocuments(batchID: "b", Harness.documents(2, from: 2)))))
     #expect(
       harness.ask(.addDocuments(batchID: "b", Harness.documents(1, from: 2)))
-        == .success(.documentsAdded(batchID: "b", added: 1, totalObjects: 3)))
+        == .success(.documentsAdded(.init(batchID: "b", added: 1, totalObjects: 3))))
   }
 
   @Test("A batch without tiers is refused, for it can be given none later")
@@ -260,7 +260,8 @@ struct CommandTests {
     var harness = Harness()
     _ = harness.ask(.createBatch(batchID: "b", specification(), documents: Harness.documents(1)))
     #expect(
-      harness.ask(.submitBatch(batchID: "b")) == .success(.submitted(batchID: "b", .running, queuePosition: 0)))
+      harness.ask(.submitBatch(batchID: "b"))
+        == .success(.submitted(.init(batchID: "b", status: .running, queuePosition: 0))))
     #expect(harness.launches == [harness.attempt()])
     #expect(harness.job().status == .starting)
   }
@@ -271,13 +272,13 @@ struct CommandTests {
     harness.submit([tier(extractor())])
     harness.run()
     #expect(harness.claim(1) == ["d0"])
-    #expect(harness.ask(.pauseBatch(batchID: "b")) == .success(.status(batchID: "b", .paused)))
-    #expect(harness.ask(.pauseBatch(batchID: "b")) == .success(.status(batchID: "b", .paused)))
+    #expect(harness.ask(.pauseBatch(batchID: "b")) == .success(.status(.init(batchID: "b", status: .paused))))
+    #expect(harness.ask(.pauseBatch(batchID: "b")) == .success(.status(.init(batchID: "b", status: .paused))))
     #expect(
       harness.say(harness.token(), .claim(maximum: 1))
-        == .success(.claimed([], finished: false, retryAfter: harness.core.limits.claimRetryPaused)))
-    #expect(harness.report(["d0"]) == .success(.reported(accepted: 1, repeated: 0, stop: false)))
-    #expect(harness.ask(.resumeBatch(batchID: "b")) == .success(.status(batchID: "b", .running)))
+        == .success(.claimed(.init(retryAfter: harness.core.limits.claimRetryPaused))))
+    #expect(harness.report(["d0"]) == .success(.reported(.init(accepted: 1, repeated: 0, stop: false))))
+    #expect(harness.ask(.resumeBatch(batchID: "b")) == .success(.status(.init(batchID: "b", status: .running))))
     #expect(harness.claim(1) == ["d1"])
   }
 

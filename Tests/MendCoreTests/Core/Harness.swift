@@ -134,8 +134,8 @@ struct Harness {
     _ maximum: Int, id claim: String = "", _ tier: Int = 0, _ index: Int = 0, batch id: String = "b"
   ) -> [String] {
     let answer = say(token(tier, index, batch: id), .claim(maximum: maximum, id: claim))
-    guard case .success(.claimed(let documents, _, _)) = answer else { return [] }
-    return documents.map(\.id)
+    guard case .success(.claimed(let claimed)) = answer else { return [] }
+    return claimed.documents.map(\.id)
   }
 
   @discardableResult

@@ -93,11 +93,11 @@ struct DiagnosisTableTests {
       #expect(answer.isSuccess, "\(String(describing: answer))")
     case .heal(let action, let tier):
       let answer = harness.ask(.heal(batchID: "b", tier: tier, action, dryRun: false, generation: 0))
-      guard case .success(.healed(_, _, _, let steps)) = answer else {
+      guard case .success(.healed(let healed)) = answer else {
         Issue.record("\(String(describing: answer))")
         return
       }
-      #expect(!steps.isEmpty && steps.allSatisfy { !$0.outcome.hasPrefix("refused") })
+      #expect(!healed.steps.isEmpty && healed.steps.allSatisfy { !$0.outcome.hasPrefix("refused") })
     case .cancel, .none: Issue.record("\(cause) has no remedy that could be taken")
     }
     #expect(harness.batch.status == .running)

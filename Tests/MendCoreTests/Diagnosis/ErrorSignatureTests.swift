@@ -79,12 +79,12 @@ struct ErrorSignatureTests {
     harness.see(.ended(harness.attempt(), exit, nil))
     #expect(harness.job().failure?.cause == .oom)
     let answer = harness.ask(.heal(batchID: "b", tier: nil, .auto, dryRun: true, generation: 0))
-    guard case .success(.healed(_, _, _, let steps)) = answer else {
+    guard case .success(.healed(let healed)) = answer else {
       Issue.record("\(String(describing: answer))")
       return
     }
     #expect(
-      steps.map(\.operation)
+      healed.steps.map(\.operation)
         == planned.map {
           [.retryTier(tier: 0, jobs: [JobID(tier: 0, index: 0)], memoryBytes: [JobID(tier: 0, index: 0): $0 << 20])]
         } ?? [])

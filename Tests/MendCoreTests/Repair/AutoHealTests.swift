@@ -123,8 +123,8 @@ struct AutoHealTests {
     func heal(_ harness: inout Harness, dryRun: Bool) throws -> [HealStep] {
       let answer = harness.ask(
         .heal(batchID: "b", tier: nil, .killDuplicates, dryRun: dryRun, generation: 0))
-      guard case .success(.healed(_, _, _, let steps)) = answer else { return [] }
-      return steps
+      guard case .success(.healed(let healed)) = answer else { return [] }
+      return healed.steps
     }
     harness.see(.duplicate(harness.attempt(), reference: "pid-9"))
     #expect(try heal(&harness, dryRun: false).map(\.result) == [.done])

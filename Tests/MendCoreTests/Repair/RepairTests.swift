@@ -187,8 +187,8 @@ struct RepairTests {
     #expect(harness.batch.autoHeals == 0)
     func plan(_ action: HealAction) -> [HealStep] {
       let answer = harness.ask(.heal(batchID: "b", tier: nil, action, dryRun: false, generation: 0))
-      guard case .success(.healed(_, _, _, let steps)) = answer else { return [] }
-      return steps
+      guard case .success(.healed(let healed)) = answer else { return [] }
+      return healed.steps
     }
     #expect(!plan(.reclaimOrphans).contains { $0.operation == .reclaimOrphan(JobID(tier: 0, index: 0), number: 1) })
     // It is heard of again: somebody still runs.

@@ -1,5 +1,6 @@
-import MendCore
 import Testing
+
+@testable import MendCore
 
 @Suite("Retries")
 struct RetryTests {
@@ -105,8 +106,9 @@ struct RetryTests {
       answer
         == .success(
           .retried(
-            batchID: "b", tier: 0, jobs: [JobID(tier: 0, index: 0)], documents: 2, .running,
-            generation: harness.batch.generation)))
+            .init(
+              batchID: "b", tier: 0, jobs: [JobID(tier: 0, index: 0)], documents: 2, status: .running,
+              generation: harness.batch.generation))))
     #expect(harness.launches.map(\.number) == [2])
     let parameters = harness.job().attempts[1].parameters
     #expect(parameters.resources == Resources(cpus: 2, memoryBytes: 4000))

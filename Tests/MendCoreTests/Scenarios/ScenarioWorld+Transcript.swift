@@ -75,16 +75,16 @@ extension ScenarioWorld {
 
   private mutating func describe(_ reply: Reply) -> String {
     switch reply {
-    case .created(let id, let status, let total): return "created \(id) \(status), \(total) documents"
-    case .documentsAdded(_, let added, let total): return "added \(added) of \(total)"
-    case .submitted(let id, let status, let position): return "submitted \(id) \(status), position \(position)"
-    case .status(let id, let status): return "\(id) \(status)"
-    case .retried(_, let tier, let jobs, let documents, let status, _):
-      return
-        "tier \(tier) again, jobs \(jobs.map(\.description).joined(separator: " ")), \(documents) documents, \(status)"
-    case .healed(_, let generation, let dryRun, let steps):
-      if dryRun { plannedGeneration = generation }
-      let words = steps.map { step in
+    case .created(let reply): return "created \(reply.batchID) \(reply.status), \(reply.totalObjects) documents"
+    case .documentsAdded(let reply): return "added \(reply.added) of \(reply.totalObjects)"
+    case .submitted(let reply): return "submitted \(reply.batchID) \(reply.status), position \(reply.queuePosition)"
+    case .status(let reply): return "\(reply.batchID) \(reply.status)"
+    case .retried(let reply):
+      let jobs = reply.jobs.map(\.description).joined(separator: " ")
+      return "tier \(reply.tier) again, jobs \(jobs), \(reply.documents) documents, \(reply.status)"
+    case .healed(let healed):
+      if healed.dryRun { plannedGeneration = healed.generation }
+      let words = healed.steps.map { step in
         let what =
           switch step.operation {
           case .restartAttempt(let job, let number, let cause): "restart \(job).\(number) for \(cause.rawValue)"
@@ -96,18 +96,20 @@ extension ScenarioWorld {
           }
         return "\n  \(what) (risk \(step.risk.rawValue)): \(step.outcome)"
       }
-      return "\(dryRun ? "plan" : "healed"), \(steps.count) steps" + words.joined()
-    case .cancelled(let id, let status, let ended):
-      let receipts = ended.map { "; \($0.job).\($0.attempt): \($0.receipt.processes) by \($0.receipt.how)" }
-      return "\(id) \(status)\(receipts.joined())"
+      return "\(healed.dryRun ? "plan" : "healed"), \(healed.steps.count) steps" + words.joined()
+    case .cancelled(let reply):
+      let receipts = reply.ended.map { "; \($0.attempt): \($0.receipt.processes) by \($0.receipt.how)" }
+      return "\(reply.batchID) \(reply.status)\(receipts.joined())"
     case .workerStarted(let assignment): return "\(assignment.documentsLeft) documents left"
-    case .claimed(let documents, let finished, let retryAfter):
-      if documents.isEmpty {
-        return finished ? "nothing left" : "nothing now\(retryAfter.map { ", again in \($0.inSeconds) s" } ?? "")"
+    case .claimed(let claimed):
+      if claimed.documents.isEmpty {
+        let again = claimed.retryAfter.map { ", again in \($0.inSeconds) s" } ?? ""
+        return claimed.isFinished ? "nothing left" : "nothing now\(again)"
       }
-      return documents.map(\.id).joined(separator: " ")
-    case .reported(let accepted, let repeated, let stop):
-      return "accepted \(accepted)\(repeated > 0 ? ", repeated \(repeated)" : "")\(stop ? ", stop" : "")"
+      return claimed.documents.map(\.id).joined(separator: " ")
+    case .reported(let reply):
+      return
+        "accepted \(reply.accepted)\(reply.repeated > 0 ? ", repeated \(reply.repeated)" : "")\(reply.stop ? ", stop" : "")"
     }
   }
 

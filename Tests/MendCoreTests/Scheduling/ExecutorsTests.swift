@@ -184,7 +184,7 @@ struct ExecutorsTests {
     }
     #expect(diagnosis(without).findings[0].message.contains("what became of its 1 attempt is not known"))
     // A worker of it that reaches the server is heard: what it did is done.
-    #expect(without.report(["d0", "d1"]) == .success(.reported(accepted: 2, repeated: 0, stop: false)))
+    #expect(without.report(["d0", "d1"]) == .success(.reported(.init(accepted: 2, repeated: 0, stop: false))))
     #expect(health(without) == HealthReport(.ok, .executorNotConfigured))
     without.submit([tier(extractor())], id: "here")
     #expect(without.core.batches[BatchKey(namespace: "default", batchID: "here")]?.status == .running)

@@ -35,13 +35,13 @@ struct LargeBatchTests {
     let answer = harness.ask(.retry(batchID: "b", tier: 0, jobs: [], Job.Overrides(), .all))
     // Two minutes when each job had the whole batch copied.
     #expect(ContinuousClock.now - before < .seconds(40))
-    guard case .success(.retried(_, _, let jobs, let documents, let status, _)) = answer else {
+    guard case .success(.retried(let retried)) = answer else {
       Issue.record("\(String(describing: answer))")
       return
     }
-    #expect(jobs.count == 16_384)
-    #expect(documents == 64)
-    #expect(status == .running)
+    #expect(retried.jobs.count == 16_384)
+    #expect(retried.documents == 64)
+    #expect(retried.status == .running)
   }
 
   @Test("What a retry asks of all jobs is said once, and no job has all of its earlier overrides again")

@@ -121,7 +121,7 @@ struct SchedulingTests {
 extension Harness {
   var position: Int? {
     for effect in output.afterCommit {
-      if case .reply(_, .submitted(_, _, let position)) = effect { return position }
+      if case .reply(_, .submitted(let submitted)) = effect { return submitted.queuePosition }
     }
     return nil
   }

@@ -1,0 +1,191 @@
+/// An answer to a call. What the wire calls the same has the same fields.
+///
+/// An answer to a command describes its fields, since the journal keeps it for the command's idempotency key. Answers to
+/// workers are not kept: the numbers 8 to 10 of a reply were theirs.
+public enum Reply: Hashable, Sendable {
+  case created(Created)
+  case documentsAdded(Added)
+  case submitted(Submitted)
+  case status(Status)
+  case retried(Retried)
+  case healed(Healed)
+  case cancelled(Cancelled)
+  case workerStarted(WorkerAssignment)
+  case claimed(Claimed)
+  case reported(Reported)
+
+  public struct Created: Hashable, Sendable, Described {
+    public var batchID: String
+    public var status: BatchStatus
+    public var totalObjects: Int
+
+    public static var blank: Self { Self(batchID: "", status: .created, totalObjects: 0) }
+
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+      try v.string(1, "batch_id", &batchID)
+      try v.choice(2, "status", &status)
+      try v.count(3, "total_objects", &totalObjects)
+    }
+  }
+
+  /// Documents were added to a batch that is not submitted yet.
+  public struct Added: Hashable, Sendable, Described {
+    public var batchID: String
+    public var added: Int
+    public var totalObjects: Int
+
+    public static var blank: Self { Self(batchID: "", added: 0, totalObjects: 0) }
+
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+      try v.string(1, "batch_id", &batchID)
+      try v.count(2, "added", &added)
+      try v.count(3, "total_objects", &totalObjects)
+    }
+  }
+
+  public struct Submitted: Hashable, Sendable, Described {
+    public var batchID: String
+    public var status: BatchStatus
+    /// 0 is next.
+    public var queuePosition: Int
+
+    public static var blank: Self { Self(batchID: "", status: .created, queuePosition: 0) }
+
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+      try v.string(1, "batch_id", &batchID)
+      try v.choice(2, "status", &status)
+      try v.count(3, "queue_position", &queuePosition)
+    }
+  }
+
+  /// The status that a pause or a resume left the batch in.
+  public struct Status: Hashable, Sendable, Described {
+    public var batchID: String
+    public var status: BatchStatus
+
+    public static var blank: Self { Self(batchID: "", status: .created) }
+
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+      try v.string(1, "batch_id", &batchID)
+      try v.choice(2, "status", &status)
+    }
+  }
+
+  public struct Retried: Hashable, Sendable, Described {
+    public var batchID: String
+    public var tier: Int
+    public var jobs: [JobID]
+    /// How many documents are processed again.
+    public var documents: Int
+    public var status: BatchStatus
+    public var generation: UInt64
+
+    public static let schemaName = "JournalRetriedReply"
+    public static var blank: Self {
+      Self(batchID: "", tier: 0, jobs: [], documents: 0, status: .created, generation: 0)
+    }
+
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+      try v.string(1, "batch_id", &batchID)
+      try v.small(2, "tier", &tier)
+      try v.messages(3, "jobs", &jobs)
+      try v.count(4, "documents", &documents)
+      try v.choice(5, "status", &status)
+      try v.sequence(6, "generation", &generation)
+    }
+  }
+
+  public struct Healed: Hashable, Sendable, Described {
+    public var batchID: String
+    /// The generation that a plan holds for; after its steps, the one that they led to.
+    public var generation: UInt64
+    public var dryRun: Bool
+    public var steps: [HealStep]
+
+    public static var blank: Self { Self(batchID: "", generation: 0, dryRun: false, steps: []) }
+
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+      try v.string(1, "batch_id", &batchID)
+      try v.sequence(2, "generation", &generation)
+      try v.flag(3, "dry_run", &dryRun)
+      try v.messages(4, "steps", &steps)
+    }
+  }
+
+  public struct Cancelled: Hashable, Sendable, Described {
+    public var batchID: String
+    public var status: BatchStatus
+    public var ended: [EndedAttempt]
+
+    public static var blank: Self { Self(batchID: "", status: .created, ended: []) }
+
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+      try v.string(1, "batch_id", &batchID)
+      try v.choice(2, "status", &status)
+      try v.messages(3, "ended", &ended)
+    }
+  }
+
+  /// An attempt that a cancel ended, and how.
+  public struct EndedAttempt: Hashable, Sendable, Described {
+    public var attempt: AttemptID
+    public var receipt: EndReceipt
+
+    public static var blank: Self { Self(attempt: .blank, receipt: .blank) }
+
+    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+      try v.field(1, "attempt", &attempt)
+      try v.field(2, "receipt", &receipt)
+    }
+  }
+
+  /// What a worker is told when it starts.
+  public struct WorkerAssignment: Hashable, Sendable {
+    public var attempt: AttemptKey
+    public var parameters: SubmissionParameters
+    public var collectionID: String
+    public var heartbeat: Duration
+    public var documentsLeft: Int
+  }
+
+  /// The documents that a worker is to process next.
+  public struct Claimed: Hashable, Sendable {
+    public var documents: [Document] = []
+    /// None will ever come: the worker may exit.
+    public var isFinished = false
+    /// When to ask again, if there are none now.
+    public var retryAfter: Duration?
+  }
+
+  /// What was counted of a report.
+  public struct Reported: Hashable, Sendable {
+    public var accepted: Int
+    /// Results that were known already.
+    public var repeated: Int
+    /// The worker is to end: its attempt is being ended.
+    public var stop: Bool
+  }
+}
+
+extension Reply: Described {
+  public static var blank: Reply { .status(.blank) }
+
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    var reply: Reply? = v.reads ? nil : self
+    try v.member(1, "created", of: &reply, Reply.created) { if case .created(let value) = $0 { value } else { nil } }
+    try v.member(2, "documents_added", of: &reply, Reply.documentsAdded) {
+      if case .documentsAdded(let value) = $0 { value } else { nil }
+    }
+    try v.member(3, "submitted", of: &reply, Reply.submitted) {
+      if case .submitted(let value) = $0 { value } else { nil }
+    }
+    try v.member(4, "status", of: &reply, Reply.status) { if case .status(let value) = $0 { value } else { nil } }
+    try v.member(5, "retried", of: &reply, Reply.retried) { if case .retried(let value) = $0 { value } else { nil } }
+    try v.member(6, "healed", of: &reply, Reply.healed) { if case .healed(let value) = $0 { value } else { nil } }
+    try v.member(7, "cancelled", of: &reply, Reply.cancelled) {
+      if case .cancelled(let value) = $0 { value } else { nil }
+    }
+    guard let reply else { throw FormatFault("an unknown reply") }
+    if v.assigns { self = reply }
+  }
+}
