@@ -120,21 +120,6 @@ struct HistoryFile {
   }
 }
 
-extension Fact {
-  /// The highest document position that it names.
-  fileprivate var lastDocument: Int? {
-    switch self {
-    case .tierStarted(let fact): fact.handed.ranges.last?.last
-    case .documentsClaimed(let fact): fact.documents.ranges.last?.last
-    case .documentsCommitted(let fact), .documentsReleased(let fact): fact.documents.ranges.last?.last
-    case .documentsLeftOut(let fact): fact.documents.ranges.last?.last
-    case .documentsFailed(let fact): fact.groups.compactMap { $0.documents.ranges.last?.last }.max()
-    case .retried(let retried): retried.jobs.compactMap { $0.reopened.ranges.last?.last }.max()
-    default: nil
-    }
-  }
-}
-
 extension JSONValue {
   fileprivate var text: String? { if case .string(let text) = self { text } else { nil } }
 

@@ -116,7 +116,7 @@ struct AnswerSizeTests {
     let heal = MendCore.HealRecord(
       action: .reclaimOrphans, generation: 1, steps: Self.steps(400, evidence: 20, bytes: 1000), at: Self.now)
     let record = Record(batch: batch.key, sequence: 100, at: Self.now, cause: .caller, fact: .healed(heal))
-    let event = BatchEvent(record, of: batch)
+    let event = BatchEvent(record)
     #expect(event.steps.count == 400 && event.stepsLeftOut == nil && event.serialized().count < 2 << 20)
   }
 

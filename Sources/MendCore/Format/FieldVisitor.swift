@@ -63,6 +63,9 @@ open class FieldVisitor {
   /// Whether the field is no longer found, or not there: the fields go by number, and a higher one comes next.
   open func isPast(_ number: UInt32) -> Bool { false }
 
+  /// Whether nothing is left to read of the message at hand; false where that is not known.
+  public final var isAtEnd: Bool { isPast(.max - 1) }
+
   /// Two cases of a union stand there.
   open func refuseSecond(_ name: String) throws(FormatFault) {
     throw FormatFault(.damaged, "\(name) stands beside another of which one is set")

@@ -18,6 +18,9 @@ public struct HealRecord: Hashable, Codable, Sendable {
     self.steps = steps
     self.at = at
   }
+
+  /// `auto: restarted; refused: ...`: the action, and what came of each step.
+  var line: String { "\(action.rawValue): " + steps.map(\.outcome).joined(separator: "; ") }
 }
 
 public enum HealAction: String, Codable, CaseIterable, SchemaEnum {

@@ -270,27 +270,6 @@ extension Batch {
   }
 }
 
-extension Fact {
-  /// False for what was only said of the batch, or to others.
-  var changesBatch: Bool {
-    switch self {
-    case .verdictChanged, .notificationSettled: false
-    default: true
-    }
-  }
-
-  /// False for what is reported while all goes on: it makes no summary another one.
-  var movesSummary: Bool {
-    switch self {
-    case .batchCreated, .documentsAdded, .documentsClaimed, .documentsCommitted, .documentsReleased, .workRepeated,
-      .stageEntered, .stageSpent, .collectionWritten, .reportTaken, .attemptBeat, .staleReport, .verdictChanged,
-      .notificationSettled:
-      false
-    default: true
-    }
-  }
-}
-
 extension HealRecord {
   /// Whether it counts against a budget: a plan that did nothing costs nothing.
   var isCounted: Bool { steps.contains { $0.result == .done } }

@@ -59,7 +59,7 @@ struct BeforeFact {
 extension Batch {
   func before(_ fact: Fact) -> BeforeFact {
     var committed = 0
-    if let job = fact.job, contains(job) { committed = tiers[job.tier].jobs[job.index].committed.count }
+    if let job = fact.subject.job, contains(job) { committed = tiers[job.tier].jobs[job.index].committed.count }
     return BeforeFact(
       generation: generation, attempts: held.attempts, committed: committed, overfull: overfull(after: fact))
   }
@@ -97,40 +97,16 @@ extension Batch {
 
   /// Whose counts do not add up, of those that a fact of this kind moves.
   private func overfull(after fact: Fact) -> RecordFault.Invariant? {
-    if let job = fact.job, contains(job) {
+    if let job = fact.subject.job, contains(job) {
       // Field by field: a job's own property has all of it copied.
       let parts =
         tiers[job.tier].jobs[job.index].committed.count + tiers[job.tier].jobs[job.index].failed.count
         + tiers[job.tier].jobs[job.index].processing.count
       if parts > tiers[job.tier].jobs[job.index].assigned.count { return .jobDocuments(job) }
     }
-    guard let tier = fact.job?.tier ?? fact.tier, tiers.indices.contains(tier) else { return nil }
+    guard let tier = fact.subject.tier, tiers.indices.contains(tier) else { return nil }
     if tiers[tier].done.count + tiers[tier].failed.count > tiers[tier].handed.count { return .tierDocuments(tier) }
     return completedDocuments.count + failedDocuments.count > documents.count ? .batchDocuments : nil
-  }
-}
-
-extension Fact {
-  /// The job that it is about.
-  fileprivate var job: JobID? {
-    switch self {
-    case .jobStatusChanged(let fact): fact.job
-    case .nextAttemptScheduled(let fact): fact.job
-    case .collectionWritten(let fact): fact.job
-    case .documentsLeftOut(let fact): fact.job
-    default: attempt?.job
-    }
-  }
-
-  /// The tier that it is about, where it is about no job of it.
-  fileprivate var tier: Int? {
-    switch self {
-    case .tierStarted(let fact): fact.tier
-    case .tierStatusChanged(let fact): fact.tier
-    case .tierCancelRequested(let fact): fact.tier
-    case .retried(let fact): fact.tier
-    default: nil
-    }
   }
 }
 

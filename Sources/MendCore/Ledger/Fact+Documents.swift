@@ -250,3 +250,29 @@ private struct FailedDocument: Described {
     return groups
   }
 }
+
+/// What of a report is not about its documents.
+public struct TakenReport: Hashable, Codable, Sendable {
+  /// The worker's own word for it.
+  public var id: String
+  /// As it was answered.
+  public var accepted: Int
+  public var repeated: Int
+  public var stageTimings: [Job.StageTotal]
+  /// Documents written into the job's collection.
+  public var written: Int
+  /// As `WorkerRequest.Report` has it.
+  public var fingerprint: UInt64
+
+  public init(
+    id: String, accepted: Int, repeated: Int, stageTimings: [Job.StageTotal] = [], written: Int = 0,
+    fingerprint: UInt64 = 0
+  ) {
+    self.id = id
+    self.accepted = accepted
+    self.repeated = repeated
+    self.stageTimings = stageTimings
+    self.written = written
+    self.fingerprint = fingerprint
+  }
+}

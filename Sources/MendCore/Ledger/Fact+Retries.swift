@@ -16,10 +16,6 @@ extension FieldVisitor {
   }
 }
 
-extension Initiative: SchemaEnum {
-  public static var schemaName: String { "mend.v1.JournalInitiative" }
-}
-
 /// Jobs that run again, with the different changes that they were asked to take, each once.
 struct SharedOverrides {
   /// Without the memory of each job.

@@ -52,68 +52,36 @@ extension Batch {
   ///
   /// Of sets of documents only their ends are looked at.
   func fault(of record: Record) -> RecordFault? {
-    func found(_ kind: RecordFault.Kind?) -> RecordFault? { kind.map { RecordFault(record, $0) } }
-    guard record.sequence == sequence + 1 else { return found(.sequence(expected: sequence + 1)) }
-    switch record.fact {
-    case .batchCreated:
-      return found(.creation)
-    case .documentsAdded, .batchStatusChanged, .healed, .verdictChanged, .notificationSettled:
-      return nil
-    case .tierStarted(let fact):
-      return found(unknown(fact.tier) ?? unknown(fact.handed))
-    case .tierStatusChanged(let fact):
-      return found(unknown(fact.tier))
-    case .tierCancelRequested(let fact):
-      return found(unknown(fact.tier))
-    case .retried(let fact):
-      if let kind = unknown(fact.tier) { return found(kind) }
-      for job in fact.jobs { if let kind = unknown(job.job) ?? unknown(job.reopened) { return found(kind) } }
-      return nil
-    case .jobStatusChanged(let fact):
-      return found(unknown(fact.job))
-    case .nextAttemptScheduled(let fact):
-      return found(unknown(fact.job))
-    case .documentsClaimed(let fact):
-      return found(unknownOrNone(fact.attempt) ?? unknown(fact.documents))
-    case .documentsCommitted(let fact), .documentsReleased(let fact):
-      return found(unknownOrNone(fact.attempt) ?? unknown(fact.documents))
-    case .documentsFailed(let fact):
-      if let kind = unknownOrNone(fact.attempt) { return found(kind) }
-      for group in fact.groups { if let kind = unknown(group.documents) { return found(kind) } }
-      return nil
-    case .documentsLeftOut(let fact):
-      return found(unknown(fact.job) ?? unknown(fact.documents))
-    case .workRepeated(let fact):
-      return found(unknownOrNone(fact.attempt))
-    case .stageSpent(let fact):
-      return found(unknownOrNone(fact.attempt))
-    case .collectionWritten(let fact):
-      return found(unknown(fact.job))
+    guard record.sequence == sequence + 1 else { return RecordFault(record, .sequence(expected: sequence + 1)) }
+    return fault(of: record.fact).map { RecordFault(record, $0) }
+  }
+
+  private func fault(of fact: Fact) -> RecordFault.Kind? {
+    switch fact {
+    case .batchCreated: return .creation
     case .attemptIntended(let fact):
-      if let kind = unknown(fact.job) { return found(kind) }
+      guard contains(fact.job) else { return .job(fact.job) }
       let next = tiers[fact.job.tier].jobs[fact.job.index].attempts.count + 1
-      return found(fact.number == next ? nil : .attemptNumber(fact.attempt, expected: next))
-    case .attemptTaken, .attemptStarted, .attemptBeat, .attemptEnding, .attemptEnded, .staleReport, .stageEntered,
-      .reportTaken:
-      return found(record.fact.attempt.flatMap(unknown))
+      return fact.number == next ? nil : .attemptNumber(fact.attempt, expected: next)
+    case .retried(let fact):
+      if let job = fact.jobs.first(where: { !contains($0.job) }), tiers.indices.contains(fact.tier) {
+        return .job(job.job)
+      }
+    default: break
     }
+    if let kind = missing(fact.subject) { return kind }
+    return fact.lastDocument.flatMap { $0 < documents.count ? nil : .document($0) }
   }
 
-  private func unknown(_ tier: Int) -> RecordFault.Kind? { tiers.indices.contains(tier) ? nil : .tier(tier) }
-
-  private func unknown(_ job: JobID) -> RecordFault.Kind? { contains(job) ? nil : .job(job) }
-
-  private func unknown(_ positions: DocumentSet) -> RecordFault.Kind? {
-    guard let last = positions.last, last >= documents.count else { return nil }
-    return .document(last)
-  }
-
-  private func unknown(_ attempt: AttemptID) -> RecordFault.Kind? {
-    unknown(attempt.job) ?? (attemptIndex(attempt) == nil ? .attempt(attempt) : nil)
-  }
-
-  /// Number 0 is nobody's: what the core does to a job's documents by itself.
-  private func unknownOrNone(_ attempt: AttemptID) -> RecordFault.Kind? {
-    attempt.number == 0 ? unknown(attempt.job) : unknown(attempt)
+  private func missing(_ subject: Fact.Subject) -> RecordFault.Kind? {
+    switch subject {
+    case .batch: return nil
+    case .tier(let tier): return tiers.indices.contains(tier) ? nil : .tier(tier)
+    case .job(let job): return contains(job) ? nil : .job(job)
+    case .attempt(let attempt), .work(let attempt):
+      guard contains(attempt.job) else { return .job(attempt.job) }
+      if case .work = subject, attempt.number == 0 { return nil }
+      return attemptIndex(attempt) == nil ? .attempt(attempt) : nil
+    }
   }
 }

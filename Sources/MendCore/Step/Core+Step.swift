@@ -131,7 +131,9 @@ extension Core {
 
   /// What a worker says of its own attempt needs no name: the fact has it.
   private func actor(of fact: Fact) -> String {
-    guard context.cause == .worker, fact.attempt == nil, let worker = context.worker else { return context.actor }
+    guard context.cause == .worker, fact.subject.attempt == nil, let worker = context.worker else {
+      return context.actor
+    }
     return "worker \(worker.id)"
   }
 

@@ -41,7 +41,7 @@ extension BatchesServer {
     if request.includeRecords { response.capacity = ExecutorCapacity(runtime.capacities.of(view.batch)) }
     var bytes = 0
     for record in records {
-      var event = BatchEvent(record, of: view.batch)
+      var event = BatchEvent(record)
       if request.includeRecords { event.record = record.withoutSecrets.journalBytes }
       let steps = event.steps.reduce(0) { $0 + $1.serialized().count }
       bytes += event.record.count + event.summary.utf8.count + steps + 64

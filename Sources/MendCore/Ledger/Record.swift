@@ -1,0 +1,89 @@
+/// A fact in its batch's journal.
+public struct Record: Hashable, Sendable {
+  /// What kind of event a fact came of; the word is what journals and histories have.
+  public enum Cause: String, Hashable, Sendable, CaseIterable {
+    case caller, worker, executor, clock
+    /// A place came free, or an order was to be kept: by an event of another batch.
+    case scheduler
+    case recovery
+    /// The rules, which look at the batch between events.
+    case diagnosis
+    /// Who tells others.
+    case notifier
+  }
+
+  public var batch: BatchKey
+  /// Counts from 1 within the batch, no gaps.
+  public var sequence: UInt64
+  public var at: Instant
+  public var cause: Cause
+  /// Who asked for it, where somebody did; empty where it follows from the cause and the fact, as `who` has it.
+  public var actor: String
+  public var fact: Fact
+
+  public init(batch: BatchKey, sequence: UInt64, at: Instant, cause: Cause, actor: String = "", fact: Fact) {
+    self.batch = batch
+    self.sequence = sequence
+    self.at = at
+    self.cause = cause
+    self.actor = actor
+    self.fact = fact
+  }
+}
+
+extension Record {
+  /// Who did it: a caller by name, `worker t0-j0.1`, `executor`, `scheduler`, `timer`, `server`, `diagnosis`, `notifier`, or another
+  /// cause by its own word.
+  public var who: String {
+    guard actor.isEmpty else { return actor }
+    switch cause {
+    case .worker: return fact.subject.attempt.map { "worker \($0)" } ?? "worker"
+    case .clock: return "timer"
+    case .recovery: return "server"
+    case .caller, .executor, .scheduler, .diagnosis, .notifier: return cause.rawValue
+    }
+  }
+}
+
+extension Record: Described {
+  /// Which batch it is of stands beside it in the journal.
+  public static var blank: Record {
+    Record(
+      batch: BatchKey(namespace: "", batchID: ""), sequence: 0, at: Instant(milliseconds: 0), cause: .caller,
+      fact: .documentsAdded([]))
+  }
+
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    do throws(FormatFault) {
+      try v.sequence(1, "sequence", &sequence)
+      try v.instant(2, "at_ms", &at)
+      try v.name(3, "cause", &cause, of: "cause")
+      if !v.goesByNumber { try v.string(13, "actor", &actor) }
+      var fact: Fact? = v.reads ? nil : self.fact
+      let present = fact?.number
+      try Fact.describeFrequent(&fact, present, v)
+      if v.goesByNumber { try v.string(13, "actor", &actor) }
+      // Most records have a frequent fact, and nothing after it.
+      if present.map({ $0 > Fact.lastFrequent }) ?? (fact == nil || !v.isAtEnd) {
+        try Fact.describeOthers(&fact, present, v)
+      }
+      guard let fact else { throw FormatFault("an unknown fact") }
+      if v.assigns { self.fact = fact }
+    } catch {
+      var fault = error
+      fault.sequence = sequence
+      throw fault
+    }
+  }
+}
+
+/// On whose initiative something is done.
+public enum Initiative: String, Codable, CaseIterable, SchemaEnum {
+  case caller
+  /// What a batch opted in to, which nobody asked for.
+  case autoHeal = "auto_heal"
+  /// A job's retry rules.
+  case rules
+
+  public static var schemaName: String { "mend.v1.JournalInitiative" }
+}
