@@ -186,6 +186,7 @@ extension World {
   func observe(_ observation: Observation) {
     guard let server else { return }
     if script != nil { note(Script.directive(observation)) }
+    if case .capacity(let capacity) = observation { toldCapacities.append((at: now, capacity: capacity)) }
     server.stepper.post(observation)
     wakeWriter()
   }

@@ -56,6 +56,8 @@ final class World: @unchecked Sendable {
   var putOff: [ExecutorKind: [(life: Int, carryOut: @Sendable (World) -> Void)]] = [:]
   /// What each executor really has now.
   var actual: [ExecutorKind: Capacity] = [:]
+  /// What the server was told that executors have, and when.
+  var toldCapacities: [(at: Instant, capacity: Capacity)] = []
   /// Since when it can be asked again.
   var reachableSince: [ExecutorKind: Instant] = [:]
   var lifeBegan = Instant(milliseconds: 0)

@@ -6,7 +6,7 @@ extension Batch {
   func nextTurn(after now: Instant, limits: Limits) -> Instant? {
     guard status == .queued || status == .running else { return nil }
     var turns: [Instant] = []
-    if let outage, outage.isConfigured { turns.append(outage.since + limits.unreachableGrace) }
+    if let outage { turns.append(outage.since + limits.unreachableGrace) }
     var changes = LatestChanges()
     for tier in tiers.indices where tiers[tier].status == .running {
       for job in tiers[tier].jobs.indices where !tiers[tier].jobs[job].status.isFinal {

@@ -119,6 +119,27 @@ struct HealthTurnTests {
     }
   }
 
+  @Test("An end at an executor that the server no longer has is said to be stuck once the grace is over")
+  func endingWithoutExecutor() {
+    var world = World()
+    world.submit([tier(extractor(opaque: true))])
+    world.harness.see(.started(world.harness.attempt()))
+    _ = world.harness.ask(.cancel(batchID: "b", .batch, grace: .seconds(900)))
+    world.review()
+    let records = world.harness.journal.values.first ?? []
+    world.harness.core = Core(
+      limits: world.harness.core.limits, capacities: Capacities(Capacity(executor: .local, cpus: 1, memoryBytes: 1)),
+      generator: SplitMix(state: 99))
+    world.harness.core.restore(whole: records)
+    world.harness.step(.recovered)
+    world.review()
+    world.pass(299)
+    #expect(world.summaries.allSatisfy { $0.summary.health != .stuck })
+    world.pass(3)
+    #expect(world.summaries.last?.summary.reason == .executorNotConfigured)
+    #expect(world.notified == ["b"])
+  }
+
   @Test("The reason is the one that Diagnose gives where a quota is what is waited for")
   func quota() {
     var limits = Limits()
