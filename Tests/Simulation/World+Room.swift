@@ -11,8 +11,8 @@ extension World {
     var held = store.room.executors[executor] ?? ResourceUse()
     held.add(parameters.resources)
     // What it has may have been learnt, and made use of, within one commit, and be another by then.
-    let learnt = toldCapacities.filter { $0.capacity.executor == executor && $0.at + .seconds(10) > now }.map(\.capacity)
-    let known = [server?.runtime.capacities[executor], actual[executor]].compactMap(\.self) + learnt
+    let learnt = toldCapacities.filter { $0.capacity.executor == executor && $0.at + .seconds(10) > now }
+    let known = [server?.runtime.capacities[executor], actual[executor]].compactMap(\.self) + learnt.map(\.capacity)
     let (cpus, memoryBytes) = (known.map(\.cpus).max() ?? 0, known.map(\.memoryBytes).max() ?? 0)
     if parameters.resources.cpus > 0, held.cpus > cpus + 1e-6 || held.memoryBytes > memoryBytes {
       fail(.room, "\(executor) has \(cpus) CPUs, and \(held.cpus) are held")
