@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "USER": "worker",
     "LANG": "C.UTF-8",
     "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
 }
 NAMES = ("scan", "invoice", "letter", "report", "minutes", "contract")
 FILES = {
@@ -37,7 +38,8 @@ def run(sample, venv):
         getattr(services, name)()
     environment = {**ENVIRONMENT, "doc": document, **sample.env}
     if sample.setup:
-        subprocess.run(["sh", "-ec", sample.setup], check=True, env=environment, stdout=subprocess.DEVNULL)
+        own = {**environment, "PATH": f"{environment['PATH']}:{os.environ['PATH']}", "HOME": os.environ["HOME"]}
+        subprocess.run(["sh", "-ec", sample.setup], check=True, cwd="/srv", env=own, stdout=subprocess.DEVNULL)
     process = subprocess.Popen(
         ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--", "sh", "-c", sample.recipe],
         cwd="/srv/work",

@@ -74,7 +74,7 @@ class Answer(BaseHTTPRequestHandler):
             self.say(status, json.dumps(body), {"Content-Type": "application/json", **headers})
         elif parts[0] in BUCKET:
             status, code, text = BUCKET[parts[0]]
-            body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{text}</Message><Resource>{self.path}</Resource><RequestId>4442587FB7D0A2F9</RequestId></Error>'
+            body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{text}</Message><Resource>/{"/".join(parts)}</Resource><RequestId>4442587FB7D0A2F9</RequestId></Error>'
             self.say(status, body, {"Content-Type": "application/xml"})
         else:
             self.say(404, "no such page\n")
@@ -254,3 +254,31 @@ def redis():
 def silent():
     """A port, 8072, that takes connections and never says anything."""
     held.append(socket.create_server(("127.0.0.1", 8072)))
+
+
+SHELL = """
+import socket
+import sys
+import threading
+
+import paramiko
+
+
+class Refusing(paramiko.ServerInterface):
+    def get_allowed_auths(self, name):
+        return "publickey,password"
+
+
+key = paramiko.RSAKey.generate(2048)
+listening = socket.create_server(("127.0.0.1", 2222))
+while True:
+    transport = paramiko.Transport(listening.accept()[0])
+    transport.add_server_key(key)
+    transport.start_server(event=threading.Event(), server=Refusing())
+"""
+
+
+def shell():
+    """SSH at 2222, which lets nobody in."""
+    subprocess.Popen(["/srv/venv/bin/python", "-c", SHELL], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(2222)
