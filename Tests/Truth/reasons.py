@@ -35,6 +35,7 @@ REASONS = {
     "memory.tool_limit": ("resource_limit", "never"),
     "memory.stack": ("exit_code", "never"),
     "memory.absurd": ("bad_input", "never"),
+    "gpu.missing": ("gpu_fault", "elsewhere"),
     # Limits other than memory.
     "limit.open_files": ("resource_limit", "never"),
     "limit.processes": ("resource_limit", "elsewhere"),
@@ -67,7 +68,6 @@ REASONS = {
     "program.locale": ("environment_setup", "never"),
     "program.settings_missing": ("environment_setup", "never"),
     "service.daemon_down": ("environment_setup", "never"),
-    "gpu.none": ("environment_setup", "elsewhere"),
     "display.missing": ("environment_setup", "never"),
     # The document.
     "pdf.encrypted": ("bad_input", "never"),

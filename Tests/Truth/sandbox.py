@@ -56,7 +56,7 @@ def run(sample, venv):
         stdout, stderr = process.communicate()
         raise ValueError(f"{sample.id} did not end\n{stderr[-2000:]}{stdout[-2000:]}") from None
     code = process.returncode
-    end = {"code": code} if code >= 0 else {"signal": signal.Signals(-code).name}
+    end = {"code": code} if code >= 0 else {"signal": -code}
     return {"exit": end, "stderr": tail(stderr), "stdout": tail(stdout), "document": document}
 
 

@@ -9,7 +9,7 @@ def torch(id, text, reason, line="", **more):
     script(f"torch/{id}", text, reason, line, file="embed.py", run=more.pop("run", "/usr/bin/python3"), **{"arguments": "", **more})
 
 
-torch("no-cuda", "import torch\n\nprint(torch.ones(3, device='cuda'))\n", "gpu.none", "Torch not compiled with CUDA enabled")
+torch("no-cuda", "import torch\n\nprint(torch.ones(3, device='cuda'))\n", "gpu.missing", "Torch not compiled with CUDA enabled")
 torch("device", "import torch\n\nprint(torch.ones(3, device='gpu:0'))\n", "program.error", "RuntimeError: Expected one of cpu, cuda", also=("program.usage",))
 torch("weights-noise", "import sys\n\nimport torch\n\ntorch.load(sys.argv[1])\n", "model.broken", "_pickle.UnpicklingError: invalid load key", also=("data.broken",), document="noise.bin", name="model-1207.pt", arguments="$doc")
 torch("weights-cut", """
