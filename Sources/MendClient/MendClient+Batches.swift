@@ -5,19 +5,13 @@ extension MendClient {
   /// Creates a batch in state CREATED. Documents beyond the size of one message are added by further calls, in order.
   /// An error among those leaves the batch CREATED with the documents added so far.
   public func createBatch(_ request: CreateBatchRequest) async throws(MendError) -> CreateBatchResponse {
-    let change = Change(request.idempotencyKey)
+    let key = Key(request.idempotencyKey)
     var first = request
-    first.idempotencyKey = change.key
     let chunks = Self.chunks(of: request.documents, settings.limits)
     first.documents = chunks.first.map { Array($0) } ?? []
-    let sent = first
-    var response = try await call(change.repetition) { channel, options throws(RPCError) in
-      try await BatchesClient(channel).createBatch(sent, options: options)
-    }
+    var response = try await change(first, key, BatchesClient.createBatch)
     for (index, chunk) in chunks.enumerated().dropFirst() {
-      let added = try await addChunk(
-        chunk, to: response.batchID, change.part(index))
-      response.totalObjects = added.totalObjects
+      response.totalObjects = try await add(chunk, to: response.batchID, key.part(index)).totalObjects
     }
     return response
   }
@@ -25,94 +19,61 @@ extension MendClient {
   /// Adds documents to a batch that is still CREATED, in as many calls as their size requires. Each call adds all of
   /// its documents or none. With an idempotency key, the same documents may be added again after a failure.
   public func addDocuments(_ request: AddDocumentsRequest) async throws(MendError) -> AddDocumentsResponse {
-    let change = Change(request.idempotencyKey)
+    let key = Key(request.idempotencyKey)
     var total = AddDocumentsResponse()
     total.batchID = request.batchID
     for (index, chunk) in Self.chunks(of: request.documents, settings.limits).enumerated() {
-      let response = try await addChunk(chunk, to: request.batchID, change.part(index))
+      let response = try await add(chunk, to: request.batchID, key.part(index))
       total.added += response.added
       total.totalObjects = response.totalObjects
     }
     return total
   }
 
-  private func addChunk(
-    _ documents: ArraySlice<Document>, to batchID: String, _ change: Change
+  private func add(
+    _ documents: ArraySlice<Document>, to batchID: String, _ key: Key
   ) async throws(MendError) -> AddDocumentsResponse {
-    var request = AddDocumentsRequest()
-    request.batchID = batchID
-    request.idempotencyKey = change.key
+    var request = AddDocumentsRequest(batchID)
     request.documents = Array(documents)
-    let sent = request
-    return try await call(change.repetition) { channel, options throws(RPCError) in
-      try await BatchesClient(channel).addDocuments(sent, options: options)
-    }
+    return try await change(request, key, BatchesClient.addDocuments)
   }
 
   /// Submits a CREATED batch to the scheduler.
   public func submitBatch(_ batchID: String, idempotencyKey: String = "") async throws(MendError) -> SubmitBatchResponse
   {
-    var request = SubmitBatchRequest()
-    request.batchID = batchID
-    let change = Change(idempotencyKey)
-    request.idempotencyKey = change.key
-    let sent = request
-    return try await call(change.repetition) { channel, options throws(RPCError) in
-      try await BatchesClient(channel).submitBatch(sent, options: options)
-    }
+    try await change(SubmitBatchRequest(batchID), Key(idempotencyKey), BatchesClient.submitBatch)
   }
 
   /// Returns a batch's status: progress, timing, documents in pages, error summary.
   public func getBatch(_ request: GetBatchRequest) async throws(MendError) -> GetBatchResponse {
-    try await call { channel, options throws(RPCError) in
-      try await BatchesClient(channel).getBatch(request, options: options)
-    }
+    try await read(request, BatchesClient.getBatch)
   }
 
   /// Returns one page of the namespace's batches, newest first.
   public func listBatches(_ request: ListBatchesRequest) async throws(MendError) -> ListBatchesResponse {
-    try await call { channel, options throws(RPCError) in
-      try await BatchesClient(channel).listBatches(request, options: options)
-    }
+    try await read(request, BatchesClient.listBatches)
   }
 
   /// Says what is wrong with a batch, why, on what evidence, and what to do.
   public func diagnose(_ batchID: String) async throws(MendError) -> DiagnoseResponse {
     var request = DiagnoseRequest()
     request.batchID = batchID
-    let sent = request
-    return try await call { channel, options throws(RPCError) in
-      try await BatchesClient(channel).diagnose(sent, options: options)
-    }
+    return try await read(request, BatchesClient.diagnose)
   }
 
   /// Returns one page of a batch's history, in order.
   public func listEvents(_ request: ListEventsRequest) async throws(MendError) -> ListEventsResponse {
-    try await call { channel, options throws(RPCError) in
-      try await BatchesClient(channel).listEvents(request, options: options)
-    }
+    try await read(request, BatchesClient.listEvents)
   }
 
   /// Starts new attempts of what failed in a tier, with other resources if requested.
   public func retry(_ request: RetryRequest) async throws(MendError) -> RetryResponse {
-    let change = Change(request.idempotencyKey)
-    var keyed = request
-    keyed.idempotencyKey = change.key
-    let sent = keyed
-    return try await call(change.repetition) { channel, options throws(RPCError) in
-      try await BatchesClient(channel).retry(sent, options: options)
-    }
+    try await change(request, Key(request.idempotencyKey), BatchesClient.retry)
   }
 
   /// Plans repairs and, unless it is a dry run, applies them.
   public func heal(_ request: HealRequest) async throws(MendError) -> HealResponse {
-    let change = Change(request.idempotencyKey)
-    var keyed = request
-    keyed.idempotencyKey = change.key
-    let sent = keyed
-    return try await call(change.repetition) { channel, options throws(RPCError) in
-      try await BatchesClient(channel).heal(sent, options: options)
-    }
+    try await change(request, Key(request.idempotencyKey), BatchesClient.heal)
   }
 
   /// The scope of a cancel.
@@ -130,57 +91,53 @@ extension MendClient {
   public func cancel(
     _ batchID: String, _ target: CancelTarget = .batch, grace: Double? = nil, idempotencyKey: String = ""
   ) async throws(MendError) -> CancelResponse {
-    let change = Change(idempotencyKey)
-    let key = change.key
+    let key = Key(idempotencyKey)
     let timeout = settings.limits.cancelTimeout + .seconds(max(0, min(grace ?? 10, 86_400)))
-    return try await call(change.repetition, timeout: timeout) { channel, options throws(RPCError) in
-      let client = BatchesClient(channel)
-      switch target {
-      case .batch:
-        var request = CancelBatchRequest()
-        request.batchID = batchID
-        request.idempotencyKey = key
-        request.graceSeconds = grace
-        return try await client.cancelBatch(request, options: options)
-      case .tier(let tier):
-        var request = CancelTierRequest()
-        request.batchID = batchID
-        request.idempotencyKey = key
-        request.tier = tier
-        request.graceSeconds = grace
-        return try await client.cancelTier(request, options: options)
-      case .job(let job):
-        var request = CancelJobRequest()
-        request.batchID = batchID
-        request.idempotencyKey = key
-        request.jobID = job
-        request.graceSeconds = grace
-        return try await client.cancelJob(request, options: options)
-      }
+    switch target {
+    case .batch:
+      var request = CancelBatchRequest(batchID)
+      request.graceSeconds = grace
+      return try await change(request, key, timeout: timeout, BatchesClient.cancelBatch)
+    case .tier(let tier):
+      var request = CancelTierRequest(batchID)
+      request.tier = tier
+      request.graceSeconds = grace
+      return try await change(request, key, timeout: timeout, BatchesClient.cancelTier)
+    case .job(let job):
+      var request = CancelJobRequest(batchID)
+      request.jobID = job
+      request.graceSeconds = grace
+      return try await change(request, key, timeout: timeout, BatchesClient.cancelJob)
     }
   }
 
   /// Stops new claims; documents in process run to their end.
   public func pause(_ batchID: String, idempotencyKey: String = "") async throws(MendError) -> PauseBatchResponse {
-    var request = PauseBatchRequest()
-    request.batchID = batchID
-    let change = Change(idempotencyKey)
-    request.idempotencyKey = change.key
-    let sent = request
-    return try await call(change.repetition) { channel, options throws(RPCError) in
-      try await BatchesClient(channel).pauseBatch(sent, options: options)
-    }
+    try await change(PauseBatchRequest(batchID), Key(idempotencyKey), BatchesClient.pauseBatch)
   }
 
   /// Ends a pause.
   public func resume(_ batchID: String, idempotencyKey: String = "") async throws(MendError) -> ResumeBatchResponse {
-    var request = ResumeBatchRequest()
-    request.batchID = batchID
-    let change = Change(idempotencyKey)
-    request.idempotencyKey = change.key
-    let sent = request
-    return try await call(change.repetition) { channel, options throws(RPCError) in
-      try await BatchesClient(channel).resumeBatch(sent, options: options)
+    try await change(ResumeBatchRequest(batchID), Key(idempotencyKey), BatchesClient.resumeBatch)
+  }
+
+  private typealias Method<Request, Response> =
+    @Sendable (BatchesClient) -> @Sendable (Request, CallOptions) async throws(RPCError) -> Response
+
+  private func read<Request: Sendable, Response: Sendable>(
+    _ request: Request, _ method: Method<Request, Response>
+  ) async throws(MendError) -> Response {
+    try await call { channel, options throws(RPCError) in try await method(BatchesClient(channel))(request, options) }
+  }
+
+  private func change<Request: ChangeRequest, Response: Sendable>(
+    _ request: Request, _ key: Key, timeout: Duration? = nil, _ method: Method<Request, Response>
+  ) async throws(MendError) -> Response {
+    var keyed = request
+    keyed.idempotencyKey = key.text
+    let sent = keyed
+    return try await call(.keyed(key.text, isCallers: key.isCallers), timeout: timeout) {
+      channel, options throws(RPCError) in try await method(BatchesClient(channel))(sent, options)
     }
   }
 
@@ -204,25 +161,46 @@ extension MendClient {
   }
 }
 
+/// A request that changes a batch.
+private protocol ChangeRequest: Sendable {
+  var batchID: String { get set }
+  var idempotencyKey: String { get set }
+  init()
+}
+
+extension ChangeRequest {
+  fileprivate init(_ batchID: String) {
+    self.init()
+    self.batchID = batchID
+  }
+}
+
+extension CreateBatchRequest: ChangeRequest {}
+extension AddDocumentsRequest: ChangeRequest {}
+extension SubmitBatchRequest: ChangeRequest {}
+extension RetryRequest: ChangeRequest {}
+extension HealRequest: ChangeRequest {}
+extension CancelJobRequest: ChangeRequest {}
+extension CancelTierRequest: ChangeRequest {}
+extension CancelBatchRequest: ChangeRequest {}
+extension PauseBatchRequest: ChangeRequest {}
+extension ResumeBatchRequest: ChangeRequest {}
+
 /// The idempotency key of one change: the caller's, or a random one of the client's.
-private struct Change {
-  let key: String
-  private let isCallers: Bool
+private struct Key {
+  var text: String
+  var isCallers: Bool
 
   init(_ given: String) {
-    self.init(key: given.isEmpty ? MendClient.randomIdempotencyKey() : given, isCallers: !given.isEmpty)
+    text = given.isEmpty ? MendClient.randomIdempotencyKey() : given
+    isCallers = !given.isEmpty
   }
 
-  private init(key: String, isCallers: Bool) {
-    self.key = key
-    self.isCallers = isCallers
-  }
-
-  var repetition: Repetition { .keyed(key, isCallers: isCallers) }
-
-  /// One of the calls that make up a change. The first has the change's key.
-  func part(_ index: Int) -> Change {
+  /// The key of one of the calls that make up a change. The first has the change's key.
+  func part(_ index: Int) -> Key {
     guard index > 0 else { return self }
-    return Change(key: MendClient.idempotencyKey("part-\(index)", after: key), isCallers: isCallers)
+    var part = self
+    part.text = MendClient.idempotencyKey("part-\(index)", after: text)
+    return part
   }
 }
