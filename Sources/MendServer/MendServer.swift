@@ -229,7 +229,7 @@ public final class MendServer: Sendable {
     do throws(RPCError) {
       addresses.calls = try await server.start(accepting: false)
     } catch {
-      throw .cannotListen(error.message)
+      throw .cannotListen(error)
     }
     return (server, addresses)
   }
@@ -282,13 +282,13 @@ public final class MendServer: Sendable {
 
 /// Why a server ended by itself.
 public enum MendServerError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// An address that cannot be bound: which, and why.
-  case cannotListen(String)
+  /// An address that cannot be bound: which, and why; its code is one of those that `RPCServer.start` throws.
+  case cannotListen(RPCError)
   case runtime(RuntimeError)
 
   public var description: String {
     switch self {
-    case .cannotListen(let message): message
+    case .cannotListen(let error): error.message
     case .runtime(let error): error.description
     }
   }

@@ -1,4 +1,3 @@
-import Glibc
 import MendAPI
 import MendProtobuf
 
@@ -9,11 +8,8 @@ enum BatchSpecificationFile {
 
   /// - Parameter source: a file's path, or `-` for standard input.
   static func read(_ source: String) throws -> CreateBatchRequest {
-    if source == "-" { return try parse(try Standard.input(limit: bytesMaximum), name: "standard input") }
-    let descriptor = open(source, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw ProgramError.usage("\(source): \(Standard.systemError())") }
-    defer { close(descriptor) }
-    return try parse(try Standard.readText(descriptor, name: source, limit: bytesMaximum), name: source)
+    try parse(
+      try Standard.text(of: source, limit: bytesMaximum), name: source == "-" ? "standard input" : source)
   }
 
   /// - Throws: `ProgramError` (wrong usage) with the location, what was wrong there, and similar names for unknown keys.

@@ -21,18 +21,6 @@ struct ProgramError: Error {
     self.message = message
   }
 
-  /// A transport's message without the system call at its beginning, such as `bind(descriptor:…): `.
-  static func withoutCallName(_ message: String) -> String {
-    for words in [
-      "Address already in use", "Cannot assign requested address", "Permission denied", "No such file or directory",
-    ] {
-      guard let range = message.firstRange(of: words) else { continue }
-      let place = message.prefix { $0 != "(" }
-      return (place.lastIndex(of: ":").map { String(place[...$0]) + " " } ?? "") + message[range]
-    }
-    return message
-  }
-
   /// An error in the arguments that only the command itself can find.
   static func usage(_ message: String) -> ProgramError { ProgramError(.wrongUsage, message) }
 }

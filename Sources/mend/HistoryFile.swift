@@ -59,15 +59,7 @@ struct HistoryFile {
   // MARK: - Reading
 
   init(path: String) throws {
-    let text: String
-    if path == "-" {
-      text = try Standard.input(limit: Self.bytesLimit)
-    } else {
-      let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-      guard descriptor >= 0 else { throw ProgramError.usage("\(path) cannot be read: \(Standard.systemError())") }
-      defer { close(descriptor) }
-      text = try Standard.readText(descriptor, name: path, limit: Self.bytesLimit)
-    }
+    let text = try Standard.text(of: path, limit: Self.bytesLimit)
     let lines = text.split(separator: "\n")
     guard let first = lines.first, case .object(let header)? = try? JSONValue(parsing: String(first)),
       header["format"] == .string(Self.format)

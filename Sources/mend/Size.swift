@@ -38,16 +38,7 @@ struct Size: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible 
     return bytes >= 1 && bytes <= Double(ValueLimit.memoryBytes) ? Int64(bytes) : nil
   }
 
-  /// The size in the largest unit that gives a whole number (512 MiB), else with one decimal (1.5 GiB).
-  var description: String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"]
-    var unit = 0
-    while unit < units.count - 1, bytes >= Int64(1) << Int64(10 * (unit + 1)) { unit += 1 }
-    let scale = Int64(1) << Int64(10 * unit)
-    if bytes % scale == 0 { return "\(bytes / scale) \(units[unit])" }
-    let tenths = Int64((Double(bytes) / Double(scale) * 10).rounded())
-    return tenths % 10 == 0 ? "\(tenths / 10) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
-  }
+  var description: String { Figures.bytes(bytes) }
 
   /// The size as an argument that parses to the same number of bytes: `512MiB`.
   var argument: String {

@@ -25,7 +25,7 @@ struct SizeTests {
   func written() {
     #expect(Size(536_870_912).description == "512 MiB")
     #expect(Size(68_030_464).description == "64.9 MiB")
-    #expect(Size(100).description == "100 B")
+    #expect(Size(100).description == "100 bytes")
     #expect(Size(1_610_612_736).argument == "1536MiB")
     #expect(Size.parse(Size(1_610_612_736).argument) == 1_610_612_736)
   }

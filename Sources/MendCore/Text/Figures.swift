@@ -14,7 +14,7 @@ package enum Figures {
   }
 
   /// "256 MiB", "1.5 GiB".
-  static func bytes(_ bytes: Int64) -> String {
+  package static func bytes(_ bytes: Int64) -> String {
     let (unit, name) =
       switch bytes {
       case tebibyte...: (tebibyte, "TiB")
@@ -59,12 +59,12 @@ package enum Figures {
   }
 
   /// "1", "0.5": without the fraction where it is none.
-  static func number(_ value: Double) -> String {
+  package static func number(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e15 ? "\(Int64(value))" : "\(value)"
   }
 
   /// "1 document", "3 documents".
-  static func count(_ count: Int, _ noun: String, plural: String? = nil) -> String {
+  package static func count(_ count: some BinaryInteger, _ noun: String, plural: String? = nil) -> String {
     count == 1 ? "1 \(noun)" : "\(count) \(plural ?? noun + "s")"
   }
 

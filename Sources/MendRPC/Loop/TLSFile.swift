@@ -1,4 +1,3 @@
-internal import Glibc
 internal import NIOSSL
 
 /// A PEM file that TLS needs: read as a whole, and refused with its path, what is wrong with it, and what to do.
@@ -39,18 +38,9 @@ struct TLSFile {
 
   /// The file's bytes as text; what is no UTF-8 in it is replaced, and then there is no PEM in it either.
   private func contents() throws(RPCError) -> String {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw fault(String(cString: strerror(errno))) }
-    defer { close(descriptor) }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 64 * 1024)
-    while true {
-      let count = read(descriptor, &chunk, chunk.count)
-      if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw fault(String(cString: strerror(errno))) }
-      guard count > 0 else { break }
-      bytes += chunk[..<count]
-      guard bytes.count <= Self.maxBytes else { throw fault("it has more than \(Self.maxBytes) bytes") }
+    let bytes: [UInt8]
+    do throws(WholeFile.Fault) { bytes = try WholeFile.bytes(of: path, limit: Self.maxBytes) } catch {
+      throw fault("\(error)")
     }
     guard !bytes.isEmpty else { throw fault("it is empty") }
     // DER begins with a SEQUENCE of a two-byte length.

@@ -42,7 +42,9 @@ public final class RPCServer: Sendable {
 
   /// Listens on every address of the configuration; answers where, with the ports that were picked.
   ///
-  /// All or nothing: when one address can't be had, those before it are given up again and UNAVAILABLE is thrown.
+  /// All or nothing: when one address can't be had, those before it are given up again. Throws FAILED_PRECONDITION for
+  /// TLS files that can't be used, ALREADY_EXISTS for a file that is no socket, NOT_FOUND for a socket whose directory is
+  /// missing, and UNAVAILABLE for every other address that can't be taken.
   ///
   /// - Parameter accepting: false takes the addresses and lets callers wait in the system's queues until `accept()`.
   @discardableResult
@@ -217,6 +219,10 @@ public final class RPCServer: Sendable {
       }
     } catch let error as RPCError {
       throw error
+    } catch let error as IOError {
+      let reason = String(cString: strerror(error.errnoCode))
+      throw RPCError(
+        error.errnoCode == ENOENT ? .notFound : .unavailable, "can't listen on \(listener.address): \(reason)")
     } catch {
       throw RPCError(.unavailable, "can't listen on \(listener.address): \(ConnectionLoss(error).message)")
     }

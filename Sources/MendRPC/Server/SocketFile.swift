@@ -7,10 +7,10 @@ enum SocketFile {
     var info = stat()
     guard lstat(path, &info) == 0 else { return }
     guard info.st_mode & S_IFMT == S_IFSOCK else {
-      throw RPCError(.failedPrecondition, "\(path) exists and is not a socket; choose another path or remove it")
+      throw RPCError(.alreadyExists, "\(path) exists and is not a socket; choose another path or remove it")
     }
     guard !isAnswered(path) else {
-      throw RPCError(.failedPrecondition, "another server listens on \(path)")
+      throw RPCError(.unavailable, "another server listens on \(path)")
     }
     unlink(path)
   }

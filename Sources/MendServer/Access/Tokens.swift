@@ -1,6 +1,7 @@
 import Crypto
 import Glibc
 public import Logging
+import MendRPC
 import Synchronization
 
 /// The tokens that a server accepts: a file of hashes, reloaded when it changes.
@@ -161,24 +162,11 @@ extension Tokens {
     defer { close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw TokensError(failure("fstat", path)) }
-    guard status.st_size <= maximumFileBytes else {
-      throw TokensError("\(path) has \(status.st_size) bytes; a tokens file has at most \(maximumFileBytes)")
+    do throws(WholeFile.Fault) {
+      return (try WholeFile.bytes(of: descriptor, limit: maximumFileBytes), Stamp(status))
+    } catch {
+      throw TokensError("\(path) cannot be read: \(error)")
     }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 64 << 10)
-    while true {
-      let count = chunk.withUnsafeMutableBytes { Self.readOnce(descriptor, $0) }
-      guard count >= 0 else { throw TokensError(failure("read", path)) }
-      if count == 0 { return (bytes, Stamp(status)) }
-      bytes += chunk[..<count]
-      guard bytes.count <= maximumFileBytes else {
-        throw TokensError("\(path) exceeds the size limit of a tokens file")
-      }
-    }
-  }
-
-  private static func readOnce(_ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
-    Glibc.read(descriptor, buffer.baseAddress, buffer.count)
   }
 }
 

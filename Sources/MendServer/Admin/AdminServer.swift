@@ -1,3 +1,4 @@
+import Glibc
 import MendRPC
 import NIOCore
 import NIOHTTP1
@@ -56,7 +57,8 @@ final class AdminServer: Sendable {
       state.withLock { $0.listener = channel }
       return .inet(host: host, port: channel.localAddress?.port ?? port)
     } catch {
-      throw MendServerError.cannotListen("admin on \(host):\(port): \(error)")
+      let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+      throw MendServerError.cannotListen(RPCError(.unavailable, "admin on \(host):\(port): \(reason)"))
     }
   }
 

@@ -1,3 +1,5 @@
+import MendCore
+
 /// Writes metrics in Prometheus' text format, version 0.0.4: one family after the other, each with its samples.
 struct PrometheusText {
   enum Kind: String { case counter, gauge, histogram }
@@ -33,7 +35,7 @@ struct PrometheusText {
     var total: UInt64 = 0
     for (index, count) in buckets.enumerated() {
       total += count
-      let bound = index < bounds.count ? Self.number(bounds[index]) : "+Inf"
+      let bound = index < bounds.count ? Figures.number(bounds[index]) : "+Inf"
       line(family + "_bucket", labels + [(key: "le", value: bound)], Double(total))
     }
     line(family + "_sum", labels, sum)
@@ -45,11 +47,7 @@ struct PrometheusText {
     if !labels.isEmpty {
       text += "{" + labels.map { "\($0.key)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",") + "}"
     }
-    text += " \(Self.number(value))\n"
-  }
-
-  private static func number(_ value: Double) -> String {
-    value == value.rounded() && abs(value) < 1e15 ? "\(Int64(value))" : "\(value)"
+    text += " \(Figures.number(value))\n"
   }
 
   private static func escaped(_ text: String) -> String {

@@ -189,7 +189,7 @@ struct Doctor: ParsableCommand {
     return parts.joined(separator: ", ")
   }
 
-  private static func counted(_ batches: Int) -> String { batches == 1 ? "1 batch" : "\(batches) batches" }
+  private static func counted(_ batches: Int) -> String { Figures.count(batches, "batch", plural: "batches") }
 
   private static func name(_ aside: SetAside) -> String { "\(aside.batch.namespace)/\(aside.batch.batchID)" }
 

@@ -1,4 +1,5 @@
 import Glibc
+import MendRPC
 
 /// The three standard streams, unbuffered.
 enum Standard {
@@ -57,26 +58,23 @@ enum Standard {
     return true
   }
 
-  /// All of standard input.
+  /// The text of a file; of standard input for `-`, unless an option names the file.
   ///
-  /// - Throws: `ProgramError` beyond `limit` bytes, or if it is not UTF-8.
-  static func input(limit: Int) throws -> String {
-    try readText(STDIN_FILENO, name: "standard input", limit: limit)
-  }
-
-  static func readText(_ descriptor: Int32, name: String, limit: Int) throws -> String {
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 65_536)
-    while true {
-      let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
-      if count < 0 {
-        if errno == EINTR { continue }
-        throw ProgramError.usage("\(name) cannot be read: \(systemError())")
-      }
-      if count == 0 { break }
-      bytes += buffer[..<count]
-      guard bytes.count <= limit else {
-        throw ProgramError.usage("\(name) is longer than \(Size(Int64(limit))), the limit")
+  /// - Parameter isBlocking: false does not wait for the writer of a pipe.
+  /// - Throws: `ProgramError` if it cannot be read, beyond `limit` bytes, or if it is not UTF-8.
+  static func text(of path: String, option: String? = nil, limit: Int, isBlocking: Bool = true) throws -> String {
+    let isInput = path == "-" && option == nil
+    let name = isInput ? "standard input" : (option.map { "\($0): " } ?? "") + path
+    let bytes: [UInt8]
+    do throws(WholeFile.Fault) {
+      let descriptor = isInput ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | (isBlocking ? 0 : O_NONBLOCK))
+      guard descriptor >= 0 else { throw .system(errno) }
+      defer { if !isInput { close(descriptor) } }
+      bytes = try WholeFile.bytes(of: descriptor, limit: limit)
+    } catch {
+      switch error {
+      case .system: throw ProgramError.usage("\(name) cannot be read: \(error)")
+      case .tooLong: throw ProgramError.usage("\(name) is longer than \(Size(Int64(limit))), the limit")
       }
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {

@@ -54,9 +54,7 @@ enum Wording {
   static func seconds(_ time: GoogleTimestamp) -> Double { Double(time.seconds) + Double(time.nanos) / 1e9 }
 
   /// `1 document`, `2 documents`.
-  static func count(_ count: some BinaryInteger, _ noun: String) -> String {
-    "\(count) \(noun)\(count == 1 ? "" : "s")"
-  }
+  static func count(_ count: some BinaryInteger, _ noun: String) -> String { Figures.count(count, noun) }
 
   /// A bar of `width` characters, filled to `percentage`.
   static func bar(_ percentage: Double, width: Int) -> String {

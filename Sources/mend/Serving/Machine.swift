@@ -1,4 +1,5 @@
 import Glibc
+import MendRPC
 
 /// This machine's resources.
 enum Machine {
@@ -39,9 +40,6 @@ enum Machine {
   }
 
   private static func read(_ path: String) -> String? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return nil }
-    defer { close(descriptor) }
-    return try? Standard.readText(descriptor, name: path, limit: 65_536)
+    (try? WholeFile.bytes(of: path, limit: 65_536)).map { String(decoding: $0, as: UTF8.self) }
   }
 }

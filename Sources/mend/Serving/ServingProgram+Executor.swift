@@ -1,4 +1,3 @@
-import Glibc
 import Logging
 import MendClient
 import MendCore
@@ -100,12 +99,7 @@ extension ServingProgram {
   }
 
   private static func readToken(_ file: String) throws -> String {
-    let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else {
-      throw ProgramError.usage("--ray-token-file: \(file) cannot be read: \(Standard.systemError())")
-    }
-    defer { close(descriptor) }
-    let text = try Standard.readText(descriptor, name: "--ray-token-file", limit: 16 << 10)
+    let text = try Standard.text(of: file, option: "--ray-token-file", limit: 16 << 10, isBlocking: false)
     let token = text.split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
     guard !token.isEmpty else { throw ProgramError.usage("--ray-token-file: \(file) has no token") }
     return token
@@ -113,13 +107,8 @@ extension ServingProgram {
 
   private func workerAuthorities() throws -> String? {
     guard let file = options.workerAuthority, file != "system" else { return options.workerAuthority }
-    let descriptor = open(file, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      throw ProgramError.usage("--worker-tls-ca: \(file) cannot be read: \(Standard.systemError())")
-    }
-    defer { close(descriptor) }
     // The text becomes a variable in each attempt's environment.
-    let text = try Standard.readText(descriptor, name: "--worker-tls-ca", limit: 32 << 10)
+    let text = try Standard.text(of: file, option: "--worker-tls-ca", limit: 32 << 10)
     guard let start = text.firstRange(of: "-----BEGIN CERTIFICATE-----")?.lowerBound else {
       throw ProgramError.usage("--worker-tls-ca: \(file) has no PEM certificate")
     }

@@ -31,7 +31,6 @@ struct ServingProgram {
     let terminations = TerminationSignals()
     let (server, notifier, store) = try await server(
       directory: directory, socket: socket, softOpenFilesLimit: softOpenFilesLimit, logger: logger)
-    let unix = options.unix
     let hangups = SignalSources([SIGHUP]) { [logger] _ in
       logger.notice("SIGHUP: reloading certificates and tokens")
       server.reload()
@@ -58,7 +57,7 @@ struct ServingProgram {
         group.cancelAll()
       }
     } catch let error as MendServerError {
-      throw ProgramError(.refused, Self.sentence(error, unix: unix))
+      throw ProgramError(.refused, Self.sentence(error))
     }
     // What cannot be written back now stays in the log, where the next server finds it.
     try? store.close()
@@ -178,12 +177,7 @@ struct ServingProgram {
   /// Nil without a receiver of notifications.
   private func webhookSettings() throws -> WebhookSettings? {
     guard let url = options.notifyURL, let file = options.notifySecretFile else { return nil }
-    let descriptor = open(file, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      throw ProgramError.usage("--notify-secret-file: \(file) cannot be read: \(Standard.systemError())")
-    }
-    defer { close(descriptor) }
-    let secret = try Standard.readText(descriptor, name: "--notify-secret-file", limit: 4096)
+    let secret = try Standard.text(of: file, option: "--notify-secret-file", limit: 4096)
     do throws(WebhookError) {
       // Editors end the file with a line feed that is not part of the secret.
       var settings = try WebhookSettings(url: url, secret: Array(secret.trimmingLineFeeds.utf8))
@@ -225,21 +219,17 @@ struct ServingProgram {
     )
   }
 
-  private static func sentence(_ error: MendServerError, unix: String?) -> String {
-    switch error {
-    case .cannotListen(let message) where message.contains("TLS"):
-      message + "; --tls-cert and --tls-key are a certificate chain and its key, --tls-client-ca a CA, all PEM"
-    case .cannotListen(let message):
-      ProgramError.withoutCallName(message) + advice(message)
-    case .runtime(let error):
-      error.description
-    }
-  }
-
-  private static func advice(_ message: String) -> String {
-    if message.contains("is not a socket") { return "" }
-    if message.contains("No such file or directory") { return "; create its directory, or choose another --unix" }
-    return "; end what listens there, or choose another --listen, --admin or --unix (port 0 picks a free port)"
+  private static func sentence(_ error: MendServerError) -> String {
+    guard case .cannotListen(let error) = error else { return error.description }
+    let advice =
+      switch error.code {
+      case .failedPrecondition:
+        "; --tls-cert and --tls-key are a certificate chain and its key, --tls-client-ca a CA, all PEM"
+      case .alreadyExists: ""
+      case .notFound: "; create its directory, or choose another --unix"
+      default: "; end what listens there, or choose another --listen, --admin or --unix (port 0 picks a free port)"
+      }
+    return error.message + advice
   }
 
   private static func check(socketPath path: String, todo: String) throws {
