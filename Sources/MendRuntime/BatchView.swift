@@ -3,34 +3,11 @@ import Synchronization
 
 /// A batch as it was after a commit: a value that shares storage with the core's and never changes. Handed over by
 /// reference, so that a reader copies nothing.
-///
-/// It keeps one encoded answer about itself: within a second the same question gives the same bytes, whoever asks. The
-/// answer goes when the view does, which is when the batch changes.
 public final class BatchView: Sendable {
   public let batch: Batch
-  private let kept = Mutex<KeptAnswer?>(nil)
-
-  private struct KeptAnswer {
-    var second: Int64
-    var bytes: [UInt8]
-  }
-
-  /// A larger answer (of a batch of hundreds of jobs) is made anew each time, so that many views don't hold much.
-  public static let keptAnswerBytesLimit = 256 << 10
-
-  /// Appends the answer that is kept, if it is of this second; false when there is none.
-  public func appendKeptAnswer(of second: Int64, to response: inout [UInt8]) -> Bool {
-    let bytes = kept.withLock { $0?.second == second ? $0?.bytes : nil }
-    guard let bytes else { return false }
-    response += bytes
-    return true
-  }
-
-  /// Keeps an answer in place of an older one, unless it is larger than `keptAnswerBytesLimit`.
-  public func keepAnswer(_ bytes: [UInt8], of second: Int64) {
-    guard bytes.count <= Self.keptAnswerBytesLimit else { return }
-    kept.withLock { $0 = KeptAnswer(second: second, bytes: bytes) }
-  }
+  /// What a reader has made of this view, for others who ask the same. It goes when the view does, which is when the
+  /// batch changes.
+  package let kept = KeptBytes()
 
   public init(batch: Batch) { self.batch = batch }
 
@@ -67,4 +44,20 @@ public final class BatchView: Sendable {
       totalTiers: batch.tiers.count, hasFailures: batch.hasFailures, priority: batch.specification.priority,
       createdAt: batch.createdAt, completedAt: batch.completedAt)
   }
+}
+
+/// Bytes of one reader, with a mark that says how long they hold. What both mean is the reader's.
+package final class KeptBytes: Sendable {
+  private let state = Mutex<(mark: Int64, bytes: [UInt8])?>(nil)
+
+  /// Appends the bytes that were kept under this mark; false when there are none.
+  package func append(of mark: Int64, to buffer: inout [UInt8]) -> Bool {
+    let bytes = state.withLock { $0?.mark == mark ? $0?.bytes : nil }
+    guard let bytes else { return false }
+    buffer += bytes
+    return true
+  }
+
+  /// Keeps these in place of what was kept before.
+  package func keep(_ bytes: [UInt8], of mark: Int64) { state.withLock { $0 = (mark, bytes) } }
 }

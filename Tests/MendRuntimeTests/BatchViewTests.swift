@@ -11,26 +11,16 @@ struct BatchViewTests {
     return BatchView(batch: try #require(Batch.creating(record)))
   }
 
-  @Test("keeps an answer for one second")
-  func second() throws {
+  @Test("keeps what a reader made of it, under one mark")
+  func kept() throws {
     let view = try view()
     var bytes: [UInt8] = []
-    #expect(!view.appendKeptAnswer(of: 100, to: &bytes))
-    view.keepAnswer([1, 2], of: 100)
-    #expect(view.appendKeptAnswer(of: 100, to: &bytes))
+    #expect(!view.kept.append(of: 100, to: &bytes))
+    view.kept.keep([1, 2], of: 100)
+    #expect(view.kept.append(of: 100, to: &bytes))
     #expect(bytes == [1, 2])
-    #expect(!view.appendKeptAnswer(of: 101, to: &bytes))
-    view.keepAnswer([3], of: 101)
-    #expect(!view.appendKeptAnswer(of: 100, to: &bytes))
-  }
-
-  @Test("keeps no answer above its limit")
-  func limit() throws {
-    let view = try view()
-    var bytes: [UInt8] = []
-    view.keepAnswer([UInt8](repeating: 1, count: BatchView.keptAnswerBytesLimit + 1), of: 1)
-    #expect(!view.appendKeptAnswer(of: 1, to: &bytes))
-    view.keepAnswer([UInt8](repeating: 1, count: BatchView.keptAnswerBytesLimit), of: 1)
-    #expect(view.appendKeptAnswer(of: 1, to: &bytes))
+    #expect(!view.kept.append(of: 101, to: &bytes))
+    view.kept.keep([3], of: 101)
+    #expect(!view.kept.append(of: 100, to: &bytes))
   }
 }

@@ -144,7 +144,7 @@ struct DiagnoseTests {
       Record(batch: key, sequence: UInt64(index + 1), at: Instant(milliseconds: 1000), cause: .worker, fact: fact)
     }
     let batch = try #require(try Batch.folding(records))
-    #expect(CollectionDiagnostic.all(of: batch).first?.documentCount == .max)
+    #expect(batch.collections.first?.written == .max)
     let capacity = Capacity(executor: .local, cpus: 4, memoryBytes: 1 << 30)
     let diagnosis = batch.diagnosis(
       at: Instant(milliseconds: 2000), capacity: capacity, limits: Limits())

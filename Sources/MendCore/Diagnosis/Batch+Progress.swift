@@ -1,4 +1,4 @@
-// The counts that every answer shows. All of them come from kept sets and counters: nothing walks the documents.
+// The counts and times that every answer shows. All of them come from kept sets and counters: nothing walks the documents.
 
 extension Batch {
   /// Documents by state through the whole batch; the four parts always add up to the total.
@@ -22,6 +22,17 @@ extension Batch {
     } else {
       processingCounts.keys.reduce(0) { $0 + (failedDocuments.contains($1) ? 1 : 0) }
     }
+  }
+
+  /// The work time; nil before the start.
+  package func elapsed(at now: Instant) -> Duration? { startedAt == nil ? nil : work.elapsed(at: now) }
+
+  /// The time from the start to the end, or until now; nil before the start.
+  package func span(at now: Instant) -> Duration? { startedAt.map { max(.zero, (completedAt ?? now) - $0) } }
+
+  /// The work time in seconds for each completed document; 0 before there is one.
+  package func secondsPerDocument(at now: Instant) -> Double {
+    completedDocuments.isEmpty ? 0 : (elapsed(at: now) ?? .zero).inSeconds / Double(completedDocuments.count)
   }
 
   /// 0-100: the mean over the tiers; 100 only at COMPLETED (<doc:Domain#How-states-follow>), and less even there where a job was
@@ -78,4 +89,12 @@ extension Batch {
     }
     return nil
   }
+}
+
+extension Tier {
+  /// The work time; nil before the start.
+  package func elapsed(at now: Instant) -> Duration? { startedAt == nil ? nil : work.elapsed(at: now) }
+
+  /// The time from the start to the end, or until now; nil before the start.
+  package func span(at now: Instant) -> Duration? { startedAt.map { max(.zero, (completedAt ?? now) - $0) } }
 }

@@ -110,7 +110,7 @@ extension Batch {
   func lastChange() -> Instant { recentChanges.last { $0.subject == .batch }?.at ?? createdAt }
 
   /// The job by its place, or nil.
-  func findJob(_ id: JobID) -> Job? {
+  package func findJob(_ id: JobID) -> Job? {
     guard tiers.indices.contains(id.tier) else { return nil }
     let jobs = tiers[id.tier].jobs
     if jobs.indices.contains(id.index), jobs[id.index].id == id { return jobs[id.index] }
@@ -133,7 +133,7 @@ extension Attempt {
 
 extension Job {
   /// What the caller specified for it; nil for a job that the specification does not know.
-  func specified(in batch: Batch) -> ExtractorSpecification? {
+  package func specified(in batch: Batch) -> ExtractorSpecification? {
     guard batch.specification.tiers.indices.contains(id.tier) else { return nil }
     let extractors = batch.specification.tiers[id.tier].extractors
     return extractors.indices.contains(extractor) ? extractors[extractor] : nil
@@ -146,10 +146,6 @@ extension Job {
 
   /// What its next attempt would ask for: the specification, Retry's changes laid over it.
   func resourcesAsked(in batch: Batch) -> Resources {
-    var resources = specified(in: batch)?.resources ?? Resources()
-    if let cpus = overrides.cpus { resources.cpus = cpus }
-    if let memoryBytes = overrides.memoryBytes { resources.memoryBytes = memoryBytes }
-    if let requiresGPU = overrides.requiresGPU { resources.requiresGPU = requiresGPU }
-    return resources
+    (specified(in: batch)?.resources ?? Resources()).changed(by: overrides)
   }
 }

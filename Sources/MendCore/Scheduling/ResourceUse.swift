@@ -153,6 +153,6 @@ extension Batch {
       priority: overrides.priority ?? specification.priority,
       environment: overrides.environment.isEmpty
         ? extractor.environment : extractor.environment.merging(overrides.environment) { _, new in new },
-      runTimeout: runTimeout)
+      runTimeout: runTimeout, startWindow: extractor.timers.start)
   }
 }

@@ -123,11 +123,9 @@ extension Core {
   func parameters(ofNextAttemptOf job: JobID, _ batch: Batch) -> SubmissionParameters {
     var parameters = batch.submissionParameters(of: job)
     parameters.server = server.id
-    let specified = batch.extractorSpecification(of: job).timers.start
-    parameters.startWindow = specified
-    guard specified == Timers.defaultStart else { return parameters }
+    guard parameters.startWindow == Timers.defaultStart else { return parameters }
     let shape = StartStatistics.shape(of: parameters, in: batch.key.namespace)
-    parameters.startWindow = index.starts.window(of: shape, on: parameters.executor) ?? specified
+    if let window = index.starts.window(of: shape, on: parameters.executor) { parameters.startWindow = window }
     return parameters
   }
 

@@ -73,6 +73,14 @@ extension Call {
     guard Identifier.isValid(batchID) else { throw invalidBatchID(batchID) }
   }
 
+  /// A page size: 1 to the maximum; 0 means the default.
+  func pageSize(_ value: Int32, _ size: (standard: Int, maximum: Int)) throws(RPCError) -> Int {
+    guard (0...size.maximum).contains(Int(value)) else {
+      throw invalid("page_size", "must be 0 (for \(size.standard)) to \(size.maximum), is \(value)")
+    }
+    return value == 0 ? size.standard : Int(value)
+  }
+
   /// Runs checks on a request's fields; a violation becomes INVALID_ARGUMENT.
   func checked<T>(_ body: () throws(FieldViolation) -> T) throws(RPCError) -> T {
     do throws(FieldViolation) {

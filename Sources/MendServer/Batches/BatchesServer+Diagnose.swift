@@ -31,12 +31,15 @@ extension BatchesServer {
     guard let view = runtime.view(of: call.key(request.batchID)) else { return .declined }
     let now = runtime.now()
     let second = now.milliseconds / 1000
-    if view.appendKeptAnswer(of: second, to: &response) { return .answered }
+    if view.kept.append(of: second, to: &response) { return .answered }
     let start = response.count
     encode(view.batch, at: now, into: &response)
-    view.keepAnswer(Array(response[start...]), of: second)
+    if response.count - start <= Self.keptBytesMaximum { view.kept.keep(Array(response[start...]), of: second) }
     return .answered
   }
+
+  /// A larger answer (of a batch of hundreds of jobs) is made anew each time, so that many views don't hold much.
+  static let keptBytesMaximum = 256 << 10
 
   private func answer(_ batch: Batch, at now: Instant) -> DiagnoseResponse {
     runtime.diagnosis(of: batch, at: now) { DiagnoseResponse.fitting(batch, $0, at: now, dashboard: dashboard) }

@@ -15,10 +15,7 @@ extension BatchesServer {
   ) async throws(RPCError) -> ListEventsResponse {
     let call = try gate.admit(context)
     try call.check(batchID: request.batchID)
-    let pageSize = try call.checked { () throws(FieldViolation) in
-      try FieldRule.pageSize(
-        request.pageSize, standard: Self.eventsPerPage.standard, maximum: Self.eventsPerPage.maximum)
-    }
+    let pageSize = try call.pageSize(request.pageSize, Self.eventsPerPage)
     let view = try await view(of: request.batchID, call)
     guard request.afterSequence <= view.batch.sequence else {
       throw call.outOfRange(

@@ -17,10 +17,7 @@ extension BatchesServer {
     let fields = try call.checked { () throws(FieldViolation) in
       try StatusFields(mask: request.fields?.paths ?? [], metricsOnly: request.metricsOnly)
     }
-    let pageSize = try call.checked { () throws(FieldViolation) in
-      try FieldRule.pageSize(
-        request.pageSize, standard: Self.documentsPerPage.standard, maximum: Self.documentsPerPage.maximum)
-    }
+    let pageSize = try call.pageSize(request.pageSize, Self.documentsPerPage)
     var start = 0
     if !request.pageToken.isEmpty {
       guard case .document(let batchID, let position)? = PageToken(request.pageToken), batchID == request.batchID else {
@@ -48,14 +45,11 @@ extension BatchesServer {
     at now: Instant
   ) {
     response.batchID = batch.key.batchID
-    let counts = batch.progress()
     let report = runtime.health(of: batch, at: now)
     if fields.contains(.batchName) { response.batchName = batch.specification.batchName }
     if fields.contains(.status) { response.status = MendAPI.BatchStatus(batch.status) }
-    if fields.contains(.progress) { response.progress = Progress(counts) }
-    if fields.contains(.timing) {
-      response.timing = Timing(batch, at: now, completed: counts.completed, report: report)
-    }
+    if fields.contains(.progress) { response.progress = Progress(batch.progress()) }
+    if fields.contains(.timing) { response.timing = Timing(batch, at: now, report: report) }
     if fields.contains(.errorSummary), includeErrors, batch.hasFailures {
       response.errorSummary = batch.errorSummary().map { MendAPI.ErrorSummary($0, of: batch) }
     }
@@ -106,18 +100,13 @@ extension BatchesServer {
     _ request: ListBatchesRequest, context: ServerContext
   ) async throws(RPCError) -> ListBatchesResponse {
     let call = try gate.admit(context)
-    let status = MendCore.BatchStatus(request.status)
-    if status == nil, request.status != .unspecified {
-      let known = MendCore.BatchStatus.allCases.map(\.rawValue).joined(separator: ", ")
-      throw call.invalid("status", "must be one of \(known), or unset")
+    let status = try call.checked { () throws(FieldViolation) -> MendCore.BatchStatus? in
+      try FieldRule.choice(request.status, "status")
     }
     if !request.bucketID.isEmpty, !Identifier.isValid(request.bucketID) {
       throw call.invalid("bucket_id", "Bucket ID must be alphanumeric with hyphens only, 1 to 64 characters")
     }
-    let pageSize = try call.checked { () throws(FieldViolation) in
-      try FieldRule.pageSize(
-        request.pageSize, standard: Self.batchesPerPage.standard, maximum: Self.batchesPerPage.maximum)
-    }
+    let pageSize = try call.pageSize(request.pageSize, Self.batchesPerPage)
     var cursor: ListCursor?
     if !request.pageToken.isEmpty {
       guard case .batch(let place)? = PageToken(request.pageToken) else {

@@ -18,13 +18,10 @@ extension BatchesServer {
       var jobs: [JobID] = []
       for text in request.jobs { jobs.append(try call.job(text, "jobs", batchID: request.batchID)) }
       let overrides = try call.checked { () throws(FieldViolation) in try Job.Overrides(request) }
-      let scope: MendCore.RetryScope
-      switch request.scope {
-      case .unspecified, .failed: scope = .failed
-      case .all: scope = .all
-      case .unrecognized: throw call.invalid("scope", "must be failed or all")
+      let scope = try call.checked { () throws(FieldViolation) -> MendCore.RetryScope? in
+        try FieldRule.choice(request.scope, "scope")
       }
-      return .retry(batchID: request.batchID, tier: Int(tier), jobs: jobs, overrides, scope)
+      return .retry(batchID: request.batchID, tier: Int(tier), jobs: jobs, overrides, scope ?? .failed)
     }
   }
 

@@ -22,7 +22,7 @@ extension DiagnoseResponse {
     spanSeconds = batch.span(at: now)?.inSeconds
     estimatedCompletion = GoogleTimestamp(diagnosis.estimatedCompletion)
     tiers = batch.tiers.map { TierDiagnostic($0, of: batch, at: now, dashboard: dashboard, detail: detail) }
-    collections = CollectionDiagnostic.all(of: batch)
+    collections = batch.collections.map { CollectionDiagnostic($0) }
     performanceSummary = diagnosis.performance.map { MendAPI.PerformanceSummary($0) }
     insights = diagnosis.insights.map { PerformanceInsight($0) }
     hasFailures = batch.hasFailures
@@ -122,65 +122,13 @@ extension MendAPI.InfrastructureEvent {
 }
 
 extension CollectionDiagnostic {
-  /// One entry for each collection, in the order in which tiers and extractors first name it.
-  ///
-  /// Several extractors of one tier that write into a collection are added up. Several tiers write the same documents
-  /// again, so the tier with the most counts, and the collection is complete when each of them is.
-  static func all(of batch: Batch) -> [CollectionDiagnostic] {
-    var order: [String] = []
-    var found: [String: [Tally]] = [:]
-    for tier in batch.tiers {
-      let extractors =
-        batch.specification.tiers.indices.contains(tier.number)
-        ? batch.specification.tiers[tier.number].extractors : []
-      for (index, extractor) in extractors.enumerated() {
-        if found[extractor.collectionID] == nil { order.append(extractor.collectionID) }
-        var tallies = found[extractor.collectionID] ?? []
-        if tallies.last?.tier != tier.number { tallies.append(Tally(tier: tier.number, status: tier.status)) }
-        tallies[tallies.count - 1].add(tier.jobs.filter { $0.extractor == index }, of: tier, batch)
-        found[extractor.collectionID] = tallies
-      }
-    }
-    return order.compactMap { id in found[id].map { CollectionDiagnostic(id, $0) } }
-  }
-
-  /// What one tier writes into a collection.
-  private struct Tally {
-    var tier: Int
-    var status: MendCore.TierStatus
-    var written = 0
-    var expected = 0
-
-    mutating func add(_ jobs: [Job], of tier: Tier, _ batch: Batch) {
-      written = written.addingSaturated(jobs.map { $0.written ?? $0.committed.count }.saturatedSum())
-      let hasStarted = tier.startedAt != nil && tier.status != .pending
-      // What did not fail before will be handed to this tier.
-      expected +=
-        hasStarted
-        ? jobs.reduce(0) { $0 + $1.assigned.count } : max(0, batch.documents.count - batch.failedDocuments.count)
-    }
-  }
-
-  private init(_ id: String, _ tallies: [Tally]) {
+  init(_ collection: CollectionProgress) {
     self.init()
-    collectionID = id
+    collectionID = collection.id
     // A collection has only one name.
-    collectionName = id
-    let written = tallies.map(\.written).max() ?? 0
-    documentCount = Int64(written)
-    expectedDocuments = Int64(tallies.map(\.expected).max() ?? 0)
-    func isAny(_ status: MendCore.TierStatus) -> Bool { tallies.contains { $0.status == status } }
-    status =
-      if isAny(.running) {
-        "running"
-      } else if isAny(.failed) {
-        "failed"
-      } else if isAny(.cancelled) {
-        "cancelled"
-      } else if tallies.allSatisfy({ $0.status == .completed }) {
-        tallies.contains { $0.written < $0.expected } ? "incomplete" : "completed"
-      } else {
-        written > 0 ? "running" : "pending"
-      }
+    collectionName = collection.id
+    documentCount = Int64(collection.written)
+    expectedDocuments = Int64(collection.expected)
+    status = collection.status.rawValue
   }
 }

@@ -1,8 +1,8 @@
 import MendCore
+import MendProtobuf
 
 /// The rules that fields of several requests share, one for each kind of value. Each names the field and the limit.
 enum FieldRule {
-
   /// A span of time: not negative, a number, and at most a century.
   static func span(_ seconds: Double, _ field: String) throws(FieldViolation) -> Duration {
     guard (0...ValueLimit.spanSeconds).contains(seconds) else {
@@ -19,18 +19,21 @@ enum FieldRule {
     return Int(value)
   }
 
+  /// A value of an enum; nil if it is unset.
+  static func choice<Value: SchemaPair & CaseIterable>(
+    _ wire: Value.Wire, _ field: String
+  ) throws(FieldViolation) -> Value? {
+    if wire.rawValue == 0 { return nil }
+    guard let value = Value(wire) else {
+      throw FieldViolation(field, "must be one of \(Value.allCases.map(\.name).joined(separator: ", ")), or unset")
+    }
+    return value
+  }
+
   static func length(_ text: String, atMost bytes: Int, _ field: String) throws(FieldViolation) {
     guard text.utf8.count <= bytes else {
       throw FieldViolation(field, "must have at most \(bytes) bytes, has \(text.utf8.count)")
     }
     guard !text.utf8.contains(0) else { throw FieldViolation(field, "must not contain NUL") }
-  }
-
-  /// A page size: 1 to the maximum; 0 means the default.
-  static func pageSize(_ value: Int32, standard: Int, maximum: Int) throws(FieldViolation) -> Int {
-    guard (0...maximum).contains(Int(value)) else {
-      throw FieldViolation("page_size", "must be 0 (for \(standard)) to \(maximum), is \(value)")
-    }
-    return value == 0 ? standard : Int(value)
   }
 }

@@ -16,13 +16,7 @@ extension MendCore.BatchSpecification {
   ///
   /// - Parameter executor: the server's default, for a request that names none.
   init(_ message: MendAPI.BatchSpecification, executor: MendCore.ExecutorKind) throws(FieldViolation) {
-    var kind = executor
-    if message.deploymentMode != .unspecified {
-      guard let named = MendCore.ExecutorKind(message.deploymentMode) else {
-        throw FieldViolation("deployment_mode", "must be one of local, ray, simulated, or unset")
-      }
-      kind = named
-    }
+    let kind: MendCore.ExecutorKind? = try FieldRule.choice(message.deploymentMode, "deployment_mode")
     var tiers: [MendCore.TierSpecification] = []
     for (number, tier) in message.tiers.enumerated() {
       var extractors: [MendCore.ExtractorSpecification] = []
@@ -34,27 +28,23 @@ extension MendCore.BatchSpecification {
     }
     let timeout = try FieldRule.span(message.timeoutSeconds, "timeout_seconds")
     self.init(
-      bucketID: message.bucketID, batchName: message.batchName, priority: Int(message.priority ?? 50),
-      maxConcurrent: Int(message.maxConcurrent), timeout: timeout > .zero ? timeout : nil,
-      notificationEnabled: message.notificationEnabled, executor: kind, tiers: tiers,
+      bucketID: message.bucketID, batchName: message.batchName, maxConcurrent: Int(message.maxConcurrent),
+      timeout: timeout > .zero ? timeout : nil, notificationEnabled: message.notificationEnabled,
+      executor: kind ?? executor,
+      tiers: tiers,
       autoHeal: try message.autoHeal.flatMap { autoHeal throws(FieldViolation) in try MendCore.AutoHeal(autoHeal) })
+    if let priority = message.priority { self.priority = Int(priority) }
   }
 }
 
 extension MendCore.AutoHeal {
   /// Nil if it is not enabled.
   init?(_ message: MendAPI.AutoHeal) throws(FieldViolation) {
-    let risk: MendCore.Risk
-    switch message.maxRisk {
-    case .unspecified, .medium: risk = .medium
-    case .low: risk = .low
-    case .high: risk = .high
-    case .unrecognized: throw FieldViolation("auto_heal.max_risk", "must be one of low, medium, high, or unset")
-    }
+    let risk: MendCore.Risk? = try FieldRule.choice(message.maxRisk, "auto_heal.max_risk")
     guard message.enabled else { return nil }
-    self.init(
-      maxHeals: message.maxHeals == 0 ? MendCore.AutoHeal.defaultHeals : Int(message.maxHeals),
-      memoryCeilingBytes: message.memoryCeilingBytes, maxRisk: risk)
+    self.init(memoryCeilingBytes: message.memoryCeilingBytes)
+    if let risk { maxRisk = risk }
+    if message.maxHeals != 0 { maxHeals = Int(message.maxHeals) }
   }
 }
 
@@ -75,11 +65,12 @@ extension MendCore.ExtractorSpecification {
     }
     self.init(
       name: message.extractorName, work: work, collectionID: message.collectionID,
-      shards: message.shards == 0 ? 1 : Int(message.shards),
       resources: Resources(
-        cpus: message.numCpus == 0 ? 1 : message.numCpus, memoryBytes: message.memoryBytes,
-        requiresGPU: message.requiresGpu, limits: MendCore.AttemptLimits(message.limits)),
+        memoryBytes: message.memoryBytes, requiresGPU: message.requiresGpu,
+        limits: MendCore.AttemptLimits(message.limits)),
       environment: message.env, timers: try Timers(message.timers, at: "\(path).timers"), retryRules: rules)
+    if message.shards != 0 { shards = Int(message.shards) }
+    if message.numCpus != 0 { resources.cpus = message.numCpus }
   }
 }
 
@@ -125,24 +116,17 @@ extension MendCore.RetryRule {
     guard let action = Action(message.action) else {
       throw FieldViolation("\(path).action", "must be one of retry, fail, ignore")
     }
-    let category = MendCore.FailureCategory(message.category)
-    if category == nil, message.category != .unspecified {
-      throw FieldViolation("\(path).category", "must be one of infrastructure, timeout, orphaned, pipeline, or unset")
-    }
-    let cause = MendCore.FailureCause(message.cause)
-    if cause == nil, message.cause != .unspecified {
-      let known = MendCore.FailureCause.allCases.map(\.rawValue).joined(separator: ", ")
-      throw FieldViolation("\(path).cause", "must be one of \(known), or unset")
-    }
+    let category: MendCore.FailureCategory? = try FieldRule.choice(message.category, "\(path).category")
+    let cause: MendCore.FailureCause? = try FieldRule.choice(message.cause, "\(path).cause")
     let backoff = try FieldRule.span(message.backoffSeconds, "\(path).backoff_seconds")
-    let statedMaximum = try FieldRule.span(message.backoffMaxSeconds, "\(path).backoff_max_seconds")
-    let backoffMaximum = statedMaximum > .zero ? statedMaximum : .seconds(60)
+    let backoffMaximum = try FieldRule.span(message.backoffMaxSeconds, "\(path).backoff_max_seconds")
     self.init(
       category: category, cause: cause, exitCodes: message.exitCodes, action: action,
-      maxAttempts: message.maxAttempts == 0 ? 3 : Int(message.maxAttempts),
-      memoryFactor: message.memoryFactor == 0 ? 1 : message.memoryFactor,
-      memoryCeilingBytes: message.memoryCeilingBytes,
-      backoff: backoff > .zero ? backoff : min(.seconds(1), backoffMaximum), backoffMaximum: backoffMaximum)
+      memoryCeilingBytes: message.memoryCeilingBytes)
+    if message.maxAttempts != 0 { maxAttempts = Int(message.maxAttempts) }
+    if message.memoryFactor != 0 { memoryFactor = message.memoryFactor }
+    if backoffMaximum > .zero { self.backoffMaximum = backoffMaximum }
+    self.backoff = backoff > .zero ? backoff : min(self.backoff, self.backoffMaximum)
   }
 }
 

@@ -16,24 +16,8 @@ extension Progress {
   }
 }
 
-extension Batch {
-  /// The work time; nil before the start.
-  func elapsed(at now: Instant) -> Duration? { startedAt == nil ? nil : work.elapsed(at: now) }
-
-  /// The time from the start to the end, or until now; nil before the start.
-  func span(at now: Instant) -> Duration? { startedAt.map { max(.zero, (completedAt ?? now) - $0) } }
-}
-
-extension Tier {
-  /// The work time; nil before the start.
-  func elapsed(at now: Instant) -> Duration? { startedAt == nil ? nil : work.elapsed(at: now) }
-
-  /// The time from the start to the end, or until now; nil before the start.
-  func span(at now: Instant) -> Duration? { startedAt.map { max(.zero, (completedAt ?? now) - $0) } }
-}
-
 extension Timing {
-  init(_ batch: Batch, at now: Instant, completed: Int, report: HealthReport) {
+  init(_ batch: Batch, at now: Instant, report: HealthReport) {
     self.init()
     createdAt = GoogleTimestamp(batch.createdAt)
     startedAt = GoogleTimestamp(batch.startedAt)
@@ -42,10 +26,9 @@ extension Timing {
     let expected = batch.estimate(at: now, report: report)
     estimate = expected.map { MendAPI.Estimate($0) }
     estimatedCompletion = GoogleTimestamp(expected?.p50)
-    let elapsed = batch.elapsed(at: now)?.inSeconds ?? 0
-    elapsedTime = elapsed
+    elapsedTime = batch.elapsed(at: now)?.inSeconds ?? 0
     spanTime = batch.span(at: now)?.inSeconds ?? 0
-    if completed > 0 { averageItemTime = elapsed / Double(completed) }
+    averageItemTime = batch.secondsPerDocument(at: now)
   }
 }
 

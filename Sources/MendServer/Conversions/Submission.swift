@@ -1,47 +1,9 @@
 import MendAPI
 import MendCore
 
-extension Batch {
-  /// The specification of the job's extractor; nil for a job that the specification does not have.
-  func specified(_ job: Job) -> MendCore.ExtractorSpecification? {
-    guard specification.tiers.indices.contains(job.id.tier) else { return nil }
-    let extractors = specification.tiers[job.id.tier].extractors
-    return extractors.indices.contains(job.extractor) ? extractors[job.extractor] : nil
-  }
-
-  func job(named id: JobID) -> Job? {
-    guard tiers.indices.contains(id.tier) else { return nil }
-    return tiers[id.tier].jobs.first { $0.id == id }
-  }
-
-  func extractorName(_ id: JobID) -> String { job(named: id).flatMap(specified)?.name ?? "" }
-
-  /// The parameters of the job's latest attempt, or of its first one to come.
-  func submissionParameters(of job: Job) -> SubmissionParameters? {
-    if let attempt = job.attempts.last { return attempt.parameters }
-    guard let extractor = specified(job) else { return nil }
-    var resources = extractor.resources
-    if let cpus = job.overrides.cpus { resources.cpus = cpus }
-    if let memoryBytes = job.overrides.memoryBytes { resources.memoryBytes = memoryBytes }
-    if let requiresGPU = job.overrides.requiresGPU { resources.requiresGPU = requiresGPU }
-    return SubmissionParameters(
-      extractorName: extractor.name, work: extractor.work, executor: specification.executor, resources: resources,
-      priority: job.overrides.priority ?? specification.priority,
-      environment: extractor.environment.merging(job.overrides.environment) { $1 },
-      runTimeout: job.overrides.runTimeout ?? extractor.timers.run)
-  }
-}
-
 extension SubmissionParams {
-  /// The parameters of a job's latest attempt, or of its first one to come; nil for a job that the specification does
-  /// not have.
-  init?(of job: Job, in batch: Batch, textBytes: Int) {
-    guard let parameters = batch.submissionParameters(of: job) else { return nil }
-    self.init(parameters, of: job, in: batch, textBytes: textBytes)
-  }
-
   /// - Parameter textBytes: the most bytes of the command, and of the names of its environment; what is longer is cut.
-  init(_ parameters: SubmissionParameters, of job: Job, in batch: Batch, textBytes: Int) {
+  init(_ parameters: SubmissionParameters, textBytes: Int) {
     self.init()
     entrypoint =
       switch parameters.work {
@@ -61,7 +23,7 @@ extension SubmissionParams {
     }
     envNamesLeftOut = Int64(parameters.environment.count - envNames.count)
     runTimeoutSeconds = parameters.runTimeout?.inSeconds ?? 0
-    startWindowSeconds = (parameters.startWindow ?? batch.specified(job)?.timers.start)?.inSeconds ?? 0
+    startWindowSeconds = parameters.startWindow?.inSeconds ?? 0
     limits = MendAPI.AttemptLimits(parameters.resources.limits)
   }
 }
@@ -73,7 +35,7 @@ extension AttemptDiagnostic {
     intendedAt = GoogleTimestamp(attempt.intendedAt)
     startedAt = GoogleTimestamp(attempt.startedAt)
     if let bytes = detail.attemptText {
-      submissionParams = SubmissionParams(attempt.parameters, of: job, in: batch, textBytes: bytes)
+      submissionParams = SubmissionParams(batch.shownParameters(of: attempt, job), textBytes: bytes)
     }
     launchID = AttemptKey(batch: batch.key, job: job.id, number: attempt.number).description
     node = attempt.handle?.node ?? ""

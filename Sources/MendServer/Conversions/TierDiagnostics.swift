@@ -13,53 +13,20 @@ extension TierDiagnostic {
     spanSeconds = tier.span(at: now)?.inSeconds
     progress = TierProgressDetail(tier)
     lastActivityAt = GoogleTimestamp(tier.lastActivityAt)
-    requiresGpu = tier.jobs.contains { job in
-      job.attempts.last?.parameters.resources.requiresGPU ?? job.overrides.requiresGPU
-        ?? batch.specified(job)?.resources.requiresGPU ?? false
-    }
-    submissionParams = tier.jobs.first.flatMap { SubmissionParams(of: $0, in: batch, textBytes: detail.tierText) }
+    requiresGpu = batch.requiresGPU(tier)
+    submissionParams = tier.jobs.first.flatMap { batch.shownParameters(of: $0) }
+      .map { SubmissionParams($0, textBytes: detail.tierText) }
     jobs = detail.shown(tier.jobs, of: batch).map { JobDiagnostic($0, of: batch, detail: detail) }
     jobsLeftOut = Int64(tier.jobs.count - jobs.count)
-    if let failed = tier.jobs.first(where: { $0.failure != nil }), let failure = failed.failure {
-      if tier.status == .failed || tier.status == .cancelled {
-        error = failure.message
-        errorType = MendAPI.FailureCause(failure.cause)
-      }
+    if let error = batch.error(of: tier) {
+      self.error = error.message
+      if let cause = error.cause { errorType = MendAPI.FailureCause(cause) }
     }
-    if error == nil, tier.status == .failed || tier.status == .cancelled {
-      error = batch.reason(of: .tier(tier.number)) ?? "tier \(tier.number) was \(tier.status.rawValue)"
+    if batch.specification.executor == .ray, let job = RayJobView(tier, dashboard: dashboard) {
+      rayJobID = job.id
+      rayJobStatus = job.status
+      rayDashboardURL = job.url
     }
-    if batch.specification.executor == .ray { describeRayJob(tier, dashboard: dashboard) }
-  }
-
-  /// A tier shows one Ray job: the first that is not over, else the last that was submitted.
-  private mutating func describeRayJob(_ tier: Tier, dashboard: String) {
-    let submitted = tier.jobs.filter { !$0.attempts.isEmpty }
-    guard let job = submitted.first(where: { $0.current != nil }) ?? submitted.last, let attempt = job.attempts.last,
-      let handle = attempt.handle
-    else { return }
-    rayJobID = handle.reference
-    if !dashboard.isEmpty {
-      rayDashboardURL = (dashboard.hasSuffix("/") ? String(dashboard.dropLast()) : dashboard) + "/#/jobs/\(rayJobID)"
-    }
-    rayJobStatus =
-      switch attempt.state {
-      case .intended, .starting: "PENDING"
-      case .running, .ending: "RUNNING"
-      case .ended(let end):
-        switch end.verdict {
-        case .succeeded: "SUCCEEDED"
-        case .cancelled: "STOPPED"
-        case .failed: "FAILED"
-        }
-      }
-  }
-}
-
-extension Batch {
-  /// Why the subject came into its current state, as far as the recent history goes.
-  func reason(of subject: MendCore.StateChange.Subject) -> String? {
-    recentChanges.last { $0.subject == subject }.flatMap { $0.reason.isEmpty ? nil : $0.reason }
   }
 }
 
@@ -71,17 +38,8 @@ extension TierProgressDetail {
     percentage = tier.percentage
     completedDocuments = Int64(tier.done.count)
     failedDocuments = Int64(tier.failed.count)
-    var inProcess = DocumentSet()
-    for job in tier.jobs where !job.processing.isEmpty { inProcess.formUnion(job.processing) }
-    processingDocuments = Int64(inProcess.count)
-    stageHistory = Self.stages(of: tier.jobs)
-  }
-
-  /// Closed stages of all jobs.
-  private static func stages(of jobs: [Job]) -> [StageTiming] {
-    var totals = StageTotals()
-    for job in jobs { for stage in job.stages { totals.add(stage) } }
-    return totals.told.map { StageTiming($0) }
+    processingDocuments = Int64(tier.processing.count)
+    stageHistory = tier.stages.map { StageTiming($0) }
   }
 }
 
@@ -89,7 +47,7 @@ extension JobDiagnostic {
   init(_ job: Job, of batch: Batch, detail: DiagnosisDetail) {
     self.init()
     jobID = job.id.description
-    let specified = batch.specified(job)
+    let specified = job.specified(in: batch)
     extractorName = specified?.name ?? ""
     collectionID = specified?.collectionID ?? ""
     status = MendAPI.JobStatus(job.status)
@@ -100,7 +58,9 @@ extension JobDiagnostic {
     completedDocuments = Int64(job.committed.count)
     failedDocuments = Int64(job.failed.count)
     processingDocuments = Int64(job.processing.count)
-    if let bytes = detail.jobText { submissionParams = SubmissionParams(of: job, in: batch, textBytes: bytes) }
+    if let bytes = detail.jobText {
+      submissionParams = batch.shownParameters(of: job).map { SubmissionParams($0, textBytes: bytes) }
+    }
     if let failure = job.failure {
       error = failure.message
       failureCategory = MendAPI.FailureCategory(failure.cause.category)
