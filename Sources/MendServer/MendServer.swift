@@ -102,7 +102,7 @@ public final class MendServer: Sendable {
     metrics = CallMetrics(router.methods, tls: tls, logger: logger)
   }
 
-  /// Requests the end; `run` returns when it is reached. May be called at any time, from any thread, more than once.
+  /// Asks the server to end; `run` returns when it has. May be called at any time, from any thread, more than once.
   /// The second call cuts `drainDelay` short.
   public func shutdown() {
     if notice.hasBegun { drain.begin() }
@@ -130,8 +130,8 @@ public final class MendServer: Sendable {
     }
   }
 
-  /// Why calls are not served at present, or not all of them, or nil: the answer of /readyz. A load balancer is to find a
-  /// server that takes work; people who look at a copied data directory call it by its address.
+  /// Why the server does not take all calls now; nil if it does. /readyz answers it: a load balancer must find a server
+  /// that takes work, while people who look at a copied data directory call it by its address.
   public var notReady: String? {
     if notice.hasBegun { return "draining" }
     if phase.withLock({ $0 }) == .recovering { return "recovering" }

@@ -46,7 +46,7 @@ struct WorkerServer: WorkerService {
     }
     var answer = await runtime.worker(WorkerRequest(token: token, operation: operation))
     if runtime.settings.refusal != nil, case .failure(.precondition(let message, _, _)) = answer {
-      // Work goes on: a later server takes what it comes to.
+      // The attempt continues, and reports its results to a later server.
       answer = .failure(.unavailable(message))
     }
     return try call.response(to: answer, logger)

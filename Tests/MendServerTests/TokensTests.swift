@@ -162,7 +162,7 @@ struct TokensTests {
       let line = String(decoding: try entry.line(), as: UTF8.self)
       try Data((good + line).utf8).write(to: URL(fileURLWithPath: path))
       let error = try #require(throws: TokensError.self) { try Tokens(path: path, logger: Harness.quiet) }
-      #expect(error.message.contains("choose another, and take this one back: mend token revoke"))
+      #expect(error.message.contains("choose another, and revoke this one: mend token revoke"))
       #expect(error.message.hasSuffix(entry.id))
       // It can be taken back.
       #expect(try TokenEntry.parse(Array(line.utf8)).count == 1)

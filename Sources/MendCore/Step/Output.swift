@@ -128,6 +128,6 @@ public enum Refusal: Error, Hashable, Sendable {
   case unavailable(String)
   /// UNAUTHENTICATED: the attempt token is of no attempt.
   case unknownToken
-  /// FAILED_PRECONDITION: nothing can be done with the batch until an administrator has mended it; why, in a sentence.
+  /// FAILED_PRECONDITION: nothing can be done with the batch until an administrator has repaired it; why, in a sentence.
   case setAside(batchID: String, String)
 }

@@ -113,8 +113,8 @@ struct Gate: Sendable {
     return call
   }
 
-  /// The same without metadata in the answer, for the path on which they cost too much. Errors have the request id
-  /// there, too.
+  /// The same without metadata in the answer, for calls where they cost too much. Errors have the request id all the
+  /// same.
   func admitInline(_ context: ServerContext) throws(RPCError) -> Call {
     let method = context.method
     guard tokens != nil else {

@@ -32,8 +32,8 @@ public struct TokenEntry: Sendable, Hashable {
     self.hash = hash
   }
 
-  /// Why nobody may be called so; nil where one may. Histories name what Mend does by itself with these words, and a person
-  /// who reads them must not take the one for the other. A worker's token names nobody in a history.
+  /// Why a token may not have this name; nil if it may. Histories use the reserved names for what Mend does by itself, so
+  /// a person must not have one. A worker's token appears in no history.
   public static func whyNameIsTaken(_ name: String, role: Role) -> String? {
     guard role != .worker else { return nil }
     let words = name.lowercased().split(separator: " ")
@@ -42,7 +42,7 @@ public struct TokenEntry: Sendable, Hashable {
     return isOwn ? "\"\(name)\" is what histories call something that Mend does by itself; choose another" : nil
   }
 
-  /// As `Record.who` has them, and who acts by a batch's rules.
+  /// The actors of `Record.who`, and of a batch's own rules.
   private static let ownNames: Set<String> = {
     let causes = Record.Cause.allCases.filter { $0 != .caller }.map(\.rawValue)
     return Set(causes + ["timer", "server", "rules", Initiative.autoHeal.rawValue])

@@ -95,13 +95,13 @@ public final class Tokens: Sendable {
     }
   }
 
-  /// Refused here and not where the file is only looked at, so that such a token can still be taken back.
+  /// Refuses reserved names. `TokenEntry.parse` does not, so that `mend token revoke` can remove such a token.
   private static func entries(_ bytes: [UInt8], of path: String) throws(TokensError) -> [TokenEntry] {
     let entries = try TokenEntry.parse(bytes)
     for entry in entries {
       guard let why = TokenEntry.whyNameIsTaken(entry.name, role: entry.role) else { continue }
       throw TokensError(
-        "\(path): token \(entry.id): the name \(why), and take this one back: mend token revoke --tokens \(path) \(entry.id)"
+        "\(path): token \(entry.id): the name \(why), and revoke this one: mend token revoke --tokens \(path) \(entry.id)"
       )
     }
     return entries

@@ -1,13 +1,13 @@
 import Foundation
 import MendCore
 
-/// Runs this command once more, in a process of its own: what is damaged in a journal may crash whoever reads it. Then it
-/// is run again, without the batch that it had in hand.
+/// Runs this command again in a child process, because a damaged journal may crash its reader. After a crash it runs once
+/// more, without the batch that was being read.
 enum ExaminingProcess {
-  /// More batches than this are not the reason.
+  /// The most crashes over different batches; beyond it the batches are not the reason.
   private static let mostCrashes = 100
 
-  /// Gives the exit status of the process that was not ended by a crash.
+  /// Returns the exit status of the first process that does not crash.
   static func run() throws -> Int32 {
     let note = FileManager.default.temporaryDirectory.appendingPathComponent("mend-doctor-\(UUID())").path
     defer { unlink(note) }
@@ -31,7 +31,7 @@ enum ExaminingProcess {
     return Dictionary(pairs, uniquingKeysWith: { _, last in last })
   }
 
-  /// As `waitpid` has it. The process has this one's standard streams, and gets what a terminal sends.
+  /// Returns a status as `waitpid` does. The child has this process's standard streams and receives a terminal's signals.
   private static func status(of arguments: [String]) throws -> Int32 {
     var pointers = arguments.map { strdup($0) } + [nil]
     defer { for pointer in pointers { free(pointer) } }

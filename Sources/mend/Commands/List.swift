@@ -80,7 +80,7 @@ struct List: AsyncParsableCommand {
     return table.text()
   }
 
-  /// Empty where none did; `?` where some did, and an earlier version did not write down how many.
+  /// Empty if no document failed; `?` if some did and an earlier version did not record how many.
   private static func failed(_ batch: BatchListEntry) -> String {
     guard let count = batch.failedDocuments else { return batch.hasFailures ? "?" : "" }
     return count > 0 ? String(count) : ""

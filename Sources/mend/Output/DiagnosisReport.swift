@@ -36,7 +36,7 @@ enum DiagnosisReport {
         + "\(estimate.basis)\n"
     }
     if answer.failureCategory != .unspecified {
-      // Of that category, for an attempt may also have ended of something that a later one made good.
+      // Only this category: an attempt may also have failed for a reason that a later attempt overcame.
       let causes = answer.findings.filter {
         $0.category == answer.failureCategory && FailureCause(name: $0.cause) != nil
       }
@@ -81,7 +81,7 @@ enum DiagnosisReport {
       return "\(Wording.name(job.failureCategory)): \(Wording.name(job.failureCause))"
     }
     if let error = job.error { return error.clipped(to: 60) }
-    // What is over says why by its status.
+    // The status of a job that is over already says why.
     let isOpen = [.pending, .starting, .running].contains(job.status)
     guard isOpen, let last = job.attempts.last, !last.endedBy.isEmpty else { return "" }
     return "attempt \(last.attempt) \(last.state == .ended ? "was" : "is being") ended: \(last.endedBy)"

@@ -1,7 +1,7 @@
 import MendProtobuf
 
-/// One indented JSON document, `{"batch_id": ..., NAME: [...]}`, printed as its elements come: a stream of any length needs
-/// no memory, and one that broke off is no whole document.
+/// One indented JSON document, `{"batch_id": ..., NAME: [...]}`, printed element by element: a stream of any length needs
+/// little memory, and a stream that broke off leaves an incomplete document.
 struct JSONList {
   private let batchID: String
   private let name: String

@@ -12,16 +12,16 @@ enum Standard {
   /// Turns a file-size limit into an error of the write instead of a signal that ends the program.
   static func ignoreFileSizeLimits() { signal(SIGXFSZ, SIG_IGN) }
 
-  /// Keeps whatever is opened from taking the number of a stream that the caller closed: reads and writes of it fail.
+  /// Opens streams that the caller closed, so that no other file gets their numbers. Reads and writes of them fail.
   static func holdClosedStreams() {
     for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO]
     where fcntl(descriptor, F_GETFD) < 0 && errno == EBADF {
-      // What is open for the other direction only fails as a closed stream does.
+      // A stream that is open for the other direction only fails like a closed one.
       _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
     }
   }
 
-  /// Writes to standard output. Ends the program where that fails: with 0 where the reader has gone (`mend list | head`),
+  /// Writes to standard output. If that fails, it ends the program: with 0 if the reader is gone (`mend list | head`),
   /// else with 1 and the system's reason.
   ///
   /// - Parameter loss: what the caller must know although it cannot be printed, for stderr.
