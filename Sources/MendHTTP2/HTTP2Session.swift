@@ -297,11 +297,6 @@ internal import CNghttp2
     state.value.connectionCredit = 0
   }
 
-  /// Whether frames wait that flow control allows to be sent.
-  package var wantsWrite: Bool {
-    unsafe nghttp2_session_want_write(session) != 0 || state.value.connectionCredit > 0
-  }
-
   /// Whether nothing is left to read or to write, so that the connection is to be closed.
   package var isFinished: Bool {
     unsafe state.value.saidGoodbye

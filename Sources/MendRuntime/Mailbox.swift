@@ -119,13 +119,13 @@ final class Mailbox: Sendable {
     if queued >= limit {
       state.callsRefused += 1
       return .failure(
-        .exhausted(limit: "mailbox", "\(limit) calls already wait for the scheduler", retryAfter: .seconds(1)))
+        .exhausted(limit: .mailbox, "\(limit) calls already wait for the scheduler", retryAfter: .seconds(1)))
     }
     if state.answers.count >= settings.unansweredCallsLimit + (isWorkers ? settings.workerMailboxLimit : 0) {
       state.callsRefused += 1
       return .failure(
         .exhausted(
-          limit: "unanswered_calls", "\(settings.unansweredCallsLimit) calls already wait for their answers",
+          limit: .unansweredCalls, "\(settings.unansweredCallsLimit) calls already wait for their answers",
           retryAfter: .seconds(1)))
     }
     state.events.append(event)

@@ -107,7 +107,7 @@ public final class Runtime: Sendable {
 
   /// Returns when what the answer says is durable and its view published.
   ///
-  /// Waits for recovery. Refused with `exhausted(limit: "mailbox")` or `exhausted(limit: "unanswered_calls")` where a
+  /// Waits for recovery. Refused with `exhausted(limit: .mailbox)` or `exhausted(limit: .unansweredCalls)` where a
   /// bound of `RuntimeSettings` is reached, and nothing was done. Cancelling the task gives up the answer, not the
   /// command: the refusal (`aborted`) says so.
   public func command(_ command: Command) async -> Result<Reply, Refusal> {

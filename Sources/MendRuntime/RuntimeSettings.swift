@@ -3,12 +3,12 @@ public import MendCore
 /// Every bound of the runtime, by name, with its default and its reason.
 public struct RuntimeSettings: Sendable, Hashable {
   /// Calls of callers that wait for the writer. At some 10 µs a step and 1 ms a commit this is well below a second of waiting;
-  /// one more is refused with `exhausted(limit: "mailbox")`.
+  /// one more is refused with `exhausted(limit: .mailbox)`.
   public var mailboxLimit = 4096
   /// Workers' calls that wait for it, beside those: a worker that is kept from reporting is taken for stuck.
   public var workerMailboxLimit = 4096
   /// Calls that were taken and not answered yet, cancels that wait for processes to end above all; one more is refused
-  /// with `exhausted(limit: "unanswered_calls")`.
+  /// with `exhausted(limit: .unansweredCalls)`.
   public var unansweredCallsLimit = 16_384
   /// Observations that wait for the writer, beyond the calls. They are never lost: past this, one that says the same again
   /// of the same attempt is not queued again.

@@ -96,7 +96,7 @@ struct Writer {
   }
 
   private static let noRoom = Refusal.exhausted(
-    limit: "disk", "the server's disk is full; nothing was changed", retryAfter: .seconds(5))
+    limit: .disk, "the server's disk is full; nothing was changed", retryAfter: .seconds(5))
 
   mutating func recover() throws(StoreError) {
     let began = ContinuousClock.now

@@ -6,7 +6,7 @@ import Testing
 /// A disk without room: changes are refused, what is durable stays, and all goes on once there is room.
 @Suite struct RuntimeFullTests {
   private func isRefused(_ answer: Result<Reply, Refusal>) -> Bool {
-    if case .failure(.exhausted(limit: "disk", _, let retryAfter)) = answer { retryAfter != nil } else { false }
+    if case .failure(.exhausted(limit: .disk, _, let retryAfter)) = answer { retryAfter != nil } else { false }
   }
 
   @Test("without room changes are refused and nothing of them is done; with room all goes on")

@@ -23,7 +23,7 @@ struct RuntimeLimitTests {
     try await harness.run { harness in
       await withTaskGroup(of: Bool.self) { group in
         await fill(harness, &group, places: 3)
-        guard case .failure(.exhausted(limit: "mailbox", _, retryAfter: .some)) = await harness.create("late") else {
+        guard case .failure(.exhausted(limit: .mailbox, _, retryAfter: .some)) = await harness.create("late") else {
           Issue.record("it was taken")
           return
         }
@@ -50,7 +50,7 @@ struct RuntimeLimitTests {
       harness.store.hold()
       async let first = harness.create("first")
       try await eventually("the commit begins") { harness.store.isCommitting }
-      guard case .failure(.exhausted(limit: "unanswered_calls", _, _)) = await harness.create("second") else {
+      guard case .failure(.exhausted(limit: .unansweredCalls, _, _)) = await harness.create("second") else {
         Issue.record("it was taken")
         return
       }
@@ -107,7 +107,7 @@ struct RuntimeLimitTests {
         }
         try? await eventually("workers are taken all the same") { harness.runtime.statistics.mailboxDepth == 5 }
         let beyond = await harness.runtime.worker(WorkerRequest(token: "t", operation: .start))
-        guard case .failure(.exhausted(limit: "mailbox", _, retryAfter: .some)) = beyond else {
+        guard case .failure(.exhausted(limit: .mailbox, _, retryAfter: .some)) = beyond else {
           Issue.record("\(beyond)")
           return
         }

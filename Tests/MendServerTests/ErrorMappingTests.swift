@@ -19,7 +19,7 @@ struct ErrorMappingTests {
       (.alreadyExists(resourceType: "batch", resourceID: "b9"), 6, "ALREADY_EXISTS"),
       (.precondition("tier 0 is running", todo: "cancel it first"), 9, "PRECONDITION_FAILED"),
       (.aborted("the batch moved on", todo: "plan anew"), 10, "ABORTED"),
-      (.exhausted(limit: "mailbox", "4,096 calls wait", retryAfter: .milliseconds(1500)), 8, "LIMIT_EXCEEDED"),
+      (.exhausted(limit: .mailbox, "4,096 calls wait", retryAfter: .milliseconds(1500)), 8, "LIMIT_EXCEEDED"),
       (.unavailable("the server is stopping"), 14, "SHUTTING_DOWN"), (.unknownToken, 16, "UNKNOWN_ATTEMPT_TOKEN"),
       (.setAside(batchID: "b9", "record 7 is damaged"), 9, "BATCH_SET_ASIDE"),
     ])
@@ -66,7 +66,7 @@ struct ErrorMappingTests {
     for refusal in [
       Refusal.invalid(field: long, rule: long), .notFound(resourceType: long, resourceID: long),
       .alreadyExists(resourceType: long, resourceID: long), .precondition(long, todo: long), .aborted(long, todo: long),
-      .exhausted(limit: long, long, retryAfter: .seconds(1)), .unavailable(long),
+      .exhausted(limit: .mailbox, long, retryAfter: .seconds(1)), .unavailable(long),
     ] {
       let error = call.refused(refusal, batchID: long)
       #expect(error.details.count <= 2000, "\(error.code)")
@@ -121,11 +121,11 @@ struct ErrorMappingTests {
 
   @Test("a limit says when to come back, or that waiting does not help")
   func limits() throws {
-    let full = try ErrorFacts(call.refused(.exhausted(limit: "mailbox", "full", retryAfter: .milliseconds(1500))))
+    let full = try ErrorFacts(call.refused(.exhausted(limit: .mailbox, "full", retryAfter: .milliseconds(1500))))
     #expect(full.retry?.retryDelay?.seconds == 1)
     #expect(full.retry?.retryDelay?.nanos == 500_000_000)
     #expect(full.info?.metadata["limit"] == "mailbox")
-    let never = try ErrorFacts(call.refused(.exhausted(limit: "documents_per_batch", "full", retryAfter: nil)))
+    let never = try ErrorFacts(call.refused(.exhausted(limit: .documentsPerBatch, "full", retryAfter: nil)))
     #expect(never.retry == nil)
     #expect(never.message.contains("waiting does not help"))
   }

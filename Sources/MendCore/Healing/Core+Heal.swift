@@ -140,7 +140,7 @@ extension Refusal {
     case .alreadyExists(let type, let id): "\(type) \(id) exists already"
     case .precondition(let what, let todo, _): "\(what); \(todo)"
     case .aborted(let what, let todo): "\(what); \(todo)"
-    case .exhausted(let limit, let what, _): "\(limit): \(what)"
+    case .exhausted(let limit, let what, _): "\(limit.rawValue): \(what)"
     case .unavailable(let what): what
     case .unknownToken: "the attempt token is of no attempt"
     case .setAside(let batchID, let why): "batch \(batchID) is set aside: \(why)"

@@ -23,7 +23,7 @@ extension Core {
     let isRepeated = earlier != nil
     if let place = cancels.firstIndex(where: { $0.batch == key && $0.scope == scope }) {
       if cancels[place].calls.count >= limits.callsPerCancel {
-        throw .exhausted(limit: "calls_per_cancel", "too many calls wait for this cancel", retryAfter: .seconds(5))
+        throw .exhausted(limit: .callsPerCancel, "too many calls wait for this cancel", retryAfter: .seconds(5))
       }
       if !isRepeated { remember(command, batchID: batchID, reply: nil) }
       cancels[place].calls.append(call)
@@ -32,7 +32,7 @@ extension Core {
       return
     }
     if cancels.count >= limits.waitingCancels {
-      throw .exhausted(limit: "waiting_cancels", "too many cancels are under way", retryAfter: .seconds(5))
+      throw .exhausted(limit: .waitingCancels, "too many cancels are under way", retryAfter: .seconds(5))
     }
     let grace = max(.zero, grace)
     // What began after the first time, by a retry, is not what the key was for.
@@ -214,7 +214,7 @@ extension Core {
       } else if cancel.deadline <= context.now {
         let names = remaining.prefix(10).map { "\($0.job).\($0.number)" }.joined(separator: ", ")
         let refusal = Refusal.exhausted(
-          limit: "end_timeout",
+          limit: .endTimeout,
           "\(Figures.count(remaining.count, "attempt", "is", "are")) not proven gone yet: \(names); the batch stays as it is, the ending goes on",
           retryAfter: .seconds(5))
         for call in cancel.calls { perform(.refuse(call, refusal)) }

@@ -65,7 +65,7 @@ extension Core {
     try validate(documents, adding: DocumentTable(), of: specification)
     if index.liveBatches >= limits.liveBatches {
       throw .exhausted(
-        limit: "live_batches", "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
+        limit: .liveBatches, "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
     }
     try requireRoom(for: specification, in: namespace)
     let key = batchID.isEmpty ? freshKey(namespace) : BatchKey(namespace: namespace, batchID: batchID)
@@ -155,7 +155,7 @@ extension Core {
           .bound(againstBatchBeside: index.started(in: key.namespace))
       {
         throw .exhausted(
-          limit: "quota_batches",
+          limit: .quotaBatches,
           "the quota of namespace \(key.namespace) is \(bound.allowed), and others have it: resume it when one of them is "
             + "over, or pause one", retryAfter: .seconds(5))
       }

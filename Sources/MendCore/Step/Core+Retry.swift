@@ -34,14 +34,14 @@ extension Core {
     let jobs = try chosen(retry, of: batch)
     if batch.status.isFinal && index.liveBatches >= limits.liveBatches {
       throw .exhausted(
-        limit: "live_batches", "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
+        limit: .liveBatches, "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
     }
     if batch.status.isFinal,
       let bound = limits.quota(of: key.namespace)?
         .bound(againstBatchBeside: index.started(in: key.namespace))
     {
       throw .exhausted(
-        limit: "quota_batches", "the quota of namespace \(key.namespace) is \(bound.allowed), and it has \(bound.held)",
+        limit: .quotaBatches, "the quota of namespace \(key.namespace) is \(bound.allowed), and it has \(bound.held)",
         retryAfter: .seconds(5))
     }
     if !retry.overrides.environment.isEmpty { try requireRoom(for: retry, of: jobs, in: batch) }

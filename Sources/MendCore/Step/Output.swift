@@ -121,8 +121,8 @@ public enum Refusal: Error, Hashable, Sendable {
   case precondition(String, todo: String, because: HealthReason? = nil)
   /// ABORTED: the world moved on (a stale plan, a fenced attempt, a key used for another request).
   case aborted(String, todo: String)
-  /// RESOURCE_EXHAUSTED: a limit, by its name, and when to come back (nil: not by waiting).
-  case exhausted(limit: String, String, retryAfter: Duration?)
+  /// RESOURCE_EXHAUSTED: which limit, and when to try again; nil if waiting does not help.
+  case exhausted(limit: Limit, String, retryAfter: Duration?)
   /// UNAVAILABLE: the server is going away. Whether it was carried out is unknown; the next server says so when asked
   /// again.
   case unavailable(String)
@@ -130,4 +130,20 @@ public enum Refusal: Error, Hashable, Sendable {
   case unknownToken
   /// FAILED_PRECONDITION: nothing can be done with the batch until an administrator has repaired it; why, in a sentence.
   case setAside(batchID: String, String)
+
+  /// A limit, by the name that programs know it by.
+  public enum Limit: String, Hashable, Sendable, CaseIterable {
+    case liveBatches = "live_batches"
+    case quotaBatches = "quota_batches"
+    case documentsPerBatch = "documents_per_batch"
+    case documentsTimesJobs = "documents_times_jobs"
+    case documentTextPerBatch = "document_text_per_batch"
+    case specificationBytes = "specification_bytes"
+    case specificationBytesPerNamespace = "specification_bytes_per_namespace"
+    case callsPerCancel = "calls_per_cancel"
+    case waitingCancels = "waiting_cancels"
+    case endTimeout = "end_timeout"
+    case mailbox, reads, disk
+    case unansweredCalls = "unanswered_calls"
+  }
 }

@@ -140,7 +140,7 @@ extension Core {
       + "files"
     if index.specifications.of(namespace) + bytes > limits.specificationBytesPerNamespace {
       throw .exhausted(
-        limit: "specification_bytes_per_namespace",
+        limit: .specificationBytesPerNamespace,
         "the specifications and jobs of namespace \(namespace) would take more than "
           + "\(Figures.bytes(Int64(limits.specificationBytesPerNamespace))) of memory; \(todo)",
         retryAfter: .seconds(60))
@@ -150,7 +150,7 @@ extension Core {
     let room = limits.specificationBytes + (isSmall ? limits.specificationBytesForSmallNamespaces : 0)
     if index.specifications.all + bytes > room {
       throw .exhausted(
-        limit: "specification_bytes",
+        limit: .specificationBytes,
         "the specifications and jobs of all batches would take more than \(Figures.bytes(Int64(limits.specificationBytes))) of "
           + "memory; \(todo)", retryAfter: .seconds(60))
     }

@@ -242,13 +242,13 @@ extension Core {
     let count = table.count + documents.count
     if count > limits.documentsPerBatch {
       throw .exhausted(
-        limit: "documents_per_batch", "a batch has at most \(limits.documentsPerBatch) documents", retryAfter: nil)
+        limit: .documentsPerBatch, "a batch has at most \(limits.documentsPerBatch) documents", retryAfter: nil)
     }
     // Each job keeps a few bits for each document of its batch, whichever shard has it.
     let jobs = specification.jobCount
     if count > limits.documentsTimesJobsPerBatch / max(1, jobs) {
       throw .exhausted(
-        limit: "documents_times_jobs",
+        limit: .documentsTimesJobs,
         "documents times jobs of a batch must be at most \(limits.documentsTimesJobsPerBatch), and \(count) documents "
           + "times \(jobs) jobs are more: ask for fewer shards, or submit several batches", retryAfter: nil)
     }
@@ -284,7 +284,7 @@ extension Core {
     }
     if textBytes > limits.documentTextPerBatch {
       throw .exhausted(
-        limit: "document_text_per_batch",
+        limit: .documentTextPerBatch,
         "ids, uris and media types of a batch take at most \(limits.documentTextPerBatch) bytes together",
         retryAfter: nil)
     }

@@ -1,11 +1,11 @@
 internal import CZlib
 internal import Synchronization
 
-/// gzip (RFC 1952) of whole messages, by the system's zlib: bytes in, bytes out.
+/// gzip (RFC 1952) of whole messages, by the system's zlib.
 ///
-/// The library's states are large (260 KB to compress, 40 KB to decompress), so some are kept and used again.
+/// The library's states are large (260 KB to compress, 40 KB to decompress), so some are kept and reused.
 enum Gzip {
-  /// Appends the compressed bytes; false, with nothing appended, when they would not be fewer.
+  /// Appends the compressed bytes. False, with nothing appended, if they would not be fewer.
   static func compress(_ bytes: RawSpan, to out: inout [UInt8]) -> Bool {
     guard let state = deflaters.take() else { return false }
     let isSmaller = state.run(bytes, &out)
@@ -22,10 +22,9 @@ enum Gzip {
     }
   }
 
-  /// One message that is decompressed in steps, so that others have their turn between them.
+  /// One message that is decompressed in steps, so that others get their turns.
   ///
-  /// INTERNAL when it is not gzip, RESOURCE_EXHAUSTED when it is more than `limit` bytes, which is found out before more
-  /// memory than that is taken.
+  /// INTERNAL if it is not gzip, RESOURCE_EXHAUSTED if it is more than `limit` bytes; no more memory than that is taken.
   final class Inflation {
     private let limit: Int
     private let who: String
@@ -43,8 +42,8 @@ enum Gzip {
       if let state { inflaters.give(state) }
     }
 
-    /// Goes on with the same `bytes` until it is done or the allowance is used up, which is counted in bytes, those that
-    /// are read and those that come of them. Nil when there is more to do.
+    /// Continues with the same `bytes` until it is done or the allowance of bytes, read or produced, is used up. Nil if there
+    /// is more to do.
     func advance(_ bytes: RawSpan, _ allowance: inout Int) -> Result<[UInt8], RPCError>? {
       do throws(RPCError) {
         let state = try prepared(&allowance)
@@ -70,12 +69,12 @@ enum Gzip {
       return state
     }
 
-    /// Resetting the state and reading a header; what has many members may have little else.
+    /// The cost of a member: resetting the state and reading a header. A message may consist of many empty members.
     private static var memberCost: Int { 1024 }
 
     private func step(_ state: Inflater, _ bytes: RawSpan, _ allowance: inout Int) throws(RPCError) -> Bool {
       if produced == out.count {
-        // One more than is allowed tells what is too much.
+        // One byte above the limit shows that it is too much.
         guard produced <= limit else {
           throw RPCError.exhausted(
             .messageBytes, "\(who) has more than \(limit) bytes when decompressed; at most \(limit) are taken")
@@ -97,7 +96,7 @@ enum Gzip {
         }
       case Z_OK: break
       case Z_BUF_ERROR:
-        // There is room, so it is the input that is at its end.
+        // There is room for output, so the input has ended.
         throw RPCError(.internal, "\(who) is cut short: its gzip data has no end")
       default:
         throw RPCError(
@@ -110,7 +109,7 @@ enum Gzip {
   private static let deflaters = Pool<Deflater> { Deflater() }
   private static let inflaters = Pool<Inflater> { Inflater() }
 
-  /// States that nobody uses: one for each core that is busy with them.
+  /// Unused states, at most one for each core.
   private final class Pool<State: Sendable>: Sendable {
     private static var maxIdle: Int { 8 }
     private let make: @Sendable () -> State?
@@ -130,9 +129,9 @@ enum Gzip {
   }
 }
 
-/// zlib knows its state by address: allocated, never moved.
+/// zlib's state, which must not move in memory.
 private class ZlibState: @unchecked Sendable {
-  // Unchecked: whoever took a state out of its pool is the only one to know it, until it is given back.
+  // Unchecked: a state taken from its pool has one user until it is returned.
   let stream: UnsafeMutablePointer<z_stream>
 
   init() {
@@ -172,7 +171,7 @@ private final class Deflater: ZlibState, @unchecked Sendable {
         unsafe stream.pointee.next_in = UnsafeMutablePointer(mutating: from.assumingMemoryBound(to: UInt8.self))
         unsafe stream.pointee.avail_in = UInt32(clamping: input.count)
         unsafe stream.pointee.next_out = to + start
-        // One less than there is: what isn't smaller is no use.
+        // One byte less than the input: a result that isn't smaller is useless.
         unsafe stream.pointee.avail_out = UInt32(clamping: input.count - 1)
         return unsafe deflate(stream, Z_FINISH) == Z_STREAM_END
       }
@@ -195,7 +194,7 @@ private final class Inflater: ZlibState, @unchecked Sendable {
     if isReady { unsafe _ = inflateEnd(stream) }
   }
 
-  /// Begins anew; false where there is no memory for it.
+  /// Resets the state. False if there is no memory.
   func reset() -> Bool {
     if !isReady {
       isReady =
@@ -204,12 +203,12 @@ private final class Inflater: ZlibState, @unchecked Sendable {
     return unsafe isReady && inflateReset(stream) == Z_OK
   }
 
-  /// Why `result` was no success.
+  /// The reason for a `result` that is not a success.
   func fault(_ result: Int32) -> String {
     unsafe stream.pointee.msg.map { unsafe String(cString: $0) } ?? "error \(result)"
   }
 
-  /// Goes on from `taken` in `bytes` and `produced` in `out`.
+  /// Continues from `taken` in `bytes` and `produced` in `out`.
   func step(
     _ bytes: RawSpan, from taken: inout Int, to end: Int, _ out: inout [UInt8], _ produced: inout Int, atMost most: Int
   ) -> Int32 {

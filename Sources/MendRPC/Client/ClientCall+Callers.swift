@@ -121,22 +121,15 @@ extension ClientCall {
   }
 
   func waitUntilDrained() async throws(RPCError) {
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        onLoop { call in
-          let low = call.connection.configuration.limits.requestHighWaterBytes / 2
-          guard call.outcome == nil, let handle = call.handle,
-            call.connection.session.pendingCount(of: handle) > low
-          else { return continuation.resume() }
-          call.writers.append(continuation)
-        }
-        // A cancellation that came before the writer waited found nobody to wake.
-        if Task.isCancelled { onLoop { $0.drained() } }
+    try await loop.wait { [self] continuation in
+      let low = connection.configuration.limits.requestHighWaterBytes / 2
+      guard outcome == nil, let handle, connection.session.pendingCount(of: handle) > low else {
+        return continuation.resume()
       }
-    } onCancel: {
-      onLoop { $0.drained() }
+      writers.append(continuation)
+    } wake: { [self] in
+      drained()
     }
-    if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
   }
 
   private func onLoop(_ body: @escaping @Sendable (ClientCall) -> Void) {

@@ -5,18 +5,18 @@ internal import NIOPosix
 /// Runs tasks on one event loop's thread, in batches: one entry in the loop's queue for all jobs of a tick.
 ///
 /// Tasks that prefer it, and the nonisolated async functions they call, resume on the loop. So a call's handler and
-/// its connection share a thread, and what passes between them needs neither lock nor hop.
+/// its connection share a thread and need neither locks nor hops between them.
 final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
-  // Unchecked: `queue`, `spare` and `scheduled` are touched on the loop's thread alone.
+  // Unchecked: `queue`, `spare` and `scheduled` are used on the loop's thread alone.
   private let loop: any EventLoop
   private var queue: [UnownedJob] = []
   private var spare: [UnownedJob] = []
   private var scheduled = false
   private var draining = false
-  /// Batches in a row that left work behind.
+  /// The number of consecutive batches that left work behind.
   private var rounds = 0
-  /// A loop does no I/O while its tasks add tasks. After this many batches in a row it is given the chance, or a
-  /// handler that yields in a circle would keep its own cancellation from arriving.
+  /// A loop does no I/O while its tasks add tasks. After this many batches it gets the chance, or a handler that yields in
+  /// a loop would never see its own cancellation.
   private static let maxRounds = 16
 
   init(_ loop: any EventLoop) {
@@ -47,12 +47,12 @@ final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
       loop.execute(run)
     } else {
       rounds = 0
-      // Long enough not to be due again before the loop has looked.
+      // Long enough for the loop to poll its sockets first.
       loop.scheduleTask(in: .microseconds(50), run)
     }
   }
 
-  /// Runs what is queued now; what that adds waits for the loop's next tick, so that I/O has its turn.
+  /// Runs the queued jobs. Jobs that they add wait for the loop's next tick, after I/O.
   func drain() {
     guard !queue.isEmpty, !draining else { return }
     draining = true
@@ -66,9 +66,9 @@ final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
   }
 }
 
-/// What all connections of one event loop share.
+/// The state that all connections of one event loop share.
 final class LoopContext: @unchecked Sendable {
-  // Unchecked: it is only ever handed to code on its own loop's thread.
+  // Unchecked: only code on its loop's thread gets it.
   let executor: LoopTaskExecutor
   let memory = HTTP2Memory(boundToThread: true)
   let outbox = Outbox()
@@ -81,7 +81,7 @@ final class LoopContext: @unchecked Sendable {
 
   private static let current = ThreadSpecificVariable<LoopContext>()
 
-  /// The context of the loop whose thread this is called on; made when it is first asked for.
+  /// The context of the current thread's loop, made at its first use.
   static func of(_ loop: any EventLoop) -> LoopContext {
     loop.preconditionInEventLoop()
     if let context = current.currentValue { return context }

@@ -1,21 +1,21 @@
 internal import MendHTTP2
 internal import NIOCore
 
-/// One buffer in which the sessions of a loop write what they send, one after the other.
+/// The buffer in which the sessions of a loop write their output, one after the other.
 ///
-/// A socket that takes everything at once gives the buffer back before the next session needs it; one that doesn't
-/// keeps it, and the next is a new one. Used on its loop's thread alone.
+/// A socket that takes all bytes at once returns the buffer before the next session needs it; otherwise it keeps the buffer,
+/// and the next session gets a new one. Used on its loop's thread alone.
 final class Outbox {
   private var buffer = ByteBuffer()
 
   /// The size that a buffer is allocated with.
   private static let capacity = 64 * 1024
-  /// What one write holds at most: a frame more must still fit.
+  /// The most bytes of one write; one more frame must still fit.
   private static let limit = capacity - HTTP2Session.frameRoom
-  /// Less than this is copied out, so that a peer that doesn't read can't hold many buffers with little in each.
+  /// Smaller writes are copied, so that a peer that doesn't read can't hold many nearly empty buffers.
   private static let worthKeeping = capacity / 4
 
-  /// What the session has to send, at most 64 KiB of it; nil for nothing.
+  /// The session's next output, at most 64 KiB; nil if there is none.
   func fill(from session: HTTP2Session) throws(HTTP2Error) -> ByteBuffer? {
     buffer.clear(minimumCapacity: Self.capacity)
     try buffer.writeWithOutputRawSpan(minimumWritableBytes: Self.capacity) { output throws(HTTP2Error) in

@@ -125,24 +125,14 @@ extension ServerCall {
 
   /// Suspends until more of the request arrived or the call is over. Throws only when its own task is cancelled.
   func waitForRequest() async throws(RPCError) {
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        onLoop { call in
-          if call.state.canRead {
-            continuation.resume()
-          } else {
-            call.reader?.resume()
-            call.reader = continuation
-            call.state.wasWaitedFor = true
-          }
-        }
-        // An earlier cancellation had nobody to wake.
-        if Task.isCancelled { loop.execute { self.wakeReader() } }
-      }
-    } onCancel: {
-      loop.execute { self.wakeReader() }
+    try await loop.wait { [self] continuation in
+      guard !state.canRead else { return continuation.resume() }
+      reader?.resume()
+      reader = continuation
+      state.wasWaitedFor = true
+    } wake: { [self] in
+      wakeReader()
     }
-    if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
   }
 
   func wakeReader() {

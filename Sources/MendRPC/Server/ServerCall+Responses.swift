@@ -19,7 +19,7 @@ extension ServerCall {
     connection.scheduleFlush()
     let limits = connection.server.limits
     let mayWrite = pending < limits.responseHighWaterBytes && session.outboundBytes < limits.maxBufferedResponseBytes
-    if mayWrite, !connection.isOverBudget { return true }
+    if mayWrite, !connection.isOverBudget(session.heldBytes) { return true }
     session.notifyWhenDrained(handle, to: limits.responseHighWaterBytes / 2)
     return false
   }
@@ -30,24 +30,14 @@ extension ServerCall {
   }
 
   func waitUntilDrained() async throws(RPCError) {
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        onLoop { call in
-          let low = call.connection.server.limits.responseHighWaterBytes / 2
-          if call.state.isOver || call.connection.session.pendingCount(of: call.handle) <= low {
-            continuation.resume()
-          } else {
-            call.writers.append(continuation)
-            call.state.wasWaitedFor = true
-          }
-        }
-        // An earlier cancellation had nobody to wake.
-        if Task.isCancelled { loop.execute { self.drained() } }
-      }
-    } onCancel: {
-      loop.execute { self.drained() }
+    try await loop.wait { [self] continuation in
+      let low = connection.server.limits.responseHighWaterBytes / 2
+      guard !state.isOver, connection.session.pendingCount(of: handle) > low else { return continuation.resume() }
+      writers.append(continuation)
+      state.wasWaitedFor = true
+    } wake: { [self] in
+      drained()
     }
-    if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
   }
 
   func drained() {

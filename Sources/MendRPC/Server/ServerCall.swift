@@ -90,15 +90,6 @@ final class ServerCall: @unchecked Sendable {
     }
   }
 
-  /// Runs `body` now on the loop's thread, soon from elsewhere.
-  func onLoop(_ body: @escaping @Sendable (ServerCall) -> Void) {
-    if loop.inEventLoop {
-      body(self)
-    } else {
-      loop.execute { body(self) }
-    }
-  }
-
   // MARK: The end
 
   /// Sends OK, unless the call ended otherwise before.

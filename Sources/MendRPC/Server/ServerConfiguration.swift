@@ -1,4 +1,4 @@
-/// Where a server listens, what it allows, and who watches it.
+/// A server's listeners, limits, rules and observer.
 public struct ServerConfiguration: Sendable {
   public var listeners: [Listener]
   public var limits = ServerLimits()
@@ -43,7 +43,7 @@ public struct Listener: Hashable, Sendable {
 public struct ServerTLS: Hashable, Sendable {
   public var certificateChainFile: String
   public var privateKeyFile: String
-  /// Where it is set, a caller has to show a certificate that this authority signed.
+  /// If set, callers must have a certificate signed by this CA.
   public var clientAuthorityFile: String?
 
   public init(certificateChainFile: String, privateKeyFile: String, clientAuthorityFile: String? = nil) {
@@ -53,50 +53,50 @@ public struct ServerTLS: Hashable, Sendable {
   }
 }
 
-/// What one server gives to its callers at most. Every bound has a default and its reason.
+/// The limits of one server, each with its default and the reason for it.
 public struct ServerLimits: Hashable, Sendable {
   /// Connections at once; more are closed as they arrive. Each costs about 20 KB when idle.
   public var maxConnections = 10_000
-  /// Connections of one address at once, so that none can take them all; half of them, because everybody behind one
-  /// proxy has one address. Unix sockets are not counted.
+  /// Connections of one address at once, so that none can take them all; half of all, because all
+  /// callers behind a proxy have one address. Unix sockets are not counted.
   public var maxConnectionsPerAddress = 5_000
   /// Calls that one connection may have open.
   public var maxConcurrentStreams = 1000
-  /// Handlers of one connection that run at once, those included whose call is gone: callers that start and cancel
-  /// calls (CVE-2023-44487) cannot pile up work. Twice the streams: a handler may need a moment to notice its end.
+  /// Handlers of one connection that run at once, including those whose calls have ended: callers that start and cancel
+  /// calls (CVE-2023-44487) cannot pile up work. Twice the streams, because a handler may need a moment to stop.
   public var maxRunningCalls = 2000
   /// One request message; gRPC's usual limit.
   public var maxRequestBytes = 4 * 1024 * 1024
-  /// A request's metadata, as RFC 9113 6.5.2 counts it. A call with up to four times as much is told so; above that
-  /// its stream is reset.
+  /// A request's metadata, as RFC 9113 6.5.2 counts it. A call with up to four times as much gets an error; above
+  /// that its stream is reset.
   public var maxMetadataBytes = 16 * 1024
-  /// Memory of one call's metadata that its connection keeps for the next call: one with a token and a trace takes less.
-  /// More is given back, or one long list on each of many calls would be paid for ever.
+  /// Memory of one call's metadata that its connection keeps for the next call: a token and a trace take less. Larger
+  /// memory is given back, or one long list on each of many calls would cost memory for ever.
   public var keptMetadataBytes = 3 * 1024
-  /// Request bytes of one connection that wait for the rest of their message or for their handler. A caller may have
-  /// sent as much again before it learns.
+  /// Request bytes of one connection that wait for the rest of their message or for their handler. A caller may
+  /// send as much again before it learns.
   public var maxBufferedRequestBytes = 16 * 1024 * 1024
-  /// Response bytes that wait on one call before its writer suspends; it goes on at half of them.
+  /// Response bytes that wait on one call before its writer suspends; it continues at half of them.
   public var responseHighWaterBytes = 64 * 1024
   /// Response bytes that wait on all calls of one connection before all of its writers suspend.
   public var maxBufferedResponseBytes = 16 * 1024 * 1024
-  /// Response bytes that wait on one connection before its further calls are refused: answers that are one message
-  /// have no writer to suspend. Sixteen of the largest, so that only who doesn't read meets it.
+  /// Response bytes that wait on one connection before further calls are refused: unary answers have no writer to suspend.
+  /// Sixteen of the largest answers, so that only callers that don't read meet it.
   public var maxUnsentResponseBytes = 64 * 1024 * 1024
-  /// Bytes of calls on all connections together: the bounds of one connection times the connections that there may be is
-  /// more than machines have. Requests and responses that wait, the metadata of open calls, 4 KiB for each of them, and
-  /// 512 for each frame that the caller has not read. Beyond it the calls of connections that hold more than 64 KiB of
-  /// them are refused, those still being received ended, and their writers suspended; others are served.
+  /// Bytes of calls on all connections together, since the limits of one connection times the number of connections exceed
+  /// any machine. Counted are waiting requests and responses, the metadata of open calls, 4 KiB for each call, and 512 bytes
+  /// for each frame that the caller has not read. Above the limit, connections that hold more than 64 KiB of it have calls
+  /// refused, unfinished requests ended and writers suspended; others are served.
   public var maxHeldBytes = 512 * 1024 * 1024
 
-  /// TLS, preface, first SETTINGS and the acknowledgement of ours have to be complete by then.
+  /// The time for TLS, the preface, the first SETTINGS and the acknowledgement of the server's.
   public var handshakeTimeout = Duration.seconds(10)
-  /// A request's headers have to be complete this long after they began: they need a packet or a few.
+  /// The time for a request's headers, from their beginning: they need a few packets at most.
   public var headersTimeout = Duration.seconds(10)
-  /// A unary request has to be complete by then.
+  /// The time for a unary request.
   public var requestTimeout = Duration.seconds(60)
-  /// A connection that takes none of the bytes that wait for it for this long is closed, and its calls with it;
-  /// whether its socket is full or its window used up.
+  /// A connection that takes none of the waiting bytes for this long is closed with its calls, whether its socket is full
+  /// or its window used up.
   public var stallTimeout = Duration.seconds(120)
   /// A connection without calls is closed, gracefully, after this time; nil keeps it.
   public var idleTimeout: Duration? = .seconds(1800)
@@ -106,23 +106,23 @@ public struct ServerLimits: Hashable, Sendable {
   /// Frames per second and connection that ask for work and carry no call (PING, SETTINGS, PRIORITY, CONTINUATION,
   /// empty DATA, unknown types), with a burst: a client that measures its line with a ping per answer stays below.
   public var controlFrameBurst = 2000, controlFramesPerSecond = 200
-  /// Calls that callers may cancel. Honest callers do, so the bound is generous.
+  /// Calls that callers may cancel. Honest callers do that, so the limit is generous.
   public var cancelBurst = 2000, cancelsPerSecond = 200
   /// Broken frames that cost only their stream (CVE-2025-8671).
   public var faultBurst = 200, faultsPerSecond = 10
   /// CONTINUATION frames of one header list (CVE-2024-28182), however few bytes they carry: 64 of 16 KB hold more than
   /// any list that is taken.
   public var maxContinuationFrames = 64
-  /// WINDOW_UPDATE frames beyond ten for each DATA frame that was sent and two for each call: nobody has a use for more.
+  /// WINDOW_UPDATE frames beyond ten for each sent DATA frame and two for each call; no caller needs more.
   public var maxSpareWindowUpdates = 10_000
-  /// Frames (acknowledgements, resets) that wait for a caller that doesn't read: more than any of the rates above allows
-  /// for, so that it holds whatever they are set to.
+  /// Frames (acknowledgements, resets) that wait for a caller that doesn't read: more than the rates above allow, so it
+  /// bounds them whatever their settings are.
   public var maxUnsentFrames = 10_000
 
   public init() {}
 }
 
-/// Pings, both ways.
+/// Pings in both directions.
 public struct ServerKeepalive: Hashable, Sendable {
   /// A connection that was silent for this long is pinged; nil never pings.
   public var interval: Duration? = .seconds(300)
@@ -137,18 +137,18 @@ public struct ServerKeepalive: Hashable, Sendable {
   public init() {}
 }
 
-/// Told what a server does, on its event loops: must be cheap and never wait.
+/// Observes a server, on its event loops: its methods must be cheap and never wait.
 public protocol ServerObserver: AnyObject, Sendable {
   func connectionOpened(_ peer: PeerAddress)
-  /// A connection could not be taken, for want of descriptors or memory. None is for a tenth of a second; then this may
-  /// come again.
+  /// A connection could not be accepted, because descriptors or memory are exhausted. None is accepted for a tenth of a
+  /// second; then this may be called again.
   func acceptFailed(at address: ServerAddress, _ why: String)
   func connectionClosed(_ peer: PeerAddress, bytesReceived: Int, bytesSent: Int)
   /// The connection is closed next.
   func handshakeFailed(_ peer: PeerAddress, _ fault: HandshakeFault)
-  /// `ordinal` is the method's place in `Router.methods`: figures by method need no look-up.
+  /// `ordinal` is the method's index in `Router.methods`, so that metrics by method need no look-up.
   func callStarted(_ method: MethodDescriptor, ordinal: Int)
-  /// `nanoseconds` since its headers came. `requestBytes` and `responseBytes` are messages with their prefixes.
+  /// `nanoseconds` since its headers arrived. `requestBytes` and `responseBytes` are messages with their prefixes.
   func callFinished(
     _ method: MethodDescriptor, ordinal: Int, _ code: StatusCode, nanoseconds: Int64, requestBytes: Int,
     responseBytes: Int)

@@ -55,9 +55,10 @@ extension ServerConnection {
   }
 
   private var load: ConnectionLoad {
-    ConnectionLoad(
-      runningCalls: workers.busyCount, unsentBytes: session.outboundBytes, heldBytes: session.heldBytes,
-      isOverBudget: isOverBudget)
+    let held = session.heldBytes
+    return ConnectionLoad(
+      runningCalls: workers.busyCount, unsentBytes: session.outboundBytes, heldBytes: held,
+      isOverBudget: isOverBudget(held))
   }
 
   /// Answers a call whose headers were too many to keep.
@@ -106,7 +107,8 @@ extension ServerConnection {
   /// Throws where no more of a request may be kept.
   func checkRoom() throws(RPCError) {
     guard session.unreadBytes <= server.limits.maxBufferedRequestBytes else { throw tooMuchUnread }
-    guard !isOverBudget else { throw server.overBudget(session.heldBytes) }
+    let held = session.heldBytes
+    guard !isOverBudget(held) else { throw server.overBudget(held) }
   }
 
   private var tooMuchUnread: RPCError { server.tooMuchUnread(session.unreadBytes) }

@@ -252,8 +252,7 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
   }
 
   /// Whether the whole server holds more than it may, and this connection has its part in that.
-  var isOverBudget: Bool {
-    let held = session.heldBytes
+  func isOverBudget(_ held: Int) -> Bool {
     guard held > Self.heldShare else { return false }
     // What one read brought is not reported yet.
     let excess = server.heldBytes.load(ordering: .relaxed) + held - reportedBytes - server.limits.maxHeldBytes

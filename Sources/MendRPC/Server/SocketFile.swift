@@ -1,8 +1,8 @@
 internal import Glibc
 
-/// Unix sockets: the file of a listening one, and pairs without one.
+/// Unix sockets: the file of a listening socket, and socket pairs.
 enum SocketFile {
-  /// Removes a socket file that a dead server left; refuses one that is in use, and files that are no sockets.
+  /// Removes a dead server's socket file. Refuses a socket that is in use, and other files.
   static func prepare(_ path: String) throws(RPCError) {
     var info = stat()
     guard lstat(path, &info) == 0 else { return }
@@ -15,14 +15,14 @@ enum SocketFile {
     unlink(path)
   }
 
-  /// For its owner only.
+  /// Lets only its owner use the file.
   static func restrict(_ path: String) throws(RPCError) {
     guard chmod(path, 0o600) == 0 else {
       throw RPCError(.internal, "can't set the mode of \(path): error \(errno)")
     }
   }
 
-  /// Two connected sockets, which belong to the caller.
+  /// Two connected sockets, owned by the caller.
   static func pair() throws(RPCError) -> (CInt, CInt) {
     var ends: [CInt] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else {

@@ -44,7 +44,7 @@ struct BatchesServer: BatchesService {
     case .setAside(let aside):
       call.refused(.setAside(batchID: aside.batch.batchID, aside.reason))
     case .exhausted:
-      call.refused(.exhausted(limit: "reads", error.description, retryAfter: .seconds(1)))
+      call.refused(.exhausted(limit: .reads, error.description, retryAfter: .seconds(1)))
     }
   }
 

@@ -103,7 +103,8 @@ extension Call {
       let details = retryAfter.map { [ErrorDetail.retryInfo($0)] } ?? []
       let when = retryAfter.map { "try again in \($0.inSeconds) s" } ?? "waiting does not help"
       return error(
-        .resourceExhausted, Self.sentence(message, when), reason: .limitExceeded, details, values: ["limit": limit])
+        .resourceExhausted, Self.sentence(message, when), reason: .limitExceeded, details,
+        values: ["limit": limit.rawValue])
     case .unavailable(let message):
       return unavailable(message, retryAfter: .seconds(1))
     case .unknownToken:

@@ -34,7 +34,7 @@ let package = Package(
     .systemLibrary(name: "CZlib", path: "mend/Sources/CZlib"),
     .target(
       name: "MendRPC",
-      dependencies: ["MendHTTP2", "CZlib", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
+      dependencies: ["MendHTTP2", "MendProtobuf", "CZlib", .product(name: "NIOSSL", package: "swift-nio-ssl")] + nio,
       path: "mend/Sources/MendRPC", swiftSettings: swiftSettings),
     .target(
       name: "MendAPI", dependencies: ["MendProtobuf", "MendRPC"], path: "generated", swiftSettings: swiftSettings),

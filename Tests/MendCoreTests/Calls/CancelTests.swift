@@ -100,7 +100,7 @@ struct CancelTests {
     harness.tick(after: 64)
     #expect(harness.answer(to: call) == nil)
     harness.tick(after: 1)
-    guard case .failure(.exhausted("end_timeout", let message, .some)) = harness.answer(to: call) else {
+    guard case .failure(.exhausted(.endTimeout, let message, .some)) = harness.answer(to: call) else {
       Issue.record("not answered")
       return
     }

@@ -61,7 +61,7 @@ struct CommandTests {
         ExtractorSpecification(name: "x", work: .entrypoint(String(repeating: "x", count: 8000)))
       ])
     ]
-    func limit(_ answer: Result<Reply, Refusal>?) -> String? {
+    func limit(_ answer: Result<Reply, Refusal>?) -> Refusal.Limit? {
       guard case .failure(.exhausted(let limit, _, let retryAfter)) = answer, retryAfter != nil else { return nil }
       return limit
     }
@@ -70,12 +70,12 @@ struct CommandTests {
       #expect(answer.isSuccess)
     }
     let tooMuch = harness.create("c", long)
-    #expect(limit(tooMuch) == "specification_bytes_per_namespace")
+    #expect(limit(tooMuch) == .specificationBytesPerNamespace)
     // Another tenant has room, until all together have none.
     let other = harness.create("a", long, in: "other")
     #expect(other.isSuccess)
     let tooMuchOfAll = harness.create("b", long, in: "other")
-    #expect(limit(tooMuchOfAll) == "specification_bytes")
+    #expect(limit(tooMuchOfAll) == .specificationBytes)
     _ = harness.ask(.cancel(batchID: "a", .batch, grace: .zero))
     let batch = harness.core.batches[BatchKey(namespace: "default", batchID: "a")]
     let isGone = harness.core.retire(BatchKey(namespace: "default", batchID: "a"))
@@ -84,7 +84,7 @@ struct CommandTests {
     // What comes back into memory counts as before.
     if let batch { harness.core.restore(batch) }
     let last = harness.create("d", long)
-    #expect(limit(last) == "specification_bytes_per_namespace")
+    #expect(limit(last) == .specificationBytesPerNamespace)
   }
 
   @Test("A foreign batch answers exactly as an unknown one")
@@ -181,7 +181,7 @@ struct CommandTests {
     limits.liveBatches = 1
     var harness = Harness(limits: limits)
     guard
-      case .failure(.exhausted("documents_per_batch", _, nil)) = harness.ask(
+      case .failure(.exhausted(.documentsPerBatch, _, nil)) = harness.ask(
         .createBatch(batchID: "b", specification(), documents: Harness.documents(3)))
     else {
       Issue.record("not bounded")
@@ -189,7 +189,7 @@ struct CommandTests {
     }
     _ = harness.ask(.createBatch(batchID: "b", specification(), documents: []))
     guard
-      case .failure(.exhausted("live_batches", _, .some)) = harness.ask(
+      case .failure(.exhausted(.liveBatches, _, .some)) = harness.ask(
         .createBatch(batchID: "c", specification(), documents: []))
     else {
       Issue.record("not bounded")
@@ -203,7 +203,7 @@ struct CommandTests {
     limits.documentsTimesJobsPerBatch = 12
     var harness = Harness(limits: limits)
     func isRefused(_ answer: Result<Reply, Refusal>?) -> Bool {
-      guard case .failure(.exhausted("documents_times_jobs", let message, nil)) = answer else { return false }
+      guard case .failure(.exhausted(.documentsTimesJobs, let message, nil)) = answer else { return false }
       return message.contains("at most 12") && message.contains("4 documents") && message.contains("4 jobs")
     }
     let specification = specification([tier(extractor(shards: 3)), tier(extractor())])

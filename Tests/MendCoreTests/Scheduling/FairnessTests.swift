@@ -117,7 +117,7 @@ struct FairnessTests {
       Issue.record("the retry was taken")
       return
     }
-    #expect(limit == "quota_batches" && why == "the quota of namespace n is 1 batch, and it has 1 batch")
+    #expect(limit == .quotaBatches && why == "the quota of namespace n is 1 batch, and it has 1 batch")
   }
 
   @Test("What a quota could never hold is refused at submit")

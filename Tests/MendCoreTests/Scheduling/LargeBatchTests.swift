@@ -117,7 +117,7 @@ struct LargeBatchTests {
     harness.core.limits.jobTextPerBatch = 64 << 20
     harness.core.limits.specificationBytesPerNamespace = harness.core.index.specifications.all + (1 << 20)
     let tooMuch = retry(bytes: 2000, &harness)
-    guard case .failure(.exhausted("specification_bytes_per_namespace", _, _)) = tooMuch else {
+    guard case .failure(.exhausted(.specificationBytesPerNamespace, _, _)) = tooMuch else {
       Issue.record("\(String(describing: tooMuch))")
       return
     }

@@ -277,7 +277,7 @@ struct WaitingTests {
     #expect(harness.launches.isEmpty)
     _ = harness.ask(.pauseBatch(batchID: "a"))
     #expect(harness.launches.map(\.batch.batchID) == ["urgent"])
-    guard case .failure(.exhausted("quota_batches", let why, _)) = harness.ask(.resumeBatch(batchID: "a")) else {
+    guard case .failure(.exhausted(.quotaBatches, let why, _)) = harness.ask(.resumeBatch(batchID: "a")) else {
       Issue.record("resumed beyond the quota")
       return
     }

@@ -1,19 +1,20 @@
 public import NIOCore
 internal import NIOPosix
 
-/// Calls to one server over connections that are made when they are needed, and again after they were lost.
+/// Calls to one server over connections that are made when needed, and again when lost.
 ///
-/// A call takes a place on a connection; where all are full another connection is made, up to
-/// ``PoolConfiguration/maxConnections``, and beyond that the call waits its turn. While the server can't be reached,
-/// attempts to connect are spread by ``PoolConfiguration/backoff``: a call then fails at once with the reason
-/// (UNAVAILABLE), or with ``CallOptions/waitForReady`` waits, to its timeout. An attempt is made whenever a call wants
-/// one and the backoff allows it, so no pool is dead after a pause or stuck in backoff.
+/// A call takes a place on a connection. If all are full another connection is made, up to
+/// ``PoolConfiguration/maxConnections``; beyond that the call waits. While the server can't be reached,
+/// ``PoolConfiguration/backoff`` delays the attempts to connect: a call then fails at once with the reason (UNAVAILABLE),
+/// or waits until its timeout with ``CallOptions/waitForReady``. Each call makes an attempt if the backoff allows it, so a
+/// pool is never dead after a pause or stuck in backoff.
 ///
-/// Calls that the server certainly has not begun are sent again without being asked to: those that never reached it or
-/// stand above a GOAWAY's last stream, and once one whose stream it refused. Cancelling the task of a call ends it at once, whatever it waits for, and resets its stream.
+/// Calls that the server certainly has not begun are sent again: those that never reached it or are above a GOAWAY's last
+/// stream, and, once, a call whose stream it refused. Cancelling the task of a call ends it at once, whatever it waits for,
+/// and resets its stream.
 /// Dropping the last reference closes the connections when their calls have ended.
 public final class ClientPool: RPCChannel {
-  /// What a pool holds now, and what it has done so far.
+  /// The current state of a pool, and its counts so far.
   public struct Statistics: Hashable, Sendable {
     /// Connections that take calls.
     public var connections = 0
@@ -26,7 +27,7 @@ public final class ClientPool: RPCChannel {
     public var callsRefused = 0
     /// Calls sent again because the server had not begun them.
     public var transparentRetries = 0
-    /// What the next connection pings by: longer than configured where the server had too many pings.
+    /// The ping interval of the next connection: longer than configured if the server complained about pings.
     public var keepaliveInterval: Duration?
   }
 
@@ -51,8 +52,8 @@ public final class ClientPool: RPCChannel {
 
   public var statistics: Statistics { core.statistics }
 
-  /// Returns once there is a connection that takes calls: at once where there is one, else when one is made, whatever
-  /// the backoff. Throws DEADLINE_EXCEEDED with the last reason where there is none within the time.
+  /// Returns once a connection takes calls; makes one if there is none, whatever the backoff. Throws DEADLINE_EXCEEDED with
+  /// the last reason if there is none within the time.
   public func waitUntilReady(within timeout: Duration? = nil) async throws(RPCError) {
     let deadline: NIODeadline? = timeout.map { .now() + TimeAmount($0) }
     try await core.place(PoolState.Patience(waitsForReady: true, deadline: deadline)).lease.end()
@@ -80,7 +81,7 @@ extension ClientPool {
     let frame = try template.frame(request, options)
     let deadline = CallTemplate.deadline(options)
     let call = try await opened(method, options, frame, deadline)
-    // Not by way of this pool: a stream may outlive what its caller holds.
+    // Captures no reference to this pool: a stream may outlive it.
     let (core, template) = (core, template)
     return ResponseStream(call) { () async throws(RPCError) in
       try await Self.send(core, template, method, options, frame, deadline) { call throws(RPCError) in
@@ -123,13 +124,13 @@ extension ClientPool {
     try await Self.send(core, template, method, options, frame, CallTemplate.deadline(options), body)
   }
 
-  /// Makes the call, again where the server certainly has not begun it.
+  /// Makes the call, and again if the server certainly has not begun it.
   private static func send<R>(
     _ core: PoolCore, _ template: CallTemplate, _ method: MethodDescriptor, _ options: CallOptions, _ frame: [UInt8]?,
     _ deadline: NIODeadline?, _ body: (ClientCall) async throws(RPCError) -> R
   ) async throws(RPCError) -> R {
     let patience = PoolState.Patience(waitsForReady: options.waitForReady, deadline: deadline)
-    // A server that has seen the call and refused it may be asked once more, in all attempts together (gRPC's A6).
+    // A call whose stream was refused is sent once more, counted over all attempts (gRPC's A6).
     var mayBeRefused = options.previousAttempts == 0
     var retries = 0
     while true {
@@ -144,7 +145,7 @@ extension ClientPool {
           guard mayBeRefused else { throw error }
           mayBeRefused = false
         }
-        // Who waits for a server waits on: connections that take calls and serve none are spread by the backoff.
+        // A call that waits for the server keeps waiting; the backoff delays connections that serve nothing.
         retries += 1
         guard options.waitForReady || retries <= core.configuration.maxTransparentRetries else { throw error }
         core.countTransparentRetry()

@@ -1,15 +1,15 @@
-/// How long to wait between attempts to connect: gRPC's connection backoff.
+/// The delays between attempts to connect: gRPC's connection backoff.
 ///
-/// The first attempt is made at once. Each one that fails puts the next off until the delay has passed since the failed
-/// one *began*; a connection that was made starts the delays anew.
+/// The first attempt is made at once. After a failure the next one waits until the delay has passed since the failed one
+/// *began*. A successful connection resets the delays.
 public struct ConnectionBackoff: Hashable, Sendable {
-  /// After the first failure.
+  /// The delay after the first failure.
   public var initial = Duration.seconds(1)
   /// Each further failure multiplies the delay.
   public var multiplier = 1.6
   /// The delay never grows beyond this.
   public var maximum = Duration.seconds(120)
-  /// Each delay is stretched or shortened at random by up to this part of it, so that many clients spread out.
+  /// Each delay is changed at random by up to this part of it, so that many clients spread out.
   public var jitter = 0.2
 
   public init() {}

@@ -9,7 +9,7 @@ struct PoolLease: Sendable {
   func end() { core.ended(on: connection) }
 }
 
-/// Where a call may run.
+/// The place of a call on a connection.
 struct PoolPlace: Sendable {
   let handler: ClientHandler
   let lease: PoolLease
@@ -31,7 +31,7 @@ final class PoolCore: Sendable {
     var transparentRetries = 0
   }
 
-  /// What is done once the lock is free.
+  /// An action that is carried out after the lock is released.
   private enum Effect {
     case resume(Waiter, Result<PoolPlace, RPCError>)
     case dial(ConnectionID, keepaliveInterval: Duration?)
@@ -75,7 +75,7 @@ final class PoolCore: Sendable {
 
   // MARK: Calls
 
-  /// A place for a call, at once or when there is one. Who gets it owes `PoolLease.end()`.
+  /// Returns a place for a call, waiting if necessary. The caller must call `PoolLease.end()`.
   func place(_ patience: PoolState.Patience) async throws(RPCError) -> PoolPlace {
     let atOnce: PoolPlace? = guarded.withLock { guarded in
       guard let id = guarded.state.admitAtOnce() else { return nil }
@@ -97,7 +97,7 @@ final class PoolCore: Sendable {
           case .refused(let error): return [.fail(call, error)] + actions
           }
         }
-        // A cancellation that came before the waiter was there found nothing to cancel.
+        // An earlier cancellation found nothing to cancel.
         if Task.isCancelled { cancel(call) }
       }
     } onCancel: {
@@ -185,7 +185,7 @@ final class PoolCore: Sendable {
     case .resume(let waiter, let result): waiter.resume(returning: result)
     case .dial(let id, let keepaliveInterval): dial(id, keepaliveInterval)
     case .retire(let handler):
-      // Whoever finds it closing takes another.
+      // Calls that find it closing take another.
       let error = RPCError.notBegun("the idle connection to \(address) is closed")
       handler.loop.execute { handler.closeGracefully(error) }
     case .close(let handler):
@@ -194,7 +194,7 @@ final class PoolCore: Sendable {
     }
   }
 
-  /// Sees to it that `tick` is called in time. Scheduling runs nothing here and now, so it may be done under the lock.
+  /// Schedules the next `tick`. Scheduling runs nothing at once, so it may be done under the lock.
   private func arm(_ guarded: inout Guarded) {
     guard let due = guarded.state.nextDue, due < guarded.timerAt else { return }
     guarded.timer?.cancel()
@@ -230,7 +230,7 @@ final class PoolCore: Sendable {
       guarded.handlers[id] = handler
       return true
     }
-    // Without an owner nobody will know it: the pool was closed meanwhile.
+    // No owner: the pool was closed meanwhile.
     if !isWanted { handler.close() }
     handler.attach { [weak self] event in self?.received(event, id) }
   }

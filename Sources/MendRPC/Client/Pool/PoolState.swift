@@ -1,13 +1,12 @@
 internal import NIOCore
 
 /// Decides which call goes over which connection, when connections are made, and when they end: a value without
-/// sockets, tasks or a clock. Its owner tells it what happened and when, and carries out what it answers.
+/// sockets, tasks or a clock. Its owner reports events with their times and carries out the actions that it returns.
 ///
-/// A call goes to the oldest connection that has room, so that surplus ones fall idle and are closed. Where none has,
-/// it waits, and another connection is made, one at a time, up to the limit and not before the backoff allows it.
+/// A call goes to the oldest connection that has room, so that surplus ones become idle and are closed. If none has room,
+/// the call waits while another connection is made, one at a time, within the limit and the backoff.
 ///
-/// What its owner may do wrong is a trap. What connections may say late (an end that is known, of one that was given
-/// up) is passed over.
+/// Mistakes of the owner are traps. Late events of connections that have ended or were given up are ignored.
 struct PoolState {
   struct ConnectionID: Hashable, Sendable, CustomStringConvertible {
     let number: UInt64
@@ -18,24 +17,24 @@ struct PoolState {
     let number: UInt64
   }
 
-  /// What a call that finds no connection does.
+  /// The behaviour of a call that finds no connection.
   struct Patience: Hashable, Sendable {
     /// Wait while the server can't be reached, instead of failing with the reason.
     var waitsForReady = false
-    /// Wait no longer than until then.
+    /// The end of the wait.
     var deadline: NIODeadline?
   }
 
   enum Decision: Hashable {
     case admitted(ConnectionID)
-    /// An action will say what becomes of it.
+    /// It waits; an action will end that.
     case queued
     case refused(RPCError)
   }
 
   enum Action: Hashable {
     case connect(ConnectionID)
-    /// A call that waited has a place on the connection.
+    /// Give a waiting call its place on the connection.
     case admit(CallID, ConnectionID)
     case fail(CallID, RPCError)
     /// Close it when its calls have ended: it was idle.
@@ -58,20 +57,19 @@ struct PoolState {
     /// A call was given to it, and the server answered one.
     var wasUsed = false
     var hasServed = false
-    /// It does not answer, and it is not known whether it will.
+    /// Whether it has stopped answering.
     var isSilent = false
 
     var hasRoom: Bool {
       if case .ready(_, let maxCalls) = phase { return openCalls < maxCalls && !isSilent }
       return false
     }
-    /// The server takes no call at present. Others to it would fare the same.
+    /// The server takes no calls at present; another connection to it would not help.
     var isShut: Bool {
       if case .ready(_, let maxCalls) = phase { return maxCalls == 0 }
       return false
     }
-    /// When it was made, where it came to nothing: no call was answered on it, though it had one or lasted no longer than
-    /// that.
+    /// When it was made, if it came to nothing: it answered no call, although it had one or ended at once.
     func failedSince(_ now: NIODeadline, within time: Duration) -> NIODeadline? {
       guard !hasServed, case .ready(let since, _) = phase, wasUsed || now - since < TimeAmount(time) else { return nil }
       return since
@@ -94,7 +92,7 @@ struct PoolState {
   private var failures = 0
   /// No attempt to connect before this time.
   private var backoffEnd: NIODeadline?
-  /// Why the last attempt failed, while no later one succeeded.
+  /// Why the last attempt failed; nil once one has succeeded.
   private(set) var lastFailure: RPCError?
 
   init(_ configuration: PoolConfiguration, address: String, generator: SeededGenerator) {
@@ -122,7 +120,7 @@ struct PoolState {
   private var idleTimeout: TimeAmount? { configuration.idleTimeout.map { TimeAmount($0) } }
   private var hasReadyConnection: Bool { connections.contains { $0.isReady && !$0.isSilent } }
 
-  /// Whether the number of connections allows another; one is made at a time.
+  /// Whether another connection may be made; one is made at a time.
   private var mayGrow: Bool {
     var live = 0
     for connection in connections where !connection.isDraining {
@@ -134,7 +132,7 @@ struct PoolState {
 
   // MARK: Calls
 
-  /// A place for a call where there is one at once: what a call costs that needn't wait.
+  /// A place for a call if one is free: the short way of a call that needn't wait.
   mutating func admitAtOnce() -> ConnectionID? {
     guard waiting.isEmpty, let index = connections.firstIndex(where: { $0.hasRoom }) else { return nil }
     connections[index].openCalls += 1
@@ -169,7 +167,7 @@ struct PoolState {
     return waiting.isEmpty ? [] : serve(now)
   }
 
-  /// A call does not wait any more; false when it does not wait.
+  /// A call stops waiting. False if it was not waiting.
   mutating func cancel(_ call: CallID) -> Bool { waiting.remove(call) != nil }
 
   // MARK: Connections
@@ -184,14 +182,14 @@ struct PoolState {
     return serve(now)
   }
 
-  /// The server takes this many calls at once from now on.
+  /// The server allows this many calls at once from now on.
   mutating func limitChanged(_ id: ConnectionID, maxCalls: Int, now: NIODeadline) -> [Action] {
     guard let index = index(of: id), case .ready(let since, _) = connections[index].phase else { return [] }
     connections[index].phase = .ready(since: since, maxCalls: maxCalls)
     return serve(now)
   }
 
-  /// The server answered a call: it is as good as one that was never lost.
+  /// The server answered a call, so the connection counts as healthy.
   mutating func served(_ id: ConnectionID) -> [Action] {
     guard let index = index(of: id) else { return [] }
     connections[index].hasServed = true
@@ -199,7 +197,7 @@ struct PoolState {
     return []
   }
 
-  /// A connection answers no more, or does again.
+  /// A connection stopped answering, or answers again.
   mutating func silenceChanged(_ id: ConnectionID, isSilent: Bool, now: NIODeadline) -> [Action] {
     guard let index = index(of: id) else { return [] }
     connections[index].isSilent = isSilent
@@ -219,14 +217,14 @@ struct PoolState {
     if draining.count > configuration.maxDrainingConnections, let oldest = draining.first {
       actions.append(.close(oldest.id))
     }
-    // A server that says goodbye to whoever comes is as good as none.
+    // A server that sends GOAWAY on each connection counts as unreachable.
     if let since = connection.failedSince(now, within: configuration.backoff.initial) {
       return actions + failed(error, since: since, now: now)
     }
     return actions + connectIfNeeded(now)
   }
 
-  /// The connection is gone, or never came to be.
+  /// The connection is lost, or was never made.
   mutating func closed(_ id: ConnectionID, _ error: RPCError, now: NIODeadline) -> [Action] {
     guard let index = index(of: id) else { return [] }
     let connection = connections.remove(at: index)
@@ -237,14 +235,14 @@ struct PoolState {
     case .ready(let since, _)
     where now - since < TimeAmount(configuration.backoff.initial)
       || connection.failedSince(now, within: configuration.backoff.initial) != nil:
-      // A server that takes connections and drops them at once is as good as none.
+      // A server that drops connections at once counts as unreachable.
       return failed(error, since: since, now: now)
     case .ready, .draining:
       return serve(now)
     }
   }
 
-  /// The pool's owner closes it: everything that is open drains, everything that waits fails. A later call opens anew.
+  /// The pool's owner closes it: open connections drain, waiting calls fail. A later call opens a new connection.
   mutating func shutDown(_ error: RPCError) -> [Action] {
     var actions: [Action] = waiting.removeAll().map { .fail($0, error) }
     for index in connections.indices where !connections[index].isDraining {
@@ -272,7 +270,7 @@ struct PoolState {
 
   private func index(of id: ConnectionID) -> Int? { connections.firstIndex { $0.id == id } }
 
-  /// Gives places to those who wait, and sees to it that there will be more.
+  /// Gives places to waiting calls, and makes another connection if that is needed.
   private mutating func serve(_ now: NIODeadline) -> [Action] {
     var actions: [Action] = []
     while !waiting.isEmpty, let index = connections.firstIndex(where: { $0.hasRoom }), let call = waiting.popFirst() {
@@ -292,21 +290,21 @@ struct PoolState {
     return [.connect(id)]
   }
 
-  /// An attempt to connect failed: the next one waits, and with it only those who want to.
+  /// An attempt to connect failed: the next one is delayed, and only calls that want to wait for it do.
   private mutating func failed(_ error: RPCError, since: NIODeadline, now: NIODeadline) -> [Action] {
     failures += 1
     lastFailure = error
     backoffEnd = since + TimeAmount(configuration.backoff.delay(failures: failures, using: &generator))
     var actions: [Action] = []
     if !hasReadyConnection {
-      // What is not UNAVAILABLE is a mistake of ours, such as a certificate file that can't be read: no time heals it.
+      // Any other error is local, such as an unreadable certificate file: waiting does not help.
       let leaving = error.code == .unavailable ? waiting.removeImpatient() : waiting.removeAll()
       actions = leaving.map { .fail($0, error) }
     }
     return actions + serve(now)
   }
 
-  /// Why a call that won't wait fails now; nil when a connection may yet come of it.
+  /// Why a call that does not wait fails now; nil if a connection is being made or may be.
   private func unreachable(_ now: NIODeadline) -> RPCError? {
     guard let backoffEnd, backoffEnd > now, let lastFailure, !connections.contains(where: { !$0.isDraining }) else {
       return nil
@@ -326,7 +324,7 @@ struct PoolState {
   static let longestKeepaliveInterval = Duration.seconds(24 * 3600)
 }
 
-/// What a pool has done so far.
+/// The counts of a pool so far.
 struct PoolCounters: Hashable, Sendable {
   var connectionsMade = 0
   var connectFailures = 0

@@ -1,13 +1,13 @@
 internal import NIOCore
 
-/// Calls that wait for a place, first come, first served. Its owner bounds it.
+/// Calls that wait for a place, in order of arrival. Its owner bounds it.
 ///
-/// A call that leaves is marked as gone and passed over later, so that leaving costs the same wherever it stood.
+/// A call that leaves is only marked and skipped later, so that leaving costs the same at any position.
 struct WaitingCalls {
   private var order: [PoolState.CallID] = []
   private var head = 0
   private var patience: [PoolState.CallID: PoolState.Patience] = [:]
-  /// No deadline is earlier than this; an earlier one may have been that of a call that left.
+  /// A lower bound of the deadlines; it may be the deadline of a call that left.
   private(set) var earliestDeadline: NIODeadline?
 
   var count: Int { patience.count }
@@ -41,7 +41,7 @@ struct WaitingCalls {
 
   mutating func removeAll() -> [PoolState.CallID] { remove { _ in true } }
 
-  /// Those who don't wait for a server that can't be reached.
+  /// Removes the calls that do not wait for an unreachable server.
   mutating func removeImpatient() -> [PoolState.CallID] { remove { !$0.waitsForReady } }
 
   mutating func removeExpired(_ now: NIODeadline) -> [PoolState.CallID] {
@@ -51,7 +51,7 @@ struct WaitingCalls {
     return expired
   }
 
-  /// In the order in which they came.
+  /// In order of arrival.
   private mutating func remove(_ condition: (PoolState.Patience) -> Bool) -> [PoolState.CallID] {
     let leaving = order[head...].filter { call in patience[call].map(condition) ?? false }
     for call in leaving { _ = remove(call) }
