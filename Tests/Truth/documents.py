@@ -40,7 +40,11 @@ def noise(count, seed=7):
 
 # Of any kind.
 
-for kind in "pdf png jpg tif gif webp gz bz2 xz zst zip 7z tar docx xlsx pptx json xml yaml csv parquet mp4 mp3 wav db html md eml feather avro djvu svg ppm lz4 bin txt".split():
+KINDS = (
+    "7z avro bin bz2 csv db djvu docx feather gif gz html jpg json lz4 md mp3 mp4 parquet pdf png pptx svg tar tif txt wav webp"
+    " xlsx xml xz yaml zip zst"
+)
+for kind in KINDS.split():
     MAKERS[f"empty.{kind}"] = lambda path: b""
     MAKERS[f"noise.{kind}"] = lambda path: noise(20_000)
     MAKERS[f"page.{kind}"] = lambda path: "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in.</body></html>\n"
@@ -341,7 +345,9 @@ def made_by(code):
     return lambda path: tool(VENV_PYTHON, "-c", "import sys; p = sys.argv[1]\n" + code, path, env={**os.environ, "HOME": "/tmp"})
 
 
-MAKERS["good.parquet"] = made_by("import pandas as d; d.DataFrame({'id': range(5000), 't': ['x%d' % i for i in range(5000)]}).to_parquet(p)")
+MAKERS["good.parquet"] = made_by(
+    "import pandas as d; d.DataFrame({'id': range(5000), 't': ['x%d' % i for i in range(5000)]}).to_parquet(p)"
+)
 MAKERS["cut.parquet"] = cut_of("good.parquet")
 MAKERS["flipped.parquet"] = flipped_of("good.parquet", 0.2)
 MAKERS["good.feather"] = made_by("import pandas as d; d.DataFrame({'id': range(5000)}).to_feather(p)")
@@ -385,7 +391,8 @@ def ole(path):
 
     def entry(name, kind, child, size=0):
         text = name.encode("utf-16-le") + b"\0\0"
-        return text.ljust(64, b"\0") + struct.pack("<HBBIII", len(text), kind, 1, *(0xFFFFFFFF,) * 2, child) + bytes(36) + struct.pack("<IQ", 0xFFFFFFFE, size)
+        tree = struct.pack("<HBBIII", len(text), kind, 1, *(0xFFFFFFFF,) * 2, child)
+        return text.ljust(64, b"\0") + tree + bytes(36) + struct.pack("<IQ", 0xFFFFFFFE, size)
 
     folder = entry("Root Entry", 5, 1) + entry("EncryptedPackage", 2, 0xFFFFFFFF) + entry("", 0, 0xFFFFFFFF) * 2
     return head[:512].ljust(512, b"\0") + fat + folder

@@ -76,3 +76,8 @@ def script(id, text, reason, line="", file="job.py", run="python", arguments='"$
     """A sample that is a program of its own, in /srv/app."""
     files = {file: textwrap.dedent(text).strip() + "\n"}
     sample(id, f"{run} /srv/app/{file} {arguments}".strip(), reason, line, files=files, **more)
+
+
+def disk(options):
+    """A setup that mounts a file system of its own at /srv/out: `size=16k` is soon full, `ro` takes nothing."""
+    return f"mkdir /srv/out; mount -t tmpfs -o {options},mode=777 tmpfs /srv/out"

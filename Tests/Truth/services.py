@@ -27,29 +27,45 @@ def said(error, **more):
 
 
 # What a hosted model says, by the name in the address: /NAME/v1/...
+REFUSED = "invalid_request_error"
+LIMIT = "Rate limit reached for requests per min (RPM): Limit 500, Used 500, Requested 1. Please try again in 2s."
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+LONG = (
+    "This model's maximum context length is 8192 tokens. However, your messages resulted in 15231 tokens."
+    " Please reduce the length of the messages."
+)
+MISSING = "The model `embed-9` does not exist or you do not have access to it."
+FAULT = "The server had an error while processing your request. Sorry about that!"
 MODEL = {
-    "throttled": (429, {"Retry-After": "2"}, said("Rate limit reached for requests per min (RPM): Limit 500, Used 500, Requested 1. Please try again in 2s.", type="requests", param=None, code="rate_limit_exceeded")),
-    "quota": (429, {}, said("You exceeded your current quota, please check your plan and billing details.", type="insufficient_quota", param=None, code="insufficient_quota")),
-    "key": (401, {}, said("Incorrect API key provided: sk-1234****abcd.", type="invalid_request_error", param=None, code="invalid_api_key")),
-    "long": (400, {}, said("This model's maximum context length is 8192 tokens. However, your messages resulted in 15231 tokens. Please reduce the length of the messages.", type="invalid_request_error", param="messages", code="context_length_exceeded")),
-    "missing": (404, {}, said("The model `embed-9` does not exist or you do not have access to it.", type="invalid_request_error", param=None, code="model_not_found")),
-    "error": (500, {}, said("The server had an error while processing your request. Sorry about that!", type="server_error", param=None, code=None)),
+    "throttled": (429, {"Retry-After": "2"}, said(LIMIT, type="requests", param=None, code="rate_limit_exceeded")),
+    "quota": (429, {}, said(QUOTA, type="insufficient_quota", param=None, code="insufficient_quota")),
+    "key": (401, {}, said("Incorrect API key provided: sk-1234****abcd.", type=REFUSED, param=None, code="invalid_api_key")),
+    "long": (400, {}, said(LONG, type=REFUSED, param="messages", code="context_length_exceeded")),
+    "missing": (404, {}, said(MISSING, type=REFUSED, param=None, code="model_not_found")),
+    "error": (500, {}, said(FAULT, type="server_error", param=None, code=None)),
     "overloaded": (529, {}, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
     "busy": (503, {}, said("That model is currently overloaded with other requests.", type="server_error", param=None, code=None)),
-}  # fmt: skip
+}
 # What S3 says, by the bucket's name.
+FORGED = (
+    "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+)
 BUCKET = {
     "locked": (403, "AccessDenied", "Access Denied"),
     "expired": (400, "ExpiredToken", "The provided token has expired."),
     "stranger": (403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."),
-    "forged": (403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your key and signing method."),
+    "forged": (403, "SignatureDoesNotMatch", FORGED),
     "skewed": (403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
     "hurried": (503, "SlowDown", "Please reduce your request rate."),
     "broken": (500, "InternalError", "We encountered an internal error. Please try again."),
     "nowhere": (404, "NoSuchBucket", "The specified bucket does not exist"),
     "archive": (404, "NoSuchKey", "The specified key does not exist."),
     "frozen": (403, "InvalidObjectState", "The operation is not valid for the object's storage class"),
-}  # fmt: skip
+}
+ERROR = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{text}</Message>'
+    "<Resource>{path}</Resource><RequestId>4442587FB7D0A2F9</RequestId></Error>"
+)
 REASONS = {529: "Overloaded"}
 
 
@@ -74,8 +90,7 @@ class Answer(BaseHTTPRequestHandler):
             self.say(status, json.dumps(body), {"Content-Type": "application/json", **headers})
         elif parts[0] in BUCKET:
             status, code, text = BUCKET[parts[0]]
-            body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{text}</Message><Resource>/{"/".join(parts)}</Resource><RequestId>4442587FB7D0A2F9</RequestId></Error>'
-            self.say(status, body, {"Content-Type": "application/xml"})
+            self.say(status, ERROR.format(code=code, text=text, path="/" + "/".join(parts)), {"Content-Type": "application/xml"})
         else:
             self.say(404, "no such page\n")
 
@@ -92,8 +107,13 @@ class Answer(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def do_status(self, status):
-        more = {"429": {"Retry-After": "30"}, "503": {"Retry-After": "120"}, "401": {"WWW-Authenticate": 'Bearer realm="api"'}, "407": {"Proxy-Authenticate": "Basic"}}
-        self.say(int(status), json.dumps({"status": int(status), "detail": "see the service's log"}) + "\n", {"Content-Type": "application/json", **more.get(status, {})})
+        more = {
+            "401": {"WWW-Authenticate": 'Bearer realm="api"'},
+            "429": {"Retry-After": "30"},
+            "503": {"Retry-After": "120"},
+        }
+        body = json.dumps({"status": int(status), "detail": "see the service's log"}) + "\n"
+        self.say(int(status), body, {"Content-Type": "application/json", **more.get(status, {})})
 
     def do_stall(self, *_):
         time.sleep(600)
@@ -160,31 +180,52 @@ def web():
     serve(8080)
 
 
-def certificate(name, days="30", *more):
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"/srv/etc/{name}.key", "-out", f"/srv/etc/{name}.pem", "-days", days, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", *more],
-        check=True, capture_output=True,
-    )  # fmt: skip
+def openssl(arguments):
+    subprocess.run(["openssl", *arguments.split()], cwd="/srv/etc", check=True, capture_output=True)
+
+
+def context_of(name):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(f"/srv/etc/{name}.pem", f"/srv/etc/{name}.key")
     return context
 
 
+def certificate(name):
+    """What a server needs to be `name`: a certificate that it signed itself, in /srv/etc."""
+    openssl(f"req -x509 -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.pem -subj /CN={name} -addext subjectAltName=DNS:{name}")
+    return context_of(name)
+
+
 def secure():
-    """HTTPS at 8443 with a certificate that nobody signed; at 8444 one of another name, trusted in /srv/etc/other.pem."""
+    """HTTPS at 8443 with a certificate that nobody else signed; at 8444 one of another name, in /srv/etc/other.pem."""
     serve(8443, certificate("localhost"))
     serve(8444, certificate("other"))
 
 
+AUTHORITY = """[ca]
+default_ca = c
+[c]
+database = index
+serial = serial
+new_certs_dir = .
+default_md = sha256
+policy = p
+copy_extensions = copy
+[p]
+commonName = supplied
+"""
+
+
 def expired():
-    """HTTPS at 8445 with a certificate that is no longer valid, trusted in /srv/etc/old.pem."""
-    make = "openssl req -x509 -newkey rsa:2048 -nodes -keyout old.key -out old.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost -not_before 20200101000000Z -not_after 20210101000000Z"
-    if subprocess.run(make.split(), cwd="/srv/etc", capture_output=True).returncode != 0:
-        ca = "touch index; echo 01 > serial; openssl req -newkey rsa:2048 -nodes -keyout old.key -out old.csr -subj /CN=localhost -addext subjectAltName=DNS:localhost && printf '[ca]\\ndefault_ca=c\\n[c]\\ndatabase=index\\nserial=serial\\nnew_certs_dir=.\\ndefault_md=sha256\\npolicy=p\\ncopy_extensions=copy\\n[p]\\ncommonName=supplied\\n' > ca.cnf && openssl ca -batch -config ca.cnf -selfsign -keyfile old.key -in old.csr -out old.pem -startdate 20200101000000Z -enddate 20210101000000Z"
-        subprocess.run(ca, shell=True, cwd="/srv/etc", check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain("/srv/etc/old.pem", "/srv/etc/old.key")
-    serve(8445, context)
+    """HTTPS at 8445 with a certificate that is no longer valid, in /srv/etc/old.pem."""
+    for name, text in {"index": "", "serial": "01\n", "ca.cnf": AUTHORITY}.items():
+        Path("/srv/etc", name).write_text(text)
+    openssl("req -newkey rsa:2048 -nodes -keyout old.key -out old.csr -subj /CN=localhost -addext subjectAltName=DNS:localhost")
+    openssl(
+        "ca -batch -config ca.cnf -selfsign -keyfile old.key -in old.csr -out old.pem"
+        " -startdate 20200101000000Z -enddate 20210101000000Z"
+    )
+    serve(8445, context_of("old"))
 
 
 def deaf():
@@ -212,6 +253,7 @@ def closing():
     threading.Thread(target=take, daemon=True).start()
 
 
+NOWHERE = subprocess.DEVNULL
 # Sockets that stay open.
 held = []
 POSTGRES = Path("/usr/lib/postgresql/15/bin")
@@ -223,23 +265,30 @@ def postgres():
     subprocess.run("chown postgres /srv/pg; install -d -o postgres /var/run/postgresql 2>/dev/null || true", shell=True, check=True)
 
     def as_postgres(*command):
-        subprocess.run(["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--", *map(str, command)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})  # fmt: skip
+        account = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]
+        environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        subprocess.run([*account, *map(str, command)], check=True, env=environment, stdout=NOWHERE, stderr=NOWHERE)
 
     as_postgres(POSTGRES / "initdb", "-D", "/srv/pg/data", "--no-sync", "--auth-local=trust", "--auth-host=scram-sha-256")
-    options = "-c listen_addresses=127.0.0.1 -c max_connections=6 -c superuser_reserved_connections=2 -c fsync=off -c unix_socket_directories=/srv/pg -c deadlock_timeout=200ms -c max_wal_senders=0"
+    settings = (
+        "listen_addresses=127.0.0.1 max_connections=6 superuser_reserved_connections=2 fsync=off max_wal_senders=0"
+        " unix_socket_directories=/srv/pg deadlock_timeout=200ms"
+    )
+    options = " ".join(f"-c {setting}" for setting in settings.split())
     as_postgres(POSTGRES / "pg_ctl", "-D", "/srv/pg/data", "-w", "-o", options, "-l", "/srv/pg/log", "start")
     as_root(
         "CREATE ROLE mend LOGIN PASSWORD 'right'", "CREATE ROLE guest LOGIN PASSWORD 'right'", "CREATE DATABASE pages OWNER mend",
-    )  # fmt: skip
+    )
     as_root(
         "CREATE TABLE page (id int PRIMARY KEY, text text NOT NULL, size int CHECK (size >= 0))", "ALTER TABLE page OWNER TO mend",
         "INSERT INTO page VALUES (1, 'one', 1), (2, 'two', 2)", database="pages",
-    )  # fmt: skip
+    )
 
 
 def as_root(*statements, database="postgres"):
     for statement in statements:
-        subprocess.run(["psql", "-qXh", "/srv/pg", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement, database], check=True, stdout=subprocess.DEVNULL)
+        command = ["psql", "-qXh", "/srv/pg", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement, database]
+        subprocess.run(command, check=True, stdout=NOWHERE)
 
 
 def redis():
@@ -247,7 +296,8 @@ def redis():
     os.mkdir("/srv/redis")
     common = "--save '' --dir /srv/redis --bind 127.0.0.1 --daemonize yes --loglevel warning --enable-debug-command yes"
     for port, more in ((6379, "--maxclients 40"), (6380, "--requirepass right")):
-        subprocess.run(f"redis-server --port {port} {common} {more} --logfile /srv/redis/{port}.log --pidfile /srv/redis/{port}.pid", shell=True, check=True, stdout=subprocess.DEVNULL)
+        own = f"--logfile /srv/redis/{port}.log --pidfile /srv/redis/{port}.pid"
+        subprocess.run(f"redis-server --port {port} {common} {more} {own}", shell=True, check=True, stdout=NOWHERE)
         wait_for(port)
 
 
@@ -280,5 +330,5 @@ while True:
 
 def shell():
     """SSH at 2222, which lets nobody in."""
-    subprocess.Popen(["/srv/venv/bin/python", "-c", SHELL], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.Popen(["/srv/venv/bin/python", "-c", SHELL], stdout=NOWHERE, stderr=NOWHERE)
     wait_for(2222)

@@ -1,10 +1,10 @@
 """Archives and packed files that are cut, altered, locked, or none at all; and where unpacking has no room."""
 
-from sample import family, sample, script
+from sample import disk, family, sample, script
 
 family("archives")
 
-SMALL = "mkdir /srv/out; mount -t tmpfs -o size=64k,mode=777 tmpfs /srv/out"
+SMALL = disk("size=64k")
 
 sample("gzip/cut", "gzip -dc $doc > out", "archive.truncated", "unexpected end of file", document="cut.gz")
 sample("gzip/flipped", "gzip -dc $doc > out", "archive.broken", "crc error|format violated", document="flipped.gz")
@@ -20,7 +20,8 @@ sample("bzip2/full-disk", "bzip2 -dc $doc > /srv/out/out", "disk.full", "No spac
 sample("xz/cut", "xz -dc $doc > out", "archive.truncated", "Unexpected end of input", document="cut.xz")
 sample("xz/flipped", "xz -dc $doc > out", "archive.broken", "Compressed data is corrupt", document="flipped.xz")
 sample("xz/noise", "xz -dc $doc > out", "archive.broken", "File format not recognized", document="noise.xz")
-sample("xz/memory", "xz -dc --memlimit-decompress=1MiB $doc > out", "memory.tool_limit", "Memory usage limit reached", document="good.xz")
+sample("xz/memory", "xz -dc --memlimit-decompress=1MiB $doc > out", "memory.tool_limit", "Memory usage limit reached",
+    document="good.xz")
 sample("xz/full-disk", "xz -dc $doc > /srv/out/out", "disk.full", "No space left on device", document="good.xz", setup=SMALL)
 sample("zstd/cut", "zstd -dc $doc > out", "archive.truncated", "premature end", document="cut.zst")
 sample("zstd/flipped", "zstd -dc $doc > out", "archive.broken", "Decoding error", document="flipped.zst")
@@ -39,7 +40,8 @@ sample("unzip/lzma", "unzip -o $doc", "archive.unsupported", "need PK compat.", 
 sample("unzip/aes", "unzip -o -P secret $doc", "archive.unsupported", "need PK compat. v5.1", document="aes.zip")
 sample("unzip/member", "unzip -o $doc missing.csv", "file.missing", "filename not matched", document="good.zip")
 sample("unzip/missing", "unzip -o $doc", "input.missing", "cannot find or open", document="missing.zip")
-sample("unzip/full-disk", "unzip -o $doc -d /srv/out", "disk.full", "write error (disk full?)|is probably truncated", document="good.zip", setup=SMALL)
+sample("unzip/full-disk", "unzip -o $doc -d /srv/out", "disk.full", "write error (disk full?)|is probably truncated",
+    document="good.zip", setup=SMALL)
 sample("unzip/read-only", "unzip -o $doc -d /srv/in", "file.permission", "cannot create", document="good.zip")
 sample("7z/locked", "7z x -y $doc", "archive.encrypted", "Enter password", document="locked.7z")
 sample("7z/wrong-password", "7z x -y -pguess $doc", "archive.encrypted", "Wrong password", document="locked.7z")
@@ -56,11 +58,13 @@ sample("tar/gz-noise", "tar xzf $doc", "archive.broken", "not in gzip format", d
 sample("tar/gz-flipped", "tar xzf $doc", "archive.broken", "gzip: stdin:", document="flipped.tar.gz")
 sample("tar/member", "tar xf $doc c.csv", "file.missing", "Not found in archive", document="good.tar")
 sample("tar/missing", "tar xf $doc", "input.missing", "No such file or directory", document="missing.tar")
-sample("tar/full-disk", "tar xf $doc -C /srv/out", "disk.full", "Cannot write: No space left on device|Wrote only", document="good.tar", setup=SMALL)
+sample("tar/full-disk", "tar xf $doc -C /srv/out", "disk.full", "Cannot write: No space left on device|Wrote only",
+    document="good.tar", setup=SMALL)
 sample("tar/read-only", "tar xf $doc -C /srv/out", "disk.read_only", "Read-only file system", document="good.tar",
-       setup="mkdir /srv/out; mount -t tmpfs -o ro,size=64k,mode=777 tmpfs /srv/out")  # fmt: skip
-sample("tar/changed", "mkdir d; head -c 300M /dev/zero > d/log; (while :; do echo line >> d/log; done) & tar cf out.tar d; code=$?; kill $!; exit $code",
-       "file.changed", "file changed as we read it")  # fmt: skip
+       setup="mkdir /srv/out; mount -t tmpfs -o ro,size=64k,mode=777 tmpfs /srv/out")
+sample("tar/changed",
+    "mkdir d; head -c 300M /dev/zero > d/log; (while :; do echo line >> d/log; done) & tar cf out.tar d; code=$?; kill $!; exit $code",
+    "file.changed", "file changed as we read it")
 sample("bsdtar/noise", "bsdtar xf $doc", "archive.broken", "Unrecognized archive format", document="noise.tar")
 sample("bsdtar/cut", "bsdtar xf $doc", "archive.truncated", "Truncated", document="cut.tar")
 
@@ -70,7 +74,7 @@ script("python/zip-noise", """
 
     with zipfile.ZipFile(sys.argv[1]) as archive:
         archive.extractall()
-    """, "archive.broken", "BadZipFile: File is not a zip file", document="noise.zip", file="unpack.py")  # fmt: skip
+    """, "archive.broken", "BadZipFile: File is not a zip file", document="noise.zip", file="unpack.py")
 UNZIP = """
     import sys
     import zipfile
@@ -79,7 +83,8 @@ UNZIP = """
         for member in archive.infolist():
             print(member.filename, len(archive.read(member)))
     """
-script("python/zip-locked", UNZIP, "archive.encrypted", "RuntimeError: File", document="locked.zip", file="unpack.py", wrong=("program.error",))
+script("python/zip-locked", UNZIP, "archive.encrypted", "RuntimeError: File", document="locked.zip", file="unpack.py",
+    wrong=("program.error",))
 script("python/zip-flipped", UNZIP, "archive.broken", "Bad CRC-32", document="flipped.zip", file="unpack.py")
 script("python/zip-aes", UNZIP, "archive.encrypted", "RuntimeError: File", document="aes.zip", file="unpack.py")
 script("python/gzip-cut", """
@@ -88,24 +93,24 @@ script("python/gzip-cut", """
 
     with gzip.open(sys.argv[1], "rt") as lines:
         print(sum(1 for _ in lines))
-    """, "archive.truncated", "EOFError: Compressed file ended", document="cut.gz", file="count.py")  # fmt: skip
+    """, "archive.truncated", "EOFError: Compressed file ended", document="cut.gz", file="count.py")
 script("python/gzip-noise", """
     import gzip
     import sys
 
     with gzip.open(sys.argv[1], "rt") as lines:
         print(sum(1 for _ in lines))
-    """, "archive.broken", "BadGzipFile: Not a gzipped file", document="noise.gz", file="count.py")  # fmt: skip
+    """, "archive.broken", "BadGzipFile: Not a gzipped file", document="noise.gz", file="count.py")
 script("python/xz-flipped", """
     import lzma
     import sys
 
     print(len(lzma.open(sys.argv[1]).read()))
-    """, "archive.broken", "LZMAError: Corrupt input data", document="flipped.xz", file="count.py")  # fmt: skip
+    """, "archive.broken", "LZMAError: Corrupt input data", document="flipped.xz", file="count.py")
 script("python/tar-cut", """
     import sys
     import tarfile
 
     with tarfile.open(sys.argv[1]) as archive:
         archive.extractall()
-    """, "archive.truncated", "ReadError: unexpected end of data", document="cut.tar", file="unpack.py")  # fmt: skip
+    """, "archive.truncated", "ReadError: unexpected end of data", document="cut.tar", file="unpack.py")

@@ -17,19 +17,22 @@ sample("xmllint/cut", "xmllint --noout $doc", "xml.broken", "Premature end of da
 sample("xmllint/tags", "xmllint --noout $doc", "xml.broken", "Opening and ending tag mismatch", document="tags.xml")
 sample("xmllint/entity", "xmllint --noout $doc", "xml.broken", "Entity 'nbsp' not defined|xmlParseEntityRef", document="entity.xml")
 sample("xmllint/latin", "xmllint --noout $doc", "text.encoding", "Input is not proper UTF-8", document="latin.xml")
-sample("xmllint/bomb", "xmllint --noout --noent $doc", "xml.bomb", "Detected an entity reference loop", also=("xml.broken",), document="bomb.xml")
+sample("xmllint/bomb", "xmllint --noout --noent $doc", "xml.bomb", "Detected an entity reference loop", also=("xml.broken",),
+    document="bomb.xml")
 sample("xmllint/empty", "xmllint --noout $doc", "input.empty", "Document is empty", also=("xml.broken",), document="empty.xml")
 sample("xmllint/missing", "xmllint --noout $doc", "input.missing", "failed to load external entity", document="missing.xml")
 sample("xsltproc/broken", "xsltproc /srv/app/t.xsl $doc", "xml.broken", "Opening and ending tag mismatch", document="tags.xml",
-       files={"t.xsl": '<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform"/>\n'})  # fmt: skip
+       files={"t.xsl": '<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform"/>\n'})
 sample("iconv/latin", "iconv -f UTF-8 -t UTF-16 $doc > out", "text.encoding", "illegal input sequence", document="latin.txt")
 sample("iconv/utf-8", "iconv -f UTF-8 -t ASCII $doc > out", "text.encoding", "illegal input sequence", document="latin.txt")
 sample("pandoc/cut", "pandoc -f docx -t plain $doc", "office.broken", "couldn't unpack docx container", document="cut.docx")
 sample("pandoc/format", "pandoc -f wordperfect -t plain $doc", "program.usage", "Unknown input format", document="good.txt")
 sample("pandoc/pdf", "pandoc $doc -o out.pdf", "program.not_found", "not found", document="good.txt")
 sample("pandoc/json", "pandoc -f json -t plain $doc", "json.broken", "JSON parse error", document="cut.json")
-sample("pandoc/from-pdf", "pandoc $doc -o out.txt", "input.unsupported", "Pandoc can convert to PDF, but not from PDF|Unknown input format", document="good.pdf")
-sample("pandoc/template", "pandoc --template=none.html $doc -o out.html", "file.missing", "Could not find data file", document="good.txt")
+sample("pandoc/from-pdf", "pandoc $doc -o out.txt", "input.unsupported",
+    "Pandoc can convert to PDF, but not from PDF|Unknown input format", document="good.pdf")
+sample("pandoc/template", "pandoc --template=none.html $doc -o out.html", "file.missing", "Could not find data file",
+    document="good.txt")
 sample("antiword/noise", "antiword $doc", "office.broken", "is not a Word Document", document="noise.docx", name="letter-1407.doc")
 sample("docx2txt/noise", "docx2txt $doc -", "office.broken", "Failed to extract required information", document="noise.docx")
 
@@ -39,7 +42,7 @@ script("python/json-cut", """
 
     with open(sys.argv[1]) as file:
         print(len(json.load(file)))
-    """, "json.broken", "json.decoder.JSONDecodeError", document="cut.json", file="load.py")  # fmt: skip
+    """, "json.broken", "json.decoder.JSONDecodeError", document="cut.json", file="load.py")
 JSON_LOAD = """
     import json
     import sys
@@ -48,7 +51,8 @@ JSON_LOAD = """
     """
 script("python/json-single", JSON_LOAD, "json.broken", "json.decoder.JSONDecodeError", document="single.json", file="load.py")
 script("python/json-empty", JSON_LOAD, "json.broken", "json.decoder.JSONDecodeError", document="empty.json", file="load.py")
-script("python/json-latin", JSON_LOAD, "text.encoding", "UnicodeDecodeError", document="latin.txt", name="letter-2214.json", file="load.py")
+script("python/json-latin", JSON_LOAD, "text.encoding", "UnicodeDecodeError", document="latin.txt", name="letter-2214.json",
+    file="load.py")
 script("python/json-lines", JSON_LOAD, "json.broken", "JSONDecodeError: Extra data", document="lines.json", file="load.py")
 script("orjson/cut", """
     import sys
@@ -56,70 +60,71 @@ script("orjson/cut", """
     import orjson
 
     orjson.loads(open(sys.argv[1], "rb").read())
-    """, "json.broken", "orjson.JSONDecodeError", document="cut.json", file="load.py")  # fmt: skip
+    """, "json.broken", "orjson.JSONDecodeError", document="cut.json", file="load.py")
 script("yaml/indent", """
     import sys
 
     import yaml
 
     print(yaml.safe_load(open(sys.argv[1])))
-    """, "yaml.broken", "yaml.parser.ParserError|expected <block end>|did not find expected", document="broken.yaml", file="load.py")  # fmt: skip
+    """, "yaml.broken", "yaml.parser.ParserError|expected <block end>|did not find expected", document="broken.yaml",
+    file="load.py")
 script("yaml/tab", """
     import sys
 
     import yaml
 
     print(yaml.safe_load(open(sys.argv[1])))
-    """, "yaml.broken", "yaml.scanner.ScannerError|found character", document="tab.yaml", file="load.py")  # fmt: skip
+    """, "yaml.broken", "yaml.scanner.ScannerError|found character", document="tab.yaml", file="load.py")
 script("python/xml-tags", """
     import sys
     import xml.etree.ElementTree as tree
 
     print(len(tree.parse(sys.argv[1]).getroot()))
-    """, "xml.broken", "xml.etree.ElementTree.ParseError: mismatched tag", document="tags.xml", file="load.py")  # fmt: skip
+    """, "xml.broken", "xml.etree.ElementTree.ParseError: mismatched tag", document="tags.xml", file="load.py")
 script("lxml/cut", """
     import sys
 
     from lxml import etree
 
     print(len(etree.parse(sys.argv[1]).getroot()))
-    """, "xml.broken", "lxml.etree.XMLSyntaxError", document="cut.xml", file="load.py")  # fmt: skip
+    """, "xml.broken", "lxml.etree.XMLSyntaxError", document="cut.xml", file="load.py")
 script("python/csv-words", """
     import csv
     import sys
 
     print(sum(int(row["amount"]) for row in csv.DictReader(open(sys.argv[1]))))
-    """, "program.error", "ValueError: invalid literal for int()", document="words.csv", file="sum.py")  # fmt: skip
+    """, "program.error", "ValueError: invalid literal for int()", document="words.csv", file="sum.py")
 script("python/csv-nul", """
     import csv
     import sys
 
     print(sum(1 for _ in csv.reader(open(sys.argv[1], encoding="utf-8"), strict=True)))
-    """, "csv.broken", "Error", document="quote.csv", file="sum.py")  # fmt: skip
+    """, "csv.broken", "Error", document="quote.csv", file="sum.py")
 script("python/latin", """
     import sys
 
     with open(sys.argv[1], encoding="utf-8") as lines:
         print(sum(len(line) for line in lines))
-    """, "text.encoding", "UnicodeDecodeError: 'utf-8' codec can't decode", document="latin.txt", file="count.py")  # fmt: skip
+    """, "text.encoding", "UnicodeDecodeError: 'utf-8' codec can't decode", document="latin.txt", file="count.py")
 script("python/ascii-output", """
     import sys
 
     print(open(sys.argv[1], encoding="latin-1").read())
     """, "program.locale", "UnicodeEncodeError: 'ascii' codec can't encode", document="latin.txt", file="show.py",
-    env={"PYTHONIOENCODING": "ascii"})  # fmt: skip
+    env={"PYTHONIOENCODING": "ascii"})
 script("python/key", """
     import json
     import sys
 
     print(json.load(open(sys.argv[1]))["title"])
-    """, "program.error", "KeyError: 'title'", document="null.json", file="load.py", wrong=("file.missing",))  # fmt: skip
+    """, "program.error", "KeyError: 'title'", document="null.json", file="load.py", wrong=("file.missing",))
 script("python/none", """
     import json
     import sys
 
     print(len(json.load(open(sys.argv[1]))["pages"]))
-    """, "program.error", "TypeError: object of type 'NoneType' has no len()", document="null.json", file="load.py")  # fmt: skip
+    """, "program.error", "TypeError: object of type 'NoneType' has no len()", document="null.json", file="load.py")
 script("jsonschema/type", """
     import json
     import sys
@@ -127,7 +132,7 @@ script("jsonschema/type", """
     import jsonschema
 
     jsonschema.validate(json.load(open(sys.argv[1])), {"properties": {"pages": {"type": "array"}}})
-    """, "data.shape", "ValidationError: None is not of type 'array'", document="null.json", file="check.py")  # fmt: skip
+    """, "data.shape", "ValidationError: None is not of type 'array'", document="null.json", file="check.py")
 script("pydantic/missing", """
     import sys
 
@@ -140,7 +145,7 @@ script("pydantic/missing", """
 
 
     print(Page.model_validate_json(open(sys.argv[1]).read()))
-    """, "data.shape", "validation error for Page", document="null.json", file="check.py")  # fmt: skip
+    """, "data.shape", "validation error for Page", document="null.json", file="check.py")
 
 READ_CSV = """
     import sys
@@ -149,9 +154,11 @@ READ_CSV = """
 
     print(pd.read_csv(sys.argv[1]).describe())
     """
-script("pandas/ragged", READ_CSV, "csv.broken", "pandas.errors.ParserError: Error tokenizing data", document="ragged.csv", file="stats.py")
+script("pandas/ragged", READ_CSV, "csv.broken", "pandas.errors.ParserError: Error tokenizing data", document="ragged.csv",
+    file="stats.py")
 script("pandas/empty", READ_CSV, "input.empty", "pandas.errors.EmptyDataError", document="empty.csv", file="stats.py")
-script("pandas/latin", READ_CSV, "text.encoding", "UnicodeDecodeError|ArrowInvalid: Invalid UTF8", document="latin.csv", file="stats.py")
+script("pandas/latin", READ_CSV, "text.encoding", "UnicodeDecodeError|ArrowInvalid: Invalid UTF8", document="latin.csv",
+    file="stats.py")
 script("pandas/missing", READ_CSV, "input.missing", "FileNotFoundError", file="stats.py", document="missing.csv")
 script("pandas/quote", READ_CSV, "csv.broken", "ParserError", document="quote.csv", file="stats.py")
 script("pandas/words", """
@@ -160,14 +167,14 @@ script("pandas/words", """
     import pandas as pd
 
     print(pd.read_csv(sys.argv[1])["amount"].astype(int).sum())
-    """, "program.error", "ValueError: invalid literal for int()", document="words.csv", file="stats.py")  # fmt: skip
+    """, "program.error", "ValueError: invalid literal for int()", document="words.csv", file="stats.py")
 script("pandas/column", """
     import sys
 
     import pandas as pd
 
     print(pd.read_csv(sys.argv[1])["price"].sum())
-    """, "program.error", "KeyError: 'price'", document="words.csv", file="stats.py")  # fmt: skip
+    """, "program.error", "KeyError: 'price'", document="words.csv", file="stats.py")
 READ_PARQUET = """
     import sys
 
@@ -176,59 +183,60 @@ READ_PARQUET = """
     print(len(pd.read_parquet(sys.argv[1])))
     """
 script("pandas/parquet-cut", READ_PARQUET, "parquet.broken", "pyarrow.lib.ArrowInvalid", document="cut.parquet", file="count.py")
-script("pandas/parquet-noise", READ_PARQUET, "parquet.broken", "pyarrow.lib.ArrowInvalid", document="noise.parquet", file="count.py")
+script("pandas/parquet-noise", READ_PARQUET, "parquet.broken", "pyarrow.lib.ArrowInvalid", document="noise.parquet",
+    file="count.py")
 script("pyarrow/flipped", """
     import sys
 
     import pyarrow.parquet as pq
 
     print(pq.read_table(sys.argv[1]).num_rows)
-    """, "parquet.broken", "Error", document="flipped.parquet", file="count.py")  # fmt: skip
+    """, "parquet.broken", "Error", document="flipped.parquet", file="count.py")
 script("pyarrow/empty", """
     import sys
 
     import pyarrow.parquet as pq
 
     print(pq.read_table(sys.argv[1]).num_rows)
-    """, "input.empty", "Parquet file size is 0 bytes", also=("parquet.broken",), document="empty.parquet", file="count.py")  # fmt: skip
+    """, "input.empty", "Parquet file size is 0 bytes", also=("parquet.broken",), document="empty.parquet", file="count.py")
 script("pyarrow/feather", """
     import sys
 
     from pyarrow import feather
 
     print(feather.read_table(sys.argv[1]).num_rows)
-    """, "data.broken", "ArrowInvalid", document="cut.feather", file="count.py")  # fmt: skip
+    """, "data.broken", "ArrowInvalid", document="cut.feather", file="count.py")
 script("pyarrow/column", """
     import sys
 
     import pyarrow.parquet as pq
 
     print(pq.read_table(sys.argv[1]).column("price").null_count)
-    """, "data.shape", "KeyError: 'Field", document="numbers.parquet", file="count.py")  # fmt: skip
+    """, "data.shape", "KeyError: 'Field", document="numbers.parquet", file="count.py")
 script("fastavro/noise", """
     import sys
 
     import fastavro
 
     print(sum(1 for _ in fastavro.reader(open(sys.argv[1], "rb"))))
-    """, "program.error", "ValueError: read length", document="noise.avro", file="count.py")  # fmt: skip
+    """, "program.error", "ValueError: read length", document="noise.avro", file="count.py")
 script("numpy/noise", """
     import sys
 
     import numpy as np
 
     print(np.load(sys.argv[1]).shape)
-    """, "data.broken", "ValueError:", also=("program.error",), document="noise.bin", file="load.py", name="report-5120.npy")  # fmt: skip
+    """, "data.broken", "ValueError:", also=("program.error",), document="noise.bin", file="load.py", name="report-5120.npy")
 script("numpy/shape", """
     import numpy as np
 
     print(np.ones((3, 4)) @ np.ones((3, 4)))
-    """, "program.error", "ValueError: matmul", file="dot.py", arguments="")  # fmt: skip
+    """, "program.error", "ValueError: matmul", file="dot.py", arguments="")
 script("numpy/memory", """
     import numpy as np
 
     print(np.ones((400_000, 400_000)).sum())
-    """, "memory.absurd", "Unable to allocate 1.16 TiB", also=("memory.refused",), file="dot.py", arguments="")  # fmt: skip
+    """, "memory.absurd", "Unable to allocate 1.16 TiB", also=("memory.refused",), file="dot.py", arguments="")
 
 XLSX = """
     import sys
@@ -237,10 +245,14 @@ XLSX = """
 
     print(openpyxl.load_workbook(sys.argv[1]).sheetnames)
     """
-script("openpyxl/noise", XLSX, "office.broken", "BadZipFile: File is not a zip file", also=("archive.broken",), document="noise.xlsx", file="sheets.py")
-script("openpyxl/cut", XLSX, "office.broken", "BadZipFile: File is not a zip file", also=("archive.broken",), document="cut.xlsx", file="sheets.py")
-script("openpyxl/old", XLSX, "office.unsupported", "InvalidFileException", document="noise.xlsx", name="report-3301.xls", file="sheets.py")
-script("openpyxl/locked", XLSX, "office.broken", "BadZipFile: File is not a zip file", also=("archive.broken",), document="locked.xlsx", file="sheets.py")
+script("openpyxl/noise", XLSX, "office.broken", "BadZipFile: File is not a zip file", also=("archive.broken",),
+    document="noise.xlsx", file="sheets.py")
+script("openpyxl/cut", XLSX, "office.broken", "BadZipFile: File is not a zip file", also=("archive.broken",), document="cut.xlsx",
+    file="sheets.py")
+script("openpyxl/old", XLSX, "office.unsupported", "InvalidFileException", document="noise.xlsx", name="report-3301.xls",
+    file="sheets.py")
+script("openpyxl/locked", XLSX, "office.broken", "BadZipFile: File is not a zip file", also=("archive.broken",),
+    document="locked.xlsx", file="sheets.py")
 script("openpyxl/no-book", XLSX, "office.broken", "KeyError", also=("archive.broken",), document="no_book.xlsx", file="sheets.py")
 script("openpyxl/bad-sheet", XLSX, "office.broken", "ParseError", also=("xml.broken",), document="bad_xml.xlsx", file="sheets.py")
 script("pandas/xlsx-locked", """
@@ -249,14 +261,14 @@ script("pandas/xlsx-locked", """
     import pandas as pd
 
     print(pd.read_excel(sys.argv[1]).shape)
-    """, "office.encrypted", "XLRDError", also=("office.broken",), document="locked.xlsx", file="sheets.py")  # fmt: skip
+    """, "office.encrypted", "XLRDError", also=("office.broken",), document="locked.xlsx", file="sheets.py")
 script("xlrd/noise", """
     import sys
 
     import xlrd
 
     print(xlrd.open_workbook(sys.argv[1]).sheet_names())
-    """, "office.broken", "xlrd.biffh.XLRDError", document="noise.xlsx", name="report-3302.xls", file="sheets.py")  # fmt: skip
+    """, "office.broken", "xlrd.biffh.XLRDError", document="noise.xlsx", name="report-3302.xls", file="sheets.py")
 DOCX = """
     import sys
 
@@ -275,5 +287,6 @@ script("pptx/noise", """
     import pptx
 
     print(len(pptx.Presentation(sys.argv[1]).slides))
-    """, "office.broken", "Error", document="noise.pptx", file="slides.py")  # fmt: skip
-sample("soffice/cut", "soffice --headless --convert-to pdf --outdir out $doc; test -e out", "office.broken", "source file could not be loaded", document="cut.docx")
+    """, "office.broken", "Error", document="noise.pptx", file="slides.py")
+sample("soffice/cut", "soffice --headless --convert-to pdf --outdir out $doc; test -e out", "office.broken",
+    "source file could not be loaded", document="cut.docx")

@@ -1,35 +1,41 @@
 """Failures inside of wrappers, progress bars, long lines, advice after the error, other languages."""
 
-from sample import family, sample, script
+from sample import disk, family, sample, script
 
 family("wrappers")
 
 MAKE = {"Makefile": "all: out.txt\n\nout.txt:\n\tpdftotext $(doc) out.txt\n"}
-sample("make/pdf", "make -f /srv/app/Makefile", "pdf.encrypted", "Incorrect password", document="locked.pdf", files=MAKE, wrong=("program.error",))
+sample("make/pdf", "make -f /srv/app/Makefile", "pdf.encrypted", "Incorrect password", document="locked.pdf", files=MAKE,
+    wrong=("program.error",))
 sample("make/nested", "make -f /srv/app/Makefile", "pdf.encrypted", "Incorrect password", document="locked.pdf",
-       files={"Makefile": "all:\n\t$(MAKE) -C /srv/app -f inner all\n", "inner": "all:\n\tpdftotext $(doc) -\n"})  # fmt: skip
+       files={"Makefile": "all:\n\t$(MAKE) -C /srv/app -f inner all\n", "inner": "all:\n\tpdftotext $(doc) -\n"})
 sample("make/rule", "make -f /srv/app/Makefile other", "program.usage", "No rule to make target", files=MAKE)
 sample("make/missing", "make -f /srv/app/none", "file.missing", "No such file or directory")
-sample("make/syntax", "make -f /srv/app/Makefile", "program.error", "*** missing separator", files={"Makefile": "all:\n    echo a\n"}, also=("program.usage",))
+sample("make/syntax", "make -f /srv/app/Makefile", "program.error", "*** missing separator",
+    files={"Makefile": "all:\n    echo a\n"}, also=("program.usage",))
 sample("make/killed", "make -f /srv/app/Makefile", "signal.killed", "Killed", files={"Makefile": "all:\n\tkill -9 $$$$\n"})
 sample("make/compiler-killed", "make -f /srv/app/Makefile", "signal.killed", "fatal error: Killed signal terminated program cc1",
-       files={"Makefile": "all:\n\tcc -c -o a.o /srv/app/a.c & sleep 1; pkill -9 -x cc1; wait $$!\n", "a.c": "#define A(x) x x x x x x x x x x\n#define B(x) A(A(A(A(x))))\nint f(int a) { B(A(A(a++;))) return a; }\n"})  # fmt: skip
+    files={"Makefile": "all:\n\tcc -c -o a.o /srv/app/a.c & sleep 1; pkill -9 -x cc1; wait $$!\n", "a.c": "#define A(x) x x x x x x x x x x\n#define B(x) A(A(A(A(x))))\nint f(int a) { B(A(A(a++;))) return a; }\n"})
 sample("make/parallel", "make -j4 -f /srv/app/Makefile", "json.broken", "parse error", document="cut.json",
-       files={"Makefile": "all: a b c d\n\na c d:\n\t@echo page $@ is done; sleep 0.3\nb:\n\tjq . $(doc) > /dev/null\n"})  # fmt: skip
+       files={"Makefile": "all: a b c d\n\na c d:\n\t@echo page $@ is done; sleep 0.3\nb:\n\tjq . $(doc) > /dev/null\n"})
 sample("make/keep-going", "make -k -f /srv/app/Makefile", "file.permission", "Permission denied", document="good.csv",
-       files={"Makefile": "all: a b\n\na:\n\tcp $(doc) /srv/in/x\nb:\n\t@echo page b is done\n"})  # fmt: skip
+       files={"Makefile": "all: a b\n\na:\n\tcp $(doc) /srv/in/x\nb:\n\t@echo page b is done\n"})
 PACKAGE = '{"name": "pages", "version": "1.0.0", "scripts": {"extract": "node extract.js"}}\n'
 SETUP = "cp -r /srv/app/. /srv/work/; chown -R 1000 /srv/work"
 NPM = {"setup": SETUP, "env": {"NO_UPDATE_NOTIFIER": "1", "npm_config_update_notifier": "false"}}
-sample("npm/module", "npm run -s extract", "program.module_missing", "Error: Cannot find module 'pdfjs-dist'", files={"package.json": PACKAGE, "extract.js": 'require("pdfjs-dist");\n'}, **NPM)
+sample("npm/module", "npm run -s extract", "program.module_missing", "Error: Cannot find module 'pdfjs-dist'",
+    files={"package.json": PACKAGE, "extract.js": 'require("pdfjs-dist");\n'}, **NPM)
 sample("npm/run", "npm run extract", "input.missing", "Error: ENOENT: no such file or directory", document="missing.json",
-       files={"package.json": PACKAGE, "extract.js": 'require("fs").readFileSync(process.env.doc);\n'}, **NPM)  # fmt: skip
+       files={"package.json": PACKAGE, "extract.js": 'require("fs").readFileSync(process.env.doc);\n'}, **NPM)
 sample("npm/script", "npm run convert", "program.usage", 'Missing script: "convert"', files={"package.json": PACKAGE}, **NPM)
-sample("npm/json", "npm run extract", "json.broken", "JSON.parse|EJSONPARSE", files={"package.json": PACKAGE[:40]}, also=("program.error",), **NPM)
-sample("npm/registry", "npm install --fetch-retries 0 --registry http://127.0.0.1:8099 pdfjs-dist", "net.refused", "ECONNREFUSED|connect ECONNREFUSED", files={"package.json": PACKAGE}, **NPM)
-sample("npm/404", "npm install --fetch-retries 0 --registry http://127.0.0.1:8080 pdfjs-dist", "package.not_found", "404 Not Found|E404", files={"package.json": PACKAGE}, services=("web",), also=("http.404",), **NPM)
-sample("pip/refused", "python -m pip install --retries 0 --index-url http://127.0.0.1:8099/simple pages", "package.not_found", "No matching distribution found for pages|Could not find a version|Connection refused",
-       also=("net.refused",))  # fmt: skip
+sample("npm/json", "npm run extract", "json.broken", "JSON.parse|EJSONPARSE", files={"package.json": PACKAGE[:40]},
+    also=("program.error",), **NPM)
+sample("npm/registry", "npm install --fetch-retries 0 --registry http://127.0.0.1:8099 pdfjs-dist", "net.refused",
+    "ECONNREFUSED|connect ECONNREFUSED", files={"package.json": PACKAGE}, **NPM)
+sample("npm/404", "npm install --fetch-retries 0 --registry http://127.0.0.1:8080 pdfjs-dist", "package.not_found",
+    "404 Not Found|E404", files={"package.json": PACKAGE}, services=("web",), also=("http.404",), **NPM)
+sample("pip/refused", "python -m pip install --retries 0 --index-url http://127.0.0.1:8099/simple pages", "package.not_found",
+    "No matching distribution found for pages|Could not find a version|Connection refused", also=("net.refused",))
 SNAKE = "rule all:\n    input: 'out.txt'\n\nrule text:\n    output: 'out.txt'\n    shell: '{command}'\n"
 for name, command, reason, line in (
     ("locked", "pdftotext $doc {output}", "pdf.encrypted", "Incorrect password"),
@@ -37,22 +43,33 @@ for name, command, reason, line in (
     ("silent", "exit 3", "exit.code", "exit status|exit code|Command exited"),
     ("missing-output", "true", "program.error", "MissingOutputException|Missing files after"),
     ("disk", "head -c 100000 /dev/zero > /dev/full; cat /dev/zero | head -c 10 > /dev/full", "disk.full", "No space left on device"),
-):  # fmt: skip
+):
     document = {"document": "locked.pdf"} if name == "locked" else {}
     sample(f"snakemake/{name}", "python -m snakemake -c 1 -s /srv/app/Snakefile --nocolor 2>&1", reason, line,
-           files={"Snakefile": SNAKE.replace("{command}", command)}, also=("exit.code",) if name == "missing-output" else (), **document)  # fmt: skip
-sample("snakemake/no-rule", "python -m snakemake -c 1 -s /srv/app/Snakefile --nocolor none.txt", "program.usage", "MissingRuleException", files={"Snakefile": SNAKE.replace("{command}", "true")})
+        files={"Snakefile": SNAKE.replace("{command}", command)}, also=("exit.code",) if name == "missing-output" else (),
+        **document)
+sample("snakemake/no-rule", "python -m snakemake -c 1 -s /srv/app/Snakefile --nocolor none.txt", "program.usage",
+    "MissingRuleException", files={"Snakefile": SNAKE.replace("{command}", "true")})
 sample("xargs/child", "echo $doc | xargs -n 1 pdftotext", "pdf.encrypted", "Incorrect password", document="locked.pdf")
 sample("xargs/killed", "echo a | xargs sh -c 'kill -9 $$'", "signal.killed", "terminated by signal 9")
 sample("xargs/code-255", "echo a | xargs sh -c 'echo page 3: no font >&2; exit 255'", "exit.code", "page 3: no font")
-sample("sh/set-e", "set -ex; cd /srv/in; test -s $doc; pdftotext $doc /dev/null; echo all done", "pdf.encrypted", "Incorrect password", document="locked.pdf")
-sample("sh/or-exit", "pdftotext $doc /dev/null || { echo 'extract: conversion failed, see above' >&2; exit 9; }", "pdf.encrypted", "Incorrect password", document="locked.pdf")
-sample("sh/trap", "trap 'echo cleaning up /srv/work; echo removed 0 files >&2' EXIT; set -e; jq . $doc > /dev/null", "json.broken", "parse error", document="cut.json")
-sample("bash/pipefail", "bash -o pipefail -c 'curl -fsS http://127.0.0.1:8080/status/503 | jq -r .id'", "http.503", "The requested URL returned error: 503", services=("web",))
-sample("bash/pipe-tar", "bash -o pipefail -c 'curl -fsS http://127.0.0.1:8080/half | tar xz'", "net.cut", "transfer closed with", services=("web",), also=("archive.broken",))
-sample("bash/wait", "bash -c 'pdftotext $doc - & sleep 0.3; wait $!; code=$?; echo 1 of 1 children failed >&2; exit $code'", "pdf.encrypted", "Incorrect password", document="locked.pdf")
-sample("timeout/words", "timeout 5 pdftotext $doc -", "pdf.encrypted", "Incorrect password", document="locked.pdf", wrong=("timeout.command",))
-sample("ssh/proxy", "ssh -o BatchMode=yes -o ProxyCommand='sh -c \"echo no route to the bastion >&2; exit 1\"' worker@127.0.0.1 true", "net.cut", "Connection closed by UNKNOWN port|kex_exchange_identification|no route to the bastion", also=("net.unreachable", "net.reset"))
+sample("sh/set-e", "set -ex; cd /srv/in; test -s $doc; pdftotext $doc /dev/null; echo all done", "pdf.encrypted",
+    "Incorrect password", document="locked.pdf")
+sample("sh/or-exit", "pdftotext $doc /dev/null || { echo 'extract: conversion failed, see above' >&2; exit 9; }", "pdf.encrypted",
+    "Incorrect password", document="locked.pdf")
+sample("sh/trap", "trap 'echo cleaning up /srv/work; echo removed 0 files >&2' EXIT; set -e; jq . $doc > /dev/null", "json.broken",
+    "parse error", document="cut.json")
+sample("bash/pipefail", "bash -o pipefail -c 'curl -fsS http://127.0.0.1:8080/status/503 | jq -r .id'", "http.503",
+    "The requested URL returned error: 503", services=("web",))
+sample("bash/pipe-tar", "bash -o pipefail -c 'curl -fsS http://127.0.0.1:8080/half | tar xz'", "net.cut", "transfer closed with",
+    services=("web",), also=("archive.broken",))
+sample("bash/wait", "bash -c 'pdftotext $doc - & sleep 0.3; wait $!; code=$?; echo 1 of 1 children failed >&2; exit $code'",
+    "pdf.encrypted", "Incorrect password", document="locked.pdf")
+sample("timeout/words", "timeout 5 pdftotext $doc -", "pdf.encrypted", "Incorrect password", document="locked.pdf",
+    wrong=("timeout.command",))
+sample("ssh/proxy",
+    "ssh -o BatchMode=yes -o ProxyCommand='sh -c \"echo no route to the bastion >&2; exit 1\"' worker@127.0.0.1 true", "net.cut",
+    "Connection closed by UNKNOWN port|kex_exchange_identification|no route to the bastion", also=("net.unreachable", "net.reset"))
 script("celery/task", """
     from celery import Celery
 
@@ -67,7 +84,8 @@ script("celery/task", """
 
 
     extract.delay(3)
-    """, "exit.code", "ConnectionError: page store did not answer", file="run.py", arguments="", also=("program.error", "net.refused", "net.timeout"))  # fmt: skip
+    """, "exit.code", "ConnectionError: page store did not answer", file="run.py", arguments="",
+    also=("program.error", "net.refused", "net.timeout"))
 script("celery/broker", """
     from celery import Celery
 
@@ -83,7 +101,8 @@ script("celery/broker", """
 
 
     extract.delay(3)
-    """, "net.refused", "kombu.exceptions.OperationalError|redis.exceptions.ConnectionError|ConnectionRefusedError", file="run.py", arguments="")  # fmt: skip
+    """, "net.refused", "kombu.exceptions.OperationalError|redis.exceptions.ConnectionError|ConnectionRefusedError", file="run.py",
+    arguments="")
 
 # Progress bars and long lines.
 script("tqdm/disk", """
@@ -94,7 +113,8 @@ script("tqdm/disk", """
     with open("/srv/out/pages.db", "wb", buffering=0) as out:
         for page in tqdm(range(400), mininterval=0):
             out.write(bytes(1000))
-    """, "disk.full", "OSError: [Errno 28] No space left on device", file="index.py", arguments="", setup="mkdir /srv/out; mount -t tmpfs -o size=64k,mode=777 tmpfs /srv/out")  # fmt: skip
+    """, "disk.full", "OSError: [Errno 28] No space left on device", file="index.py", arguments="",
+    setup=disk("size=64k"))
 script("tqdm/exit", """
     import sys
 
@@ -103,39 +123,44 @@ script("tqdm/exit", """
     for page in tqdm(range(400), mininterval=0):
         if page == 217:
             sys.exit("pages.db: No space left on device")
-    """, "disk.full", "pages.db: No space left on device", file="index.py", arguments="")  # fmt: skip
+    """, "disk.full", "pages.db: No space left on device", file="index.py", arguments="")
 script("python/bar", """
     import sys
 
     for i in range(400):
         sys.stderr.write("\\r%3d%%|%s| %d/400 [00:%02d<00:01, 41.2it/s]" % (i // 4, "#" * (i // 20), i, i % 60))
     sys.exit("pages.db: No space left on device")
-    """, "disk.full", "pages.db: No space left on device", file="index.py", arguments="")  # fmt: skip
+    """, "disk.full", "pages.db: No space left on device", file="index.py", arguments="")
 sample("curl/progress", "curl -f -# -o out http://127.0.0.1:8080/half", "net.cut", "transfer closed with", services=("web",))
-sample("wget/progress", "wget -t 1 --progress=bar:force -O out http://127.0.0.1:8080/half", "net.cut", "Connection closed at byte", services=("web",))
-sample("ffmpeg/progress", "ffmpeg -nostdin -hide_banner -y -f lavfi -i testsrc=d=20:s=320x240 -f rawvideo - > /srv/out/a", "disk.full", "av_interleaved_write_frame(): No space left on device|Error writing trailer",
-       setup="mkdir /srv/out; mount -t tmpfs -o size=4m,mode=777 tmpfs /srv/out")  # fmt: skip
-sample("rsync/progress", "rsync -a --info=progress2 $doc /srv/out/", "disk.full", "No space left on device", document="good.csv", setup="mkdir /srv/out; mount -t tmpfs -o size=64k,mode=777 tmpfs /srv/out")
-sample("git/progress", "git clone --progress http://127.0.0.1:8080/status/502/pages.git", "http.502", "The requested URL returned error: 502", services=("web",))
+sample("wget/progress", "wget -t 1 --progress=bar:force -O out http://127.0.0.1:8080/half", "net.cut", "Connection closed at byte",
+    services=("web",))
+sample("ffmpeg/progress", "ffmpeg -nostdin -hide_banner -y -f lavfi -i testsrc=d=20:s=320x240 -f rawvideo - > /srv/out/a",
+    "disk.full", "av_interleaved_write_frame(): No space left on device|Error writing trailer",
+    setup=disk("size=4m"))
+sample("rsync/progress", "rsync -a --info=progress2 $doc /srv/out/", "disk.full", "No space left on device", document="good.csv",
+    setup=disk("size=64k"))
+sample("git/progress", "git clone --progress http://127.0.0.1:8080/status/502/pages.git", "http.502",
+    "The requested URL returned error: 502", services=("web",))
 script("python/long-line", """
     import sys
 
     sys.exit("extract: " + ", ".join(f"page {n} skipped" for n in range(4000)) + ": OSError: [Errno 28] No space left on device")
-    """, "disk.full", "No space left on device", file="extract.py", arguments="")  # fmt: skip
+    """, "disk.full", "No space left on device", file="extract.py", arguments="")
 script("python/long-value", """
     import json
     import sys
 
     json.loads("{" + "x" * 30_000)
-    """, "json.broken", "json.decoder.JSONDecodeError", file="load.py", arguments="")  # fmt: skip
+    """, "json.broken", "json.decoder.JSONDecodeError", file="load.py", arguments="")
 script("python/long-key", "raise KeyError('k' * 30_000)\n", "exit.code", file="load.py", arguments="", also=("program.error",))
-script("python/no-line-end", "import sys\n\nsys.stderr.write('MemoryError')\nsys.exit(1)\n", "memory.refused", "MemoryError", file="load.py", arguments="")
+script("python/no-line-end", "import sys\n\nsys.stderr.write('MemoryError')\nsys.exit(1)\n", "memory.refused", "MemoryError",
+    file="load.py", arguments="")
 script("python/colours", """
     import sys
 
     print("\\x1b[1m\\x1b[31merror\\x1b[0m: \\x1b[33mletter.pdf\\x1b[0m: No space left on device", file=sys.stderr)
     sys.exit(1)
-    """, "disk.full", "No space left on device", file="load.py", arguments="")  # fmt: skip
+    """, "disk.full", "No space left on device", file="load.py", arguments="")
 script("python/advice", """
     import sys
 
@@ -143,7 +168,7 @@ script("python/advice", """
     print("hint: run the command again with --repair", file=sys.stderr)
     print("hint: or see https://docs.invalid/index for more information", file=sys.stderr)
     sys.exit(1)
-    """, "file.permission", "Permission denied", file="load.py", arguments="")  # fmt: skip
+    """, "file.permission", "Permission denied", file="load.py", arguments="")
 script("python/teardown", """
     import atexit
     import sys
@@ -151,7 +176,7 @@ script("python/teardown", """
 
     atexit.register(lambda: print("closing 4 connections\\nworker stopped", file=sys.stderr))
     open(sys.argv[1], encoding="utf-8").read()
-    """, "text.encoding", "UnicodeDecodeError", document="latin.txt", file="load.py")  # fmt: skip
+    """, "text.encoding", "UnicodeDecodeError", document="latin.txt", file="load.py")
 script("python/resource-warning", """
     import sys
     import warnings
@@ -162,7 +187,8 @@ script("python/resource-warning", """
         print(f"extract.decode: {error}", file=sys.stderr)
         warnings.warn("2 leaked file objects to clean up at shutdown", ResourceWarning)
         sys.exit(1)
-    """, "text.encoding", "extract.decode: 'utf-8' codec can't decode", document="latin.txt", file="load.py", run="python -W default")  # fmt: skip
+    """, "text.encoding", "extract.decode: 'utf-8' codec can't decode", document="latin.txt", file="load.py",
+    run="python -W default")
 script("python/retries", """
     import sys
     import time
@@ -176,7 +202,7 @@ script("python/retries", """
             print(f"attempt {attempt + 1} of 3: {error}, waiting {error.headers['Retry-After']} s", file=sys.stderr)
             time.sleep(0.05)
     sys.exit("giving up after 3 attempts")
-    """, "http.429", "attempt 1 of 3|attempt 3 of 3", file="fetch.py", arguments="", services=("web",))  # fmt: skip
+    """, "http.429", "attempt 1 of 3|attempt 3 of 3", file="fetch.py", arguments="", services=("web",))
 script("python/json-log", """
     import json
     import sys
@@ -185,19 +211,29 @@ script("python/json-log", """
     for level, text in (("info", "opening"), ("error", "upstream said 503 Service Unavailable (HTTP 503)"), ("info", "stopped")):
         print(json.dumps({"ts": round(time.time(), 3), "level": level, "logger": "fetch", "msg": text}), file=sys.stderr)
     sys.exit(1)
-    """, "http.503", '"level": "error"', file="fetch.py", arguments="")  # fmt: skip
-script("python/number", "import sys\n\nsys.exit('429 pages read, 503 left out, 404 of them are blank')\n", "exit.code", "429 pages read", file="count.py", arguments="", wrong=("http.429", "http.503", "http.404"))
-script("python/quoted", "raise KeyError('ECONNREFUSED')\n", "program.error", "KeyError: 'ECONNREFUSED'", file="count.py", arguments="", wrong=("net.refused",))
-script("python/quoted-memory", "raise ValueError(\"no such column: 'Out of memory'\")\n", "program.error", "ValueError: no such column", file="count.py", arguments="", wrong=("memory.refused",), also=("exit.code", "sqlite.missing"))
+    """, "http.503", '"level": "error"', file="fetch.py", arguments="")
+script("python/number", "import sys\n\nsys.exit('429 pages read, 503 left out, 404 of them are blank')\n", "exit.code",
+    "429 pages read", file="count.py", arguments="", wrong=("http.429", "http.503", "http.404"))
+script("python/quoted", "raise KeyError('ECONNREFUSED')\n", "program.error", "KeyError: 'ECONNREFUSED'", file="count.py",
+    arguments="", wrong=("net.refused",))
+script("python/quoted-memory", "raise ValueError(\"no such column: 'Out of memory'\")\n", "program.error",
+    "ValueError: no such column", file="count.py", arguments="", wrong=("memory.refused",), also=("exit.code", "sqlite.missing"))
 
 # What programs say in the language of where they run.
 GERMAN = {"LANG": "de_DE.UTF-8", "LANGUAGE": "de", "LOCPATH": "/srv/etc/locale"}
 LOCALE = {"setup": "mkdir -p /srv/etc/locale; localedef -i de_DE -f UTF-8 /srv/etc/locale/de_DE.UTF-8 || true; chmod -R a+rX /srv/etc/locale", "env": GERMAN}
-sample("cat/german", "cat $doc", "input.missing", "Datei oder Verzeichnis nicht gefunden", document="missing.txt", also=("exit.code",), **LOCALE)
-sample("bash/german", "bash -c 'pdf2text $doc'", "program.not_found", "Kommando nicht gefunden.|command not found", document="good.pdf", also=("exit.code",), **LOCALE)
+sample("cat/german", "cat $doc", "input.missing", "Datei oder Verzeichnis nicht gefunden", document="missing.txt",
+    also=("exit.code",), **LOCALE)
+sample("bash/german", "bash -c 'pdf2text $doc'", "program.not_found", "Kommando nicht gefunden.|command not found",
+    document="good.pdf", also=("exit.code",), **LOCALE)
 sample("git/german", "git log", "exit.code", "Kein Git-Repository|not a git repository", also=("program.usage",), **LOCALE)
-sample("sort/german", "sort $doc > /dev/full", "disk.full", "Auf dem Gerät ist kein Speicherplatz mehr verfügbar", document="good.csv", also=("exit.code",), **LOCALE)
-sample("tar/german", "tar xf $doc", "input.missing", "nicht gefunden|nicht geöffnet", document="missing.tar", also=("exit.code",), **LOCALE)
-sample("psql/german", "psql -qX postgresql://mend:wrong@127.0.0.1/pages -c 'SELECT 1'", "postgres.credentials", "mend", services=("postgres",), **LOCALE)
-sample("make/german", "make -f /srv/app/Makefile", "file.permission", "Keine Berechtigung", files={"Makefile": "all:\n\tcp /srv/app/Makefile /srv/in/\n"}, also=("exit.code",), **LOCALE)
-script("python/german", "open('/srv/in/out.txt', 'w')\n", "file.permission", "PermissionError: [Errno 13]", file="write.py", arguments="", **LOCALE)
+sample("sort/german", "sort $doc > /dev/full", "disk.full", "Auf dem Gerät ist kein Speicherplatz mehr verfügbar",
+    document="good.csv", also=("exit.code",), **LOCALE)
+sample("tar/german", "tar xf $doc", "input.missing", "nicht gefunden|nicht geöffnet", document="missing.tar", also=("exit.code",),
+    **LOCALE)
+sample("psql/german", "psql -qX postgresql://mend:wrong@127.0.0.1/pages -c 'SELECT 1'", "postgres.credentials", "mend",
+    services=("postgres",), **LOCALE)
+sample("make/german", "make -f /srv/app/Makefile", "file.permission", "Keine Berechtigung",
+    files={"Makefile": "all:\n\tcp /srv/app/Makefile /srv/in/\n"}, also=("exit.code",), **LOCALE)
+script("python/german", "open('/srv/in/out.txt', 'w')\n", "file.permission", "PermissionError: [Errno 13]", file="write.py",
+    arguments="", **LOCALE)
