@@ -4,7 +4,7 @@ package import MendRPC
 public struct MendError: Error, Sendable, Hashable, CustomStringConvertible {
   /// A gRPC status by name. A struct, so that later versions can add values.
   public struct Code: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
-    /// As gRPC spells it: `NOT_FOUND`.
+    /// The name as gRPC spells it: `NOT_FOUND`.
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
     init(_ code: StatusCode) { rawValue = code.description }

@@ -1,7 +1,7 @@
 /// Counts the frames that a peer sent, from their nine-byte headers alone.
 ///
-/// The library reports no frames that it skips (unknown types, CONTINUATION of a header list that it has given up on) and
-/// counts CONTINUATION anew in each read. These counts do not depend on how the bytes were cut.
+/// The library reports no frames that it skips (unknown types, CONTINUATION of a header list that it has given up on)
+/// and counts CONTINUATION anew in each read. These counts do not depend on how the bytes were cut.
 struct FrameMeter {
   /// Whether a header list has begun and not ended.
   var isInHeaders: Bool { expectsContinuation || (payloadLeft > 0 && inHeaderFrame) }

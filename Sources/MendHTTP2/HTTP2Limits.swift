@@ -7,8 +7,8 @@ package struct HTTP2Limits: Hashable, Sendable {
   /// Decoded bytes of one header list, as RFC 9113 6.5.2 counts them (name + value + 32 a field); announced and
   /// counted. 16 KiB is what most HTTP servers accept; one 16 KB frame can decode to 48 MB without this.
   ///
-  /// A server reads up to four times as much without keeping it, so that it can answer the call; above that it resets the
-  /// stream.
+  /// A server reads up to four times as much without keeping it, so that it can answer the call; above that it resets
+  /// the stream.
   package var maxHeaderListBytes: Int = 16 * 1024
 
   /// Memory of a header list that a stream keeps for the next one: a call with a token and a trace takes less. Larger
@@ -26,10 +26,10 @@ package struct HTTP2Limits: Hashable, Sendable {
   /// Bytes that a peer may send on one stream before somebody has read them.
   package var streamWindowBytes: Int = 256 * 1024
 
-  /// Bytes that a peer may send on all streams together before they were looked at: far more than one stream's. They are
-  /// given back as they arrive, or streams that nobody reads would stall the others. What is kept of them is bounded by
-  /// each stream's window and by whoever has the session, who gives that back; nothing is kept of a stream that a server
-  /// has answered.
+  /// Bytes that a peer may send on all streams together before they were looked at: far more than one stream's. They
+  /// are given back as they arrive, or streams that nobody reads would stall the others. What is kept of them is
+  /// bounded by each stream's window and by the session's owner, who returns it; nothing is kept of a stream that a
+  /// server has answered.
   package var connectionWindowBytes: Int = 16 * 1024 * 1024
 
   /// The number of frames (acknowledgements, resets) that may wait for a peer that doesn't read.

@@ -17,10 +17,10 @@ internal import Glibc
   /// Before every block: its class, or -1, and the size that was asked for.
   private static let headerBytes = 16
 
-  /// A session has one buffer for frames, of 16 KB and some bytes, and uses its beginning: with `NO_COPY` only headers of
-  /// frames and small frames are made there. Such blocks lie in pages of their own, of which the first is shared with a
-  /// block of the class that a session itself is in; those behind are not touched, and so cost nothing. That is 4 KB of an
-  /// idle connection's 20.
+  /// A session has one buffer for frames, of 16 KB and some bytes, and uses its beginning: with `NO_COPY` only headers
+  /// of frames and small frames are made there. Such blocks lie in pages of their own, of which the first is shared
+  /// with a block of the class that a session itself is in; those behind are not touched, and so cost nothing. That is
+  /// 4 KB of an idle connection's 20.
   private static let frameClass = sizeClass(16 * 1024 + 1)
   private static let sessionClass = sizeClass(3 * 1024)
   private static let sessionBytes = capacity(sessionClass) + headerBytes

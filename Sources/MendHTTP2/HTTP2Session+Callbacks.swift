@@ -257,8 +257,8 @@ extension HTTP2Session {
     return 0
   }
 
-  /// A request that the library would not send, as after a GOAWAY: the peer never saw it. A response or trailers that it
-  /// would not send, as they are too large: its caller waits for them.
+  /// A request that the library would not send, as after a GOAWAY: the peer never saw it. A response or trailers that
+  /// it would not send, as they are too large: its caller waits for them.
   fileprivate func onFrameNotSent(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
     let header = unsafe frame.pointee.hd
     if role == .client, header.type == headersType, unsafe frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {

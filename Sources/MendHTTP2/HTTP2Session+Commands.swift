@@ -9,7 +9,7 @@ extension HTTP2Session {
     swap(&stream.value.headers, &block)
   }
 
-  /// As ``exchangeHeaders(of:with:)``, for the trailers.
+  /// Swaps a stream's trailers with `block`, which should be empty.
   package func exchangeTrailers(of handle: StreamHandle, with block: inout HeaderBlock) {
     guard let stream = state.value.streams.held(handle) else { return }
     swap(&stream.value.trailers, &block)
@@ -107,7 +107,7 @@ extension HTTP2Session {
     answer(stream, unsafe nghttp2_submit_response(session, handle.id, headers.fields, headers.count, &provider))
   }
 
-  /// As ``respond(_:_:)``, with headers of this call. With `endStream` they are the whole response.
+  /// Starts a response with headers of this call. With `endStream` they are the whole response.
   package func respond(_ handle: StreamHandle, _ headers: HeaderBlock, endStream: Bool) {
     guard let stream = state.value.streams.held(handle), !stream.value.isClosed, !stream.value.hasProvider else {
       return
@@ -127,8 +127,8 @@ extension HTTP2Session {
     if result != 0 { reset(stream.value.handle, .internalError) }
   }
 
-  /// The largest header list that is sent, as RFC 9113 6.5.2 counts it; the library sends none above 64 KiB on the wire. A
-  /// larger one's stream is reset with INTERNAL_ERROR.
+  /// The largest header list that is sent, as RFC 9113 6.5.2 counts it; the library sends none above 64 KiB on the
+  /// wire. A larger one's stream is reset with INTERNAL_ERROR.
   package static let maxSentListBytes = 60 * 1024
 
   /// Appends what `body` writes, and returns how many bytes wait on this stream.
@@ -168,14 +168,14 @@ extension HTTP2Session {
     resume(stream)
   }
 
-  /// Nothing more is written on this stream. A server whose answer is complete reads nothing more of the request either:
-  /// until the caller takes the answer, which may be never, it could send without end.
+  /// Nothing more is written on this stream. A server whose answer is complete reads nothing more of the request
+  /// either: until the caller takes the answer, which may be never, it could send without end.
   private func endOurHalf(of stream: Pinned<StreamState>) {
     stream.value.outboundEnded = true
     if role == .server { stopReading(stream) }
   }
 
-  /// What arrived and was not taken is dropped, and so is what still arrives; its window is not given back.
+  /// Drops the unread bytes and all that still arrive; their window is not returned.
   private func stopReading(_ stream: Pinned<StreamState>) {
     if !stream.value.remoteEnded {
       stream.value.discards = true
@@ -225,7 +225,8 @@ extension HTTP2Session {
     Int(unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
   }
 
-  /// The largest header list that the peer takes, as it announced it (RFC 9113 6.5.2); very large where it said nothing.
+  /// The largest header list that the peer takes, as it announced it (RFC 9113 6.5.2); very large where it said
+  /// nothing.
   package var peerMaxHeaderListBytes: Int {
     Int(unsafe nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE))
   }

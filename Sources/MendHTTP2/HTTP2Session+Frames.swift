@@ -31,8 +31,8 @@ extension HTTP2Session {
     return true
   }
 
-  /// A name or a value above 64 KiB looks to the library like broken compression as soon as its length is read. Who sends
-  /// one fills the frames before its end; in a shorter list the compression is broken.
+  /// A name or a value above 64 KiB looks to the library like broken compression as soon as its length is read. Who
+  /// sends one fills the frames before its end; in a shorter list the compression is broken.
   private func explainLongField(_ frame: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     let isBrokenCompression = unsafe count >= 17 && frame[16] == UInt8(NGHTTP2_COMPRESSION_ERROR.rawValue)
     guard isBrokenCompression, state.value.meter.isInLongHeaders else { return false }

@@ -2,8 +2,8 @@ internal import CNghttp2
 
 /// One side of one HTTP/2 connection (RFC 9113): bytes in → events out, commands in → bytes out.
 ///
-/// No sockets, tasks or clock: `receive` parses bytes and appends events, commands queue frames, `send` returns the bytes
-/// to write. A caller receives all that it has read, handles the events, and sends once.
+/// No sockets, tasks or clock: `receive` parses bytes and appends events, commands queue frames, `send` returns the
+/// bytes to write. A caller receives all that it has read, handles the events, and sends once.
 ///
 /// A class, because the library keeps its address, and not Sendable, so that the compiler keeps it where it was made:
 /// on its event loop's thread. Nothing of C is visible outside of this module.
@@ -26,8 +26,8 @@ internal import CNghttp2
   package var outboundBytes: Int { state.value.outboundBytes }
   /// The received bytes of all streams together that are not taken yet.
   package var unreadBytes: Int { state.value.unreadBytes }
-  /// What the peer makes this session hold, up to some kilobytes: unsent and unread bytes, header lists of open streams,
-  /// and an estimate for the streams themselves and for waiting frames that belong to no stream.
+  /// What the peer makes this session hold, up to some kilobytes: unsent and unread bytes, header lists of open
+  /// streams, and an estimate for the streams themselves and for waiting frames that belong to no stream.
   package var heldBytes: Int {
     let frames = unsafe nghttp2_session_get_outbound_queue_size(session)
     return state.value.outboundBytes &+ state.value.unreadBytes &+ state.value.headerBytes
@@ -56,11 +56,12 @@ internal import CNghttp2
     unsafe nghttp2_option_set_no_auto_window_update(option, 1)
     // Blanks around a value are dropped, as gRPC lets a server do, not held against its sender.
     unsafe nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1)
-    // What RFC 9113 asks of a request is asked by ``RequestRules``: the library takes no request without `:authority` and
-    // none whose `:authority` is a socket's path.
+    // What RFC 9113 asks of a request is asked by ``RequestRules``: the library takes no request without `:authority`
+    // and none whose `:authority` is a socket's path.
     if role == .server { unsafe nghttp2_option_set_no_http_messaging(option, 1) }
-    // The library's own limits are set out of the way: it counts CONTINUATION anew per read, its limit on resets reads the
-    // system's clock, and that on acknowledgements is no setting of ours. ``FrameMeter`` counts, and `maxOutboundFrames`.
+    // The library's own limits are set out of the way: it counts CONTINUATION anew per read, its limit on resets reads
+    // the system's clock, and that on acknowledgements is no setting of ours. ``FrameMeter`` counts, and
+    // `maxOutboundFrames`.
     unsafe nghttp2_option_set_max_continuations(option, 1 << 40)
     unsafe nghttp2_option_set_max_outbound_ack(option, 1 << 40)
     unsafe nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 30)
@@ -81,7 +82,7 @@ internal import CNghttp2
     if !isGivenUp { remains.free() }
   }
 
-  /// What of a session has to be freed on its memory's thread.
+  /// The parts of a session that must be freed on its memory's thread.
   @safe package struct Remains: @unchecked Sendable {
     // Unchecked: it is carried from one thread to another, and used once.
     fileprivate let session: OpaquePointer?
@@ -97,16 +98,16 @@ internal import CNghttp2
 
   private var remains: Remains { unsafe Remains(session: session, state: state, memory: memory) }
 
-  /// For an owner that goes on another thread than the session's: the session must not be used afterwards, and who calls
-  /// this owes `Remains.free()` on the session's thread.
+  /// For an owner that goes on another thread than the session's: the session must not be used afterwards, and who
+  /// calls this owes `Remains.free()` on the session's thread.
   package func giveUp() -> Remains {
     isGivenUp = true
     return remains
   }
 
-  /// A server's limit on streams is in a second SETTINGS frame, which ``announceStreamLimit(_:_:)`` puts into the first on
-  /// its way out: the library refuses a stream above a limit that is not acknowledged yet, and ends the connection above
-  /// one that is (RFC 9113 5.1.2 leaves the choice).
+  /// A server's limit on streams is in a second SETTINGS frame, which ``announceStreamLimit(_:_:)`` puts into the first
+  /// on its way out: the library refuses a stream above a limit that is not acknowledged yet, and ends the connection
+  /// above one that is (RFC 9113 5.1.2 leaves the choice).
   private func submitSettings() throws(HTTP2Error) {
     var settings = [
       nghttp2_settings_entry(
@@ -206,8 +207,8 @@ internal import CNghttp2
     }
   }
 
-  /// Counts contents of the peer's messages as broken frames. Too many of them terminate the connection: ``isTerminated``
-  /// is true then, and the output has a GOAWAY.
+  /// Counts contents of the peer's messages as broken frames. Too many of them terminate the connection:
+  /// ``isTerminated`` is true then, and the output has a GOAWAY.
   package func countFaults(_ count: Int, now: UInt64) {
     state.value.counters.faultsReceived += count
     if !state.value.isTerminated { checkFaults(now) }
@@ -229,11 +230,11 @@ internal import CNghttp2
 
   // MARK: Bytes out
 
-  /// What has to be free for one frame: the library sends none above RFC 9113's initial SETTINGS_MAX_FRAME_SIZE.
+  /// The free space that one frame needs: the library sends none above RFC 9113's initial SETTINGS_MAX_FRAME_SIZE.
   package static let frameRoom = 9 + 16 * 1024 + 256
 
-  /// Appends the bytes to write to `output`, in order. Stops above `limit` bytes, or when less than ``frameRoom`` is left.
-  /// Sending may add events.
+  /// Appends the bytes to write to `output`, in order. Stops above `limit` bytes, or when less than ``frameRoom`` is
+  /// left. Sending may add events.
   package func send(upTo limit: Int, into output: inout OutputRawSpan) throws(HTTP2Error) {
     try unsafe output.withUnsafeMutableBytes { room, count throws(HTTP2Error) in
       unsafe memory.beginSend(into: UnsafeMutableRawBufferPointer(rebasing: room[count...]))

@@ -1,8 +1,8 @@
 /// A value at a fixed place in memory, shared by reference on one thread.
 ///
-/// Like a class, but without the runtime's check for overlapping accesses at each use of a variable: those checks were a
-/// quarter of a call's cost. Accesses can't overlap here: all of them are on one thread, and none calls code that makes
-/// another.
+/// Like a class, but without the runtime's check for overlapping accesses at each use of a variable: those checks were
+/// a quarter of a call's cost. Accesses can't overlap here: all of them are on one thread, and none calls code that
+/// makes another.
 @safe
 package struct Pinned<Value: ~Copyable> {
   @usableFromInline let pointer: UnsafeMutablePointer<Value>

@@ -3,8 +3,8 @@ internal import Glibc
 
 /// The rules of RFC 9113 8.2 and 8.3 for a request's header list and trailers, checked field by field.
 ///
-/// Looser than the library in one rule: `:authority` may be missing, empty, or a socket's path, as gRPC clients send it. It
-/// has no meaning here, and no gRPC server requires it.
+/// Looser than the library in one rule: `:authority` may be missing, empty, or a socket's path, as gRPC clients send
+/// it. It has no meaning here, and no gRPC server requires it.
 struct RequestRules {
   /// Whether the list breaks a rule.
   private(set) var isMalformed = false

@@ -5,11 +5,11 @@ struct StreamState {
 
   var headers = HeaderBlock()
   var trailers = HeaderBlock()
-  /// What its header lists take, wherever they are kept.
+  /// The bytes of its header lists.
   var headerBytes = 0
   /// A header list for it was refused for its size.
   var headerListTooLarge = false
-  /// Where the list that is being received goes.
+  /// Whether the header list that is being received is the trailers.
   var receivesTrailers = false
 
   var received: [UInt8] = []
@@ -86,8 +86,8 @@ struct StreamState {
 }
 
 extension [UInt8] {
-  /// Empties it for what comes next. Above this size its memory is given back: one large message must not be paid for as
-  /// long as its stream is open, nor by the streams after it.
+  /// Empties it for what comes next. Above this size its memory is given back: one large message must not be paid for
+  /// as long as its stream is open, nor by the streams after it.
   @inline(__always)
   mutating func recycle() {
     if capacity > 16 * 1024 {
@@ -113,7 +113,7 @@ struct StreamTable: ~Copyable {
   private var slots: [Pinned<StreamState>] = []
   private var freeSlots: [Int32] = []
 
-  /// Of each stream that is not in use.
+  /// The header memory that a stream keeps while it is not in use.
   private let keptHeaderBytes: Int
 
   init(keptHeaderBytes: Int) {

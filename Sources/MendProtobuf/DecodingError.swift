@@ -1,4 +1,4 @@
-/// What was wrong with bytes that should have been a message, and where.
+/// The error for bytes that are not a message: what is wrong, and where.
 public struct DecodingError: Error, Sendable, Hashable {
   /// Everything that can be wrong; the peer's fault in each case.
   public enum Fault: Sendable, Hashable {

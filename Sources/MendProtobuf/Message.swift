@@ -1,6 +1,7 @@
 /// A proto3 message: a plain struct with one stored property a field, written by schemac.
 ///
-/// The generated requirements are thin: `Reader`, `Writer` and the `FieldType`s know wire types, lengths and JSON. Two messages are equal when their fields and unknown fields are.
+/// The generated requirements are thin: `Reader`, `Writer` and the `FieldType`s know wire types, lengths and JSON. Two
+/// messages are equal when their fields and unknown fields are.
 public protocol Message: Sendable, Hashable {
   /// Every field at its default: zero, empty, or unset.
   init()

@@ -1,8 +1,8 @@
-/// The time by which whoever waits for this task's work stops waiting.
+/// The time at which the caller of this task's work stops waiting.
 ///
-/// A server binds it around a handler whose caller set a deadline, so that calls which the handler makes of others end no
-/// later: a client call takes the earlier of its own timeout and this. Child tasks and tasks made with `Task { }` inherit
-/// it; detached ones don't.
+/// A server binds it around a handler whose caller set a deadline, so that calls which the handler makes of others end
+/// no later: a client call takes the earlier of its own timeout and this. Child tasks and tasks made with `Task { }`
+/// inherit it; detached ones don't.
 public enum CallDeadline {
   @TaskLocal public static var current: ContinuousClock.Instant?
 }

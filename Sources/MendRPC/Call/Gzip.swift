@@ -24,7 +24,8 @@ enum Gzip {
 
   /// One message that is decompressed in steps, so that others get their turns.
   ///
-  /// INTERNAL if it is not gzip, RESOURCE_EXHAUSTED if it is more than `limit` bytes; no more memory than that is taken.
+  /// INTERNAL if it is not gzip, RESOURCE_EXHAUSTED if it is more than `limit` bytes; no more memory than that is
+  /// taken.
   final class Inflation {
     private let limit: Int
     private let who: String
@@ -42,8 +43,8 @@ enum Gzip {
       if let state { inflaters.give(state) }
     }
 
-    /// Continues with the same `bytes` until it is done or the allowance of bytes, read or produced, is used up. Nil if there
-    /// is more to do.
+    /// Continues with the same `bytes` until it is done or the allowance of bytes, read or produced, is used up. Nil if
+    /// there is more to do.
     func advance(_ bytes: RawSpan, _ allowance: inout Int) -> Result<[UInt8], RPCError>? {
       do throws(RPCError) {
         let state = try prepared(&allowance)

@@ -7,7 +7,8 @@ internal import MendProtobuf
 /// it is held here as they are and in base64 on the wire. The protocol's own names (those that begin with `:` or
 /// `grpc-`, and `te`, `content-type`, `content-length`) are not metadata: they are never shown nor sent from here.
 public struct Metadata: Sendable {
-  /// As on the wire but for `-bin` values, which are decoded. May hold fields of the protocol, which are passed over.
+  /// The fields as on the wire, but with decoded `-bin` values. Fields of the protocol may be among them, and are
+  /// skipped.
   var block: HeaderBlock
 
   public init() {

@@ -7,8 +7,8 @@ public protocol RPCMessage: Sendable {
   func encodePayload(into buffer: inout [UInt8])
 }
 
-/// The error for a payload that is not a message of its type. A server answers with INVALID_ARGUMENT, a client fails its
-/// call with INTERNAL.
+/// The error for a payload that is not a message of its type. A server answers with INVALID_ARGUMENT, a client fails
+/// its call with INTERNAL.
 public struct PayloadError: Error, Hashable, Sendable {
   /// What was wrong, and where.
   public var message: String

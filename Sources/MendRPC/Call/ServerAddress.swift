@@ -1,4 +1,4 @@
-/// Where a server listens.
+/// An address that a server listens on.
 public enum ServerAddress: Hashable, Sendable, CustomStringConvertible {
   case tcp(host: String, port: Int)
   case unix(path: String)

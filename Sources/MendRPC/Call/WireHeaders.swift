@@ -16,8 +16,8 @@ enum WireHeaders {
     return block
   }
 
-  /// Appends code, message and details. Their sizes are bounded: a client that accepts 8 KiB of headers, as is common, must
-  /// get the status and not an error about its size.
+  /// Appends code, message and details. Their sizes are bounded: a client that accepts 8 KiB of headers, as is common,
+  /// must get the status and not an error about its size.
   static func appendStatus(_ error: RPCError, to block: inout HeaderBlock) {
     block.append("grpc-status", String(error.code.rawValue))
     if !error.message.isEmpty {

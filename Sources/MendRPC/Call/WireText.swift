@@ -1,5 +1,5 @@
-/// How a status message is written into a header: UTF-8, with everything but printable ASCII as `%XX`; a blank at either
-/// end, too, for a header's value may not begin or end with one (RFC 9113, 8.2.1).
+/// How a status message is written into a header: UTF-8, with everything but printable ASCII as `%XX`; a blank at
+/// either end, too, for a header's value may not begin or end with one (RFC 9113, 8.2.1).
 enum PercentEncoding {
   private static let digits = Array("0123456789ABCDEF".utf8)
 

@@ -18,7 +18,8 @@ struct CallTemplate: Sendable {
     fixedHeaders = block
   }
 
-  /// The deadline of a call that begins now: its own, or that of the call in whose handler it is made, if that is earlier.
+  /// The deadline of a call that begins now: its own, or that of the call in whose handler it is made, if that is
+  /// earlier.
   static func deadline(_ options: CallOptions) -> NIODeadline? {
     guard let outer = CallDeadline.current else { return options.timeout.map { .now() + TimeAmount($0) } }
     let left = outer - .now

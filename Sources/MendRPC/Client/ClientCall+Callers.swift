@@ -1,7 +1,8 @@
 internal import MendHTTP2
 internal import NIOCore
 
-/// Operations of callers on a call, from any thread: start, write, wait, read, cancel. Each hops to the connection's loop.
+/// Operations of callers on a call, from any thread: start, write, wait, read, cancel. Each hops to the connection's
+/// loop.
 extension ClientCall {
   /// Starts the call and waits for the payload of its only response.
   func response() async -> Result<ReceivedPayload, RPCError> {

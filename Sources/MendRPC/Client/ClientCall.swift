@@ -5,8 +5,8 @@ internal import NIOCore
 ///
 /// Writers of requests and readers of responses see the same end: `outcome`.
 final class ClientCall: @unchecked Sendable {
-  // Unchecked: the constants are Sendable; everything else is used on the connection's loop alone, and other threads hop
-  // there first.
+  // Unchecked: the constants are Sendable; everything else is used on the connection's loop alone, and other threads
+  // hop there first.
   let connection: ClientHandler
   let loop: any EventLoop
   let method: MethodDescriptor

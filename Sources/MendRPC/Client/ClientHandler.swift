@@ -162,8 +162,8 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     }
   }
 
-  /// The ids of a connection's streams end at 2^31 - 1 (RFC 9113 5.1.1). A thousand calls before that another connection
-  /// takes over, so that those on their way to this one still find a stream.
+  /// The ids of a connection's streams end at 2^31 - 1 (RFC 9113 5.1.1). A thousand calls before that another
+  /// connection takes over, so that those on their way to this one still find a stream.
   private static let lastStreamID = Int32.max - 2000
 
   func openQueued() {
@@ -292,8 +292,8 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     return "a malformed frame"
   }
 
-  /// A call waited until its deadline and nothing arrived since `start`. Only this detects a server that takes bytes and does
-  /// nothing. Further calls use another connection until this one has answered.
+  /// A call waited until its deadline and nothing arrived since `start`. Only this detects a server that takes bytes
+  /// and does nothing. Further calls use another connection until this one has answered.
   func nothingCame(since start: NIODeadline) {
     guard case .ready = phase, !isSilent, keepalive.suspect(silentSince: start, now: .now()) else { return }
     isSilent = true

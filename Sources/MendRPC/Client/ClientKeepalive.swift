@@ -1,9 +1,11 @@
 internal import NIOCore
 
-/// Decides when a client pings its server and when the connection is dead, as a value that takes the time as an argument.
+/// Decides when a client pings its server and when the connection is dead, as a value that takes the time as an
+/// argument.
 ///
-/// A connection that was silent for `interval` is pinged. If it stays silent for `timeout` it is dead, even if its socket
-/// reports no error. Without open calls it is not pinged unless configured: servers punish needless pings (gRPC's A8).
+/// A connection that was silent for `interval` is pinged. If it stays silent for `timeout` it is dead, even if its
+/// socket reports no error. Without open calls it is not pinged unless configured: servers punish needless pings
+/// (gRPC's A8).
 struct ClientKeepalive: Hashable, Sendable {
   enum Action: Hashable {
     case nothing, ping, close
@@ -39,8 +41,8 @@ struct ClientKeepalive: Hashable, Sendable {
     return openCalls > 0 || pingsWithoutCalls ? heardAt + interval : nil
   }
 
-  /// A call that began at `start` passed its deadline. True if the server is to be pinged: nothing arrived since, and it was
-  /// not pinged for this reason lately, or a slow server would count too many pings.
+  /// A call that began at `start` passed its deadline. True if the server is to be pinged: nothing arrived since, and
+  /// it was not pinged for this reason lately, or a slow server would count too many pings.
   mutating func suspect(silentSince start: NIODeadline, now: NIODeadline) -> Bool {
     guard heardAt < start, pingedAt == nil else { return false }
     if let suspectedAt, now - suspectedAt < suspicionInterval { return false }

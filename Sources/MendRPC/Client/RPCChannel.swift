@@ -4,8 +4,8 @@ internal import Synchronization
 /// The options of one call.
 public struct CallOptions: Sendable {
   public var metadata: Metadata = [:]
-  /// The call fails with DEADLINE_EXCEEDED after this time, or at ``CallDeadline/current`` if that is sooner; the server
-  /// is told of it.
+  /// The call fails with DEADLINE_EXCEEDED after this time, or at ``CallDeadline/current`` if that is sooner; the
+  /// server is told of it.
   public var timeout: Duration?
   /// One response message; above the channel's own limit where it is set.
   public var maxResponseBytes: Int?
@@ -16,7 +16,7 @@ public struct CallOptions: Sendable {
   public var waitForReady = false
   /// Sent as `grpc-previous-rpc-attempts` when it is above 0 (gRPC's A6): which try of the same call this is.
   public var previousAttempts = 0
-  /// Told the response's metadata, initial and trailing, once and before the call ends; also when it fails.
+  /// Called once with the response's initial and trailing metadata, before the call ends; also when it fails.
   /// A pool tells it each time that it sends the call.
   public var onMetadata: (@Sendable (_ initial: Metadata, _ trailing: Metadata) -> Void)?
 
@@ -44,8 +44,8 @@ public protocol RPCChannel: Sendable {
     requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void
   ) async throws(RPCError) -> O
 
-  /// As ``clientStreaming(_:options:requests:)``, with as many responses; `requests` is cancelled when `responses` has
-  /// returned, and so is a call that has not ended then.
+  /// Streams requests as ``clientStreaming(_:options:requests:)`` does, and responses. When `responses` has returned,
+  /// `requests` is cancelled, and so is the call if it has not ended.
   func bidirectional<I: RPCMessage, O: RPCMessage, R>(
     _ method: MethodDescriptor, options: CallOptions,
     requests: @escaping @Sendable (RequestWriter<I>) async throws(RPCError) -> Void,

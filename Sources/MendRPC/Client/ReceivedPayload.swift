@@ -1,5 +1,5 @@
-/// A received message. It is decompressed only when it is read, in the reader's task, so that messages sent ahead take no
-/// more memory than the windows allow.
+/// A received message. It is decompressed only when it is read, in the reader's task, so that messages sent ahead take
+/// no more memory than the windows allow.
 struct ReceivedPayload: Sendable {
   var bytes: [UInt8]
   var isGzip: Bool

@@ -15,8 +15,8 @@ final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
   private var draining = false
   /// The number of consecutive batches that left work behind.
   private var rounds = 0
-  /// A loop does no I/O while its tasks add tasks. After this many batches it gets the chance, or a handler that yields in
-  /// a loop would never see its own cancellation.
+  /// A loop does no I/O while its tasks add tasks. After this many batches it gets the chance, or a handler that yields
+  /// in a loop would never see its own cancellation.
   private static let maxRounds = 16
 
   init(_ loop: any EventLoop) {

@@ -3,8 +3,8 @@ internal import NIOCore
 
 /// The buffer in which the sessions of a loop write their output, one after the other.
 ///
-/// A socket that takes all bytes at once returns the buffer before the next session needs it; otherwise it keeps the buffer,
-/// and the next session gets a new one. Used on its loop's thread alone.
+/// A socket that takes all bytes at once returns the buffer before the next session needs it; otherwise it keeps the
+/// buffer, and the next session gets a new one. Used on its loop's thread alone.
 final class Outbox {
   private var buffer = ByteBuffer()
 

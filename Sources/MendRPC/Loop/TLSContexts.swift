@@ -8,9 +8,9 @@ enum TLSContexts {
   /// says itself when it is over. What is still under way gets a moment, but no shutdown waits for a peer that is gone.
   private static let closeTimeout = TimeAmount.milliseconds(250)
 
-  /// For TLS 1.2: keys that no later theft of the server's key opens, and encryption that authenticates, which is what RFC
-  /// 9113 appendix A leaves. Of these the client's favourite is taken: BoringSSL has an order of the server's, and NIOSSL
-  /// no way to ask for it.
+  /// For TLS 1.2: keys that no later theft of the server's key opens, and encryption that authenticates, which is what
+  /// RFC 9113 appendix A leaves. Of these the client's favourite is taken: BoringSSL has an order of the server's, and
+  /// NIOSSL no way to ask for it.
   private static let cipherSuites: [NIOTLSCipher] = [
     .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
     .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,

@@ -32,7 +32,7 @@ enum TLSFault {
     signs.first { text.contains($0.sign) }
   }
 
-  /// For people, about the peer.
+  /// A message for people.
   var message: String {
     switch self {
     case .callerHasNoCertificate: "the caller sent no certificate, and this listener requires one"

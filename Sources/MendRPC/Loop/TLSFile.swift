@@ -2,7 +2,7 @@ internal import NIOSSL
 
 /// A PEM file that TLS needs: read as a whole, and refused with its path, what is wrong with it, and what to do.
 struct TLSFile {
-  /// What the file is for, as its errors call it: `certificate`, `trusted authorities`.
+  /// The file's purpose in error messages: `certificate`, `trusted authorities`.
   let purpose: String
   let path: String
 

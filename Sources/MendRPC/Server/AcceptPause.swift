@@ -1,8 +1,8 @@
 internal import Glibc
 package import NIOCore
 
-/// Accepts connections only ten times a second while descriptors or memory are exhausted: the socket stays readable, and a
-/// loop that tried again at once would do nothing else.
+/// Accepts connections only ten times a second while descriptors or memory are exhausted: the socket stays readable,
+/// and a loop that tried again at once would do nothing else.
 package final class AcceptPause: ChannelInboundHandler, @unchecked Sendable {
   // Unchecked: touched on the channel's loop alone.
   package typealias InboundIn = any Channel

@@ -1,6 +1,6 @@
 internal import MendHTTP2
 
-/// What a connection has in hand when a call begins.
+/// The load of a connection when a call begins.
 struct ConnectionLoad {
   /// Handlers that wait or run.
   var runningCalls = 0

@@ -1,8 +1,8 @@
 internal import MendHTTP2
 internal import NIOCore
 
-/// Where one call of a server is: a value that decides what happens next, without a session, a task or a clock.
-/// ``ServerCall`` does what it decides.
+/// The state of one call of a server. It decides what happens next, without a session, a task or a clock;
+/// ``ServerCall`` carries that out.
 ///
 /// ```
 ///  HEADERS ── not a gRPC request ──> refusing ── request ended, or requestTimeout ──> over: 405 or 415
@@ -26,7 +26,7 @@ struct CallState {
     case receiving, running, answering, over
   }
 
-  /// What part of a request leads to.
+  /// The next action after a part of the request arrived.
   enum Action: Hashable {
     case nothing
     /// Read and forget what arrived.

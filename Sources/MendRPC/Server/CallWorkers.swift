@@ -25,8 +25,8 @@ final class CallWorkers: @unchecked Sendable {
     self.executor = executor
   }
 
-  /// The number of calls that wait or run. Kept as a number, because each call asks for it, and reading the lists costs a
-  /// check for exclusive access.
+  /// The number of calls that wait or run. Kept as a number, because each call asks for it, and reading the lists costs
+  /// a check for exclusive access.
   private(set) var busyCount = 0
 
   func submit(_ call: ServerCall) {

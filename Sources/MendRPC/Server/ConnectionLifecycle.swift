@@ -1,5 +1,5 @@
-/// Where one connection of a server is: a value that decides what happens next, without a channel, a session or a clock.
-/// ``ServerConnection`` does what it decides.
+/// The state of one connection of a server. It decides what happens next, without a channel, a session or a clock;
+/// ``ServerConnection`` carries that out.
 ///
 /// ```
 ///  waiting ── TLS agreed on HTTP/2 · first bytes · nothing said for 100 ms ──> serving: our SETTINGS are sent
@@ -13,8 +13,8 @@
 ///  any ── the channel is gone ──> closed
 /// ```
 ///
-/// A connection is terminated for what its peer did: a broken rule, too many faults, or a time limit. Only its output is
-/// closed at first: a socket that is closed while bytes wait in it drops what the peer has not read yet.
+/// A connection is terminated for what its peer did: a broken rule, too many faults, or a time limit. Only its output
+/// is closed at first: a socket that is closed while bytes wait in it drops what the peer has not read yet.
 enum ConnectionLifecycle: Hashable {
   case waiting, lackingHTTP2, serving
   case draining(isAnnounced: Bool)

@@ -49,7 +49,8 @@ struct ConnectionTimers {
     pingedAt = nil
   }
 
-  /// The socket takes bytes again, or does not. Meanwhile nothing is read from it, so the peer's own time limits begin anew.
+  /// The socket takes bytes again, or does not. Meanwhile nothing is read from it, so the peer's own time limits begin
+  /// anew.
   mutating func writabilityChanged(_ isWritable: Bool, now: NIODeadline) {
     stalledSince = isWritable ? nil : now
     guard isWritable else { return }

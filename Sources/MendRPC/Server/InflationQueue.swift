@@ -3,8 +3,8 @@ internal import NIOCore
 /// Decompresses the requests of one loop, one after the other and a bounded number of bytes between two polls of the
 /// sockets: a few kilobytes that become megabytes delay their own call, not those of others.
 ///
-/// At most one decompressed request is in memory here. Requests that wait stay compressed in their streams; there are at
-/// most as many as open calls.
+/// At most one decompressed request is in memory here. Requests that wait stay compressed in their streams; there are
+/// at most as many as open calls.
 final class InflationQueue: @unchecked Sendable {
   // Unchecked: used on its loop's thread alone.
   /// Some 0.3 to 0.6 ms of work. Messages of up to a few hundred kilobytes take one turn.

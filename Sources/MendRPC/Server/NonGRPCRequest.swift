@@ -22,8 +22,8 @@ enum NonGRPCRequest: Hashable {
     return (headers, text)
   }
 
-  /// Whether a connection begins with an HTTP/1 request (RFC 9112 3). The HTTP/2 preface looks like a request of another
-  /// version on purpose (RFC 9113 3.4).
+  /// Whether a connection begins with an HTTP/1 request (RFC 9112 3). The HTTP/2 preface looks like a request of
+  /// another version on purpose (RFC 9113 3.4).
   static func isHTTP1(_ first: ByteBuffer) -> Bool {
     let bytes = first.readableBytesView.prefix(longestLine)
     guard let end = bytes.firstIndex(of: UInt8(ascii: "\r")) else { return false }

@@ -43,8 +43,8 @@ public final class RPCServer: Sendable {
   /// Listens on every address of the configuration; answers where, with the ports that were picked.
   ///
   /// All or nothing: when one address can't be had, those before it are given up again. Throws FAILED_PRECONDITION for
-  /// TLS files that can't be used, ALREADY_EXISTS for a file that is no socket, NOT_FOUND for a socket whose directory is
-  /// missing, and UNAVAILABLE for every other address that can't be taken.
+  /// TLS files that can't be used, ALREADY_EXISTS for a file that is no socket, NOT_FOUND for a socket whose directory
+  /// is missing, and UNAVAILABLE for every other address that can't be taken.
   ///
   /// - Parameter accepting: false takes the addresses and lets callers wait in the system's queues until `accept()`.
   @discardableResult
@@ -93,7 +93,7 @@ public final class RPCServer: Sendable {
     for channel in listeners { try? await channel.setOption(.autoRead, value: true).get() }
   }
 
-  /// Waits until `shutdown(gracePeriod:)` has finished, whoever called it.
+  /// Waits until a call of `shutdown(gracePeriod:)` has finished.
   public func waitUntilShutdown() async {
     await withCheckedContinuation { continuation in
       let isDone = state.withLock { state in
@@ -194,8 +194,8 @@ public final class RPCServer: Sendable {
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.autoRead, value: accepting)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      // A channel keeps its read buffer. It grows as reads fill it, and begins at what most calls take. The largest read
-      // is a turn of the loop: hundreds of calls, if they are as small as can be, and then others have theirs.
+      // A channel keeps its read buffer. It grows as reads fill it, and begins at what most calls take. The largest
+      // read is a turn of the loop: hundreds of calls, if they are as small as can be, and then others have theirs.
       .childChannelOption(
         .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 16 * 1024)
       )

@@ -190,8 +190,8 @@ struct RouteTable: Sendable {
     return nil
   }
 
-  /// The error for an unknown path: it names the path's form, its service or its method, and quotes 200 characters of it
-  /// at most.
+  /// The error for an unknown path: it names the path's form, its service or its method, and quotes 200 characters of
+  /// it at most.
   func unknown(_ path: String) -> RPCError {
     let path = path.count > 200 ? path.prefix(200) + "..." : path[...]
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)

@@ -10,8 +10,8 @@ public struct ServerConfiguration: Sendable {
   /// before the request's messages are read, so it must be cheap and never wait. What it throws ends the call.
   public var authorize: (@Sendable (MethodDescriptor, Metadata, PeerAddress) throws(RPCError) -> CallIdentity?)?
   /// Completes an error without details before it is sent, as with a `google.rpc.Status`: those of this library (an
-  /// unknown method, a message over the limit, a deadline) have none. The method is nil where none was found. Runs on the
-  /// connection's loop, for errors only.
+  /// unknown method, a message over the limit, a deadline) have none. The method is nil where none was found. Runs on
+  /// the connection's loop, for errors only.
   public var explain: (@Sendable (RPCError, MethodDescriptor?) -> RPCError)?
   /// How responses are sent to callers that say that they take it; a handler may choose otherwise for its call
   /// (``ServerContext/setCompression(_:)``). Requests may be compressed whatever this says.
@@ -25,7 +25,7 @@ public struct ServerConfiguration: Sendable {
 
 /// One address to listen on.
 public struct Listener: Hashable, Sendable {
-  /// For TCP, port 0 picks a free one. For a Unix socket, a file for its owner only (mode 0600): one that nobody
+  /// For TCP, port 0 picks a free port. For a Unix socket, a file for its owner only (mode 0600): one that nobody
   /// listens on is replaced; anything else that stands at the path is left alone and refuses the start.
   public var address: ServerAddress
   public var tls: ServerTLS?
@@ -80,13 +80,13 @@ public struct ServerLimits: Hashable, Sendable {
   public var responseHighWaterBytes = 64 * 1024
   /// Response bytes that wait on all calls of one connection before all of its writers suspend.
   public var maxBufferedResponseBytes = 16 * 1024 * 1024
-  /// Response bytes that wait on one connection before further calls are refused: unary answers have no writer to suspend.
-  /// Sixteen of the largest answers, so that only callers that don't read meet it.
+  /// Response bytes that wait on one connection before further calls are refused: unary answers have no writer to
+  /// suspend. Sixteen of the largest answers, so that only callers that don't read meet it.
   public var maxUnsentResponseBytes = 64 * 1024 * 1024
-  /// Bytes of calls on all connections together, since the limits of one connection times the number of connections exceed
-  /// any machine. Counted are waiting requests and responses, the metadata of open calls, 4 KiB for each call, and 512 bytes
-  /// for each frame that the caller has not read. Above the limit, connections that hold more than 64 KiB of it have calls
-  /// refused, unfinished requests ended and writers suspended; others are served.
+  /// Bytes of calls on all connections together, since the limits of one connection times the number of connections
+  /// exceed any machine. Counted are waiting requests and responses, the metadata of open calls, 4 KiB for each call,
+  /// and 512 bytes for each frame that the caller has not read. Above the limit, connections that hold more than 64 KiB
+  /// of it have calls refused, unfinished requests ended and writers suspended; others are served.
   public var maxHeldBytes = 512 * 1024 * 1024
 
   /// The time for TLS, the preface, the first SETTINGS and the acknowledgement of the server's.
@@ -95,8 +95,8 @@ public struct ServerLimits: Hashable, Sendable {
   public var headersTimeout = Duration.seconds(10)
   /// The time for a unary request.
   public var requestTimeout = Duration.seconds(60)
-  /// A connection that takes none of the waiting bytes for this long is closed with its calls, whether its socket is full
-  /// or its window used up.
+  /// A connection that takes none of the waiting bytes for this long is closed with its calls, whether its socket is
+  /// full or its window used up.
   public var stallTimeout = Duration.seconds(120)
   /// A connection without calls is closed, gracefully, after this time; nil keeps it.
   public var idleTimeout: Duration? = .seconds(1800)

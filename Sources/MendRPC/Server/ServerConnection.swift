@@ -71,8 +71,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     arm()
   }
 
-  /// Every HTTP/2 caller speaks first, and one that speaks HTTP/1 can still be answered in HTTP/1. A caller that says nothing
-  /// may be waiting for the server's SETTINGS.
+  /// Every HTTP/2 caller speaks first, and one that speaks HTTP/1 can still be answered in HTTP/1. A caller that says
+  /// nothing may be waiting for the server's SETTINGS.
   private static let greetingDelay = TimeAmount.milliseconds(100)
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -244,8 +244,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     answered()
   }
 
-  /// Counts a decompression bomb as faults: a few kilobytes that become megabytes cost the sender nothing and this loop ten
-  /// milliseconds, so a peer that keeps sending them is ended like one that keeps breaking rules.
+  /// Counts a decompression bomb as faults: a few kilobytes that become megabytes cost the sender nothing and this loop
+  /// ten milliseconds, so a peer that keeps sending them is ended like one that keeps breaking rules.
   func countBomb(_ faults: Int) {
     session.countFaults(faults, now: NIODeadline.now().uptimeNanoseconds)
     if session.isTerminated { scheduleFlush() }

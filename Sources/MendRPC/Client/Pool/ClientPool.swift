@@ -6,13 +6,12 @@ internal import NIOPosix
 /// A call takes a place on a connection. If all are full another connection is made, up to
 /// ``PoolConfiguration/maxConnections``; beyond that the call waits. While the server can't be reached,
 /// ``PoolConfiguration/backoff`` delays the attempts to connect: a call then fails at once with the reason (UNAVAILABLE),
-/// or waits until its timeout with ``CallOptions/waitForReady``. Each call makes an attempt if the backoff allows it, so a
-/// pool is never dead after a pause or stuck in backoff.
+/// or waits until its timeout with ``CallOptions/waitForReady``. Each call makes an attempt if the backoff allows it,
+/// so a pool is never dead after a pause or stuck in backoff.
 ///
-/// Calls that the server certainly has not begun are sent again: those that never reached it or are above a GOAWAY's last
-/// stream, and, once, a call whose stream it refused. Cancelling the task of a call ends it at once, whatever it waits for,
-/// and resets its stream.
-/// Dropping the last reference closes the connections when their calls have ended.
+/// Calls that the server certainly has not begun are sent again: those that never reached it or are above a GOAWAY's
+/// last stream, and, once, a call whose stream it refused. Cancelling the task of a call ends it at once, whatever it
+/// waits for, and resets its stream. Dropping the last reference closes the connections when their calls have ended.
 public final class ClientPool: RPCChannel {
   /// The current state of a pool, and its counts so far.
   public struct Statistics: Hashable, Sendable {
@@ -52,8 +51,8 @@ public final class ClientPool: RPCChannel {
 
   public var statistics: Statistics { core.statistics }
 
-  /// Returns once a connection takes calls; makes one if there is none, whatever the backoff. Throws DEADLINE_EXCEEDED with
-  /// the last reason if there is none within the time.
+  /// Returns once a connection takes calls; makes one if there is none, whatever the backoff. Throws DEADLINE_EXCEEDED
+  /// with the last reason if there is none within the time.
   public func waitUntilReady(within timeout: Duration? = nil) async throws(RPCError) {
     let deadline: NIODeadline? = timeout.map { .now() + TimeAmount($0) }
     try await core.place(PoolState.Patience(waitsForReady: true, deadline: deadline)).lease.end()

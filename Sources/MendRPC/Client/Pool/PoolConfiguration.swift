@@ -15,8 +15,8 @@ public struct PoolConfiguration: Hashable, Sendable {
   /// A server that goes away refuses a call once or twice. One whose stream was refused is sent again once.
   public var maxTransparentRetries = 5
 
-  /// A connection without calls is closed after this time; the next call makes another. Less than the 30 minutes after which
-  /// servers close idle connections, so that the two do not cross.
+  /// A connection without calls is closed after this time; the next call makes another. Less than the 30 minutes after
+  /// which servers close idle connections, so that the two do not cross.
   public var idleTimeout: Duration? = .seconds(600)
   public var backoff = ConnectionBackoff()
   /// The seed of the backoff's jitter; nil takes one from the system.

@@ -3,8 +3,8 @@ internal import NIOCore
 /// Decides which call goes over which connection, when connections are made, and when they end: a value without
 /// sockets, tasks or a clock. Its owner reports events with their times and carries out the actions that it returns.
 ///
-/// A call goes to the oldest connection that has room, so that surplus ones become idle and are closed. If none has room,
-/// the call waits while another connection is made, one at a time, within the limit and the backoff.
+/// A call goes to the oldest connection that has room, so that surplus ones become idle and are closed. If none has
+/// room, the call waits while another connection is made, one at a time, within the limit and the backoff.
 ///
 /// Mistakes of the owner are traps. Late events of connections that have ended or were given up are ignored.
 struct PoolState {
@@ -332,7 +332,7 @@ struct PoolCounters: Hashable, Sendable {
 }
 
 extension Duration {
-  /// For people: `1.3 seconds`, `85 seconds`.
+  /// The duration as text: `1.3 seconds`, `85 seconds`.
   fileprivate var rounded: String {
     let tenths = Int((self / .milliseconds(100)).rounded(.up))
     return tenths >= 100 || tenths % 10 == 0 ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
