@@ -22,7 +22,7 @@ OF = {
     "convert": "imagemagick", "cp": "coreutils", "dd": "coreutils", "djvutxt": "djvulibre-bin", "docker": "docker",
     "exiftool": "libimage-exiftool-perl", "ffprobe": "ffmpeg", "find": "findutils", "g++": "g++", "go": "golang-go",
     "gpg": "gnupg", "gs": "ghostscript", "iconv": "libc-bin", "initdb": "postgresql-15", "java": "openjdk-17-jre-headless",
-    "javac": "openjdk-17-jdk-headless", "mono": "mono-runtime", "mutool": "mupdf-tools", "node": "nodejs", "npm": "nodejs",
+    "kill": "dash", "ln": "coreutils", "mkdir": "coreutils", "chown": "coreutils", "mount": "mount", "javac": "openjdk-17-jdk-headless", "mono": "mono-runtime", "mutool": "mupdf-tools", "node": "nodejs", "npm": "nodejs",
     "pdfdetach": "poppler-utils", "pdfimages": "poppler-utils", "pdfinfo": "poppler-utils", "pdfsig": "poppler-utils",
     "pdftoppm": "poppler-utils", "pdftotext": "poppler-utils", "pdfunite": "poppler-utils", "php": "php8.2-cli",
     "psql": "postgresql-client-15", "python": "python3.11", "redis-cli": "redis-tools", "Rscript": "r-base-core",
@@ -41,7 +41,7 @@ PYPI_OF = {
     "azure": "azure-storage-blob", "docx": "python-docx", "gcs": "google-cloud-storage", "pdfminer": "pdfminer.six",
     "pptx": "python-pptx", "psycopg": "psycopg", "pytesseract": "pytesseract", "yaml": "pyyaml",
 }
-PYPI_NAMES = {name.split("[")[0] for name in PYPI}
+PYPI_NAMES = {name.split("[")[0] for name in (*PYPI, "pip")}
 
 
 @functools.cache
@@ -58,6 +58,8 @@ def version(program, venv):
         name = OF.get(program, program)
         ask = ["dpkg-query", "-W", "-f", "${Version}", name]
         found = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
+    if not found:
+        raise RuntimeError(f"{program}: no version")
     return f"{name} {found}"
 
 

@@ -53,6 +53,8 @@ REASONS = {
     "file.missing": ("exit_code", "never"),
     "file.is_directory": ("exit_code", "never"),
     "file.changed": ("exit_code", "once"),
+    "file.name_too_long": ("exit_code", "never"),
+    "file.busy": ("contention", "backoff"),
     "file.exists": ("exit_code", "never"),
     "program.not_found": ("entrypoint_not_found", "never"),
     "program.not_executable": ("entrypoint_not_found", "never"),

@@ -332,3 +332,16 @@ def shell():
     """SSH at 2222, which lets nobody in."""
     subprocess.Popen(["/srv/venv/bin/python", "-c", SHELL], stdout=NOWHERE, stderr=NOWHERE)
     wait_for(2222)
+
+
+def names():
+    """A name server that knows no name: NXDOMAIN, where without it no server answers."""
+    asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asked.bind(("127.0.0.1", 53))
+
+    def answer():
+        while True:
+            query, sender = asked.recvfrom(512)
+            asked.sendto(query[:2] + b"\x81\x83" + query[4:6] + bytes(6) + query[12:], sender)
+
+    threading.Thread(target=answer, daemon=True).start()

@@ -50,6 +50,26 @@ sample("psql/missing-file", "psql -qX -f /srv/app/none.sql " + RIGHT, "file.miss
 sample("initdb/folder", "/usr/lib/postgresql/15/bin/initdb -D /srv/none/data", "file.permission",
     "could not create directory|Permission denied")
 
+AS = "setpriv --reuid=postgres --regid=postgres --clear-groups --"
+CTL = f"{AS} /usr/lib/postgresql/15/bin/pg_ctl -D /srv/pg/data -s"
+sample("psql/stopping", f"{PSQL} -c 'SELECT 1'", "postgres.shutdown", "the database system is shutting down",
+    setup=f"psql -qXc 'SELECT pg_sleep(100)' {RIGHT} & sleep 0.5; {CTL} -m smart -W stop; sleep 0.5", **PG)
+sample("psql/starting", f"{PSQL} -c 'SELECT 1'", "postgres.starting",
+    "the database system is not accepting connections|the database system is starting up",
+    setup=f"{CTL} -m fast stop; {AS} touch /srv/pg/data/standby.signal; {CTL} -W -l /srv/pg/log -o '-c hot_standby=off"
+    " -c unix_socket_directories=/srv/pg -c listen_addresses=127.0.0.1' start; sleep 2", **PG)
+sample("psql/stopped", f"{PSQL} -c 'SELECT 1'", "net.refused", "Connection refused", setup=f"{CTL} -m fast stop", **PG)
+sample("psql/full-disk",
+    f"{PSQL} -c \"CREATE TABLE big TABLESPACE small AS SELECT repeat('x', 500) FROM generate_series(1, 9000)\"", "disk.full",
+    "No space left on device", setup=f"{disk('size=1m')}; chown postgres /srv/out; psql -qXh /srv/pg -U postgres"
+    " -c \"CREATE TABLESPACE small LOCATION '/srv/out'\" -c 'GRANT CREATE ON TABLESPACE small TO mend'", **PG)
+sample("psql/memory", f"{PSQL} -c \"SELECT length(repeat('x', 1500000000))\"", "program.error",
+    "requested length too large|invalid memory alloc request size", also=("input.too_large", "postgres.bad_value"), **PG)
+sample("psql/crashed", f"{PSQL} -c 'SELECT pg_sleep(20)'", "postgres.shutdown",
+    "terminating connection because of crash of another server process|server closed the connection unexpectedly",
+    setup="(sleep 1; kill -9 $(psql -qXAth /srv/pg -U postgres -c \"SELECT pid FROM pg_stat_activity WHERE query LIKE"
+    " '%sleep(20)%' AND usename = 'mend'\")) & :", also=("net.cut",), **PG)
+
 PYTHON = """
     import psycopg
 

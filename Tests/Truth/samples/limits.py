@@ -209,3 +209,22 @@ script("python/memory-killed", """
     print("loading the model", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
     """, "signal.killed", file="load.py", run="exec python", arguments="")
+
+# A disk that does not answer, a quota, and what else the kernel refuses.
+sample("cat/io-error", "cat /proc/self/mem", "disk.io_error", "Input/output error")
+sample("cp/io-error", "cp /proc/self/mem out", "disk.io_error", "Input/output error")
+sample("dd/io-error", "dd if=/proc/self/mem of=out bs=4096 count=1", "disk.io_error", "Input/output error")
+script("python/io-error", "print(len(open('/proc/self/mem', 'rb').read(10)))\n", "disk.io_error",
+    "OSError: [Errno 5] Input/output error", file="read.py", arguments="")
+sample("cp/long-name", "cp $doc $(head -c 300 /dev/zero | tr '\\0' a)", "file.name_too_long", "File name too long",
+    document="good.txt")
+sample("cp/loop", "ln -s a b; ln -s b a; cp a c", "exit.code", "Too many levels of symbolic links")
+sample("cp/busy-program", "cp /bin/sleep s; ./s 5 & sleep 0.3; cp /bin/true s", "file.busy", "Text file busy")
+sample("sh/exec-busy", "cp /bin/sleep s; exec 9>> s; ./s 1", "file.busy", "Text file busy")
+sample("python/broken-pipe", "bash -o pipefail -c 'python -c \"for i in range(100000): print(i)\" | head -1'", "exit.code",
+    "BrokenPipeError", also=("program.error", "exit.signal"))
+sample("mkdir/exists", "mkdir out; mkdir out", "file.exists", "File exists")
+sample("ln/cross", "ln $doc /srv/work/a", "exit.code", "Operation not permitted", document="good.txt", also=("file.permission",))
+sample("kill/denied", "kill -9 1", "file.permission", "Operation not permitted", also=("exit.code",))
+sample("chown/denied", "chown root .", "file.permission", "Operation not permitted")
+sample("mount/denied", "mkdir out; mount -t tmpfs tmpfs out", "file.permission", "must be superuser", also=("exit.code",))

@@ -297,3 +297,40 @@ sample("redis-cli/refused", "redis-cli -p 8099 GET page", "net.refused", "Connec
 sample("psql/refused", "psql -h 127.0.0.1 -p 8099 -U mend pages -c 'SELECT 1'", "net.refused",
     "Connection refused|connection to server at")
 sample("openssl/refused", "openssl s_client -connect 127.0.0.1:8099 -brief", "net.refused", "connect:errno=111|Connection refused")
+
+# A name that does not exist, where a name server says so.
+NAMES = {"services": ("names",)}
+sample("curl/no-name", "curl -fsS http://files.invalid/a.pdf", "net.dns", "Could not resolve host", **NAMES)
+sample("wget/no-name", "wget -t 1 -O page.html http://files.invalid/a.pdf", "net.dns",
+    "unable to resolve host address|Name or service not known", **NAMES)
+sample("ssh/no-name", "ssh -o BatchMode=yes worker@files.invalid true", "net.dns", "Could not resolve hostname", **NAMES)
+sample("node/no-name", "exec node -e 'require(\"http\").get(\"http://files.invalid/\")'", "net.dns", "Error: getaddrinfo ENOTFOUND",
+    **NAMES)
+sample("psql/no-name", "psql -h db.invalid -U mend pages -c 'SELECT 1'", "net.dns", "could not translate host name", **NAMES)
+sample("redis-cli/no-name", "redis-cli -h db.invalid GET page", "net.dns", "Name or service not known", **NAMES)
+sample("git/no-name", "git clone -q https://files.invalid/pages.git", "net.dns", "Could not resolve host", **NAMES)
+sample("rsync/no-name", "rsync -a rsync://files.invalid/pages/ out/", "net.dns", "Name or service not known|getaddrinfo", **NAMES)
+script("python/no-name", URLLIB, "net.dns", "urllib.error.URLError|socket.gaierror", file="fetch.py",
+    arguments="http://files.invalid/", **NAMES)
+script("java/no-name", """
+    public class Job {
+      public static void main(String[] a) throws Exception {
+        new java.net.URL("http://files.invalid/").openStream();
+      }
+    }
+    """, "net.dns", "java.net.UnknownHostException", file="Job.java", run="java", arguments="", **NAMES)
+
+# Addresses that no packet reaches.
+NO_ROUTE = {"setup": "ip route add table local unreachable 127.9.0.1"}
+NO_NET = {"setup": "ip route add table local throw 127.9.0.1"}
+sample("curl/no-route", "curl -fsS http://127.9.0.1:8080/", "net.refused", "Failed to connect",
+    also=("net.unreachable",), **NO_ROUTE)
+sample("wget/no-route", "wget -t 1 -O page.html http://127.9.0.1:8080/", "net.unreachable", "No route to host", **NO_ROUTE)
+sample("ssh/no-route", "ssh -o BatchMode=yes worker@127.9.0.1 true", "net.unreachable", "No route to host", **NO_ROUTE)
+sample("psql/no-route", "psql -h 127.9.0.1 -U mend pages -c 'SELECT 1'", "net.unreachable", "No route to host", **NO_ROUTE)
+script("python/no-network", URLLIB, "net.unreachable", "urllib.error.URLError|OSError: [Errno 101] Network is unreachable",
+    file="fetch.py", arguments="http://127.9.0.1:8080/", **NO_NET)
+sample("ssh/no-network", "ssh -o BatchMode=yes worker@127.9.0.1 true", "net.unreachable", "Network is unreachable", **NO_NET)
+sample("node/no-network", "exec node -e 'require(\"http\").get(\"http://127.9.0.1:8080/\")'", "net.unreachable",
+    "Error: connect ENETUNREACH", **NO_NET)
+sample("redis-cli/no-route", "redis-cli -h 127.9.0.1 GET page", "net.unreachable", "No route to host", **NO_ROUTE)
