@@ -113,7 +113,7 @@ sample("sh/library", "./job", "program.library_missing", "error while loading sh
 sample("sh/glibc", "./job", "program.library_missing", "version `PAGES_2' not found", env={"LD_LIBRARY_PATH": "/srv/work"},
     setup="cd /srv/work; printf 'int f(void){return 0;}' > f.c; echo 'PAGES_2 { global: f; };' > two; echo 'PAGES_1 { global: f; };' > one; gcc -shared -fPIC -Wl,--version-script=two -o libpages.so f.c; printf 'int f(void);int main(){return f();}' > m.c; gcc -o job m.c -L. -lpages; gcc -shared -fPIC -Wl,--version-script=one -o libpages.so f.c")
 script("python/program", "import subprocess\n\nsubprocess.run(['pdf2text', 'a.pdf'], check=True)\n", "program.not_found",
-    "FileNotFoundError: [Errno 2] No such file or directory: 'pdf2text'", file="run.py", arguments="")
+    "FileNotFoundError: [Errno 2] No such file or directory: 'pdf2text'", also=("file.missing",), file="run.py", arguments="")
 sample("node/program", "exec node -e 'require(\"child_process\").execFileSync(\"pdf2text\")'", "program.not_found",
     "Error: spawnSync pdf2text ENOENT")
 sample("timeout/not-found", "timeout 5 pdf2text $doc", "program.not_found", "failed to run command", document="good.pdf")

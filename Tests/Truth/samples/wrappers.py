@@ -237,3 +237,151 @@ sample("make/german", "make -f /srv/app/Makefile", "file.permission", "Keine Ber
     files={"Makefile": "all:\n\tcp /srv/app/Makefile /srv/in/\n"}, also=("exit.code",), **LOCALE)
 script("python/german", "open('/srv/in/out.txt', 'w')\n", "file.permission", "PermissionError: [Errno 13]", file="write.py",
     arguments="", **LOCALE)
+
+# Chains of exceptions and cascades of more than two.
+CHAIN = """
+    import json
+    import sys
+
+
+    class BadPage(Exception):
+        pass
+
+
+    class BadDocument(Exception):
+        pass
+
+
+    def parse(text):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise BadPage("page 1") from error
+
+
+    try:
+        parse(open(sys.argv[1]).read())
+    except BadPage as error:
+        raise BadDocument(sys.argv[1]) {end}
+    """
+script("python/chain-three", CHAIN.replace("{end}", "from error"), "json.broken", "json.decoder.JSONDecodeError",
+    document="cut.json", file="load.py")
+script("python/chain-none", CHAIN.replace("{end}", "from None"), "exit.code", "BadDocument:", document="cut.json", file="load.py",
+    also=("program.error",))
+script("python/chain-finally", """
+    import sys
+    import urllib.request
+
+    try:
+        urllib.request.urlopen("http://127.0.0.1:8080/status/503", timeout=2)
+    except OSError:
+        try:
+            open("/srv/none/dead-letters", "a").write(sys.argv[1])
+        except OSError as error:
+            raise RuntimeError("the document is lost") from error
+    """, "http.503", "urllib.error.HTTPError: HTTP Error 503", document="good.txt", file="fetch.py", services=("web",),
+    wrong=("file.missing",))
+script("java/causes", """
+    import java.nio.file.*;
+
+    public class Job {
+      static void read(String path) throws Exception {
+        try { Files.readString(Path.of(path)); } catch (java.io.IOException e) { throw new IllegalStateException("page 3", e); }
+      }
+
+      public static void main(String[] a) throws Exception {
+        try { read(a[0]); } catch (Exception e) { throw new RuntimeException("document not extracted", e); }
+      }
+    }
+    """, "text.encoding", "Caused by: java.nio.charset.MalformedInputException", document="latin.txt", file="Job.java", run="java")
+script("java/suppressed", """
+    public class Job {
+      static class Pages implements AutoCloseable {
+        public void close() { throw new IllegalStateException("pages are still open"); }
+      }
+
+      public static void main(String[] a) throws Exception {
+        try (var pages = new Pages()) { new java.net.Socket("127.0.0.1", 8099); }
+      }
+    }
+    """, "net.refused", "java.net.ConnectException: Connection refused", file="Job.java", run="java", arguments="",
+    wrong=("program.error",))
+script("php/previous", """
+    <?php
+    try {
+        json_decode(file_get_contents($argv[1]), flags: JSON_THROW_ON_ERROR);
+    } catch (JsonException $error) {
+        throw new RuntimeException("page 3 can not be read", 0, $error);
+    }
+    """, "json.broken", "Uncaught JsonException", document="cut.json", file="job.php", run="php")
+script("perl/confess", """
+    use Carp;
+    sub page { open my $in, "<", $_[0] or confess "can't open $_[0]: $!"; }
+    sub document { page($_[0]); }
+    document($ARGV[0]);
+    """, "input.missing", "No such file or directory", document="missing.txt", file="job.pl", run="perl")
+script("node/aggregate", """
+    const load = (n) => Promise.reject(new Error(`page ${n}: ENOSPC: no space left on device, write`));
+    Promise.any([load(1), load(2)]);
+    """, "disk.full", "page 1: ENOSPC: no space left on device|AggregateError", file="load.js", run="node", arguments="")
+script("node/promise-chain", """
+    const { readFile } = require("fs/promises");
+    readFile(process.argv[2], "utf8").then(JSON.parse).catch((error) => {
+      console.error(`extract failed: ${error.name}: ${error.message}`);
+      console.error("see https://docs.invalid/errors for help");
+      process.exitCode = 4;
+    }).finally(() => console.error("connection pool closed"));
+    """, "json.broken", "extract failed: SyntaxError", document="cut.json", file="load.js", run="node")
+script("go/wrapped", """
+    package main
+
+    import (
+    	"fmt"
+    	"log"
+    	"os"
+    )
+
+    func load(path string) error {
+    	if _, err := os.ReadFile(path); err != nil {
+    		return fmt.Errorf("page 3: %w", err)
+    	}
+    	return nil
+    }
+
+    func main() {
+    	if err := load(os.Args[1]); err != nil {
+    		log.Fatal(fmt.Errorf("extract: %w", err))
+    	}
+    }
+    """, "input.missing", "no such file or directory", document="missing.txt", file="job.go",
+    run="HOME=/tmp GOFLAGS=-mod=mod GO111MODULE=off go run")
+script("ruby/ensure", """
+    begin
+      File.read(ARGV[0]).encode("UTF-16")
+    ensure
+      warn "closing the document"
+    end
+    """, "text.encoding", "InvalidByteSequenceError", document="latin.txt", file="job.rb", run="ruby")
+sample("cmake/build", "cmake -S /srv/app -B b > /dev/null && cmake --build b", "program.module_missing",
+    "fatal error: poppler/none.h: No such file or directory", files={
+        "CMakeLists.txt": "cmake_minimum_required(VERSION 3.20)\nproject(p C)\nadd_executable(p p.c)\n",
+        "p.c": "#include <poppler/none.h>\nint main(void) { return 0; }\n"})
+sample("bash/trap",
+    "bash -c 'set -eE; trap \"echo error near line \\$LINENO: exit code \\$? >&2\" ERR; pdftotext $doc -; echo done'",
+    "pdf.encrypted", "Incorrect password", document="locked.pdf")
+sample("bash/retry",
+    "for n in 1 2 3; do curl -fsS http://127.0.0.1:8080/status/502 -o page && break; echo \"try $n failed\" >&2; done;"
+    " test -e page || { echo 'gave up' >&2; exit 1; }", "http.502", "The requested URL returned error: 502", services=("web",))
+sample("bash/first-of-many",
+    "for d in $doc /srv/app/a.json; do jq . $d > /dev/null || failed=1; done; echo '2 documents read' >&2; exit ${failed:-0}",
+    "json.broken", "parse error", document="cut.json", files={"a.json": "{}\n"})
+sample("sh/flock-tempfail", "flock -n lock sleep 5 & sleep 0.3; flock -n -E 75 lock true", "exit.tempfail")
+sample("sh/nohup", "nohup nice pdftotext $doc - 2>&1", "pdf.encrypted", "Incorrect password", document="locked.pdf")
+sample("sh/stderr-to-stdout", "exec 2>&1; echo starting; gzip -dc $doc > out; code=$?; echo finished with $code; exit $code",
+    "archive.truncated", "unexpected end of file", document="cut.gz")
+sample("sh/noise-after",
+    "python -c 'import sys; sys.exit(\"page store: Connection refused\")'; code=$?; for i in $(seq 100); do echo \"INFO heartbeat $i\" >&2; done; exit $code",
+    "exit.code", also=("net.refused",))
+sample("sh/noise-after-some",
+    "python -c 'import sys; sys.exit(\"page store: Connection refused\")'; code=$?; for i in $(seq 20); do echo \"INFO heartbeat $i\" >&2; done; exit $code",
+    "net.refused", "page store: Connection refused")
