@@ -5,6 +5,8 @@
 
 import hashlib
 import os
+import platform
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -61,7 +63,9 @@ def run(sample, venv):
 
 
 def tail(printed):
-    return printed[-TAIL:].decode("utf-8", "replace")
+    """As printed, but for the names of this machine's kernel and processor."""
+    text = printed[-TAIL:].decode("utf-8", "replace").replace(platform.release(), "6.1.0")
+    return re.sub(r"\d+ CPUs [^)]*\(\w+\)", "2 CPUs", text)
 
 
 def mount(*arguments):
