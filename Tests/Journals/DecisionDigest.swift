@@ -196,13 +196,13 @@ struct DecisionDigest {
       + " remedy \(finding.remedy.map { call($0.call) } ?? "none")"
   }
 
-  private func call(_ call: Remedy.Call) -> String {
+  private func call(_ call: Remedy.Call?) -> String {
     switch call {
     case .retry(let tier, let jobs, let changed, let scope):
       "retry tier \(tier) jobs \(jobs.map(\.description).joined(separator: ",")) \(scope.rawValue) \(overrides(changed) ?? "")"
     case .heal(let action, let tier): "heal \(action.rawValue) \(tier.map { "tier \($0)" } ?? "")"
     case .cancel(let scope): "cancel \(scope)"
-    case .none: "for a person"
+    case nil: "for a person"
     }
   }
 

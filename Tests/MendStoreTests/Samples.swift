@@ -92,8 +92,14 @@ enum Samples {
           causes: [
             DiagnosisSummary.Cause(
               category: .timeout, cause: .failure(.progressTimeout), confidence: .high, job: job, attempt: 3,
-              remedy: "mend heal b --action detect-stuck"),
-            DiagnosisSummary.Cause(category: nil, cause: .health(.quota), confidence: .low, remedy: ""),
+              remedy: .heal(.detectStuck, tier: 1)),
+            DiagnosisSummary.Cause(
+              category: .infrastructure, cause: .failure(.oom), confidence: .high, job: job, attempt: 3,
+              remedy: .retry(tier: 0, jobs: [job], Job.Overrides(memoryBytes: 1 << 30), .failed)),
+            DiagnosisSummary.Cause(
+              category: .orphaned, cause: .duplicate, confidence: .low, remedy: .cancel(.tier(0)),
+              advised: "mend cancel b --tier 0"),
+            DiagnosisSummary.Cause(category: nil, cause: .health(.quota), confidence: .low),
           ]))
     case .verdictChanged:
       return .notificationSettled(

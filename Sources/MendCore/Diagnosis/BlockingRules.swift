@@ -34,8 +34,7 @@ extension DiagnosisContext {
               ])
           ],
           remedy: Remedy(
-            "Ask for less in a new batch, or " + capacity.remedy(for: asked, room.quota, of: batch.key.namespace), .none
-          ),
+            "Ask for less in a new batch, or " + capacity.remedy(for: asked, room.quota, of: batch.key.namespace)),
           tier: tier.number, job: job.id))
     }
   }
@@ -62,8 +61,8 @@ extension DiagnosisContext {
 
   /// Jobs that have waited for room longer than their start window.
   func waitingTooLong() -> [Finding] {
-    guard healthReport.health == .stuck, healthReport.reason == .waitingForCapacity || healthReport.reason == .quota,
-      healthReport.isPastItsWindow, let sentence = healthReport.blockedReason,
+    guard let first = healthReport.blocks.min(by: Block.comesBefore), case .waitedTooLong = first.kind,
+      let sentence = healthReport.blockedReason,
       let tier = batch.tiers.first(where: { !$0.status.isFinal })
     else { return [] }
     let waiting = tier.jobs.filter { !$0.status.isFinal && $0.current == nil }
@@ -89,7 +88,7 @@ extension DiagnosisContext {
             ? "Wait for the namespace's other batches (mend list --status running), cancel one of them, or have its "
               + "quota raised (mend serve --quota)"
             : "Wait for other batches (mend list --status running), cancel one of them, raise this batch's priority, or "
-              + "serve with more CPUs or memory", .none),
+              + "serve with more CPUs or memory"),
         tier: tier.number, job: job.id)
     ]
   }
@@ -119,7 +118,7 @@ extension DiagnosisContext {
               "waiting_seconds": Figures.number((now - first.attempt.intendedAt).inSeconds),
             ])
         ],
-        remedy: Remedy("See to what that names: what waits then starts by itself. Or cancel it", .none),
+        remedy: Remedy("See to what that names: what waits then starts by itself. Or cancel it"),
         tier: first.job.id.tier, job: first.job.id, attempt: first.attempt.number)
     ]
   }
@@ -145,7 +144,7 @@ extension DiagnosisContext {
         evidence: [
           Evidence(first.words, by: .executor, at: now, values: ["attempts_hidden": "\(hidden.count)"])
         ],
-        remedy: Remedy("See to what that names. What ended meanwhile is told then, and is not run again", .none),
+        remedy: Remedy("See to what that names. What ended meanwhile is told then, and is not run again"),
         tier: first.job.id.tier, job: first.job.id, attempt: first.attempt.number)
     ]
   }
@@ -169,7 +168,7 @@ extension DiagnosisContext {
               "grace_seconds": Figures.number(limits.unreachableGrace.inSeconds),
             ])
         ],
-        remedy: Remedy("See that the \(executor) executor runs and can be reached from the server", .none))
+        remedy: Remedy("See that the \(executor) executor runs and can be reached from the server"))
     ]
   }
 
@@ -190,8 +189,7 @@ extension DiagnosisContext {
           values: ["executor": executor, "attempts_unknown": "\(live)"])
       ],
       remedy: Remedy(
-        "Start the server with it again (\(outage.executor.remedy)): the batch goes on where it stands; or cancel it",
-        .none))
+        "Start the server with it again (\(outage.executor.remedy)): the batch goes on where it stands; or cancel it"))
   }
 
   /// "Multiple jobs are running for the same extractor": one finding a job.
@@ -220,7 +218,7 @@ extension DiagnosisContext {
             values: ["reference": $0.reference, "attempt": "\($0.number)"])
         },
         remedy: areAllAsked
-          ? Remedy("Where it does not end, end it at its executor by hand: nothing that it does counts", .none)
+          ? Remedy("Where it does not end, end it at its executor by hand: nothing that it does counts")
           : Remedy("End the duplicates; the current attempt stays", .heal(.killDuplicates, tier: job.tier)),
         tier: job.tier, job: job, attempt: launches.last?.number)
     }

@@ -91,24 +91,6 @@ public struct Finding: Hashable, Sendable {
   }
 }
 
-/// What to do, in a form that can be handed straight to Retry, Heal or Cancel.
-public struct Remedy: Hashable, Sendable {
-  public enum Call: Hashable, Sendable {
-    case retry(tier: Int, jobs: [JobID], Job.Overrides, RetryScope)
-    case heal(HealAction, tier: Int?)
-    case cancel(CancelScope)
-    /// Something a person must do outside of Mend.
-    case none
-  }
-  public var description: String
-  public var call: Call
-
-  public init(_ description: String, _ call: Call) {
-    self.description = description
-    self.call = call
-  }
-}
-
 public struct Insight: Hashable, Sendable {
   public enum Severity: String, Hashable, Sendable, CaseIterable, SchemaEnum {
     case info, warning, critical

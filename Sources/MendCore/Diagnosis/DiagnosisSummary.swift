@@ -21,9 +21,10 @@ public struct DiagnosisSummary: Hashable, Codable, Sendable {
   /// Nothing to say: all is well, or it just starts.
   public static let well = DiagnosisSummary(health: .ok, reason: .none)
 
-  /// Whether it says the same; sentences with figures in them change all the time.
+  /// Whether it says the same. Sentences do not count: the figures in them change all the time.
   public func isSame(as other: DiagnosisSummary) -> Bool {
-    health == other.health && reason == other.reason && causes == other.causes
+    health == other.health && reason == other.reason && causes.count == other.causes.count
+      && zip(causes, other.causes).allSatisfy { $0.isSame(as: $1) }
   }
 }
 
@@ -47,12 +48,13 @@ extension DiagnosisSummary {
     public var confidence: Confidence
     public var job: JobID?
     public var attempt: Int?
-    /// The command that it advises, as a line: `mend retry b --tier 0 --memory 1GiB`; empty for none.
-    public var remedy: String
+    public var remedy: Remedy.Call?
+    /// What an earlier version advised, as a command line, to be shown. Empty where nothing was, or since `remedy` is kept.
+    public var advised: String
 
     public init(
       category: FailureCategory?, cause: FindingCause, confidence: Confidence, job: JobID? = nil, attempt: Int? = nil,
-      remedy: String
+      remedy: Remedy.Call? = nil, advised: String = ""
     ) {
       self.category = category
       self.cause = cause
@@ -60,10 +62,21 @@ extension DiagnosisSummary {
       self.job = job
       self.attempt = attempt
       self.remedy = remedy
+      self.advised = advised
+    }
+
+    /// The command line to show of it.
+    public func commandLine(batchID: String) -> String { remedy?.commandLine(batchID: batchID) ?? advised }
+
+    /// Of what an earlier version advised only the text is known: then the remedies are not compared.
+    fileprivate func isSame(as other: Self) -> Bool {
+      category == other.category && cause == other.cause && confidence == other.confidence && job == other.job
+        && attempt == other.attempt
+        && (remedy == other.remedy || !advised.isEmpty || !other.advised.isEmpty)
     }
 
     public static let schemaName = "JournalVerdictCause"
-    public static var blank: Self { Self(category: nil, cause: .failure(.oom), confidence: .low, remedy: "") }
+    public static var blank: Self { Self(category: nil, cause: .failure(.oom), confidence: .low) }
 
     public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.choice(1, "category", &category)
@@ -71,7 +84,8 @@ extension DiagnosisSummary {
       try v.choice(3, "confidence", &confidence)
       try v.message(4, "job", &job)
       try v.small(5, "attempt", &attempt)
-      try v.string(6, "remedy", &remedy)
+      try v.prose(6, "remedy", &advised)
+      try v.message(7, "remedy_call", &remedy)
     }
   }
 }
@@ -94,7 +108,7 @@ extension Batch {
     let causes = DiagnosisRule.findings(context, limit: DiagnosisSummary.causesLimit).findings.map { finding in
       DiagnosisSummary.Cause(
         category: finding.category, cause: finding.cause, confidence: finding.confidence, job: finding.job,
-        attempt: finding.attempt, remedy: finding.remedy?.commandLine(batchID: key.batchID) ?? "")
+        attempt: finding.attempt, remedy: finding.remedy?.call)
     }
     if isWell, causes.isEmpty { return .well }
     return DiagnosisSummary(

@@ -125,7 +125,7 @@ extension DiagnosisContext {
           evidence: evidence,
           remedy: Remedy(
             "Run \(job.title(in: batch)) on \(names(first)) by hand, and leave it out of the next batch "
-              + "if it cannot be mended", .none),
+              + "if it cannot be mended"),
           tier: job.id.tier, job: job.id, documents: first))
     }
   }
@@ -151,7 +151,7 @@ extension DiagnosisContext {
             ? Remedy(
               "\(action), then retry tier \(job.id.tier): what is quarantined runs again, one at a time",
               .retry(tier: job.id.tier, jobs: retryJobs(job), Job.Overrides(), .failed))
-            : Remedy("\(action); a retry takes it in again once the tier has ended", .none),
+            : Remedy("\(action); a retry takes it in again once the tier has ended"),
           tier: job.id.tier, job: job.id, attempt: first.first.flatMap { job.errors[$0]?.attempt }, documents: first))
     }
   }

@@ -30,7 +30,7 @@ extension DiagnosisContext {
       wentOn.formUnion(job.leftOut)
     }
     let name = jobs[0].specified(in: batch)?.name ?? "\(jobs[0].id)"
-    let command = Remedy("", .retry(tier: tier.number, jobs: jobs.map(\.id), Job.Overrides(), .failed))
+    let command = Remedy.Call.retry(tier: tier.number, jobs: jobs.map(\.id), Job.Overrides(), .failed)
       .commandLine(batchID: batch.key.batchID)
     let others =
       wentOn.isEmpty
@@ -50,7 +50,7 @@ extension DiagnosisContext {
             "documents_handed": "\(tier.handed.count)", "jobs_cancelled": "\(jobs.count)",
           ])
       ],
-      remedy: Remedy("If \(name) is to do them after all: \(command)", .none),
+      remedy: Remedy("If \(name) is to do them after all: \(command)"),
       tier: tier.number, job: jobs.count == 1 ? jobs[0].id : nil, documents: Array(undone.prefix(10)))
   }
 }

@@ -87,8 +87,8 @@ extension DiagnosisContext {
       return Remedy(
         "It needs about \(Figures.bytes(wanted)), which does not fit: the \(executor) executor has "
           + "\(Figures.bytes(capacity.memoryBytes)) in all. Serve with more ("
-          + "\(capacity.serveCommand(memoryBytes: wanted) ?? "mend serve \(capacity.options)")), or split the documents",
-        .none)
+          + "\(capacity.serveCommand(memoryBytes: wanted) ?? "mend serve \(capacity.options)")), or split the documents"
+      )
     case .notTheLimit:
       let what = signature?.resolution ?? "Find out what ended it: the kernel's log on its machine tells"
       return Remedy(

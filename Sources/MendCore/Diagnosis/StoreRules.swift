@@ -11,7 +11,7 @@ extension DiagnosisContext {
         evidence: [Evidence(copy, by: .scheduler, at: now, values: [:])],
         remedy: Remedy(
           "Ask the original's server; or serve this directory with --adopt-copy, where the original is not at work any "
-            + "more", .none))
+            + "more"))
     ]
   }
 
@@ -33,8 +33,8 @@ extension DiagnosisContext {
           store.isDamaged
             ? "Stop the server; then mend doctor --data DIR --rebuild makes a whole journal of what can be read, or bring the "
               + "journal back from a copy"
-            : "Make room on the file system of the server's data directory (mend serve --data): the server goes on by itself",
-          .none))
+            : "Make room on the file system of the server's data directory (mend serve --data): the server goes on by itself"
+        ))
     ]
   }
 }

@@ -1,9 +1,25 @@
-// What to do, in a form that Retry, Heal or Cancel take as it is.
+/// What to do about a finding: a sentence, and the call that does it where one of Mend's does.
+public struct Remedy: Hashable, Sendable {
+  public enum Call: Hashable, Codable, Sendable {
+    case retry(tier: Int, jobs: [JobID], Job.Overrides, RetryScope)
+    case heal(HealAction, tier: Int?)
+    case cancel(CancelScope)
+  }
 
-extension Remedy {
-  /// The command line that does it; empty for what must be done outside of Mend.
+  public var description: String
+  /// nil for what a person must do outside of Mend.
+  public var call: Call?
+
+  public init(_ description: String, _ call: Call? = nil) {
+    self.description = description
+    self.call = call
+  }
+}
+
+extension Remedy.Call {
+  /// The command line that makes the call.
   public func commandLine(batchID: String) -> String {
-    switch call {
+    switch self {
     case .retry(let tier, let jobs, let overrides, let scope):
       var words = ["mend retry \(batchID) --tier \(tier)"]
       words += jobs.map { "--job \($0)" }
@@ -19,15 +35,74 @@ extension Remedy {
     case .heal(let action, let tier):
       let name = action.rawValue.split(separator: "_").joined(separator: "-")
       return "mend heal \(batchID) --action \(name)" + (tier.map { " --tier \($0)" } ?? "")
-    case .cancel(.batch):
-      return "mend cancel \(batchID)"
-    case .cancel(.tier(let tier)):
-      return "mend cancel \(batchID) --tier \(tier)"
-    case .cancel(.job(let job)):
-      return "mend cancel \(batchID) --job \(job)"
-    case .none:
-      return ""
+    case .cancel(.batch): return "mend cancel \(batchID)"
+    case .cancel(.tier(let tier)): return "mend cancel \(batchID) --tier \(tier)"
+    case .cancel(.job(let job)): return "mend cancel \(batchID) --job \(job)"
     }
+  }
+}
+
+extension Remedy.Call: Described {
+  public static let schemaName = "JournalRemedyCall"
+  public static var blank: Self { .cancel(.batch) }
+
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    var call: Self? = v.reads ? nil : self
+    try v.member(
+      1, "retry", of: &call, { (call: RetryCall) in .retry(tier: call.tier, jobs: call.jobs, call.overrides, call.scope) }
+    ) {
+      if case .retry(let tier, let jobs, let overrides, let scope) = $0 {
+        RetryCall(tier: tier, jobs: jobs, overrides: overrides, scope: scope)
+      } else {
+        nil
+      }
+    }
+    try v.member(2, "heal", of: &call, { (call: HealCall) in .heal(call.action, tier: call.tier) }) {
+      if case .heal(let action, let tier) = $0 { HealCall(action: action, tier: tier) } else { nil }
+    }
+    try v.member(3, "cancel", of: &call, { .cancel($0) }) { if case .cancel(let scope) = $0 { scope } else { nil } }
+    guard let call else { throw FormatFault("no known remedy") }
+    if v.assigns { self = call }
+  }
+
+  private struct RetryCall: Described {
+    var tier: Int
+    var jobs: [JobID]
+    var overrides: Job.Overrides
+    var scope: RetryScope
+
+    static var blank: Self { Self(tier: 0, jobs: [], overrides: Job.Overrides(), scope: .failed) }
+
+    mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+      try v.small(1, "tier", &tier)
+      try v.messages(2, "jobs", &jobs)
+      try v.field(3, "overrides", &overrides)
+      try v.choice(4, "scope", &scope)
+    }
+  }
+
+  private struct HealCall: Described {
+    var action: HealAction
+    var tier: Int?
+
+    static var blank: Self { Self(action: .auto, tier: nil) }
+
+    mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+      try v.choice(1, "action", &action)
+      try v.small(2, "tier", &tier)
+    }
+  }
+}
+
+extension CancelScope: Described {
+  public static var blank: CancelScope { .batch }
+
+  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    var tier: Int? = if case .tier(let tier) = self { tier } else { nil }
+    var job: JobID? = if case .job(let job) = self { job } else { nil }
+    try v.small(1, "tier", &tier)
+    try v.message(2, "job", &job)
+    if v.reads { self = job.map { .job($0) } ?? tier.map { .tier($0) } ?? .batch }
   }
 }
 

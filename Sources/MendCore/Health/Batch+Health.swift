@@ -109,17 +109,15 @@ extension Batch {
       let report = unreachable(outage, since: max(outage.since, lastActivityAt), at: now, limits: limits)
       blocks.append(
         Block(
-          reason: .executorUnreachable, sentence: report.blockedReason ?? "",
+          kind: .unreachable, reason: .executorUnreachable, sentence: report.blockedReason ?? "",
           since: max(outage.since, lastActivityAt)))
     }
     if let first = blocks.min(by: Block.comesBefore) {
       let others = blocks.count - 1
-      var report = HealthReport(
+      return HealthReport(
         .stuck, first.reason,
         blockedReason: others == 0 ? first.sentence : first.sentence + "; and \(others) more",
-        stuckFor: now - (blocks.map(\.since).min() ?? first.since), stuckAttempts: survey.stuckAttempts)
-      report.isPastItsWindow = first.isPastItsWindow
-      return report
+        stuckFor: now - (blocks.map(\.since).min() ?? first.since), blocks: blocks)
     }
     let settled = settledHealth
     if let outage {
@@ -133,24 +131,10 @@ extension Batch {
   }
 }
 
-/// One thing that holds a running batch up.
-struct Block: Hashable {
-  var reason: HealthReason
-  var sentence: String
-  var since: Instant
-  /// A wait for room that is longer than its window.
-  var isPastItsWindow = false
-
-  static func comesBefore(_ left: Block, _ right: Block) -> Bool {
-    (left.reason.rank, left.since) < (right.reason.rank, right.since)
-  }
-}
-
 /// What one pass over a running batch's jobs found.
 struct Survey: Hashable {
   /// Stalled attempts that both looks agree on, and jobs that can never start.
   var stuck: [Block] = []
-  var stuckAttempts: [StuckAttempt] = []
   /// Jobs that have waited for room past their window.
   var overdue: [Block] = []
   /// Inside their window, for room or for a start.
@@ -188,7 +172,8 @@ extension Batch {
       // Not for detect_stuck, which would only ask it again to end: reclaim_orphans is its remedy.
       survey.stuck.append(
         Block(
-          reason: .noProgress, sentence: overdueEndSentence(attempt, of: job, since: since, at: now), since: since))
+          kind: .overdueEnd(job.id, number: attempt.number), reason: .noProgress,
+          sentence: overdueEndSentence(attempt, of: job, since: since, at: now), since: since))
     case .ending where outage.map({ now - $0.since >= limits.unreachableGrace }) == true:
       // It was given up with its executor: nothing says that its end comes.
       break
@@ -198,13 +183,15 @@ extension Batch {
       break
     case .starting(let since):
       survey.waiting.append(
-        Block(reason: .coldStart, sentence: coldStartSentence(job, since: since, at: now), since: since))
+        Block(
+          kind: .starting(job.id), reason: .coldStart, sentence: coldStartSentence(job, since: since, at: now),
+          since: since))
     case .stalled(let cause, let since):
       let sentence = stallSentence(attempt, of: job, cause: cause, since: since, at: now)
-      let block = Block(reason: HealthReason(stall: cause), sentence: sentence, since: since)
+      let stuck = StuckAttempt(job: job.id, number: attempt.number, cause: cause, since: since)
+      let block = Block(kind: .stalled(stuck), reason: HealthReason(stall: cause), sentence: sentence, since: since)
       if isConfirmed(attempt, at: now, limits: limits) {
         survey.stuck.append(block)
-        survey.stuckAttempts.append(StuckAttempt(job: job.id, number: attempt.number, cause: cause, since: since))
       } else if cause == .startTimeout {
         survey.waiting.append(block)
       } else {
@@ -231,17 +218,19 @@ extension Batch {
     if let (reason, why) = room.whyNeverSchedulable(job.resourcesAsked(in: self), in: key.namespace) {
       survey.stuck.append(
         Block(
-          reason: reason, sentence: "\(reason.rawValue): \(job.title(in: self)): \(why)",
+          kind: .neverSchedulable(job.id), reason: reason,
+          sentence: "\(reason.rawValue): \(job.title(in: self)): \(why)",
           since: max(lastActivityAt, tier.startedAt ?? createdAt)))
       return
     }
     let window = job.specified(in: self)?.timers.start ?? Timers.defaultStart
     let since = waitsSince(job, of: tier, window: window, at: now, &changes)
+    let isTooLong = now - since >= window
     let block = Block(
+      kind: isTooLong ? .waitedTooLong(job.id) : .waiting(job.id),
       reason: room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: false),
-      sentence: waitingSentence(job, since: since, window: window, at: now, room), since: since,
-      isPastItsWindow: now - since >= window)
-    if block.isPastItsWindow { survey.overdue.append(block) } else { survey.waiting.append(block) }
+      sentence: waitingSentence(job, since: since, window: window, at: now, room), since: since)
+    if isTooLong { survey.overdue.append(block) } else { survey.waiting.append(block) }
   }
 }
 

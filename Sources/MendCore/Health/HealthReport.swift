@@ -6,20 +6,50 @@ public struct HealthReport: Hashable, Sendable {
   public var blockedReason: String?
   /// Since the last real progress: documents and stages, not heartbeats. nil when not stuck.
   public var stuckFor: Duration?
-  /// A job has waited for room longer than its window: what the sentence is about.
-  public var isPastItsWindow = false
+  /// What holds it up, in the order of its jobs; empty where it is not stuck.
+  public var blocks: [Block]
+
   /// Attempts that two looks found stuck, in the order of their jobs: what Heal's detect_stuck ends.
-  public var stuckAttempts: [StuckAttempt]
+  public var stuckAttempts: [StuckAttempt] {
+    blocks.compactMap { if case .stalled(let stuck) = $0.kind { stuck } else { nil } }
+  }
 
   public init(
     _ health: Health, _ reason: HealthReason = .none, blockedReason: String? = nil, stuckFor: Duration? = nil,
-    stuckAttempts: [StuckAttempt] = []
+    blocks: [Block] = []
   ) {
     self.health = health
     self.reason = reason
     self.blockedReason = blockedReason
     self.stuckFor = stuckFor
-    self.stuckAttempts = stuckAttempts
+    self.blocks = blocks
+  }
+}
+
+/// One thing that holds a batch up.
+public struct Block: Hashable, Sendable {
+  public enum Kind: Hashable, Sendable {
+    case neverSchedulable(JobID)
+    /// A job waits for room.
+    case waiting(JobID)
+    /// A job has waited for room longer than its start window.
+    case waitedTooLong(JobID)
+    /// An attempt that is not seen to run yet, within its start window.
+    case starting(JobID)
+    case stalled(StuckAttempt)
+    /// An attempt that was asked to end, and of whose end no proof came in time.
+    case overdueEnd(JobID, number: Int)
+    case unreachable
+  }
+
+  public var kind: Kind
+  public var reason: HealthReason
+  public var sentence: String
+  public var since: Instant
+
+  /// What is said first: the reason that wins, then what has lasted longest.
+  static func comesBefore(_ left: Block, _ right: Block) -> Bool {
+    (left.reason.rank, left.since) < (right.reason.rank, right.since)
   }
 }
 

@@ -56,11 +56,11 @@ public struct Command: Hashable, Sendable {
   }
 }
 
-public enum RetryScope: String, CaseIterable, SchemaEnum {
+public enum RetryScope: String, Codable, CaseIterable, SchemaEnum {
   case failed, all
 }
 
-public enum CancelScope: Hashable, Sendable {
+public enum CancelScope: Hashable, Codable, Sendable {
   case batch
   case tier(Int)
   case job(JobID)

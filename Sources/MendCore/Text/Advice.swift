@@ -7,9 +7,9 @@ extension DiagnosisContext {
   func recommendations(_ findings: [Finding]) -> [String] {
     var sentences: [String] = []
     for finding in findings {
-      guard let remedy = finding.remedy, !isOnlyShown || remedy.call == .none else { continue }
-      let command = remedy.commandLine(batchID: batch.key.batchID)
-      let text = command.isEmpty ? sentence(remedy.description) : "\(remedy.description): \(command)"
+      guard let remedy = finding.remedy, !isOnlyShown || remedy.call == nil else { continue }
+      let command = remedy.call?.commandLine(batchID: batch.key.batchID)
+      let text = command.map { "\(remedy.description): \($0)" } ?? sentence(remedy.description)
       if !sentences.contains(text) { sentences.append(text) }
       if sentences.count == Self.adviceLimit { break }
     }
@@ -124,9 +124,9 @@ extension DiagnosisContext {
   private func commands(_ findings: [Finding]) -> [String] {
     var commands: [String] = []
     for finding in findings {
-      guard let remedy = finding.remedy, !remedy.isRetry else { continue }
-      let command = remedy.commandLine(batchID: batch.key.batchID)
-      if !command.isEmpty, !commands.contains(command) { commands.append(command) }
+      guard let call = finding.remedy?.call, !call.isRetry else { continue }
+      let command = call.commandLine(batchID: batch.key.batchID)
+      if !commands.contains(command) { commands.append(command) }
     }
     return commands
   }
@@ -135,7 +135,7 @@ extension DiagnosisContext {
   private func outside(_ findings: [Finding]) -> [String] {
     var actions: [String] = []
     for finding in findings {
-      guard let remedy = finding.remedy, remedy.call == .none, !actions.contains(remedy.description) else { continue }
+      guard let remedy = finding.remedy, remedy.call == nil, !actions.contains(remedy.description) else { continue }
       actions.append(remedy.description)
     }
     return actions
@@ -185,10 +185,10 @@ extension DiagnosisContext {
       batch.findJob($0)?.status != .cancelled
     }
     let named = open.allSatisfy { asked.contains($0.id) } ? [] : asked.sorted()
-    return Remedy("", .retry(tier: number, jobs: named, overrides, .failed)).commandLine(batchID: batch.key.batchID)
+    return Remedy.Call.retry(tier: number, jobs: named, overrides, .failed).commandLine(batchID: batch.key.batchID)
   }
 }
 
-extension Remedy {
-  var isRetry: Bool { if case .retry = call { true } else { false } }
+extension Remedy.Call {
+  var isRetry: Bool { if case .retry = self { true } else { false } }
 }

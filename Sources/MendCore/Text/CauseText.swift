@@ -110,7 +110,7 @@ extension DiagnosisContext {
     case .signal where isEndedByOthers(attempt):
       return retry("Find out who ended it, and why; then retry tier \(tier)")
     case .entrypointNotFound where isRefusedByExecutor(attempt):
-      return Remedy("Create a new batch with a command that can be started: a retry has the same one", .none)
+      return Remedy("Create a new batch with a command that can be started: a retry has the same one")
     case .entrypointNotFound where exit?.termination == .exited(126):
       return retry(
         "Give the account that attempts run as the right to run the command (chmod +x), or name a file that is a "

@@ -12,7 +12,7 @@ extension ExecutorCapacity {
 }
 
 extension EventVerdict {
-  init(_ summary: DiagnosisSummary) {
+  init(_ summary: DiagnosisSummary, batchID: String) {
     self.init()
     health = MendAPI.Health(summary.health)
     healthReason = MendAPI.HealthReason(summary.reason)
@@ -23,7 +23,7 @@ extension EventVerdict {
       entry.cause = cause.cause.rawValue
       entry.confidence = MendAPI.Confidence(cause.confidence)
       entry.jobID = cause.job?.description ?? ""
-      entry.remedy = cause.remedy
+      entry.remedy = cause.commandLine(batchID: batchID)
       return entry
     }
   }
@@ -47,7 +47,7 @@ extension BatchEvent {
     switch record.fact {
     case .healed(let heal):
       (steps, stepsLeftOut) = MendAPI.HealStep.fitting(heal.steps, bytes: BatchesServer.eventBytesPerPage)
-    case .verdictChanged(let summary): verdict = EventVerdict(summary)
+    case .verdictChanged(let summary): verdict = EventVerdict(summary, batchID: record.batch.batchID)
     default: break
     }
   }

@@ -32,7 +32,7 @@ extension MendAPI.Remedy {
   init(_ remedy: MendCore.Remedy, batchID: String) {
     self.init()
     description = remedy.description
-    command = remedy.commandLine(batchID: batchID)
+    command = remedy.call?.commandLine(batchID: batchID) ?? ""
     switch remedy.call {
     case .retry(let tier, let jobs, let overrides, let scope):
       var message = RetryRemedy()
@@ -56,7 +56,7 @@ extension MendAPI.Remedy {
       case .job(let job): message.jobID = job.description
       }
       call = .cancel(message)
-    case .none: break
+    case nil: break
     }
   }
 }

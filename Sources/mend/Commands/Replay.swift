@@ -47,9 +47,9 @@ struct Replay: AsyncParsableCommand {
       document["records"] = .integer(Int64(history.records.count))
       document["verdicts"] = .integer(Int64(points.count))
       document["differences"] = .integer(Int64(differences))
-      document["points"] = .array(shown.map(Self.json))
+      document["points"] = .array(shown.map { Self.json($0, history.key.batchID) })
       Standard.output(JSONValue.object(document).pretty() + "\n")
-    case .jsonl: for point in shown { Standard.output(Self.json(point).compact() + "\n") }
+    case .jsonl: for point in shown { Standard.output(Self.json(point, history.key.batchID).compact() + "\n") }
     }
     if check, differences > 0 { throw ExitCode(ExitStatus.refused.rawValue) }
   }
@@ -63,6 +63,7 @@ struct Replay: AsyncParsableCommand {
     guard !points.isEmpty else { return text }
     var table = Table(
       ("SEQ", .right), ("AT (UTC)", .left), ("", .left), ("HEALTH", .left), ("CAUSES AND REMEDIES", .left))
+    func causes(_ summary: DiagnosisSummary) -> String { Self.causes(summary, history.key.batchID) }
     for point in points {
       let time = RFC3339.text(seconds: point.at.milliseconds / 1000, nanos: 0) ?? ""
       let now = point.differs ? "now" : "both"
@@ -79,26 +80,27 @@ struct Replay: AsyncParsableCommand {
     summary.reason == .none ? summary.health.rawValue : "\(summary.health.rawValue) (\(summary.reason.rawValue))"
   }
 
-  private static func causes(_ summary: DiagnosisSummary) -> String {
+  private static func causes(_ summary: DiagnosisSummary, _ batchID: String) -> String {
     summary.causes.map { cause in
       let place = cause.job.map { "\($0): " } ?? ""
-      return "\(place)\(cause.cause) (\(cause.confidence.rawValue))\(cause.remedy.isEmpty ? "" : " -> \(cause.remedy)")"
+      let remedy = cause.commandLine(batchID: batchID)
+      return "\(place)\(cause.cause) (\(cause.confidence.rawValue))\(remedy.isEmpty ? "" : " -> \(remedy)")"
     }.joined(separator: "; ")
   }
 
-  private static func json(_ point: MendCore.Replay.Point) -> JSONValue {
+  private static func json(_ point: MendCore.Replay.Point, _ batchID: String) -> JSONValue {
     var object = JSONObject()
     object["sequence"] = .integer(Int64(clamping: point.sequence))
     object["at"] = .string(
       RFC3339.text(
         seconds: point.at.milliseconds / 1000, nanos: point.at.milliseconds % 1000 * 1_000_000) ?? "")
     object["differs"] = .bool(point.differs)
-    object["then"] = json(point.then)
-    object["now"] = json(point.now)
+    object["then"] = json(point.then, batchID)
+    object["now"] = json(point.now, batchID)
     return .object(object)
   }
 
-  private static func json(_ summary: DiagnosisSummary) -> JSONValue {
+  private static func json(_ summary: DiagnosisSummary, _ batchID: String) -> JSONValue {
     var object = JSONObject()
     object["health"] = .string(summary.health.rawValue)
     object["health_reason"] = .string(summary.reason.rawValue)
@@ -109,7 +111,7 @@ struct Replay: AsyncParsableCommand {
         entry["cause"] = .string(cause.cause.rawValue)
         entry["confidence"] = .string(cause.confidence.rawValue)
         if let job = cause.job { entry["job_id"] = .string(job.description) }
-        entry["remedy"] = .string(cause.remedy)
+        entry["remedy"] = .string(cause.commandLine(batchID: batchID))
         return .object(entry)
       })
     return .object(object)

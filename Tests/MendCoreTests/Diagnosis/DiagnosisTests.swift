@@ -42,7 +42,7 @@ struct DiagnosisTests {
     // 260 MiB times 1.5 is 390, and 448 in steps of 64; twice the limit is more.
     let remedy = try #require(finding.remedy)
     #expect(remedy.call == .retry(tier: 0, jobs: [], Job.Overrides(memoryBytes: 512 * Self.mebibyte), .failed))
-    #expect(remedy.commandLine(batchID: "b1") == "mend retry b1 --tier 0 --memory 512MiB")
+    #expect(remedy.call?.commandLine(batchID: "b1") == "mend retry b1 --tier 0 --memory 512MiB")
     #expect(diagnosis.nextActions == ["mend retry b1 --tier 0 --memory 512MiB"])
     #expect(diagnosis.recommendations.first?.hasSuffix(": mend retry b1 --tier 0 --memory 512MiB") == true)
     #expect(diagnosis.infrastructureEvents.map(\.cause) == [.oom])
@@ -119,7 +119,7 @@ struct DiagnosisTests {
     patient.capacity.memoryBytes = 1024 << 20
     let diagnosis = patient.diagnosis
     let remedy = try #require(diagnosis.findings.first?.remedy)
-    #expect(remedy.call == .none && remedy.commandLine(batchID: "b1").isEmpty)
+    #expect(remedy.call == nil)
     #expect(remedy.description.contains("does not fit") && remedy.description.contains("1 GiB in all"))
     #expect(patient.plan(.auto).isEmpty)
   }
@@ -191,7 +191,7 @@ struct DiagnosisTests {
     let remedy = try #require(diagnosis.findings.first?.remedy)
     #expect(!diagnosis.nextActions.isEmpty && !diagnosis.recommendations.isEmpty)
     // Something is left of an orphan only where nothing proved it gone.
-    #expect(remedy.commandLine(batchID: "b1").hasPrefix("mend retry b1 --tier 0"))
+    #expect(remedy.call?.commandLine(batchID: "b1").hasPrefix("mend retry b1 --tier 0") == true)
     #expect(diagnosis.infrastructureEvents.isEmpty == (cause.category == .pipeline))
   }
 
@@ -206,7 +206,7 @@ struct DiagnosisTests {
       guard case .heal(let action, let tier)? = finding.remedy?.call else { continue }
       let plan = patient.batch.healPlan(
         action, tier: tier, at: patient.now, capacity: patient.capacity, limits: Limits())
-      #expect(!plan.isEmpty, "\(finding.remedy?.commandLine(batchID: "b1") ?? "")")
+      #expect(!plan.isEmpty, "\(finding.remedy?.call?.commandLine(batchID: "b1") ?? "")")
     }
   }
 

@@ -72,7 +72,7 @@ import Testing
     }
     #expect(world.summaries.map(\.health) == [.stuck])
     #expect(world.summaries.first?.reason == .noHeartbeat)
-    #expect(world.summaries.first?.causes.first?.remedy.contains("detect-stuck") == true)
+    #expect(world.summaries.first?.causes.first?.remedy == .heal(.detectStuck, tier: 0))
     #expect(world.notifications.map(\.kind) == [.stuck])
     world.calls += 1
     let report = WorkerRequest.Report(completed: ["d0"])
@@ -112,6 +112,18 @@ import Testing
     }
     let points = try #require(try Replay.points(of: changed, capacity: capacity))
     #expect(points.filter(\.differs).map(\.now.causes.first?.cause) == [summary.causes[0].cause])
+  }
+
+  @Test("how an earlier version worded a remedy is no other verdict, and another remedy is")
+  func wording() {
+    func summary(_ remedy: Remedy.Call?, advised: String = "") -> DiagnosisSummary {
+      let cause = DiagnosisSummary.Cause(
+        category: .timeout, cause: .health(.noProgress), confidence: .high, remedy: remedy, advised: advised)
+      return DiagnosisSummary(health: .stuck, reason: .noProgress, causes: [cause])
+    }
+    let now = summary(.heal(.detectStuck, tier: 0))
+    #expect(now.isSame(as: summary(nil, advised: "mend heal b --action detect-stuck")))
+    #expect(!now.isSame(as: summary(nil)) && !now.isSame(as: summary(.heal(.detectStuck, tier: 1))))
   }
 
   @Test("every record says who, and none that leaves the server has a secret")

@@ -150,25 +150,22 @@ struct HealPlanTests {
     "A remedy's command line is one that the program takes",
     arguments: [
       (
-        Remedy(
-          "", .retry(tier: 1, jobs: [JobID(tier: 1, index: 2)], Job.Overrides(cpus: 2.5, requiresGPU: true), .all)),
+        .retry(tier: 1, jobs: [JobID(tier: 1, index: 2)], Job.Overrides(cpus: 2.5, requiresGPU: true), .all),
         "mend retry b1 --tier 1 --job t1-j2 --cpus 2.5 --gpu --scope all"
       ),
       (
-        Remedy(
-          "", .retry(tier: 0, jobs: [], Job.Overrides(memoryBytes: 2 << 30, runTimeout: .some(.seconds(90))), .failed)),
+        .retry(tier: 0, jobs: [], Job.Overrides(memoryBytes: 2 << 30, runTimeout: .some(.seconds(90))), .failed),
         "mend retry b1 --tier 0 --memory 2GiB --run-timeout 90"
       ),
       (
-        Remedy("", .retry(tier: 0, jobs: [], Job.Overrides(priority: 80, runTimeout: .some(nil)), .failed)),
+        .retry(tier: 0, jobs: [], Job.Overrides(priority: 80, runTimeout: .some(nil)), .failed),
         "mend retry b1 --tier 0 --priority 80 --run-timeout 0"
       ),
-      (Remedy("", .heal(.killDuplicates, tier: nil)), "mend heal b1 --action kill-duplicates"),
-      (Remedy("", .cancel(.batch)), "mend cancel b1"),
-      (Remedy("", .cancel(.job(JobID(tier: 0, index: 1)))), "mend cancel b1 --job t0-j1"),
-      (Remedy("", .none), ""),
-    ])
-  func commandLine(remedy: Remedy, expected: String) {
-    #expect(remedy.commandLine(batchID: "b1") == expected)
+      (.heal(.killDuplicates, tier: nil), "mend heal b1 --action kill-duplicates"),
+      (.cancel(.batch), "mend cancel b1"),
+      (.cancel(.job(JobID(tier: 0, index: 1))), "mend cancel b1 --job t0-j1"),
+    ] as [(Remedy.Call, String)])
+  func commandLine(call: Remedy.Call, expected: String) {
+    #expect(call.commandLine(batchID: "b1") == expected)
   }
 }

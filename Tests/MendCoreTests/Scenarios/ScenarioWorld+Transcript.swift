@@ -153,14 +153,14 @@ extension ScenarioWorld {
     for summary in diagnosis.errorSummary { lines.append("errors: \(summary.count) \(summary.errorType)") }
   }
 
-  private func describe(_ call: Remedy.Call) -> String {
+  private func describe(_ call: Remedy.Call?) -> String {
     switch call {
     case .retry(let tier, _, let overrides, let scope):
       let memory = overrides.memoryBytes.map { " memory=\($0)" } ?? ""
       return "retry tier=\(tier)\(memory) scope=\(scope.rawValue)"
     case .heal(let action, _): return "heal action=\(action.rawValue)"
     case .cancel: return "cancel"
-    case .none: return "for a person"
+    case nil: return "for a person"
     }
   }
 }
