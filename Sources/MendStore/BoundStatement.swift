@@ -1,18 +1,18 @@
 import GRDB
 import GRDBSQLite
 
-/// A statement that is run once for each batch of a commit, its values bound straight to SQLite's.
+/// A statement that a commit runs once for each batch, with values that are bound directly to SQLite.
 ///
-/// GRDB keeps and prepares it. Its own binding and stepping cost several times what SQLite does for a row: by callgrind
-/// 15,000 instructions a row besides SQLite's 9,000. All use of SQLite's C interface is here.
+/// GRDB prepares and caches the statement. GRDB's own binding and stepping would cost 15,000 instructions a row beside
+/// SQLite's 9,000, measured with callgrind. The store uses SQLite's C interface only here.
 ///
-/// SQLite copies texts and blobs, and lets go of them with the run.
+/// SQLite copies texts and blobs, and frees the copies after each run.
 struct BoundStatement {
   private let statement: Statement
   private let database: Database
   private var column: CInt = 0
 
-  /// Ready to take its first value.
+  /// Prepares a statement that takes its first value next.
   init(_ sql: String, in database: Database) throws {
     self.database = database
     statement = try database.cachedStatement(sql: sql)
@@ -23,13 +23,13 @@ struct BoundStatement {
     try check(unsafe sqlite3_bind_int64(statement.sqliteStatement, column, value))
   }
 
-  /// A text without NUL.
+  /// Binds a text, which must not contain NUL.
   mutating func bind(_ text: String) throws {
     column += 1
     try check(unsafe sqlite3_bind_text(statement.sqliteStatement, column, text, -1, Self.copied))
   }
 
-  /// Not empty: that would be NULL.
+  /// Binds bytes, which must not be empty: SQLite would take them for NULL.
   mutating func bind(_ bytes: [UInt8]) throws {
     column += 1
     let code = unsafe bytes.withUnsafeBytes { bytes in
@@ -42,7 +42,7 @@ struct BoundStatement {
   /// Runs a statement that returns no rows.
   func run() throws { _ = try firstInteger() }
 
-  /// The first row's first column; nil without a row.
+  /// Runs a statement and returns the first column of its first row; nil if there is no row.
   func firstInteger() throws -> Int64? {
     let code = unsafe sqlite3_step(statement.sqliteStatement)
     defer {
@@ -57,7 +57,7 @@ struct BoundStatement {
     }
   }
 
-  /// What SQLite calls SQLITE_TRANSIENT.
+  /// SQLITE_TRANSIENT, which Swift does not import: SQLite makes a copy of the value.
   private static var copied: sqlite3_destructor_type { unsafe unsafeBitCast(-1, to: sqlite3_destructor_type.self) }
 
   private func check(_ code: CInt) throws {

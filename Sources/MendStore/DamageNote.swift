@@ -1,8 +1,8 @@
 import Foundation
 import MendRuntime
 
-/// A note beside the journal that a page of it could not be read when it was to be changed: the next server looks before
-/// it takes anything, and does not end where the one before it did.
+/// A file beside the journal which says that a page had to be changed and could not be read. The next server checks the
+/// journal before it accepts changes, and so does not fail where the one before it did.
 struct DamageNote {
   static let suffix = "-damaged"
   let path: String
@@ -10,7 +10,7 @@ struct DamageNote {
   /// - Parameter journal: the database's path.
   init(journal: String) { path = journal + Self.suffix }
 
-  /// Nil where there is none; empty where it cannot be read.
+  /// The note's text: nil if there is no note, empty if it cannot be read.
   var text: String? {
     switch SmallFile.read(path) {
     case .success(let text): text

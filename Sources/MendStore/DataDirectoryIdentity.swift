@@ -4,21 +4,20 @@ import Glibc
 public import MendCore
 public import MendRuntime
 
-/// What a journal says of the directory that it lies in.
+/// Whether a journal belongs to the directory that holds it.
 public enum DataDirectoryStanding: Sendable, Hashable {
-  /// It was made here, or came here with its directory.
+  /// The journal was made in this directory.
   case own(ServerIdentity)
-  /// It is a copy of what lay elsewhere, or lies there yet; nil where nobody knows where.
+  /// The journal is a copy of one in another directory; nil if the original's path is unknown.
   case copy(of: String?)
 }
 
-/// A data directory has a name of its own, random, and the name is bound to its `Place`. Both are kept in the journal, and
-/// the name in DATA/identity, too.
+/// A data directory has a random name that is bound to its `Place`. The journal keeps both; DATA/identity keeps the name.
 ///
-/// A directory that is renamed keeps its place, and so its name. A copy is elsewhere: whoever serves it as the original
-/// would end what that one runs.
+/// A renamed directory keeps its place and its name. A copy has another place. A server that took a copy for the original
+/// would end the original's attempts.
 extension SQLiteStore {
-  /// Names a directory that is new, or older than names. Changes nothing in a copy.
+  /// Tells whether the journal belongs to a directory. Names a directory that has no name yet; changes nothing in a copy.
   public func standing(of directory: String) throws(StoreError) -> DataDirectoryStanding {
     let place = try Place(of: directory)
     let name = try DirectoryName(in: directory)
@@ -59,7 +58,7 @@ extension SQLiteStore {
     return .own(identity)
   }
 
-  /// Gives a copy a name of its own. What its journal calls running is the original's from now on.
+  /// Gives a copy its own name. Attempts that its journal calls running stay the original's.
   public func adoptCopy(in directory: String) throws(StoreError) -> ServerIdentity {
     let identity = ServerIdentity(id: DirectoryName.make(), ownsNameless: false)
     // The name of an installation on a Ray cluster is the original's, too.
@@ -105,9 +104,9 @@ extension SQLiteStore {
   }
 }
 
-/// DATA/identity.
+/// The file DATA/identity, which holds a data directory's name.
 private struct DirectoryName {
-  /// Nil: there is none, or what a power cut left of it.
+  /// The name; nil if there is no file, or a power cut left only a part of it.
   let text: String?
   private let path: String
 

@@ -2,21 +2,21 @@ import Foundation
 import MendRuntime
 import Synchronization
 
-/// Keeps a second server off a data directory: advisory locks on DATA/lock and on the journal itself, held as long as this
-/// lives. A `lock` that somebody removed is made anew by the next server; the journal is the same one.
+/// Keeps a second server out of a data directory with advisory locks on DATA/lock and on the journal, which it holds as
+/// long as it lives. If somebody removes DATA/lock, the lock on the journal still holds.
 ///
-/// The kernel drops them with the process, however that ends. DATA/lock stays, and says which process had it last, and
-/// whether a journal was ever made beside it.
+/// The kernel releases the locks when the process ends. DATA/lock stays; it says which process held it last, and whether a
+/// journal was ever made beside it.
 final class DirectoryLock: Sendable {
   private let descriptor: Int32
   private let journal = Mutex<Int32?>(nil)
-  /// A server was here before.
+  /// Whether DATA/lock existed, and so a server used this directory before.
   let wasThere: Bool
-  /// As the servers before this one left it.
+  /// Whether an earlier server made a journal in this directory.
   let journalWasMade: Bool
   private static let journalMade = "journal made"
 
-  /// Holds a directory without writing anything into it.
+  /// Locks a directory without writing to it.
   init(reading directory: String) throws(StoreError) {
     let path = directory + "/lock"
     // Where there is none, the journal's own lock is enough.
@@ -56,7 +56,7 @@ final class DirectoryLock: Sendable {
     try write(path, journalIsMade: journalWasMade)
   }
 
-  /// Takes the advisory lock at once or not at all, and leaves the descriptor open.
+  /// Takes the advisory lock, or throws at once if another process holds it. The descriptor stays open.
   static func lock(
     _ descriptor: CInt, _ path: String, of directory: String, saysHolder: Bool = true
   ) throws(StoreError) {
@@ -72,8 +72,9 @@ final class DirectoryLock: Sendable {
         + "stop that one, or serve with another data directory")
   }
 
-  /// Locks the journal's own file, too, and makes it where there is none. SQLite's locks are of another kind, and it drops
-  /// its own with any descriptor of the file that is closed: so this one stays open as long as the database.
+  /// Locks the journal's file too, and makes it if there is none.
+  ///
+  /// The descriptor stays open as long as the database: SQLite's own locks on a file end when any descriptor of it closes.
   func lockJournal(
     _ path: String, in directory: String, _ mode: CInt = O_RDWR | O_CREAT
   ) throws(StoreError) {
@@ -90,7 +91,7 @@ final class DirectoryLock: Sendable {
     journal.withLock { $0 = descriptor }
   }
 
-  /// From now on an empty journal in this directory is a damaged one.
+  /// Notes that this directory has a journal: an empty one is damaged from now on.
   func noteJournal(directory: String) throws(StoreError) {
     if !journalWasMade { try write(directory + "/lock", journalIsMade: true) }
   }
@@ -110,7 +111,8 @@ final class DirectoryLock: Sendable {
     close(descriptor)
   }
 
-  /// Closes the file where it cannot be read: an empty journal would be taken for a new one.
+  /// Reads whether a journal was made here. Throws and closes the file if that cannot be read, so that nobody takes an empty
+  /// journal for a new one.
   private static func journalWasMade(_ descriptor: CInt, _ path: String) throws(StoreError) -> Bool {
     switch lines(descriptor) {
     case .success(let lines): return lines.dropFirst().contains { $0 == journalMade }

@@ -2,7 +2,7 @@ import Foundation
 import MendRuntime
 
 extension JournalFile {
-  /// Writes a log that this process has open yet, and that is not in its place any more, into it.
+  /// Writes a log that was removed, but that this process still has open, to its place again.
   func putBack(_ log: Identity) throws(StoreError) {
     let new = logPath + "-saved"
     do throws(SystemError) {
@@ -27,7 +27,7 @@ extension JournalFile {
     }
   }
 
-  /// SQLite's own, which goes on being SQLite's.
+  /// The descriptor under which SQLite has a file open. The caller must not close it.
   private static func descriptor(of file: Identity) throws(SystemError) -> CInt {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
     for descriptor in names.compactMap({ CInt($0) }) {
@@ -53,7 +53,7 @@ extension JournalFile {
   }
 }
 
-/// The system's answer, or why there is none.
+/// Returns the result of a system call, or throws its error.
 private func checked<Answer: SignedInteger>(_ answer: Answer) throws(SystemError) -> Answer {
   guard answer >= 0 else { throw SystemError(code: errno) }
   return answer

@@ -1,12 +1,12 @@
 import GRDB
 import MendRuntime
 
-/// What is known of a journal before it is opened: whether it may be new, and how far it went.
+/// What is known about a journal before it is opened: whether it may be new, and what was acknowledged.
 struct JournalPast {
   private let path: String
-  /// Nothing was ever in it that counts, so it need not have tables.
+  /// Whether the journal may have no tables yet.
   let mayBeNew: Bool
-  /// The last row that was acknowledged in this directory; nil where nothing says it.
+  /// The last row that was acknowledged in this directory; nil if that is unknown.
   let acknowledged: Int64?
   let acknowledgedBatch: Int64?
   private let hasLog: Bool
@@ -20,7 +20,7 @@ struct JournalPast {
     mayBeNew = hasLog || isEmpty || (lock.wasThere && !lock.journalWasMade)
   }
 
-  /// Refuses a journal that something is missing of.
+  /// Throws if a part of the journal is missing.
   func check(_ database: Database) throws {
     var last: Int64 = 0
     do {

@@ -3,13 +3,13 @@ import GRDB
 import MendCore
 import MendRuntime
 
-/// One row of the journal's table: a batch's records from `first` on, and a check sum that finds a flipped bit.
+/// One row of the journal's table: a batch's records from `first` on, with a check sum.
 enum JournalRow {
-  /// What is selected of a row, in this order.
+  /// The columns that are selected of a row, in this order.
   static let columns = "id, first, count, checksum, payload"
   static let columnCount = 5
 
-  /// Over the payload, the row's place, and the batch's name: a row that another batch claims is found, too.
+  /// The check sum over a row's payload, its numbers and its batch's name, so that a row of another batch does not match.
   static func checksum(of key: BatchKey, id: Int64, first: Int64, count: Int64, _ payload: [UInt8]) -> Int64 {
     unsafe payload.withUnsafeBytes { unsafe checksum(of: key, id: id, first: first, count: count, $0) }
   }
@@ -25,7 +25,7 @@ enum JournalRow {
     return sum.value
   }
 
-  /// Whether the row is as it was written; rows of earlier versions have no check sum.
+  /// Tells whether a row matches its check sum. Rows of earlier versions have none.
   static func isWhole(_ row: Row, of key: BatchKey, from column: Int) -> Bool {
     guard let sum = row.integerOrNil(column + 3) else { return true }
     let payload = row.bytes(column + 4)

@@ -1,10 +1,10 @@
 import MendCore
 
-/// Which rows of the idempotency table hold keys that are still within their namespace's bound: of each namespace the
-/// newest ones, however many others have.
+/// Finds the rows of the idempotency table that can be deleted. Each namespace keeps its newest keys up to a limit,
+/// whatever other namespaces have.
 struct KeyRows {
   private struct Line {
-    /// The namespace's keys by row, the oldest first; those before `head` are gone.
+    /// The number of keys in each row, the oldest row first; rows before `head` are gone.
     var rows: [(row: Int64, keys: Int)] = []
     var head = 0
     var keys = 0
@@ -22,12 +22,12 @@ struct KeyRows {
   }
 
   private var lines: [String: Line] = [:]
-  /// Keys of each row that are within their bound.
+  /// The number of keys in each row that are within their namespace's limit.
   private var left: [Int64: Int] = [:]
-  /// Rows that have none left, and are not deleted yet.
+  /// Rows without such keys that are not deleted yet.
   private(set) var spent: [Int64] = []
 
-  /// A row that was written; at least `limit` keys of each namespace stay.
+  /// Adds a row that was written. At least `limit` keys of each namespace stay.
   mutating func add(_ row: Int64, of namespaces: some Sequence<String>, limit: Int) {
     var counts: [String: Int] = [:]
     for namespace in namespaces { counts[namespace, default: 0] += 1 }
@@ -42,7 +42,7 @@ struct KeyRows {
     }
   }
 
-  /// The first rows, up to this one, and these were deleted.
+  /// Notes that rows were deleted: all up to `last`, and `rows`.
   mutating func remove(through last: Int64?, _ rows: [Int64]) {
     let gone = Set(rows)
     spent.removeAll { gone.contains($0) || $0 <= last ?? .min }

@@ -5,19 +5,19 @@ struct SystemError: Error {
   var code: CInt
 }
 
-/// A file's bytes one after the other, read in large pieces and never held as a whole.
+/// Reads a file from its beginning to its end in large pieces.
 struct LogBytes {
   private static let pieceBytes = 1 << 20
 
   private let descriptor: CInt
   private var piece: [UInt8] = []
-  /// Of `piece`, given already.
+  /// The number of bytes of `piece` that were returned already.
   private var taken = 0
   private var isAtEnd = false
 
   init(_ descriptor: CInt) { self.descriptor = descriptor }
 
-  /// The next so many; fewer at the end.
+  /// Returns the next bytes; fewer than `count` at the end of the file.
   mutating func next(_ count: Int) throws(SystemError) -> ArraySlice<UInt8> {
     while piece.count - taken < count, !isAtEnd { try readOn() }
     let end = min(piece.count, taken + count)
@@ -38,22 +38,22 @@ struct LogBytes {
   }
 }
 
-/// Follows a write-ahead log frame by frame (https://sqlite.org/walformat.html): a header of 32 bytes, then frames of 24 bytes
-/// and a page, each with the check sum of all before it.
+/// Checks a write-ahead log frame by frame (https://sqlite.org/walformat.html). After a header of 32 bytes come frames of 24
+/// bytes and a page, each with a check sum over everything before it.
 struct LogCheck {
   static let headerBytes = 32
   private static let frameHeaderBytes = 24
 
   let frameBytes: Int
-  /// The check sum's words are big-endian.
+  /// Whether the check sums read their words as big-endian.
   private let isBigEndian: Bool
   private let salts: [UInt8]
   private var sum: (UInt32, UInt32)
   private var isWhole = true
-  /// Commits of this log's present round that stand behind the first frame that is not whole.
+  /// The number of commits in this log behind the first damaged frame.
   private(set) var commitsBehindDamage = 0
 
-  /// Nil where the header is damaged.
+  /// Nil if the header is damaged.
   init?(_ header: ArraySlice<UInt8>) {
     let magic = Self.word(header, 0)
     let page = Int(Self.word(header, 8))

@@ -2,8 +2,8 @@ import GRDB
 import GRDBSQLite
 import Synchronization
 
-/// How many frames the write-ahead log had after the writer's last commit. SQLite makes no checkpoints of its own while this
-/// follows it.
+/// Counts the frames that the write-ahead log had after the last commit. While this follows a connection, SQLite makes no
+/// checkpoints by itself.
 final class LogFrames: Sendable {
   private let frames = Atomic<Int>(0)
 

@@ -2,21 +2,19 @@ package import MendCore
 package import MendRuntime
 import Synchronization
 
-/// A store that keeps everything in memory, as durable as the process: for the simulator, which runs thousands of lives
-/// of a server, and breaks this one at any write. What it promises is what every store does, and is tested by the same
-/// suite.
+/// A store that keeps everything in memory, for the simulator and for tests. It passes the same tests as every store.
 package final class MemoryStore: Store {
   private struct State {
     var journals: [BatchKey: [Record]] = [:]
-    /// In the order of their creation.
+    /// The batches in the order of their creation.
     var order: [BatchKey] = []
     var retired: [BatchKey: BatchListing] = [:]
-    /// In the order of the answers.
+    /// The remembered answers in the order in which they were given.
     var idempotency: [IdempotencyEntry] = []
     var outbox: [PendingNotification] = []
-    /// By slot.
+    /// The histories of starts by slot.
     var starts: [Int: StartHistory] = [:]
-    /// What a batch's journal came to once, as it would lie on a disk.
+    /// Snapshots of batches, as bytes.
     var snapshots: [BatchKey: [UInt8]] = [:]
   }
 
@@ -48,7 +46,7 @@ package final class MemoryStore: Store {
     }
   }
 
-  /// Before anything is written: all of it, or nothing.
+  /// Throws if a record does not continue its batch's journal, before anything is written.
   private static func check(_ writes: [Write], _ state: State) throws(StoreError) {
     var last: [BatchKey: UInt64] = [:]
     for case .record(let record) in writes {
@@ -79,7 +77,7 @@ package final class MemoryStore: Store {
     }
   }
 
-  /// From the snapshot and what came after it, where there is one; else from the whole journal.
+  /// Makes a batch from its snapshot and the later records, or from its whole journal if there is no snapshot.
   private func fold(_ key: BatchKey, _ state: State) throws(StoreError) -> Batch? {
     guard let journal = state.journals[key] else { return nil }
     guard let snapshot = state.snapshots[key] else { return try folded(journal) }

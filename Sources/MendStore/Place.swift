@@ -3,12 +3,12 @@ import Foundation
 import Glibc
 import MendRuntime
 
-/// Where a directory is.
+/// The place of a directory: its path, and what tells it from a copy at the same path.
 struct Place: Equatable, Sendable {
   var path: String
   var device: Int64
   var inode: Int64
-  /// Of the machine's present run; devices are numbered anew in each.
+  /// The machine's boot id. Devices get new numbers at each boot.
   var boot: String
   /// What tells this file system from others: `id-` and its own id, which it has wherever it is mounted; `mount-` and what
   /// may be another after the next mount; or `handle-` and the directory's handle. Empty where nothing does.

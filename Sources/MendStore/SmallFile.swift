@@ -1,10 +1,10 @@
 import Foundation
 
-/// Reads the little that stands in a file beside the journal.
+/// Reads small files beside the journal.
 enum SmallFile {
   private static let mostBytes = 4096
 
-  /// Nil where there is no such file.
+  /// Reads a file; nil if there is none.
   static func read(_ path: String) -> Result<String?, SystemError> {
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return errno == ENOENT ? .success(nil) : .failure(SystemError(code: errno)) }
@@ -12,7 +12,7 @@ enum SmallFile {
     return read(descriptor).map { $0 }
   }
 
-  /// That the file stands in its directory is on the disk when this returns, where the file system does so.
+  /// Syncs the directory of a file, so that the file's name survives a power cut.
   static func syncDirectory(of path: String) {
     let directory = unsafe open((path as NSString).deletingLastPathComponent, O_RDONLY | O_CLOEXEC)
     guard directory >= 0 else { return }

@@ -2,7 +2,7 @@ import Foundation
 import GRDB
 
 extension Error {
-  /// A page of the file cannot be read, or is none: what it held is gone, and the rest may be whole.
+  /// Whether the error means that a page of the file cannot be read. Other pages may be whole.
   var isUnreadable: Bool {
     guard let error = self as? DatabaseError else { return self is RowDecodingError }
     switch error.resultCode {
@@ -14,9 +14,9 @@ extension Error {
   }
 }
 
-/// A damaged row has anything in any place; GRDB ends the process where it is not what is asked for.
+/// Reads columns of rows that may be damaged. GRDB itself ends the process if a value has another type than expected.
 extension Row {
-  /// -1 where there is none.
+  /// The integer in a column; -1 if there is none.
   func integer(_ place: Int) -> Int64 { integerOrNil(place) ?? -1 }
 
   func integerOrNil(_ place: Int) -> Int64? {
@@ -24,7 +24,7 @@ extension Row {
     return value
   }
 
-  /// Empty where there is none.
+  /// The text in a column; empty if there is none.
   func text(_ place: Int) -> String { textOrNil(place) ?? "" }
 
   func textOrNil(_ place: Int) -> String? {
@@ -41,14 +41,14 @@ extension Row {
   }
 }
 
-/// Reads a table by its row numbers, and goes around pages that cannot be read.
+/// Reads a table in the order of its row numbers, and skips pages that cannot be read.
 struct TableWalk {
-  /// Of columns and table; `WHERE` follows, with the row number's column `id`.
+  /// The beginning of the query, up to the table's name. Its column `id` is the row number.
   let select: String
-  /// Further conditions, which begin with `AND`, and how many rows are enough.
+  /// Further conditions, which begin with `AND`.
   private let filter: String
   private let limit: Int
-  /// Row numbers that cannot be read; rows may have been there, or not.
+  /// Row numbers on pages that cannot be read, whether there were such rows or not.
   private(set) var unreadable: [ClosedRange<Int64>] = []
 
   init(_ select: String, filter: String = "", limit: Int = .max) {
@@ -57,7 +57,7 @@ struct TableWalk {
     self.limit = limit
   }
 
-  /// Gives each row that can be read, in order.
+  /// Passes each row that can be read, in order.
   ///
   /// - Parameter id: the place of the row number among the columns.
   mutating func run(
