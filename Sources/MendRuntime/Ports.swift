@@ -53,6 +53,10 @@ public protocol Store: Sendable {
   /// Bytes that wait in the store's log to be taken into its main file.
   var logBytes: Int64 { get }
 
+  /// Looks for damage in a part of what no start reads, from a place on: 0 at first. Gives where the next part begins; nil
+  /// at the end.
+  func lookThrough(from place: Int64) throws(StoreError) -> Int64?
+
   /// What was found damaged since it was asked last, and is not served, each in a sentence.
   func takeLosses() -> [String]
 
@@ -112,6 +116,8 @@ extension Store {
   public func check() throws(StoreError) {}
 
   public var logBytes: Int64 { 0 }
+
+  public func lookThrough(from place: Int64) throws(StoreError) -> Int64? { nil }
 
   public func takeLosses() -> [String] { [] }
 

@@ -34,7 +34,7 @@ extension Runtime {
         return .ticker
       }
       group.addTask {
-        await self.snapshotter.run()
+        await self.snapshotter.run { self.tell($0) }
         return .snapshotter
       }
       var result: Result<Void, RuntimeError> = .success(())

@@ -4,21 +4,35 @@ import Logging
 import MendCore
 import Synchronization
 
-/// Has snapshots of large batches made, one after the other, on a thread of its own beside the writer.
+/// Has snapshots of large batches made, one after the other, on a thread of its own beside the writer. Between them the
+/// store looks for damage in what a start does not read.
 final class Snapshotter: Sendable {
   private struct Order: Sendable {
     var key: BatchKey
     var documents: DocumentTable
   }
 
+  private enum Work: Sendable {
+    case snapshot(Order)
+    case look(from: Int64)
+  }
+
   private struct State {
     /// At most one a batch.
     var waiting: [Order] = []
+    /// Where the store is to look for damage next.
+    var place: Int64?
     var maker: CheckedContinuation<Void, Never>?
 
     mutating func takeMaker() -> CheckedContinuation<Void, Never>? {
       defer { maker = nil }
       return maker
+    }
+
+    mutating func takeWork() -> Work? {
+      if !waiting.isEmpty { return .snapshot(waiting.removeFirst()) }
+      defer { place = nil }
+      return place.map { .look(from: $0) }
     }
   }
 
@@ -46,16 +60,30 @@ final class Snapshotter: Sendable {
     return isTaken
   }
 
-  /// Makes what is ordered until the task is cancelled; what waits then is left out.
-  func run() async {
+  /// From now on the store looks for damage, from its beginning.
+  func lookForDamage() {
+    let maker = state.withLock { state in
+      state.place = 0
+      return state.takeMaker()
+    }
+    maker?.resume()
+  }
+
+  /// Does what is ordered until the task is cancelled; what waits then is left out.
+  ///
+  /// - Parameter tell: takes what is found damaged.
+  func run(_ tell: @escaping @Sendable (String) -> Void) async {
     while !Task.isCancelled {
-      guard let order = state.withLock({ $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }) else {
+      guard let work = state.withLock({ $0.takeWork() }) else {
         await ordered()
         continue
       }
       await withCheckedContinuation { continuation in
         queue.async {
-          self.make(order)
+          switch work {
+          case .snapshot(let order): self.make(order)
+          case .look(let place): self.look(from: place, tell)
+          }
           continuation.resume()
         }
       }
@@ -69,7 +97,7 @@ final class Snapshotter: Sendable {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let returnsNow = state.withLock { state in
-          if Task.isCancelled || !state.waiting.isEmpty { return true }
+          if Task.isCancelled || !state.waiting.isEmpty || state.place != nil { return true }
           state.maker = continuation
           return false
         }
@@ -78,6 +106,17 @@ final class Snapshotter: Sendable {
     } onCancel: {
       state.withLock { $0.takeMaker() }?.resume()
     }
+  }
+
+  private func look(from place: Int64, _ tell: (String) -> Void) {
+    do throws(StoreError) {
+      let next = try store.lookThrough(from: place)
+      // A look that was begun anew meanwhile goes on from there.
+      state.withLock { $0.place = $0.place ?? next }
+    } catch {
+      logger.warning("a look for damage in the journal failed", metadata: ["error": "\(error)"])
+    }
+    for loss in store.takeLosses() { tell(loss) }
   }
 
   private func make(_ order: Order) {

@@ -120,6 +120,7 @@ struct Writer {
     finals = FinalBatches(runtime.settings)
     for batch in ended { finals.add(batch.key, documents: batch.documents.count) }
     for batch in core.batches.values { snapshots.recovered(batch) }
+    runtime.snapshotter.lookForDamage()
     warnOfMissingExecutors()
     Memory.giveBack()
     runtime.logger.info(

@@ -4,15 +4,17 @@ import MendCore
 import MendJournal
 import MendRuntime
 
-/// Reads back what the store's rows hold; what can't be read says which version wrote it, and what to do.
+/// Decodes the store's rows. Its errors say which version wrote a row that cannot be read, and what to do.
 struct JournalDecoding {
   let path: String
-  /// Of this program.
+  /// The version of this program.
   let version: String
-  /// Told whose row is being read.
+  /// Is told which batch's row is being read.
   var note: (any CrashNote)?
 
-  /// - Parameter row: `JournalRow.columns`, from `column` on.
+  /// Decodes one row of the journal, and adds its records.
+  ///
+  /// - Parameter row: has `JournalRow.columns` from `column` on.
   func decode(
     _ row: Row, from column: Int = 0, of key: BatchKey, operation: String, into records: inout [MendCore.Record]
   ) throws {
@@ -68,29 +70,28 @@ struct JournalDecoding {
   func damagedAnswers(_ what: String) -> StoreError {
     StoreError(
       operation: "recover",
-      message: "\(path): answers kept for idempotency keys are damaged (\(what)); a call that is said again is carried "
-        + "out again")
+      message: "\(path): remembered answers are damaged (\(what)); a call that is repeated is carried out again")
   }
 
-  /// What a fold found, with the file that it stands in.
+  /// Makes a store's error of a record that does not fit its batch.
   func refused(_ fault: RecordFault, _ operation: String) -> StoreError {
     damaged(fault.batch, Int64(clamping: fault.sequence), "\(fault)", operation)
   }
 
-  /// Adds those that have not expired.
+  /// Decodes remembered answers, and adds those that have not expired.
   func decode(_ payload: Data, at now: Instant, into entries: inout [IdempotencyEntry]) throws(StoreError) {
     var row = AnswersRow.blank
     do throws(FormatFault) {
       try FieldDecoder.read(&row, from: Array(payload))
     } catch {
-      // Those before it stand.
+      // The answers before it are valid.
       entries += row.answers.lazy.filter { $0.expires > now }
       throw damagedAnswers(error.kind == .damaged ? error.found : unreadable("one", error, by: row.writtenBy))
     }
     entries += row.answers.lazy.filter { $0.expires > now }
   }
 
-  /// A value that cannot be read: damaged, or of a version that knows more.
+  /// A value that cannot be read because it is damaged, or because a later version wrote it.
   struct ValueFault: Error {
     var kind: FormatFault.Kind
     var message: String
@@ -137,7 +138,7 @@ struct JournalDecoding {
       + "\(writer.isEmpty ? "of an unknown version" : writer) wrote it: start that version, or a later one"
   }
 
-  /// A journal without gaps from `first` on is the only one that may be folded.
+  /// Throws if records are missing, repeated or out of order from `first` on.
   func checkOrder(
     _ records: [MendCore.Record], of key: BatchKey, from first: UInt64, operation: String
   ) throws(StoreError) {
@@ -145,7 +146,7 @@ struct JournalDecoding {
     for record in records {
       guard record.sequence == expected else {
         throw damaged(
-          key, Int64(clamping: expected), "it is missing, \(record.sequence) stands there", operation)
+          key, Int64(clamping: expected), "it is missing; record \(record.sequence) is in its place", operation)
       }
       expected += 1
     }

@@ -4,20 +4,20 @@ public import MendCore
 public import MendRuntime
 
 extension JournalDoctor {
-  /// What a journal was made of that could not be read as a whole.
+  /// The result of rebuilding a damaged journal.
   public struct Rebuilding: Sendable, Hashable {
     public var batches = 0
     public var rows = 0
-    /// Batches whose journals are not whole: servers leave them alone.
+    /// Batches with incomplete journals, which servers leave alone.
     public var setAside: [SetAside] = []
     public var faults: [String] = []
-    /// Where the files are now that were there before.
+    /// The directory that holds the damaged files now.
     public var kept = ""
   }
 
-  /// Makes a journal of all that can be read, and puts it in place of the damaged one, whose files are kept.
+  /// Makes a new journal of all that can be read, and puts it in place of the damaged one. The damaged files are kept.
   public func rebuild(at now: Instant) throws(StoreError) -> Rebuilding {
-    try bringLogBack()
+    try file.takeBackRebuilding()
     let new = path + "-rebuilt"
     remove(new)
     defer { remove(new) }
@@ -43,7 +43,7 @@ extension JournalDoctor {
     for part in ["", "-journal", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + part) }
   }
 
-  /// An empty file that is the server's, whoever runs this, and that nobody else can read.
+  /// Makes an empty file that belongs to the old journal's owner, and that nobody else can read.
   private func make(_ new: String) throws(StoreError) {
     var status = stat()
     let descriptor = unsafe open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
@@ -67,7 +67,7 @@ extension JournalDoctor {
     var inspection = JournalInspection(decoding, path: path, crashedOver: crashedOver)
     var rows = 0
     inspection.onRow = { batch, row in
-      // One without a number that it must have is nobody's, and its batch is damaged.
+      // A row without a number that it must have is left out, and its batch is damaged.
       try target.execute(
         sql: "INSERT OR IGNORE INTO journal (id, batch, first, count, checksum, payload) VALUES (?, ?, ?, ?, ?, ?)",
         arguments: [
@@ -85,7 +85,7 @@ extension JournalDoctor {
     ] {
       try copyRows(of: table, id: id, source, target)
     }
-    // Those of batches that are lost are nobody's.
+    // A later batch could get the number of a lost one.
     for table in ["set_aside", "crashes"] {
       try target.execute(sql: "DELETE FROM \(table) WHERE batch NOT IN (SELECT id FROM batches)")
     }
@@ -100,19 +100,19 @@ extension JournalDoctor {
         ]
       }
     }
+    let counts = try JournalCounts(source)
+    let last = max(try Int64.fetchOne(target, sql: "SELECT max(id) FROM journal") ?? 0, counts.lastRow)
     for aside in inspection.damaged {
       guard let id = try Self.id(of: aside.batch, in: target) else { continue }
       try SQLiteStore.keepAside(id, .journal, aside.reason, at: now, in: target)
     }
-    let counts = try JournalCounts(source)
-    let last = max(try Int64.fetchOne(target, sql: "SELECT max(id) FROM journal") ?? 0, counts.lastRow)
     if let acknowledged = past.acknowledged, acknowledged > last {
       rebuilding.faults.append(
-        "it ends at row \(last), and row \(acknowledged) was acknowledged: \(acknowledged - last) commits of batches are "
-          + "missing, and nobody knows whose. Batches that may lack their end are set aside: bring those back that may go on "
-          + "from where they are")
+        "it ends at row \(last), and row \(acknowledged) was acknowledged: \(acknowledged - last) rows are missing, and it "
+          + "is not known of which batches. Batches that may lack their end are set aside: bring back those that may "
+          + "continue from where they are")
     }
-    // No number is given out twice. What the mark says of rows has a sum where it says one of batches, too.
+    // No number is used twice. The mark's row has a check sum only if the mark names a batch, too.
     let markedRow = past.acknowledgedBatch == nil ? 0 : past.acknowledged ?? 0
     try JournalCounts.begin(
       in: target, pastRow: max(last, markedRow), pastBatch: max(counts.lastBatch, past.acknowledgedBatch ?? 0))
@@ -122,7 +122,7 @@ extension JournalDoctor {
     rebuilding.faults += inspection.faults
   }
 
-  /// Those rows that can be read, with the columns that both have.
+  /// Copies all rows of a table that can be read, with the columns that both databases have.
   private func copyRows(of table: String, id: String, _ source: Database, _ target: Database) throws {
     guard try source.tableExists(table) else { return }
     let known = Set(try target.columns(in: table).map(\.name))
@@ -138,10 +138,10 @@ extension JournalDoctor {
     }
   }
 
-  /// In the place of the damaged files, which go to a directory of their own. Cut off at any point it leaves a journal that
-  /// is refused, or the new one.
+  /// Moves the damaged files to a directory of their own, and the new journal to their place. If this is interrupted, a
+  /// server finds the new journal, or takes the rebuilding back.
   private func put(_ new: String, at now: Instant) throws(StoreError) -> String {
-    let kept = "\(path)\(Self.keptSuffix)\(now.milliseconds)"
+    let kept = "\(path)\(JournalFile.keptSuffix)\(now.milliseconds)"
     do {
       let manager = FileManager.default
       try manager.createDirectory(
@@ -155,12 +155,12 @@ extension JournalDoctor {
         try manager.removeItem(atPath: path + part)
       }
     } catch {
-      try? linkLog(from: kept)
+      try? file.linkLog(from: kept)
       throw StoreError(operation: "rebuild", message: "the damaged files cannot be kept in \(kept): \(error)")
     }
     guard unsafe rename(new, path) == 0 else {
       let code = errno
-      try? linkLog(from: kept)
+      try? file.linkLog(from: kept)
       throw StoreError(
         operation: "rebuild",
         message: "\(new) cannot be put in place: \(SystemFault.words(code)); what was is in \(kept)")
@@ -168,40 +168,5 @@ extension JournalDoctor {
     for part in [JournalMark.suffix, DamageNote.suffix] { try? FileManager.default.removeItem(atPath: path + part) }
     SmallFile.syncDirectory(of: path)
     return kept
-  }
-
-  private static let keptSuffix = "-kept-"
-
-  /// A rebuilding that was cut off before the new file was in place had taken the log away already.
-  private func bringLogBack() throws(StoreError) {
-    let manager = FileManager.default
-    guard try !file.hasLog(), let present = Self.identity(path) else { return }
-    let name = (path as NSString).lastPathComponent + Self.keptSuffix
-    let directory = (path as NSString).deletingLastPathComponent
-    let entries = (try? manager.contentsOfDirectory(atPath: directory)) ?? []
-    for entry in entries.sorted(by: >) where entry.hasPrefix(name) {
-      let kept = "\(directory)/\(entry)"
-      guard Self.identity("\(kept)/journal.sqlite") == present else { continue }
-      do {
-        try linkLog(from: kept)
-      } catch {
-        throw StoreError(
-          operation: "rebuild", message: "\(path)-wal cannot be brought back from \(kept): \(error)")
-      }
-    }
-  }
-
-  private func linkLog(from kept: String) throws {
-    let (log, place) = ("\(kept)/journal.sqlite-wal", path + "-wal")
-    guard FileManager.default.fileExists(atPath: log), try !file.hasLog() else { return }
-    // Whoever looks at a database makes one that is empty.
-    if FileManager.default.fileExists(atPath: place) { try FileManager.default.removeItem(atPath: place) }
-    try FileManager.default.linkItem(atPath: log, toPath: place)
-    SmallFile.syncDirectory(of: path)
-  }
-
-  private static func identity(_ path: String) -> JournalFile.Identity? {
-    var status = stat()
-    return unsafe stat(path, &status) == 0 ? JournalFile.Identity(status) : nil
   }
 }

@@ -3,25 +3,25 @@ import GRDB
 public import MendCore
 public import MendRuntime
 
-/// A data directory's journal as it lies there, looked at while no server has it.
+/// Examines and repairs a data directory's journal while no server uses it.
 ///
-/// `examine` changes nothing of it. The directory is locked for as long as this lives, so no server starts meanwhile.
+/// `examine` changes nothing. The directory stays locked as long as this object lives, so no server can start meanwhile.
 public final class JournalDoctor {
-  /// What an examination found.
+  /// The result of an examination.
   public struct Report: Sendable, Hashable {
     public var path: String
     public var batches = 0
     public var records = 0
-    /// Batches whose journals can't be folded; each with its first record at fault, where one is known.
+    /// Batches whose journals cannot be read; each with the first wrong record, if it is known.
     public var damaged: [SetAside] = []
-    /// Batches that a server leaves alone because it was told to, or crashed over them.
+    /// Batches that a server leaves alone because an administrator said so, or because it crashed over them.
     public var setAside: [SetAside] = []
-    /// What else is wrong with the file, each in a sentence.
+    /// All other damage, one sentence each.
     public var faults: [String] = []
 
     public var isWell: Bool { damaged.isEmpty && faults.isEmpty && crashedOver.isEmpty }
 
-    /// Batches that a server set aside by itself, and whose journals are whole: nobody asked for it.
+    /// Batches that no administrator set aside.
     public var crashedOver: [SetAside] { setAside.filter { $0.ground != .administrator } }
 
     mutating func take(_ inspection: JournalInspection) {
@@ -65,7 +65,7 @@ public final class JournalDoctor {
 
   // MARK: - Looking
 
-  /// Reads every record of every batch, and every other row that has a check sum.
+  /// Reads every record of every batch, and every other row that has a check sum. Changes nothing.
   public func examine() throws(StoreError) -> Report {
     var report = Report(path: path)
     do throws(StoreError) {
@@ -94,9 +94,9 @@ public final class JournalDoctor {
     }
   }
 
-  /// Opens the journal so that nothing of it is changed.
+  /// Opens the journal for reading only.
   func reading<Value>(_ operation: String, _ body: (Database) throws -> Value) throws(StoreError) -> Value {
-    // A reader makes these where they are missing; they go again.
+    // SQLite makes these files if they are missing; they are removed again.
     let debris = ["-shm", "-wal"].map { path + $0 }.filter { !FileManager.default.fileExists(atPath: $0) }
     defer { for path in debris { try? FileManager.default.removeItem(atPath: path) } }
     return try SQLiteStore.access(operation, path) {
@@ -121,7 +121,7 @@ public final class JournalDoctor {
 
   // MARK: - Changing
 
-  /// From now on a server leaves the batch alone. False where there is no such batch.
+  /// Sets a batch aside: servers leave it alone from now on. Returns false if there is no such batch.
   public func setAside(_ key: BatchKey, at now: Instant, reason: String) throws(StoreError) -> Bool {
     try checkBeforeChanging()
     return try changing { database in
@@ -131,7 +131,7 @@ public final class JournalDoctor {
     }
   }
 
-  /// The next server tries the batch again. False where it was not set aside.
+  /// Lets the next server try a batch again. Returns false if it was not set aside.
   public func bringBack(_ key: BatchKey) throws(StoreError) -> Bool {
     try checkBeforeChanging()
     return try changing { database in
@@ -142,8 +142,9 @@ public final class JournalDoctor {
     }
   }
 
-  /// What a server would refuse is left as it is: SQLite throws a log away that it cannot read.
+  /// Throws if a server would refuse the journal: SQLite discards a log that it cannot read.
   private func checkBeforeChanging() throws(StoreError) {
+    try file.takeBackRebuilding()
     try file.check(wasMade: lock.journalWasMade)
     try reading("change") { database in
       try Schema.check(database, path: path, mayBeNew: past.mayBeNew)
@@ -151,8 +152,9 @@ public final class JournalDoctor {
     }
   }
 
-  /// Goes on with what the file has: what is missing of it is missing for good.
+  /// Lets the next server continue with what the file has. Whatever is missing is lost for good.
   public func acceptLoss() throws(StoreError) {
+    try file.takeBackRebuilding()
     let mark = path + JournalMark.suffix
     if FileManager.default.fileExists(atPath: mark) {
       do {
@@ -167,7 +169,7 @@ public final class JournalDoctor {
     }
   }
 
-  /// Two of one id may be there: one that is retired, and a live one that came after it; the live one is meant.
+  /// The number of a batch. If a finished and a live batch have the same id, it is the live one's.
   static func id(of key: BatchKey, in database: Database) throws -> Int64? {
     try Int64.fetchOne(
       database, sql: "SELECT id FROM batches WHERE namespace = ? AND batch_id = ? ORDER BY retired, id DESC",

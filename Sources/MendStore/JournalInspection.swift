@@ -3,37 +3,37 @@ import GRDB
 import MendCore
 import MendRuntime
 
-/// Reads all that a journal has, as far as it can be read, and finds what is damaged or missing.
+/// Reads a whole journal as far as it can be read, and finds what is damaged or missing.
 struct JournalInspection {
   private(set) var batches = 0
   private(set) var records = 0
   private(set) var damaged: [SetAside] = []
   private(set) var setAside: [SetAside] = []
   private(set) var faults: [String] = []
-  /// Told each row that can be read and whose it is, by the batch's number.
+  /// Is passed each row that can be read, with the number of its batch.
   var onRow: (Int64, Row) throws -> Void = { _, _ in }
 
   private let decoding: JournalDecoding
-  /// Batches that an earlier run of the program crashed over, and by which signal: they are not read.
+  /// Batches that an earlier run of the program crashed over, with the signal. They are not read.
   private let crashedOver: [BatchKey: Int32]
   private let path: String
   private var readings: [Int64: Reading] = [:]
 
   private static let faultsTold = 40
 
-  /// A batch on its way through its journal.
+  /// A batch whose journal is being read.
   private struct Reading {
     var fold: SQLiteStore.Fold
     var fault: SetAside?
-    /// Its last row of the journal; nil where there is none.
+    /// The number of its last row; nil if it has none.
     var last: Int64?
-    /// It has no fewer records; nil where nothing says it.
+    /// The least number of its records; nil if that is unknown.
     var least: Int64?
-    /// It was finished with `least`, and nothing came after that.
+    /// Whether `least` is all of them, because the batch is finished.
     var endsThere = false
-    /// Rows of it stand here.
+    /// The segments that have rows of it.
     var segments: Set<Int64> = []
-    /// All of it was read, and let go again.
+    /// Whether all of it was read; its state is then released.
     var isWhole = false
   }
 
@@ -43,13 +43,13 @@ struct JournalInspection {
     self.path = path
   }
 
-  /// The numbers of the batches that there are.
+  /// The numbers of all batches.
   var numbers: Set<Int64> { Set(readings.keys) }
 
   mutating func run(_ database: Database) throws {
     let counts = try JournalCounts(database)
     let isCounted = try has("counts", database)
-    if isCounted, counts.isDamaged { fault("how many rows there ought to be cannot be read") }
+    if isCounted, counts.isDamaged { fault("the counts of rows cannot be read, so missing rows may go unnoticed") }
     try readBatches(database, counts)
     if try has("set_aside", database) {
       do {
@@ -103,9 +103,8 @@ struct JournalInspection {
     for rows in walk.unreadable { fault("the table of batches cannot be read from \(rows.lowerBound) on") }
     let acknowledged = try JournalMark.batch(at: path + JournalMark.suffix) ?? 0
     let last = max(found.keys.max() ?? 0, counts.lastBatch, acknowledged)
-    if let expected = counts.expectedBatches(last: last), expected != Int64(found.count) {
-      fault("\(expected - Int64(found.count)) batches are missing")
-    }
+    let missing = counts.missing(ofBatches: Int64(found.count), last: last)
+    if let words = JournalCounts.words(onMissing: missing) { fault(words) }
   }
 
   private mutating func readJournal(_ database: Database, _ counts: JournalCounts) throws {
@@ -121,11 +120,12 @@ struct JournalInspection {
       ? JournalRow.columns : JournalRow.columns.replacing("checksum", with: "NULL")
     let mark = try JournalMark.row(at: path + JournalMark.suffix)
     let newest = try SQLiteStore.Ledger.lastRow(database, acknowledged: mark)
-    let last = max(newest, mark ?? 0, counts.lastRow)
+    let end = max(newest, counts.lastRow)
+    let last = max(end, mark ?? 0)
     let keys = readings.values.map(\.fold.key)
-    var missing: [(segment: Int64, row: Int64)] = []
-    for segment in 0...Schema.segment(of: last) {
-      var reader = SegmentReader(segment, counts, last: last, decoding)
+    var missing: [(segments: ClosedRange<Int64>, row: Int64)] = []
+    for segment in 0...Schema.segment(of: end) {
+      var reader = try SegmentReader(segment, counts, last: last, decoding, database)
       var (count, strays, faults): (Int, [Int64], [Int64: SetAside]) = (0, [], [:])
       var readings = readings
       self.readings = [:]
@@ -155,23 +155,29 @@ struct JournalInspection {
       }
       self.readings = readings
       records += count
-      for row in strays { fault("row \(row) of the journal is of no batch that there is") }
-      if let row = reader.lastMissing { missing.append((segment, row)) }
+      for row in strays { fault("row \(row) of the journal belongs to no batch") }
+      if let row = reader.lastMissing { missing.append((segment...segment, row)) }
     }
+    // Only the mark knows of these rows, so no segment is searched for them.
+    let segments = (Schema.segment(of: end), Schema.segment(of: last))
+    if segments.0 < segments.1 { missing.append((segments.0 + 1...segments.1, last)) }
     try findThoseThatMissTheirEnd(missing, database)
   }
 
   private mutating func findThoseThatMissTheirEnd(
-    _ missing: [(segment: Int64, row: Int64)], _ database: Database
+    _ missing: [(segments: ClosedRange<Int64>, row: Int64)], _ database: Database
   ) throws {
-    for (segment, row) in missing {
+    for (segments, row) in missing {
       fault("rows of the journal up to \(row) cannot be read or are missing")
       let members: [Int64]
       do {
         members = try Int64.fetchAll(
           database,
-          sql: "SELECT id FROM batches WHERE segment = ?1 UNION SELECT batch FROM presence WHERE segment = ?1",
-          arguments: [segment])
+          sql: """
+            SELECT id FROM batches WHERE segment BETWEEN ?1 AND ?2
+            UNION SELECT batch FROM presence WHERE segment BETWEEN ?1 AND ?2
+            """,
+          arguments: [segments.lowerBound, segments.upperBound])
       } catch  where error.isUnreadable {
         members = Array(readings.keys)
       }
@@ -197,13 +203,13 @@ struct JournalInspection {
         database, sql: "SELECT id, segment FROM batches UNION SELECT batch, segment FROM presence")
       presence = Set(rows.map { [$0.integer(0), $0.integer(1)] })
     } catch  where error.isUnreadable {
-      fault("where batches stand in the journal cannot be read")
+      fault("the notes of where batches have rows cannot be read")
     }
     if let presence {
       let lost = readings.reduce(0) { sum, entry in
         sum + entry.value.segments.count { !presence.contains([entry.key, $0]) }
       }
-      if lost > 0 { fault("where \(lost) parts of batches' journals stand is missing") }
+      if lost > 0 { fault("\(lost) notes of where batches have rows are missing") }
     }
     guard try has("checksum", of: "outbox", database) else { return }
     try check(database, "idempotency", "keys, expires") { row, payload in

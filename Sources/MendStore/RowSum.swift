@@ -1,7 +1,7 @@
 import MendCore
 import MendRuntime
 
-/// A check sum over a row of the store: it differs, for all that chance can do, when a bit of the row does.
+/// A check sum over a row of the store. A row with a changed bit has another sum, except by a chance of 1 in 2^64.
 struct RowSum {
   private var sum: UInt64
 
@@ -28,21 +28,21 @@ struct RowSum {
     for byte in key.batchID.utf8 { mix(UInt64(byte)) }
   }
 
-  /// What no byte is.
+  /// Mixes in a value that no byte has, so that two texts do not run into each other.
   mutating func endText() { mix(UInt64(0x100)) }
 
   var value: Int64 { Int64(bitPattern: sum) }
 }
 
-/// What the check sums of the tables beside the journal's are over.
+/// The check sums of the tables beside the journal's.
 extension RowSum {
-  /// What retiring a batch sets.
+  /// The columns that retiring a batch sets.
   struct Retirement {
     var createdAt: Int64
     var completedAt: Int64
     var status: Int64
     var bucketID: String
-    /// Of its newest record.
+    /// The sequence of its newest record.
     var last: Int64
   }
 
@@ -87,6 +87,20 @@ extension RowSum {
     var sum = RowSum(Array(reason.utf8))
     sum.mix(batch)
     sum.mix(ground)
+    return sum.value
+  }
+
+  /// The sum for a place: a batch has rows in a segment.
+  static func place(of batch: Int64, _ segment: Int64) -> Int64 {
+    var sum = RowSum([])
+    sum.mix(batch)
+    sum.mix(segment)
+    return sum.value
+  }
+
+  static func forgotten(_ segment: Int64, through last: Int64, rows: Int64) -> Int64 {
+    var sum = RowSum([])
+    for value in [segment, last, rows] { sum.mix(value) }
     return sum.value
   }
 

@@ -8,9 +8,8 @@ import Synchronization
 extension SQLiteStore {
   /// Makes all writes durable in one transaction, or none of them.
   ///
-  /// The records of one batch share a row, but for large additions of documents, which have their own. A batch's
-  /// records must follow on what is there: a gap or a repeat is refused, for it would make the journal a lie.
-  /// So is a commit to files of which one was removed.
+  /// The records of one batch share a row; a large addition of documents has its own. A batch's records must continue its
+  /// journal: a gap or a repetition is refused. So is a commit if one of the store's files was removed.
   public func commit(_ writes: [Write]) throws(StoreError) {
     try check()
     let entries = JournalRows(writes)
@@ -23,6 +22,7 @@ extension SQLiteStore {
           try keep(entries.starts, in: database)
           try append(entries.notifications, settled: entries.settled, to: database)
           try clean(database, &commit, entries, spent: ledger.keys.spent)
+          try JournalCounts.moveLive(commit.places, in: database)
           return commit
         }
       }
@@ -38,7 +38,7 @@ extension SQLiteStore {
     }
   }
 
-  /// Writes and takes away again what a large commit has, as a row that nothing reads.
+  /// Writes as many bytes as a large commit, in a row that nothing reads, and deletes them again.
   public func probe() throws(StoreError) {
     try writing("probe") {
       try pool.write { database in
@@ -54,15 +54,18 @@ extension SQLiteStore {
 
   static let probeBytes = 256 << 10
 
-  /// What a commit changes in the ledger once it is durable.
+  /// The changes that a commit makes to the ledger once it is durable.
   private struct Staged {
     var marks: Ledger.Marks
     var batches: [BatchKey: Ledger.LiveBatch] = [:]
     var admitted: [BatchKey: Int64] = [:]
-    /// The row of its idempotency keys.
+    /// The sum over the places that live batches get.
+    var places: Int64 = 0
+    /// The row that holds the commit's idempotency keys.
     var keys: Int64?
-    /// Rows of idempotency keys that it deleted: those up to one, and others.
+    /// The commit deleted all rows of idempotency keys up to this one.
     var expiredThrough: Int64?
+    /// Further rows of idempotency keys that it deleted.
     var spent: [Int64] = []
   }
 
@@ -93,21 +96,20 @@ extension SQLiteStore {
     try insert.run()
     let segment = Schema.segment(of: commit.marks.lastRow)
     if batch.segment != segment {
-      let mark = try database.cachedStatement(sql: "INSERT OR IGNORE INTO presence (batch, segment) VALUES (?, ?)")
-      try mark.execute(arguments: [batch.id, segment])
+      if try notePlace(of: batch.id, segment, in: database) { commit.places &+= RowSum.place(of: batch.id, segment) }
       batch.segment = segment
     }
     batch.last = last + UInt64(row.records.count)
     commit.batches[key] = batch
   }
 
-  /// A batch that is not live: retired, and live again with this commit, or new; its row comes next.
+  /// Makes a batch live that is finished or new.
   private func admit(_ key: BatchKey, to database: Database, _ commit: inout Staged) throws -> Ledger.LiveBatch {
     var look = try BoundStatement(Self.retiredIDQuery, in: database)
     try look.bind(key.namespace)
     try look.bind(key.batchID)
     if let id = try look.firstInteger() {
-      try database.cachedStatement(sql: Self.reviving).execute(arguments: [id])
+      commit.places &+= try revive(id, in: database)
       commit.admitted[key] = id
       return Ledger.LiveBatch(id: id, last: nil, segment: -1)
     }
@@ -120,22 +122,45 @@ extension SQLiteStore {
     try insert.bind(key.batchID)
     try insert.bind(segment)
     try insert.run()
+    commit.places &+= RowSum.place(of: commit.marks.lastBatch, segment)
     commit.admitted[key] = commit.marks.lastBatch
     return Ledger.LiveBatch(id: commit.marks.lastBatch, last: 0, segment: segment)
   }
 
-  /// What it says as a finished one holds no more; how long its journal is at least, does.
-  static let reviving = "UPDATE batches SET retired = 0, listing = NULL, checksum = NULL WHERE id = ?"
+  /// Notes that a batch has rows in a segment. Returns false if that was known.
+  func notePlace(of batch: Int64, _ segment: Int64, in database: Database) throws -> Bool {
+    let note = try database.cachedStatement(
+      sql: """
+        INSERT OR IGNORE INTO presence (batch, segment)
+        SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM batches WHERE id = ?1 AND segment = ?2)
+        """)
+    try note.execute(arguments: [batch, segment])
+    return database.changesCount > 0
+  }
+
+  /// Makes a finished batch live again: its listing goes, and the least length of its journal stays. Returns the sum over
+  /// its places; 0 if it was live.
+  func revive(_ batch: Int64, in database: Database) throws -> Int64 {
+    let update = try database.cachedStatement(
+      sql: "UPDATE batches SET retired = 0, listing = NULL, checksum = NULL WHERE id = ? AND retired <> 0")
+    try update.execute(arguments: [batch])
+    return database.changesCount > 0 ? try places(of: batch, in: database) : 0
+  }
+
+  private func places(of batch: Int64, in database: Database) throws -> Int64 {
+    try notedSegments(of: batch, in: database).reduce(0) { $0 &+ RowSum.place(of: batch, $1) }
+  }
 
   private func lastSequence(of batch: Int64, in database: Database) throws -> UInt64 {
-    let newest = try segments(of: batch, in: database).first
-    guard let newest else { return 0 }
-    let rows = Schema.rows(of: newest)
-    let last = try Int64.fetchOne(
-      database.cachedStatement(
-        sql: "SELECT max(first + count - 1) FROM journal WHERE id >= ? AND id < ? AND batch = ?"),
-      arguments: [rows.lowerBound, rows.upperBound, batch])
-    return UInt64(last ?? 0)
+    for segment in try segments(of: batch, in: database) {
+      let rows = Schema.rows(of: segment)
+      let last = try Int64.fetchOne(
+        database.cachedStatement(
+          sql: "SELECT max(first + count - 1) FROM journal WHERE id >= ? AND id < ? AND batch = ?"),
+        arguments: [rows.lowerBound, rows.upperBound, batch])
+      if let last { return UInt64(last) }
+    }
+    return 0
   }
 
   private func append(_ entries: [IdempotencyEntry], to database: Database) throws -> Int64? {
@@ -159,7 +184,7 @@ extension SQLiteStore {
     }
   }
 
-  /// Now and then, forgets keys: expired ones, and those of a namespace beyond its limit.
+  /// Deletes expired idempotency keys, and those beyond their namespace's limit, once in many commits.
   private func clean(_ database: Database, _ commit: inout Staged, _ entries: JournalRows, spent: [Int64]) throws {
     commit.marks.commitsSinceCleaning += 1
     guard let now = entries.newest, commit.marks.commitsSinceCleaning >= Self.commitsPerCleaning else { return }
@@ -178,7 +203,7 @@ extension SQLiteStore {
   }
 
   static let commitsPerCleaning = 256
-  /// In one cleaning; more than can come between two.
+  /// The number of rows that one cleaning deletes; more than can be added between two of them.
   static let rowsCleaned = 1024
 
   // MARK: - Retiring
@@ -193,14 +218,16 @@ extension SQLiteStore {
     try ledger.withLock { ledger throws(StoreError) in
       try writing("retire", isNeeded: true) {
         try pool.write { database in
+          var places: Int64 = 0
           for entry in entries {
             guard let id = try ledger.live[entry.key]?.id ?? retiredID(of: entry.key, in: database) else {
               throw StoreError(
                 operation: "retire", message: "no batch \(entry.key.namespace)/\(entry.key.batchID) in the journal")
             }
             let last = try ledger.live[entry.key]?.last ?? lastSequence(of: id, in: database)
-            try retire(id, entry, last: Int64(clamping: last), in: database)
+            places &-= try retire(id, entry, last: Int64(clamping: last), in: database)
           }
+          try JournalCounts.moveLive(places, in: database)
         }
       }
       for entry in entries { ledger.live[entry.key] = nil }
@@ -210,7 +237,11 @@ extension SQLiteStore {
 }
 
 extension SQLiteStore {
-  private func retire(_ id: Int64, _ entry: BatchListing, last: Int64, in database: Database) throws {
+  /// Writes a finished batch's listing. Returns the sum over its places; 0 if it was finished before.
+  private func retire(_ id: Int64, _ entry: BatchListing, last: Int64, in database: Database) throws -> Int64 {
+    let isLive = try Int.fetchOne(
+      database.cachedStatement(sql: "SELECT retired = 0 FROM batches WHERE id = ?"), arguments: [id])
+    let places = isLive == 1 ? try places(of: id, in: database) : 0
     let payload = FieldEncoder.encode(ValueRow(writtenBy: version, value: entry))
     let retirement = RowSum.Retirement(
       createdAt: entry.createdAt.milliseconds, completedAt: (entry.completedAt ?? entry.createdAt).milliseconds,
@@ -225,28 +256,29 @@ extension SQLiteStore {
         retirement.createdAt, retirement.completedAt, retirement.status, retirement.bucketID, Data(payload), last,
         RowSum.listing(payload, of: entry.key, retirement), id,
       ])
+    return places
   }
 }
 
-/// A commit's writes as rows: each batch's records together, in their order.
+/// The writes of a commit, arranged in rows: each batch's records together, in their order.
 struct JournalRows {
   struct Row {
-    /// Of one batch; at least one.
+    /// Records of one batch; at least one.
     var records: [MendCore.Record]
   }
 
   var rows: [Row] = []
   var idempotency: [IdempotencyEntry] = []
-  /// The latest of each slot.
+  /// The latest history of each slot.
   var starts: [Int: StartHistory] = [:]
   var notifications: [MendCore.Notification] = []
-  /// Event ids that are to leave the outbox.
+  /// The event ids of notifications that leave the outbox.
   var settled: [String] = []
   /// The newest record's time.
   var newest: Instant?
 
-  /// Documents of one fact from which on it has a row of its own: a round of many large additions stays far below the
-  /// billion bytes that SQLite takes in one value.
+  /// A fact with so many documents has a row of its own. A row stays far below the billion bytes that SQLite takes in one
+  /// value.
   static let documentsOfLargeFact = 1000
 
   init(_ writes: [Write]) {

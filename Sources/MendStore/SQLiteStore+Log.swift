@@ -11,8 +11,9 @@ extension SQLiteStore {
   static let busyPatience: Duration = .seconds(5)
   static let framesBound = 1000
 
-  /// The log goes into the file as a whole, if nobody reads an older state. Readers of the database find it to be all there
-  /// is; the file by itself says that it is not.
+  /// Moves the whole log to the database file, unless somebody reads an older state.
+  ///
+  /// Afterwards the file by itself says that a log belongs to it; readers of the database see the state that is in the log.
   static func empty(_ database: Database, _ mode: Database.CheckpointMode) throws -> Bool {
     try database.execute(sql: "UPDATE log_state SET state = 1 WHERE id = 1")
     let checkpoint = Result { try database.checkpoint(mode) }
@@ -26,7 +27,7 @@ extension SQLiteStore {
     }
   }
 
-  /// After what was written is on the disk.
+  /// Makes a checkpoint if the log is long.
   func keepLogShort() throws {
     guard frames.count >= Self.framesBound else { return }
     do {
@@ -48,8 +49,8 @@ extension SQLiteStore {
     }
   }
 
-  /// A log that readers, one after the other, keep from being begun anew would grow without end: at a size it waits for
-  /// them, for a while, and new ones read beside it.
+  /// Waits for readers for a moment if the log is very large: readers that take turns keep it from starting anew, and it
+  /// would grow without end.
   func relieveLog(_ marks: inout Ledger.Marks) throws(StoreError) {
     // Not at each commit: asking costs something, too.
     guard marks.commitsSinceCleaning % 16 == 0 else { return }

@@ -3,15 +3,17 @@ import GRDB
 import MendCore
 import MendRuntime
 
-/// A journal on its way to being served: as much of it as can be read.
+/// An opened journal, as far as it can be read.
 struct Opened {
   let pool: DatabasePool
   let frames: LogFrames
   private(set) var ledger: SQLiteStore.Ledger
-  /// What is damaged beside batches' own records, each in a sentence.
+  /// All damage outside the batches' records, one sentence each.
   private(set) var losses: [String] = []
-  /// Why nothing can be added.
+  /// Why nothing can be added to the journal; nil if it can.
   private(set) var damage: StoreError?
+  /// The work that must come before any write and for which the disk had no room; nil if it is done.
+  private(set) var preparation: Preparation?
   let mark: JournalMark
 
   init(_ path: String, _ past: JournalPast) throws(StoreError) {
@@ -33,16 +35,25 @@ struct Opened {
     mark = JournalMark(journal: path)
     losses = ledger.losses
     self.ledger.losses = []
-    damage = try SQLiteStore.access("open", path) { try makeReady(path) }
+    let preparation = Preparation(pool: pool, path: path, mark: mark, ledger: self.ledger)
+    try SQLiteStore.access("open", path) {
+      do {
+        losses += try preparation.run()
+      } catch let error as DatabaseError where SQLiteStore.isFull(error) {
+        self.preparation = preparation
+      } catch let fault as Preparation.Damage {
+        damage = fault.error
+      }
+    }
   }
 
-  /// Where a page is damaged that says what all others are.
+  /// The error for damage to a page that says what the other pages are.
   private static func nothingCanBeTrusted(_ path: String, _ error: any Error) -> StoreError {
     StoreError(
       operation: "open",
       message:
-        "\(path): \(SQLiteStore.words(error)); pages are damaged that say what stands where, so nothing of it is "
-        + "served; bring all files that begin with its name back from a copy, as they were at one moment. Without one: "
+        "\(path): \(SQLiteStore.words(error)); damaged pages say where all others are, so nothing is served; "
+        + "bring all files that begin with its name back from a copy, as they were at one moment. Without one: "
         + "mend doctor --data DIR --rebuild makes a journal of what can still be read, and keeps these files; or move "
         + "them away and start with an empty journal, which knows nothing of what runs")
   }
@@ -90,138 +101,38 @@ struct Opened {
     try database.close()
   }
 
-  /// A database of today's form is left as it is, so a damaged page of the migrator's own table stops nothing.
+  /// Brings an older database to the present form. A present one is not touched, so a damaged page of the migrator's own
+  /// table stops nothing.
   private static func migrate(_ pool: DatabasePool) throws {
     let found = try pool.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
     if found < Schema.version { try Schema.migrator.migrate(pool) }
   }
-
-  // MARK: - Before anything is added
-
-  /// Gives why nothing can be.
-  private mutating func makeReady(_ path: String) throws -> StoreError? {
-    let note = DamageNote(journal: path)
-    if note.text != nil {
-      // Files that were brought back from a copy are whole.
-      let isWhole = (try? pool.read { try String.fetchAll($0, sql: "PRAGMA quick_check(1)") }) == ["ok"]
-      guard isWhole else { return Self.cannotBeChanged(path, note.text ?? "") }
-      note.remove()
-    }
-    do {
-      try mendIndexes()
-      // On the disk before the file says that it is not all: a start that is cut off from here on is no loss of the log.
-      if mark.row == nil { mark.keep(ledger.marks.lastRow, batch: ledger.marks.lastBatch) }
-      try takeOver()
-      try tryToAdd()
-      return nil
-    } catch  where error.isUnreadable {
-      return Self.cannotBeChanged(path, SQLiteStore.words(error))
-    } catch let error as DatabaseError where SQLiteStore.isFull(error) {
-      // Nothing is added to it, until there is room.
-      return nil
-    } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
-      // A row stands beyond what the table's end is.
-      return Self.cannotBeChanged(path, SQLiteStore.words(error))
-    }
-  }
-
-  private static func cannotBeChanged(_ path: String, _ words: String) -> StoreError {
-    StoreError(
-      operation: "open",
-      message: "\(path): \(words.split(separator: "\n").first ?? ""); a page that has to be changed cannot be read, so "
-        + "what can be read is served, and nothing is changed, run or ended. Stop the server; then mend doctor --data DIR "
-        + "--rebuild makes a whole journal of what can be read, or bring all files that begin with its name back from a "
-        + "copy")
-  }
-
-  /// An index that lost an entry hides what the table has.
-  private mutating func mendIndexes() throws {
-    let (retired, live) = ledger.rows
-    let tables = try pool.unsafeRead { database -> [String] in
-      var tables: [String] = []
-      let counts = try Self.unlessUnreadable {
-        [
-          try Self.entries(database, "retired_batches", "t.namespace = i.namespace AND t.batch_id = i.batch_id"),
-          try Self.entries(database, "retired_newest", "t.namespace = i.namespace AND t.created_at IS i.created_at"),
-          try Self.entries(database, "retired_oldest", "t.completed_at IS i.completed_at"),
-          try Int64.fetchOne(
-            database, sql: "SELECT count(*) FROM batches INDEXED BY live_batches WHERE retired = 0"),
-        ]
-      }
-      if counts != [retired, retired, retired, live] { tables.append("batches") }
-      let outbox = try Self.unlessUnreadable { try String.fetchAll(database, sql: "PRAGMA integrity_check('outbox')") }
-      if outbox != ["ok"] { tables.append("outbox") }
-      return tables
-    }
-    for table in tables {
-      losses.append("an index of the table \(table) was damaged; it is made anew")
-      try pool.write { try $0.execute(sql: "REINDEX \(table)") }
-    }
-  }
-
-  /// Entries of an index that say what their rows say.
-  private static func entries(_ database: Database, _ index: String, _ agrees: String) throws -> Int64? {
-    try Int64.fetchOne(
-      database,
-      sql: """
-        SELECT count(*) FROM batches AS i INDEXED BY \(index) CROSS JOIN batches AS t NOT INDEXED ON t.id = i.id
-        WHERE i.retired = 1 AND t.retired = 1 AND \(agrees)
-        """)
-  }
-
-  private static func unlessUnreadable<Value>(_ body: () throws -> Value) throws -> Value? {
-    do {
-      return try body()
-    } catch  where error.isUnreadable {
-      return nil
-    }
-  }
-
-  /// What was acknowledged is on the disk in truth, and the database file says that it is not all of the journal.
-  ///
-  /// After a sync that failed, the system takes its pages for written, and a later sync of the same file says nothing of
-  /// them: so all that the log has is written once more, into the database file, before anything is added to it.
-  private func takeOver() throws {
-    try pool.writeWithoutTransaction { _ = try SQLiteStore.empty($0, .truncate) }
-  }
-
-  /// Adds a row to each table that commits add to, and takes it back.
-  private func tryToAdd() throws {
-    let marks = ledger.marks
-    try pool.writeWithoutTransaction { database in
-      try database.inTransaction(.immediate) {
-        try database.execute(
-          sql: "INSERT INTO journal (id, batch, first, count, payload) VALUES (?, 0, 0, 0, x'00')",
-          arguments: [marks.lastRow + 1])
-        try database.execute(
-          sql: "INSERT INTO batches (id, namespace, batch_id, segment) VALUES (?, '', '', 0)",
-          arguments: [marks.lastBatch + 1])
-        try database.execute(
-          sql: "INSERT OR IGNORE INTO presence (batch, segment) VALUES (?, 0)", arguments: [marks.lastBatch + 1])
-        try database.execute(sql: "INSERT OR IGNORE INTO starts (slot, payload) VALUES (-1, x'00')")
-        try database.execute(sql: "INSERT INTO idempotency (keys, expires, payload) VALUES (0, 0, x'00')")
-        try database.execute(
-          sql: "INSERT INTO outbox (event_id, namespace, batch_id, next_at, payload) VALUES ('', '', '', 0, x'00')")
-        _ = try Int.fetchOne(database, sql: "SELECT count(reason) FROM set_aside")
-        if try database.tableExists("data_directory") {
-          _ = try Int.fetchOne(database, sql: "SELECT count(path) FROM data_directory")
-        }
-        return .rollback
-      }
-    }
-  }
 }
 
 extension SQLiteStore.Ledger {
-  /// Reads the table of batches, and says what is wrong with it.
-  ///
+  /// Reads the live batches. Reads the whole table of batches only if a live one may be missing, or the server before this
+  /// one found damage.
   fileprivate init(_ database: Database, _ past: JournalPast) throws {
     let counts = try JournalCounts(database)
-    if counts.isDamaged { losses.append("how many rows there ought to be cannot be read; that is not looked at") }
+    if counts.isDamaged { losses.append("the counts of rows cannot be read, so missing rows may go unnoticed") }
     let lastRow = try Self.lastRow(database, acknowledged: past.acknowledged)
     let lastBatch = try Self.last(of: "batches", upTo: Self.rowsLimit, database) ?? 0
     marks = Marks(
       lastBatch: max(lastBatch, counts.lastBatch, past.acknowledgedBatch ?? 0), lastRow: max(lastRow, counts.lastRow))
+    isThorough = try counts.asksForAll || counts.missesLive(database)
+    if isThorough { try readAll(database, counts) } else { try readLive(database) }
+  }
+
+  private mutating func readLive(_ database: Database) throws {
+    let rows = try Row.fetchCursor(
+      database, sql: "SELECT id, namespace, batch_id, last FROM batches INDEXED BY live_batches WHERE retired = 0")
+    while let row = try rows.next() {
+      live[BatchKey(namespace: row.text(1), batchID: row.text(2))] = LiveBatch(
+        id: row.integer(0), last: nil, segment: -1, least: UInt64(clamping: row.integerOrNil(3) ?? 0))
+    }
+  }
+
+  private mutating func readAll(_ database: Database, _ counts: JournalCounts) throws {
     var walk = TableWalk(
       """
       SELECT id, namespace, batch_id, retired, checksum, created_at, completed_at, status, bucket_id, last, listing
@@ -232,8 +143,7 @@ extension SQLiteStore.Ledger {
       count += 1
       let key = BatchKey(namespace: row.text(1), batchID: row.text(2))
       let state = row.integer(3)
-      if state == 0 { rows.live += 1 }
-      if state == 1 { rows.retired += 1 }
+      if state == 0 { liveRows += 1 }
       if state != 0 {
         guard try state != 1 || !SQLiteStore.isWholeListing(row, of: key, from: 4) else { return }
         // Its listing is made anew from its journal, as any final batch's is.
@@ -249,15 +159,12 @@ extension SQLiteStore.Ledger {
     for rows in walk.unreadable {
       losses.append("the table of batches cannot be read from \(rows.lowerBound) on: a page of it is damaged")
     }
-    if let expected = counts.expectedBatches(last: marks.lastBatch), expected != count {
-      losses.append(
-        "\(expected - count) batches are missing: a page of the database that they were on was lost, or is an older one"
-      )
-    }
+    let missing = counts.missing(ofBatches: count, last: marks.lastBatch)
+    if let words = JournalCounts.words(onMissing: missing) { losses.append(words) }
   }
 
-  /// The newest row. A number far beyond what was acknowledged is a damaged one. Where the table's end cannot be read, and
-  /// nobody else knows it, it is the last that could be on that page, so that rows are missed rather than forgotten.
+  /// The number of the newest row. A number far beyond the acknowledged one is taken for damage. If the table's end cannot
+  /// be read and there is no mark, it is the last number that could be on that page, so that rows count as missing.
   static func lastRow(_ database: Database, acknowledged: Int64?) throws -> Int64 {
     let limit = min(acknowledged ?? .max, Self.rowsLimit) + Self.rowsUnmarked
     if let last = try last(of: "journal", upTo: limit, database) { return last }
@@ -267,8 +174,9 @@ extension SQLiteStore.Ledger {
     return acknowledged.map { max($0, last) } ?? Schema.rows(of: Schema.segment(of: last + 1)).upperBound - 1
   }
 
-  /// As many rows as no journal has, and as there may be that the mark beside it does not know of.
+  /// No journal has so many rows.
   static let rowsLimit: Int64 = 1 << 40
+  /// The mark may be so many rows behind the journal.
   private static let rowsUnmarked: Int64 = 1 << 24
 
   private static func last(of table: String, upTo limit: Int64, _ database: Database) throws -> Int64? {
@@ -282,9 +190,9 @@ extension SQLiteStore.Ledger {
 }
 
 extension SQLiteStore {
-  /// Whether what retiring a batch set is as it was set; rows of earlier versions have no check sum.
+  /// Tells whether the columns that retiring a batch set match their check sum. Rows of earlier versions have none.
   ///
-  /// - Parameter row: from `column` on checksum, created_at, completed_at, status, bucket_id, last, listing.
+  /// - Parameter row: has from `column` on checksum, created_at, completed_at, status, bucket_id, last, listing.
   static func isWholeListing(_ row: Row, of key: BatchKey, from column: Int) throws -> Bool {
     guard let sum = row.integerOrNil(column) else { return !row.hasNull(atIndex: column + 6) }
     guard let createdAt = row.integerOrNil(column + 1), let completedAt = row.integerOrNil(column + 2),

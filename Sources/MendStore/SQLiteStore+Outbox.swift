@@ -78,13 +78,13 @@ extension SQLiteStore {
     return (found.map(\.pending), isDamaged)
   }
 
-  /// It is nobody's to send or to remove but a version's that can read it.
+  /// Leaves a notification for a version that can read it.
   private func leave(_ eventID: String, _ fault: JournalDecoding.ValueFault) {
     note(fault.message)
     notificationsLeft.withLock { _ = $0.insert(eventID) }
   }
 
-  /// Nobody is told what may be false.
+  /// Deletes damaged notifications, so that nobody is told what may be false.
   func removeDamagedNotifications() {
     do throws(StoreError) {
       let damaged = try Self.access("outbox", path) { try pool.unsafeRead { try damagedNotifications($0) } }
@@ -119,7 +119,7 @@ extension SQLiteStore {
       notification: try decoding.decodeNotification(Data(payload), of: key), attempts: Int(row.integer(4)))
   }
 
-  /// The rows of notifications that cannot be read, each with what is wrong.
+  /// The notifications that cannot be read, each with its row and what is wrong.
   func damagedNotifications(_ database: Database) throws -> [(id: Int64, what: String)] {
     var damaged: [(Int64, String)] = []
     var walk = TableWalk("SELECT \(Self.outboxColumns) FROM outbox")
@@ -138,7 +138,7 @@ extension SQLiteStore {
     return damaged
   }
 
-  /// That a row is about none of the batches, and can be read.
+  /// SQL conditions for notifications that can be read and are not about `batches`.
   private func conditions(except batches: Set<BatchKey>) throws -> (sql: String, arguments: StatementArguments) {
     var (conditions, arguments): ([String], StatementArguments) = (["true"], [])
     func leaveOut(_ names: [String], of column: String) throws {
@@ -206,8 +206,7 @@ extension SQLiteStore {
           arguments: [finishedBefore.milliseconds, finishedBefore.milliseconds, limit])
         guard !rows.isEmpty else { return [] }
         var pruned: [BatchKey] = []
-        var counts = try JournalCounts.toBeChanged(
-          in: database, pastRow: marks.lastRow, pastBatch: marks.lastBatch)
+        var counts = try JournalCounts(database, checksForgotten: false)
         for row in rows {
           let key = BatchKey(namespace: row.text(1), batchID: row.text(2))
           // When it was finished may be wrong.

@@ -22,23 +22,23 @@ extension SQLiteStore {
     }
   }
 
-  /// Where a batch's journal is.
+  /// Where the rows of a batch's journal are, and where it ends.
   private struct JournalPlace {
     var id: Int64
     /// The newest first.
     var segments: [Int64]
-    /// It has no fewer records; nil where nothing says it.
+    /// The least number of its records; nil if that is unknown.
     var least: Int64?
-    /// It is finished, and has no more either.
+    /// Whether `least` is all of them, because the batch is finished.
     var endsThere = false
   }
 
-  /// What one segment has of it.
+  /// The part of a batch's journal that one segment has.
   private struct JournalPart {
     var records: [MendCore.Record] = []
-    /// Nothing before it is wanted.
+    /// Whether it begins with the first record that is wanted.
     var reachesBack = false
-    /// Rows behind the last that was read cannot be.
+    /// The last row behind it that cannot be read; nil if there is none.
     var mayMissItsEnd: Int64?
   }
 
@@ -51,7 +51,7 @@ extension SQLiteStore {
     }
   }
 
-  /// What is known of where a batch's journal ends. Nil where there is no such batch, for it was forgotten.
+  /// The least number of records that a batch has, and whether it has no more. Nil if the batch was forgotten.
   func end(of id: Int64, in database: Database) throws -> (least: Int64?, endsThere: Bool)? {
     let select = try database.makeStatement(sql: "SELECT last, retired FROM batches WHERE id = ?")
     return try Row.fetchOne(select, arguments: [id]).map { row in
@@ -60,7 +60,7 @@ extension SQLiteStore {
     }
   }
 
-  /// A page that cannot be read is that batch's trouble.
+  /// Reports a page that cannot be read as damage to one batch.
   func sayingWhose<Value>(_ batch: BatchKey, _ body: () throws -> Value) throws -> Value {
     do {
       return try body()
@@ -87,7 +87,7 @@ extension SQLiteStore {
     return part
   }
 
-  /// Parts in their order, as one journal.
+  /// Joins parts of a journal, and throws if records are missing.
   private func whole(
     _ parts: [JournalPart], of batch: BatchKey, _ place: JournalPlace, after: Int64, isToEnd: Bool
   ) throws -> [MendCore.Record] {
@@ -106,7 +106,7 @@ extension SQLiteStore {
     return records
   }
 
-  /// False where the batch was forgotten.
+  /// Tells whether the batch still exists; false if it was forgotten.
   func isKept(_ id: Int64) -> Bool { (try? pool.unsafeRead { try exists(id, in: $0) }) ?? true }
 
   func exists(_ id: Int64, in database: Database) throws -> Bool {
@@ -199,7 +199,7 @@ extension SQLiteStore {
   private static let listingColumns =
     "batch_id, checksum, created_at, completed_at, status, bucket_id, last, listing, id"
 
-  /// Around pages that cannot be read, those of indexes among them.
+  /// Reads the listings of a namespace without indexes, and around pages that cannot be read.
   private func walkListings(_ database: Database, _ namespace: String) throws -> [BatchListing] {
     var listings: [BatchListing] = []
     var walk = TableWalk("SELECT \(Self.listingColumns), namespace FROM batches NOT INDEXED", filter: "AND retired = 1")
@@ -212,7 +212,7 @@ extension SQLiteStore {
     return listings
   }
 
-  /// Nil where it is damaged, which is said; at the next start it is made anew.
+  /// Reads a listing. Returns nil for a damaged one, and notes it; the next start makes it anew.
   private func listing(_ row: Row, _ namespace: String) -> BatchListing? {
     let key = BatchKey(namespace: namespace, batchID: row.text(0))
     do {
@@ -250,8 +250,14 @@ extension SQLiteStore {
 
   static let retiredIDQuery = "SELECT id FROM batches WHERE namespace = ? AND batch_id = ? AND retired = 1"
 
-  /// The segments that a batch has rows in, the newest first.
+  /// The segments that may have rows of a batch, the newest first: all segments if the right ones are unknown.
   func segments(of batch: Int64, in database: Database) throws -> [Int64] {
+    guard missesPlaces.load(ordering: .relaxed) else { return try notedSegments(of: batch, in: database) }
+    let last = try Int64.fetchOne(database.makeStatement(sql: "SELECT max(id) FROM journal")) ?? 0
+    return (0...Schema.segment(of: last)).reversed()
+  }
+
+  func notedSegments(of batch: Int64, in database: Database) throws -> [Int64] {
     try Int64.fetchAll(
       // Not a cached one: after an error it would say that error again to its next user.
       database.makeStatement(

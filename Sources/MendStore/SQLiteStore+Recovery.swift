@@ -5,7 +5,7 @@ import MendJournal
 public import MendRuntime
 import Synchronization
 
-// Recovery: what can be read goes on; what can't costs its batch, and is said.
+// Recovery: damage to a batch's journal sets that batch aside, and is reported. All other batches are recovered.
 
 extension SQLiteStore {
   public func recover(at now: Instant) throws(StoreError) -> Recovery {
@@ -13,17 +13,19 @@ extension SQLiteStore {
       reviveDamaged(&ledger)
       var live = ledger.live
       var keys = KeyRows()
+      var found: [Int64: Set<Int64>] = [:]
       var recovery = try Self.access("recover", path) {
         // Not in a transaction, which a page that cannot be read would end; nobody commits meanwhile.
         try pool.unsafeRead { database in
           var recovery = Recovery(batches: [], idempotency: [])
           (recovery.setAside, recovery.losses) = try Self.setAside(in: database)
-          try readLiveBatches(database, &live, last: ledger.marks.lastRow, into: &recovery)
+          found = try readLiveBatches(database, &live, last: ledger.marks.lastRow, into: &recovery)
           try readIdempotency(database, at: now, &keys, into: &recovery)
           recovery.starts = try starts(database, into: &recovery)
           return recovery
         }
       }
+      notePlaces(found, ledger.marks)
       removeDamagedNotifications()
       recovery.losses = Array((takeLosses() + recovery.losses).prefix(Self.lossesTold))
       ledger.live = live
@@ -32,14 +34,15 @@ extension SQLiteStore {
     }
   }
 
-  /// Finished batches whose listing is damaged are live until they are retired anew.
+  /// Makes finished batches with damaged listings live, so that they are retired again.
   private func reviveDamaged(_ ledger: inout Ledger) {
     let revived = ledger.revived
     guard !revived.isEmpty, damage == nil else { return }
     do throws(StoreError) {
       try writing("recover") {
         try pool.write { database in
-          for id in revived { try database.execute(sql: Self.reviving, arguments: [id]) }
+          let places = try revived.reduce(0) { try $0 &+ revive($1, in: database) }
+          try JournalCounts.moveLive(places, in: database)
         }
       }
       ledger.revived = []
@@ -48,8 +51,29 @@ extension SQLiteStore {
     }
   }
 
-  /// What stands in the table of batches that are out of the server's hands, live and retired ones, and what of it is
-  /// damaged.
+  /// Notes again where live batches have rows, if such a note was lost.
+  private func notePlaces(_ found: [Int64: Set<Int64>], _ marks: Ledger.Marks) {
+    guard missesPlaces.load(ordering: .relaxed), damage == nil else { return }
+    do throws(StoreError) {
+      try writing("recover") {
+        try pool.write { database in
+          for (batch, segments) in found {
+            for segment in segments { _ = try notePlace(of: batch, segment, in: database) }
+          }
+          if try JournalCounts(database).isDamaged {
+            try JournalCounts.begin(in: database, pastRow: marks.lastRow, pastBatch: marks.lastBatch)
+          } else {
+            try JournalCounts.sumLive(in: database)
+          }
+        }
+      }
+      missesPlaces.store(false, ordering: .relaxed)
+    } catch {
+      note(error.message)
+    }
+  }
+
+  /// Reads which batches are set aside, live and finished ones, and what of that is damaged.
   static func setAside(in database: Database) throws -> ([SetAside], losses: [String]) {
     let hasSums = try database.columns(in: "set_aside").contains { $0.name == "checksum" }
     var (found, losses): ([SetAside], [String]) = ([], [])
@@ -93,18 +117,18 @@ extension SQLiteStore {
       ])
   }
 
-  /// A live batch on its way back into memory.
+  /// A live batch that is being recovered.
   private struct Reading {
     var fold: Fold
-    /// Why it can't be read.
+    /// Why its journal cannot be read.
     var fault: SetAside?
   }
 
-  /// All live batches: their snapshots, and one pass over the segments that what came after is in. In the order of the
-  /// batches' creation.
+  /// Reads all live batches in the order of their creation: their snapshots, and in one pass the segments with later rows.
+  /// Returns the segments in which each batch has rows.
   private func readLiveBatches(
     _ database: Database, _ live: inout [BatchKey: Ledger.LiveBatch], last: Int64, into recovery: inout Recovery
-  ) throws {
+  ) throws -> [Int64: Set<Int64>] {
     let aside = Dictionary(recovery.setAside.map { ($0.batch, $0) }, uniquingKeysWith: { first, _ in first })
     let keys = live.sorted { $0.value.id < $1.value.id }.map(\.key)
     var places: [Int64: Int] = [:]
@@ -118,16 +142,18 @@ extension SQLiteStore {
       if let kept, kept.batch.key == key { readings[place].fold.go(on: kept) }
     }
     let counts = try JournalCounts(database)
-    let wanted = try segments(of: places, beyond: readings.map(\.fold), last: last, in: database)
+    let wanted = try segments(of: places, beyond: readings.map(\.fold), last: last, counts, in: database)
+    var found: [Int64: Set<Int64>] = [:]
     var newest: [Int: Int64] = [:]
     for (segment, members) in wanted { for place in members { newest[place] = max(newest[place] ?? 0, segment) } }
     let ends = Set(newest.values)
     var missing: [(members: [Int], row: Int64)] = []
     for (segment, members) in wanted.sorted(by: { $0.key < $1.key }) {
-      var reader = SegmentReader(segment, counts, last: last, decoding)
+      var reader = try SegmentReader(segment, counts, last: last, decoding, database)
       let isEnd = ends.contains(segment) || segment == Schema.segment(of: last)
       try reader.run(database, asksWhose: isEnd, keys) { batch, row in
         guard let place = places[batch] else { return }
+        found[batch, default: []].insert(segment)
         try add(row, to: &readings[place], segment, &live)
       }
       if let row = reader.lastMissing { missing.append((members, row)) }
@@ -154,6 +180,7 @@ extension SQLiteStore {
         recovery.batches.append(batch)
       }
     }
+    return found
   }
 
   private func add(
@@ -175,33 +202,33 @@ extension SQLiteStore {
     }
   }
 
-  /// The segments that live batches have rows in beyond what is folded already, with the places of those batches; with a
-  /// batch's newest one in any case, where its next rows go.
+  /// The segments that have later rows of live batches, each with the batches' positions. A batch's newest segment is among
+  /// them in any case, for its next rows go there.
   private func segments(
-    of places: [Int64: Int], beyond folds: [Fold], last: Int64, in database: Database
+    of places: [Int64: Int], beyond folds: [Fold], last: Int64, _ counts: JournalCounts, in database: Database
   ) throws -> [Int64: [Int]] {
     let newest = Schema.segment(of: last)
     var wanted: [Int64: [Int]] = [newest: []]
-    do {
-      let rows = try Row.fetchCursor(
-        database.makeStatement(
-          sql: """
-            SELECT id, segment FROM batches NOT INDEXED WHERE retired = 0
-            UNION SELECT batch, segment FROM presence WHERE batch IN (SELECT id FROM batches NOT INDEXED WHERE retired = 0)
-            """))
-      while let row = try rows.next() {
-        guard let place = places[row.integer(0)] else { continue }
-        let segment = row.integer(1)
-        if Schema.rows(of: segment).upperBound > folds[place].row { wanted[segment, default: []].append(place) }
-      }
-    } catch  where error.isUnreadable {
-      note("where batches stand in the journal cannot be read; all of it is looked through")
+    if try counts.missesLive(database) {
+      note("notes of where live batches have rows are missing; the whole journal is read")
+      missesPlaces.store(true, ordering: .relaxed)
       for segment in 0...max(0, newest) { wanted[segment] = Array(folds.indices) }
+      return wanted
+    }
+    var found: [Int64: [Int64]] = [:]
+    let rows = try Row.fetchCursor(database.makeStatement(sql: JournalCounts.livePlaces))
+    while let row = try rows.next() { found[row.integer(0), default: []].append(row.integer(1)) }
+    for (id, place) in places {
+      // One that is live for once may stand in the table as a finished one.
+      for segment in found[id] ?? (try? segments(of: id, in: database)) ?? []
+      where Schema.rows(of: segment).upperBound > folds[place].row {
+        wanted[segment, default: []].append(place)
+      }
     }
     return wanted
   }
 
-  /// What cannot be read is learnt again: nothing that was acknowledged rests on it.
+  /// Reads how long starts took. What cannot be read is learnt again.
   private func starts(_ database: Database, into recovery: inout Recovery) throws -> [StartHistory] {
     var histories: [StartHistory] = []
     do {
@@ -216,12 +243,12 @@ extension SQLiteStore {
         histories.append(history)
       }
     } catch  where error.isUnreadable {
-      recovery.losses.append("how long starts took cannot be read; it is learnt again")
+      recovery.losses.append("how long starts took cannot be read; the server learns it again")
     }
     return histories
   }
 
-  /// An answer that can't be read is given no more; its call, said again, is carried out again.
+  /// Reads the remembered answers. If one cannot be read, its call is carried out again when it is repeated.
   private func readIdempotency(
     _ database: Database, at now: Instant, _ keys: inout KeyRows, into recovery: inout Recovery
   ) throws {

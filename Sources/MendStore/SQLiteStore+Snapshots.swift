@@ -3,18 +3,18 @@ import GRDB
 public import MendCore
 public import MendRuntime
 
-// Snapshots: what a batch's journal comes to, kept so that recovery folds only what came after. They are a cache of the
-// journal: one that can't be read, or that another build wrote, is as none.
+// Snapshots keep the state of a batch, so that recovery folds only later records. They are a cache of the journal: one that
+// cannot be read, or that another build wrote, is ignored.
 
 extension SQLiteStore {
   private enum Part: Int64 {
-    /// The batch without its documents, at a sequence.
+    /// The batch without its documents.
     case state = 0
-    /// The documents, which stay the same from the batch's submission on; their number stands as the sequence.
+    /// The batch's documents, which do not change after its submission; their number is the sequence.
     case documents = 1
   }
 
-  /// Folds the journal up to its end, going on from the last snapshot, and keeps the result.
+  /// Folds a batch's journal to its end, from its last snapshot on, and keeps the result as a snapshot.
   ///
   /// - Parameter documents: the batch's, all of them, shared with whoever holds the batch.
   public func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {
@@ -88,13 +88,15 @@ extension SQLiteStore {
     return sum.value
   }
 
-  /// A snapshot, and the last row of the journal that it holds.
+  /// A batch as a snapshot has it, with the last row of the journal that is in it.
   struct Kept {
     var batch: Batch
     var row: Int64
   }
 
-  /// - Parameter documents: where the caller has them; else they are read.
+  /// Reads a batch's snapshot; nil if there is none that this build can read.
+  ///
+  /// - Parameter documents: the batch's documents; if nil, they are read.
   func snapshot(of id: Int64, documents: DocumentTable? = nil, in database: Database) throws -> Kept? {
     guard let (state, row) = try payload(.state, of: id, in: database),
       var batch = try? SnapshotDecoder.decode(Batch.self, from: state)
@@ -127,17 +129,17 @@ extension SQLiteStore {
 
   // MARK: - Folding
 
-  /// One batch's journal on its way to a batch.
+  /// Makes a batch of its journal, row by row.
   struct Fold {
     let key: BatchKey
     private(set) var batch: Batch?
-    /// The last row of the journal that went in.
+    /// The last row of the journal that was folded.
     private(set) var row: Int64 = -1
-    /// A row that could not be read.
+    /// The last row that could not be read.
     var unreadable: Int64?
-    /// The batch's documents, where they need not be made from the journal.
+    /// The batch's documents, if they need not be made from the journal.
     private let documents: DocumentTable?
-    /// Told when something is taken in.
+    /// Is told when records are folded.
     private let note: (any CrashNote)?
 
     init(key: BatchKey, documents: DocumentTable? = nil, note: (any CrashNote)?) {
@@ -151,7 +153,7 @@ extension SQLiteStore {
       row = kept.row
     }
 
-    /// Takes one row's records in; throws where a record is missing, and skips what is in already.
+    /// Folds one row's records. Skips those that were folded; throws if a record is missing.
     mutating func add(_ records: [MendCore.Record], row: Int64) throws(RecordFault) {
       note?.begin(key)
       defer { note?.end() }
@@ -169,7 +171,7 @@ extension SQLiteStore {
     }
   }
 
-  /// Takes in what the journal has beyond the fold, in a transaction for each segment: a long one would keep the log.
+  /// Folds the rest of a batch's journal, in one transaction for each segment: a long one would keep the log from shrinking.
   func append(_ id: Int64, to fold: inout Fold) throws {
     let segments = try sayingWhose(fold.key) { try pool.read { try self.segments(of: id, in: $0) } }
     for segment in segments.reversed() { try pool.unsafeRead { try append(id, segment, to: &fold, in: $0) } }
@@ -211,17 +213,18 @@ extension SQLiteStore {
     return batches
   }
 
-  /// From its last snapshot, where there is one, and what came after.
-  ///
-  /// Nil where it was forgotten meanwhile.
+  /// Makes a batch from its last snapshot and the later records; nil if it is forgotten meanwhile.
   private func batch(_ key: BatchKey, _ id: Int64) throws -> Batch? {
+    // Before its records: it may grow and be finished while they are read.
+    guard let end = try sayingWhose(key, { try pool.read { try self.end(of: id, in: $0) } }) else { return nil }
     let note = crashNote
     var fold = Fold(key: key, note: note)
     let kept = try? note.holding(key) { try pool.read { try snapshot(of: id, in: $0) } }
     if let kept, kept.batch.key == key { fold.go(on: kept) }
     try append(id, to: &fold)
+    // Forgotten meanwhile, it has only some of them.
+    guard isKept(id) else { return nil }
     guard let batch = fold.batch else { throw decoding.damaged(key, 1, "none of its records is there", "journal") }
-    guard let end = try sayingWhose(key, { try pool.read { try self.end(of: id, in: $0) } }) else { return nil }
     if let least = end.least, batch.sequence < UInt64(clamping: least) {
       throw decoding.endsEarly(key, batch.sequence, "journal")
     }

@@ -6,23 +6,23 @@ import Synchronization
 
 /// The journal in one SQLite database, DIRECTORY/journal.sqlite.
 ///
-/// A commit returns when its transaction is on the disk (WAL with synchronous FULL: one fsync a commit). Commits,
-/// retires and recovery are one caller's, the runtime's writer; reading is anybody's, at any time, and does not wait
-/// for a commit. While the store lives the directory is locked, and a second one is refused.
+/// A commit returns when its transaction is on the disk (WAL with synchronous FULL: one fsync a commit). Only the runtime's
+/// writer commits, retires and recovers. Anybody may read at any time, without waiting for a commit. The store locks its
+/// directory as long as it lives.
 public final class SQLiteStore: Store {
-  /// What the runtime's writer alone changes.
+  /// The state that only the runtime's writer changes.
   struct Ledger {
     struct LiveBatch {
       var id: Int64
-      /// Of its newest record; nil until it was looked up.
+      /// The sequence of its newest record; nil if that is not known yet.
       var last: UInt64?
-      /// The newest one that it is known to be in; -1 until it was looked up.
+      /// The newest segment that is known to have rows of it; -1 if none is known yet.
       var segment: Int64
-      /// Its newest record when it was retired last; its journal has no fewer.
+      /// The sequence of its newest record when it was retired last: its journal has no fewer records.
       var least: UInt64 = 0
     }
 
-    /// Where the tables end, and what happened since the last cleaning: what a commit moves on.
+    /// The ends of the tables, and what happened since the last cleaning. Every commit changes them.
     struct Marks {
       var lastBatch: Int64
       var lastRow: Int64
@@ -30,7 +30,7 @@ public final class SQLiteStore: Store {
       /// A log that is larger is to be made small; while somebody reads for long, one that is larger than the second.
       var logBytesBound = SQLiteStore.logBytesBound { didSet { logBytesTolerated = logBytesBound } }
       var logBytesTolerated = SQLiteStore.logBytesBound
-      /// When such a log is tried again in any case.
+      /// When the next attempt to make such a log small is due in any case.
       var logRetryAt = ContinuousClock.now
       var logRetryInterval: Duration = .seconds(10)
     }
@@ -38,10 +38,12 @@ public final class SQLiteStore: Store {
     var live: [BatchKey: LiveBatch] = [:]
     var marks: Marks
     var keys = KeyRows()
-    /// Found at the start: how many rows of the table are of retired and of live batches, which of the retired ones have to
-    /// be live for once, and what is wrong.
-    var rows: (retired: Int64, live: Int64) = (0, 0)
+    /// Found at the start: how many rows of the table are of live batches, which of the finished ones have to be live for
+    /// once, and what is wrong.
+    var liveRows: Int64 = 0
     var revived: [Int64] = []
+    /// Whether the start read the whole table of batches.
+    var isThorough = false
     var losses: [String] = []
   }
 
@@ -49,27 +51,31 @@ public final class SQLiteStore: Store {
   let frames: LogFrames
   let path: String
   private let file: JournalFile
-  /// A journal stood in this directory before this start.
+  /// Whether this directory had a journal before this start.
   let journalWasMadeHere: Bool
-  /// Of the files that were opened.
+  /// The identities of the files that were opened.
   private let identities: [JournalFile.Identity?]
   let mark: JournalMark
-  /// A write that failed in a way that leaves open what is on the disk: from then on nothing is written.
+  /// The error of a write that left open what is on the disk. After it nothing is written.
   private let broken = Mutex<StoreError?>(nil)
-  /// Why nothing can be added to the journal, though much of it can be read; nil where all is well.
+  /// The work that a start on a full disk left undone; nil if there is none.
+  let preparation: Mutex<Preparation?>
+  /// Why nothing can be added to the journal, though it can be read; nil if it can.
   public let damage: StoreError?
   private let found: Mutex<Losses>
-  /// Event ids of notifications of a version that knows more: they wait for it.
+  /// The event ids of notifications that a later version wrote and that wait for it.
   let notificationsLeft = Mutex<Set<String>>([])
-  /// Finished batches on pages whose reading ends a transaction: they are not forgotten in this life.
+  /// Whether a note of where a live batch has rows is lost.
+  let missesPlaces = Atomic(false)
+  /// Finished batches on pages whose reading ends a transaction. This server does not forget them.
   let unforgettable = Mutex<Set<Int64>>([])
-  /// Files that other users could read until now.
+  /// The files that other users could read until this start.
   public let tightened: [String]
   let version: String
   var decoding: JournalDecoding { JournalDecoding(path: path, version: version, note: crashNote) }
   private let note = Mutex<(any CrashNote)?>(nil)
 
-  /// Told whose journal is being read, for a crash over it.
+  /// Is told whose journal is being read, so that a crash can be blamed on it.
   public var crashNote: (any CrashNote)? {
     get { note.withLock { $0 } }
     set { note.withLock { $0 = newValue } }
@@ -77,7 +83,7 @@ public final class SQLiteStore: Store {
 
   let idempotencyKeysLimit: Int
   let ledger: Mutex<Ledger>
-  /// Row ids of live batches, for readers, who must not wait for `ledger`.
+  /// The numbers of live batches, for readers, which must not wait for `ledger`.
   let liveIDs: Mutex<[BatchKey: Int64]>
   /// Nil once closed.
   private let lock: Mutex<DirectoryLock?>
@@ -96,6 +102,7 @@ public final class SQLiteStore: Store {
     lock = Mutex(held)
     let path = directory + "/journal.sqlite"
     let file = JournalFile(path: path)
+    try file.takeBackRebuilding()
     try file.check(wasMade: held.journalWasMade)
     journalWasMadeHere = held.journalWasMade
     let past = try JournalPast(file, held)
@@ -111,6 +118,7 @@ public final class SQLiteStore: Store {
     pool = opened.pool
     frames = opened.frames
     damage = opened.damage
+    preparation = Mutex(opened.preparation)
     self.file = file
     identities = try file.identities()
     ledger = Mutex(opened.ledger)
@@ -118,7 +126,7 @@ public final class SQLiteStore: Store {
     found = Mutex(Losses(opened.losses))
   }
 
-  /// SQLite goes on writing to files that were removed, and all of it would be gone with this process.
+  /// Throws if nothing can be kept any more. SQLite goes on writing to removed files, and those end with this process.
   public func check() throws(StoreError) {
     if let fault = broken.withLock({ $0 }) { throw fault }
     let present = try file.identities()
@@ -146,9 +154,8 @@ public final class SQLiteStore: Store {
     throw fault
   }
 
-  /// Notes that a server crashed with the batch in hand; the second time within a day it is set aside. Gives how often.
-  ///
-  /// Before `recover`.
+  /// Notes that a server crashed over a batch, and returns how often within a day. After the second time the batch is set
+  /// aside. To be called before `recover`.
   public func noteCrash(of key: BatchKey, signal: Int32, at now: Instant) throws(StoreError) -> Int {
     try writing("note") {
       try pool.write { database in
@@ -170,11 +177,10 @@ public final class SQLiteStore: Store {
 
   static let crashesUntilSetAside = 2
 
-  /// Of the write-ahead log: it grows while somebody reads an old state of the database.
+  /// The size of the write-ahead log, which grows while somebody reads an old state of the database.
   public var logBytes: Int64 { file.logBytes }
 
-  /// Writes the log back into the database file, closes it, and frees the directory. Nothing may be asked of the store
-  /// afterwards.
+  /// Moves the log to the database file, closes it, and unlocks the directory. The store must not be used afterwards.
   public func close() throws(StoreError) {
     if broken.withLock({ $0 }) == nil, (try? file.identities()) == identities {
       // Where there is no room, the log stays, and the file says so. GRDB closes its readers last, and they write nothing
@@ -186,7 +192,7 @@ public final class SQLiteStore: Store {
     lock.withLock { $0 = nil }
   }
 
-  /// Runs what writes. What the disk lost, or could not sync, may be there or not: nothing is written after it.
+  /// Runs a write. After a write that the disk lost, or could not sync, nothing is written any more.
   ///
   /// - Parameter isNeeded: the journal cannot go on without it. Where a page cannot be read that it would change, the next
   ///   server serves what can be read, and changes nothing.
@@ -196,6 +202,7 @@ public final class SQLiteStore: Store {
     if let fault = broken.withLock({ $0 }) ?? damage { throw fault }
     return try Self.access(operation, path) {
       do {
+        try prepare()
         let value = try body()
         try keepLogShort()
         return value
@@ -213,7 +220,21 @@ public final class SQLiteStore: Store {
     }
   }
 
-  /// What was found damaged: each is told once.
+  /// Does the work that a start on a full disk left undone.
+  private func prepare() throws {
+    try preparation.withLock { preparation in
+      guard let undone = preparation else { return }
+      do {
+        for loss in try undone.run() { note(loss) }
+      } catch let fault as Preparation.Damage {
+        broken.withLock { $0 = fault.error }
+        throw fault.error
+      }
+      preparation = nil
+    }
+  }
+
+  /// Sentences about damage; each is told once.
   private struct Losses {
     var untold: [String]
     private var known: Set<String>
@@ -229,10 +250,10 @@ public final class SQLiteStore: Store {
     }
   }
 
-  /// Keeps a sentence on something damaged for whoever tells it.
+  /// Keeps a sentence about damage until `takeLosses`.
   func note(_ loss: String) { found.withLock { $0.add(loss) } }
 
-  /// In one go, and in one life.
+  /// The number of sentences about damage that one recovery reports.
   static let lossesTold = 20
   private static let lossesKnown = 1000
 
@@ -243,7 +264,7 @@ public final class SQLiteStore: Store {
     }
   }
 
-  /// Runs what touches the database, and says of its errors what to do about them.
+  /// Runs an access to the database. Its errors say what to do.
   static func access<Value>(
     _ operation: String, _ path: String, _ body: () throws -> Value
   ) throws(StoreError) -> Value {
@@ -259,10 +280,11 @@ public final class SQLiteStore: Store {
     }
   }
 
-  /// A write that found no room is rolled back; one that the disk lost, or whose sync failed, may have been made.
+  /// Tells whether a write failed because there was no room. It is rolled back; after other errors it may have been made.
   static func isFull(_ error: DatabaseError) -> Bool {
-    // A file-size limit or a quota is said by the second.
+    // The second reports a quota or a limit of file sizes, the third a log index without room.
     error.resultCode == .SQLITE_FULL || error.extendedResultCode == .SQLITE_IOERR_WRITE
+      || error.extendedResultCode == .SQLITE_IOERR_SHMSIZE
   }
 
   static func words(_ error: any Error) -> String {
@@ -278,10 +300,10 @@ public final class SQLiteStore: Store {
     guard let error = error as? DatabaseError else { return "\(path): \(error)" }
     let what = "\(path): \(words(error))"
     return switch error.resultCode {
+    case _ where isFull(error): "\(what); the disk is full, or a quota or a limit of file sizes is reached: make room"
     case .SQLITE_CORRUPT, .SQLITE_NOTADB:
       "\(what); a page of the file is damaged: stop the server, and mend doctor --data DIR says what can be read, and with "
         + "--rebuild makes a whole journal of that; or bring all files that begin with its name back from a copy"
-    case .SQLITE_FULL: "\(what); the disk is full: make room"
     case .SQLITE_READONLY where error.extendedResultCode == .SQLITE_READONLY_ROLLBACK:
       "\(what); a server was ended as it made the file, before it served: the next one takes that back and begins again"
     case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_AUTH:

@@ -1,7 +1,7 @@
 import GRDB
 import MendRuntime
 
-/// The tables, and how an older database becomes one of today.
+/// The tables, and the migrations that bring an older database to the present form.
 ///
 /// Everything that a commit writes is appended: `journal`, `batches` and `idempotency` grow at their end, and a batch
 /// is found in the journal by the segments that it is in, `rowsPerSegment` rows each: its first stands with the batch,
@@ -10,7 +10,7 @@ import MendRuntime
 enum Schema {
   /// "MEND" in ASCII, where SQLite has a place for it.
   static let applicationID: Int32 = 0x4D45_4E44
-  static let version = 5
+  static let version = 6
 
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
@@ -155,6 +155,22 @@ enum Schema {
       try JournalCounts.begin(in: database)
       try database.execute(sql: "PRAGMA user_version = 5")
     }
+    migrator.registerMigration("6 forgotten segments") { database in
+      try database.execute(
+        sql: """
+          -- How many rows of a segment were forgotten. Segments that have none left share a row, from `segment` through
+          -- `last`.
+          CREATE TABLE forgotten (
+            segment INTEGER PRIMARY KEY,
+            last INTEGER NOT NULL,
+            rows INTEGER NOT NULL,
+            checksum INTEGER NOT NULL
+          );
+          """)
+      try JournalCounts.moveForgotten(in: database)
+      try JournalCounts.sumLive(in: database)
+      try database.execute(sql: "PRAGMA user_version = 6")
+    }
     return migrator
   }
 
@@ -194,6 +210,9 @@ enum Schema {
   static let rowsPerSegment: Int64 = 4096
 
   static func segment(of row: Int64) -> Int64 { row / rowsPerSegment }
+
+  /// The number of rows that a segment can have; row numbers begin with 1.
+  static func rowCount(of segment: Int64) -> Int64 { segment == 0 ? rowsPerSegment - 1 : rowsPerSegment }
 
   static func rows(of segment: Int64) -> Range<Int64> {
     segment * rowsPerSegment..<(segment + 1) * rowsPerSegment

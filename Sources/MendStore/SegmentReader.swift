@@ -2,30 +2,32 @@ import GRDB
 import MendCore
 import MendRuntime
 
-/// Reads one segment of the journal as far as it can be read, and finds what is missing of it.
+/// Reads one segment of the journal as far as it can be read, and finds missing rows.
 struct SegmentReader {
   private let rows: Range<Int64>
   /// The newest row of the journal.
   private let last: Int64
-  /// How many rows it has to have, where that is known.
+  /// The number of rows that the segment must have; nil if that is unknown.
   private let expected: Int64?
   private let decoding: JournalDecoding
-  /// The newest row that was in it and is lost; nil where none is.
+  /// The newest row that is lost; nil if there is none.
   private(set) var lastMissing: Int64?
 
-  init(_ segment: Int64, _ counts: JournalCounts, last: Int64, _ decoding: JournalDecoding) {
+  init(
+    _ segment: Int64, _ counts: JournalCounts, last: Int64, _ decoding: JournalDecoding, _ database: Database
+  ) throws {
     rows = Schema.rows(of: segment)
     self.last = last
-    expected = counts.expected(in: segment, last: last)
+    expected = try counts.expected(in: segment, last: last, database)
     self.decoding = decoding
   }
 
-  /// Gives each row with the number of the batch that it is of, which may be another than it says.
+  /// Passes each row with the number of its batch, which may differ from the number in the row.
   ///
   /// - Parameters:
-  ///   - asksWhose: the newest row of one of them is in it, and could be hidden by a damaged number of its batch.
-  ///   - keys: of the batches that are looked for.
-  ///   - columns: `JournalRow.columns`, or what stands for them in an older form.
+  ///   - asksWhose: whether to check each row's batch, because a damaged number could hide a batch's newest row.
+  ///   - keys: the keys of the batches that are looked for.
+  ///   - columns: `JournalRow.columns`, or their replacement in an older schema.
   mutating func run(
     _ database: Database, asksWhose: Bool, _ keys: [BatchKey], columns: String = JournalRow.columns,
     _ body: (Int64, Row) throws -> Void
@@ -40,7 +42,7 @@ struct SegmentReader {
       if number > next { gaps.append(next...number - 1) }
       next = number + 1
       guard let owner = names.owner(of: row, asksWhose: asksWhose, database) else {
-        // Of no batch that there is: no row of the journal.
+        // It belongs to no batch, so it does not count.
         gaps.append(number...number)
         return try body(row.integer(0), row)
       }
@@ -65,7 +67,7 @@ struct SegmentReader {
     return count >= missing ? lost.last?.upperBound : gaps.last?.upperBound
   }
 
-  /// Batches' names by their numbers.
+  /// Finds the names of batches by their numbers.
   private struct Names {
     private let keys: [BatchKey]
     private var byNumber: [Int64: BatchKey?] = [:]
@@ -73,7 +75,8 @@ struct SegmentReader {
 
     init(_ keys: [BatchKey]) { self.keys = keys }
 
-    /// A row whose batch number is damaged is whole under its own batch's name. Nil where it can be nobody's.
+    /// The number of a row's batch. If the row's number is damaged, its check sum matches under the right batch's name. Nil
+    /// if the row belongs to no batch.
     mutating func owner(of row: Row, asksWhose: Bool, _ database: Database) -> Int64? {
       let number = row.integer(0)
       guard asksWhose else { return number }

@@ -407,11 +407,13 @@ class Syncs(Store):
         self.server.stop()
         database = sqlite3.connect(self.journal, isolation_level=None)
         database.executescript("""
-            DROP TABLE set_aside; DROP TABLE crashes; DROP TABLE log_state; DROP TABLE counts; DROP TABLE data_directory;
+            DROP TABLE set_aside; DROP TABLE crashes; DROP TABLE log_state; DROP TABLE counts; DROP TABLE forgotten;
+            DROP TABLE data_directory;
             ALTER TABLE journal DROP COLUMN checksum; ALTER TABLE batches DROP COLUMN checksum;
             ALTER TABLE batches DROP COLUMN last; ALTER TABLE outbox DROP COLUMN checksum;
             ALTER TABLE idempotency DROP COLUMN checksum; ALTER TABLE starts DROP COLUMN checksum;
-            DELETE FROM grdb_migrations WHERE identifier IN ('4 containment', '5 sums and counts');
+            DELETE FROM grdb_migrations
+            WHERE identifier IN ('4 containment', '5 sums and counts', '6 forgotten segments');
             PRAGMA user_version = 3;""")
         database.close()
         old = self.directory / "old"

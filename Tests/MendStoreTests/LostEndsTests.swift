@@ -85,21 +85,24 @@ struct LostEndsTests {
 
   @Test("what is forgotten after a count was damaged is counted anew: no healthy batch misses it later")
   func damagedCount() throws {
-    for name in ["pruned.0", "pruned_batches", "last_row"] {
+    for damage in [
+      "forgotten SET rows = 9", "counts SET value = 9 WHERE name = 'pruned_batches'",
+      "counts SET value = 9 WHERE name = 'last_row'",
+    ] {
       let store = try fill()
       #expect(try store.prune(finishedBefore: .distantFuture, limit: 9) == [key("b")])
       try store.close()
-      try change("UPDATE counts SET value = 9 WHERE name = '\(name)'")
+      try change("UPDATE \(damage)")
       let again = try open()
       try again.retire(key("c"), entry: Samples.listing("c"))
       #expect(try again.prune(finishedBefore: .distantFuture, limit: 9) == [key("c")])
       try again.close()
       let last = try open()
       let recovery = try last.recover(at: now)
-      #expect(recovery.batches.map(\.key) == [key("a")] && recovery.setAside.isEmpty, "\(name): \(recovery.setAside)")
-      #expect(recovery.losses.isEmpty, "\(name): \(recovery.losses)")
+      #expect(recovery.batches.map(\.key) == [key("a")] && recovery.setAside.isEmpty, "\(damage): \(recovery.setAside)")
+      #expect(recovery.losses.isEmpty, "\(damage): \(recovery.losses)")
       try last.close()
-      #expect(try doctor().examine().isWell, "\(name)")
+      #expect(try doctor().examine().isWell, "\(damage)")
       for part in ["", "-mark", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: file + part) }
       try? FileManager.default.removeItem(atPath: directory.path + "/lock")
     }
@@ -159,6 +162,24 @@ struct LostEndsTests {
     #expect(try store.batch(key("b")) == nil)
     store.crashNote = nil
     #expect(try store.prune(finishedBefore: .distantFuture, limit: 9).isEmpty)
+    try store.close()
+  }
+
+  @Test("a batch that goes on and is finished while it is read is read as far as it was, and is not said to be damaged")
+  func finishedMeanwhile() throws {
+    let store = try fill()
+    let (store2, done) = (store, DispatchSemaphore(value: 0))
+    store.crashNote = Hook {
+      Thread.detachNewThread {
+        _ = try? store2.commit((5...9).map { Samples.write("a", $0) })
+        _ = try? store2.retire([Samples.listing("a")])
+        done.signal()
+      }
+      done.wait()
+    }
+    #expect(try store.batch(key("a"))?.sequence == 4)
+    store.crashNote = nil
+    #expect(try store.batch(key("a"))?.sequence == 9)
     try store.close()
   }
 }

@@ -69,18 +69,43 @@ struct RebuildingTests {
     #expect(try doctor().examine().faults.isEmpty)
   }
 
+  /// As a rebuilding leaves them that was cut off once it had taken the log away.
+  private func cutOff() throws -> TemporaryDirectory {
+    let copy = try killed()
+    let path = copy.path + "/journal.sqlite"
+    let kept = path + "-kept-1"
+    try FileManager.default.createDirectory(atPath: kept, withIntermediateDirectories: false)
+    for part in ["", "-wal", "-mark"] {
+      try FileManager.default.linkItem(atPath: path + part, toPath: kept + "/journal.sqlite" + part)
+    }
+    try FileManager.default.removeItem(atPath: path + "-wal")
+    return copy
+  }
+
+  @Test("after a rebuilding that was cut off, whoever comes next finds the log again, and later ones another's")
+  func cutOffAndOthers() throws {
+    let store = try fill()
+    for accepts in [true, false] {
+      let copy = try cutOff()
+      if accepts { try doctor(copy).acceptLoss() }
+      for sequence in UInt64(5)...6 {
+        let next = try SQLiteStore(directory: copy.path)
+        #expect(try next.recover(at: now).batches.map(\.sequence).max() == sequence - 1)
+        try next.commit([Samples.write("a", sequence)])
+        try next.close()
+      }
+      let rebuilding = try doctor(copy).rebuild(at: now)
+      #expect(rebuilding.rows == 14 && rebuilding.setAside.isEmpty && rebuilding.faults.isEmpty, "\(rebuilding)")
+    }
+    try store.close()
+  }
+
   @Test("a rebuilding that was cut off after it took the log away finds it again")
-  func cutOff() throws {
+  func cutOffOnce() throws {
     let store = try fill()
     for hasEmptyLog in [false, true] {
-      let copy = try killed()
+      let copy = try cutOff()
       let path = copy.path + "/journal.sqlite"
-      let kept = path + "-kept-1"
-      try FileManager.default.createDirectory(atPath: kept, withIntermediateDirectories: false)
-      for part in ["", "-wal", "-mark"] {
-        try FileManager.default.linkItem(atPath: path + part, toPath: kept + "/journal.sqlite" + part)
-      }
-      try FileManager.default.removeItem(atPath: path + "-wal")
       // A server that refuses it leaves one.
       if hasEmptyLog { try Data().write(to: URL(fileURLWithPath: path + "-wal")) }
       let rebuilding = try doctor(copy).rebuild(at: now)

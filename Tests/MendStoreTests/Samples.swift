@@ -1,6 +1,8 @@
 @testable import MendCore
 import MendRuntime
 
+@testable import MendStore
+
 /// One value for every case of what the journal holds. Each case names the one after it, so that a case without a
 /// sample does not compile.
 enum Samples {
@@ -240,5 +242,13 @@ extension Samples {
       : .documentsAdded([Document(id: "d\(sequence)", uri: "file:///d\(sequence)")])
     let key = BatchKey(namespace: "n", batchID: id)
     return .record(Record(batch: key, sequence: sequence, at: now, cause: .caller, fact: fact))
+  }
+}
+
+extension SQLiteStore {
+  /// Looks at all of what a start does not read.
+  func lookThrough() throws {
+    var place: Int64? = 0
+    while let next = place { place = try lookThrough(from: next) }
   }
 }

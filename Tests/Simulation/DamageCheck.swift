@@ -70,7 +70,13 @@ struct DamageCheck {
       fail("nothing is recovered: \(error)")
       return nil
     }
-    var told = recovery.losses + faults + (isCut ? ["the end"] : [])
+    do throws(StoreError) {
+      var place: Int64? = 0
+      while let next = place { place = try store.lookThrough(from: next) }
+    } catch {
+      fail("nobody looks for damage: \(error)")
+    }
+    var told = recovery.losses + store.takeLosses() + faults + (isCut ? ["the end"] : [])
     let aside = Set(recovery.setAside.map(\.batch))
     let live = Set(recovery.batches.map(\.key))
     for batch in recovery.batches where batch.key != Self.new && !isRight(batch) {

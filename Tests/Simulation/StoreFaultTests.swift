@@ -64,6 +64,52 @@ struct StoreFaultTests {
     print("simulated: \(Self.damageSeeds.count) damaged journals: \(Self.words(account))")
   }
 
+  @Test("A start on a full disk is refused with what to do, or the first write that finds room makes up for it")
+  func startOnAFullDisk() throws {
+    for writes in 0..<30 {
+      try Self.inDirectory { directory in
+        var random = Random(seed: UInt64(writes))
+        let specification = Plan.ordinary(0, &random).specification
+        func commit(_ id: String, to store: SQLiteStore) throws {
+          try store.commit([
+            .record(
+              Record(
+                batch: BatchKey(namespace: "one", batchID: id), sequence: 1, at: Instant(milliseconds: 1),
+                cause: .caller,
+                fact: .batchCreated(specification)))
+          ])
+        }
+        var store = try SQLiteStore(directory: directory)
+        try commit("before", to: store)
+        try store.close()
+        let disk = FaultyDisk(directory: directory)
+        defer { disk.remove() }
+        disk.plan(.full, after: writes)
+        do throws(StoreError) {
+          store = try SQLiteStore(directory: directory)
+        } catch {
+          #expect(error.message.contains("make room"), "\(error)")
+          store = try SQLiteStore(directory: directory)
+        }
+        #expect(store.damage == nil)
+        #expect(try store.recover(at: Instant(milliseconds: 1)).batches.count == 1)
+        do {
+          try commit("after", to: store)
+        } catch let error as StoreError where error.isFull {
+          try commit("after", to: store)
+        }
+        disk.die()
+        try? store.close()
+        disk.revive()
+        // The database file by itself says that it is not all.
+        try FileManager.default.removeItem(atPath: directory + "/journal.sqlite-wal")
+        try FileManager.default.removeItem(atPath: directory + "/journal.sqlite-mark")
+        let error = #expect(throws: StoreError.self) { try SQLiteStore(directory: directory) }
+        #expect(error?.message.contains("was copied or kept without") == true, "\(writes): \(error as Any)")
+      }
+    }
+  }
+
   private static func words(_ account: [String: Int]) -> String {
     account.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
   }
