@@ -19,10 +19,11 @@ PYPI = (
 # Programs that are not called as their package is.
 OF = {
     "7z": "p7zip-full", "aria2c": "aria2", "awk": "mawk", "bsdtar": "libarchive-tools", "cat": "coreutils", "cc1": "gcc",
-    "convert": "imagemagick", "cp": "coreutils", "dd": "coreutils", "djvutxt": "djvulibre-bin", "docker": "docker",
-    "exiftool": "libimage-exiftool-perl", "ffprobe": "ffmpeg", "find": "findutils", "g++": "g++", "go": "golang-go",
-    "gpg": "gnupg", "gs": "ghostscript", "iconv": "libc-bin", "initdb": "postgresql-15", "java": "openjdk-17-jre-headless",
-    "kill": "dash", "ln": "coreutils", "mkdir": "coreutils", "chown": "coreutils", "mount": "mount", "javac": "openjdk-17-jdk-headless", "mono": "mono-runtime", "mutool": "mupdf-tools", "node": "nodejs", "npm": "nodejs",
+    "chown": "coreutils", "convert": "imagemagick", "cp": "coreutils", "dd": "coreutils", "djvutxt": "djvulibre-bin",
+    "docker": "docker", "exiftool": "libimage-exiftool-perl", "ffprobe": "ffmpeg", "find": "findutils", "g++": "g++",
+    "go": "golang-go", "gpg": "gnupg", "gs": "ghostscript", "iconv": "libc-bin", "initdb": "postgresql-15",
+    "java": "openjdk-17-jre-headless", "javac": "openjdk-17-jdk-headless", "kill": "dash", "ln": "coreutils", "lua": "lua5.4",
+    "mkdir": "coreutils", "mono": "mono-runtime", "mount": "mount", "mutool": "mupdf-tools", "node": "nodejs", "npm": "nodejs",
     "pdfdetach": "poppler-utils", "pdfimages": "poppler-utils", "pdfinfo": "poppler-utils", "pdfsig": "poppler-utils",
     "pdftoppm": "poppler-utils", "pdftotext": "poppler-utils", "pdfunite": "poppler-utils", "php": "php8.2-cli",
     "psql": "postgresql-client-15", "python": "python3.11", "redis-cli": "redis-tools", "Rscript": "r-base-core",
