@@ -12,20 +12,24 @@ struct StrayLaunches {
 
   private var told: Set<String> = []
 
-  /// - Parameter isKnown: whether the store has the batch; asked at most once a launch.
+  /// - Parameters:
+  ///   - executors: those that may run it.
+  ///   - isKnown: whether the store has the batch; asked at most once a launch.
   mutating func report(
-    _ attempt: AttemptKey, _ reference: String, _ logger: Logger, isKnown: () -> Bool
+    _ attempt: AttemptKey, _ reference: String, on executors: [ExecutorTraits], _ logger: Logger, isKnown: () -> Bool
   ) {
     guard !told.contains(reference) else { return }
     if told.count >= Self.limit { told = [] }
     told.insert(reference)
+    let commands = executors.filter { !$0.endCommand.isEmpty }
+      .map { "; at \($0.title): \($0.endCommand) '\(reference)'" }
     logger.warning(
       "a process or job runs that no live attempt owns; it is left alone, because this server cannot tell whether it is needed",
       metadata: [
         "reference": "\(reference)", "namespace": "\(attempt.batch.namespace)", "batch": "\(attempt.batch.batchID)",
         "job": "\(attempt.job)", "attempt": "\(attempt.number)",
         "batch_is": isKnown() ? "over" : "unknown here: forgotten, or this data is older than the launch",
-        "todo": "if nobody needs it, end it where it runs; at Ray: ray job stop '\(reference)'",
+        "todo": "if nobody needs it, end it where it runs\(commands.joined())",
       ])
   }
 }

@@ -149,7 +149,8 @@ struct Writer {
         "batches wait for an executor that this server was started without; nothing of them is lost, failed or run again",
         metadata: [
           "executor": "\(executor.rawValue)", "batches": "\(waiting.count)",
-          "first": "\(waiting.map(\.key.batchID).min() ?? "")", "todo": "\(executor.remedy)",
+          "first": "\(waiting.map(\.key.batchID).min() ?? "")",
+          "todo": "\(core.capacities.of(executor).traits.howToAdd)",
         ])
     }
   }
@@ -312,7 +313,8 @@ struct Writer {
 
   private mutating func report(_ attempt: AttemptKey, _ reference: String) {
     guard core.batches.index(forKey: attempt.batch) == nil else { return }
-    strays.report(attempt, reference, runtime.logger) { [store = runtime.store] in
+    strays.report(attempt, reference, on: core.capacities.all.map(\.traits), runtime.logger) {
+      [store = runtime.store] in
       (try? store.journal(of: attempt.batch, after: 0, limit: 1))?.isEmpty == false
     }
   }

@@ -79,6 +79,7 @@ struct HistoryFile {
       cpus: try Self.number(given, "cpus", atMost: ValueLimit.cpus, path),
       memoryBytes: Int64(try Self.number(given, "memory_bytes", atMost: Double(ValueLimit.memoryBytes), path)),
       gpus: Int(try Self.number(given, "gpus", atMost: Double(ValueLimit.gpus), path)))
+    capacity.traits = capacity.executor.traits
     records = []
     var documents = 0
     for (index, line) in lines.dropFirst().enumerated() {

@@ -29,8 +29,7 @@ struct Continuation {
   }
 
   private static func core(with batch: Batch) -> Core {
-    var core = Core(
-      capacity: Capacity(executor: batch.specification.executor, cpus: 4, memoryBytes: 1 << 30), generator: Counting())
+    var core = Core(capacity: DecisionDigest.capacity(for: batch), generator: Counting())
     core.restore(batch)
     return core
   }

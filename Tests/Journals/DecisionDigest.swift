@@ -1,5 +1,7 @@
 import MendCore
 
+@testable import mend
+
 /// What a journal comes to, as lines: the batch's state, and what Diagnose and the verdicts decide about it.
 ///
 /// No sentence is in it. A text may be reworded, and the digest of a journal stays.
@@ -43,8 +45,10 @@ struct DecisionDigest {
     }
   }
 
-  private static func capacity(for batch: Batch) -> Capacity {
-    Capacity(executor: batch.specification.executor, cpus: 4, memoryBytes: 1 << 30)
+  static func capacity(for batch: Batch) -> Capacity {
+    var capacity = Capacity(executor: batch.specification.executor, cpus: 4, memoryBytes: 1 << 30)
+    capacity.traits = capacity.executor.traits
+    return capacity
   }
 
   private func diagnosis(of batch: Batch, at now: Instant) -> Diagnosis {

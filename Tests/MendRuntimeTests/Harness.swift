@@ -26,8 +26,11 @@ final class Harness: Sendable {
     database = try SQLiteStore(directory: self.directory.path)
     store = ObservedStore(database, trace)
     executor = ScriptedExecutor(trace, answersAtOnce: answersAtOnce)
+    var capacity = Capacity(executor: .local, cpus: 8, memoryBytes: 8 << 30)
+    capacity.traits.title = "a cluster"
+    capacity.traits.endCommand = "stop-job"
     var core = Core(
-      limits: limits, capacity: Capacity(executor: .local, cpus: 8, memoryBytes: 8 << 30),
+      limits: limits, capacity: capacity,
       generator: SystemRandomNumberGenerator())
     core.server = server
     runtime = Runtime(

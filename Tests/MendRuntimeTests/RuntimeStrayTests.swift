@@ -42,7 +42,10 @@ import Testing
       try await eventually("all are told") { warnings.seen.all.contains { $0["reference"] == "ref-last" } }
       #expect(warnings.seen.all.map { $0["reference"] } == ["ref-over", "ref-nobodys", "ref-last"])
       #expect(warnings.seen.all.map { $0["batch_is"] == "over" } == [true, false, false])
-      #expect(warnings.seen.all.allSatisfy { "\($0["todo"] ?? "")".contains("ray job stop 'ref-") })
+      #expect(
+        warnings.seen.all.allSatisfy {
+          "\($0["todo"] ?? "")".contains("end it where it runs; at a cluster: stop-job 'ref-")
+        })
       #expect(!harness.trace.all.contains { $0.contains("stray") })
     }
   }

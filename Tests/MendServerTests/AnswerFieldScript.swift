@@ -14,8 +14,10 @@ struct AnswerFieldScript {
   private let key = BatchKey(namespace: "default", batchID: "batch-abc123")
 
   init(_ executor: MendCore.ExecutorKind = .local) {
+    var capacity = Capacity(executor: executor, cpus: 8, memoryBytes: 64 << 30, gpus: 1)
+    capacity.traits.startsFromZero = executor == .ray
     core = Core(
-      capacity: Capacity(executor: executor, cpus: 8, memoryBytes: 64 << 30, gpus: 1),
+      capacity: capacity,
       generator: SystemRandomNumberGenerator())
   }
 

@@ -1,4 +1,5 @@
 import MendCore
+import MendExecutors
 
 /// What a seed stands for: the batches, how their attempts go, what their callers do, and what goes wrong around them.
 struct Plan {
@@ -125,6 +126,7 @@ struct Plan {
     healThemselves(200, &random)
     guard random.chance(400) else { return }
     other = Capacity(executor: .ray, cpus: Double(random.below(4) + 1), memoryBytes: 8000, gpus: 0)
+    other?.traits = RayExecutor.traits
     otherIsUnknownAtFirst = random.chance(300)
     if random.chance(400) {
       outages.append(

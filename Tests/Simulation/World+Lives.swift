@@ -61,7 +61,7 @@ extension World {
       }
       world.observe(.capacity(known))
     }
-    return Capacities(standard, [.unknown(other.executor)])
+    return Capacities(standard, [.unknown(other.executor, other.traits)])
   }
 
   /// kill -9: what is in memory is gone, calls under way are cut, the executor keeps what it has.

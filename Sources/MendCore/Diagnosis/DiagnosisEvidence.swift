@@ -15,7 +15,8 @@ extension DiagnosisContext {
       evidence.append(
         Evidence(
           "\(Figures.count(receipt.processes, "process", "was", "were")) ended: \(receipt.how)",
-          by: observer(of: attempt), at: end.at, values: ["processes": "\(receipt.processes)", "how": receipt.how]))
+          by: capacity.traits.measuredBy, at: end.at, values: ["processes": "\(receipt.processes)", "how": receipt.how])
+      )
     }
     if attempt.staleReports > 0 {
       evidence.append(
@@ -58,14 +59,7 @@ extension DiagnosisContext {
       observed += "; last line of stderr: \(exit.lastStderrLine)"
       values["last_stderr_line"] = exit.lastStderrLine
     }
-    return Evidence(observed, by: observer(of: attempt), at: exit.at, values: values)
-  }
-
-  private func observer(of attempt: Attempt) -> Evidence.Observer {
-    switch attempt.parameters.executor {
-    case .local: .supervisor
-    case .ray, .simulated: .executor
-    }
+    return Evidence(observed, by: capacity.traits.measuredBy, at: exit.at, values: values)
   }
 
   /// The ledger's side: what is committed, failed and left of a job's documents.

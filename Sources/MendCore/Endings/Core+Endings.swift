@@ -7,7 +7,7 @@ extension Core {
     guard index.live.contains(attempt), let place = state(of: attempt) else { return }
     var report = report
     if case .ending(let reason, _) = place { report.ending = reason }
-    report.executor = executor(of: attempt.batch)
+    report.isSupervised = capacities.of(executor(of: attempt.batch)).traits.isSupervised
     report.documentNames = namesInProcess(of: attempt)
     var end = report.end(at: context.now)
     let killer = isolate(attempt, &end)

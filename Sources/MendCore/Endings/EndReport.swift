@@ -14,10 +14,9 @@ struct EndReport {
   var executorMessage = ""
   /// What the documents are called that were in process then.
   var documentNames: [String] = []
-  /// Where it ran: under a supervisor the wait status is the kernel's and the receipt the supervisor's own, on a cluster
-  /// both are told.
-  var executor = ExecutorKind.local
-  var isSupervised: Bool { executor != .ray }
+  /// It ran below a supervisor: the wait status is the kernel's and the receipt the supervisor's own. Otherwise the
+  /// executor reported both.
+  var isSupervised = true
 }
 
 extension EndReport {

@@ -153,7 +153,7 @@ extension Batch {
       survey.progressed = survey.progressed || tier.hasProgress
       for job in tier.jobs where !job.status.isFinal {
         if let attempt = job.current {
-          surveyAttempt(attempt, of: job, at: now, limits: limits, into: &survey)
+          surveyAttempt(attempt, of: job, at: now, room, limits: limits, into: &survey)
         } else if let next = job.nextAttemptAt, next > now {
           survey.somethingWorks = true
         } else {
@@ -165,7 +165,7 @@ extension Batch {
   }
 
   private func surveyAttempt(
-    _ attempt: Attempt, of job: Job, at now: Instant, limits: Limits, into survey: inout Survey
+    _ attempt: Attempt, of job: Job, at now: Instant, _ room: Room, limits: Limits, into survey: inout Survey
   ) {
     switch look(at: attempt, of: job, at: now, limits: limits) {
     case .ending(let since) where now >= attempt.endIsOverdue(from: since, limits: limits):
@@ -184,8 +184,8 @@ extension Batch {
     case .starting(let since):
       survey.waiting.append(
         Block(
-          kind: .starting(job.id), reason: .coldStart, sentence: coldStartSentence(job, since: since, at: now),
-          since: since))
+          kind: .starting(job.id), reason: .coldStart,
+          sentence: coldStartSentence(job, since: since, at: now, on: room.capacity.traits), since: since))
     case .stalled(let cause, let since):
       let sentence = stallSentence(attempt, of: job, cause: cause, since: since, at: now)
       let stuck = StuckAttempt(job: job.id, number: attempt.number, cause: cause, since: since)

@@ -50,10 +50,6 @@ struct StartStatistics: Sendable {
   static let samplesNeeded = 20
   /// The window is so many times the slowest start that was seen.
   static let factor: Int64 = 3
-  /// A process starts in milliseconds; a cluster that has scaled to zero has to make machines first, however fast its
-  /// starts were while it was warm.
-  static let shortestLocal: Duration = .seconds(120)
-  static let shortestCluster = Timers.defaultStart
   static let longest: Duration = .seconds(3600)
 
   private var histories: [UInt64: StartHistory] = [:]
@@ -87,11 +83,10 @@ struct StartStatistics: Sendable {
 
   /// The slowest of the latest hundred, times the factor, within bounds: their 99th percentile, rounded up. nil before
   /// there is data.
-  func window(of shape: UInt64, on executor: ExecutorKind) -> Duration? {
+  func window(of shape: UInt64, atLeast shortest: Duration) -> Duration? {
     guard let history = histories[shape], history.samples.count >= Self.samplesNeeded,
       let slowest = history.samples.max()
     else { return nil }
-    let shortest = executor == .local ? Self.shortestLocal : Self.shortestCluster
     return min(Self.longest, max(shortest, .milliseconds(Int64(slowest) * Self.factor)))
   }
 
@@ -125,7 +120,8 @@ extension Core {
     parameters.server = server.id
     guard parameters.startWindow == Timers.defaultStart else { return parameters }
     let shape = StartStatistics.shape(of: parameters, in: batch.key.namespace)
-    if let window = index.starts.window(of: shape, on: parameters.executor) { parameters.startWindow = window }
+    let shortest = capacities.of(parameters.executor).traits.shortestStartWindow
+    if let window = index.starts.window(of: shape, atLeast: shortest) { parameters.startWindow = window }
     return parameters
   }
 

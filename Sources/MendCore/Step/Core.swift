@@ -60,6 +60,7 @@ public struct Capacity: Hashable, Sendable {
   /// Batches run on it that name no executor: `mend serve` sets what it has by --cpus and the like, what others have by
   /// --capacity.
   var isStandard = true
+  public var traits = ExecutorTraits()
 
   public init(executor: ExecutorKind, cpus: Double, memoryBytes: Int64, gpus: Int = 0) {
     self.executor = executor
@@ -69,10 +70,13 @@ public struct Capacity: Hashable, Sendable {
   }
 
   /// What an executor has that nobody could ask yet, or that is not there: as much as anybody may ask for.
-  public static func unknown(_ executor: ExecutorKind) -> Capacity {
+  public static func unknown(
+    _ executor: ExecutorKind, _ traits: ExecutorTraits = ExecutorTraits()
+  ) -> Capacity {
     var capacity = Capacity(
       executor: executor, cpus: ValueLimit.cpus, memoryBytes: ValueLimit.memoryBytes, gpus: Int(Int32.max))
     capacity.isKnown = false
+    capacity.traits = traits
     return capacity
   }
 }

@@ -75,11 +75,13 @@ extension BatchSpecification {
           + "shard counted by itself, and have \(Figures.bytes(Int64(jobTextBytes))): put long ones into files, or ask for "
           + "fewer shards")
     }
-    for (number, tier) in tiers.enumerated() {
-      // What is not held must not be promised.
-      if executor == .ray, let index = tier.extractors.firstIndex(where: { $0.resources.limits != AttemptLimits() }) {
+    let traits = capacities.of(executor).traits
+    for (number, tier) in tiers.enumerated() where !traits.enforcesAttemptLimits {
+      // What is not enforced must not be promised.
+      if let index = tier.extractors.firstIndex(where: { $0.resources.limits != AttemptLimits() }) {
         throw .invalid(
-          field: "tiers[\(number)].extractors[\(index)].limits", rule: "must be unset: Ray holds no such limits")
+          field: "tiers[\(number)].extractors[\(index)].limits",
+          rule: "must be unset: \(traits.title) does not enforce such limits")
       }
     }
   }

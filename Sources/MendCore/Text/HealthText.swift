@@ -27,8 +27,9 @@ extension Batch {
   }
 
   /// 'cluster_cold_start: ...' on a cluster, 'cold_start: ...' elsewhere: for what, how long, how long is expected.
-  func coldStartSentence(_ job: Job, since: Instant, at now: Instant) -> String {
-    let executor = job.current?.parameters.executor ?? specification.executor
+  func coldStartSentence(
+    _ job: Job, since: Instant, at now: Instant, on executor: ExecutorTraits
+  ) -> String {
     let resources = job.current?.parameters.resources ?? job.resourcesAsked(in: self)
     let timers = job.specified(in: self)?.timers ?? Timers()
     let window = job.current?.startWindow(timers) ?? timers.start
@@ -36,11 +37,9 @@ extension Batch {
       "\(job.title(in: self)) has waited \(Figures.seconds(now - since)) to be started with "
       + "\(Figures.resources(resources)); up to \(Figures.seconds(window)) is expected"
       + (job.current.map(said) ?? "")
-    return switch executor {
-    case .ray:
-      "cluster_cold_start: \(resources.requiresGPU ? "GPU workers" : "workers") scaling from zero: \(waiting)"
-    case .local, .simulated: "cold_start: \(waiting)"
-    }
+    return executor.startsFromZero
+      ? "cluster_cold_start: \(resources.requiresGPU ? "GPU workers" : "workers") scaling from zero: \(waiting)"
+      : "cold_start: \(waiting)"
   }
 
   /// "; Ray says PENDING: ...", "; its launch waits for room: ...": the executor's own words for what it waits for.

@@ -65,6 +65,14 @@ public final class LocalExecutor: Executor {
   }
 
   public let kind = ExecutorKind.local
+  public static let traits = {
+    var traits = ExecutorTraits()
+    traits.title = "this machine"
+    traits.measuredBy = .supervisor
+    // A process starts in milliseconds.
+    traits.shortestStartWindow = .seconds(120)
+    return traits
+  }()
   let settings: Settings
   /// Absolute, as everything that goes into an attempt's records.
   let mendBinary: String

@@ -62,6 +62,15 @@ public final class RayExecutor: Executor {
   }
 
   public let kind = ExecutorKind.ray
+  public static let traits = {
+    var traits = ExecutorTraits()
+    traits.title = "Ray"
+    traits.isSupervised = false
+    traits.enforcesAttemptLimits = false
+    traits.startsFromZero = true
+    traits.endCommand = "ray job stop"
+    return traits
+  }()
   let settings: Settings
   let jobs: any RayJobs
   let logs: RayLogs

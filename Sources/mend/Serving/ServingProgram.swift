@@ -121,7 +121,7 @@ struct ServingProgram {
       executors = options.executorKinds.map { (AbsentExecutor(kind: $0), .unknown($0)) }
     }
     guard let capacity = executors.first?.1 else { throw ProgramError.usage("--executor: there is none") }
-    let capacities = Capacities(capacity, executors.dropFirst().map(\.1))
+    let capacities = Capacities(capacity, executors.dropFirst().map(\.1), traits: ExecutorKind.traits)
     var limits = Limits()
     limits.quotas = try QuotaOption.quotas(options.quotas)
     limits.notifies = webhook != nil

@@ -1,6 +1,19 @@
 import MendCore
 import Testing
 
+extension ExecutorTraits {
+  /// Of a cluster that runs its jobs itself.
+  static let cluster = {
+    var traits = ExecutorTraits()
+    traits.title = "the cluster"
+    traits.isSupervised = false
+    traits.enforcesAttemptLimits = false
+    traits.startsFromZero = true
+    traits.howToAdd = "serve with a cluster"
+    return traits
+  }()
+}
+
 /// A core on a manual clock, with everything that it said kept.
 struct Harness {
   var core: Core
@@ -13,12 +26,15 @@ struct Harness {
   /// The number of the latest call.
   var callCount: UInt64 { calls }
 
+  static let traits: [ExecutorKind: ExecutorTraits] = [.ray: .cluster]
+
   init(
     cpus: Double = 4, memory: Int64 = 1 << 30, gpus: Int = 0, seed: UInt64 = 1, limits: Limits = Limits(),
     others: [Capacity] = []
   ) {
     let standard = Capacity(executor: .simulated, cpus: cpus, memoryBytes: memory, gpus: gpus)
-    core = Core(limits: limits, capacities: Capacities(standard, others), generator: SplitMix(state: seed))
+    let capacities = Capacities(standard, others, traits: Self.traits)
+    core = Core(limits: limits, capacities: capacities, generator: SplitMix(state: seed))
   }
 
   // MARK: Steps

@@ -6,15 +6,15 @@ import Testing
 @Suite struct FindingTests {
   let now = Instant(milliseconds: 5)
 
-  func report(_ termination: ExitRecord.Termination, _ finding: ExitRecord.Finding?, on executor: ExecutorKind)
+  func report(_ termination: ExitRecord.Termination, _ finding: ExitRecord.Finding?, isSupervised: Bool)
     -> EndReport
   {
-    EndReport(exit: ExitRecord(termination: termination, at: now, finding: finding), executor: executor)
+    EndReport(exit: ExitRecord(termination: termination, at: now, finding: finding), isSupervised: isSupervised)
   }
 
   @Test func `an executor's finding says more than an exit code`() {
     let finding = ExitRecord.Finding(cause: .oom, confidence: .medium, text: "the node was low on memory")
-    let end = report(.exited(1), finding, on: .ray).end(at: now)
+    let end = report(.exited(1), finding, isSupervised: false).end(at: now)
     #expect(end.verdict == .failed(.oom, .medium))
     #expect(end.sentence == "oom: the node was low on memory")
     #expect(end.evidence.map(\.observer) == [.executor, .executor])
@@ -23,7 +23,8 @@ import Testing
 
   @Test func `an end that was asked for is that, whatever the executor found`() {
     var report = report(
-      .unknown("Ray says STOPPED"), ExitRecord.Finding(cause: .signal, confidence: .medium, text: "stopped"), on: .ray)
+      .unknown("Ray says STOPPED"), ExitRecord.Finding(cause: .signal, confidence: .medium, text: "stopped"),
+      isSupervised: false)
     report.ending = .cancelled
     #expect(report.end(at: now).verdict == .cancelled)
   }
@@ -76,10 +77,10 @@ import Testing
   @Test(
     "a wait status is the kernel's word here, and told elsewhere",
     arguments: [
-      (ExecutorKind.local, Evidence.Observer.kernel, Evidence.Observer.supervisor), (.ray, .executor, .executor),
+      (true, Evidence.Observer.kernel, Evidence.Observer.supervisor), (false, .executor, .executor),
     ])
-  func observers(executor: ExecutorKind, exit: Evidence.Observer, receipt: Evidence.Observer) {
-    var report = report(.exited(3), nil, on: executor)
+  func observers(isSupervised: Bool, exit: Evidence.Observer, receipt: Evidence.Observer) {
+    var report = report(.exited(3), nil, isSupervised: isSupervised)
     report.receipt = EndReceipt(processes: 1, how: "SIGTERM")
     let end = report.end(at: now)
     #expect(end.verdict == .failed(.exitCode, .high))

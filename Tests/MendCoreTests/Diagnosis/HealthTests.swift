@@ -18,6 +18,7 @@ struct HealthTests {
     var patient = Patient(
       Patient.specification(resources: Resources(cpus: 1, requiresGPU: true), executor: .ray))
     patient.capacity = Capacity(executor: .ray, cpus: 8, memoryBytes: 8 << 30, gpus: 1)
+    patient.capacity.traits = .cluster
     patient.submit()
     patient.launch(first)
     patient.wait(600)

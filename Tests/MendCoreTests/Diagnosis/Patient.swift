@@ -6,7 +6,11 @@ struct Patient {
   var batch: Batch
   var now: Instant
   private var sequence: UInt64 = 1
-  var capacity = Capacity(executor: .local, cpus: 2, memoryBytes: 4 << 30)
+  var capacity = {
+    var capacity = Capacity(executor: .local, cpus: 2, memoryBytes: 4 << 30)
+    capacity.traits.measuredBy = .supervisor
+    return capacity
+  }()
   var limits = Limits()
 
   /// Epoch of every test: nothing depends on it.

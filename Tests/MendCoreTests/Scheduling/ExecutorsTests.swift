@@ -36,7 +36,7 @@ struct ExecutorsTests {
   private func restarted(_ harness: Harness, with others: [Capacity]) -> Harness {
     var next = harness
     next.core = Core(
-      limits: harness.core.limits, capacities: Capacities(harness.core.capacity, others),
+      limits: harness.core.limits, capacities: Capacities(harness.core.capacity, others, traits: Harness.traits),
       generator: SplitMix(state: 99))
     for key in harness.journal.keys.sorted() { next.core.restore(whole: harness.journal[key] ?? []) }
     next.step(.recovered)
@@ -82,7 +82,7 @@ struct ExecutorsTests {
           .invalid(
             field: "deployment_mode",
             rule: "must be simulated or ray, which this server runs, or unset: this server was started without the "
-              + "local executor; serve with --executor local, or with --executor ray and without --no-local")))
+              + "local executor; start the server with it")))
   }
 
   @Test("What could never start is judged by the executor that the batch names")
@@ -177,10 +177,11 @@ struct ExecutorsTests {
       #expect(report.health == .stuck && report.reason == .executorNotConfigured)
       #expect(
         report.blockedReason
-          == "executor_not_configured: this server was started without the ray executor; serve with --ray URL")
+          == "executor_not_configured: this server was started without the ray executor; serve with a cluster")
       let finding = try #require(diagnosis(without, of: id).findings.first)
       #expect(
-        finding.cause == .health(.executorNotConfigured) && finding.remedy?.description.contains("--ray URL") == true)
+        finding.cause == .health(.executorNotConfigured)
+          && finding.remedy?.description.contains("serve with a cluster") == true)
     }
     #expect(diagnosis(without).findings[0].message.contains("what became of its 1 attempt is not known"))
     // A worker of it that reaches the server is heard: what it did is done.
@@ -233,7 +234,7 @@ struct ExecutorsTests {
         Issue.record("it was taken: \(operation)")
         continue
       }
-      #expect(what.hasPrefix("executor_not_configured: ") && todo.contains("serve with --ray URL"))
+      #expect(what.hasPrefix("executor_not_configured: ") && todo.contains("serve with a cluster"))
     }
   }
 
