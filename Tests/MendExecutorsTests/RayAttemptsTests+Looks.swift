@@ -50,6 +50,37 @@ extension RayAttemptsTests {
     #expect(machine.next(at: now + .seconds(4), underWay: 0).calls == [.list])
   }
 
+  @Test func `a list that was asked for before a job was submitted raises no doubt about it`() {
+    var machine = machine()
+    let keys = adopted(20, by: &machine)
+    for key in keys { _ = machine.take(seen(job(of: key)), at: start, wallClock: wall) }
+    var now = start + .seconds(2)
+    #expect(machine.next(at: now, underWay: 0).calls == [.list])
+    let late = AttemptKey(batch: key.batch, job: JobID(tier: 0, index: 99), number: 1)
+    let id = RaySubmissionID.make(late)
+    machine.launch(late, submission(late), fence: "", at: now)
+    #expect(machine.next(at: now, underWay: 1).calls == [.submit(id: id, submission(late))])
+    _ = machine.take(.submitted(id: id, .success(())), at: now, wallClock: wall)
+    now += .seconds(1)
+    _ = machine.take(.listed(.success(keys.map(job(of:))), took: .zero), at: now, wallClock: wall)
+    #expect(machine.entries[id]?.isSettled == true)
+    // The next one does.
+    now += .seconds(1)
+    #expect(machine.next(at: now, underWay: 0).calls == [.list])
+    _ = machine.take(.listed(.success(keys.map(job(of:))), took: .zero), at: now, wallClock: wall)
+    #expect(machine.entries[id]?.isSettled == false)
+  }
+
+  private func job(of key: AttemptKey) -> RayJob {
+    var job = RayJob(submissionID: RaySubmissionID.make(key), status: .running)
+    job.metadata = RayMetadata.make(key, token: "token", installation: "here")
+    return job
+  }
+
+  private func seen(_ job: RayJob) -> RayAttempts.Answer {
+    .seen(id: job.submissionID, .success(RayAttempts.Sight(job: job)))
+  }
+
   @Test func `where a list takes long, jobs are looked at one by one, and none waits for the list`() {
     var machine = machine()
     let end = start + .seconds(30)

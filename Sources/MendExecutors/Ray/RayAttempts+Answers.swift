@@ -27,6 +27,7 @@ extension RayAttempts {
       let handle = ExecutorHandle(node: "", reference: id)
       entry.handle = handle
       entry.isSeen = true
+      entry.takenAt = now
       entry.session = session
       entry.due = now + min(settings.pollInterval, .milliseconds(500))
       return news + (entry.isStray ? [] : [.taken(entry.key, handle)])
@@ -253,6 +254,8 @@ extension RayAttempts {
       for (id, entry) in entries where !entry.isUnderWay && entry.phase == .watched && entry.handle != nil {
         // What is not in the list is looked at by itself.
         if entry.isDoubtful { continue }
+        // The list was asked for before Ray had it.
+        if byID[id] == nil, let taken = entry.takenAt, taken >= lists.askedAt { continue }
         news += apply(Sight(job: byID[id]), to: id, at: now, wallClock)
       }
       orderDeletions(byID)

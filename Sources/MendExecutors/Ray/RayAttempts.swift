@@ -125,6 +125,8 @@ struct RayAttempts {
     var pendingSince: Moment?
     /// When it was told last what it waits for.
     var pendingToldAt: Moment?
+    /// When Ray took the submission; nil where it was taken before this executor began.
+    var takenAt: Moment?
     /// Nil where it was launched before this executor began.
     var launchedAt: Moment?
     /// Nobody's attempt: nothing is told of it.

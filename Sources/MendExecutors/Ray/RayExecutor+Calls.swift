@@ -55,8 +55,9 @@ extension RayExecutor {
     do throws(RayError) {
       var sight = RayAttempts.Sight(job: try await jobs.job(id))
       guard thoroughly else { return .success(sight) }
-      if let version = try? await jobs.version() { sight.session = version.sessionName }
-      if let job = sight.job, !job.driverNodeID.isEmpty, let nodes = try? await jobs.nodes() {
+      let cluster = await cluster.value()
+      sight.session = cluster.session
+      if let job = sight.job, !job.driverNodeID.isEmpty, let nodes = cluster.nodes {
         let known = nodes.first { $0.id == job.driverNodeID }?.isAlive
         // A failed job's node that Ray has forgotten is dead; a live job's may only be beyond the list's end.
         sight.nodeIsAlive = known ?? (job.status == .failed ? false : nil)

@@ -73,6 +73,8 @@ public final class RayExecutor: Executor {
   }()
   let settings: Settings
   let jobs: any RayJobs
+  /// What a verdict on a job needs besides the job, shared by all jobs that are looked at then.
+  let cluster: SharedAnswer<(session: String?, nodes: [RayNode]?)>
   let logs: RayLogs
   let installation: String
   private let wakeup = Wakeup()
@@ -101,6 +103,11 @@ public final class RayExecutor: Executor {
   init(_ settings: Settings, _ jobs: any RayJobs) throws(SetupError) {
     self.settings = settings
     self.jobs = jobs
+    cluster = SharedAnswer {
+      async let version = try? jobs.version()
+      async let nodes = try? jobs.nodes()
+      return (await version?.sessionName, await nodes)
+    }
     logs = RayLogs(settings.logs)
     let record: RayRecord
     do {
