@@ -29,6 +29,9 @@ public struct RuntimeStatistics: Sendable, Hashable {
   public var unansweredCalls = 0
   /// Batches in the core's memory.
   public var liveBatches = 0
+  /// Bytes that the specifications and jobs of batches in memory take, and their documents.
+  public var specificationBytes = 0
+  public var documentBytes = 0
   /// Attempts that were intended and have not ended.
   public var runningAttempts = 0
   public var watchers = 0

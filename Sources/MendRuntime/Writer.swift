@@ -189,7 +189,7 @@ struct Writer {
     // What was borrowed and did not change just goes back.
     round.borrowed.subtract(round.touched)
     for key in round.borrowed { core.retire(key) }
-    statistics.liveBatches = core.batches.count
+    statistics.count(core)
     runtime.counters.withLock { $0 = statistics }
 
     if round.learns { runtime.knownCapacities.withLock { $0 = core.capacities } }
@@ -338,7 +338,7 @@ struct Writer {
       snapshots.forget(entry.key)
     }
     statistics.batchesRetired += UInt64(entries.count)
-    statistics.liveBatches = core.batches.count
+    statistics.count(core)
     runtime.counters.withLock { $0 = statistics }
   }
 
@@ -440,6 +440,11 @@ extension Effect {
 }
 
 extension RuntimeStatistics {
+  fileprivate mutating func count(_ core: Core) {
+    liveBatches = core.batches.count
+    (specificationBytes, documentBytes) = core.memoryUse
+  }
+
   fileprivate mutating func count(_ writes: [Write]) {
     for case .record(let record) in writes {
       records += 1

@@ -1,3 +1,4 @@
+import MendCore
 import MendRPC
 import Testing
 
@@ -5,17 +6,22 @@ import Testing
 
 @Suite("Limits of connections")
 struct CallLimitTests {
-  private func applied(_ texts: String...) throws -> (ServerLimits, ServerKeepalive) {
-    var (limits, keepalive) = (ServerLimits(), ServerKeepalive())
-    for text in texts { try CallLimit.option(text).apply(to: &limits, &keepalive) }
-    return (limits, keepalive)
+  private func applied(_ texts: String...) throws -> (ServerLimits, ServerKeepalive, Limits) {
+    var (limits, keepalive, core) = (ServerLimits(), ServerKeepalive(), Limits())
+    for text in texts {
+      let limit = try CallLimit.option(text)
+      limit.apply(to: &limits, &keepalive)
+      limit.apply(to: &core)
+    }
+    return (limits, keepalive, core)
   }
 
   @Test("Counts, sizes and times go where their names say")
   func accepted() throws {
-    let (limits, keepalive) = try applied(
+    let (limits, keepalive, core) = try applied(
       "connections=7", "request-bytes=2MiB", "stall-time=30", "idle-time=none", "connection-age=3600",
-      "ping-interval=10")
+      "ping-interval=10", "document-memory=8GiB")
+    #expect(core.documentMemory == MemoryLimit(8 << 30))
     #expect(limits.maxConnections == 7)
     #expect(limits.maxRequestBytes == 2 << 20)
     #expect(limits.stallTimeout == .seconds(30))
@@ -37,9 +43,9 @@ struct CallLimitTests {
   func names() throws {
     var seen: Set<String> = []
     for (name, _) in CallLimit.fields {
-      let (limits, keepalive) = try applied("\(name)=77")
-      #expect(limits != ServerLimits() || keepalive != ServerKeepalive())
-      seen.insert("\(limits) \(keepalive)")
+      let (limits, keepalive, core) = try applied("\(name)=77")
+      #expect(limits != ServerLimits() || keepalive != ServerKeepalive() || core != Limits())
+      seen.insert("\(limits) \(keepalive) \(core.documentMemory) \(core.specificationMemory)")
     }
     #expect(seen.count == CallLimit.fields.count)
   }

@@ -13,6 +13,8 @@ public struct DocumentTable: Sendable {
   /// to.
   public private(set) var textBytes = 0
   private var packed: [UInt8] = []
+  /// Bytes that ids, uris and media types take in memory.
+  var packedBytes: Int { packed.count }
   /// Where each block begins in `packed`.
   private var blocks: [UInt32] = []
   /// The newest document's parts, as the next one's are compared with them.

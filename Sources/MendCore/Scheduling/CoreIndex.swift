@@ -23,6 +23,8 @@ struct CoreIndex {
   /// Batches that are not final.
   var liveBatches = 0
   var specifications = SpecificationSizes()
+  /// What the documents of batches take.
+  var documents = MemoryUse()
   /// Order of submission within one process; after a restart by time.
   var submissions: [BatchKey: Int] = [:]
   var lastSubmission = 0

@@ -63,6 +63,7 @@ extension Core {
     if !batchID.isEmpty && !Identifier.isValid(batchID) { throw .invalid(field: "batch_id", rule: Identifier.rule) }
     try specification.validate(limits: limits, capacities: capacities)
     try validate(documents, adding: DocumentTable(), of: specification)
+    try requireRoom(for: documents, of: specification, in: namespace)
     if index.liveBatches >= limits.liveBatches {
       throw .exhausted(
         limit: .liveBatches, "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
@@ -81,16 +82,25 @@ extension Core {
     if specification.hasRulesForStalls { index.ruledStalls.insert(key) }
     context.output.writes.append(.record(record))
     touch(key)
-    if !documents.isEmpty { self.record(.documentsAdded(documents), on: key) }
+    self.record(documents, on: key)
     return (key.batchID, .created(.init(batchID: key.batchID, status: .created, totalObjects: documents.count)))
   }
 
   private mutating func add(_ documents: [Document], to key: BatchKey) throws(Refusal) -> Reply {
     try requireCreated(key, doing: "take documents", todo: "create another batch for them")
-    if let batch = batches[key] { try validate(documents, adding: batch.documents, of: batch.specification) }
-    if !documents.isEmpty { record(.documentsAdded(documents), on: key) }
+    if let batch = batches[key] {
+      try validate(documents, adding: batch.documents, of: batch.specification)
+      try requireRoom(for: documents, of: batch.specification, in: key.namespace)
+    }
+    record(documents, on: key)
     let total = batches[key]?.documents.count ?? 0
     return .documentsAdded(.init(batchID: key.batchID, added: documents.count, totalObjects: total))
+  }
+
+  private mutating func record(_ documents: [Document], on key: BatchKey) {
+    guard !documents.isEmpty, let before = batches[key]?.documentBytes else { return }
+    record(.documentsAdded(documents), on: key)
+    if let after = batches[key]?.documentBytes { index.documents.change(key.namespace, by: after - before) }
   }
 
   private mutating func submit(_ key: BatchKey) throws(Refusal) -> Reply {

@@ -14,6 +14,7 @@ extension Core {
     batches[key] = batch
     index.waits[key] = nil
     index.specifications.add(batch)
+    index.documents.change(key.namespace, by: batch.documentBytes)
     if batch.specification.hasRulesForStalls { index.ruledStalls.insert(key) }
     if !batch.status.isFinal { index.liveBatches += 1 }
     let executor = batch.specification.executor
@@ -63,6 +64,7 @@ extension Core {
     batches[key] = nil
     index.waits[key] = nil
     index.specifications.remove(batch)
+    index.documents.change(key.namespace, by: -batch.documentBytes)
     index.ruledStalls.remove(key)
     index.submissions[key] = nil
     index.lanes[executor]?.queue.remove(key, capacities.of(executor))

@@ -36,6 +36,7 @@ extension Core {
       throw .exhausted(
         limit: .liveBatches, "\(limits.liveBatches) batches are not finished yet", retryAfter: .seconds(5))
     }
+    if batch.status.isFinal { try requireRoom(for: [], of: batch.specification, in: key.namespace) }
     if batch.status.isFinal,
       let bound = limits.quota(of: key.namespace)?
         .bound(againstBatchBeside: index.started(in: key.namespace))

@@ -99,12 +99,10 @@ public struct Limits: Hashable, Sendable {
   public var jobTextPerBatch = 64 << 20
   /// Batches that are not final, over all namespaces.
   public var liveBatches = 100_000
-  /// Bytes that the specifications and jobs of batches in memory take, over all namespaces and of one.
-  public var specificationBytes = 512 << 20
-  public var specificationBytesPerNamespace = 256 << 20
-  /// A namespace with no more than this goes on when all of that is taken, as long as this much beyond it is left.
-  public var specificationBytesOfSmallNamespace = 1 << 20
-  public var specificationBytesForSmallNamespaces = 64 << 20
+  /// For the specifications and jobs of batches in memory.
+  public var specificationMemory = MemoryLimit(512 << 20)
+  /// For the documents of batches in memory.
+  public var documentMemory = MemoryLimit(4 << 30)
   /// One claim.
   public var documentsPerClaim = 10_000
   /// Idempotency keys of one namespace that are remembered, and for how long.

@@ -140,6 +140,8 @@ public enum Refusal: Error, Hashable, Sendable {
     case documentTextPerBatch = "document_text_per_batch"
     case specificationBytes = "specification_bytes"
     case specificationBytesPerNamespace = "specification_bytes_per_namespace"
+    case documentMemory = "document_memory"
+    case documentMemoryPerNamespace = "document_memory_per_namespace"
     case callsPerCancel = "calls_per_cancel"
     case waitingCancels = "waiting_cancels"
     case endTimeout = "end_timeout"

@@ -3,23 +3,20 @@
 
 /// Bytes of the specifications of all batches in memory.
 struct SpecificationSizes {
-  private(set) var all = 0
-  private var namespaces: [String: Int] = [:]
+  private(set) var use = MemoryUse()
   /// What retries added, of batches to which they did.
   private var retried: [BatchKey: Int] = [:]
-
-  func of(_ namespace: String) -> Int { namespaces[namespace] ?? 0 }
 
   /// What retries added to the batch.
   func retried(_ batch: BatchKey) -> Int { retried[batch] ?? 0 }
 
   mutating func add(_ batch: Batch) {
-    change(batch.key.namespace, by: batch.specification.memoryBytes)
+    use.change(batch.key.namespace, by: batch.specification.memoryBytes)
     noteRetries(of: batch)
   }
 
   mutating func remove(_ batch: Batch) {
-    change(batch.key.namespace, by: -batch.specification.memoryBytes - retried(batch.key))
+    use.change(batch.key.namespace, by: -batch.specification.memoryBytes - retried(batch.key))
     retried[batch.key] = nil
   }
 
@@ -27,14 +24,8 @@ struct SpecificationSizes {
   mutating func noteRetries(of batch: Batch) {
     let bytes = batch.retriedEnvironmentBytes
     guard bytes != retried(batch.key) else { return }
-    change(batch.key.namespace, by: bytes - retried(batch.key))
+    use.change(batch.key.namespace, by: bytes - retried(batch.key))
     retried[batch.key] = bytes > 0 ? bytes : nil
-  }
-
-  private mutating func change(_ namespace: String, by bytes: Int) {
-    all += bytes
-    let sum = of(namespace) + bytes
-    namespaces[namespace] = sum > 0 ? sum : nil
   }
 }
 
@@ -129,30 +120,14 @@ extension Core {
     if growth > 0 { try requireRoom(growth, in: batch.key.namespace) }
   }
 
-  /// Refuses a specification for which there is no room: one caller's commands must not take everybody's memory.
+  /// Refuses a specification for which there is no room.
   func requireRoom(for specification: BatchSpecification, in namespace: String) throws(Refusal) {
     try requireRoom(specification.memoryBytes, in: namespace)
   }
 
   private func requireRoom(_ bytes: Int, in namespace: String) throws(Refusal) {
-    let todo =
-      "wait until some minutes after batches have finished, cancel some, ask for fewer shards, or put long commands into "
-      + "files"
-    if index.specifications.of(namespace) + bytes > limits.specificationBytesPerNamespace {
-      throw .exhausted(
-        limit: .specificationBytesPerNamespace,
-        "the specifications and jobs of namespace \(namespace) would take more than "
-          + "\(Figures.bytes(Int64(limits.specificationBytesPerNamespace))) of memory; \(todo)",
-        retryAfter: .seconds(60))
-    }
-    // Two namespaces that take all there is leave the others a little.
-    let isSmall = index.specifications.of(namespace) + bytes <= limits.specificationBytesOfSmallNamespace
-    let room = limits.specificationBytes + (isSmall ? limits.specificationBytesForSmallNamespaces : 0)
-    if index.specifications.all + bytes > room {
-      throw .exhausted(
-        limit: .specificationBytes,
-        "the specifications and jobs of all batches would take more than \(Figures.bytes(Int64(limits.specificationBytes))) of "
-          + "memory; \(todo)", retryAfter: .seconds(60))
-    }
+    try index.specifications.use.requireRoom(
+      for: bytes, of: namespace, in: limits.specificationMemory, (.specificationBytes, .specificationBytesPerNamespace),
+      "the specifications and jobs", todo: "ask for fewer shards, or put long commands into files")
   }
 }

@@ -47,6 +47,10 @@ struct AdminPages: Sendable {
 
   private func write(_ statistics: RuntimeStatistics, to text: inout PrometheusText) {
     text.gauge("mend_batches_live", "Batches in memory: all that are not final.", Double(statistics.liveBatches))
+    text.gauge(
+      "mend_specification_bytes", "Memory that the specifications and jobs of these batches take.",
+      Double(statistics.specificationBytes))
+    text.gauge("mend_document_bytes", "Memory that their documents take.", Double(statistics.documentBytes))
     text.counter("mend_batches_created_total", "Batches made.", Double(statistics.batchesCreated))
     text.counter("mend_batches_retired_total", "Final batches that left memory.", Double(statistics.batchesRetired))
     text.gauge("mend_attempts_running", "Attempts that have not ended.", Double(statistics.runningAttempts))

@@ -165,7 +165,7 @@ struct Serve: AsyncParsableCommand {
   @Option(
     name: .customLong("limit"),
     help: ArgumentHelp(
-      "A limit on connections, such as stall-time=30 or connections-per-address=100; an unknown name lists all. "
+      "A limit on connections or memory, such as stall-time=30 or document-memory=8GiB; an unknown name lists all. "
         + "Repeatable. proto/PROTOCOL.md has the defaults.", valueName: "NAME=VALUE"),
     transform: CallLimit.option)
   var limits: [CallLimit] = []

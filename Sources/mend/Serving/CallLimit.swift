@@ -1,7 +1,9 @@
 import ArgumentParser
+import MendCore
 import MendRPC
 
-/// One `--limit NAME=VALUE`: a limit of ``ServerLimits`` or ``ServerKeepalive``, which give reasons for the defaults.
+/// One `--limit NAME=VALUE`: a limit of ``ServerLimits``, ``ServerKeepalive`` or ``Limits``, which give reasons for the
+/// defaults.
 struct CallLimit: Sendable {
   enum Field: Sendable {
     case count(any WritableKeyPath<ServerLimits, Int> & Sendable)
@@ -9,6 +11,7 @@ struct CallLimit: Sendable {
     case time(any WritableKeyPath<ServerLimits, Duration> & Sendable)
     case optionalTime(any WritableKeyPath<ServerLimits, Duration?> & Sendable)
     case pingInterval, pingStrikes
+    case memory(any WritableKeyPath<Limits, MemoryLimit> & Sendable)
   }
 
   static let fields: [(name: String, field: Field)] = [
@@ -36,6 +39,8 @@ struct CallLimit: Sendable {
     ("unsent-frames", .count(\.maxUnsentFrames)),
     ("ping-interval", .pingInterval),
     ("ping-strikes", .pingStrikes),
+    ("document-memory", .memory(\.documentMemory)),
+    ("specification-memory", .memory(\.specificationMemory)),
   ]
 
   let name: String
@@ -52,7 +57,7 @@ struct CallLimit: Sendable {
     switch field {
     case .optionalTime where parts[1] == "none":
       return CallLimit(name: name, field: field, value: -1)
-    case .bytes:
+    case .bytes, .memory:
       // A message is held in one piece, and its length has 32 bits on the wire.
       guard let bytes = Size.parse(parts[1]), bytes <= 1 << 40 else {
         throw ValidationError("\(name): invalid number of bytes '\(parts[1])', at most 1TiB; \(Size.accepted).")
@@ -75,6 +80,11 @@ struct CallLimit: Sendable {
     case .optionalTime(let path): limits[keyPath: path] = value < 0 ? nil : .seconds(value)
     case .pingInterval: keepalive.minPingInterval = .seconds(value)
     case .pingStrikes: keepalive.maxPingStrikes = value
+    case .memory: break
     }
+  }
+
+  func apply(to limits: inout Limits) {
+    if case .memory(let path) = field { limits[keyPath: path] = MemoryLimit(value) }
   }
 }

@@ -125,6 +125,8 @@ struct ServingProgram {
     var limits = Limits()
     limits.quotas = try QuotaOption.quotas(options.quotas)
     limits.notifies = webhook != nil
+    limits.documentMemory = MemoryLimit(min(limits.documentMemory.all, Int(Machine.memoryBytes / 4)))
+    for limit in options.limits { limit.apply(to: &limits) }
     if let keep = settings.keepFinished {
       // With a shorter retention, batches have to leave memory and be pruned sooner.
       limits.retireAfter = min(limits.retireAfter, keep)

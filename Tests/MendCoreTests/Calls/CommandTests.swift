@@ -53,9 +53,9 @@ struct CommandTests {
   @Test("The memory that specifications take is bounded, for each namespace and for all, and comes free again")
   func specificationBytes() {
     var harness = Harness()
-    harness.core.limits.specificationBytesPerNamespace = 20_000
-    harness.core.limits.specificationBytes = 30_000
-    harness.core.limits.specificationBytesForSmallNamespaces = 0
+    harness.core.limits.specificationMemory.perNamespace = 20_000
+    harness.core.limits.specificationMemory.all = 30_000
+    harness.core.limits.specificationMemory.forSmallNamespaces = 0
     let long = [
       TierSpecification(extractors: [
         ExtractorSpecification(name: "x", work: .entrypoint(String(repeating: "x", count: 8000)))
@@ -85,6 +85,69 @@ struct CommandTests {
     if let batch { harness.core.restore(batch) }
     let last = harness.create("d", long)
     #expect(limit(last) == .specificationBytesPerNamespace)
+  }
+
+  @Test("The memory that documents take is bounded, for each namespace and for all, and comes free again")
+  func documentMemory() throws {
+    var harness = Harness()
+    harness.core.limits.documentMemory = MemoryLimit(100_000)
+    harness.core.limits.documentMemory.perNamespace = 42_000
+    harness.core.limits.documentMemory.forSmallNamespaces = 0
+    func documents(_ name: String) -> [Document] {
+      (0..<20).map { Document(id: "\(name)\($0)", uri: "file:///" + String(repeating: name, count: 2000)) }
+    }
+    func created(_ id: String, in namespace: String, _ given: [Document]) -> Refusal.Limit? {
+      let answer = harness.ask(.createBatch(batchID: id, specification(), documents: given), namespace: namespace)
+      guard case .failure(.exhausted(let limit, _, let retryAfter)) = answer, retryAfter != nil else { return nil }
+      return limit
+    }
+    #expect(created("a", in: "default", documents("x")) == nil)
+    #expect(created("b", in: "default", documents("y")) == .documentMemoryPerNamespace)
+    #expect(created("b", in: "default", []) == nil)
+    let added = harness.ask(.addDocuments(batchID: "b", documents("z")))
+    guard case .failure(.exhausted(.documentMemoryPerNamespace, let message, _)) = added else {
+      Issue.record("\(String(describing: added))")
+      return
+    }
+    let used = harness.core.memoryUse.documents
+    #expect(used > 0 && message.contains("the documents of namespace default take \(Figures.bytes(Int64(used)))"))
+    #expect(harness.core.batches[BatchKey(namespace: "default", batchID: "b")]?.documents.count == 0)
+
+    // Texts that are alike take less in the table than before they are in it.
+    harness.core.limits.documentMemory.all = used + 40_000
+    #expect(created("a", in: "other", documents("x")) == .documentMemory)
+    let key = BatchKey(namespace: "default", batchID: "a")
+    _ = harness.ask(.cancel(batchID: "a", .batch, grace: .zero))
+    let batch = try #require(harness.core.batches[key])
+    #expect(harness.core.memoryUse.documents == used, "it is in memory")
+    let isGone = harness.core.retire(key)
+    #expect(isGone && harness.core.memoryUse.documents == 0)
+    #expect(created("a", in: "other", documents("x")) == nil)
+    // What comes back into memory counts as before.
+    let others = harness.core.memoryUse.documents
+    harness.core.restore(batch)
+    #expect(harness.core.memoryUse.documents == others + used)
+  }
+
+  @Test("A finished batch that comes back for a retry is refused while documents take too much memory")
+  func documentMemoryOfRetry() {
+    var harness = Harness()
+    harness.submit([tier(extractor(retry: [RetryRule(action: .fail)]))], documents: 1)
+    harness.run()
+    harness.end(.exited(1))
+    #expect(harness.batch.status == .failed)
+    harness.core.limits.documentMemory = MemoryLimit(harness.core.memoryUse.documents)
+    harness.core.limits.documentMemory.forSmallNamespaces = 0
+    func retry() -> Result<Reply, Refusal>? {
+      harness.ask(.retry(batchID: "b", tier: 0, jobs: [], Job.Overrides(), .failed))
+    }
+    guard case .failure(.exhausted(.documentMemoryPerNamespace, _, _)) = retry() else {
+      Issue.record("it was taken")
+      return
+    }
+    harness.core.limits.documentMemory.perNamespace *= 2
+    let taken = retry()
+    #expect(taken.isSuccess)
   }
 
   @Test("A foreign batch answers exactly as an unknown one")

@@ -156,6 +156,7 @@ struct Invariants {
       if use.cpus > capacity.cpus + 1e-6 || use.memory > capacity.memoryBytes { return "beyond capacity" }
     }
     if core.index.liveBatches != core.batches.values.count(where: { !$0.status.isFinal }) { return "live batches" }
+    if core.memoryUse.documents != core.batches.values.reduce(0, { $0 + $1.documentBytes }) { return "document memory" }
     for (key, batch) in core.batches {
       if batch.queued != core.index.lanes[batch.specification.executor]?.queue.entry(of: key) {
         return "\(key.batchID): its place in the queue"

@@ -115,23 +115,23 @@ struct LargeBatchTests {
     #expect(rule.contains("1 MiB together"))
     #expect(rule.contains("for 1024 jobs"))
     harness.core.limits.jobTextPerBatch = 64 << 20
-    harness.core.limits.specificationBytesPerNamespace = harness.core.index.specifications.all + (1 << 20)
+    harness.core.limits.specificationMemory.perNamespace = harness.core.index.specifications.use.all + (1 << 20)
     let tooMuch = retry(bytes: 2000, &harness)
     guard case .failure(.exhausted(.specificationBytesPerNamespace, _, _)) = tooMuch else {
       Issue.record("\(String(describing: tooMuch))")
       return
     }
-    harness.core.limits.specificationBytesPerNamespace += 2 << 20
-    let used = harness.core.index.specifications.all
+    harness.core.limits.specificationMemory.perNamespace += 2 << 20
+    let used = harness.core.index.specifications.use.all
     let fits = retry(bytes: 2000, &harness)
     #expect(fits.isSuccess)
-    #expect(harness.core.index.specifications.all == used + 1024 * (64 + 1 + 2000))
+    #expect(harness.core.index.specifications.use.all == used + 1024 * (64 + 1 + 2000))
     // What comes back from the journal counts the same, and goes with its batch.
     var next = Harness()
     next.core.restore(harness.batch)
-    #expect(next.core.index.specifications.all == harness.core.index.specifications.all)
+    #expect(next.core.index.specifications.use.all == harness.core.index.specifications.use.all)
     if let batch = next.core.batches[next.key] { next.core.forget(batch) }
-    #expect(next.core.index.specifications.all == 0)
+    #expect(next.core.index.specifications.use.all == 0)
   }
 
   @Test("A batch has no more jobs than can be kept, however they are spread over its tiers")
@@ -145,7 +145,7 @@ struct LargeBatchTests {
     #expect(rule.contains("at most 16384 jobs together") && rule.contains("1048576"))
     let most = harness.create("b", Self.tiers(1, extractors: 64, shards: 256))
     #expect(most.isSuccess)
-    #expect(harness.core.index.specifications.all > 16_384 * 512)
+    #expect(harness.core.index.specifications.use.all > 16_384 * 512)
     let long = harness.create("c", Self.tiers(1, extractors: 64, shards: 256, command: 10_000))
     guard case .failure(.invalid("tiers", let rule)) = long else {
       Issue.record("accepted")
@@ -157,9 +157,9 @@ struct LargeBatchTests {
   @Test("Namespaces that take all the memory for specifications leave the others a little")
   func shareOfSmallNamespaces() {
     var harness = Harness()
-    harness.core.limits.specificationBytes = 20_000
-    harness.core.limits.specificationBytesForSmallNamespaces = 10_000
-    harness.core.limits.specificationBytesOfSmallNamespace = 4000
+    harness.core.limits.specificationMemory.all = 20_000
+    harness.core.limits.specificationMemory.forSmallNamespaces = 10_000
+    harness.core.limits.specificationMemory.ofSmallNamespace = 4000
     func tiers(_ bytes: Int) -> [TierSpecification] { Self.tiers(1, extractors: 1, shards: 1, command: bytes) }
     let large = harness.create("a", tiers(18_000), in: "large")
     let more = harness.create("b", tiers(1000), in: "large")
