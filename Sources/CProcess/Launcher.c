@@ -81,7 +81,7 @@ ssize_t cprocess_message_receive(int socket, void *bytes, size_t capacity, int *
   for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header))
     if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
       memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);
-  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+  if (message.msg_flags & MSG_TRUNC) {
     if (*descriptor >= 0) close(*descriptor);
     *descriptor = -1;
     return -EMSGSIZE;

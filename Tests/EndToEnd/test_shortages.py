@@ -1,6 +1,7 @@
 """A machine that runs out of room under jobs: what waits goes on when there is some, and nothing is run again."""
 
 import contextlib
+import json
 import os
 import resource
 import socket
@@ -120,6 +121,44 @@ class NoInodes(Shortage):
         self.make_room()
         self.assertEqual(self.final(self.jobs(1))["status"], "completed")
         self.assertEqual(len(self.runs.read_text().split()), 5)
+
+
+class NoMemory(EndToEndCase):
+    serve_flags = ("--cpus", "4")
+
+    def test_a_server_without_memory_says_so_and_the_next_repeats_nothing(self):
+        # A trace of the stack takes longer than all of the rest.
+        self.server.environment = {"SWIFT_BACKTRACE": "enable=no"}
+        self.server.stop()
+        self.server.start()
+        runs, gate = self.directory / "runs", self.directory / "gate"
+        batch = self.submit_spec({
+            "documents": [{"document_id": f"d{n}", "uri": f"file:///d{n}"} for n in range(6)],
+            "tiers": [{"extractors": [{
+                "extractor_name": "work", "shards": 6,
+                "entrypoint": f'echo "$MEND_JOB_ID" >> {runs}; until [ -e {gate} ]; do sleep 0.05; done'}]}]})
+        wait_for(lambda: runs.exists() and len(runs.read_text().split()) == 4, "the first to run")
+        pid = self.server.process.pid
+        size = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmSize"))
+        _, hard = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, ((int(size.split()[1]) + 1024) * 1024, hard))
+        gate.write_text("")
+        large = json.dumps({
+            "documents": [{"document_id": f"d{n}", "uri": f"file:///{n}/{'x' * 200}"} for n in range(150_000)],
+            "tiers": [{"extractors": [{"extractor_name": "work", "entrypoint": "true"}]}]})
+
+        def has_ended():
+            self.mend("submit", "--spec", "-", input=large)
+            return self.server.process.poll() is not None
+
+        wait_for(has_ended, "the server to end")
+        self.assertIn("failed to allocate", self.server.log.read_text(errors="replace"))
+        self.server.kill()
+        self.server.start()
+        diagnosis = self.final(batch)
+        self.assertEqual(diagnosis["status"], "completed")
+        self.assertEqual([len(job["attempts"]) for job in diagnosis["tiers"][0]["jobs"]], [1] * 6)
+        self.assertEqual(len(runs.read_text().split()), 6)
 
 
 class NoDescriptors(EndToEndCase):

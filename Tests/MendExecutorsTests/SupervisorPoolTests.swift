@@ -95,8 +95,12 @@ struct SupervisorPoolTests {
 
   /// What the largest file may have that a process writes; its children inherit it.
   private func limitFiles(of process: Int32, to bytes: String) throws {
+    try limit(process, "fsize=\(bytes):")
+  }
+
+  private func limit(_ process: Int32, _ limit: String) throws {
     let program = try ProcessReference.Child(
-      arguments: ["/usr/bin/prlimit", "--pid", "\(process)", "--fsize=\(bytes):"], environment: [:]
+      arguments: ["/usr/bin/prlimit", "--pid", "\(process)", "--\(limit)"], environment: [:]
     ).start(output: nil, error: nil)
     #expect(program.waitForEnd(.seconds(20)))
     program.reap()
@@ -123,6 +127,46 @@ struct SupervisorPoolTests {
       #expect(outcome.exit.termination == .exited(7))
     }
     #expect(lines(of: "\(data.path)/runs").count == 1)
+  }
+
+  @Test func `a supervisor without room for the entrypoint lets the launch wait, whatever it lacks room for`()
+    async throws
+  {
+    let first = makeKey()
+    try await withExecutor(in: data) {
+      $0.waitingSupervisors = 0
+    } _: { executor, observations in
+      executor.launch(first, makeLaunch("exit 0")) { [] }
+      _ = try await observations.ended(first)
+      let launcher = try #require(executor.launcher.process).identity.pid
+      var (keys, words): ([AttemptKey], [String]) = ([], [])
+      for count in 6..<20 {
+        // One descriptor more, one step further.
+        try limit(launcher, "nofile=\(count):")
+        let key = makeKey()
+        executor.launch(key, makeLaunch("echo run >> \(data.path)/runs; exit 7")) { [] }
+        let delay = try await observations.next { observation -> String? in
+          switch observation {
+          case .delayed(key, let words): words
+          case .started(key): ""
+          default: nil
+          }
+        }
+        keys.append(key)
+        words.append(delay)
+      }
+      #expect(words.contains { $0.contains("pipe: Too many open files") })
+      #expect(words.last == "")
+      try limit(launcher, "nofile=1024:")
+      func ends() -> [ExitRecord.Termination] {
+        observations.all.compactMap {
+          if case .ended(let key, let exit, _) = $0, keys.contains(key) { exit.termination } else { nil }
+        }
+      }
+      while ends().count < keys.count { try await observations.next { _ in () } }
+      #expect(ends().allSatisfy { $0 == .exited(7) })
+      #expect(lines(of: "\(data.path)/runs").count == keys.count)
+    }
   }
 
   @Test func `a supervisor whose directory is removed ends what it has in hand, and itself`() async throws {

@@ -98,7 +98,8 @@ int cprocess_message_sending_patience(int socket, int milliseconds);
 // One message, and with it a descriptor (-1: none).
 int cprocess_message_send(int socket, const void *bytes, size_t count, int descriptor);
 // The length of the next message; 0 when the other end was closed, else the negative errno. `descriptor` is what came
-// with it, close-on-exec, or -1. A message that is longer than `capacity` is EMSGSIZE.
+// with it, close-on-exec, or -1, also if this process has no room for another one. A message that is longer than
+// `capacity` is EMSGSIZE.
 ssize_t cprocess_message_receive(int socket, void *bytes, size_t capacity, int *descriptor);
 
 // Forks a process that has one thread. In the child: 0 with `*pid` 0, and the signals of cprocess_signal_descriptor are

@@ -115,6 +115,7 @@ struct AttemptRecordFile: ~Copyable {
   let records: AttemptRecords
   private let file: Descriptor
   private let path: String
+  private let start: Int64
   private var end: Int64
 
   init(in directory: AttemptDirectory) throws(SystemError) {
@@ -124,7 +125,14 @@ struct AttemptRecordFile: ~Copyable {
     self.path = path
     self.file = file
     self.records = records
-    end = records.end
+    start = records.end
+    end = start
+  }
+
+  /// Removes what this writer wrote.
+  mutating func takeBack() throws(SystemError) {
+    guard ftruncate(file.rawValue, off_t(start)) == 0 else { throw SystemError("truncate \(path)") }
+    end = start
   }
 
   /// In the place of what may be behind the last whole line: one that could not be written (a full disk) can be again.

@@ -65,7 +65,11 @@ struct LaunchService: ~Copyable {
     // What is read, resolved or set up at its first use is so here, once, instead of in every copy.
     Supervisor.rehearse()
     while let message = try socket.receive(limit: Self.request.count) {
-      guard let link = message.descriptor else { continue }
+      guard let link = message.descriptor else {
+        // It was sent, and this process has no room for another descriptor.
+        try socket.send(Answer(error: EMFILE).bytes)
+        continue
+      }
       do throws(SystemError) {
         switch try Fork.fork() {
         case .child: beSupervisor(link: link.rawValue)

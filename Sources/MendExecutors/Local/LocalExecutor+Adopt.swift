@@ -196,7 +196,8 @@ extension LocalExecutor {
       }
     case .noRoom(let error):
       guard let attempt = withWatched(key, generation, { $0 }), let supervisor = attempt.supervisor else { return }
-      supervisors.release(supervisor)
+      // A new one may have room where this one has none.
+      supervisors.dismiss(supervisor)
       forget(key)
       if attempt.isAskedToEnd { return emit(.lost(key, message: "it waited for resources, and was not started")) }
       launchAgain("its launch waits for resources: \(error)")

@@ -14,8 +14,6 @@ public enum Supervisor {
   /// The kernel, out of memory, is to take jobs before it takes servers.
   private static let outOfMemoryScore: Int32 = 500
   private static let accountPause: Duration = .milliseconds(500)
-  /// For room for the entrypoint's process.
-  private static let startPatience: Duration = .seconds(10)
 
   /// Everything after `supervise`: `--directory DIR`, and `--lock N` where the caller hands over the locked file; or
   /// `--launches DATA --socket N`, for a `LaunchService`.
@@ -112,7 +110,8 @@ public enum Supervisor {
   enum Outcome {
     /// Another has or had it.
     case taken
-    /// The machine had no room for its first record. Nothing was started, and nothing of this try is left.
+    /// The machine had no room for its first record, or for its entrypoint. Nothing was started, and nothing of this try
+    /// is left.
     case noRoom(SystemError)
     /// As it stands in the records.
     case ended(exit: [UInt8])
@@ -142,8 +141,9 @@ public enum Supervisor {
     }
     var loop: SupervisorLoop
     do throws(SystemError) {
-      loop = try startEntrypoint(launch, in: directory, signals: signals, link: link, patience: startPatience)
+      loop = try startEntrypoint(launch, in: directory, signals: signals, link: link)
     } catch {
+      if error.isShortage, (try? file.takeBack()) != nil { return .noRoom(error) }
       let reason = "\(launch.arguments.first ?? ""): \(error)"
       let exit = ExitAccount.notStarted(reason, limit: launch.memoryLimitBytes)
       return try conclude(exit, of: directory, lock, in: &file, link: link)
@@ -171,21 +171,6 @@ public enum Supervisor {
     } catch {
       guard error.isShortage else { throw error }
       return .noRoom(error)
-    }
-  }
-
-  /// A machine that has no room for another process has some again, most often.
-  private static func startEntrypoint(
-    _ launch: LaunchRecord, in directory: AttemptDirectory, signals: borrowing SignalReader, link: ServerLink?,
-    patience: Duration
-  ) throws(SystemError) -> SupervisorLoop {
-    do throws(SystemError) {
-      return try startEntrypoint(launch, in: directory, signals: signals, link: link)
-    } catch {
-      guard error.isShortage, patience > .zero else { throw error }
-      Wait.pause(accountPause)
-      return try startEntrypoint(
-        launch, in: directory, signals: signals, link: link, patience: patience - accountPause)
     }
   }
 

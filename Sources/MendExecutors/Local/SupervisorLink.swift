@@ -52,14 +52,17 @@ enum SupervisorLink {
     case unkept(exit: [UInt8])
     /// As it stands in the records; the supervisor waits for another attempt.
     case ended(exit: [UInt8])
-    /// There was no room for its first record (errno): nothing was started, and the supervisor waits for another attempt.
-    case noRoom(code: Int32)
+    /// There was no room for its first record or its entrypoint: nothing was started, and the supervisor waits for
+    /// another attempt.
+    case noRoom(SystemError)
 
     init?(_ bytes: [UInt8]) {
       switch bytes.first {
       case UInt8(ascii: "N"):
-        guard let code = Int32(String(decoding: bytes.dropFirst(), as: UTF8.self)) else { return nil }
-        self = .noRoom(code: code)
+        let parts = bytes.dropFirst().split(separator: UInt8(ascii: " "), maxSplits: 1)
+          .map { String(decoding: $0, as: UTF8.self) }
+        guard parts.count == 2, let code = Int32(parts[0]) else { return nil }
+        self = .noRoom(SystemError(parts[1], code: code))
       case UInt8(ascii: "S") where bytes.count == 1: self = .started
       case UInt8(ascii: "U"): self = .unkept(exit: Array(bytes.dropFirst()))
       case UInt8(ascii: "X"): self = .ended(exit: Array(bytes.dropFirst()))
@@ -72,7 +75,7 @@ enum SupervisorLink {
       case .started: [UInt8(ascii: "S")]
       case .unkept(let exit): [UInt8(ascii: "U")] + exit
       case .ended(let exit): [UInt8(ascii: "X")] + exit
-      case .noRoom(let code): [UInt8(ascii: "N")] + "\(code)".utf8
+      case .noRoom(let error): [UInt8(ascii: "N")] + "\(error.code) \(error.operation)".utf8
       }
     }
   }

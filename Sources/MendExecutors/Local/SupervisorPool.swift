@@ -17,7 +17,7 @@ final class SupervisorPool: Sendable {
     case unkept([UInt8])
     /// As it stands in the records. It waits for `release`.
     case ended([UInt8])
-    /// There was no room for its first record; nothing was started. It waits for `release`.
+    /// There was no room for its first record or its entrypoint; nothing was started. It waits for `dismiss`.
     case noRoom(SystemError)
     /// It ended, or does not speak any more: its directory says what became of the attempt. Nothing follows.
     case gone
@@ -94,7 +94,7 @@ final class SupervisorPool: Sendable {
   }
 
   /// The end of the link ends the process, unless it has an attempt in hand.
-  private func dismiss(_ supervisor: PooledSupervisor) { supervisor.forget(watcher) }
+  func dismiss(_ supervisor: PooledSupervisor) { supervisor.forget(watcher) }
 }
 
 /// The server's end of the link to one supervisor.
@@ -153,7 +153,7 @@ final class PooledSupervisor: Sendable {
         case .started: state.withLock { $0.news }?(.started)
         case .unkept(let exit): state.withLock { $0.news }?(.unkept(exit))
         case .ended(let exit): takeNews()?(.ended(exit))
-        case .noRoom(let code): takeNews()?(.noRoom(SystemError("its supervisor's first record", code: code)))
+        case .noRoom(let error): takeNews()?(.noRoom(error))
         case nil: break
         }
       } else {

@@ -40,11 +40,16 @@ struct WaitingSupervisor: ~Copyable {
         guard isToEnd || tokens.contains(Token.link) else { continue }
         guard let order = link.next() else { break }
         // A request to end what has ended by itself in the meantime.
-        guard case .attempt(let path, let launch) = order.request, let lock = order.takeLock() else { continue }
+        guard case .attempt(let path, let launch) = order.request else { continue }
         let directory = AttemptDirectory(path: path)
+        guard let lock = order.takeLock() else {
+          // It was sent, and this process has no room for another descriptor.
+          link.tell(.noRoom(SystemError("receive the attempt's lock", code: EMFILE)), of: directory)
+          continue
+        }
         switch try attend(directory, launch, lock: lock, signals: signals) {
         case .ended(let exit): link.tell(.ended(exit: exit), of: directory)
-        case .noRoom(let error): link.tell(.noRoom(code: error.code), of: directory)
+        case .noRoom(let error): link.tell(.noRoom(error), of: directory)
         case .taken: return Supervisor.statusTaken
         }
       }

@@ -127,7 +127,7 @@ struct Descriptor: ~Copyable, Sendable {
 }
 
 /// What the system answered to a call; `code` is errno.
-struct SystemError: Error, CustomStringConvertible {
+struct SystemError: Error, Equatable, CustomStringConvertible {
   var operation: String
   var code: Int32
 
