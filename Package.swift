@@ -71,7 +71,7 @@ let package = Package(
       swiftSettings: unsafeSettings),
     .target(name: "CProcess", swiftSettings: swiftSettings),
     .target(
-      name: "MendExecutors", dependencies: ["CProcess", "MendCore", "MendRuntime", log],
+      name: "MendExecutors", dependencies: ["CProcess", "MendCore", "MendProtobuf", "MendRuntime", log],
       swiftSettings: unsafeSettings),
 
     // The program, and what talks to it.
@@ -159,7 +159,8 @@ let package = Package(
       exclude: ["proto"], swiftSettings: swiftSettings, plugins: ["SchemaPlugin"]),
     .testTarget(
       name: "MendExecutorsTests",
-      dependencies: ["MendExecutors", "MendCore", "MendRuntime", "mend", "TestSupport", log], exclude: ["RayAnswers"],
+      dependencies: ["MendExecutors", "MendCore", "MendProtobuf", "MendRuntime", "mend", "TestSupport", log],
+      exclude: ["RayAnswers"],
       swiftSettings: swiftSettings),
   ]
 )

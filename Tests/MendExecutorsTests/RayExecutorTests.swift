@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Logging
 import MendCore
+import MendProtobuf
 import MendRuntime
 import Synchronization
 import TestSupport
@@ -178,7 +179,7 @@ final class FakeRay: RayJobs {
     }
     let submission = try #require(ray.state.withLock { $0.submissions.first })
     #expect(submission.resources == [:])
-    #expect(submission.runtime["pip"] == .list([.text("pypdf")]))
+    #expect(submission.runtime["pip"] == ["pypdf"])
     #expect(submission.environment["MEND_RAY_RUNTIME_ENV"] == nil)
   }
 
@@ -201,7 +202,7 @@ final class FakeRay: RayJobs {
     #expect(submission.resources == ["TPU": 4, "disk": 0.5])
     #expect(submission.environment["MEND_RAY_RESOURCES"] == nil)
     #expect(submission.environment["MEND_TLS_CA"] == "system")
-    let text = String(decoding: try JSONEncoder().encode(submission), as: UTF8.self)
+    let text = submission.json.compact()
     #expect(text.contains(#""entrypoint_resources":{"#))
   }
 

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import MendProtobuf
 
 /// What Ray says of one job. Everything but its status may be missing; what is not known here is passed over.
 struct RayJob: Hashable, Sendable, Decodable {
@@ -272,12 +273,12 @@ struct RayNodeList: Decodable, Sendable {
 }
 
 /// What is submitted. Ray echoes none of the resources.
-struct RaySubmission: Hashable, Sendable, Encodable {
+struct RaySubmission: Hashable, Sendable {
   var submissionID: String
   var entrypoint: String
   var environment: [String: String]
   /// Further parts of the runtime environment: working_dir, pip and so on.
-  var runtime: [String: RayJSON] = [:]
+  var runtime: [String: JSONValue] = [:]
   var metadata: [String: String]
   var cpus: Double
   var gpus: Int
@@ -285,27 +286,23 @@ struct RaySubmission: Hashable, Sendable, Encodable {
   /// Ray's custom resources.
   var resources: [String: Double] = [:]
 
-  func encode(to encoder: any Encoder) throws {
-    var fields = encoder.container(keyedBy: Field.self)
-    try fields.encode(entrypoint, forKey: .entrypoint)
-    try fields.encode(submissionID, forKey: .submissionID)
+  /// As Ray reads it, without what is not asked for.
+  var json: JSONValue {
+    func object(_ members: [String: JSONValue]) -> JSONValue {
+      let members = members.sorted { $0.key < $1.key }.map { JSONObject.Member($0.key, $0.value) }
+      return .object(JSONObject(unique: members))
+    }
+    func strings(_ members: [String: String]) -> JSONValue { object(members.mapValues { .string($0) }) }
     var runtime = runtime
-    runtime["env_vars"] = .object(environment.mapValues { .text($0) })
-    try fields.encode(runtime, forKey: .runtimeEnvironment)
-    try fields.encode(metadata, forKey: .metadata)
-    if cpus > 0 { try fields.encode(cpus, forKey: .cpus) }
-    if gpus > 0 { try fields.encode(gpus, forKey: .gpus) }
-    if memoryBytes > 0 { try fields.encode(memoryBytes, forKey: .memory) }
-    if !resources.isEmpty { try fields.encode(resources, forKey: .resources) }
-  }
-
-  private enum Field: String, CodingKey {
-    case entrypoint, metadata
-    case submissionID = "submission_id"
-    case runtimeEnvironment = "runtime_env"
-    case cpus = "entrypoint_num_cpus"
-    case gpus = "entrypoint_num_gpus"
-    case memory = "entrypoint_memory"
-    case resources = "entrypoint_resources"
+    runtime["env_vars"] = strings(environment)
+    var fields: [String: JSONValue] = [
+      "entrypoint": .string(entrypoint), "submission_id": .string(submissionID), "runtime_env": object(runtime),
+      "metadata": strings(metadata),
+    ]
+    if cpus > 0 { fields["entrypoint_num_cpus"] = .number(cpus) }
+    if gpus > 0 { fields["entrypoint_num_gpus"] = .integer(Int64(gpus)) }
+    if memoryBytes > 0 { fields["entrypoint_memory"] = .integer(memoryBytes) }
+    if !resources.isEmpty { fields["entrypoint_resources"] = object(resources.mapValues { .number($0) }) }
+    return object(fields)
   }
 }

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import MendProtobuf
 
 /// The part of Ray's Jobs API that an executor needs.
 protocol RayJobs: Sendable {
@@ -36,12 +37,7 @@ struct RayClient: RayJobs {
   init(_ transport: any RayTransport) { self.transport = transport }
 
   func submit(_ submission: RaySubmission) async throws(RayError) {
-    let body: [UInt8]
-    do {
-      body = Array(try JSONEncoder().encode(submission))
-    } catch {
-      throw .refused(status: 400, "it cannot be written as JSON: \(error)")
-    }
+    let body = Array(submission.json.compact().utf8)
     let answer = try await ask(RayRequest(method: "POST", path: "/api/jobs/", body: body))
     // A page to sign in at is a 200 as well; only Ray repeats the name.
     guard try Self.decode(Submitted.self, answer).submissionID == submission.submissionID else {

@@ -1,4 +1,5 @@
 internal import MendCore
+internal import MendProtobuf
 
 extension RayExecutor {
   /// A variable of an extractor's environment: a JSON object with further parts of Ray's runtime_env.
@@ -9,16 +10,12 @@ extension RayExecutor {
 
   /// Nil where its runtime environment or its custom resources cannot be read.
   func submission(_ key: AttemptKey, _ launch: Launch) -> RaySubmission? {
-    var runtime: [String: RayJSON] = [:]
-    if let text = launch.parameters.environment[Self.runtimeName] {
-      guard let members = RayJSON.object(text) else { return nil }
-      runtime = members
+    guard let runtime = members(of: Self.runtimeName, launch), let asked = members(of: Self.resourcesName, launch)
+    else {
+      return nil
     }
-    var custom: [String: Double] = [:]
-    if let text = launch.parameters.environment[Self.resourcesName] {
-      guard let amounts = RayJSON.amounts(text) else { return nil }
-      custom = amounts
-    }
+    let custom = asked.compactMapValues(\.amount)
+    guard custom.count == asked.count else { return nil }
     let entrypoint =
       switch launch.parameters.work {
       case .entrypoint(let command): command
@@ -30,6 +27,13 @@ extension RayExecutor {
       runtime: runtime, metadata: RayMetadata.make(key, token: launch.token, installation: installation),
       cpus: resources.cpus,
       gpus: resources.requiresGPU ? 1 : 0, memoryBytes: resources.memoryBytes, resources: custom)
+  }
+
+  /// The members of the JSON object that a variable holds; none where it is not set, nil where it holds something else.
+  private func members(of name: String, _ launch: Launch) -> [String: JSONValue]? {
+    guard let text = launch.parameters.environment[name] else { return [:] }
+    guard case .object(let object)? = try? JSONValue(parsing: text) else { return nil }
+    return Dictionary(object.members.map { ($0.name, $0.value) }) { $1 }
   }
 
   private func environment(_ key: AttemptKey, _ launch: Launch) -> [String: String] {
@@ -48,5 +52,19 @@ extension RayExecutor {
     if let token = settings.workerToken { variables["MEND_TOKEN"] = token }
     if let authorities = settings.workerAuthorities { variables["MEND_TLS_CA"] = authorities }
     return variables
+  }
+}
+
+extension JSONValue {
+  /// A number above 0; nil for anything else.
+  fileprivate var amount: Double? {
+    let amount: Double? =
+      switch self {
+      case .integer(let value): Double(value)
+      case .unsigned(let value): Double(value)
+      case .number(let value): value
+      default: nil
+      }
+    return amount.flatMap { $0 > 0 ? $0 : nil }
   }
 }

@@ -48,12 +48,11 @@ struct RayRecord: Codable, Hashable, Sendable {
           + "then jobs and records at Ray that belong to no batch here stay there")
     }
     let bytes: [UInt8]
-    do {
-      bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
-    } catch let error as CocoaError where error.code == .fileReadNoSuchFile {
-      return nil
+    do throws(SystemError) {
+      guard let read = try FileSystem.readRegular(path, limit: 16 << 20) else { return nil }
+      bytes = read
     } catch {
-      throw unreadable("cannot be read (\(error))")
+      throw unreadable("cannot be read (\(error.reason))")
     }
     guard let record = try? JSONDecoder().decode(RayRecord.self, from: Data(bytes)), !record.installation.isEmpty else {
       throw unreadable("is damaged (\(bytes.count) bytes)")

@@ -1,5 +1,6 @@
 import Glibc
 import MendAPI
+import MendClient
 
 /// The decisions of the built-in worker: a pure step from an event to actions. Time is an argument.
 ///
@@ -63,8 +64,7 @@ struct WorkerState {
     var reportSeconds = 0.02
     /// The time between SIGTERM and SIGKILL if the worker itself ends its commands.
     var graceSeconds = 2.0
-    var backoffMinimumSeconds = 0.05
-    var backoffMaximumSeconds = 2.0
+    var backoff = Backoff(from: .milliseconds(50), to: .seconds(2))
   }
 
   private let limits: Limits
@@ -78,7 +78,7 @@ struct WorkerState {
   private var isCallingForWork = false
   private var isFinished = false
   private var claimNotBefore = 0.0
-  private var claimBackoff: Double
+  private var claimBackoff: Backoff
   /// The size of a claim whose answer was lost: that many documents may be in process without the worker's knowledge.
   private var lostClaim: Int?
   private var lastClaim = 0
@@ -98,7 +98,7 @@ struct WorkerState {
   private var isReporting = false
   private var lastReportAt: Double
   private var reportNotBefore = 0.0
-  private var reportBackoff: Double
+  private var reportBackoff: Backoff
 
   private var ending: Ending?
   private var killAt = Double.infinity
@@ -113,8 +113,8 @@ struct WorkerState {
     self.jitter = jitter
     lastReportAt = now
     lastStepAt = now
-    claimBackoff = limits.backoffMinimumSeconds
-    reportBackoff = limits.backoffMinimumSeconds
+    claimBackoff = limits.backoff
+    reportBackoff = limits.backoff
   }
 
   mutating func step(_ event: Event, at now: Double) -> [Action] {
@@ -124,7 +124,7 @@ struct WorkerState {
     switch event {
     case .claimed(let documents, let finished, let retryAfter):
       isCallingForWork = false
-      claimBackoff = limits.backoffMinimumSeconds
+      claimBackoff.reset()
       answeredClaims += 1
       lostClaim = nil
       queue += documents
@@ -140,7 +140,7 @@ struct WorkerState {
     case .reported(let stop):
       isReporting = false
       reportInFlight = nil
-      reportBackoff = limits.backoffMinimumSeconds
+      reportBackoff.reset()
       // Capacity may have become free, or the batch may have ended.
       if lostClaim == nil { claimNotBefore = min(claimNotBefore, now) }
       if stop { end(.stopped, now, &actions) }
@@ -304,13 +304,13 @@ struct WorkerState {
 
   /// How long to wait before the next attempt; nil if there is none.
   private mutating func note(
-    _ fault: WorkerFault, _ backoff: WritableKeyPath<WorkerState, Double>, _ now: Double, _ actions: inout [Action]
+    _ fault: WorkerFault, _ backoff: WritableKeyPath<WorkerState, Backoff>, _ now: Double, _ actions: inout [Action]
   ) -> Double? {
     switch fault {
     case .away(_, let retryAfter):
-      let wait = self[keyPath: backoff] * Double.random(in: 0.5...1, using: &jitter)
-      self[keyPath: backoff] = min(self[keyPath: backoff] * 2, limits.backoffMaximumSeconds)
-      return max(wait, retryAfter)
+      var waits = self[keyPath: backoff]
+      defer { self[keyPath: backoff] = waits }
+      return max(waits.next(using: &jitter) / .seconds(1), retryAfter)
     case .fenced(let message):
       end(.fenced(message), now, &actions)
     case .refused(let message):
