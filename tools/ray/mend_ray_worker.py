@@ -1,4 +1,4 @@
-"""A worker for extractors that run as Ray jobs: claims a job's documents, reports what became of them.
+"""A worker for extractors that run as Ray jobs: it claims a job's documents and reports their results.
 
     from mend_ray_worker import Worker
 
@@ -11,15 +11,17 @@
             else:
                 worker.done(document.id)
 
-`python -m mend_ray_worker` inside of an attempt is the built-in worker: it runs the job's document_command once a document,
-as `mend worker` does where that program is on the node.
+Inside an attempt, `python -m mend_ray_worker` is the built-in worker: it runs the job's document_command for each document,
+as `mend worker` does on nodes that have that program.
 
-It needs grpcio and protobuf, and the schema: MEND_PROTO names the directory `proto` (compiled at start by grpcio-tools), or
-MEND_DESCRIPTORS a file that `python mend_ray_worker.py --descriptors FILE` made from it, for nodes without grpcio-tools.
+It needs grpcio, protobuf and the schema. MEND_PROTO names the directory `proto`, which grpcio-tools compiles at the start. On
+nodes without grpcio-tools, MEND_DESCRIPTORS names a file that `python mend_ray_worker.py --descriptors FILE` has made.
 
-Reports are sent in the background and held while the server is away, up to a bound; `done` and `failed` wait when it is
-reached. MEND_TLS_CA (PEM text, a file, or `system`) is what the server's certificate is trusted by, MEND_TOKEN what its
-network callers show; an attempt of a server with TLS or tokens is given both. The attempt ends itself by SIGTERM when the server says that it is no longer the current one.
+Reports are sent in the background. While the server cannot be reached, they are kept in memory, up to a limit; at the limit,
+`done` and `failed` wait. If the server says that another attempt has replaced this one, the process sends itself SIGTERM.
+
+A server with TLS or tokens gives its attempts two variables: MEND_TLS_CA (PEM text, a file, or `system`), the authorities
+that the server's certificate is verified by, and MEND_TOKEN, the token that calls are made with.
 """
 
 import argparse
@@ -42,17 +44,17 @@ import uuid
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-# Reports that wait for the server; the worker stops working before it forgets any.
+# The most results that wait for the server. At the limit the worker waits; it drops none.
 HELD_REPORTS_MAX = 10_000
-# Documents of one report, and about how many bytes: the server takes 4 MiB.
+# The most documents of one report, and about the most bytes: the server accepts 4 MiB.
 REPORT_DOCUMENTS_MAX = 1_000
 REPORT_BYTES_MAX = 1 << 20
-# What is kept of a failure's message and of each of its details, as UTF-8.
+# The most bytes (UTF-8) of a failure's message and of each detail, and the most details.
 MESSAGE_BYTES_MAX, DETAIL_BYTES_MAX, DETAILS_MAX = 4_000, 1_000, 16
 CALL_SECONDS = 20
-# Of a command's stderr, to find its last line in.
+# The end of a command's stderr that is kept to find the last line in.
 STDERR_BYTES_KEPT = 64 << 10
-# What is read of stderr once the shell has ended: as much as a pipe holds.
+# How much of stderr is read after the shell has ended: as much as a pipe holds.
 STDERR_BYTES_AFTER_END = 64 << 10
 BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX = 0.2, 10.0
 
@@ -60,19 +62,19 @@ Document = collections.namedtuple("Document", "id uri path media_type size_bytes
 
 
 class Fenced(Exception):
-    """This attempt is no longer the current one: whatever it does now is not wanted."""
+    """Another attempt has replaced this one; its results are not accepted any more."""
 
 
 class Refused(Exception):
-    """The server refuses a call for a reason that does not pass."""
+    """The server refuses a call, and would refuse it again."""
 
 
 class _TooLarge(Exception):
-    """The server has no room for a request that can be made smaller."""
+    """The request is too large for the server."""
 
 
 def compile_schema(directory, target):
-    """Writes the descriptors of the Worker service and all that it imports."""
+    """Writes the descriptors of the Worker service and of its imports to the file `target`."""
     from grpc_tools import protoc
 
     arguments = ["protoc", f"-I{directory}", "--include_imports", f"--descriptor_set_out={target}", "mend/v1/worker.proto"]
@@ -81,7 +83,7 @@ def compile_schema(directory, target):
 
 
 class Calls:
-    """The Worker service: one call a method, typed by the schema."""
+    """The calls of the Worker service, with the messages of the schema."""
 
     def __init__(self, channel, metadata):
         pool = descriptor_pool.DescriptorPool()
@@ -116,7 +118,7 @@ class Calls:
         return self._methods[method][1](**fields)
 
     def once(self, method, request):
-        """One call. Raises Fenced, Refused, or grpc.RpcError for what passes."""
+        """Makes a call once. Raises Fenced, Refused, or grpc.RpcError if the call may succeed later."""
         try:
             return self._methods[method][0](request, timeout=CALL_SECONDS, metadata=self._metadata)
         except grpc.RpcError as error:
@@ -130,9 +132,9 @@ class Calls:
 
 
 class Worker:
-    """One attempt's connection to its server.
+    """An attempt's connection to its server.
 
-    `claim` documents are asked for at a time; `patience_seconds` is how long an absent server is waited for.
+    `claim` is how many documents it asks for at once, `patience_seconds` how long it waits for a server that it cannot reach.
     """
 
     def __init__(self, claim=8, patience_seconds=1800):
@@ -154,7 +156,7 @@ class Worker:
 
     @staticmethod
     def _connect(endpoint):
-        # A server that comes back is to be found soon.
+        # Reconnects soon after the server has come back.
         options = [("grpc.max_reconnect_backoff_ms", 2_000), ("grpc.enable_http_proxy", 0)]
         authority = os.environ.get("MEND_TLS_CA")
         if not authority:
@@ -173,13 +175,13 @@ class Worker:
     # -- what an extractor uses
 
     def documents(self):
-        """The job's documents, until none is left for this attempt or it is to end. Report on each that you were given."""
+        """Yields the job's documents until none is left or the attempt is to end. Report a result for each of them."""
         worker = uuid.uuid4().hex
         for number in itertools.count():
             self._check()
             if self._stopping:
                 return
-            # Named, so that a repeated claim is answered the same documents.
+            # The id makes a repeated claim return the same documents.
             answer = self._patiently("ClaimDocuments", max_documents=self._claim, claim_id=f"{worker}-{number}")
             for place, document in enumerate(answer.documents):
                 if self._stopping:
@@ -199,9 +201,9 @@ class Worker:
         self._hold("completed", [_text(document_id)])
 
     def failed(self, document_id, code, message, details=None):
-        """`code` is a word of the extractor's own, such as format_error.
+        """Reports a document as failed. `code` is a word of your own, such as format_error.
 
-        Message and details may be any objects: they are made text, and cut where they are long.
+        Message and details may be any objects. They are converted to text, and long texts are cut.
         """
         kept = list((details or {}).items())[:DETAILS_MAX]
         self._hold("failed", [{
@@ -210,13 +212,13 @@ class Worker:
             "details": {_text(name, DETAIL_BYTES_MAX): _text(value, DETAIL_BYTES_MAX) for name, value in kept}}])
 
     def stage(self, name):
-        """Enters a stage; the one before it ends."""
+        """Reports that the job has entered a stage, which ends the stage before."""
         with self._lock:
             self._stage = _text(name, DETAIL_BYTES_MAX)
             self._lock.notify_all()
 
     def close(self):
-        """Sends what is held; returns when the server has it."""
+        """Sends all results that wait; returns when the server has accepted them."""
         self._flush()
         with self._lock:
             self._closed = True
@@ -258,16 +260,16 @@ class Worker:
             while self._report_next(beat):
                 pass
         except Exception as error:  # pylint: disable=broad-except
-            # Whatever it was: those who wait for this thread are told, for it sends nothing any more.
+            # This thread sends nothing any more, so the threads that wait for it raise the error.
             with self._lock:
                 self._fault = error
                 self._lock.notify_all()
             if isinstance(error, Fenced):
-                print(f"mend_ray_worker: this attempt is no longer the current one: {error}", file=sys.stderr, flush=True)
+                print(f"mend_ray_worker: another attempt has replaced this one: {error}", file=sys.stderr, flush=True)
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def _report_next(self, beat):
-        """Waits for something to say, or for a beat to be due, and reports it; false once all is said."""
+        """Waits for results, a stage or the next heartbeat, and reports it. Returns False when nothing is left after `close`."""
         with self._lock:
             if not self._results and not self._stage and not self._closed:
                 self._lock.wait(beat)
@@ -283,7 +285,7 @@ class Worker:
         return True
 
     def _next_batch(self):
-        """The oldest results that fit into one report. Called with the lock held."""
+        """Returns the oldest results that fit into one report. The caller holds the lock."""
         batch, size = [], 0
         while self._results and len(batch) < REPORT_DOCUMENTS_MAX:
             size += _size(self._results[0][1])
@@ -293,8 +295,8 @@ class Worker:
         return batch
 
     def _report(self, stage, batch):
-        """Sends results; in halves where the server calls them too large at once."""
-        # Named, so that a repeated report counts once.
+        """Sends results, in halves if they are too large for the server."""
+        # The id makes a repeated report count once.
         fields = {"report_id": uuid.uuid4().hex, "stage": stage, "completed": [], "failed": [], "released": []}
         for kind, entry in batch:
             fields[kind].append(entry)
@@ -308,9 +310,9 @@ class Worker:
             self._stopping = True
 
     def _patiently(self, method, halves=False, **fields):
-        """Repeats a call while the server is away. All calls of the service may be repeated.
+        """Repeats a call until the server answers. All calls of the service may be repeated.
 
-        `halves`: raises _TooLarge where the request itself is too large, instead of repeating it.
+        With `halves`, a request that is too large raises _TooLarge and is not repeated.
         """
         request = self._calls.request(method, attempt_token=self._token, **fields)
         deadline = time.monotonic() + self._patience
@@ -331,14 +333,14 @@ class Worker:
                     raise
                 if error.code() != said:
                     said = error.code()
-                    print(f"mend_ray_worker: {method}: {said.name}: {details}; it is tried again", file=sys.stderr, flush=True)
-            # The lock is not held: results go on being taken in.
+                    print(f"mend_ray_worker: {method}: {said.name}: {details}; trying again", file=sys.stderr, flush=True)
+            # The lock is not held, so `done` and `failed` go on.
             time.sleep(backoff * random.uniform(0.5, 1.0))
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
 
 
 def _passes(error):
-    """Whether the server says when to try again: it is busy, and a smaller request would not help it."""
+    """Returns whether the server is busy and says when to try again; a smaller request would not help."""
     metadata = dict(error.trailing_metadata() or ())
     return b"google.rpc.RetryInfo" in metadata.get("grpc-status-details-bin", b"")
 
@@ -346,18 +348,18 @@ def _passes(error):
 def _required(name):
     value = os.environ.get(name)
     if not value:
-        raise SystemExit(f"mend_ray_worker: {name} is missing: this runs inside of an attempt that `mend serve` has started")
+        raise SystemExit(f"mend_ray_worker: {name} is not set; this runs in an attempt that `mend serve` has started")
     return value
 
 
 def _text(value, bytes_max=None):
-    """Any object as text that protobuf takes, cut at a character."""
+    """Converts any object to text that protobuf accepts, cut between characters."""
     encoded = str(value).encode(errors="backslashreplace")
     return encoded[:bytes_max].decode(errors="ignore")
 
 
 def _size(entry):
-    """About how many bytes a result has in a report."""
+    """Returns about how many bytes a result takes in a report."""
     if isinstance(entry, str):
         return len(entry) + 8
     texts = [entry["document_id"], entry["code"], entry["message"], *entry["details"], *entry["details"].values()]
@@ -365,7 +367,7 @@ def _size(entry):
 
 
 def _path(uri):
-    """Of a file on this node, as `os` has names that are not UTF-8; empty for any other uri (RFC 8089)."""
+    """Returns the path of a file URI on this node (RFC 8089), with undecodable bytes as `os` has them; empty for other URIs."""
     if uri.startswith("/"):
         return uri
     match = re.fullmatch(r"file:(?://(?:localhost)?)?(/.*)", uri, re.IGNORECASE | re.DOTALL)
@@ -375,9 +377,9 @@ def _path(uri):
 
 
 def _follow_errors(command):
-    """Passes a command's stderr on until its shell has ended, and answers the end of it.
+    """Copies a command's stderr to this process's until the shell has ended, and returns the end of it.
 
-    What the shell left behind may hold the pipe open, and write to it for as long as it likes.
+    Processes that outlive the shell may keep the pipe open and write to it.
     """
     kept = b""
     pipe = command.stderr.fileno()
@@ -396,7 +398,7 @@ def _follow_errors(command):
     try:
         shell = os.pidfd_open(command.pid)
     except (AttributeError, OSError):
-        # An old Python or kernel, or no descriptor left: the shell is looked at from time to time.
+        # An old Python or kernel, or no descriptor left: poll the shell.
         shell = None
     try:
         watch = select.poll()
@@ -418,10 +420,10 @@ def _follow_errors(command):
 
 
 def _run_command(worker, document):
-    """The job's command for one document, by /bin/sh; reports what became of it."""
+    """Runs the job's command for one document with /bin/sh and reports the result."""
     variables = {**os.environ, "MEND_PATH": document.path, "MEND_URI": document.uri, "MEND_DOCUMENT_ID": document.id}
     try:
-        # In the job's own session: when Ray ends the job, it ends its commands.
+        # The command stays in the job's session, so Ray ends it with the job.
         with subprocess.Popen(
                 ["/bin/sh", "-c", worker.assignment.document_command], env=variables, stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE) as command:
@@ -443,7 +445,7 @@ def _run_command(worker, document):
 
 
 def _end_session(number, frame):
-    """A fenced worker's commands end with it. Ray gives each job a session of its own."""
+    """Ends the commands of a worker whose attempt was replaced. Ray gives each job a session of its own."""
     signal.signal(number, signal.SIG_DFL)
     if os.getpgrp() == os.getsid(0):
         os.killpg(0, number)
@@ -451,11 +453,11 @@ def _end_session(number, frame):
 
 
 def run_document_commands():
-    """The built-in worker, with as many commands at once as the job has CPUs."""
+    """Runs the built-in worker, with as many commands at once as the job has CPUs."""
     signal.signal(signal.SIGTERM, _end_session)
     with Worker() as worker:
         if not worker.assignment.document_command:
-            raise SystemExit("mend_ray_worker: this job has no document_command; its entrypoint works itself")
+            raise SystemExit("mend_ray_worker: this job has no document_command, only an entrypoint")
         at_once = max(1, int(worker.assignment.num_cpus))
         with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
             running = set()
@@ -476,8 +478,8 @@ def main():
         except (Fenced, Refused) as error:
             raise SystemExit(f"mend_ray_worker: {error}") from None
     arguments = argparse.ArgumentParser(
-        description="Inside of an attempt and without options: the built-in worker. Else: compiles the schema for nodes that "
-        "have no grpcio-tools.")
+        description="Runs the built-in worker in an attempt, if there are no options. With options, it compiles the schema for "
+        "nodes without grpcio-tools.")
     arguments.add_argument("--descriptors", required=True, metavar="FILE")
     arguments.add_argument("--proto", metavar="DIRECTORY")
     options = arguments.parse_args()

@@ -189,7 +189,8 @@ extension DiagnosisContext {
           values: ["executor": executor, "attempts_unknown": "\(live)"])
       ],
       remedy: Remedy(
-        "Start the server with it again (\(capacity.traits.howToAdd)): the batch goes on where it stands; or cancel it"))
+        "Start the server with it again (\(capacity.traits.howToAdd)): the batch goes on where it stands; or cancel it")
+    )
   }
 
   /// "Multiple jobs are running for the same extractor": one finding a job.

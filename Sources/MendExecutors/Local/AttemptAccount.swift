@@ -61,7 +61,7 @@ extension LocalExecutor {
     for path in [data, attempts] { try FileSystem.permit(path, mode: 0o711) }
   }
 
-  /// What the attempt's user needs of its own directory and of the server's socket.
+  /// Gives the attempts' user access to an attempt's own directory and to the server's socket.
   func hand(_ directory: AttemptDirectory, to account: AttemptAccount) throws(SystemError) {
     try FileSystem.permit(directory.path, mode: 0o711)
     try FileSystem.hand(directory.work, to: account, asOwner: true, mode: 0o700)

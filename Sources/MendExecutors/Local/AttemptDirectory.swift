@@ -25,7 +25,7 @@ struct AttemptDirectory: Sendable, Hashable {
   /// them is put elsewhere on the disk: a file system may look at all that was lately deleted nearby for each new file.
   private static let groups: UInt32 = 64
 
-  /// ATTEMPTS/GROUP/LAUNCH-ID; those of a job lie together.
+  /// The path ATTEMPTS/GROUP/LAUNCH-ID; a job's attempts are in the same group.
   init(of key: AttemptKey, below attempts: String) {
     let name = key.description
     let job = name.utf8.prefix(upTo: name.utf8.lastIndex(of: UInt8(ascii: ".")) ?? name.utf8.endIndex)
@@ -38,7 +38,7 @@ struct AttemptDirectory: Sendable, Hashable {
     String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
   }
 
-  /// False if it is there already.
+  /// Creates it; returns false if it is there already.
   func create() throws(SystemError) -> Bool {
     do throws(SystemError) {
       return try FileSystem.createDirectory(path)
@@ -53,7 +53,7 @@ struct AttemptDirectory: Sendable, Hashable {
     }
   }
 
-  /// Those of all attempts that there are.
+  /// Returns the directories of all attempts.
   static func all(below attempts: String) throws(SystemError) -> [(key: AttemptKey, directory: AttemptDirectory)] {
     var found: [(key: AttemptKey, directory: AttemptDirectory)] = []
     for group in try FileSystem.names(in: attempts) {
@@ -71,13 +71,13 @@ struct AttemptDirectory: Sendable, Hashable {
 
   // MARK: what it holds
 
-  /// Where the entrypoint starts, and its TMPDIR.
+  /// The entrypoint's working directory and TMPDIR.
   var work: String { "\(path)/work" }
   var manifest: String { "\(path)/manifest.jsonl" }
   var records: String { "\(path)/records.jsonl" }
   var standardOutput: String { "\(path)/stdout.log" }
   var standardError: String { "\(path)/stderr.log" }
-  /// What a supervisor without a launcher has to say, which is nothing unless it crashes.
+  /// The output of a supervisor without a launcher; empty unless it crashes.
   var supervisorLog: String { "\(path)/supervisor.log" }
 
   /// Read anew with each call.
@@ -89,7 +89,7 @@ struct AttemptDirectory: Sendable, Hashable {
     try AttemptRecords(in: self).has(record)
   }
 
-  /// The first record, in the place of all that there may be.
+  /// Writes the first record in place of all others.
   func begin(_ launch: LaunchRecord) throws(SystemError) {
     let file = try FileSystem.openRegular(records, O_WRONLY | O_CREAT | O_TRUNC)
     guard file.write(AttemptRecords.launch.line(launch)[...]) else { throw SystemError("write \(records)") }
@@ -103,19 +103,19 @@ struct AttemptDirectory: Sendable, Hashable {
     try FileSystem.write(JSONText.object(request.write), to: Self.endRequest, in: path)
   }
 
-  /// nil: there is none, or it cannot be read; then the attempt's own grace holds.
+  /// Reads the request to end; nil if there is none or it cannot be read, and then the attempt's own grace holds.
   var endRequest: EndRequest? {
     guard let bytes = try? FileSystem.readRegular("\(path)/\(Self.endRequest)", limit: 4096) else { return nil }
     return try? JSONDecoder().decode(EndRequest.self, from: Data(bytes))
   }
 
-  /// The lock of a directory that is nobody else's yet.
+  /// Takes the lock of a new directory.
   func lock() throws(SystemError) -> Descriptor {
     guard let lock = try tryLock() else { throw SystemError("flock \(path)", code: EWOULDBLOCK) }
     return lock
   }
 
-  /// Takes the lock; nil if the supervisor (or who is starting it) has it.
+  /// Takes the lock; returns nil if a supervisor has it, or a server that starts one.
   func tryLock() throws(SystemError) -> Descriptor? {
     let directory = try FileSystem.open(path, O_RDONLY | O_DIRECTORY)
     guard directory.tryLock() else { return nil }

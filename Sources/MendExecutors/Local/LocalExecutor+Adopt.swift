@@ -6,25 +6,25 @@ internal import MendRuntime
 internal import Synchronization
 
 extension LocalExecutor {
-  /// What an attempt's directory says of it.
+  /// What an attempt's directory says about it.
   enum Finding: ~Copyable {
     case ended(ExitAccount)
     case alive(ProcessReference)
-    /// Its supervisor has been started and has not said who it is.
+    /// Its supervisor was started and has not written its record.
     case starting
-    /// It ran, and left no account.
+    /// It ran and left no exit record.
     case killed(ProcessIdentity)
-    /// Nothing ran, and nothing can while this lock is held.
+    /// Nothing has run, and nothing can while this lock is held.
     case neverStarted(Descriptor)
   }
 
-  /// Between two looks at a supervisor that is starting and not our child.
+  /// The time between two looks at a starting supervisor that is not our child.
   static let startingInterval: Duration = .milliseconds(20)
-  /// Between two passes over what a dead supervisor left, at first and at most.
+  /// The time between two passes over the processes of a dead supervisor, first and at most.
   static let cleaningInterval: Duration = .milliseconds(5)
   static let slowestCleaningInterval: Duration = .seconds(1)
 
-  /// `handle` is what the server kept of it.
+  /// `handle` is what the server knows about it.
   func examine(_ directory: AttemptDirectory, _ handle: ExecutorHandle? = nil) throws(SystemError) -> Finding {
     if let identity = try directory.read(AttemptRecords.supervisor) { return try finding(of: identity, in: directory) }
     guard let lock = try directory.tryLock() else {
@@ -64,7 +64,7 @@ extension LocalExecutor {
     return nil
   }
 
-  /// `interval`: until the next look, where its supervisor is starting.
+  /// `interval` is the time until the next look while its supervisor starts.
   func adoptNow(
     _ key: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch, interval: Duration = LocalExecutor.startingInterval
   ) {
@@ -163,7 +163,7 @@ extension LocalExecutor {
     }
   }
 
-  /// The same for one that says itself how it goes.
+  /// Follows a supervisor that reports over its link.
   func watch(_ key: AttemptKey, _ supervisor: PooledSupervisor, _ generation: UInt64) {
     state.withLock {
       $0.attempts[key] = .watched(
@@ -172,7 +172,7 @@ extension LocalExecutor {
     emit(.taken(key, handle(supervisor.process.identity)))
   }
 
-  /// In the attempt's lane.
+  /// Runs in the attempt's lane.
   func take(
     _ news: SupervisorPool.News, of key: AttemptKey, _ generation: UInt64,
     launchAgain: (_ why: String) -> Void
@@ -266,7 +266,7 @@ extension LocalExecutor {
     }
   }
 
-  /// nil if that watch is over.
+  /// Returns nil if that watch is over.
   @discardableResult
   func withWatched<Result>(
     _ key: AttemptKey, _ generation: UInt64, _ body: (inout WatchedAttempt) -> Result
@@ -281,6 +281,6 @@ extension LocalExecutor {
 }
 
 extension ExecutorHandle {
-  /// Of which boot the supervisor was.
+  /// Returns the boot that the supervisor ran in.
   fileprivate var bootID: String? { ProcessIdentity(reference: reference)?.bootID }
 }

@@ -3,7 +3,7 @@ internal import MendCore
 internal import MendRuntime
 internal import Synchronization
 
-/// What becomes of an attempt whose supervisor is gone.
+/// How an attempt ends whose supervisor is gone.
 extension LocalExecutor {
   func supervisorEnded(_ key: AttemptKey, _ generation: UInt64) {
     guard let attempt = withWatched(key, generation, { $0 }) else { return }
@@ -22,7 +22,7 @@ extension LocalExecutor {
     }
   }
 
-  /// By what its records say, of which there will be no more; `words` are its supervisor's last.
+  /// Decides by its records, which are complete; `words` are the supervisor's last.
   private func conclude(
     _ key: AttemptKey, _ attempt: WatchedAttempt, _ records: AttemptRecords, _ words: [UInt8],
     in directory: AttemptDirectory
@@ -50,7 +50,7 @@ extension LocalExecutor {
 
   func forget(_ key: AttemptKey) { state.withLock { _ = $0.attempts.removeValue(forKey: key) } }
 
-  /// Tells the whole story of an attempt that ended while nobody watched.
+  /// Reports all events of an attempt that ended while no server watched it.
   func report(_ key: AttemptKey, _ exit: ExitAccount, in directory: AttemptDirectory) {
     if let records = try? AttemptRecords(in: directory) {
       if let identity = records.read(AttemptRecords.supervisor) { emit(.taken(key, handle(identity))) }
@@ -59,7 +59,7 @@ extension LocalExecutor {
     emit(.ended(key, exit.record, exit.receipt.value))
   }
 
-  /// Ends what a killed supervisor left, writes the account that it did not write, and tells it.
+  /// Ends what a killed supervisor left running, writes the missing exit record, and reports it.
   func cleanUp(
     _ key: AttemptKey, after identity: ProcessIdentity, in directory: AttemptDirectory, token: String? = nil,
     forced: WatchedAttempt? = nil

@@ -5,14 +5,14 @@ internal import MendCore
 internal import Synchronization
 
 extension LocalExecutor {
-  /// What a supervisor whose tree was killed for it gets to write its account.
+  /// The time that a supervisor gets to write the exit record after the server has killed its tree.
   private static let accountTime: Duration = .milliseconds(500)
-  /// Long enough for a supervisor to say who it is.
+  /// Long enough for a supervisor to write its record.
   private static let startingPatience: Duration = .seconds(1)
-  /// Between the two looks at a stray.
+  /// The time between the two looks at a stray.
   private static let strayConfirmation: Duration = .milliseconds(500)
 
-  /// `startingSince`: its supervisor was first found to be starting then.
+  /// `startingSince` is when its supervisor was first found to be starting.
   func endNow(_ key: AttemptKey, grace: Duration, startingSince: ContinuousClock.Instant? = nil) {
     let directory = directory(of: key)
     switch state.withLock({ $0.attempts[key] }) {
@@ -47,8 +47,8 @@ extension LocalExecutor {
     }
   }
 
-  /// A supervisor that finds no room on the disk for its first record says nothing of itself, and would start what nobody
-  /// wants any more as soon as there is some. It ends when it is told to.
+  /// Ends a supervisor that finds no room on the disk for its first record. It would start an attempt that is not wanted
+  /// any more as soon as there is room.
   private func endStarting(
     _ key: AttemptKey, grace: Duration, since: ContinuousClock.Instant?, in directory: AttemptDirectory
   ) throws(SystemError) {
@@ -85,7 +85,7 @@ extension LocalExecutor {
     attempt.process.signal(SIGTERM)
   }
 
-  /// The supervisor did not end the tree in time: kill the tree, and then the supervisor.
+  /// Kills the tree, and then the supervisor, which did not end the tree in time.
   private func force(
     _ key: AttemptKey, _ generation: UInt64, quietSince: ContinuousClock.Instant?,
     interval: Duration = LocalExecutor.startingInterval
@@ -134,8 +134,8 @@ extension LocalExecutor {
 
   // MARK: strays
 
-  /// `reference` is a launch id, or a supervisor as in `ExecutorHandle.reference`. Nothing is ended that is not a
-  /// supervisor of this data directory.
+  /// Ends a launch by its id or by its supervisor, as in `ExecutorHandle.reference`. Ends only supervisors of this data
+  /// directory.
   func endStrayNow(_ key: AttemptKey, reference: String) {
     do throws(SystemError) {
       var stray = AttemptKey(reference)
@@ -162,8 +162,8 @@ extension LocalExecutor {
     return try attempt(inArgumentsOf: identity.pid)
   }
 
-  /// Looks for supervisors of this data directory that nobody launched or adopted since the start, and again after each
-  /// interval. Reported is what is still there at a second look: at the first it may just be on its way in or out.
+  /// Searches, again after each interval, for supervisors of this data directory that were neither launched nor adopted
+  /// since the start. Reports those that a second look finds too: at the first one they may be starting or ending.
   func reportStrays() {
     // What cannot be seen now is in a later look.
     for process in (try? ProcessTable.ownedProcesses()) ?? [] {
@@ -192,7 +192,7 @@ extension LocalExecutor {
     return try ProcessReference(identity) != nil
   }
 
-  /// The attempt of this data directory that a process supervises.
+  /// Returns the attempt of this data directory that a process supervises.
   private func attempt(inArgumentsOf pid: Int32) throws(SystemError) -> AttemptKey? {
     let arguments = try ProcessTable.arguments(of: pid)
     guard arguments.count > 3, arguments[1] == "supervise", let name = arguments[3].split(separator: "/").last,

@@ -4,8 +4,8 @@ internal import Logging
 internal import MendCore
 internal import Synchronization
 
-/// Attempts' files that nobody asks for any more. They are taken out of the way by their name, at once and whole, and
-/// deleted later, so that a batch of the same name never meets half of them.
+/// Files of attempts that are not needed any more. Each directory is renamed first, and deleted later, so that a batch of
+/// the same name never finds a part of it.
 extension LocalExecutor {
   func forgetFiles(of batch: BatchKey) {
     let isFirst = state.withLock { state in
@@ -20,10 +20,10 @@ extension LocalExecutor {
     if isFirst { enqueue(on: removals) { self.removeForgotten() } }
   }
 
-  /// Somebody has to do with it, so it is another batch of the same name.
+  /// Keeps the files of a batch that is in use: it is another one of the same name.
   func remember(_ batch: BatchKey) { state.withLock { _ = $0.forgotten.removeValue(forKey: batch) } }
 
-  /// One look at all attempts' directories for all batches that were forgotten before it, and another for those after.
+  /// Goes through all attempts' directories once for all batches forgotten until then, and again for later ones.
   private func removeForgotten() {
     while case let batches = state.withLock({ $0.forgotten }), !batches.isEmpty {
       guard let all = try? AttemptDirectory.all(below: attemptsDirectory) else {
@@ -43,13 +43,13 @@ extension LocalExecutor {
     }
   }
 
-  /// What a server before this one did not come to delete.
+  /// Deletes what an earlier server had no time to delete.
   func deleteTakenAway() {
     for name in (try? FileSystem.names(in: removedDirectory)) ?? [] { delete(name) }
   }
 
-  /// A batch is forgotten before its files are: a server that ended in between, and a directory that something still ran
-  /// in, leave files of no batch. Looked for again after each interval, and removed once nobody wrote to them for as long.
+  /// Searches, again after each interval, for files of batches that are forgotten: a server that ended early leaves them,
+  /// and so does a directory that was in use. Removes those that have not been written to for an interval.
   func removeUnknown() {
     guard let isKnown = settings.isKnown else { return }
     var known: [BatchKey: Bool] = [:]
@@ -75,21 +75,21 @@ extension LocalExecutor {
     return last.map { FileSystem.wallClockMilliseconds() - $0 >= settings.unknownScanInterval.milliseconds } ?? false
   }
 
-  /// A batch of this name was forgotten, and its files are still there: its server died over it, or is about to remove
-  /// them. What they say is of another attempt.
+  /// Whether the files are of a forgotten batch of the same name, so that they describe another attempt. Its server died
+  /// before it had removed them, or is about to.
   func isOfAnother(_ directory: AttemptDirectory, _ launch: Launch) throws(SystemError) -> Bool {
     guard let record = try directory.read(AttemptRecords.launch) else { return false }
     let token = record.environment[AttemptEnvironment.tokenName]
     return token.map { $0 != launch.token } ?? false || !settings.identity.owns(record.server ?? "")
   }
 
-  /// It came with a copy of another data directory: what it names there is that one's to end.
+  /// Whether the files came with a copy of another data directory, whose server ends what they name.
   func isOfAnotherServer(_ directory: AttemptDirectory) throws(SystemError) -> Bool {
     guard let record = try directory.read(AttemptRecords.launch) else { return false }
     return !settings.identity.owns(record.server ?? "")
   }
 
-  /// In the attempt's lane. False: something of it may still run, or the file system does not let it go.
+  /// Removes it, in the attempt's lane. Returns false if something of it may run, or the file system refuses.
   func takeAway(_ directory: AttemptDirectory) -> Bool {
     // The lock says that nothing supervises it; what a killed supervisor left is to be ended before its files are gone.
     guard let lock = try? directory.tryLock() else { return false }

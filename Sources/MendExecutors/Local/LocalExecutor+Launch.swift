@@ -4,7 +4,7 @@ internal import MendCore
 internal import Synchronization
 
 extension LocalExecutor {
-  /// Starts it unless there is anything of it already. `told` is what was said last of why it waits.
+  /// Starts an attempt unless there is a trace of it. `told` is the last reported reason why it waits.
   func launchNow(
     _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document],
     through supervisors: SupervisorPool?, told: String? = nil
@@ -60,8 +60,8 @@ extension LocalExecutor {
     }
   }
 
-  /// A shortage passes, or it stops more than this job: nothing has been started, and nothing is lost by waiting. It is no
-  /// outage, for what runs is heard of; how long a start may take is the attempt's own timer's to say.
+  /// Tries a launch again after a shortage, which passes or stops more than this job. Nothing has been started, so nothing
+  /// is lost by waiting. The executor does not count as unreachable, and the attempt's start window limits the wait.
   private func launchLater(
     _ key: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document], told: String?,
     _ message: String
@@ -88,7 +88,7 @@ extension LocalExecutor {
     try directory.begin(record)
   }
 
-  /// The lock is let go on return; the supervisor has it too.
+  /// Hands it to a pooled supervisor, which then holds the lock.
   private func hand(
     _ key: AttemptKey, _ launch: LaunchRecord, in directory: AttemptDirectory, lock: consuming Descriptor,
     to supervisors: SupervisorPool, launchAgain: @escaping @Sendable (String) -> Void
@@ -102,7 +102,7 @@ extension LocalExecutor {
     return true
   }
 
-  /// Where there is no launcher to be had.
+  /// Starts a supervisor without the launcher.
   private func start(
     in directory: AttemptDirectory, lock: consuming Descriptor
   ) throws(SystemError) -> ProcessReference {

@@ -2,14 +2,14 @@ internal import Glibc
 internal import MendCore
 internal import Synchronization
 
-/// What an attempt's processes had used at one moment.
+/// What an attempt's processes had used at a time.
 struct ProcessLook: Sendable {
   var at: ContinuousClock.Instant
   var cpuSeconds: Double
 }
 
 extension LocalExecutor {
-  /// Nothing is said of what cannot be seen now, or has ended.
+  /// Reports what an attempt's processes do; nothing if they have ended or cannot be seen now.
   func lookNow(at key: AttemptKey) {
     guard case .watched(let attempt) = state.withLock({ $0.attempts[key] }),
       let all = try? ProcessTable.descendants(of: attempt.process.identity.pid, withEnded: true)
@@ -37,13 +37,13 @@ extension LocalExecutor {
             commandLine: commandLine(of: newest.pid, key)))))
   }
 
-  /// In one line, with the names of the job's own variables where their values are: those are nobody's to read.
+  /// Returns a command in one line, with the values of the job's variables replaced by their names: they may be secret.
   private func commandLine(of pid: Int32, _ key: AttemptKey) -> String {
     let environment = (try? directory(of: key).read(AttemptRecords.launch))??.environment ?? [:]
     return CommandLineText.text((try? ProcessTable.arguments(of: pid)) ?? [], hiding: environment)
   }
 
-  /// Most of a moment is waiting, also for what computes all the time: what was used since the last look says more.
+  /// Summarizes a tree, by the processor time since the last look if possible: most processes wait at any moment.
   private func summary(
     of tree: [ProcessTable.Status], _ recently: ProcessActivity.Recent?
   ) -> ProcessActivity.State {
@@ -54,7 +54,7 @@ extension LocalExecutor {
     return tree.contains { $0.activity == .stopped } ? .stopped : .waiting
   }
 
-  /// Of one processor.
+  /// The share of a processor above which a tree counts as computing.
   private static let computingShare = 0.1
 }
 

@@ -34,15 +34,15 @@ extension LocalExecutor {
 
 extension FileSystem {
   enum Leading: Equatable {
-    /// It led there already.
+    /// The link was there already.
     case led
     /// A link was made at this path.
     case linked(String)
     case failed(String)
   }
 
-  /// Sees that `path` leads to the directory `destination`; puts a link where nothing is, and nothing in the place of
-  /// something else. What an earlier link leads to may be the name that is missing.
+  /// Makes `path` lead to the directory `destination`, with a link if nothing is there. Replaces nothing. The target of an
+  /// earlier link may be the missing name.
   static func leadThere(from path: String, to destination: String) -> Leading {
     guard let wanted = identity(of: destination) else { return .failed("\(destination) cannot be looked at") }
     var path = path
@@ -60,7 +60,7 @@ extension FileSystem {
     return .failed("too many links at \(path)")
   }
 
-  /// Where a link leads, as an absolute path; nil where there is no link.
+  /// Returns the target of a link as an absolute path; nil if there is no link.
   private static func linked(from path: String) -> String? {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
     let length = unsafe readlink(path, &buffer, buffer.count)

@@ -13,36 +13,36 @@ internal import Synchronization
 /// Calls for one attempt are carried out in the order in which they were made.
 public final class LocalExecutor: Executor {
   public struct Settings: Sendable {
-    /// Attempts are kept below it, in `attempts`.
+    /// The server's data directory; attempts are kept in its `attempts`.
     public var dataDirectory: String
-    /// The program that has `supervise` and `worker`; this very one by default.
+    /// The program with the commands `supervise` and `worker`; this program by default.
     public var mendBinary: String
-    /// MEND_ENDPOINT: where workers reach the server.
+    /// The address at which workers reach the server, MEND_ENDPOINT.
     public var endpoint: String
-    /// Between SIGTERM and SIGKILL where nobody says how long.
+    /// The default time between SIGTERM and SIGKILL.
     public var grace: Duration = .seconds(10)
-    /// What a supervisor may take beyond the grace before the server ends the tree itself.
+    /// How long after the grace the server waits before it ends the tree itself.
     public var endMargin: Duration = .seconds(2)
-    /// Kept of stdout and of stderr of an attempt, each.
+    /// The most bytes kept of an attempt's stdout, and of its stderr.
     public var logLimitBytes = 8 << 20
-    /// Whom entrypoints run as; nil is the server's own user.
+    /// The user that entrypoints run as; nil is the server's.
     public var account: AttemptAccount?
-    /// Of the data directory: nothing is touched that bears another name.
+    /// The identity of the data directory; files and processes with another one are left alone.
     public var identity = ServerIdentity.none
-    /// Which batches there are. What lies here of others is removed; nothing is where this is nil.
+    /// Says which batches exist. Files of others are removed; without it, none are.
     public var isKnown: (@Sendable (BatchKey) throws -> Bool)?
-    /// What is of no batch is looked for once in so long, and is removed when it was not written to for as long.
+    /// The time between searches for files of no batch, which are removed if they were not written to for as long.
     public var unknownScanInterval: Duration = .seconds(600)
     /// Open files of a process, as the soft limit of those that run for jobs without a limit of their own; 0 leaves the
     /// server's.
     public var softOpenFilesLimit = 0
-    /// Supervisors that are kept, for a moment, for the next attempt; with none each attempt has a new one.
+    /// The most idle supervisors kept for the next attempts; with 0, each attempt has a new one.
     public var waitingSupervisors = 32
-    /// After the start: when running attempts that nobody asked for are reported as strays.
+    /// The time from the start until running attempts that nobody asked for are reported as strays.
     public var strayScanDelay: Duration = .seconds(10)
-    /// From one look for strays to the next.
+    /// The time between two searches for strays.
     public var strayScanInterval: Duration = .seconds(10)
-    /// The server's environment, this process's by default; a few variables are handed on (AttemptEnvironment).
+    /// The server's environment, by default this process's; attempts get a few of its variables (``AttemptEnvironment``).
     public var environment: [String: String]
     public var logger: Logger
 
@@ -59,7 +59,7 @@ public final class LocalExecutor: Executor {
     }
   }
 
-  /// Why an executor cannot be set up.
+  /// The reason why an executor cannot be set up.
   public struct SetupError: Error, Sendable, CustomStringConvertible {
     public var description: String
   }
@@ -74,10 +74,10 @@ public final class LocalExecutor: Executor {
     return traits
   }()
   let settings: Settings
-  /// Absolute, as everything that goes into an attempt's records.
+  /// An absolute path, as all that goes into an attempt's records.
   let mendBinary: String
   let attemptsDirectory: String
-  /// Where attempts' files wait to be deleted.
+  /// The directory whose files are being deleted.
   let removedDirectory: String
   let node: String
   let baseEnvironment: [String: String]
@@ -85,7 +85,7 @@ public final class LocalExecutor: Executor {
   let launcher: Launcher
   let supervisors: SupervisorPool
   let state = Mutex(State())
-  /// Blocking work, in order for each attempt; how many bounds the threads.
+  /// Lanes for blocking work, in order for each attempt; their number limits the threads.
   private let lanes = (0..<4).map { DispatchQueue(label: "mend.executor.local.\($0)") }
   /// A work directory can hold anything, and no launch waits for its removal. It may wait for a lane, and no lane for it.
   let removals = DispatchQueue(label: "mend.executor.local.removals")
@@ -95,7 +95,7 @@ public final class LocalExecutor: Executor {
 
   struct State {
     enum Phase {
-      /// `run` was not called yet; what was asked for waits in `waiting`.
+      /// `run` was not called yet; calls wait in `waiting`.
       case idle
       case running(@Sendable (Observation) -> Void)
       case stopped
@@ -103,37 +103,37 @@ public final class LocalExecutor: Executor {
     var phase = Phase.idle
     var waiting: [(attempt: AttemptKey, operation: @Sendable () -> Void)] = []
     var attempts: [AttemptKey: Entry] = [:]
-    /// Batches whose attempts' files are to be removed, each with a number of its own.
+    /// Batches whose files are to be removed, each with a number.
     var forgotten: [BatchKey: UInt64] = [:]
     var lastGeneration: UInt64 = 0
-    /// Attempts that could not be looked at, each said once.
+    /// Attempts that could not be looked at, so that each is logged once.
     var unreached: Set<AttemptKey> = []
   }
 
   enum Entry {
     case watched(WatchedAttempt)
-    /// Its supervisor is gone; what it left is being ended. `ended` follows.
+    /// Its supervisor is gone, and what it left is being ended. `ended` follows.
     case cleaning
-    /// Its launch waits for room on the machine. Nothing has been started.
+    /// Its launch waits for resources. Nothing has been started.
     case waiting(message: String)
   }
 
   struct WatchedAttempt {
-    /// Tells a timer or event of this watch from one of an earlier watch of the same attempt.
+    /// Tells this watch's timers and events from those of an earlier watch of the attempt.
     var generation: UInt64
     var process: ProcessReference
-    /// Where it works for this server; else its files and its end say how it goes.
+    /// The link to a supervisor that works for this server; others are followed by their files and their end.
     var supervisor: PooledSupervisor?
     var startAnnounced = false
-    /// It could not be seen whether it has started; a look is due.
+    /// Whether it has started is not known; a look is due.
     var looksForStart = false
     /// How it ended, where the disk had no room for that: kept here, for a server that has none cannot keep it either.
     var unkept: ExitAccount?
     var recordsWatch: Int32?
     var isAskedToEnd = false
-    /// For the processor time since then.
+    /// The last look, to measure the processor time since then.
     var lastLook: ProcessLook?
-    /// Killed by the server itself, because the supervisor did not do it.
+    /// The server killed the tree itself, because the supervisor did not.
     var forced: Set<ProcessIdentity> = []
     var isForced = false
   }
@@ -166,8 +166,8 @@ public final class LocalExecutor: Executor {
     path.hasPrefix("/") ? path : "\(FileManager.default.currentDirectoryPath)/\(path)"
   }
 
-  /// Once per executor; a second call returns at once. After cancellation nothing is carried out or observed any more;
-  /// what runs goes on running.
+  /// Runs the executor, once; a second call returns at once. After cancellation it does nothing any more, and attempts go
+  /// on running.
   public func run(sink: @escaping @Sendable (Observation) -> Void) async {
     let isFirst = state.withLock { state in
       guard case .idle = state.phase else { return false }
@@ -223,7 +223,7 @@ public final class LocalExecutor: Executor {
 
   public func look(at attempt: AttemptKey) { perform(for: attempt) { self.lookNow(at: attempt) } }
 
-  /// Removes logs and records of a batch's attempts that do not run any more. Returns at once.
+  /// Removes the files of a batch's ended attempts later. Returns at once.
   public func forget(_ batch: BatchKey) { forgetFiles(of: batch) }
 
   // MARK: lanes and news
@@ -256,7 +256,7 @@ public final class LocalExecutor: Executor {
     }
   }
 
-  /// Later, in the attempt's lane.
+  /// Runs the body later, in the attempt's lane.
   func perform(for key: AttemptKey, after delay: Duration, _ operation: @escaping @Sendable () -> Void) {
     watcher.after(delay) { self.enqueue(for: key, operation) }
   }

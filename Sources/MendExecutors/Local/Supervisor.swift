@@ -1,17 +1,17 @@
 internal import Glibc
 
-/// Runs one attempt and leaves a durable account of its end: what `mend supervise --directory DIR` is.
+/// The process that runs an attempt and writes a durable record of its end: `mend supervise --directory DIR`.
 ///
-/// It has its own session and outlives the server. The entrypoint dies with it (PDEATHSIG); what the entrypoint started
-/// is found and ended here, since a subreaper inherits every descendant that lost its parent.
-/// One thread, one loop: PDEATHSIG is about the thread that started the child.
+/// It has its own session and outlives the server. The entrypoint dies with it (PDEATHSIG). It ends all that the entrypoint
+/// started, because a subreaper inherits every descendant that has lost its parent. It has one thread, because PDEATHSIG
+/// follows the thread that started the child.
 public enum Supervisor {
-  /// Another supervisor has or had this attempt.
+  /// The exit status if another supervisor has or had this attempt.
   static let statusTaken: Int32 = 75
   static let statusUsage: Int32 = 64
   static let statusFailed: Int32 = 70
 
-  /// The kernel, out of memory, is to take jobs before it takes servers.
+  /// Makes the kernel kill jobs before servers when memory is used up.
   private static let outOfMemoryScore: Int32 = 500
   private static let accountPause: Duration = .milliseconds(500)
 
@@ -34,10 +34,10 @@ public enum Supervisor {
     }
   }
 
-  /// What supervisors and their launcher are called in the process table, after the program.
+  /// The first argument of supervisors and of their launcher in the process table.
   static let names = ["supervise", "launcher"]
 
-  /// How a supervisor is to be seen in the process table, too.
+  /// The arguments of a supervisor, also in the process table.
   static func arguments(program: String, _ directory: AttemptDirectory, lock: Int32) -> [String] {
     [program, "supervise", "--directory", directory.path, "--lock", "\(lock)"]
   }
@@ -108,17 +108,16 @@ public enum Supervisor {
   }
 
   enum Outcome {
-    /// Another has or had it.
+    /// Another supervisor has or had it.
     case taken
     /// The machine had no room for its first record, or for its entrypoint. Nothing was started, and nothing of this try
     /// is left.
     case noRoom(SystemError)
-    /// As it stands in the records.
+    /// The attempt has ended, with this exit record.
     case ended(exit: [UInt8])
   }
 
-  /// From an attempt's first record to its last, by the process that has its lock. Throws what kept the records from
-  /// being written.
+  /// Runs an attempt from its first record to its last, with its lock held. Throws if the records cannot be written.
   static func attend(
     _ directory: AttemptDirectory, _ launch: LaunchRecord? = nil, lock: borrowing Descriptor,
     signals: borrowing SignalReader, link: ServerLink?
@@ -161,7 +160,8 @@ public enum Supervisor {
     case noRoom(SystemError)
   }
 
-  /// Writes the first record, before anything is started. So where there is one the attempt is over.
+  /// Writes the first record, before anything is started. A later supervisor that finds one knows that the attempt is
+  /// over.
   private static func begin(_ directory: AttemptDirectory) throws(SystemError) -> Beginning {
     do throws(SystemError) {
       var file = try AttemptRecordFile(in: directory)
@@ -204,8 +204,8 @@ public enum Supervisor {
       error: errorPump)
   }
 
-  /// The account is worth waiting for room on the disk: an end that nobody knows of is run again. A server is told at
-  /// once; it may have no room either. Throws once nobody can ever read it.
+  /// Writes the exit record, and waits for room on the disk if need be: without the record the attempt would run again.
+  /// Tells the server at once, which may have no room either. Throws when the directory is gone.
   private static func conclude(
     _ exit: ExitAccount, of directory: AttemptDirectory, _ lock: borrowing Descriptor,
     in file: inout AttemptRecordFile, link: ServerLink?
@@ -230,7 +230,7 @@ public enum Supervisor {
     }
   }
 
-  /// What a supervisor does, as far as it leaves no trace.
+  /// Runs the parts of a supervisor's work that leave no trace, so that copies of this process find them set up.
   static func rehearse() {
     let directory = AttemptDirectory(path: "/nonexistent")
     let identity = ProcessIdentity(pid: 1, startTicks: 1, bootID: ProcessTable.bootID)

@@ -1,21 +1,21 @@
 internal import MendCore
 
-/// What a server and a supervisor that works for it say to each other, over a socket that keeps messages apart.
+/// The messages between a server and a supervisor that works for it, over a socket that keeps messages apart.
 ///
-/// Whoever finds the other gone goes by the attempt's directory, where all of it is, too: the link only makes it fast.
+/// The attempt's directory has everything too, and each side uses it if the other is gone: the link only makes things fast.
 enum SupervisorLink {
-  /// A longer launch is read in the directory.
+  /// The most bytes of a launch in a message; a longer one is read in the directory.
   static let launchLimit = 32 * 1024
-  /// A launch, and a directory's path.
+  /// The most bytes of a request: a launch and a directory's path.
   static let requestLimit = launchLimit + 4096
-  /// An exit whole; a receipt is two sentences, and a last line has a limit.
+  /// The most bytes of news: a whole exit record.
   static let newsLimit = 64 * 1024
 
-  /// From the server.
+  /// A message from the server.
   enum Request: Equatable {
-    /// The attempt's lock comes with it. No launch: it is to be read in the directory.
+    /// Run an attempt, whose lock comes with the message. Without a launch, read it in the directory.
     case attempt(directory: String, LaunchRecord?)
-    /// The attempt in hand is to end.
+    /// End the current attempt.
     case end(graceMilliseconds: Int64)
 
     init?(_ bytes: [UInt8]) {
@@ -45,12 +45,12 @@ enum SupervisorLink {
     }
   }
 
-  /// From the supervisor, of the attempt in hand.
+  /// A message from the supervisor about the current attempt.
   enum News: Equatable {
     case started
-    /// As it is to stand in the records, which have no room; `ended` follows once they have.
+    /// It ended, and there is no room for its exit record yet. `ended` follows.
     case unkept(exit: [UInt8])
-    /// As it stands in the records; the supervisor waits for another attempt.
+    /// It ended, with this exit record; the supervisor waits for another attempt.
     case ended(exit: [UInt8])
     /// There was no room for its first record or its entrypoint: nothing was started, and the supervisor waits for
     /// another attempt.
@@ -82,7 +82,7 @@ enum SupervisorLink {
 }
 
 extension LaunchRecord {
-  /// Each ended by NUL, which none of them can hold: a system that starts programs cannot take it.
+  /// Its fields, each ended by NUL, which none of them can contain.
   fileprivate var fields: [UInt8]? {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(1024)
@@ -143,14 +143,14 @@ extension LaunchRecord {
 /// The supervisor's end of the link.
 final class ServerLink {
   private let socket: MessageSocket
-  /// The server is gone, or does not listen: nothing comes and nothing can be told any more.
+  /// The server is gone or does not listen, so the link is of no use any more.
   private(set) var isOver = false {
     didSet { if isOver { keepLastEnd() } }
   }
-  /// The last end that was told. A server that takes it makes it durable; one that dies may not have.
+  /// The last end that was sent. A server makes it durable, unless it dies before.
   private var lastEnd: AttemptDirectory?
 
-  /// A server reads at once; one that is stopped is not waited for.
+  /// How long to wait for a server that does not read, because it is stopped.
   private static let patience: Duration = .seconds(10)
 
   struct Order: ~Copyable {
@@ -167,7 +167,7 @@ final class ServerLink {
 
   var rawDescriptor: Int32 { socket.rawDescriptor }
 
-  /// Blocks until there is one; nil once there will be none.
+  /// Blocks until the next order; returns nil if there will be none.
   func next() -> Order? {
     while !isOver {
       guard let message = try? socket.receive(limit: SupervisorLink.requestLimit) else {
@@ -180,13 +180,13 @@ final class ServerLink {
     return nil
   }
 
-  /// Where it cannot be told, this process's end tells the server to read the directory.
+  /// Sends news. If that fails, this process's end makes the server read the directory.
   func tell(_ news: SupervisorLink.News, of directory: AttemptDirectory) {
     if case .ended = news { lastEnd = directory }
     if (try? socket.send(news.bytes)) == nil { isOver = true }
   }
 
-  /// Takes no order but notices that there will be none any more.
+  /// Waits, and notices the end of the link meanwhile.
   func wait(_ time: Duration) {
     if Wait.untilReadable(socket.rawDescriptor, time) { _ = next() }
   }
@@ -197,6 +197,6 @@ final class ServerLink {
     lastEnd = nil
   }
 
-  /// From now on the server's orders fail; those that it has sent come yet.
+  /// Makes the server's further orders fail; those already sent still arrive.
   func close() { socket.endReceiving() }
 }

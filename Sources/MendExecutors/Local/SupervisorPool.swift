@@ -1,35 +1,35 @@
 internal import MendCore
 internal import Synchronization
 
-/// Supervisors that work for this server, of whom those that have nothing in hand wait for the next attempt.
+/// The supervisors that work for this server. Those without an attempt wait for the next one.
 ///
-/// At most `limit` wait; the others end, as the waiting ones do after a while and when the server is gone.
+/// At most `limit` wait; others end. Waiting ones end after a while too, and when the server is gone.
 final class SupervisorPool: Sendable {
   private let launcher: Launcher
   private let watcher: Watcher
   private let limit: Int
   private let state = Mutex(State())
 
-  /// What a supervisor says of the attempt that it has in hand.
+  /// What a supervisor reports about its attempt.
   enum News: Sendable {
     case started
-    /// As it is to stand in the records, which have no room. `ended` follows, or `gone`.
+    /// It ended, and there is no room for its exit record yet. `ended` or `gone` follows.
     case unkept([UInt8])
-    /// As it stands in the records. It waits for `release`.
+    /// It ended, with this exit record. The supervisor waits for `release`.
     case ended([UInt8])
     /// There was no room for its first record or its entrypoint; nothing was started. It waits for `dismiss`.
     case noRoom(SystemError)
-    /// It ended, or does not speak any more: its directory says what became of the attempt. Nothing follows.
+    /// The supervisor ended or its link is closed; the attempt's directory says the rest. Nothing follows.
     case gone
   }
 
   private struct State {
-    /// The last that came is the first that goes: those that are not needed end by themselves.
+    /// The latest is used first, so that supervisors that are not needed end by themselves.
     var waiting: [PooledSupervisor] = []
     var isEnded = false
   }
 
-  /// For that many attempts a process is used, so that whatever it may lose to a leak stays small.
+  /// The most attempts of one process, so that a leak stays small.
   static let attemptsEach = 1000
 
   init(launcher: Launcher, watcher: Watcher, limit: Int) {
@@ -40,7 +40,7 @@ final class SupervisorPool: Sendable {
 
   var waiting: [ProcessReference] { state.withLock { $0.waiting.map(\.process) } }
 
-  /// Hands an attempt to one that waits, or to a new one. Nil: there is none to be had.
+  /// Gives an attempt to a waiting supervisor or to a new one; returns nil if there is none.
   ///
   /// `news` is called on the watcher's thread, in order, and must not block.
   func start(
@@ -58,7 +58,7 @@ final class SupervisorPool: Sendable {
     return nil
   }
 
-  /// It has nothing in hand any more.
+  /// Takes a supervisor back that has no attempt any more.
   func release(_ supervisor: PooledSupervisor) {
     let stays = state.withLock { state in
       guard !state.isEnded, state.waiting.count < limit, supervisor.attempts < Self.attemptsEach else { return false }
@@ -68,7 +68,7 @@ final class SupervisorPool: Sendable {
     if !stays { dismiss(supervisor) }
   }
 
-  /// No attempt after it; those in hand go on.
+  /// Accepts no further attempts; those that run go on.
   func end() {
     let waiting = state.withLock { state in
       defer { state.waiting = [] }
@@ -93,7 +93,7 @@ final class SupervisorPool: Sendable {
     }
   }
 
-  /// The end of the link ends the process, unless it has an attempt in hand.
+  /// Closes the link, which ends the process unless it has an attempt.
   func dismiss(_ supervisor: PooledSupervisor) { supervisor.forget(watcher) }
 }
 
@@ -115,10 +115,10 @@ final class PooledSupervisor: Sendable {
     self.socket = socket
   }
 
-  /// That it was given so far.
+  /// How many attempts it was given so far.
   var attempts: Int { state.withLock { $0.attempts } }
 
-  /// False: it is gone.
+  /// Gives it an attempt; returns false if it is gone.
   fileprivate func take(
     _ directory: AttemptDirectory, _ launch: LaunchRecord, lock: borrowing Descriptor,
     news: @escaping @Sendable (SupervisorPool.News) -> Void
@@ -133,7 +133,7 @@ final class PooledSupervisor: Sendable {
     }
   }
 
-  /// Asks it to end what it has in hand. Fails silently where it is gone, for then there are news.
+  /// Asks it to end its attempt. If it is gone, news of that come anyway.
   func end(grace: Duration) {
     try? socket.send(SupervisorLink.Request.end(graceMilliseconds: grace.milliseconds).bytes)
   }

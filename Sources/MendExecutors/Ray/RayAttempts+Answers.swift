@@ -1,7 +1,7 @@
 internal import MendCore
 
 extension RayAttempts {
-  /// What an answer means; observations in the order in which they are to be told.
+  /// Takes an answer in and returns the observations that follow, in order.
   mutating func take(_ answer: Answer, at now: Moment, wallClock: Instant) -> [Observation] {
     switch answer {
     case .submitted(let id, let result): submitted(id, result, at: now)
@@ -93,7 +93,7 @@ extension RayAttempts {
 
   mutating func look(at id: String, _ due: Moment) { entries[id]?.due = due }
 
-  /// Takes in what was seen of one job.
+  /// Takes in what a look at a job found.
   private mutating func apply(
     _ sight: Sight, to id: String, at now: Moment, _ wallClock: Instant
   ) -> [Observation] {
@@ -138,7 +138,7 @@ extension RayAttempts {
     return news + settle(id, entry, job, sight, at: now, wallClock)
   }
 
-  /// What a job that has been PENDING for a while waits for; nil before that, or when it does not wait.
+  /// Returns what a job that has been PENDING for a while waits for; nil if it does not wait, or not for long.
   private mutating func waiting(_ id: String, _ job: RayJob, at now: Moment) -> String? {
     guard job.status == .pending else {
       entries[id]?.pendingSince = nil
@@ -157,7 +157,7 @@ extension RayAttempts {
     return "Ray says PENDING, and has \(lists.resources): \(job.message.prefix(120))"
   }
 
-  /// An attempt that was told to be waiting is not told otherwise by a single look without the reason.
+  /// Keeps the reported reason of a waiting job when a look has none.
   private func stillSaid(_ entry: Entry, _ job: RayJob) -> String? {
     job.status == .pending ? entry.handle?.waitingFor : nil
   }
@@ -189,7 +189,7 @@ extension RayAttempts {
     return [.lost(entry.key, message: lossMessage(id, entry, sight))]
   }
 
-  /// By the attempt's own mark; where only its name is known, by the server's.
+  /// Returns whether the job has the attempt's own mark, or the server's if only its name is known.
   private func isOurs(_ job: RayJob, _ entry: Entry) -> Bool {
     if !entry.fence.isEmpty, let fence = job.metadata[RayMetadata.fence] { return fence == entry.fence }
     return job.metadata[RayMetadata.installation] == installation
@@ -203,7 +203,7 @@ extension RayAttempts {
       + "and a restart loses all jobs"
   }
 
-  /// The submission had no good answer, and Ray does not have it.
+  /// Handles a submission without a valid answer that Ray does not have.
   private mutating func notTaken(
     _ id: String, _ entry: Entry, _ error: RayError, at now: Moment
   ) -> [Observation] {
@@ -263,7 +263,7 @@ extension RayAttempts {
     }
   }
 
-  /// Jobs whose node is dead are looked at again, each by itself. A cluster without this list loses nothing else by it.
+  /// Looks again at jobs whose node is dead. Without a list of nodes, all else goes on.
   private mutating func nodes(
     _ result: Result<[RayNode], RayError>, _ status: RayClusterStatus?, at now: Moment
   ) -> [Observation] {
@@ -285,7 +285,7 @@ extension RayAttempts {
     return news
   }
 
-  /// Live jobs of this server that no live attempt is called like, seen in two lists.
+  /// Finds live jobs of this server that no live attempt owns, if two lists have them.
   private mutating func strays(in jobs: [String: RayJob], at now: Moment) -> [Observation] {
     var suspects: Set<String> = []
     var news: [Observation] = []

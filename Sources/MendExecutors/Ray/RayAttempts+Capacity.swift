@@ -1,19 +1,19 @@
 internal import MendCore
 
-/// What the cluster's live nodes have together. It grows and shrinks while the server runs.
+/// The capacity of the cluster's live nodes, which grows and shrinks while the server runs.
 extension RayAttempts {
   struct Known: Sendable {
-    /// As it was told last.
+    /// The capacity that was reported last.
     var capacity: Capacity?
-    /// Less than that was seen, once: a node that is missing from one answer need not be gone.
+    /// The last answer had less. A node that is missing from one answer need not be gone.
     var isLess = false
-    /// When it is asked for at the latest.
+    /// When to ask for it at the latest.
     var next: Moment
     var isRemarked = false
   }
 
-  /// Growth is told at once, and less when the next answer has less as well. An answer without a live node is of a head
-  /// that only begins, and tells nothing.
+  /// Reports growth at once, and a loss when the next answer confirms it. An answer without a live node comes from a head
+  /// that is starting, and says nothing.
   mutating func learn(_ nodes: [RayNode], at now: Moment) -> [Observation] {
     known.next = now + settings.capacityInterval
     guard nodes.contains(where: \.isAlive) else { return [] }

@@ -1,37 +1,36 @@
 internal import MendCore
 
-/// What is left at Ray of batches that are forgotten here. Ray itself keeps a job's record for good, and every list has
-/// them all.
+/// The records at Ray of batches that are forgotten here. Ray keeps them for ever, and every list has them all.
 extension RayAttempts {
   struct Forgotten: Sendable {
     /// When each was forgotten.
     var batches: [BatchKey: Moment] = [:]
-    /// Other batches than `takeForgotten` said last.
+    /// They have changed since `takeForgotten` returned them.
     var isChanged = false
-    /// Ended jobs of theirs, as the last list has them.
+    /// Their ended jobs in the last list.
     var toDelete: [String] = []
     var underWay: Set<String> = []
-    /// How often Ray refused.
+    /// How often Ray refused to delete each record.
     var refusals: [String: Int] = [:]
   }
 
   enum Remark: Hashable, Sendable {
-    /// Nobody knows what the cluster has.
+    /// The cluster's capacity is not known.
     case capacityUnknown(RayError)
-    /// The record is left where it is.
+    /// The record stays at Ray.
     case recordStays(id: String, RayError)
-    /// More is forgotten than can be seen to: records of this batch stay, and of those that follow it.
+    /// Too many batches are forgotten at once: the records of this one and of later ones stay.
     case forgottenInVain(BatchKey)
   }
 
-  /// The batches whose records may still be there, where they have changed since the last time.
+  /// Returns the batches whose records may still be there, if they have changed since the last call.
   mutating func takeForgotten() -> [BatchKey]? {
     guard forgotten.isChanged else { return nil }
     forgotten.isChanged = false
     return forgotten.batches.keys.sorted()
   }
 
-  /// Records of its jobs are deleted as the next lists show them.
+  /// Deletes the records of a batch's jobs when the next lists have them.
   mutating func forget(_ batch: BatchKey, at now: Moment) {
     guard forgotten.batches.count < settings.forgottenBatches else {
       let isSaid = remarks.contains { if case .forgottenInVain = $0 { true } else { false } }
@@ -42,7 +41,7 @@ extension RayAttempts {
     forgotten.isChanged = true
   }
 
-  /// Somebody has to do with it, so it is another one of the same name.
+  /// Keeps the records of a batch that is in use: it is another one of the same name.
   mutating func remember(_ batch: BatchKey) {
     guard forgotten.batches.removeValue(forKey: batch) != nil else { return }
     forgotten.toDelete = []
@@ -60,7 +59,7 @@ extension RayAttempts {
     return id
   }
 
-  /// What is to be deleted of all that a list has. Nothing is but what has ended and has this server's own mark.
+  /// Chooses the records of a list to delete: only of jobs that have ended and have this server's mark.
   mutating func orderDeletions(_ jobs: [String: RayJob]) {
     guard !forgotten.batches.isEmpty else { return }
     forgotten.toDelete = []

@@ -1,7 +1,7 @@
-/// Which jobs are looked at next, each by itself.
+/// The order in which jobs are looked at one by one.
 extension RayAttempts {
-  /// Jobs that a call of their own is due for: those to be stopped first, then those that have waited longest, so that
-  /// slow answers keep none of them waiting for good.
+  /// Returns the jobs that need a call now: first those to be stopped, then those that have waited longest, so that each
+  /// gets its turn however slow the answers are.
   mutating func dueNow(at now: Moment, usesList: Bool, _ wakeAt: inout Moment) -> [String] {
     var due: [(id: String, isStop: Bool, since: Moment)] = []
     var listed: [(id: String, lookedAt: Moment)] = []
@@ -26,7 +26,7 @@ extension RayAttempts {
     return due.map(\.id) + nextInTurn(of: listed, at: now, &wakeAt)
   }
 
-  /// Of the jobs that a slow list tells of, those that were not looked at for longest: as many as one interval has room for.
+  /// Returns the listed jobs whose last look is longest ago, as many as one interval has room for.
   private mutating func nextInTurn(
     of listed: [(id: String, lookedAt: Moment)], at now: Moment, _ wakeAt: inout Moment
   ) -> [String] {

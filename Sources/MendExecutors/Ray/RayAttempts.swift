@@ -1,71 +1,71 @@
 internal import MendCore
 
-/// Every attempt that the executor has to do with, and what is to be asked next: a pure machine, driven by RayExecutor.
+/// The attempts of a Ray executor and the calls to make next: a state machine without I/O, driven by ``RayExecutor``.
 ///
-/// `next(at:)` says what to ask now, answers come in by `take`, and both give the observations that follow. One call at
-/// most is under way for one attempt.
+/// `next(at:)` returns the calls to make now, `take` receives their answers and returns the observations that follow. At
+/// most one call is under way for each attempt.
 struct RayAttempts {
   typealias Moment = ContinuousClock.Instant
 
   struct Settings: Sendable {
-    /// Between two looks at one job.
+    /// The time between two looks at a job.
     var pollInterval: Duration = .seconds(1)
-    /// Between the look that found a job missing or doubtful and the one that confirms it.
+    /// The time between a look that finds a job missing or doubtful and the look that confirms it.
     var confirmation: Duration = .seconds(3)
-    /// With more attempts than this one list is asked for instead of each job.
+    /// With more attempts than this, one list replaces the looks at each job.
     var listThreshold = 8
-    /// Jobs looked at in one interval, each by itself, where there is no list to be had of many, or not often enough.
+    /// The most jobs looked at one by one in an interval, if lists of many jobs fail or come too seldom.
     var looksPerInterval = 20
-    /// A list costs Ray what it has; the next one waits so many times as long as the last one took.
+    /// The time until the next list, as a multiple of what the last one took: lists are expensive for Ray.
     var listCostFactor = 10
-    /// With a longer wait between lists jobs are looked at one by one as well, where all of them have been before the next
-    /// list comes: so many that they have not are told of by the list.
+    /// With a longer time between lists, jobs are looked at one by one as well, unless they are too many to be through
+    /// before the next list.
     var listPatience: Duration = .seconds(5)
-    /// Between two looks for jobs that nobody owns.
+    /// The time between two searches for jobs that no attempt owns.
     var strayInterval: Duration = .seconds(20)
     var firstStrayScan: Duration = .seconds(10)
-    /// Between two looks at the nodes: a job whose node died may be RUNNING at Ray for ever.
+    /// The time between two looks at the nodes. Ray may report a job as RUNNING for ever after its node has died.
     var nodeInterval: Duration = .seconds(15)
-    /// Between two where nothing runs: what the cluster has may change all the same. The other one is until the first
-    /// good answer.
+    /// The same while nothing runs, to see the capacity change; and until the first answer.
     var capacityInterval: Duration = .seconds(60)
     var capacityRetry: Duration = .seconds(2)
-    /// How long a job may be PENDING before it is told what for.
+    /// How long a job may be PENDING before the executor reports what it waits for.
     var pendingPatience: Duration = .seconds(5)
-    /// Until it is told again, where the cluster's account has changed.
+    /// The time until it reports that again, if the reason has changed.
     var pendingNews: Duration = .seconds(60)
-    /// How long nothing is answered before the cluster counts as away, and how often then.
+    /// The cluster counts as unreachable after so much time and so many failures without an answer; it is then asked at
+    /// this interval.
     var awayAfter: Duration = .seconds(5)
     var awayFailures = 2
     var awayInterval: Duration = .seconds(2)
-    /// Between two questions to a cluster that runs nothing of ours.
+    /// The time between two calls to a cluster that runs none of our jobs.
     var idleInterval: Duration = .seconds(15)
-    /// Submissions of one attempt that Ray refuses or loses before the launch counts as failed.
+    /// How often an attempt is submitted before its launch fails.
     var submissions = 5
-    /// After a stop, until the next one where it still runs; it doubles.
+    /// The time until a job that still runs is stopped again; it doubles each time.
     var stopInterval: Duration = .seconds(15)
     var stopIntervalMaximum: Duration = .seconds(120)
-    /// Calls under way at once, and of them such as delete records.
+    /// The most calls at once, and the most of them that delete records.
     var callsAtOnce = 8
     var deletionsAtOnce = 2
-    /// Times that Ray may refuse to delete one record, until it is left.
+    /// How often Ray may refuse to delete a record before it is left there.
     var deletions = 10
-    /// Forgotten batches whose records are to be deleted; those of further ones stay.
+    /// The most forgotten batches whose records wait to be deleted; the records of others stay.
     var forgottenBatches = 10_000
   }
 
-  /// What is to be asked; `id` names a job at Ray.
+  /// A call to make; `id` names a job at Ray.
   enum Call: Hashable, Sendable {
     case submit(id: String, RaySubmission)
-    /// `thoroughly`: with the node of its driver and the session, for a verdict.
+    /// Looks at a job; `thoroughly` also at its driver's node and at the session, to decide how it ended.
     case look(id: String, thoroughly: Bool)
-    /// A thorough look at a job that failed, with the end of its log.
+    /// Looks thoroughly at a failed job and reads the end of its log.
     case examine(id: String)
     case stop(id: String)
-    /// The record of a job that has ended.
+    /// Deletes the record of a job that has ended.
     case delete(id: String)
     case list
-    /// `withStatus`: what they are used for as well, for jobs that wait.
+    /// Lists the nodes; `withStatus` also how they are used, for jobs that wait.
     case nodes(withStatus: Bool)
     case version
   }
@@ -76,73 +76,73 @@ struct RayAttempts {
     case stopped(id: String, Result<Bool, RayError>)
     case deleted(id: String, Result<Bool, RayError>)
     case listed(Result<[RayJob], RayError>, took: Duration)
-    /// With what the cluster says of its use, where that was asked for and is to be had.
+    /// The nodes, and how the cluster is used, if that was asked for and answered.
     case nodes(Result<[RayNode], RayError>, RayClusterStatus? = nil)
     case version(Result<RayVersion, RayError>)
   }
 
-  /// One look at one job; nil where Ray does not know it.
+  /// What a look at a job found; the job is nil if Ray does not know it.
   struct Sight: Sendable {
     var job: RayJob?
     var nodeIsAlive: Bool? = nil
     var session: String? = nil
-    /// The last lines of its log, where they were asked for; empty where there are none to be had.
+    /// The last lines of its log if they were asked for; empty if there are none.
     var logEnd: String? = nil
   }
 
   enum Phase: Hashable, Sendable {
-    /// To be submitted, or to be submitted again.
+    /// Is to be submitted, perhaps again.
     case toSubmit
-    /// A submission had no good answer: Ray is asked whether it has the job.
+    /// A submission had no valid answer, so Ray is asked whether it has the job.
     case doubtful(RayError)
-    /// Ray has it, or is asked whether it has.
+    /// Ray has the job, as far as is known.
     case watched
   }
 
   struct Entry: Sendable {
     var key: AttemptKey
     var submission: RaySubmission?
-    /// Empty: whatever has the name is meant.
+    /// Tells the attempt's job from others of its name; empty if any job of that name is meant.
     var fence: String
     var phase: Phase
     var due: Moment
     var isUnderWay = false
     var submissions = 0
-    /// Looks in a row that found nothing, or a doubtful failure.
+    /// How many looks in a row have not found the job.
     var missing = 0
     var hasFailed = false
-    /// At the last look at the nodes; a second one confirms it.
+    /// Its node was dead at the last look; a second look confirms it.
     var nodeIsDead = false
-    /// It failed, and what Ray says of it does not tell why: its log may.
+    /// It failed, and Ray's message does not say why; its log may.
     var isUnexplained = false
-    /// Found at Ray at least once, and ours: only then is it told to stop.
+    /// It was found at Ray and is ours. Only then may it be stopped.
     var isSeen = false
-    /// Of the head that it was seen at; empty is not known.
+    /// The session of the head that had it; empty if not known.
     var session = ""
-    /// As it was told last.
+    /// The handle that was reported last.
     var handle: ExecutorHandle?
     var isStarted = false
     var pendingSince: Moment?
-    /// When it was told last what it waits for.
+    /// When the executor last reported what it waits for.
     var pendingToldAt: Moment?
     /// When Ray took the submission; nil where it was taken before this executor began.
     var takenAt: Moment?
     /// Nil where it was launched before this executor began.
     var launchedAt: Moment?
-    /// Nobody's attempt: nothing is told of it.
+    /// No attempt owns it, so nothing is reported about it.
     var isStray = false
     var end: End?
 
-    /// It was looked at by itself; only the order counts.
+    /// When it was last looked at by itself.
     var lookedAt: Moment?
 
-    /// A second look is to confirm what the first one saw.
+    /// A second look has to confirm what the first one saw.
     var isDoubtful: Bool { missing > 0 || hasFailed || nodeIsDead || isUnexplained }
-    /// It runs or waits at Ray, and nothing but its end is expected.
+    /// It runs or waits at Ray, and only its end is expected.
     var isSettled: Bool { phase == .watched && handle != nil && !isDoubtful && end == nil }
   }
 
-  /// It was asked to end.
+  /// A request to end a job.
   struct End: Sendable {
     var stops = 0
     var nextStop: Moment
@@ -155,9 +155,9 @@ struct RayAttempts {
   var lists: Lists
   var forgotten = Forgotten()
   var known: Known
-  /// To be logged, each once.
+  /// Messages for the log.
   var remarks: [Remark] = []
-  /// Of the head that answered last.
+  /// The session of the head that answered last.
   var session = ""
 
   struct Reach: Sendable {
@@ -172,19 +172,19 @@ struct RayAttempts {
     var next: Moment
     var nextStrays: Moment
     var isUnderWay = false
-    /// When the last one was asked for.
+    /// When the last list was asked for.
     var askedAt: Moment
-    /// Nobody's, at the last list: told when the next one has them still.
+    /// Jobs of the last list that no attempt owns; reported if the next list has them too.
     var suspects: Set<String> = []
     var nextNodes: Moment
     var isAskingNodes = false
-    /// "1 live node with 2 CPU, 22.6 GiB of memory in all", as it was last.
+    /// The cluster's resources as last seen, such as "1 live node with 2 CPU, 22.6 GiB of memory in all".
     var resources = ""
-    /// The last one failed: jobs are looked at one by one.
+    /// The last list failed, so jobs are looked at one by one.
     var isUnusable = false
-    /// The next one is far off: until it comes jobs are looked at one by one, one after the other.
+    /// The next list comes late, so until then jobs are looked at one by one, in turn.
     var isSlow = false
-    /// Of those looks, in the interval that began then.
+    /// How many of those looks were made in the current interval, and when it began.
     var looks = (since: Moment?.none, count: 0)
   }
 
@@ -196,12 +196,12 @@ struct RayAttempts {
     known = Known(next: now)
   }
 
-  /// Between two looks at one job: longer where many have to be looked at one by one.
+  /// The time between two looks at a job; longer if many have to be looked at one by one.
   var lookInterval: Duration {
     lists.isUnusable ? settings.pollInterval * max(1, entries.count / settings.looksPerInterval) : settings.pollInterval
   }
 
-  /// Until each has been looked at by itself.
+  /// How long it takes to look at each job by itself.
   var timeOfLooks: Duration { settings.pollInterval * (entries.count / settings.looksPerInterval) }
 
   // MARK: what the runtime asks for
@@ -227,7 +227,7 @@ struct RayAttempts {
     }
   }
 
-  /// Known already: the next look says again what it finds.
+  /// Makes the next look at a known job report everything again.
   private mutating func tellAgain(_ id: String, fence: String, at now: Moment) {
     entries[id]?.handle = nil
     entries[id]?.isStarted = false
@@ -247,7 +247,7 @@ struct RayAttempts {
 
   // MARK: what is to be asked now
 
-  /// Calls to make, and when to come back at the latest.
+  /// Returns the calls to make now, and when to ask again at the latest.
   mutating func next(at now: Moment, underWay: Int) -> (calls: [Call], wakeAt: Moment) {
     if reach.isAway { return nextWhileAway(at: now) }
     var calls: [Call] = []

@@ -1,12 +1,12 @@
 internal import MendCore
 
-/// What a final answer of Ray's means for the attempt.
+/// Decides how an attempt ended from Ray's final answer.
 ///
 /// Ray's field `error_type` comes first, except that it cannot tell out of memory or a dead node: every non-zero exit is
 /// JOB_ENTRYPOINT_COMMAND_ERROR, so Ray's own sentences are looked for as well.
 struct RayEnd {
   var job: RayJob
-  /// The end was asked for; Ray's answer is the proof of it.
+  /// The server asked for the end, and Ray's answer proves it.
   var wasAskedFor: Bool
   /// Whether the node of its driver is alive; nil where that is not known.
   var nodeIsAlive: Bool?
@@ -17,13 +17,13 @@ struct RayEnd {
   /// Its log's last lines, where they were asked for.
   var logEnd = ""
 
-  /// FAILED is said wrongly at times while a head fails over; the entrypoint's own exit code never is.
+  /// Whether FAILED needs a second look. While a head fails over, Ray may report it wrongly, but never with an exit code.
   static func isDoubtful(_ job: RayJob) -> Bool {
     job.status == .failed && job.driverExitCode == nil && kind(of: job) != .environment
       && kind(of: job) != .startTimeout
   }
 
-  /// The driver failed, and the few lines that Ray repeats of its log are those of its workers.
+  /// Whether the driver failed and the log lines in Ray's message are only those of its workers.
   static func isUnexplained(_ job: RayJob) -> Bool {
     guard job.status == .failed, kind(of: job) == .entrypoint, job.driverExitCode ?? 1 > 0 else { return false }
     return RayEnd(job: job, wasAskedFor: false, now: Instant(milliseconds: 0)).isUntold
@@ -32,7 +32,7 @@ struct RayEnd {
 
   private var isUntold: Bool { told == nil && crash == nil }
 
-  /// Whether its entrypoint was started, though nobody saw it run.
+  /// Whether its entrypoint was started, even if no look found it running.
   var hasRun: Bool { job.status == .succeeded || job.driverExitCode != nil }
 
   func observation(_ key: AttemptKey) -> Observation {
@@ -48,7 +48,7 @@ struct RayEnd {
     }
   }
 
-  /// Whoever kept its state was on the node as well, so Ray goes on saying what it said last.
+  /// Ends a job that Ray still reports in its last state: what kept its state died with the node.
   private func diedWithItsNode(_ key: AttemptKey) -> Observation {
     let text = "Ray says \(job.status.text), and that its node \(job.driverNodeID) is dead"
     let finding = ExitRecord.Finding(cause: .nodeFailure, confidence: .medium, text: text)
@@ -86,7 +86,7 @@ struct RayEnd {
     }
   }
 
-  /// Nothing of it ran, so there is no exit to tell of.
+  /// Ends a job of which nothing ran, so that it has no exit.
   private func neverRan(_ key: AttemptKey, _ cause: FailureCause) -> Observation {
     var message = "Ray \(job.errorType): \(Self.cut(job.message))"
     if cause == .environmentSetup, let reason = environmentReason { message += "; \(Self.cut(reason))" }

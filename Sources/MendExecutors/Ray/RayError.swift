@@ -1,12 +1,12 @@
-/// Why Ray gave no answer that can be used. Nothing here says that a job failed.
+/// The reason why a call to Ray has no usable answer. It never means that a job has failed.
 public enum RayError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// No connection was made: what was asked for did not get there.
+  /// There was no connection, so the request did not arrive.
   case unreachable(String)
-  /// It may have been carried out: the answer was lost, came too late, was too long or makes no sense.
+  /// The request may have been carried out: its answer was lost, late, too long or invalid.
   case unknown(String)
-  /// The token is missing or wrong. Nothing is known, and asking again does not help.
+  /// The token is missing or wrong.
   case denied(String)
-  /// Ray understood and said no, in its own words.
+  /// Ray refused the request, for this reason.
   case refused(status: Int, String)
 
   public var description: String {
@@ -18,12 +18,12 @@ public enum RayError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// What was asked for, or who asks, is at fault, not the engine.
+  /// The request or its token is at fault, not Ray.
   var isOfSetup: Bool {
     if case .denied = self { true } else { isLasting }
   }
 
-  /// The request itself is at fault, so the same one will be refused again.
+  /// The request is at fault, so Ray would refuse it again.
   var isLasting: Bool {
     // A 404 or 405 is a gateway's word on where it was sent, not Ray's on what was.
     if case .refused(let status, _) = self { [400, 413, 422].contains(status) } else { false }

@@ -1,23 +1,23 @@
 internal import MendRuntime
 internal import Synchronization
 
-/// The ends of the logs that are being read, each fetched whole and handed out piece by piece.
+/// A cache of the logs that are being read, each fetched whole and returned in pieces.
 ///
-/// Ray hands out a log from its beginning or not at all, so each fetch passes all of it. The next one of the same log
-/// therefore waits for some time, more the longer the last one took, and few are under way at once.
+/// Ray returns a log from its beginning or not at all, so each fetch transfers all of it. So the next fetch of a log waits,
+/// longer the longer the last one took, and few fetches run at once.
 final class RayLogs: Sendable {
   typealias Moment = ContinuousClock.Instant
   typealias Fetch = @Sendable (_ id: String, _ keepingEnd: Int) async throws(RayError) -> RayLog?
 
   struct Settings: Sendable {
-    /// Of one log, its newest bytes: what is left out before them is said.
+    /// The most bytes kept of a log, its newest; readers are told how many are left out.
     var keptBytes = 16 << 20
-    /// Logs kept at once; the one that was read longest ago makes room.
+    /// The most logs kept at once; the one that was read longest ago is dropped first.
     var keptLogs = 4
-    /// After which nobody is taken to read on.
+    /// How long a log is kept after it was last read.
     var keptFor: Duration = .seconds(30)
     var fetchesAtOnce = 2
-    /// Between two fetches of one log, and how many times as long as the last one took.
+    /// The time between two fetches of a log: at least this, and so many times what the last one took.
     var interval: Duration = .milliseconds(250)
     var costFactor = 4
   }
@@ -41,7 +41,7 @@ final class RayLogs: Sendable {
 
   init(_ settings: Settings) { self.settings = settings }
 
-  /// Bytes from `offset` on, or the next ones that are kept; none at the log's end. Nil: there is no such log.
+  /// Returns bytes from `offset` on, or the next ones that are kept; none at the log's end, nil if there is no such log.
   ///
   /// - Parameter isGrowing: somebody may ask again for what comes, so the end of what is kept is an answer. Otherwise the
   ///   log is fetched once more, however long that has to wait.
@@ -71,7 +71,7 @@ final class RayLogs: Sendable {
     state.withLock { ($0.kept.count, $0.kept.values.reduce(0) { $0 + $1.log.bytes.count }) }
   }
 
-  /// Forgets what nobody reads any more.
+  /// Drops logs that nobody reads any more.
   func clean() {
     let limit = clock.now - settings.keptFor
     state.withLock { state in state.kept = state.kept.filter { $0.value.readAt > limit } }

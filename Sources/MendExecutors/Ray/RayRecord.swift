@@ -1,14 +1,14 @@
 internal import FoundationEssentials
 internal import MendCore
 
-/// What the executor keeps in DATA/ray.json: a name of this server on its cluster, what the cluster had to give when it
-/// was last asked, for a start while the cluster is away, and whose records there are still to be deleted.
+/// The file DATA/ray.json: this server's name on its cluster, the cluster's last known capacity, for a start while the
+/// cluster is unreachable, and the forgotten batches whose records are still to be deleted.
 struct RayRecord: Codable, Hashable, Sendable {
   var installation: String
   var cpus: Double?
   var memoryBytes: Int64?
   var gpus: Int?
-  /// NAMESPACE/BATCH of those that are forgotten here and may have records at Ray.
+  /// Forgotten batches that may have records at Ray, each as NAMESPACE/BATCH.
   var forgotten: [String]?
 
   var capacity: Capacity? {
@@ -36,9 +36,9 @@ struct RayRecord: Codable, Hashable, Sendable {
 
   private static let name = "ray.json"
 
-  /// Nil where there is none yet.
+  /// Reads the file; nil if there is none yet.
   ///
-  /// - Throws: where there is one that cannot be read. A new name would make strangers of this server's own jobs at Ray.
+  /// - Throws: if it cannot be read. With a new name, the server would not recognize its own jobs at Ray.
   static func read(in directory: String) throws(RayExecutor.SetupError) -> RayRecord? {
     let path = "\(directory)/\(name)"
     func unreadable(_ reason: String) -> RayExecutor.SetupError {

@@ -1,7 +1,7 @@
 internal import MendCore
 
-/// What an attempt is called at Ray. Derived from the attempt alone, so that a submission whose answer was lost is found
-/// again: `mend_NAMESPACE_BATCH_t0-j1_2`. Ids have no underscore, so no two attempts share one.
+/// The name of an attempt's job at Ray: `mend_NAMESPACE_BATCH_t0-j1_2`. It follows from the attempt, so that a submission
+/// whose answer was lost is found again. Ids have no underscore, so no two attempts share a name.
 enum RaySubmissionID {
   private static let prefix = "mend"
 
@@ -9,7 +9,7 @@ enum RaySubmissionID {
     "\(prefix)_\(key.batch.namespace)_\(key.batch.batchID)_\(key.job)_\(key.number)"
   }
 
-  /// Nil for what no attempt was ever called.
+  /// Returns the attempt of that name; nil if no attempt can have it.
   static func attempt(_ id: String) -> AttemptKey? {
     let parts = id.split(separator: "_", omittingEmptySubsequences: false).map(String.init)
     guard parts.count == 5, parts[0] == prefix, Identifier.isValid(parts[1]), Identifier.isValid(parts[2]),
@@ -20,7 +20,7 @@ enum RaySubmissionID {
   }
 }
 
-/// What a job's metadata say of the attempt, for people who look at Ray, and for telling servers on one cluster apart.
+/// A job's metadata at Ray: they describe the attempt for people, and tell the servers that share a cluster apart.
 enum RayMetadata {
   static let installation = "mend_installation"
   static let fence = "mend_fence"
@@ -33,7 +33,7 @@ enum RayMetadata {
     ]
   }
 
-  /// Of a job that was submitted with an attempt's metadata, under whatever id; nil where they name none.
+  /// Returns the attempt that a job's metadata name, whatever its id; nil if they name none.
   static func attempt(_ metadata: [String: String]) -> AttemptKey? {
     guard let namespace = metadata["mend_namespace"], Identifier.isValid(namespace),
       let batch = metadata["mend_batch"], Identifier.isValid(batch),
@@ -43,8 +43,8 @@ enum RayMetadata {
     return AttemptKey(batch: BatchKey(namespace: namespace, batchID: batch), job: job, number: number)
   }
 
-  /// Tells this attempt's job from one of the same name that another server submitted. No secret: the token itself is
-  /// in the job's environment. FNV-1a, 64 bits.
+  /// Returns a mark that tells this attempt's job from one of the same name of another server. It need not be secret: the
+  /// token is in the job's environment. FNV-1a, 64 bits.
   static func mark(of token: String) -> String {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     for byte in token.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
