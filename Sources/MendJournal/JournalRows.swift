@@ -56,6 +56,24 @@ package struct ValueRow<Value: RowValue>: Described {
   package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try value.describe(v, writtenBy: &writtenBy)
   }
+
+  /// Who wrote a row whose value cannot be read; empty where that cannot be read either.
+  package static func writer(of bytes: [UInt8]) -> String {
+    var writer = RowWriter(number: Value.writtenByNumber)
+    do throws(FormatFault) { try FieldDecoder.read(&writer, from: bytes) } catch {}
+    return writer.name
+  }
+}
+
+private struct RowWriter: Described {
+  var number: UInt32
+  var name = ""
+
+  static var blank: Self { Self(number: 1) }
+
+  mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    try v.string(number, "written_by", &name)
+  }
 }
 
 extension ValueRow: Equatable where Value: Equatable {}

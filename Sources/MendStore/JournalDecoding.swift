@@ -100,35 +100,34 @@ struct JournalDecoding {
   func decodeNotification(_ payload: Data, of key: BatchKey) throws(ValueFault) -> MendCore.Notification {
     note?.begin(key)
     defer { note?.end() }
-    var row = ValueRow<MendCore.Notification>.blank
-    try read(&row, payload, "a notification about \(key.namespace)/\(key.batchID)") { $0.writtenBy }
-    row.value.batch = key
-    return row.value
+    var notification: MendCore.Notification = try read(payload, "a notification about \(key.namespace)/\(key.batchID)")
+    notification.batch = key
+    return notification
   }
 
   func decodeListing(_ payload: Data, of key: BatchKey) throws(StoreError) -> BatchListing {
     note?.begin(key)
     defer { note?.end() }
-    var row = ValueRow<BatchListing>.blank
     do throws(ValueFault) {
-      try read(&row, payload, "the listing of \(key.namespace)/\(key.batchID)") { $0.writtenBy }
+      var listing: BatchListing = try read(payload, "the listing of \(key.namespace)/\(key.batchID)")
+      listing.key = key
+      return listing
     } catch {
       throw StoreError(operation: "retired", message: error.message)
     }
-    row.value.key = key
-    return row.value
   }
 
-  private func read<Row: Described>(
-    _ row: inout Row, _ payload: Data, _ name: String, _ writer: (Row) -> String
-  ) throws(ValueFault) {
+  private func read<Value: RowValue>(_ payload: Data, _ name: String) throws(ValueFault) -> Value {
+    var row = ValueRow<Value>.blank
+    let bytes = Array(payload)
     do throws(FormatFault) {
-      try FieldDecoder.read(&row, from: Array(payload))
+      try FieldDecoder.read(&row, from: bytes)
+      return row.value
     } catch {
       let message =
         error.kind == .damaged
         ? "\(name) is damaged (\(error.found)); bring the file back from a copy"
-        : unreadable(name, error, by: writer(row))
+        : unreadable(name, error, by: ValueRow<Value>.writer(of: bytes))
       throw ValueFault(kind: error.kind, message: "\(path): \(message)")
     }
   }

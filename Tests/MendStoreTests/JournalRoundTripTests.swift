@@ -141,6 +141,46 @@ struct JournalRoundTripTests {
     #expect(FieldEncoder.encode(DocumentSet(all: 1_000_000)).count < 10)
   }
 
+  @Test("two facts in one record are refused, whichever they are")
+  func twoFacts() throws {
+    let job = Samples.job
+    let facts: [Fact] = [
+      .stageEntered(.init(job.attempt(1), name: "s")), .staleReport(job.attempt(1)),
+      .tierCancelRequested(.init(tier: 1)), .attemptBeat(job.attempt(1)),
+    ]
+    let records = facts.map { Record(batch: key, sequence: 1, at: Samples.at, cause: .caller, fact: $0).journalBytes }
+    for (one, other) in records.indices.flatMap({ one in records.indices.map { (one, $0) } }) where one != other {
+      // Messages whose bytes stand one after the other are one message, with the fields of both.
+      #expect(throws: FormatFault.self) { try Record(journalBytes: records[one] + records[other], of: key) }
+    }
+  }
+
+  @Test("a fact's name is that of its field", arguments: Samples.facts)
+  func names(_ fact: Fact) throws {
+    let json = Record(batch: key, sequence: 1, at: Samples.at, cause: .caller, fact: fact).json
+    let field = fact.name == "retried" ? "retried_jobs" : fact.name
+    #expect(json[field] != nil, "\(fact.name)")
+  }
+
+  @Test("a listing and a notification that a later version wrote say which it was")
+  func writers() throws {
+    let listing = ValueRow(writtenBy: "9.8.7", value: BatchListing.blank)
+    let notification = ValueRow(writtenBy: "9.8.7", value: MendCore.Notification.blank)
+    // With a status that is not known here.
+    for (bytes, read) in [
+      (FieldEncoder.encode(listing) + [3 << 3, 99], writer(BatchListing.self)),
+      (FieldEncoder.encode(notification) + [6 << 3, 99], writer(MendCore.Notification.self)),
+    ] { #expect(try read(bytes) == "9.8.7") }
+  }
+
+  private func writer<Value: RowValue>(_ type: Value.Type) -> ([UInt8]) throws -> String {
+    { bytes in
+      var row = ValueRow<Value>.blank
+      #expect(throws: FormatFault.self) { try FieldDecoder.read(&row, from: bytes) }
+      return ValueRow<Value>.writer(of: bytes)
+    }
+  }
+
   @Test("a fact of a later version is refused, not skipped")
   func unknownFact() throws {
     // Field 200, a message: no fact of this version.

@@ -18,7 +18,7 @@ struct JournalSchemaTests {
     printer.add(ValueRow<BatchListing>.self)
     printer.add(ValueRow<MendCore.Notification>.self)
     printer.add(StartHistory.self)
-    #expect(printer.faults.isEmpty)
+    #expect(printer.faults.isEmpty, "\(printer.faults)")
     if ProcessInfo.processInfo.environment["MEND_REWRITE_SCHEMA"] == "1" {
       try Data(printer.text.utf8).write(to: Self.file)
     }
@@ -97,6 +97,20 @@ private final class SchemaPrinter: FieldVisitor {
     open[last].fields.append("  \(type) \(name) = \(number);")
   }
 
+  /// What is called like a secret is one, or is named here.
+  private func check(_ name: String, _ role: TextRole) {
+    let secretive = ["token", "secret", "password", "credential", "environment", "env", "key", "authorization"]
+    let field = "\(open.last?.name ?? "").\(name)"
+    if role != .secret, secretive.contains(where: { name.split(separator: "_").contains(Substring($0)) }),
+      !Self.noSecrets.contains(field)
+    {
+      faults.append("\(field) may be a secret, and is not declared as one")
+    }
+  }
+
+  /// A caller's name for a command, which it may send again.
+  private static let noSecrets: Set = ["JournalAnswer.key"]
+
   override func enter(
     _ number: UInt32, _ name: String, _ type: any Described.Type, element: Int?
   ) throws(FormatFault) -> Bool {
@@ -129,6 +143,7 @@ private final class SchemaPrinter: FieldVisitor {
     _ number: UInt32, _ name: String, _ role: TextRole, _ value: inout String?, isOptional: Bool
   ) throws(FormatFault) {
     field(number, name, (isOptional ? "optional " : "") + "string")
+    check(name, role)
     value = value ?? ""
   }
 
@@ -164,5 +179,6 @@ private final class SchemaPrinter: FieldVisitor {
     _ number: UInt32, _ name: String, _ role: TextRole, _ values: inout [String: String]
   ) throws(FormatFault) {
     field(number, name, "map<string, string>")
+    check(name, role)
   }
 }

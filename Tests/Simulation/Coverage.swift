@@ -39,46 +39,10 @@ final class Coverage {
 
   /// The first of a batch is not counted.
   static let facts: Set<String> = [
-    "documentsAdded", "batchStatusChanged", "tierStarted", "tierStatusChanged", "jobStatusChanged",
-    "attemptIntended", "attemptTaken", "attemptStarted", "attemptEnding", "attemptEnded", "staleReport",
-    "nextAttemptScheduled", "documentsClaimed", "documentsCommitted", "documentsFailed", "documentsReleased",
-    "tierCancelRequested", "documentsLeftOut", "workRepeated", "stageSpent", "collectionWritten", "reportTaken",
-    "retried", "healed", "verdictChanged", "notificationSettled",
+    "documents_added", "batch_status_changed", "tier_started", "tier_status_changed", "job_status_changed",
+    "attempt_intended", "attempt_taken", "attempt_started", "attempt_ending", "attempt_ended", "stale_report",
+    "next_attempt_scheduled", "documents_claimed", "documents_committed", "documents_failed", "documents_released",
+    "tier_cancel_requested", "documents_left_out", "work_repeated", "stage_spent", "collection_written", "report_taken",
+    "retried", "healed", "verdict_changed", "notification_settled",
   ]
-}
-
-extension Fact {
-  /// Its case.
-  var name: String {
-    switch self {
-    case .batchCreated: "batchCreated"
-    case .documentsAdded: "documentsAdded"
-    case .batchStatusChanged: "batchStatusChanged"
-    case .tierStarted: "tierStarted"
-    case .tierStatusChanged: "tierStatusChanged"
-    case .tierCancelRequested: "tierCancelRequested"
-    case .jobStatusChanged: "jobStatusChanged"
-    case .attemptIntended: "attemptIntended"
-    case .attemptTaken: "attemptTaken"
-    case .attemptStarted: "attemptStarted"
-    case .attemptEnding: "attemptEnding"
-    case .attemptEnded: "attemptEnded"
-    case .staleReport: "staleReport"
-    case .nextAttemptScheduled: "nextAttemptScheduled"
-    case .documentsClaimed: "documentsClaimed"
-    case .documentsCommitted: "documentsCommitted"
-    case .documentsFailed: "documentsFailed"
-    case .documentsReleased: "documentsReleased"
-    case .workRepeated: "workRepeated"
-    case .stageSpent: "stageSpent"
-    case .collectionWritten: "collectionWritten"
-    case .reportTaken: "reportTaken"
-    case .documentsLeftOut: "documentsLeftOut"
-    case .retried: "retried"
-    case .healed: "healed"
-    case .verdictChanged: "verdictChanged"
-    case .notificationSettled: "notificationSettled"
-    default: "another"
-    }
-  }
 }

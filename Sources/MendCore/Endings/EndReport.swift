@@ -183,13 +183,10 @@ extension EndReport {
 extension AttemptEnd {
   /// What its last words were found to mean when it ended, where that says something of the cause.
   func errorSignature(of cause: FailureCause) -> ErrorSignature? {
-    let noted = evidence.last { $0.values[ErrorSignature.evidenceName] != nil }?.values[ErrorSignature.evidenceName]
-    if let noted {
-      return ErrorSignature.named(noted).flatMap { $0.says(somethingOf: cause) ? $0 : nil }
-    }
-    // Of an old end no evidence is kept.
-    guard evidence.isEmpty, let exit else { return nil }
-    return ErrorSignature.matching(exit.lastStderrLine, of: cause)
+    guard let name = evidence.last(where: \.namesErrorSignature)?.values[ErrorSignature.evidenceName],
+      let signature = ErrorSignature.named(name), signature.says(somethingOf: cause)
+    else { return nil }
+    return signature
   }
 
   /// What it said itself of being out of memory, where nothing of a higher rank did.
@@ -207,7 +204,7 @@ extension AttemptEnd {
       let (peak, limit) = Figures.apart(exit?.peakMemoryBytes ?? 0, exit?.memoryLimitBytes ?? 0)
       return "out of memory: \(peak), beyond its limit of \(limit)"
     case .oom:
-      guard let said = evidence.last(where: { $0.values[ErrorSignature.evidenceName] != nil }) else {
+      guard let said = evidence.last(where: \.namesErrorSignature) else {
         return "perhaps out of memory"
       }
       return "out of memory, \(said.observed)"

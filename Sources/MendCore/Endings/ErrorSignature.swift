@@ -44,11 +44,6 @@ struct ErrorSignature: Sendable, Hashable {
     }
   }
 
-  /// The same, where it says something of an attempt or a document that is said to have ended of `cause`.
-  static func matching(_ message: String, of cause: FailureCause) -> ErrorSignature? {
-    matching(message).flatMap { $0.says(somethingOf: cause) ? $0 : nil }
-  }
-
   static func named(_ name: String) -> ErrorSignature? { all.first { $0.name == name } }
 
   /// True where it is evidence of the cause, or says more of one that stands without it.
@@ -65,6 +60,11 @@ struct ErrorSignature: Sendable, Hashable {
 
   /// Of the value that names it in evidence.
   static let evidenceName = "known_message"
+}
+
+extension Evidence {
+  /// It says what a program's last words were found to mean.
+  var namesErrorSignature: Bool { values[ErrorSignature.evidenceName] != nil }
 }
 
 extension ErrorSignature {

@@ -18,6 +18,8 @@ public protocol Described {
 public protocol RowValue {
   static var schemaName: String { get }
   static var blank: Self { get }
+  /// The number of the field `written_by`.
+  static var writtenByNumber: UInt32 { get }
   mutating func describe(_ v: FieldVisitor, writtenBy: inout String) throws(FormatFault)
 }
 

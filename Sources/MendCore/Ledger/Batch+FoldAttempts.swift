@@ -152,7 +152,8 @@ extension Attempt {
   fileprivate mutating func thinOut() {
     parameters.environment = [:]
     if case .ended(var end) = state {
-      end.evidence = []
+      // What its last words were found to mean is not found out again.
+      end.evidence.removeAll { !$0.namesErrorSignature }
       state = .ended(end)
     }
   }

@@ -41,6 +41,7 @@ public struct BatchListing: Sendable, Hashable {
 
 extension BatchListing: RowValue {
   public static let schemaName = "JournalListing"
+  public static let writtenByNumber: UInt32 = 13
   /// Which batch it is of stands beside it in the journal.
   public static var blank: BatchListing {
     BatchListing(
@@ -62,7 +63,7 @@ extension BatchListing: RowValue {
     try v.small(10, "priority", &priority)
     try v.instant(11, "created_at_ms", &createdAt)
     try v.instant(12, "completed_at_ms", &completedAt)
-    try v.string(13, "written_by", &writtenBy)
+    try v.string(Self.writtenByNumber, "written_by", &writtenBy)
     try v.count(52, "failed_documents", &failedDocuments)
   }
 }

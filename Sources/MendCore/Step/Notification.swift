@@ -38,6 +38,7 @@ public struct Notification: Hashable, Sendable {
 }
 
 extension Notification: RowValue {
+  public static let writtenByNumber: UInt32 = 1
   public static var blank: Notification {
     Notification(
       batch: BatchKey(namespace: "", batchID: ""), sequence: 0, kind: .final, at: Instant(milliseconds: 0),
@@ -46,7 +47,7 @@ extension Notification: RowValue {
   }
 
   public mutating func describe(_ v: FieldVisitor, writtenBy: inout String) throws(FormatFault) {
-    try v.string(1, "written_by", &writtenBy)
+    try v.string(Self.writtenByNumber, "written_by", &writtenBy)
     try v.name(2, "kind", &kind, of: "notification")
     try v.sequence(3, "sequence", &sequence)
     try v.instant(4, "at_ms", &at)

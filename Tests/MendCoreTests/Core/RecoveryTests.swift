@@ -1,5 +1,6 @@
-import MendCore
 import Testing
+
+@testable import MendCore
 
 @Suite("Recovery")
 struct RecoveryTests {
@@ -108,6 +109,19 @@ struct RecoveryTests {
     #expect(harness.job().attempts[200].end?.evidence.isEmpty == true)
     #expect(harness.job().attempts[0].end?.evidence.isEmpty == false)
     #expect(harness.batch.durable == Batch.folded(harness.journal[harness.key]!)?.durable)
+  }
+
+  @Test("Of an attempt that is one of many, what its last words mean is kept")
+  func keepsSignatures() {
+    var harness = Harness()
+    harness.submit([tier(extractor(retry: [RetryRule(action: .retry, maxAttempts: 1000, backoff: .zero)]))])
+    for _ in 0..<120 {
+      harness.run()
+      let exit = ExitRecord(termination: .exited(1), at: harness.now, lastStderrLine: "MemoryError")
+      harness.see(.ended(harness.attempt(), exit, nil))
+    }
+    let end = harness.job().attempts[15].end
+    #expect(end?.evidence.count == 1 && end?.oomSignature?.name == "memory")
   }
 
   @Test("The same events with the same seed give the same writes and effects")
