@@ -79,7 +79,7 @@ extension DiagnosisContext {
     }
     ends.sort { ($0.at, $0.job, $0.attempt) < ($1.at, $1.job, $1.attempt) }
     let latest = ends.suffix(Diagnosis.infrastructureEventsLimit).compactMap { at, id, index -> InfrastructureEvent? in
-      guard let job = batch.findJob(id), let cause = job.attempts[index].end?.cause else { return nil }
+      guard let job = batch.tiers[id], let cause = job.attempts[index].end?.cause else { return nil }
       let attempt = job.attempts[index]
       return InfrastructureEvent(
         cause: cause, at: at, job: job.id, attempt: attempt.number,

@@ -42,7 +42,7 @@ extension DiagnosisContext {
   /// Attempts that both looks found stuck.
   func stuckAttempts(_ findings: inout FindingList) {
     for stuck in healthReport.stuckAttempts {
-      guard let job = batch.findJob(stuck.job), let attempt = job.current else { continue }
+      guard let job = batch.tiers[stuck.job], let attempt = job.current else { continue }
       findings.add(about: stuck.job, finding(of: stuck, attempt, job))
     }
   }
@@ -204,14 +204,14 @@ extension DiagnosisContext {
       }
     }
     return byJob.map { job, launches in
-      let current = batch.findJob(job)?.current.map { "attempt \($0.number) is the current one" } ?? "none is current"
+      let current = batch.tiers[job]?.current.map { "attempt \($0.number) is the current one" } ?? "none is current"
       let asked = launches.compactMap { batch.askedToEnd(job, $0.reference) }.max()
       let areAllAsked = launches.allSatisfy { batch.askedToEnd(job, $0.reference) != nil }
       let since = asked.map { " Asked to end \(Figures.seconds(now - $0)) ago." } ?? ""
       return Finding(
         cause: .duplicate, confidence: .high,
         message:
-          "\(Figures.count(launches.count, "launch")) of \(batch.findJob(job)?.title(in: batch) ?? "job \(job)") "
+          "\(Figures.count(launches.count, "launch")) of \(batch.tiers[job]?.title(in: batch) ?? "job \(job)") "
           + "\(launches.count == 1 ? "runs" : "run") beside it; \(current). Fenced, but using room.\(since)",
         evidence: launches.prefix(10).map {
           Evidence(

@@ -12,7 +12,7 @@ extension Core {
     var end = report.end(at: context.now)
     let killer = isolate(attempt, &end)
     settleDocuments(of: attempt, end, killer: killer)
-    if let killer, let batch = batches[attempt.batch], let job = batch.jobState(attempt.job) {
+    if let killer, let batch = batches[attempt.batch], let job = batch.tiers[attempt.job] {
       end.evidence.append(batch.quarantineEvidence(of: killer, job: job, at: context.now))
     }
     addLedgerEvidence(of: attempt, to: &end)
@@ -23,7 +23,7 @@ extension Core {
 
   /// What the documents are called that it has in process, of the first few.
   private func namesInProcess(of attempt: AttemptKey) -> [String] {
-    guard let batch = batches[attempt.batch], let job = batch.jobState(attempt.job) else { return [] }
+    guard let batch = batches[attempt.batch], let job = batch.tiers[attempt.job] else { return [] }
     return job.processing.prefix(16).flatMap { batch.documents[$0].names }
   }
 
@@ -34,7 +34,7 @@ extension Core {
 
   /// Notes whether the attempt had suspects in process only, and finds the one document that this end proves.
   private func isolate(_ attempt: AttemptKey, _ end: inout AttemptEnd) -> Int? {
-    guard let cause = end.cause, let job = batches[attempt.batch]?.jobState(attempt.job) else { return nil }
+    guard let cause = end.cause, let job = batches[attempt.batch]?.tiers[attempt.job] else { return nil }
     end.isIsolating = end.mayComeFromADocument && job.isIsolating(cause)
     return end.isIsolating && job.processing.count == 1 ? job.processing.next(from: 0) : nil
   }

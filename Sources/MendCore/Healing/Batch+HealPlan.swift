@@ -29,7 +29,7 @@ extension DiagnosisContext {
   fileprivate func restarts(_ tier: Int?) -> [HealStep] {
     healthReport.stuckAttempts.lazy.filter { tier == nil || tier == $0.job.tier }.prefix(Batch.healStepsLimit)
       .compactMap { stuck -> HealStep? in
-        guard let job = batch.findJob(stuck.job), let attempt = job.current else { return nil }
+        guard let job = batch.tiers[stuck.job], let attempt = job.current else { return nil }
         let inProcess = job.processing.count
         let consequence =
           inProcess == 0
@@ -85,7 +85,7 @@ extension DiagnosisContext {
       found.removeLast(found.count - Batch.healStepsLimit)
       found.sort { ($0.job, $0.attempt) < ($1.job, $1.attempt) }
     }
-    return found.compactMap { id, index, _ in batch.findJob(id).flatMap { reclaim(index, of: $0) } }
+    return found.compactMap { id, index, _ in batch.tiers[id].flatMap { reclaim(index, of: $0) } }
   }
 
   private func reclaim(_ index: Int, of job: Job) -> HealStep? {

@@ -124,7 +124,7 @@ extension Core {
 extension Batch {
   /// The job failed with that attempt, and its tier is over: it can be started again.
   func isGivenUp(_ job: JobID, with attempt: Int) -> Bool {
-    guard let state = jobState(job), state.status == .failed, state.attempts.last?.number == attempt else {
+    guard let state = tiers[job], state.status == .failed, state.attempts.last?.number == attempt else {
       return false
     }
     return tiers[job.tier].status != .running

@@ -108,14 +108,6 @@ extension Batch {
 
   /// When the batch last changed its state, as far as the recent history goes; else when it was made.
   func lastChange() -> Instant { recentChanges.last { $0.subject == .batch }?.at ?? createdAt }
-
-  /// The job by its place, or nil.
-  package func findJob(_ id: JobID) -> Job? {
-    guard tiers.indices.contains(id.tier) else { return nil }
-    let jobs = tiers[id.tier].jobs
-    if jobs.indices.contains(id.index), jobs[id.index].id == id { return jobs[id.index] }
-    return jobs.first { $0.id == id }
-  }
 }
 
 extension Attempt {

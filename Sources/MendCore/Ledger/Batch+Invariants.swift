@@ -112,7 +112,7 @@ extension Batch {
 
 extension [Tier] {
   /// Nil for a job that the batch does not have.
-  subscript(job: JobID) -> Job? {
+  package subscript(job: JobID) -> Job? {
     indices.contains(job.tier) && self[job.tier].jobs.indices.contains(job.index)
       ? self[job.tier].jobs[job.index] : nil
   }

@@ -59,7 +59,7 @@ extension Core {
   }
 
   private func isAskedToEnd(_ attempt: AttemptKey) -> Bool {
-    state(of: attempt)?.isEnding == true || batches[attempt.batch]?.jobState(attempt.job)?.status == .cancelling
+    state(of: attempt)?.isEnding == true || batches[attempt.batch]?.tiers[attempt.job]?.status == .cancelling
   }
 
   /// A cancel that comes again with less grace shortens it; more changes nothing.
@@ -94,13 +94,13 @@ extension Core {
       }
     }
     for attempt in attempts {
-      if batches[key]?.jobState(attempt.job)?.status != .cancelling {
+      if batches[key]?.tiers[attempt.job]?.status != .cancelling {
         record(
           .jobStatusChanged(.init(attempt.job, .cancelling, failure: nil, reason: "cancelled by the caller")), on: key)
       }
       askToEnd(attempt, .cancelled, grace: grace)
     }
-    for job in jobs(in: scope, of: key) where batches[key]?.jobState(job)?.status == .pending {
+    for job in jobs(in: scope, of: key) where batches[key]?.tiers[job]?.status == .pending {
       record(.jobStatusChanged(.init(job, .cancelled, failure: nil, reason: "cancelled by the caller")), on: key)
     }
     if case .job(let job) = scope {
@@ -176,7 +176,7 @@ extension Core {
   private func liveAttempts(in scope: CancelScope, of key: BatchKey) -> [AttemptKey] {
     guard let batch = batches[key] else { return [] }
     return jobs(in: scope, of: key).compactMap { job in
-      batch.jobState(job)?.current.map { AttemptKey(batch: key, job: job, number: $0.number) }
+      batch.tiers[job]?.current.map { AttemptKey(batch: key, job: job, number: $0.number) }
     }
   }
 
@@ -184,7 +184,7 @@ extension Core {
   private func endedAttempts(in scope: CancelScope, of key: BatchKey) -> [AttemptKey] {
     guard let batch = batches[key] else { return [] }
     return jobs(in: scope, of: key).compactMap { job in
-      guard let state = batch.jobState(job), state.status == .cancelled, let last = state.attempts.last else {
+      guard let state = batch.tiers[job], state.status == .cancelled, let last = state.attempts.last else {
         return nil
       }
       return last.end?.verdict == .cancelled ? AttemptKey(batch: key, job: job, number: last.number) : nil

@@ -111,7 +111,7 @@ extension Core {
   }
 
   private mutating func noteDuplicate(_ attempt: AttemptKey, _ reference: String) {
-    guard let current = batches[attempt.batch]?.jobState(attempt.job) else { return }
+    guard let current = batches[attempt.batch]?.tiers[attempt.job] else { return }
     // The current attempt itself, seen under its own name.
     if let handle = current.current?.handle, handle.reference == reference { return }
     let isKnown = batches[attempt.batch]?.duplicates.contains { $0.reference == reference } ?? true

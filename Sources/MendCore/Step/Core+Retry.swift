@@ -69,7 +69,7 @@ extension Core {
 
   func reply(to done: RetryDone, on key: BatchKey) -> Reply {
     let documents = done.jobs.reduce(0) { sum, job in
-      sum + (batches[key]?.jobState(job).map { $0.pendingCount + $0.processing.count } ?? 0)
+      sum + (batches[key]?.tiers[job].map { $0.pendingCount + $0.processing.count } ?? 0)
     }
     return .retried(
       .init(
@@ -119,7 +119,7 @@ extension Core {
   /// The jobs that will run again, and that could.
   private func chosen(_ retry: RetryAsked, of batch: Batch) throws(Refusal) -> [Job] {
     let tier = batch.tiers[retry.tier]
-    let asked = retry.jobs.isEmpty ? tier.jobs : Set(retry.jobs).sorted().compactMap { batch.jobState($0) }
+    let asked = retry.jobs.isEmpty ? tier.jobs : Set(retry.jobs).sorted().compactMap { batch.tiers[$0] }
     let jobs = asked.filter { job in
       retry.scope == .all || job.status != .succeeded || job.committed.count < job.assigned.count
     }

@@ -54,7 +54,7 @@ extension Core {
       let attempt = AttemptKey(batch: deadline.batch, job: deadline.job, number: deadline.number)
       return index.checks[attempt] == deadline.at
     case .backoff:
-      return batch?.jobState(deadline.job)?.nextAttemptAt == deadline.at
+      return batch?.tiers[deadline.job]?.nextAttemptAt == deadline.at
     case .batchTimeout:
       return batch.map { !$0.status.isFinal && $0.timeoutAt == deadline.at } ?? false
     case .cancelTimeout:
@@ -93,7 +93,7 @@ extension Core {
 
   /// When the attempt is to be looked at again, going by what is known now; signs of life only move it back.
   private func nextCheck(of attempt: AttemptKey) -> Instant? {
-    guard let batch = batches[attempt.batch], let job = batch.jobState(attempt.job),
+    guard let batch = batches[attempt.batch], let job = batch.tiers[attempt.job],
       let place = batch.attemptIndex(attempt.job, attempt.number)
     else { return nil }
     let state = job.attempts[place]
@@ -156,7 +156,7 @@ extension Core {
   /// One look at one attempt: the run timer, and the first of the two looks.
   private mutating func check(_ attempt: AttemptKey) {
     index.checks[attempt] = nil
-    guard let batch = batches[attempt.batch], let job = batch.jobState(attempt.job),
+    guard let batch = batches[attempt.batch], let job = batch.tiers[attempt.job],
       let place = batch.attemptIndex(attempt.job, attempt.number), !job.attempts[place].state.isOver
     else { return }
     let state = job.attempts[place]

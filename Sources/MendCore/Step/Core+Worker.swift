@@ -91,14 +91,14 @@ extension Core {
 
   /// The first beat of an entrypoint's own worker is kept: from then on its silence means something.
   private mutating func noteBeat(of attempt: AttemptKey) {
-    guard let current = batches[attempt.batch]?.jobState(attempt.job)?.current, current.number == attempt.number,
+    guard let current = batches[attempt.batch]?.tiers[attempt.job]?.current, current.number == attempt.number,
       !current.hasBeaten, case .entrypoint = current.parameters.work
     else { return }
     record(.attemptBeat(attempt.id), on: attempt.batch)
   }
 
   private func assignment(of attempt: AttemptKey) throws(Refusal) -> Reply {
-    guard let batch = batches[attempt.batch], let job = batch.jobState(attempt.job), let current = job.current else {
+    guard let batch = batches[attempt.batch], let job = batch.tiers[attempt.job], let current = job.current else {
       throw .unknownToken
     }
     let extractor = batch.extractorSpecification(of: attempt.job)
@@ -111,7 +111,7 @@ extension Core {
 
   /// The answer to a claim whose answer did not arrive: what of it is still in process.
   private func claimed(again id: String, by attempt: AttemptKey) -> Reply? {
-    guard !id.isEmpty, let batch = batches[attempt.batch], let job = batch.jobState(attempt.job),
+    guard !id.isEmpty, let batch = batches[attempt.batch], let job = batch.tiers[attempt.job],
       let place = batch.attemptIndex(attempt.job, attempt.number), !job.attempts[place].state.isEnding,
       let claim = job.attempts[place].claims.last(where: { $0.id == id })
     else { return nil }
@@ -122,7 +122,7 @@ extension Core {
   /// The answer to a report that was taken, and whose answer did not arrive.
   private func answered(_ report: WorkerRequest.Report, of attempt: AttemptKey) throws(Refusal) -> Reply? {
     let id = report.id
-    guard !id.isEmpty, let job = batches[attempt.batch]?.jobState(attempt.job), attempt.number <= job.attempts.count,
+    guard !id.isEmpty, let job = batches[attempt.batch]?.tiers[attempt.job], attempt.number <= job.attempts.count,
       let answer = job.attempts[attempt.number - 1].reports.last(where: { $0.id == id })
     else { return nil }
     // Either is 0 where it is not known: a server before this one did not keep it.
@@ -159,7 +159,7 @@ extension Core {
       noteHeldBack(attempt, claimable.inProcess)
       return .claimed(.init(retryAfter: limits.claimRetryBusy))
     }
-    guard case .documents(let positions)? = batches[key]?.jobState(attempt.job)?.nextClaim(wanted) else {
+    guard case .documents(let positions)? = batches[key]?.tiers[attempt.job]?.nextClaim(wanted) else {
       return .claimed(.init(retryAfter: limits.claimRetryBusy))
     }
     record(.documentsClaimed(.init(attempt.id, DocumentSet(positions), id: id)), on: key)
@@ -174,7 +174,7 @@ extension Core {
   }
 
   private func claimable(_ job: JobID, of key: BatchKey) -> (pending: Int, inProcess: Int, room: Int) {
-    guard let batch = batches[key], let state = batch.jobState(job) else { return (0, 0, 0) }
+    guard let batch = batches[key], let state = batch.tiers[job] else { return (0, 0, 0) }
     let maximum = batch.specification.maxConcurrent
     if maximum == 0 { return (state.pendingCount, state.processing.count, .max) }
     let inProcess = batch.tiers[job.tier].jobs.reduce(0) { $0 + $1.processing.count }
@@ -192,7 +192,7 @@ extension Core {
   }
 
   private func sort(_ report: WorkerRequest.Report, of attempt: AttemptKey) throws(Refusal) -> Results {
-    guard let batch = batches[attempt.batch], let job = batch.jobState(attempt.job) else { throw .unknownToken }
+    guard let batch = batches[attempt.batch], let job = batch.tiers[attempt.job] else { throw .unknownToken }
     let completed = try positions(report.completed, "completed", batch.documents, job)
     let failed = try positions(report.failed.map(\.documentID), "failed", batch.documents, job)
     let released = try positions(report.released, "released", batch.documents, job)
@@ -272,7 +272,7 @@ extension Core {
       if results.accepted > 0 || results.repeated == 0 { count(report, of: attempt) }
     }
     let stage = report.stage.cut(to: ReportLimit.stageName)
-    if !stage.isEmpty, batches[key]?.jobState(job)?.current?.stage?.name != stage {
+    if !stage.isEmpty, batches[key]?.tiers[job]?.current?.stage?.name != stage {
       record(.stageEntered(.init(job.attempt(number), name: stage)), on: key)
     }
     return .reported(
@@ -293,7 +293,7 @@ extension Core {
   }
 
   private func hasForgottenReports(_ attempt: AttemptKey) -> Bool {
-    guard let job = batches[attempt.batch]?.jobState(attempt.job), attempt.number <= job.attempts.count else {
+    guard let job = batches[attempt.batch]?.tiers[attempt.job], attempt.number <= job.attempts.count else {
       return false
     }
     return job.attempts[attempt.number - 1].reports.count >= Attempt.reportsLimit
@@ -351,10 +351,6 @@ extension String {
     while end > startIndex, end.samePosition(in: unicodeScalars) == nil { end = utf8.index(before: end) }
     return String(unicodeScalars[..<end])
   }
-}
-
-extension Batch {
-  func jobState(_ job: JobID) -> Job? { contains(job) ? tiers[job.tier].jobs[job.index] : nil }
 }
 
 extension Job {

@@ -147,7 +147,7 @@ extension DiagnosisContext {
     var merged: [(tier: Int, jobs: Set<JobID>, whole: Bool, overrides: Job.Overrides)] = []
     for finding in list.findings {
       guard case .retry(let tier, let jobs, let overrides, _)? = finding.remedy?.call,
-        jobs.isEmpty || !jobs.allSatisfy({ batch.findJob($0)?.status == .cancelled })
+        jobs.isEmpty || !jobs.allSatisfy({ batch.tiers[$0]?.status == .cancelled })
       else { continue }
       let index: Int
       if let found = merged.firstIndex(where: { $0.tier == tier }) {
@@ -182,7 +182,7 @@ extension DiagnosisContext {
       batch.tiers.first { $0.number == number }?.jobs
       .filter { $0.status != .succeeded || $0.committed.count < $0.assigned.count } ?? []
     let asked = (jobs ?? Set(open.filter { $0.status != .cancelled }.map(\.id))).filter {
-      batch.findJob($0)?.status != .cancelled
+      batch.tiers[$0]?.status != .cancelled
     }
     let named = open.allSatisfy { asked.contains($0.id) } ? [] : asked.sorted()
     return Remedy.Call.retry(tier: number, jobs: named, overrides, .failed).commandLine(batchID: batch.key.batchID)

@@ -45,11 +45,11 @@ extension MendAPI.DocumentError {
     message = failure.message
     details = failure.details
     tierNum = Int32(clamping: job.tier)
-    extractorName = batch.findJob(job)?.specified(in: batch)?.name ?? ""
+    extractorName = batch.tiers[job]?.specified(in: batch)?.name ?? ""
     mendJobID = job.description
     attempt = Int32(clamping: failure.attempt)
     quarantined = failure.quarantined
-    attemptsEnded = batch.findJob(job).map { Int32(clamping: $0.deaths[position]) } ?? 0
+    attemptsEnded = batch.tiers[job].map { Int32(clamping: $0.deaths[position]) } ?? 0
   }
 }
 

@@ -134,7 +134,7 @@ struct ScenarioWorld {
   }
 
   func token(of attempt: AttemptKey) -> String {
-    guard let job = core.batches[attempt.batch]?.findJob(attempt.job), job.attempts.count >= attempt.number else {
+    guard let job = core.batches[attempt.batch]?.tiers[attempt.job], job.attempts.count >= attempt.number else {
       return "unknown"
     }
     return job.attempts[attempt.number - 1].token
