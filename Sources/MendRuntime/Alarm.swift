@@ -1,13 +1,13 @@
 import MendCore
 import Synchronization
 
-/// When the next tick is due: the writer sets it, one ticker sleeps for it.
+/// The time of the next tick: the writer sets it, and one ticker sleeps until then.
 ///
-/// Only an earlier deadline wakes the ticker; after a later one it wakes once for nothing, and sleeps again.
+/// Only an earlier deadline wakes the ticker. After a later one was set, it wakes once too early and sleeps again.
 final class Alarm: Sendable {
   private struct State {
     var deadline = Instant.distantFuture
-    /// What the ticker sleeps for.
+    /// The deadline that the ticker sleeps for.
     var armed = Instant.distantFuture
     var ticker: CheckedContinuation<Void, Never>?
 
@@ -27,7 +27,7 @@ final class Alarm: Sendable {
     ticker?.resume()
   }
 
-  /// What was set last.
+  /// The deadline that was set last.
   var deadline: Instant { state.withLock { $0.deadline } }
 
   /// Calls `ring` once for each deadline that comes, until the task is cancelled.
@@ -53,7 +53,7 @@ final class Alarm: Sendable {
     }
   }
 
-  /// Returns when the deadline is earlier than what is slept for, or at cancellation.
+  /// Returns when an earlier deadline is set, or when the task is cancelled.
   private func movedEarlier() async {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in

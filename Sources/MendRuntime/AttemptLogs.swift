@@ -1,6 +1,6 @@
 public import MendCore
 
-/// Where a process writes.
+/// A stream that a process writes to.
 public enum LogStream: Sendable, Hashable, CaseIterable {
   case standardOutput
   case standardError
@@ -8,9 +8,9 @@ public enum LogStream: Sendable, Hashable, CaseIterable {
 
 /// Bytes of what an attempt wrote.
 public struct LogPiece: Sendable, Hashable {
-  /// The place in the stream of the first byte; beyond the one asked for where a part is left out.
+  /// The offset of the first byte in the stream; higher than asked for if a part was left out.
   public var offset: Int64
-  /// Empty where the stream has no more for now.
+  /// Empty if the stream has no more for now.
   public var bytes: [UInt8]
   public init(offset: Int64, bytes: [UInt8]) {
     self.offset = offset
@@ -20,7 +20,7 @@ public struct LogPiece: Sendable, Hashable {
 
 /// Why a log cannot be read.
 public enum LogError: Error, Sendable, Hashable {
-  /// This executor keeps none, or not this stream of it; why, and what to read instead, in words for people.
+  /// This executor keeps no logs, or not this stream; the reason, and what to read instead, for people.
   case notKept(String)
   /// It was removed, or the attempt never began.
   case gone
@@ -38,7 +38,7 @@ extension Executor {
 }
 
 extension Runtime {
-  /// What an attempt wrote, from a place in one of its streams on; asks the executor, not the writer.
+  /// Reads what an attempt wrote to a stream, from an offset on. Asks the executor, not the writer.
   ///
   /// - Parameters:
   ///   - executor: the batch's own.

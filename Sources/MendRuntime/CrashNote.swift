@@ -1,6 +1,6 @@
 public import MendCore
 
-/// Where a thread notes which batch it has in hand, so that a crash of the process leaves it for the next one to find.
+/// Notes which batch a thread works on, so that the next process finds it after a crash.
 ///
 /// Called for each event, each diagnosis and each row of a journal that is read: it costs no more than a copy of the name.
 public protocol CrashNote: Sendable {
@@ -9,7 +9,7 @@ public protocol CrashNote: Sendable {
 }
 
 extension CrashNote? {
-  /// Runs what may crash over the batch while it is noted as in hand; another one that was noted is no more.
+  /// Runs work on a batch while the batch is noted, in place of one that was noted before.
   package func holding<Value, Failure>(
     _ batch: BatchKey, _ body: () throws(Failure) -> Value
   ) throws(Failure) -> Value {
@@ -20,7 +20,7 @@ extension CrashNote? {
 }
 
 extension Event {
-  /// The batch that it is about, as far as one is.
+  /// The batch that the event is about; nil if it is about none.
   func batchInHand(_ core: borrowing Core) -> BatchKey? {
     switch self {
     case .command(_, let command):

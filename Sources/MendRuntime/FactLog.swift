@@ -31,7 +31,7 @@ struct FactLog {
 }
 
 extension Fact {
-  /// What is logged at info: a batch that was only created changes nothing yet.
+  /// Whether the fact is logged at info: it changes a state. A batch that is only created changes nothing yet.
   fileprivate var isStateChange: Bool {
     switch self {
     case .batchCreated, .documentsAdded, .documentsClaimed, .documentsCommitted, .documentsFailed, .documentsReleased,

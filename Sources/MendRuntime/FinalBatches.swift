@@ -1,6 +1,6 @@
 import MendCore
 
-/// Which final batches are in memory, the oldest end first: bounded by their number and by their documents.
+/// The final batches in memory, by the time of their end; bounded in number and in documents.
 struct FinalBatches {
   private let batchesLimit: Int
   private let documentsLimit: Int
@@ -17,7 +17,7 @@ struct FinalBatches {
     documents += count
   }
 
-  /// Those that have to leave for the bounds to hold, the oldest first; they are not counted any more.
+  /// Removes and returns the batches that have to leave memory for the bounds to hold, the oldest first.
   ///
   /// - Parameter isThere: whether a batch is in memory and final still: one that left by itself, or lives again, is none of
   ///   them.

@@ -1,12 +1,12 @@
 import Dispatch
 import Synchronization
 
-/// Why something could not be read. Nothing was changed; it may be asked again.
+/// Why something could not be read. Nothing was changed, and the caller may ask again.
 public enum ReadError: Error, Sendable, Hashable, CustomStringConvertible {
   case store(StoreError)
   /// As many reads wait already as `RuntimeSettings.readsLimit` allows.
   case exhausted(limit: Int)
-  /// Nothing is done with the batch, and nothing is said of it.
+  /// The batch is set aside.
   case setAside(SetAside)
 
   public var description: String {
@@ -27,7 +27,7 @@ final class JournalReader: Sendable {
   private struct State {
     var running = 0
     var waiting: [@Sendable () -> Void] = []
-    /// Of `waiting`, taken already.
+    /// How many of `waiting` are taken already.
     var taken = 0
     var reads: UInt64 = 0
     var refused: UInt64 = 0
@@ -93,7 +93,7 @@ final class JournalReader: Sendable {
     return .waits
   }
 
-  /// One of the readers: this read, then whatever waits.
+  /// Runs one reader: this read, then those that wait.
   private func run(_ first: @Sendable () -> Void) {
     first()
     while let read = state.withLock({ state in

@@ -3,7 +3,7 @@ import Foundation
 import MendCore
 import Synchronization
 
-/// What waits for the writer, and who waits for its answers.
+/// The events that wait for the writer, and the callers that wait for its answers.
 ///
 /// Events keep the order of their arrival, whoever sent them. Calls are bounded and refused beyond the bound, those of
 /// callers and those of workers apart, so that no flood of the one keeps the others out; observations are never lost, and
@@ -11,10 +11,10 @@ import Synchronization
 final class Mailbox: Sendable {
   typealias Answer = Result<Reply, Refusal>
 
-  /// Who waits for an answer.
+  /// A caller that waits for an answer.
   enum Caller: Sendable {
     case task(CheckedContinuation<Answer, Never>)
-    /// Who drives the writer itself cannot wait for it.
+    /// For a caller that drives the writer itself and cannot wait for it.
     case function(@Sendable (Answer) -> Void)
 
     func resume(returning answer: Answer) {
@@ -27,7 +27,7 @@ final class Mailbox: Sendable {
 
   fileprivate enum Phase: Sendable {
     case open
-    /// Takes no more calls; ends when the writer has taken everything.
+    /// No more calls are accepted; the mailbox ends when the writer has taken everything.
     case closing
     case closed(Refusal)
   }
@@ -38,7 +38,7 @@ final class Mailbox: Sendable {
     var queuedCommands = 0
     var queuedReports = 0
     var queuedObservations = 0
-    /// What was said last of each subject, since the observations were more than their reserve.
+    /// The latest observation of each subject, while there are more observations than their reserve.
     var latest: [Subject: Event] = [:]
     var isTickQueued = false
     var lastCall: UInt64 = 0
@@ -60,7 +60,7 @@ final class Mailbox: Sendable {
 
   init(settings: RuntimeSettings) { self.settings = settings }
 
-  /// Not ABORTED: a worker that is told so takes itself for fenced.
+  /// Not ABORTED, which a worker takes for being fenced.
   static let stopping = Refusal.unavailable(
     "the server is stopping; whether this was carried out is unknown; repeat it with the same idempotency_key when the "
       + "server is back")
@@ -92,7 +92,7 @@ final class Mailbox: Sendable {
     }
   }
 
-  /// The same for who is not a task: `answer` is called on the writer's thread, or at once where the call is refused.
+  /// The same without a task: `answer` is called on the writer's thread, or at once if the call is refused.
   func call(_ event: (CallID) -> Event, answer: @escaping @Sendable (Answer) -> Void) {
     let refusal = state.withLock { state in
       state.lastCall += 1
@@ -148,7 +148,7 @@ final class Mailbox: Sendable {
   /// writer's end it does nothing: recovery asks the executor again.
   func post(_ observation: Observation) { post(.observation(observation)) }
 
-  /// What became of a notification, as an observation.
+  /// Posts what became of a notification, as an observation.
   func post(_ outcome: NotificationOutcome, of batch: BatchKey) { post(.notified(batch, outcome)) }
 
   private func post(_ event: Event) {
@@ -177,7 +177,7 @@ final class Mailbox: Sendable {
     if wakes { writerWakes.signal() }
   }
 
-  /// No more calls; the writer takes what is there and ends.
+  /// Accepts no more calls. The writer takes what is there, and ends.
   func close() {
     let wakes = state.withLock { state in
       if case .open = state.phase { state.phase = .closing }
@@ -206,10 +206,10 @@ final class Mailbox: Sendable {
     }
   }
 
-  /// As `next`, without waiting; empty when nothing is there.
+  /// The events of the next round without waiting; empty if there are none.
   func takeNow() -> [Event] { state.withLock { $0.take(settings.eventsPerRound) } }
 
-  /// Resumes callers, in order. Who is gone is counted.
+  /// Resumes callers in order, and counts those that no longer wait.
   func answer(_ answers: [(CallID, Answer)]) {
     guard !answers.isEmpty else { return }
     let waiting = state.withLock { state in
@@ -222,7 +222,7 @@ final class Mailbox: Sendable {
     for (continuation, answer) in zip(waiting, answers) { continuation?.resume(returning: answer.1) }
   }
 
-  /// Refuses everyone whose call was taken and is not answered yet; what still waits for the writer is not touched.
+  /// Refuses all calls that were taken and not answered yet. Calls that still wait for the writer stay.
   func refuseTaken(_ refusal: Refusal) {
     let taken = state.withLock { state in
       var queued: Set<CallID> = []
@@ -234,7 +234,7 @@ final class Mailbox: Sendable {
     for continuation in taken { continuation.resume(returning: .failure(refusal)) }
   }
 
-  /// The writer has ended: everyone who still waits is told so, and whoever comes later.
+  /// Tells all callers that still wait, and later ones, that the writer has ended.
   func end(_ refusal: Refusal) {
     let answers = state.withLock { state in
       defer {
@@ -287,7 +287,7 @@ extension Mailbox.State {
 }
 
 extension Event {
-  /// Who waits for its answer.
+  /// The call that waits for the event's answer.
   var call: CallID? {
     switch self {
     case .command(let call, _), .worker(let call, _): call
@@ -295,7 +295,7 @@ extension Event {
     }
   }
 
-  /// What an observation is about: what was said of it last is what holds.
+  /// What an observation is about; only the latest observation of a subject counts.
   fileprivate var subject: Subject? {
     switch self {
     case .observation(let observation):

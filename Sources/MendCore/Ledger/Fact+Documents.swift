@@ -251,11 +251,11 @@ private struct FailedDocument: Described {
   }
 }
 
-/// What of a report is not about its documents.
+/// What a report contained beside its documents.
 public struct TakenReport: Hashable, Codable, Sendable {
-  /// The worker's own word for it.
+  /// The worker's own name for the report.
   public var id: String
-  /// As it was answered.
+  /// As the worker was answered.
   public var accepted: Int
   public var repeated: Int
   public var stageTimings: [Job.StageTotal]

@@ -1,4 +1,4 @@
-/// Something that is so, of one batch: the only thing that changes a `Batch` durably. A batch is the fold of its facts.
+/// One durable change of one batch. Nothing else changes a `Batch` for good: it is the fold of its facts.
 ///
 /// Facts say what was decided, never how: recovering yesterday's journal under today's rules gives yesterday's state.
 /// Each case has one value, which describes its fields in the journal.
@@ -8,42 +8,43 @@ public enum Fact: Hashable, Sendable {
   case batchStatusChanged(BatchStatusChanged)
   case tierStarted(TierStarted)
   case tierStatusChanged(TierStatusChanged)
-  /// A cancel of the whole running tier was asked for: it ends as CANCELLED, whatever its jobs come to.
+  /// A caller cancelled the whole running tier: it ends as CANCELLED, however its jobs end.
   case tierCancelRequested(TierCancelRequested)
   case jobStatusChanged(JobStatusChanged)
-  /// Launch intent: durable before the launch.
+  /// The intent to launch an attempt, durable before the launch.
   case attemptIntended(AttemptIntended)
-  /// The executor has it.
+  /// The executor accepted the launch.
   case attemptTaken(AttemptTaken)
   case attemptStarted(AttemptID)
-  /// Intent to end it: durable before the first signal. Again for less grace, with the reason it had.
+  /// The intent to end an attempt, durable before the first signal. Recorded again, with the same reason, if the grace
+  /// is shortened.
   case attemptEnding(AttemptEnding)
   case attemptEnded(AttemptEnded)
-  /// A report came from an attempt that was no longer current; refused, counted.
+  /// A report came from an attempt that was no longer current. It was refused, and is counted.
   case staleReport(AttemptID)
-  /// Its worker said for the first time only that it lives: from then on it owes beats.
+  /// The first heartbeat of an entrypoint's own worker; from then on heartbeats are expected.
   case attemptBeat(AttemptID)
   case nextAttemptScheduled(NextAttemptScheduled)
 
   case documentsClaimed(DocumentsClaimed)
   case documentsCommitted(DocumentsOfAttempt)
   case documentsFailed(DocumentsFailed)
-  /// Back to pending, unprocessed.
+  /// Claimed documents were given back unprocessed.
   case documentsReleased(DocumentsOfAttempt)
-  /// Results that were known already.
+  /// An attempt reported results that were known already.
   case workRepeated(WorkRepeated)
   case stageEntered(StageEntered)
   case stageSpent(StageSpent)
   case collectionWritten(CollectionWritten)
-  /// What a report with an id said beside its results, once, however often it arrives.
+  /// What a report with an id contained beside its results; recorded once, however often the report arrives.
   case reportTaken(ReportTaken)
-  /// The job was cancelled while others of its tier went on: these documents go on without it.
+  /// A job was cancelled while others of its tier went on; these documents go on without it.
   case documentsLeftOut(DocumentsLeftOut)
 
-  /// These jobs run again over what is reopened. Later tiers' jobs that are to do it again come as facts of their own.
+  /// Jobs of one tier run again over the documents that are reopened. Jobs of later tiers have facts of their own.
   case retried(Retried)
   case healed(HealRecord)
-  /// What is said of the batch turned: better, worse, or otherwise wrong.
+  /// The diagnosis summary changed.
   case verdictChanged(DiagnosisSummary)
   /// A notification was delivered, or given up.
   case notificationSettled(NotificationOutcome)
@@ -283,7 +284,7 @@ extension Fact {
     }
   }
 
-  /// False for what was only said of the batch, or to others.
+  /// False for what was only said about the batch.
   var changesBatch: Bool {
     switch self {
     case .verdictChanged, .notificationSettled: false
@@ -291,7 +292,7 @@ extension Fact {
     }
   }
 
-  /// False for what is reported while all goes on: it makes no summary another one.
+  /// Whether the diagnosis summary can change with it. False for what is reported while work goes on as before.
   var movesSummary: Bool {
     switch self {
     case .batchCreated, .documentsAdded, .documentsClaimed, .documentsCommitted, .documentsReleased, .workRepeated,

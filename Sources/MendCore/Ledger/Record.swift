@@ -1,14 +1,14 @@
 /// A fact in its batch's journal.
 public struct Record: Hashable, Sendable {
-  /// What kind of event a fact came of; the word is what journals and histories have.
+  /// The kind of event that led to a fact, by its name in journals and histories.
   public enum Cause: String, Hashable, Sendable, CaseIterable {
     case caller, worker, executor, clock
-    /// A place came free, or an order was to be kept: by an event of another batch.
+    /// An event of another batch: capacity was freed, or its turn came.
     case scheduler
     case recovery
-    /// The rules, which look at the batch between events.
+    /// The check of the batch's health between events.
     case diagnosis
-    /// Who tells others.
+    /// The delivery of notifications.
     case notifier
   }
 
@@ -17,7 +17,7 @@ public struct Record: Hashable, Sendable {
   public var sequence: UInt64
   public var at: Instant
   public var cause: Cause
-  /// Who asked for it, where somebody did; empty where it follows from the cause and the fact, as `who` has it.
+  /// Who asked for it; empty if nobody did, or if the cause and the fact say it already (`who`).
   public var actor: String
   public var fact: Fact
 
@@ -32,8 +32,8 @@ public struct Record: Hashable, Sendable {
 }
 
 extension Record {
-  /// Who did it: a caller by name, `worker t0-j0.1`, `executor`, `scheduler`, `timer`, `server`, `diagnosis`, `notifier`, or another
-  /// cause by its own word.
+  /// Who did it: a caller by name, `worker t0-j0.1`, `executor`, `scheduler`, `timer`, `server`, `diagnosis` or
+  /// `notifier`.
   public var who: String {
     guard actor.isEmpty else { return actor }
     switch cause {
@@ -46,7 +46,7 @@ extension Record {
 }
 
 extension Record: Described {
-  /// Which batch it is of stands beside it in the journal.
+  /// The journal has the batch's key beside the record.
   public static var blank: Record {
     Record(
       batch: BatchKey(namespace: "", batchID: ""), sequence: 0, at: Instant(milliseconds: 0), cause: .caller,
@@ -80,7 +80,7 @@ extension Record: Described {
 /// On whose initiative something is done.
 public enum Initiative: String, Codable, CaseIterable, SchemaEnum {
   case caller
-  /// What a batch opted in to, which nobody asked for.
+  /// The batch's auto_heal policy.
   case autoHeal = "auto_heal"
   /// A job's retry rules.
   case rules

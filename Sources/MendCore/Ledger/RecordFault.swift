@@ -1,4 +1,4 @@
-/// Why a record cannot be part of its batch's history: the journal is damaged, or whoever wrote it or was about to is at fault.
+/// Why a record cannot be the next one of its batch: the journal is damaged, or a program that wrote it has a bug.
 ///
 /// A batch with one is set aside; the others go on.
 public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
@@ -7,7 +7,7 @@ public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
     case creation
     /// Another record was due here.
     case sequence(expected: UInt64)
-    /// Named, and not there.
+    /// The record names what the batch does not have: a tier, a job, an attempt or a document.
     case tier(Int)
     case job(JobID)
     case attempt(AttemptID)

@@ -1,28 +1,28 @@
 /// One run of a job on an executor. A job has at most one current attempt: the last of its list, until it has ended.
 public struct Attempt: Hashable, Codable, Sendable {
   public enum State: Hashable, Codable, Sendable {
-    /// Launch intent is durable; whether the executor has it is not known yet.
+    /// The intent to launch is durable; whether the executor has the attempt is not known yet.
     case intended
-    /// The executor has taken it; it has not been seen to run.
+    /// The executor has accepted the launch; the attempt has not been seen to run.
     case starting
     case running
-    /// It is being ended on purpose; why and since when.
+    /// The attempt is being ended on purpose, for a reason and since a time.
     case ending(EndReason, since: Instant)
     case ended(AttemptEnd)
   }
 
   public var number: Int
-  /// What its worker shows with every call. Secret; unguessable; fences the attempt.
+  /// The secret that the attempt's worker sends with every call. It fences the attempt.
   public var token: String
   public var parameters: SubmissionParameters
   public var state: State
   public var intendedAt: Instant
   public var startedAt: Instant?
-  /// What the executor calls it (pid with start time, Ray submission id); nil until it answered.
+  /// The executor's name for the attempt (process id with start time, Ray submission id); nil until it answered.
   public var handle: ExecutorHandle?
-  /// About documents and stages. Set at the intent, so that it is always there.
+  /// When a document or a stage last moved; at first the time of the intent.
   public var lastActivityAt: Instant
-  /// Any sign of life. Not journaled: after a restart it is the time of the restart.
+  /// The last sign of life. Not journaled: after a restart it is the time of the restart.
   public var lastHeartbeatAt: Instant
   /// When this server took it over from an earlier one, or its executor came back after it could not be asked: what
   /// nobody watched is not held against it. Not journaled.
@@ -30,30 +30,30 @@ public struct Attempt: Hashable, Codable, Sendable {
   /// When it last asked for documents, had none, and was given none because of others or a pause: it is not its doing that
   /// nothing moves. Not journaled.
   public var heldBackAt: Instant?
-  /// What its launch waits for, in the executor's words, until it is taken. Not journaled: after a restart it is said again.
+  /// What the launch waits for, in the executor's words, until it is accepted. Not journaled: executors report it again.
   public var delayedBy: String?
-  /// What keeps its executor from looking at it, in the executor's words, until it can. Not journaled: it is said again.
+  /// What keeps the executor from seeing the attempt, in its own words. Not journaled: executors report it again.
   public var hiddenBy: String?
-  /// What its processes did when they were last looked at, which is done while it looks stuck. Not journaled.
+  /// What the attempt's processes did at the last look, which is taken while it seems stuck. Not journaled.
   public var activity: ProcessActivity?
-  /// First of the two looks: since when it looks stuck. Not journaled.
+  /// Since when the attempt seems stuck, by the first of two checks. Not journaled.
   public var suspectedSince: Instant?
   /// Reports refused because the attempt was no longer current.
   public var staleReports: Int
-  /// How long its batch was paused since it started, pauses that are over: its run timer does not count them.
+  /// How long the batch was paused since the attempt's start, in pauses that are over. The run timer leaves them out.
   public var pausedFor: Duration = .zero
   /// Between SIGTERM and SIGKILL, as it was asked to end last with the least; nil where it was not asked, or an older
   /// version asked it.
   public var endGrace: Duration?
-  /// When that grace is over.
+  /// When the grace ends.
   public var endDueAt: Instant?
-  /// The stage it is in, and since when; nil before the first.
+  /// The current stage, and since when; nil before the first.
   public var stage: Stage?
-  /// True once its worker has called: an entrypoint that never does is opaque.
+  /// Whether a worker of the attempt has called. An entrypoint without one is opaque.
   public var hasReported: Bool
-  /// True once its worker only said that it lives, or claimed: whoever beats goes on beating.
+  /// Whether its worker has sent a heartbeat or claimed documents: from then on heartbeats are expected.
   public var hasBeaten = false
-  /// True once it has claimed documents, or said what became of one: it can be seen to move.
+  /// Whether it has claimed documents or reported one: from then on its progress can be seen.
   public var tellsDocuments = false
   /// What its workers claimed last and may ask for again, oldest first, at most `claimsLimit`; none once it has ended.
   public private(set) var claims: [Claim] = []
@@ -64,7 +64,7 @@ public struct Attempt: Hashable, Codable, Sendable {
   public var reclaimedAt: Instant?
   public var reportsBeforeReclaim = 0
 
-  /// How a report was answered, for when the answer does not arrive.
+  /// How a report was answered, in case the answer does not arrive.
   public struct ReportAnswer: Hashable, Codable, Sendable {
     public var id: String
     public var accepted: Int
@@ -72,7 +72,7 @@ public struct Attempt: Hashable, Codable, Sendable {
     public var fingerprint: UInt64
   }
 
-  /// Documents that were handed out under a worker's own word, for when the answer does not arrive.
+  /// Documents that were handed out under a worker's own id for the claim, in case the answer does not arrive.
   public struct Claim: Hashable, Codable, Sendable {
     public var id: String
     public var documents: DocumentSet
@@ -87,7 +87,7 @@ public struct Attempt: Hashable, Codable, Sendable {
   public static let claimsLimit = 16
   /// Scripts report from a process each, several at once.
   public static let reportsLimit = 64
-  /// Bytes, of a claim's or a report's id.
+  /// The most bytes of a claim's or a report's id.
   public static let claimIDLength = 64
 
   public struct Stage: Hashable, Codable, Sendable {
@@ -111,7 +111,7 @@ public struct Attempt: Hashable, Codable, Sendable {
     self.hasReported = false
   }
 
-  /// Since when nothing has moved that it could have moved.
+  /// Since when the attempt has moved nothing that it could have moved.
   var idleFrom: Instant {
     [lastActivityAt, startedAt ?? intendedAt, adoptedAt, heldBackAt].compactMap(\.self).max() ?? lastActivityAt
   }
@@ -199,11 +199,11 @@ extension SubmissionParameters: Described {
   }
 }
 
-/// Where an executor has an attempt.
+/// Where and under which name an executor runs an attempt.
 public struct ExecutorHandle: Hashable, Codable, Sendable {
-  /// Host name or Ray node id.
+  /// A host name, or the id of a Ray node.
   public var node: String
-  /// Of the supervisor; 0 where there is none.
+  /// The supervisor's process id; 0 if there is none.
   public var pid: Int64
   /// The executor's own words for it, handed back at adoption: `PID:STARTTICKS:BOOTID` or a submission id.
   public var reference: String

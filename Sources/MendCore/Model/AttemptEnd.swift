@@ -3,11 +3,11 @@ public enum EndReason: Hashable, Codable, Sendable {
   case cancelled
   case runTimeout
   case batchTimeout
-  /// Heal ended it: it was stuck for this cause.
+  /// Heal ended the attempt, which was stuck for this cause.
   case healed(FailureCause)
-  /// A newer attempt took its place, or the job was over without it.
+  /// A newer attempt replaced it, or the job ended without it.
   case fenced
-  /// The batch is paused, and it had nothing in process: what it held is for others.
+  /// The batch was paused while the attempt had nothing in process, so that its capacity is for others.
   case paused
 }
 
@@ -25,9 +25,9 @@ public struct AttemptEnd: Hashable, Codable, Sendable {
   public var exit: ExitRecord?
   public var receipt: EndReceipt?
   public var evidence: [Evidence]
-  /// It had only documents in process that were suspected of ending attempts: it counts against no retry budget.
+  /// The attempt had only suspects in process, and counts against no retry budget.
   public var isIsolating: Bool
-  /// Why it was ended on purpose; nil where it was not.
+  /// Why the attempt was ended on purpose; nil if it was not.
   public var endedFor: EndReason?
 
   public init(
@@ -46,36 +46,36 @@ public struct AttemptEnd: Hashable, Codable, Sendable {
   public var cause: FailureCause? { if case .failed(let cause, _) = verdict { cause } else { nil } }
 }
 
-/// What who supervised an attempt wrote down about its end. For the local executor this is the supervisor's durable
-/// record, of the kernel's rank as evidence.
+/// What a supervisor or an executor recorded about an attempt's end. The local executor's supervisors write durable
+/// records, which rank as evidence of the kernel.
 public struct ExitRecord: Hashable, Codable, Sendable {
   public enum Termination: Hashable, Codable, Sendable {
     case exited(Int32)
     case signalled(Int32)
     /// The entrypoint could not be started: errno's text.
     case notStarted(String)
-    /// Nobody knows: the supervisor was killed, the machine went down.
+    /// Unknown: the supervisor was killed, or the machine went down.
     case unknown(String)
   }
 
   public var termination: Termination
   public var at: Instant
-  /// Of the whole tree, by sampling; 0 is not measured.
+  /// The peak of all the attempt's processes together, by sampling; 0 if it was not measured.
   public var peakMemoryBytes: Int64
-  /// 0 is no limit.
+  /// 0 for no limit.
   public var memoryLimitBytes: Int64
-  /// The tree went over the limit and was ended for it.
+  /// The processes exceeded the memory limit and were ended for it.
   public var memoryLimitExceeded: Bool
   public var lastStderrLine: String
   public var cpuSeconds: Double
-  /// What the executor itself says of the cause, where it says more than the termination; nil where it does not.
+  /// The executor's own finding on the cause; nil if it knows no more than the termination.
   public var finding: Finding?
 
   /// A cause that comes from an executor's structured field or from a text of its own.
   public struct Finding: Hashable, Codable, Sendable {
     public var cause: FailureCause
     public var confidence: Confidence
-    /// The field or the words that it was read from.
+    /// The field or the text that the cause was read from.
     public var text: String
 
     public init(cause: FailureCause, confidence: Confidence, text: String) {
@@ -145,7 +145,7 @@ extension ExitRecord.Finding: Described {
   }
 }
 
-/// Proof that an attempt is gone: how many processes were ended, and how.
+/// The proof that an attempt is gone: how many processes were ended, and how.
 public struct EndReceipt: Hashable, Codable, Sendable {
   public var processes: Int
   /// For people: "SIGTERM", "SIGKILL after 10 s", "was not running".
@@ -167,7 +167,7 @@ extension EndReceipt: Described {
 }
 
 extension AttemptEnd {
-  /// The fields of an attempt's end behind the attempt that it is of.
+  /// Describes the end's fields, which follow the attempt in the fact.
   mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var outcome: Verdict.Kind? = verdict.kind
     var (cause, confidence) = (self.cause ?? endedFor?.cause, verdict.confidence)
@@ -214,7 +214,7 @@ extension AttemptEnd.Verdict {
 }
 
 extension EndReason {
-  /// An end on purpose without what it is for.
+  /// The kind of an end on purpose, without a heal's cause.
   enum Kind: String, CaseIterable, SchemaEnum {
     case cancelled
     case runTimeout = "run_timeout"
@@ -251,7 +251,7 @@ extension EndReason {
     }
   }
 
-  /// Of what it was healed.
+  /// The cause for which Heal ended the attempt; nil for other reasons.
   var cause: FailureCause? { if case .healed(let cause) = self { cause } else { nil } }
 
   init(_ kind: Kind, of cause: FailureCause?) throws(FormatFault) {

@@ -1,4 +1,5 @@
-/// Everything that is known of one batch. A value: the core owns the live one, readers hold copies that share storage.
+/// Everything that is known about one batch. It is a value: the core owns the live one, and readers hold copies that share
+/// its storage.
 ///
 /// It changes only by `apply(_:)` (facts, journaled) and by the few marks that are documented as not journaled.
 public struct Batch: Hashable, Codable, Sendable {
@@ -6,12 +7,12 @@ public struct Batch: Hashable, Codable, Sendable {
   public var specification: BatchSpecification
   public var documents: DocumentTable
   public var status: BatchStatus
-  /// What it was before a pause.
+  /// The status before a pause.
   public var statusBeforePause: BatchStatus?
   public var tiers: [Tier]
   /// Documents that failed in any tier, or were never handed on for it.
   public var failedDocuments: DocumentSet
-  /// Documents that every tier has done.
+  /// Documents that every tier has completed.
   public var completedDocuments: DocumentSet
   /// How many extractors have each document in process, summed: for the progress count and max_concurrent.
   public var processingCounts: [Int: Int]
@@ -31,31 +32,31 @@ public struct Batch: Hashable, Codable, Sendable {
   public var startedAt: Instant?
   public var updatedAt: Instant
   public var completedAt: Instant?
-  /// Goes while the batch is RUNNING.
+  /// Runs while the batch is RUNNING.
   public var work = WorkClock()
-  /// The last time a document or a stage moved on.
+  /// When a document or a stage last moved.
   public var lastActivityAt: Instant
 
-  /// Position in the batch's journal: one per fact.
+  /// The sequence of the last fact.
   public var sequence: UInt64
-  /// Grows with every change of state, not with every document: what a dry run's plan is bound to.
+  /// Grows with every change of state, not with every document. A plan is valid for one generation.
   public var generation: UInt64
-  /// The latest state changes, oldest first, at most `recentChangesLimit`: what a resumed watch is filled from.
+  /// The latest state changes, the oldest first, at most `recentChangesLimit`. A resumed watch gets them.
   public var recentChanges: [StateChange]
   /// Changes up to and including this sequence may be missing from `recentChanges`.
   public var changesDroppedThrough: UInt64
-  /// The latest plans that Heal applied, at most `healHistoryLimit`.
+  /// The latest heal plans that were applied, at most `healHistoryLimit`.
   public var healHistory: [HealRecord]
-  /// What was said of it last; nil as long as it was always well.
+  /// The last diagnosis summary; nil as long as the batch was always well.
   public var diagnosisSummary: DiagnosisSummary?
 
   /// Plans that `AutoHeal` applied so far.
   public var autoHeals = 0
-  /// What its live attempts hold together.
+  /// What the batch's live attempts hold together.
   public var held = ResourceUse()
   /// Its place among its namespace's batches that wait for room; nil while none of its jobs could start. Not journaled.
   public var queued: QueueEntry?
-  /// Set while the executor of its attempts cannot be asked. Not journaled.
+  /// Set while the batch's executor cannot be asked. Not journaled.
   public var outage: ExecutorOutage?
   /// Launches seen that are not a job's current attempt, at most `duplicatesLimit`. Not journaled: executors say it
   /// again.
@@ -88,12 +89,12 @@ extension Batch {
   }
 }
 
-/// Something that an executor runs under a job's name, and that is not the job's current attempt.
+/// A launch that an executor runs for a job, and that is not the job's current attempt.
 public struct DuplicateLaunch: Hashable, Codable, Sendable {
   public var job: JobID
-  /// The attempt that it claims to be.
+  /// The attempt that it was launched as.
   public var number: Int
-  /// The executor's own words for it.
+  /// The executor's name for it.
   public var reference: String
   public var seenAt: Instant
 
@@ -109,15 +110,15 @@ public struct Tier: Hashable, Codable, Sendable {
   public var number: Int
   public var status: TierStatus
   public var jobs: [Job]
-  /// Handed to this tier; fixed when it starts.
+  /// The documents that were handed to the tier when it started.
   public var handed: DocumentSet
-  /// Committed by every extractor of the tier.
+  /// The documents that every extractor of the tier has committed.
   public var done: DocumentSet
-  /// Failed by one of its extractors.
+  /// The documents that one of the tier's extractors failed.
   public var failed: DocumentSet
   /// How fast it went since it was last started, by its work clock.
   public var curve = ProgressCurve()
-  /// Goes while the tier is RUNNING, and the batch with it.
+  /// Runs while the tier and the batch are RUNNING.
   public var work = WorkClock()
   public var startedAt: Instant?
   public var completedAt: Instant?
@@ -136,7 +137,7 @@ public struct Tier: Hashable, Codable, Sendable {
     self.cancelRequested = false
   }
 
-  /// 0-100: done or failed of those handed to it.
+  /// The share of the handed documents that are done or failed, 0 to 100.
   public var percentage: Double {
     handed.isEmpty ? (status == .completed ? 100 : 0) : 100 * Double(done.count + failed.count) / Double(handed.count)
   }

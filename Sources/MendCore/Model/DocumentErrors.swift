@@ -1,9 +1,9 @@
-/// Why each of a job's failed documents failed. Documents that failed alike share one error: a million that one death took
-/// are one sentence and four bytes each.
+/// The errors of a job's failed documents. Documents that failed alike share one error: a million that failed by one
+/// death take one sentence and four bytes each.
 public struct DocumentErrors: Hashable, Codable, Sendable {
   private struct Entry: Hashable, Codable {
     var error: DocumentError
-    /// How many documents have it; 0: its place is free.
+    /// How many documents have the error; 0 if the entry is free.
     var count: Int
   }
 

@@ -1,10 +1,10 @@
-/// What was observed, by whom, when.
+/// One observation: what was observed, by whom, and when.
 public struct Evidence: Hashable, Codable, Sendable {
   /// One sentence or figure.
   public var observed: String
   public var observer: Observer
   public var at: Instant
-  /// Figures by name, for machines.
+  /// Figures by name, for programs.
   public var values: [String: String]
 
   public enum Observer: String, Hashable, Codable, Sendable, CaseIterable {

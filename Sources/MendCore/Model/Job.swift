@@ -1,11 +1,11 @@
 /// One extractor of a tier, or one shard of it, with its ledger: which of its documents are committed, failed, in process.
 public struct Job: Hashable, Codable, Sendable {
   public var id: JobID
-  /// Position in the tier's extractors.
+  /// The position of its extractor in the tier.
   public var extractor: Int
   public var shard: Int
   public var status: JobStatus
-  /// Retry's changes, laid over the specification.
+  /// The changes of retries, which override the specification.
   public var overrides: Overrides
   public var attempts: [Attempt]
 
@@ -14,7 +14,7 @@ public struct Job: Hashable, Codable, Sendable {
   public var committed: DocumentSet
   public var failed: DocumentSet
   public var processing: DocumentSet
-  /// Why each failed document failed.
+  /// The error of each failed document.
   public var errors: DocumentErrors
   /// How many attempts died, of a cause that may come of a document, while it was in process.
   public var deaths: DocumentNumbers
@@ -29,16 +29,16 @@ public struct Job: Hashable, Codable, Sendable {
   public var attemptsBeforeRetry = 0
   /// Every document was committed, and its attempt ended badly all the same: only another attempt can settle that.
   public var runsWithoutDocuments = false
-  /// Results for documents that were committed already.
+  /// How many results came for documents that were committed already.
   public var repeatedWork: Int
-  /// Where the next claim starts to look; an optimisation, never a truth.
+  /// The position from which the next claim searches: an optimisation only.
   public var claimCursor: Int
 
   public var startedAt: Instant?
   public var completedAt: Instant?
-  /// Why the job failed, when it did.
+  /// Why the job failed; nil if it did not.
   public var failure: Failure?
-  /// When a backoff ends and the next attempt may be launched.
+  /// The end of the backoff, when the next attempt may be launched.
   public var nextAttemptAt: Instant?
   /// Closed stages, in order of first appearance, durations added up.
   public var stages: [StageTotal]
@@ -63,13 +63,13 @@ public struct Job: Hashable, Codable, Sendable {
     self.stages = []
   }
 
-  /// Deaths of attempts that make a document a suspect.
+  /// After so many deaths of attempts a document is a suspect.
   public static let suspectDeaths = 2
 
   /// The attempt that may commit, or nil.
   public var current: Attempt? { attempts.last.flatMap { $0.isCurrent ? $0 : nil } }
 
-  /// Assigned, neither done nor in process.
+  /// How many documents are assigned, and neither done nor in process.
   public var pendingCount: Int { assigned.count - committed.count - failed.count - processing.count }
 
   public struct Overrides: Hashable, Codable, Sendable {
@@ -77,7 +77,7 @@ public struct Job: Hashable, Codable, Sendable {
     public var memoryBytes: Int64?
     public var requiresGPU: Bool?
     public var priority: Int?
-    /// .some(nil) takes the limit away.
+    /// `.some(nil)` removes the limit.
     public var runTimeout: Duration??
     public var environment: [String: String]
 
@@ -164,7 +164,7 @@ public struct DocumentError: Hashable, Codable, Sendable {
   public var details: [String: String]
   public var attempt: Int
   public var at: Instant
-  /// True when the attempt died around it, false when the extractor itself refused it.
+  /// Whether the document failed because its attempt died; false if the extractor itself reported it.
   public var causedByAttempt: Bool
   /// The attempt died around it alone after two others had died with it in process: the rules do not hand it out again, a caller may.
   public var quarantined: Bool

@@ -1,4 +1,4 @@
-/// Whose attempts a server may touch: those of its own data directory.
+/// Identifies the attempts that a server may touch: those of its own data directory.
 ///
 /// Attempts name the data directory that they were begun from. A copy of its journal names processes, and jobs of a
 /// cluster, that are the original's: they are never adopted, ended or launched again by whoever serves the copy.

@@ -5,9 +5,9 @@ struct PendingCancel: Hashable {
   var batch: BatchKey
   var scope: CancelScope
   var calls: [CallID]
-  /// What the calls asked: with a key, the answer is kept under it.
+  /// The commands of the waiting calls that have an idempotency key: the answer is kept for it.
   var commands: [Command]
-  /// What it asked to end.
+  /// The attempts that it asked to end.
   var attempts: [AttemptKey]
   var deadline: Instant
 }
@@ -84,7 +84,7 @@ extension Core {
     }
   }
 
-  /// The intent, for every job and tier in scope; then the signals go out.
+  /// Records the intent for every job and tier in scope, and has the attempts ended.
   private mutating func intend(_ scope: CancelScope, _ attempts: [AttemptKey], grace: Duration, on key: BatchKey) {
     let tiers = self.tiers(in: scope, of: key)
     if case .job = scope {
@@ -114,7 +114,7 @@ extension Core {
     advance(key)
   }
 
-  /// Every job of a tier that has not started was cancelled one by one.
+  /// Whether every job of a tier that has not started was cancelled by itself.
   private mutating func closeTierIfAllCancelled(_ tier: Int, of key: BatchKey) {
     guard let state = batches[key]?.tiers[tier], state.status == .pending,
       state.jobs.allSatisfy({ $0.status == .cancelled })
@@ -145,7 +145,7 @@ extension Core {
     orderEnd(of: attempt)
   }
 
-  /// Between SIGTERM and SIGKILL, as who ended it asked for.
+  /// The time between SIGTERM and SIGKILL that was asked for.
   private func grace(of attempt: AttemptKey) -> Duration {
     guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else {
       return limits.defaultGrace

@@ -33,7 +33,7 @@ struct AnswerMemory {
   }
 
   private var entries: [Key: IdempotencyEntry] = [:]
-  /// Of all, in the order in which they expire.
+  /// All keys in the order in which they expire.
   private var order = Line()
   /// Of each namespace, with how many of its keys are remembered.
   private var namespaces: [String: (order: Line, count: Int)] = [:]
@@ -54,7 +54,7 @@ struct AnswerMemory {
   /// How many places in its order are held, those of forgotten keys as well.
   var places: Int { order.count }
 
-  /// Too early where a key was forgotten before its time.
+  /// When the next key expires; too early if it was forgotten before its time.
   var nextExpiry: Instant? { order.first?.expires }
 
   func entry(namespace: String, key: String) -> IdempotencyEntry? {
@@ -84,7 +84,7 @@ struct AnswerMemory {
     namespaces[namespace]?.count = before + change
   }
 
-  /// False where nothing of it is remembered.
+  /// Forgets the oldest answer of a namespace; false if there is none.
   private mutating func forgetOldest(of namespace: String) -> Bool {
     guard let oldest = namespaces[namespace]?.order.first else { return false }
     namespaces[namespace]?.order.removeFirst()

@@ -59,7 +59,7 @@ extension Core {
     askForReview(attempt.batch)
   }
 
-  /// What is not journaled.
+  /// Takes in what is not journaled.
   private mutating func note(of attempt: AttemptKey, _ change: (inout Attempt) -> Void) {
     guard index.live.contains(attempt), let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number),
       var state = batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[place]
@@ -75,7 +75,7 @@ extension Core {
     return batches[attempt.batch]?.tiers[attempt.job.tier].jobs[attempt.job.index].attempts[index].handle
   }
 
-  /// It runs: the executor saw it, or its worker said so.
+  /// Records that the attempt runs, as its executor or its worker reported.
   mutating func noteStart(of attempt: AttemptKey) {
     switch state(of: attempt) {
     case .intended, .starting:

@@ -7,7 +7,7 @@ extension Core {
     if let batch = try Batch.folding(records) { restore(batch) }
   }
 
-  /// As `restore(_:)` for a journal, with what it was folded to.
+  /// Takes in a batch that was folded from its journal already.
   public mutating func restore(_ batch: Batch) {
     let key = batch.key
     guard batches[key] == nil else { return }

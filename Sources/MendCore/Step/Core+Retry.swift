@@ -2,13 +2,13 @@
 
 struct RetryAsked {
   var tier: Int
-  /// Empty: every job of the tier that has something left to do.
+  /// The jobs to retry; empty for every job of the tier that has something left to do.
   var jobs: [JobID]
   var overrides: Job.Overrides
   var scope: RetryScope
   var actor: String
   var by = Initiative.caller
-  /// What a job's next attempt may use, where it is another's figure than `overrides`.
+  /// The memory of jobs for which it differs from `overrides`.
   var memoryBytes: [JobID: Int64] = [:]
 
   /// What it changes of the job.
@@ -26,7 +26,7 @@ struct RetryDone {
 }
 
 extension Core {
-  /// Opens what is to run again. A refusal has changed nothing.
+  /// Reopens what is to run again. A refusal has changed nothing.
   mutating func apply(_ retry: RetryAsked, to key: BatchKey) throws(Refusal) -> RetryDone {
     try retry.overrides.validate()
     guard let batch = batches[key] else { throw .notFound(resourceType: "batch", resourceID: key.batchID) }
@@ -161,7 +161,7 @@ extension Core {
 }
 
 extension Job.Overrides {
-  /// These, with newer ones laid over them.
+  /// The same overrides with newer ones applied over them.
   func laidUnder(_ newer: Job.Overrides) -> Job.Overrides {
     var result = self
     result.cpus = newer.cpus ?? cpus

@@ -1,23 +1,23 @@
-/// The step that is being taken: when, what it decided so far, and which batches it touched.
+/// The state of one step: its time, what was decided so far, and which batches were touched.
 struct StepContext {
   var now = Instant(milliseconds: 0)
   var cause = Record.Cause.clock
-  /// Who asked, where the cause does not say it.
+  /// Who asked for it; empty if the cause says it.
   var actor = ""
-  /// Whose worker spoke.
+  /// The attempt whose worker sent the request; nil for other events.
   var worker: AttemptKey?
   var output = Output()
   /// While the scheduler runs: how many of `touched` the event itself was about. What else it starts is nobody's
   /// doing.
   var subjects: Int?
-  /// In the order in which they were first touched.
+  /// The batches that the step changed, in the order in which it first changed them.
   var touched: [BatchKey] = []
   var touchedSet: Set<BatchKey> = []
-  /// Something changed that may let a job start.
+  /// Whether something changed that may let a job start.
   var schedulingIsDue = false
-  /// An attempt ended, or a cancel is out of time.
+  /// Whether an attempt ended or a cancel's time is over, so that cancels may be answered.
   var cancelsAreDue = false
-  /// What `wakeAt` said last.
+  /// The time of the last `wakeAt`.
   var announcedWake = Instant.distantFuture
 }
 
@@ -67,7 +67,7 @@ extension Core {
     return min(index.deadlines.first?.at ?? .distantFuture, forgetting)
   }
 
-  /// Timers that are due, the scheduler, and what every step ends with.
+  /// Ends a step: due timers, the scheduler, cancels, the next tick.
   private mutating func finishStep() {
     let (cause, actor) = (context.cause, context.actor)
     let subjects = context.touched.count
@@ -84,7 +84,7 @@ extension Core {
     announceWake()
   }
 
-  /// Says when the next tick is due, where that changed.
+  /// Emits `wakeAt` if the next tick is due at another time than before.
   mutating func announceWake() {
     let wake = nextDeadline
     guard wake != context.announcedWake else { return }
@@ -92,7 +92,7 @@ extension Core {
     if wake != .distantFuture { context.output.afterCommit.append(.wakeAt(wake)) }
   }
 
-  /// Makes one thing so: gives it its place in the batch's journal, applies it, and keeps the indices in step.
+  /// Records a fact: gives it the next sequence of its batch, applies it, and updates the indices.
   mutating func record(_ fact: Fact, on key: BatchKey) {
     // Another batch has a place because of this event: whose it was is not for its history, which others may read.
     let isBeside = context.subjects.map { !context.touched.prefix($0).contains(key) } == true
@@ -129,7 +129,7 @@ extension Core {
     }
   }
 
-  /// What a worker says of its own attempt needs no name: the fact has it.
+  /// A worker's fact about its own attempt needs no actor, because the fact names the attempt.
   private func actor(of fact: Fact) -> String {
     guard context.cause == .worker, fact.subject.attempt == nil, let worker = context.worker else {
       return context.actor
@@ -151,7 +151,7 @@ extension Core {
     context.output.afterCommit.append(effect)
   }
 
-  /// Keeps the indices in step with a fact that was just applied.
+  /// Updates the indices after a fact.
   private mutating func follow(_ fact: Fact, on key: BatchKey, before: BatchStatus) {
     switch fact {
     case .tierStarted:
@@ -198,7 +198,7 @@ extension Core {
     if batches[key]?.queued != nil { context.schedulingIsDue = true }
   }
 
-  /// A live attempt holds its part of its executor.
+  /// Counts what a live attempt holds of its executor.
   mutating func hold(_ parameters: SubmissionParameters, for namespace: String, since: Instant) {
     let executor = parameters.executor
     index.lanes[executor, default: .init()].use.add(parameters.resources)
@@ -206,7 +206,7 @@ extension Core {
       .add(parameters.resources, to: namespace, at: since, capacities.of(executor))
   }
 
-  /// An attempt that has ended holds it no more.
+  /// Frees what an ended attempt held.
   mutating func release(_ resources: Resources, of executor: ExecutorKind, from namespace: String) {
     index.lanes[executor]?.use.remove(resources)
     index.lanes[executor]?.brokenOff?.cameFree = true
@@ -244,7 +244,7 @@ extension Core {
   }
 }
 
-/// What a fact made of its batch, as far as the core's indices follow it.
+/// How a fact changed its batch, as far as the indices depend on it.
 private struct Change {
   var record: Record
   var executor: ExecutorKind

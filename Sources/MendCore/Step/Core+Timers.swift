@@ -2,7 +2,7 @@
 // attempts.
 
 extension Core {
-  /// Everything that is due. Deadlines are reminders: what they were set for is looked at again.
+  /// Handles all deadlines that are due. A deadline is a reminder: whether it still holds is checked again.
   mutating func fireDeadlines() {
     answers.forget(at: context.now)
     while let first = index.deadlines.first, first.at <= context.now, let deadline = index.deadlines.popFirst() {
@@ -77,7 +77,7 @@ extension Core {
     }
   }
 
-  /// Sets the attempt's next check, in the place of an earlier one.
+  /// Sets the attempt's next check, which replaces an earlier one.
   mutating func watch(_ attempt: AttemptKey) {
     guard let due = nextCheck(of: attempt) else {
       index.checks[attempt] = nil
@@ -91,7 +91,7 @@ extension Core {
       Deadline(at: at, kind: .attemptCheck, batch: attempt.batch, job: attempt.job, number: attempt.number))
   }
 
-  /// When the attempt is to be looked at again, going by what is known now; signs of life only move it back.
+  /// When the attempt is to be checked next, as far as is known now. Signs of life only make it later.
   private func nextCheck(of attempt: AttemptKey) -> Instant? {
     guard let batch = batches[attempt.batch], let job = batch.tiers[attempt.job],
       let place = batch.attemptIndex(attempt.job, attempt.number)
@@ -153,7 +153,7 @@ extension Core {
     }
   }
 
-  /// One look at one attempt: the run timer, and the first of the two looks.
+  /// Checks one attempt: its run timer, and whether it stalls.
   private mutating func check(_ attempt: AttemptKey) {
     index.checks[attempt] = nil
     guard let batch = batches[attempt.batch], let job = batch.tiers[attempt.job],
@@ -193,7 +193,7 @@ extension Core {
     askForReview(attempt.batch)
   }
 
-  /// The batch is past its own time: all of it ends, as failed.
+  /// Ends a batch that is past its timeout, as failed.
   mutating func endAtBatchTimeout(_ key: BatchKey) {
     guard let batch = batches[key], !batch.status.isFinal, batch.isPastTimeout(at: context.now) else { return }
     let message = batch.timeoutSentence

@@ -55,7 +55,7 @@ extension Core {
     }
   }
 
-  /// Late results are refused and kept as evidence, so many of them as make the point.
+  /// Late reports are refused. A bounded number of them is recorded as evidence.
   private mutating func noteStaleReport(of attempt: AttemptKey) {
     guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return }
     let known =
@@ -64,7 +64,7 @@ extension Core {
     record(.staleReport(attempt.id), on: attempt.batch)
   }
 
-  /// A sign of life: the first also says that it runs and that it reports. Not progress.
+  /// Notes a sign of life, which is no progress. The first one also shows that the attempt runs and reports.
   private mutating func noteLife(of attempt: AttemptKey) {
     guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return }
     let (tier, job) = (attempt.job.tier, attempt.job.index)
@@ -80,7 +80,7 @@ extension Core {
     touch(attempt.batch)
   }
 
-  /// What its worker has shown so far, and goes on showing.
+  /// Notes what the attempt's worker is known to do.
   private func owed(by attempt: AttemptKey) -> Int {
     guard let place = batches[attempt.batch]?.attemptIndex(attempt.job, attempt.number) else { return 0 }
     let (tier, job) = (attempt.job.tier, attempt.job.index)
@@ -89,7 +89,7 @@ extension Core {
     return (hasBeaten ? 1 : 0) + (tellsDocuments ? 2 : 0)
   }
 
-  /// The first beat of an entrypoint's own worker is kept: from then on its silence means something.
+  /// Records the first heartbeat of an entrypoint's own worker: from then on its silence is a sign of trouble.
   private mutating func noteBeat(of attempt: AttemptKey) {
     guard let current = batches[attempt.batch]?.tiers[attempt.job]?.current, current.number == attempt.number,
       !current.hasBeaten, case .entrypoint = current.parameters.work
@@ -109,7 +109,7 @@ extension Core {
         documentsLeft: job.pendingCount + job.processing.count))
   }
 
-  /// The answer to a claim whose answer did not arrive: what of it is still in process.
+  /// Answers a repeated claim with those of its documents that are still in process; nil for a new claim.
   private func claimed(again id: String, by attempt: AttemptKey) -> Reply? {
     guard !id.isEmpty, let batch = batches[attempt.batch], let job = batch.tiers[attempt.job],
       let place = batch.attemptIndex(attempt.job, attempt.number), !job.attempts[place].state.isEnding,
@@ -119,7 +119,7 @@ extension Core {
     return documents.isEmpty ? nil : .claimed(.init(documents: documents.map { batch.documents[$0] }))
   }
 
-  /// The answer to a report that was taken, and whose answer did not arrive.
+  /// Answers a repeated report as it was answered the first time; nil for a new one.
   private func answered(_ report: WorkerRequest.Report, of attempt: AttemptKey) throws(Refusal) -> Reply? {
     let id = report.id
     guard !id.isEmpty, let job = batches[attempt.batch]?.tiers[attempt.job], attempt.number <= job.attempts.count,
@@ -136,7 +136,7 @@ extension Core {
         accepted: answer.accepted, repeated: answer.repeated, stop: job.attempts[attempt.number - 1].state.isEnding))
   }
 
-  /// Documents that nobody has, in order, as many as asked and as max_concurrent leaves room for.
+  /// Hands out pending documents in order: as many as are asked for, within max_concurrent.
   private mutating func claim(_ maximum: Int, id: String, for attempt: AttemptKey) -> Reply {
     guard state(of: attempt)?.isEnding == false else { return .claimed(.init(isFinished: true)) }
     let key = attempt.batch
@@ -184,7 +184,7 @@ extension Core {
   /// A report, sorted into what is new and what was known.
   private struct Results {
     var completed: [Int] = []
-    /// Those that failed alike together.
+    /// Documents that failed alike share an entry.
     var failed: [Fact.FailedDocuments] = []
     var released: [Int] = []
     var repeated = 0
@@ -279,7 +279,7 @@ extension Core {
       .init(accepted: results.accepted, repeated: results.repeated, stop: state(of: attempt)?.isEnding ?? true))
   }
 
-  /// What it says beside its results, under its id; a mere beat leaves nothing behind.
+  /// Records what a report with an id contains beside its results. A heartbeat alone is not recorded.
   private mutating func take(_ report: WorkerRequest.Report, _ results: Results, of attempt: AttemptKey) {
     var taken = TakenReport(
       id: report.id, accepted: results.accepted, repeated: results.repeated, fingerprint: report.fingerprint)
@@ -318,8 +318,8 @@ extension Core {
   }
 }
 
-/// What of a report is kept, texts in bytes of UTF-8; longer ones are cut, not refused: a result must not be lost over its
-/// message.
+/// The most bytes of UTF-8 that are kept of a report's texts. Longer texts are cut, not refused, because a result must
+/// not be lost for its message.
 enum ReportLimit {
   static let stages = 64
   static let stageName = 128
@@ -342,7 +342,7 @@ extension WorkerRequest.Failure {
 }
 
 extension String {
-  /// At most so many bytes of UTF-8, no scalar halved.
+  /// The text's beginning, of at most so many bytes of UTF-8, with whole scalars.
   ///
   /// By bytes, for one character may have any number of combining marks.
   fileprivate func cut(to bytes: Int) -> String {
@@ -354,7 +354,7 @@ extension String {
 }
 
 extension Job {
-  /// The next documents that nobody has, from the cursor on, in order.
+  /// The next pending documents, in order, from the cursor on.
   func nextPending(_ wanted: Int) -> [Int] {
     var found = assigned.positions(from: claimCursor, limit: wanted, excluding: committed, failed, processing)
     if found.count < wanted {

@@ -4,24 +4,24 @@ public struct Core {
   public var limits: Limits
   /// What each executor can give; a job that needs more is never schedulable.
   public internal(set) var capacities: Capacities
-  /// Whose attempts are adopted, ended and launched.
+  /// The kinds of executors whose attempts are adopted, ended and launched.
   public var server = ServerIdentity.none
-  /// Ids and tokens come from it: the system's in production, a seeded one in tests.
+  /// The source of ids and tokens: the system's in production, a seeded one in tests.
   var generator: any RandomNumberGenerator & Sendable
 
   /// Live batches, and final ones that were not retired yet.
   public internal(set) var batches: [BatchKey: Batch] = [:]
 
-  /// What is kept so that nothing needs to look through all batches.
+  /// Indices that follow the batches, so that no step has to go through all of them.
   var index = CoreIndex()
-  /// Which keys were answered, and how.
+  /// The answers that were given to idempotency keys.
   var answers = AnswerMemory()
   /// Cancels whose attempts are not all proven gone yet.
   var cancels: [PendingCancel] = []
-  /// The step that is being taken.
+  /// The state of the step that is being taken.
   var context = StepContext()
-  /// Told of each batch as the core begins to work on it, within steps and reviews: whoever drives the core can then say
-  /// which batch was in hand when the process died. Changes nothing that the core decides.
+  /// Called with each batch before the core works on it, so that a driver can tell which batch was being worked on when
+  /// the process died. It has no influence on any decision.
   public var onBatch: (@Sendable (BatchKey) -> Void)?
 
   public init(limits: Limits = Limits(), capacities: Capacities, generator: any RandomNumberGenerator & Sendable) {
@@ -35,11 +35,11 @@ public struct Core {
     self.init(limits: limits, capacities: Capacities(capacity), generator: generator)
   }
 
-  /// Of the executor that batches run on which name none.
+  /// The capacity of the default executor, for batches that name none.
   public var capacity: Capacity { capacities.standard }
 
-  /// A core without batches that goes on with this one's settings and generator: for a driver whose store could not
-  /// take what was decided, and who recovers what it has.
+  /// A core without batches, with the same settings and generator. A driver whose store could not commit a round goes on
+  /// with it, and recovers from the store.
   public func emptied() -> Core {
     var core = Core(limits: limits, capacities: capacities, generator: generator)
     core.server = server
@@ -48,14 +48,14 @@ public struct Core {
   }
 }
 
-/// What an executor has to give.
+/// How much an executor can run at once.
 public struct Capacity: Hashable, Sendable {
   public var executor: ExecutorKind
   public var cpus: Double
-  /// Bytes that attempts may be promised together.
+  /// Bytes of memory for all attempts together.
   public var memoryBytes: Int64
   public var gpus: Int
-  /// False while the executor has not said what it has: nothing is started on it until it does, and nothing is refused.
+  /// False until the executor has reported its capacity: until then nothing is started on it, and nothing is refused.
   public private(set) var isKnown = true
   /// Batches run on it that name no executor: `mend serve` sets what it has by --cpus and the like, what others have by
   /// --capacity.
@@ -69,7 +69,7 @@ public struct Capacity: Hashable, Sendable {
     self.gpus = gpus
   }
 
-  /// What an executor has that nobody could ask yet, or that is not there: as much as anybody may ask for.
+  /// The capacity of an executor that has not reported it yet, or that the server lacks: as much as may be asked for.
   public static func unknown(
     _ executor: ExecutorKind, _ traits: ExecutorTraits = ExecutorTraits()
   ) -> Capacity {
@@ -83,34 +83,34 @@ public struct Capacity: Hashable, Sendable {
 
 /// Every bound of the core, by name, with its default.
 public struct Limits: Hashable, Sendable {
-  /// Documents of one batch.
+  /// The most documents of one batch.
   public var documentsPerBatch = 2_000_000
-  /// Bytes of ids, uris and media types of one batch.
+  /// The most bytes of ids, URIs and media types in one batch.
   public var documentTextPerBatch = 1 << 30
-  /// Tiers of one batch, extractors of one tier, shards of one extractor.
+  /// The most tiers of one batch, extractors of one tier, shards of one extractor.
   public var tiersPerBatch = 64
   public var extractorsPerTier = 64
   public var shardsPerExtractor = 256
-  /// Jobs of one batch: the shards of all extractors of all tiers.
+  /// The most jobs of one batch: the shards of all extractors of all tiers.
   public var jobsPerBatch = 16_384
-  /// Documents of one batch times its jobs.
+  /// The largest product of a batch's documents and jobs.
   public var documentsTimesJobsPerBatch = 1_000_000_000
   /// Bytes of the commands and environments that the jobs of one batch are given, those of each job counted by itself.
   public var jobTextPerBatch = 64 << 20
-  /// Batches that are not final, over all namespaces.
+  /// The most batches that are not final, in all namespaces.
   public var liveBatches = 100_000
   /// For the specifications and jobs of batches in memory.
   public var specificationMemory = MemoryLimit(512 << 20)
   /// For the documents of batches in memory.
   public var documentMemory = MemoryLimit(4 << 30)
-  /// One claim.
+  /// The most documents of one claim.
   public var documentsPerClaim = 10_000
   /// Idempotency keys of one namespace that are remembered, and for how long.
   public var idempotencyKeys = 100_000
   /// Of all namespaces together; beyond it the one that has most loses its oldest.
   public var idempotencyKeysOfAll = 1_000_000
   public var idempotencyAge: Duration = .seconds(24 * 3600)
-  /// How long the second look waits after the first before stuck is confirmed.
+  /// How long after a first check a second one confirms that an attempt is stuck.
   public var stuckConfirmation: Duration = .seconds(2)
   /// How long an executor may be unreachable before its attempts are given up.
   public var unreachableGrace: Duration = .seconds(300)
@@ -118,7 +118,7 @@ public struct Limits: Hashable, Sendable {
   public var endTimeout: Duration = .seconds(60)
   /// How long a final batch stays in memory.
   public var retireAfter: Duration = .seconds(600)
-  /// Between SIGTERM and SIGKILL where nobody said otherwise.
+  /// The default time between SIGTERM and SIGKILL.
   public var defaultGrace: Duration = .seconds(10)
   /// How many batches the scheduler looks past in one pass where the jobs of a namespace need more different things than
   /// `FairQueue.demandsPerNamespace`; others are looked past by what they need, however many they are.
@@ -134,16 +134,16 @@ public struct Limits: Hashable, Sendable {
   public var agingStep: Duration = .seconds(60)
   /// What namespaces may have at once; `*` is for all that are not named.
   public var quotas: [String: Quota] = [:]
-  /// When a worker that got no documents is to ask again: in a pause, and otherwise.
+  /// After what time a worker that got no documents asks again: in a pause, and otherwise.
   public var claimRetryPaused: Duration = .seconds(1)
   public var claimRetryBusy: Duration = .milliseconds(200)
-  /// Late reports of one attempt that are recorded; more are refused all the same.
+  /// How many late reports of one attempt are recorded. Further ones are refused as well, but not recorded.
   public var staleReportsPerAttempt = 1000
   /// How often a batch is diagnosed for its history, at most.
   public var reviewInterval: Duration = .seconds(1)
-  /// Somebody is to be told of batches with `notificationEnabled`; else nothing is put into the outbox.
+  /// Whether the server sends notifications; if not, nothing is put into the outbox.
   public var notifies = false
-  /// Cancels that wait for their attempts at once, and calls that wait for one of them.
+  /// The most cancels that wait for their attempts, and the most calls that wait for one cancel.
   public var waitingCancels = 1000
   public var callsPerCancel = 1000
 

@@ -1,11 +1,11 @@
-/// Something that somebody outside is to be told of a batch. It goes into the outbox with the fact that it is about.
+/// A message about a batch to a receiver outside. It goes into the outbox together with the fact that it is about.
 public struct Notification: Hashable, Sendable {
   public enum Kind: String, Hashable, Sendable, CaseIterable {
     case final, stuck, healed
   }
 
   public var batch: BatchKey
-  /// Of the fact that it is about.
+  /// The sequence of the fact that it is about.
   public var sequence: UInt64
   public var kind: Kind
   public var at: Instant
@@ -68,7 +68,7 @@ extension Notification: RowValue {
 public struct NotificationOutcome: Hashable, Codable, Sendable {
   public var eventID: String
   public var delivered: Bool
-  /// Times that it was sent.
+  /// How often it was sent.
   public var attempts: Int
   /// The last answer, or what went wrong; never the address or the secret.
   public var detail: String

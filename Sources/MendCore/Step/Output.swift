@@ -16,9 +16,9 @@ public struct Output: Hashable, Sendable {
 
 public enum Write: Hashable, Sendable {
   case record(Record)
-  /// Remember what was answered to this key, until `expires`.
+  /// Remember the answer to an idempotency key until it expires.
   case idempotency(IdempotencyEntry)
-  /// Keep what was learnt of starts, in the place of what its slot had before.
+  /// Keep what was learnt about start times, in place of the slot's earlier value.
   case start(StartHistory)
   /// Into the outbox, until a `notificationSettled` with its event id.
   case notification(Notification)
@@ -62,19 +62,20 @@ extension IdempotencyEntry: Described {
   }
 }
 
-/// What is to be done once the writes are durable. Carries ids, never continuations.
+/// An action for the driver, once the writes are durable. It carries ids, never continuations.
 public enum Effect: Hashable, Sendable {
   case reply(CallID, Reply)
   case refuse(CallID, Refusal)
-  /// Start it, unless the executor has it already under this key.
+  /// Start the attempt, unless the executor has it already under this key.
   case launch(AttemptKey, Launch)
-  /// Look whether it still runs, and watch it; answer with `taken`+`started`, `ended` or `lost`.
+  /// Check whether the attempt still runs, and watch it; answer with `taken` and `started`, or `ended`, or `lost`.
   case adopt(AttemptKey, ExecutorHandle?, Launch)
-  /// End all of it: SIGTERM, a grace, the whole tree killed; answer with `ended` or `lost` and a receipt. Repeatable.
+  /// End all processes of the attempt: SIGTERM, then SIGKILL after the grace; answer with `ended` or `lost` and a
+  /// receipt. May be repeated.
   case end(AttemptKey, ExecutorHandle?, grace: Duration, on: ExecutorKind)
   /// End something that is not a current attempt.
   case endStray(AttemptKey, reference: String, on: ExecutorKind)
-  /// Look at what its processes do; answer with `looked`, or not at all.
+  /// Find out what the attempt's processes do; answer with `looked`, or not at all.
   case look(AttemptKey, on: ExecutorKind)
   /// The batch changed: its view is to be published and its watchers told.
   case changed(BatchKey)
@@ -85,7 +86,7 @@ public enum Effect: Hashable, Sendable {
 }
 
 extension Effect {
-  /// Who is to do it; nil where it is no executor's.
+  /// The executor that carries it out; nil if none does.
   public var executor: ExecutorKind? {
     switch self {
     case .launch(_, let launch), .adopt(_, _, let launch): launch.parameters.executor

@@ -4,10 +4,10 @@
 /// Bytes of the specifications of all batches in memory.
 struct SpecificationSizes {
   private(set) var use = MemoryUse()
-  /// What retries added, of batches to which they did.
+  /// The bytes that retries added to batches.
   private var retried: [BatchKey: Int] = [:]
 
-  /// What retries added to the batch.
+  /// The bytes that retries added to the batch.
   func retried(_ batch: BatchKey) -> Int { retried[batch] ?? 0 }
 
   mutating func add(_ batch: Batch) {
@@ -30,7 +30,7 @@ struct SpecificationSizes {
 }
 
 extension BatchSpecification {
-  /// Of a job without attempts.
+  /// The memory of a job without attempts.
   static let jobBytes = 512
 
   /// About what it takes in memory: its texts and jobs, and so much for each thing that has some.
@@ -46,7 +46,7 @@ extension BatchSpecification {
     return bytes
   }
 
-  /// Of all tiers and extractors, each shard.
+  /// The number of jobs: the shards of all extractors of all tiers.
   var jobCount: Int {
     tiers.reduce(0) { sum, tier in tier.extractors.reduce(sum) { $0 + max(1, $1.shards) } }
   }
