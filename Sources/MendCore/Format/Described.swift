@@ -1,8 +1,8 @@
-/// A value that names its fields, one by one, for whoever reads or writes it.
+/// A value that describes its fields, one by one, to a visitor that reads or writes them.
 ///
-/// A description stands beside the value's declaration, a line a field: the only place where a field of the journal is
-/// spelt. MendJournal's visitors make bytes and JSON of it, and values of those. Numbers and names are for good: a field
-/// is added with a number that was never used, and means what its absence meant before.
+/// The description is beside the value's declaration, with a line for each field. It is the only place that spells a
+/// field of the journal: MendJournal's visitors make bytes and JSON of it, and values of those. Numbers and names never
+/// change. A new field takes a number that was never used, and its default means what its absence meant before.
 public protocol Described {
   /// The message's name in the journal's schema: `JournalEvidence`.
   static var schemaName: String { get }
@@ -10,11 +10,11 @@ public protocol Described {
   static var blank: Self { get }
   /// Hands each field to the visitor, by ascending number.
   ///
-  /// - Throws: What the visitor does; reading, for what is missing or unknown.
+  /// - Throws: The visitor's errors, and when reading, `FormatFault` for what is missing or unknown.
   mutating func describe(_ v: FieldVisitor) throws(FormatFault)
 }
 
-/// A value that has a row of its own in the store, with the version of Mend that wrote it among its fields.
+/// A value with a row of its own in the store. The version of Mend that wrote it is among its fields.
 public protocol RowValue {
   static var schemaName: String { get }
   static var blank: Self { get }
@@ -36,13 +36,13 @@ public struct FormatFault: Error, Hashable, Sendable, CustomStringConvertible {
   public enum Kind: Hashable, Sendable {
     /// A fact, a value or a field that this version does not have: "an unknown fact", "no value 9 of mend.v1.TierStatus".
     case unknown
-    /// No program writes this.
+    /// Something that no version writes.
     case damaged
   }
 
   public var kind: Kind
   public var found: String
-  /// Of the record that it was found in, where that could be read.
+  /// The sequence of the record at fault, if it could be read.
   public var sequence: UInt64?
 
   public init(_ kind: Kind, _ found: String) {
@@ -60,25 +60,25 @@ public struct FormatFault: Error, Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// A named value of the schema, `mend.v1.FailureCause.FAILURE_CAUSE_OOM`: its number is what the journal has.
+/// An enum of the schema, such as `mend.v1.FailureCause`. The journal has its values' numbers.
 public protocol SchemaEnum: Hashable, Sendable {
-  /// Of the enum: `mend.v1.FailureCause`.
+  /// The enum's name: `mend.v1.FailureCause`.
   static var schemaName: String { get }
   /// Nil for a number that no value has.
   init?(number: Int32)
   /// Nil for a name that no value has.
   init?(schemaName: String)
   var number: Int32 { get }
-  /// In lower case, without the enum's own name: `oom`.
+  /// The value's name in lower case, without the enum's: `oom`.
   var name: String { get }
 }
 
-/// How a whole number stands on the wire.
+/// The form of a whole number in protobuf.
 public enum NumberForm: Sendable {
   case int32, int64, uint32, uint64, fixed64
 }
 
-/// What a text is, for whoever may change it.
+/// The kind of a text, which decides who may see or change it.
 public enum TextRole: Sendable {
   /// A name or an id.
   case plain
@@ -86,6 +86,6 @@ public enum TextRole: Sendable {
   case prose
   /// What another program said: a line on stderr, an executor's words.
   case quoted
-  /// Whoever knows it may act as somebody else: it never leaves the server.
+  /// A token or the like, which never leaves the server.
   case secret
 }

@@ -47,7 +47,7 @@ extension FieldVisitor {
 
   // MARK: Numbers
 
-  /// Any number that an Int32 has room for: a priority, a place among things that are few.
+  /// A number that fits into an Int32: a priority, or a position among few.
   public func small(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
     var whole: Int64? = Int64(Int32(clamping: value))
     try self.number(number, name, .int32, &whole, isOptional: false)
@@ -60,7 +60,7 @@ extension FieldVisitor {
     if reads { value = whole.map { Int($0) } }
   }
 
-  /// Of things, or of bytes of a log.
+  /// A count of things or bytes.
   public func count(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
     var whole: Int64? = Int64(value)
     try self.number(number, name, .int64, &whole, isOptional: false)
@@ -86,7 +86,7 @@ extension FieldVisitor {
     if reads { value = UInt64(bitPattern: whole ?? 0) }
   }
 
-  /// - Parameter isOptional: A zero is not written.
+  /// - Parameter isOptional: Whether a zero is left out.
   public func hash(
     _ number: UInt32, _ name: String, _ value: inout UInt64, isOptional: Bool = false
   ) throws(FormatFault) {
@@ -153,7 +153,7 @@ extension FieldVisitor {
     value = known
   }
 
-  /// A value of an enum that always stands there.
+  /// A value of an enum that is required.
   public func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E) throws(FormatFault) {
     var choice: E? = value
     try self.choice(number, name, &choice)
@@ -200,7 +200,7 @@ extension FieldVisitor {
     }
   }
 
-  /// A value that always stands there.
+  /// A value that is required.
   public func field<D: Described>(_ number: UInt32, _ name: String, _ value: inout D) throws(FormatFault) {
     var field: D? = value
     try message(number, name, &field)
@@ -209,7 +209,7 @@ extension FieldVisitor {
     value = field
   }
 
-  /// A set of documents that is empty where nothing stands there.
+  /// A set of documents; empty if it is absent.
   public func documents(
     _ number: UInt32, _ name: String, _ value: inout DocumentSet
   ) throws(FormatFault) {
@@ -264,7 +264,7 @@ extension FieldVisitor {
   }
 }
 
-/// What the numbers of a journal are brought within.
+/// The bounds that numbers of a journal are clamped to.
 enum FieldBounds {
   static func count(_ count: Int64) -> Int { Int(count.clamped(to: 0...Int64(ValueLimit.count))) }
 
@@ -295,7 +295,7 @@ extension Comparable {
   fileprivate func clamped(to range: ClosedRange<Self>) -> Self { min(max(self, range.lowerBound), range.upperBound) }
 }
 
-/// Enums whose cases stand in the order of the schema's numbers, from 1 on.
+/// Enums whose cases are in the order of the schema's numbers, from 1 on.
 extension SchemaEnum where Self: CaseIterable & RawRepresentable, RawValue == String, AllCases: RandomAccessCollection {
   public var number: Int32 {
     guard let place = Self.allCases.firstIndex(of: self) else { return 0 }

@@ -1,18 +1,18 @@
-/// Reads or writes a value's fields, as a `Described` value hands them over. A class for each form: bytes, JSON, a copy
+/// Reads or writes the fields that a `Described` value hands over. There is a class for each form: bytes, JSON, a copy
 /// without secrets.
 ///
-/// Whoever reads assigns each value, nil or empty where the field is absent. `isOptional` fields are told apart from those
-/// that hold zero or nothing; others are not written then. Not generic, so that a description is compiled once: a call
-/// for each field is what it costs.
+/// A visitor that reads assigns each value: nil or empty if the field is absent. An `isOptional` field can be absent, zero
+/// or empty; another one is not written if it is zero or empty. Visitors are classes, not generic parameters, so that
+/// each description is compiled once.
 open class FieldVisitor {
-  /// Values are made of what is read.
+  /// Whether values are made of what is read.
   public final let reads: Bool
-  /// Values may be others afterwards.
+  /// Whether values may have changed after a visit.
   public final let assigns: Bool
-  /// Fields stand by ascending number: one that is handed over after a higher one is not found, or stands out of order.
+  /// Whether fields have to be handed over by ascending number.
   public final let goesByNumber: Bool
 
-  /// Only texts may be others afterwards: what holds none need not be handed over.
+  /// Whether only texts may change, so that values without texts need not be handed over.
   public final var rewrites: Bool { assigns && !reads }
 
   public init(reads: Bool, assigns: Bool, goesByNumber: Bool = false) {
@@ -51,7 +51,7 @@ open class FieldVisitor {
   /// A list whose elements are entered next, one by one.
   open func list(_ number: UInt32, _ name: String) throws(FormatFault) {}
 
-  /// Goes into a message: the fields that follow are its own, until `leave`. Answers false where there is none to read.
+  /// Enters a message, whose fields follow until `leave`. False if there is none to read.
   ///
   /// - Parameter element: Its place in a list; nil for a field of its own.
   open func enter(
@@ -60,13 +60,13 @@ open class FieldVisitor {
 
   open func leave() throws(FormatFault) {}
 
-  /// Whether the field is no longer found, or not there: the fields go by number, and a higher one comes next.
+  /// Whether the field cannot follow any more, because the next one has a higher number.
   open func isPast(_ number: UInt32) -> Bool { false }
 
   /// Whether nothing is left to read of the message at hand; false where that is not known.
   public final var isAtEnd: Bool { isPast(.max - 1) }
 
-  /// Two cases of a union stand there.
+  /// Called when a message has two cases of a union.
   open func refuseSecond(_ name: String) throws(FormatFault) {
     throw FormatFault(.damaged, "\(name) stands beside another of which one is set")
   }

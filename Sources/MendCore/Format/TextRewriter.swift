@@ -1,4 +1,4 @@
-/// Changes texts of described values, by their role, and nothing else.
+/// Changes the texts of described values by their roles, and nothing else.
 public final class TextRewriter: FieldVisitor {
   private let change: (TextRole, String) -> String
 
@@ -34,6 +34,6 @@ public final class TextRewriter: FieldVisitor {
 }
 
 extension Record {
-  /// What may leave the server: without attempt tokens, and without the values of environments.
+  /// The record as it may leave the server: without attempt tokens and the values of environments.
   public var withoutSecrets: Record { TextRewriter.redactor.rewritten(self) }
 }

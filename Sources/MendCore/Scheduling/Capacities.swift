@@ -1,6 +1,6 @@
-/// What each of a server's executors has to give. Their room is apart: what runs on one takes nothing of another's.
+/// The capacity of each of a server's executors. What runs on one takes nothing of another's capacity.
 public struct Capacities: Hashable, Sendable {
-  /// Of the executor that batches run on which name none.
+  /// The capacity of the default executor, for batches that name none.
   public private(set) var standard: Capacity
   private var others: [Capacity]
   /// Of every kind of executor that the program knows, also of those that this server lacks.
@@ -21,22 +21,22 @@ public struct Capacities: Hashable, Sendable {
     }
   }
 
-  /// The standard one first.
+  /// All capacities, the default executor's first.
   public var all: [Capacity] { [standard] + others }
 
-  /// Nil where the server has no such executor.
+  /// An executor's capacity; nil if the server lacks the executor.
   public subscript(executor: ExecutorKind) -> Capacity? {
     executor == standard.executor ? standard : others.first { $0.executor == executor }
   }
 
-  /// Of the executor that a batch runs on; an unknown one where the server does not have it.
+  /// The capacity of a batch's executor; an unknown one if the server lacks the executor.
   public func of(_ batch: Batch) -> Capacity { of(batch.specification.executor) }
 
   public func of(_ executor: ExecutorKind) -> Capacity {
     self[executor] ?? .unknown(executor, traits[executor] ?? ExecutorTraits())
   }
 
-  /// An executor that the server has says what it has now; another one changes nothing.
+  /// Takes in what an executor reports. Reports of executors that the server lacks are ignored.
   mutating func learn(_ capacity: Capacity) {
     var capacity = capacity
     capacity.isStandard = capacity.executor == standard.executor
@@ -48,7 +48,7 @@ public struct Capacities: Hashable, Sendable {
     }
   }
 
-  /// Why a batch cannot run on this executor here, and how it could; nil where it can.
+  /// Why the server cannot run batches on this executor, and how it could; nil if it can.
   func whyMissing(_ executor: ExecutorKind) -> String? {
     if self[executor] != nil { return nil }
     return "this server was started without the \(executor.rawValue) executor; \(of(executor).traits.howToAdd)"

@@ -20,7 +20,7 @@ extension Core {
     }
   }
 
-  /// Unreachable is not failed: nothing is known, and for a while nothing is done (<doc:Domain#Promises>).
+  /// Notes that an executor cannot be asked. That is no failure: for a grace nothing is done (<doc:Domain#Promises>).
   mutating func unreachable(_ executor: ExecutorKind, _ message: String) {
     guard capacities[executor] != nil, index.lanes[executor]?.outage == nil else { return }
     let outage = ExecutorOutage(executor: executor, since: context.now, message: message)
@@ -63,7 +63,7 @@ extension Core {
       Deadline(at: outage.since + limits.unreachableGrace, kind: .outage, batch: BatchKey(namespace: "", batchID: "")))
   }
 
-  /// The executor answers, so it can be asked as well.
+  /// Ends an outage, since the executor answers.
   mutating func learn(_ capacity: Capacity) {
     guard let before = capacities[capacity.executor], capacity.isKnown else { return }
     capacities.learn(capacity)
@@ -75,7 +75,7 @@ extension Core {
     context.schedulingIsDue = true
   }
 
-  /// The grace is over: cancel, confirm, then fail. The ends go out again when the executor answers.
+  /// Gives up the attempts of an executor whose grace is over. They are ended once more when the executor answers.
   mutating func giveUpUnreachable() {
     let given = index.lanes.values.compactMap(\.outage)
       .filter { $0.isConfigured && $0.since + limits.unreachableGrace <= context.now }.map(\.executor)

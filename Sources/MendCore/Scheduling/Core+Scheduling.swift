@@ -1,7 +1,7 @@
 // Which job starts next: fair between namespaces, by priority and age within one, as far as there is room.
 
 extension Core {
-  /// Starts what can start. Costs what it starts and what it looks past, not what waits.
+  /// Starts the jobs that can start. The cost grows with what it starts and passes over, not with what waits.
   ///
   /// - Parameter subjects: how many of the touched batches the event was about; all of them where that is not said.
   mutating func schedule(beside subjects: Int? = nil) {
@@ -75,7 +75,7 @@ extension Core {
     index.lanes[executor]?.brokenOff = nil
   }
 
-  /// The rest is looked at a moment later, or with the next event; who was refused stays out until then.
+  /// Leaves the rest of the queue for a moment later, or for the next event. What was refused stays out until then.
   private mutating func breakOff(_ pass: Pass, on executor: ExecutorKind, _ capacity: Capacity) {
     for waiting in pass.aside { index.lanes[executor]?.queue.insert(waiting, capacity) }
     let cameFree = index.lanes[executor]?.brokenOff?.cameFree ?? false
@@ -93,9 +93,9 @@ extension Core {
   /// One pass over an executor's queue.
   private struct Pass {
     var looks = 0
-    /// What is kept for a job that has waited long.
+    /// The capacity that is reserved for a job that has waited long.
     var reserved: Demand.Need?
-    /// Batches that were looked at.
+    /// The batches that the pass has looked at.
     var looked: Set<BatchKey> = []
     /// Batches that are out of the queue until the pass is over.
     var aside: [WaitingBatch] = []
@@ -127,7 +127,7 @@ extension Core {
     }
   }
 
-  /// Starts the batch's jobs as far as there is room.
+  /// Starts the batch's jobs as far as the capacity allows.
   private mutating func startJobs(of key: BatchKey, _ room: Scheduling) {
     onBatch?(key)
     var room = room
@@ -172,7 +172,7 @@ extension Core {
     var hasNothingLeft: Bool
   }
 
-  /// The job, where it could start.
+  /// The job, if it could start; otherwise nil.
   private func candidate(_ index: Int, in tier: Int, of key: BatchKey) -> Candidate? {
     guard batches[key]?.status == .running, batches[key]?.tiers[tier].status == .running,
       batches[key]?.tiers[tier].couldStart(index, at: context.now) == true,
@@ -183,7 +183,7 @@ extension Core {
       hasNothingLeft: batches[key]?.tiers[tier].hasNothingLeft(index) == true)
   }
 
-  /// Durable intent, then the launch.
+  /// Records the intent, and launches the attempt after the commit.
   private mutating func launch(_ job: JobID, of key: BatchKey) {
     guard let parameters = batches[key].map({ self.parameters(ofNextAttemptOf: job, $0) }),
       let timers = batches[key]?.extractorSpecification(of: job).timers,
@@ -196,7 +196,7 @@ extension Core {
     perform(.launch(attempt, Launch(token: token, parameters: parameters, timers: timers)))
   }
 
-  /// A job without any document left to do is over without an attempt.
+  /// Ends a job that has no document left to do, without an attempt.
   @discardableResult
   mutating func finishIfNothingLeft(_ job: JobID, of key: BatchKey) -> Bool {
     guard batches[key]?.tiers[job.tier].hasNothingLeft(job.index) == true else { return false }
@@ -211,7 +211,7 @@ extension Core {
 }
 
 extension Batch {
-  /// It counts among those that its namespace's quota bounds: it was started, is not over, and is not paused.
+  /// Whether the batch counts against its namespace's quota: it was started, and is neither over nor paused.
   var isStarted: Bool { startedAt != nil && !status.isFinal && status != .paused }
 
   /// How many attempts may be started beside those that live: max_concurrent bounds them too, for one that could not claim
@@ -221,7 +221,7 @@ extension Batch {
     return maximum > 0 ? maximum - held.attempts : .max
   }
 
-  /// What the job's next attempt takes of its executor.
+  /// What the job's next attempt takes of its executor's capacity.
   func need(ofJob job: Int, inTier tier: Int) -> Demand.Need {
     let extractor = tiers[tier].jobs[job].extractor
     return Demand.Need(
@@ -245,7 +245,7 @@ extension Tier {
     return [startedAt ?? now, ended, jobs[index].nextAttemptAt].lazy.compactMap(\.self).max() ?? now
   }
 
-  /// No document of the job is left to do, or in process.
+  /// Whether no document of the job is left to do or in process.
   func hasNothingLeft(_ index: Int) -> Bool {
     jobs[index].assigned.count == jobs[index].committed.count + jobs[index].failed.count
       && !jobs[index].runsWithoutDocuments

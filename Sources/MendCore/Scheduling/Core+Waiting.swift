@@ -28,7 +28,7 @@ extension Core {
     return found
   }
 
-  /// True where a fact may change which jobs of the batch wait, for what or since when. Before it is applied.
+  /// Whether a fact may change which jobs of the batch wait, for what, or since when. Asked before it is applied.
   func changesWait(_ fact: Fact, of key: BatchKey) -> Bool {
     func isPending(_ job: JobID) -> Bool { batches[key]?.tiers[job]?.status == .pending }
     return switch fact {

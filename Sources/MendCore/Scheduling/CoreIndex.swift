@@ -1,15 +1,15 @@
 // What the core keeps beside the batches, so that a step costs what it touches. All of it follows from the batches.
 
 struct CoreIndex {
-  /// Of every attempt in memory, ended ones too: a late report is told from a made-up token.
+  /// The attempts by their tokens, ended ones too, so that a late report is told from a made-up token.
   var tokens: [String: AttemptKey] = [:]
-  /// Attempts that are not ended.
+  /// The attempts that have not ended.
   var live: Set<AttemptKey> = []
   /// Attempts whose launch may never have reached the executor before the restart.
   var doubtful: Set<AttemptKey> = []
   /// Attempts of batches that were let go of, for as long as they run.
   var leftBehind: [AttemptKey: LeftBehind] = [:]
-  /// What is apart for each executor.
+  /// The state of each executor's queue and use.
   var lanes: [ExecutorKind: Lane] = [:]
   var deadlines = Heap<Deadline>()
   /// How many `deadlines` may hold before those that are over are taken out.
@@ -20,7 +20,7 @@ struct CoreIndex {
   var starts = StartStatistics()
   /// Batches with a retry rule for stalls: not looked up in thousands of rules at the end of each attempt.
   var ruledStalls: Set<BatchKey> = []
-  /// Batches that are not final.
+  /// How many batches are not final.
   var liveBatches = 0
   var specifications = SpecificationSizes()
   /// What the documents of batches take.
@@ -28,7 +28,7 @@ struct CoreIndex {
   /// Order of submission within one process; after a restart by time.
   var submissions: [BatchKey: Int] = [:]
   var lastSubmission = 0
-  /// Batches that are to be reviewed: in the next review, and in one that comes later.
+  /// The batches for the next review, and those for a later one.
   var reviewsDue: Set<BatchKey> = []
   var reviewsPutOff: Set<BatchKey> = []
   var putOffReviewedAt = Instant(milliseconds: 0)
@@ -43,11 +43,11 @@ struct CoreIndex {
 
   /// What is kept for one executor: what waits for it holds nothing up that waits for another.
   struct Lane {
-    /// What live attempts hold of it.
+    /// What live attempts hold of the executor.
     var use = ResourceUse()
     /// Batches with a job that could start.
     var queue = FairQueue()
-    /// Since when it cannot be asked.
+    /// Since when the executor cannot be asked; nil while it can.
     var outage: ExecutorOutage?
     /// The scheduler has looked at a part of the queue so far.
     var brokenOff: BrokenOffPass?
@@ -68,7 +68,7 @@ struct KnownWait {
   var waiting: WaitingBatch?
 }
 
-/// What an attempt holds whose batch nobody has in hand any more.
+/// What an attempt holds whose batch was let go of after a fault.
 struct LeftBehind {
   var executor: ExecutorKind
   var resources: Resources
@@ -82,7 +82,7 @@ struct BrokenOffPass {
   var cameFree: Bool
 }
 
-/// Something that is due at a time. What it was set for may be over by then: whoever takes it looks again.
+/// A reminder of something that is due at a time. It may be obsolete by then, so that it is checked again.
 struct Deadline: Comparable, Hashable {
   enum Kind: Int, Comparable {
     case attemptCheck, backoff, batchTimeout, cancelTimeout, outage, autoHeal, retire, review, schedule

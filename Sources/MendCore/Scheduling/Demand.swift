@@ -29,7 +29,7 @@ struct Demand: Hashable, Sendable {
 
   /// In order, each once; at least one.
   private(set) var needs: [Need]
-  /// It was not started yet: a quota of batches counts for it.
+  /// Whether the batch was not started yet, so that a quota of batches applies to it.
   private(set) var isQueued: Bool
   /// Stands for all the different demands that a namespace has beyond `FairQueue.demandsPerNamespace`.
   private(set) var mixedOf: String?
@@ -47,7 +47,7 @@ struct Demand: Hashable, Sendable {
   }
 }
 
-/// A batch that waits to start jobs.
+/// A batch that has jobs waiting to start.
 struct WaitingBatch: Hashable, Sendable {
   /// One of the needs of its jobs, and since when the oldest of them has waited.
   struct Wait: Hashable, Sendable {

@@ -5,7 +5,7 @@
 /// Its rank is the time it was submitted at, moved back by `Limits.agingStep` for each point of priority: who waits
 /// overtakes who comes later, however high, after a bounded time, and no rank ever has to be worked out again.
 public struct QueueEntry: Comparable, Hashable, Codable, Sendable {
-  /// Milliseconds; smaller is first.
+  /// In milliseconds; the smallest is first.
   public var rank: Int64
   /// In the order of submission, among equal ranks.
   public var submission: Int
@@ -100,7 +100,7 @@ struct FairQueue: Sendable {
 
   func waits(of batch: BatchKey) -> WaitingBatch? { waiting[batch] }
 
-  /// Who would be taken next.
+  /// The batch that would be taken next.
   var first: WaitingBatch? { firsts.first.flatMap { waiting[$0.head.batch] } }
 
   /// What the namespace's live attempts hold.
@@ -114,12 +114,12 @@ struct FairQueue: Sendable {
     namespaces[entry.batch.namespace]?.waiting[crowd]?.entries.first(after: entry).flatMap { waiting[$0.batch] }
   }
 
-  /// How many of its namespace stand before it.
+  /// How many batches of its namespace are before it.
   func position(of entry: QueueEntry) -> Int {
     namespaces[entry.batch.namespace]?.waiting.values.reduce(0) { $0 + $1.entries.position(of: entry) } ?? 0
   }
 
-  /// In the place of the batch's earlier entry.
+  /// Puts a batch into the queue, in place of its earlier entry.
   mutating func insert(_ batch: WaitingBatch, _ capacity: Capacity) {
     let (key, name) = (batch.entry.batch, batch.entry.batch.namespace)
     var batch = batch
@@ -147,7 +147,7 @@ struct FairQueue: Sendable {
     forgetIfIdle(batch.namespace)
   }
 
-  /// Leaves all who wait for this out, until `unpark`.
+  /// Leaves out all batches that wait for the same, until `unpark`.
   mutating func park(_ demand: Demand) {
     guard crowds[demand]?.isParked == false else { return }
     crowds[demand]?.isParked = true
@@ -155,7 +155,7 @@ struct FairQueue: Sendable {
     settle(demand)
   }
 
-  /// Leaves out those of one namespace, until `unpark`.
+  /// Leaves out one namespace's batches that wait for the same, until `unpark`.
   mutating func park(_ demand: Demand, of namespace: String, _ capacity: Capacity) {
     guard namespaces[namespace]?.waiting[demand]?.isParked == false else { return }
     namespaces[namespace]?.waiting[demand]?.isParked = true
@@ -204,7 +204,7 @@ struct FairQueue: Sendable {
     forgetIfIdle(namespace)
   }
 
-  /// The executor has another capacity now, so everybody's share is another.
+  /// Takes in a new capacity, which changes every namespace's share.
   mutating func settleAll(_ capacity: Capacity) {
     for namespace in namespaces.keys.sorted() { settle(namespace, capacity) }
   }

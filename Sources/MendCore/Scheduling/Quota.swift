@@ -1,6 +1,6 @@
-/// What one namespace may have at once. What is beyond it waits; it is not refused, unless it could never fit.
+/// What one namespace may use at once. Jobs beyond it wait; they are only refused if they could never fit.
 public struct Quota: Hashable, Sendable {
-  /// Of its live attempts together; nil is no bound.
+  /// The bounds on all its live attempts together; nil for no bound.
   public var cpus: Double?
   public var memoryBytes: Int64?
   public var gpus: Int?
@@ -14,7 +14,7 @@ public struct Quota: Hashable, Sendable {
     self.batches = batches
   }
 
-  /// One of a quota's bounds, with what it is and what is held of it.
+  /// One bound of a quota, with its size and what is held of it.
   public struct Bound: Hashable, Sendable {
     public enum Kind: String, Hashable, Sendable, CaseIterable { case cpus, memory, gpus, batches }
     public var kind: Kind
@@ -39,7 +39,7 @@ public struct Quota: Hashable, Sendable {
     return nil
   }
 
-  /// The bound on started batches, when it leaves no room for one more.
+  /// The bound on started batches, if it is reached; otherwise nil.
   public func bound(againstBatchBeside started: Int) -> Bound? {
     guard let batches, started >= batches else { return nil }
     return Bound(

@@ -69,7 +69,7 @@ extension Capacity {
   }
 }
 
-/// What live attempts hold of the capacity.
+/// What live attempts hold of a capacity.
 public struct ResourceUse: Hashable, Codable, Sendable {
   public private(set) var cpus = 0.0
   /// As much as can be said, where it is more.
@@ -81,7 +81,7 @@ public struct ResourceUse: Hashable, Codable, Sendable {
 
   public init() {}
 
-  /// The largest of its shares of what there is.
+  /// The largest of its shares of the capacity's CPUs, memory and GPUs.
   func dominantShare(of capacity: Capacity) -> Double {
     max(
       capacity.cpus > 0 ? cpus / capacity.cpus : 0,
@@ -136,7 +136,7 @@ extension Batch {
     specification.tiers[job.tier].extractors[tiers[job.tier].jobs[job.index].extractor]
   }
 
-  /// What the job's next attempt takes.
+  /// The resources of the job's next attempt.
   func resources(ofJob job: Int, inTier tier: Int) -> Resources {
     specification.tiers[tier].extractors[tiers[tier].jobs[job].extractor].resources
       .changed(by: tiers[tier].jobs[job].overrides)

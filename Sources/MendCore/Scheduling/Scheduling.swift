@@ -1,9 +1,9 @@
-/// What there is to start jobs with, for one batch at one moment.
+/// The capacity and quota that one batch can start jobs with at one moment.
 struct Scheduling {
   /// What live attempts hold of the executor.
   var use: ResourceUse
   var capacity: Capacity
-  /// What of it is kept for a job that has waited long.
+  /// What of the capacity is reserved for a job that has waited long.
   var reserved: Demand.Need?
   /// Of the batch's namespace; what follows counts only where there is one.
   var quota: Quota?
@@ -12,16 +12,16 @@ struct Scheduling {
   /// Batches of the namespace that were started, and are neither final nor paused.
   var started = 0
 
-  /// Some job that waits for this can be started.
+  /// Whether a job that waits for this can be started.
   func canStart(_ demand: Demand) -> Bool {
     if demand.isQueued, let batches = quota?.batches, started >= batches { return false }
     return demand.needs.contains { fits($0) && isAllowed($0) }
   }
 
-  /// The executor has room for it beside what is reserved.
+  /// Whether the executor has room for it beside what is reserved.
   func fits(_ need: Demand.Need) -> Bool { use.fits(need, in: capacity, beside: reserved) }
 
-  /// The namespace's quota leaves room for it.
+  /// Whether the namespace's quota leaves room for it.
   func isAllowed(_ need: Demand.Need) -> Bool { quota?.leavesRoom(for: need, beside: held) ?? true }
 
   /// What has waited longest for room, where it has waited since before `start`: not what waits for its quota, and not what

@@ -14,7 +14,7 @@ public struct SortedList<Element: Comparable & Sendable>: Sendable {
   public var isEmpty: Bool { count == 0 }
   public var first: Element? { chunks.first?.first }
 
-  /// False, and no change, when it is there already.
+  /// Adds an element; false if it is there already.
   @discardableResult
   public mutating func insert(_ element: Element) -> Bool {
     guard !chunks.isEmpty else {
@@ -35,7 +35,7 @@ public struct SortedList<Element: Comparable & Sendable>: Sendable {
     return true
   }
 
-  /// False when it was not there.
+  /// Removes an element; false if it is not there.
   @discardableResult
   public mutating func remove(_ element: Element) -> Bool {
     let chunk = chunkIndex(of: element)

@@ -1,10 +1,10 @@
 // How long starts took: what the cold-start window is learnt from, by the work and what it asks for.
 
-/// What was seen of the starts of one kind of work. Durable: written with each start, one row a slot.
+/// How long the latest starts of one kind of work took. Durable: written with each start, one row for each slot.
 public struct StartHistory: Hashable, Sendable {
   /// Its place among `StartStatistics.slots`; a kind of work that comes later may take it over.
   public var slot: Int
-  /// Of namespace, executor, work and resources.
+  /// A fingerprint of namespace, executor, work and resources.
   public var shape: UInt64
   /// Milliseconds from the intent to the start, the latest `samplesLimit`; in a ring.
   public var samples: [UInt32]
@@ -46,7 +46,7 @@ extension StartHistory: Described {
 struct StartStatistics: Sendable {
   /// Kinds of work that are remembered.
   static let slots = 1024
-  /// Before so many starts were seen nothing is concluded from them.
+  /// Fewer starts than this are too few for a conclusion.
   static let samplesNeeded = 20
   /// The window is so many times the slowest start that was seen.
   static let factor: Int64 = 3
@@ -56,7 +56,7 @@ struct StartStatistics: Sendable {
   private var owners: [UInt64?] = []
   private var nextSlot = 0
 
-  /// What is durable again after a restart.
+  /// The history as it is written.
   mutating func restore(_ history: StartHistory) {
     guard (0..<Self.slots).contains(history.slot) else { return }
     while owners.count <= history.slot { owners.append(nil) }
@@ -65,7 +65,7 @@ struct StartStatistics: Sendable {
     histories[history.shape] = history
   }
 
-  /// Takes one start in; what is to be written.
+  /// Takes in one start, and returns what is to be written.
   mutating func add(_ waited: Duration, of shape: UInt64) -> StartHistory {
     var history = histories[shape] ?? StartHistory(slot: freeSlot(), shape: shape)
     history.add(UInt32(clamping: max(0, waited.milliseconds)))
