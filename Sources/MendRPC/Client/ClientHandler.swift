@@ -276,7 +276,7 @@ final class ClientHandler: ChannelInboundHandler, @unchecked Sendable {
     let open = calls.compactMap { $0 }
     calls.removeAll()
     for call in open {
-      call.fail(broken == nil ? .lost(reason) : RPCError(.internal, reason))
+      call.fail(broken == nil ? .lost(reason, fault: loss?.fault) : RPCError(.internal, reason))
       call.streamClosed(.internalError)
     }
     for call in queue.removeAll() { call.fail(refusal) }

@@ -111,9 +111,10 @@ extension RPCError {
   }
 
   /// The connection was lost under an open call, which may have been carried out.
-  static func lost(_ message: String) -> RPCError {
+  static func lost(_ message: String, fault: ConnectionFault?) -> RPCError {
     var error = RPCError(.unavailable, message)
     error.origin = .connection
+    error.connectionFault = fault
     return error
   }
 }
