@@ -24,11 +24,18 @@ public enum FailureCause: String, Codable, CaseIterable, SchemaEnum {
   case entrypointNotFound = "entrypoint_not_found"
   case badInput = "bad_input"
   case resourceLimit = "resource_limit"
+  case throttled
+  case serviceUnavailable = "service_unavailable"
+  case credentials, contention
+  case gpuFault = "gpu_fault"
+  case documentTimeout = "document_timeout"
 
   public var category: FailureCategory {
     switch self {
-    case .oom, .preemption, .nodeFailure, .engineFault, .environmentSetup: .infrastructure
-    case .startTimeout, .heartbeatTimeout, .progressTimeout, .runTimeout, .batchTimeout: .timeout
+    case .oom, .preemption, .nodeFailure, .engineFault, .environmentSetup, .throttled, .serviceUnavailable,
+      .credentials, .contention, .gpuFault:
+      .infrastructure
+    case .startTimeout, .heartbeatTimeout, .progressTimeout, .runTimeout, .batchTimeout, .documentTimeout: .timeout
     case .orphaned: .orphaned
     case .exitCode, .signal, .documentErrors, .entrypointNotFound, .badInput, .resourceLimit: .pipeline
     }
@@ -40,7 +47,8 @@ public enum FailureCause: String, Codable, CaseIterable, SchemaEnum {
     switch self {
     case .oom, .engineFault, .exitCode, .signal, .heartbeatTimeout, .progressTimeout, .runTimeout, .resourceLimit: true
     case .preemption, .nodeFailure, .orphaned, .environmentSetup, .startTimeout, .batchTimeout, .documentErrors,
-      .entrypointNotFound, .badInput:
+      .entrypointNotFound, .badInput, .throttled, .serviceUnavailable, .credentials, .contention, .gpuFault,
+      .documentTimeout:
       false
     }
   }
@@ -62,7 +70,7 @@ public enum FailureCause: String, Codable, CaseIterable, SchemaEnum {
     switch self {
     case .batchTimeout: "ends the whole batch"
     case .documentErrors: "is said of documents after an attempt ended well"
-    case .badInput: "is said of documents, and ends no attempt"
+    case .badInput, .documentTimeout: "is said of documents, and ends no attempt"
     default: nil
     }
   }

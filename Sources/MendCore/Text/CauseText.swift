@@ -70,6 +70,12 @@ extension DiagnosisContext {
     case .resourceLimit:
       if let text = exit?.finding?.text ?? heard { return "was ended at one of its limits: \(text)" }
       return ended(exit) + last + (signature == nil ? signalMeans(exit) : means)
+    case .throttled: return "was asked by a service for fewer requests\(last)"
+    case .serviceUnavailable: return "called a service that is down or failed\(last)"
+    case .credentials: return "was refused by a service that did not accept its credentials\(last)"
+    case .contention: return "met a lock or a change of somebody else's\(last)"
+    case .gpuFault: return "died of a fault of its GPU\(last)"
+    case .documentTimeout: return "worked on a document for longer than it may"
     }
   }
 
@@ -124,7 +130,12 @@ extension DiagnosisContext {
     case .resourceLimit:
       return retry(
         "See whether it needs so much: correct it and retry tier \(tier), or submit it again with a higher limit")
-    case .exitCode, .signal, .documentErrors, .badInput:
+    case .throttled: return retry("Run fewer at once (max_concurrent, shards), then retry tier \(tier)")
+    case .serviceUnavailable: return retry("See that the service answers, then retry tier \(tier)")
+    case .credentials: return retry("Correct or renew the credentials, then retry tier \(tier)")
+    case .contention: return retry("Retry tier \(tier): somebody else held a lock or changed the same data")
+    case .gpuFault: return retry("Look at the GPU and its driver where it ran, then retry tier \(tier)")
+    case .exitCode, .signal, .documentErrors, .badInput, .documentTimeout:
       return retry("Correct the cause first: the same input gives the same error; then retry tier \(tier)")
     case .preemption, .nodeFailure, .engineFault:
       return retry("Retry tier \(tier): the executor failed it, not the pipeline; what is committed is kept")
@@ -184,6 +195,12 @@ extension FailureCause {
     case .preemption, .nodeFailure, .engineFault, .orphaned: "Not the file's fault: retry"
     case .resourceLimit: "A limit on processor time, processes or open files ended it; correct it or raise the limit"
     case .environmentSetup: "Correct the job's environment, and retry"
+    case .throttled: "Run fewer at once (max_concurrent, shards), and retry"
+    case .serviceUnavailable: "See that the service answers, and retry"
+    case .credentials: "Correct or renew the credentials, and retry"
+    case .contention: "Somebody else held a lock or changed the same data: retry"
+    case .gpuFault: "Look at the GPU and its driver where it ran, and retry"
+    case .documentTimeout: "It took longer than a document may; look at the file, or raise the limit, and retry"
     }
   }
 }

@@ -40,7 +40,8 @@ struct RuleTests {
 
   @Test("What can match is taken")
   func mayMatch() {
-    for cause in FailureCause.allCases where ![.batchTimeout, .documentErrors, .badInput].contains(cause) {
+    for cause in FailureCause.allCases
+    where ![.batchTimeout, .documentErrors, .badInput, .documentTimeout].contains(cause) {
       #expect(refused([RetryRule(cause: cause, action: .retry)]) == nil)
     }
     #expect(refused([RetryRule(category: .infrastructure, action: .retry, memoryFactor: 2)]) == nil)

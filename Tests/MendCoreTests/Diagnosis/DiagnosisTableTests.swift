@@ -21,7 +21,8 @@ struct DiagnosisTableTests {
     _ = harness.claim(1)
     switch cause {
     case .oom: harness.end(.signalled(9), peak: 300 << 20, limit: 256 << 20, exceeded: true)
-    case .preemption, .nodeFailure, .engineFault:
+    case .preemption, .nodeFailure, .engineFault, .throttled, .serviceUnavailable, .credentials, .contention, .gpuFault,
+      .documentTimeout:
       let finding = ExitRecord.Finding(cause: cause, confidence: .medium, text: "the executor's own field")
       harness.see(
         .ended(harness.attempt(), ExitRecord(termination: .unknown("gone"), at: harness.now, finding: finding), nil))
@@ -78,7 +79,9 @@ struct DiagnosisTableTests {
     #expect(finding.message.count > 20)
     let sure: Confidence =
       switch cause {
-      case .preemption, .nodeFailure, .engineFault, .orphaned, .entrypointNotFound: .medium
+      case .preemption, .nodeFailure, .engineFault, .orphaned, .entrypointNotFound, .throttled, .serviceUnavailable,
+        .credentials, .contention, .gpuFault, .documentTimeout:
+        .medium
       default: .high
       }
     #expect(finding.confidence == sure)
