@@ -74,6 +74,10 @@ let package = Package(
       name: "MendExecutors", dependencies: ["CProcess", "MendCore", "MendProtobuf", "MendRuntime", log],
       swiftSettings: unsafeSettings),
 
+    // What a failed program's output says.
+    .target(name: "CCauses", exclude: ["causes.jsonl"]),
+    .target(name: "MendReading", dependencies: ["CCauses", "MendCore", "MendProtobuf"], swiftSettings: unsafeSettings),
+
     // The program, and what talks to it.
     .target(
       name: "MendServer",
@@ -89,7 +93,7 @@ let package = Package(
       name: "mend",
       dependencies: [
         "MendServer", "MendStore", "MendExecutors", "MendClient", "MendAPI", "MendProtobuf", "MendRPC", "MendCore",
-        "MendJournal", "MendRuntime", "CProcess", log,
+        "MendJournal", "MendReading", "MendRuntime", "CProcess", log,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swiftSettings),
@@ -123,6 +127,9 @@ let package = Package(
         "MendRPC", "MendHTTP2", "TestSupport", .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ] + nio,
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "MendReadingTests", dependencies: ["MendReading", "MendCore", "MendProtobuf"],
       swiftSettings: swiftSettings),
     .testTarget(name: "MendCoreTests", dependencies: ["MendCore", "TestSupport"], swiftSettings: swiftSettings),
     .testTarget(

@@ -25,7 +25,8 @@ struct Mend: AsyncParsableCommand {
       CommandGroup(
         name: "Finding and repairing faults",
         subcommands: [
-          Diagnose.self, History.self, Replay.self, Retry.self, Heal.self, Cancel.self, Pause.self, Resume.self,
+          Diagnose.self, Explain.self, Causes.self, History.self, Replay.self, Retry.self, Heal.self, Cancel.self,
+          Pause.self, Resume.self,
         ]),
       CommandGroup(name: "Running a server", subcommands: [Serve.self, Doctor.self, Token.self]),
       CommandGroup(name: "Inside a job", subcommands: [Worker.self, Report.self]),

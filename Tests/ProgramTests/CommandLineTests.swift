@@ -19,6 +19,11 @@ struct CommandLineTests {
       (["submit", "--tier", "a=true", "/etc"], "directory"), (["submit", "--spec", "/nonexistent"], "No such file"),
       (["submit", "--spec", "x", "--tier", "a=b"], "--spec"), (["--server", "status"], "server"),
       (["status", "b", "--server", "nonsense"], "HOST:PORT"), (["report"], "--done"),
+      (["causes", "nothing"], "no reason is called 'nothing'"),
+      (["causes", "--causes", "/nonexistent"], "No such file"),
+      (["explain", "/dev/null", "--exit-code", "1", "--signal", "9"], "not both"),
+      (["explain", "/nonexistent"], "No such"),
+      (["explain", "/dev/null", "--causes", "/etc/passwd"], "/etc/passwd:1: expected"),
       (["report", "--beat"], "MEND_ENDPOINT"), (["worker"], "MEND_ENDPOINT"), (["serve"], "--data"),
       (["serve", "--data", "/tmp/x", "--executor", "dreamt"], "simulated"),
       (["serve", "--data", "/tmp/x", "--executor", "ray"], "--ray"),
@@ -53,6 +58,14 @@ struct CommandLineTests {
     let run = try Run(["list"], environment: ["MEND_SERVER": "unix:/nonexistent/mend.sock"])
     #expect(run.status == 3)
     #expect(run.error.contains("unix:/nonexistent/mend.sock"))
+  }
+
+  @Test("A failure is explained, and a reason, without a server")
+  func explains() throws {
+    let explained = try Run(["explain", "/dev/null", "--exit-code", "124", "-o", "jsonl"])
+    #expect(explained.status == 0 && explained.output.contains("\"reason\":\"timeout.command\""), "\(explained.output)")
+    let reason = try Run(["causes", "http.429"])
+    #expect(reason.status == 0 && reason.output.contains("infrastructure: throttled"), "\(reason.output)")
   }
 
   @Test("Help and version are no errors")

@@ -63,24 +63,36 @@ enum Standard {
   /// - Parameter isBlocking: false does not wait for the writer of a pipe.
   /// - Throws: `ProgramError` if it cannot be read, beyond `limit` bytes, or if it is not UTF-8.
   static func text(of path: String, option: String? = nil, limit: Int, isBlocking: Bool = true) throws -> String {
+    let (bytes, name) = try read(path, option: option, limit: limit, isBlocking: isBlocking)
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw ProgramError.usage("\(name) is not UTF-8 text")
+    }
+    return text
+  }
+
+  /// The bytes of a file; of standard input for `-`.
+  ///
+  /// - Throws: `ProgramError` if it cannot be read, or beyond `limit` bytes.
+  static func bytes(of path: String, limit: Int) throws -> [UInt8] {
+    try read(path, option: nil, limit: limit, isBlocking: true).bytes
+  }
+
+  private static func read(
+    _ path: String, option: String?, limit: Int, isBlocking: Bool
+  ) throws -> (bytes: [UInt8], name: String) {
     let isInput = path == "-" && option == nil
     let name = isInput ? "standard input" : (option.map { "\($0): " } ?? "") + path
-    let bytes: [UInt8]
     do throws(WholeFile.Fault) {
       let descriptor = isInput ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | (isBlocking ? 0 : O_NONBLOCK))
       guard descriptor >= 0 else { throw .system(errno) }
       defer { if !isInput { close(descriptor) } }
-      bytes = try WholeFile.bytes(of: descriptor, limit: limit)
+      return (try WholeFile.bytes(of: descriptor, limit: limit), name)
     } catch {
       switch error {
       case .system: throw ProgramError.usage("\(name) cannot be read: \(error)")
       case .tooLong: throw ProgramError.usage("\(name) is longer than \(Size(Int64(limit))), the limit")
       }
     }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw ProgramError.usage("\(name) is not UTF-8 text")
-    }
-    return text
   }
 
   /// The text for errno.

@@ -1,0 +1,81 @@
+/// The end of what a program wrote to one stream, squeezed: its last lines, as a terminal would leave them, in a bounded
+/// space.
+///
+/// - A carriage return restarts its line, so of a progress bar the last state is left.
+/// - A line that is too long keeps both ends.
+/// - Escape sequences (colours, the terminal's title) and control characters are left out, and so are blank lines.
+public struct OutputTail: Sendable {
+  public static let lineLimit = 64
+  public static let byteLimit = 16_384
+  /// Of a line: half of it from either end.
+  public static let lineByteLimit = 2048
+  /// Stands in a line where its middle is left out.
+  public static let gap = " … "
+
+  private var finished: [[UInt8]] = []
+  private var finishedBytes = 0
+  private var line = LongLine(limit: lineByteLimit)
+  private var escape = EscapeState.none
+  private var isAfterReturn = false
+
+  public init() {}
+
+  public init(_ text: String) { append(Array(text.utf8)) }
+
+  /// The lines so far; an unfinished one is the last.
+  public var lines: [String] {
+    var all = finished
+    if !line.isBlank { all.append(line.bytes) }
+    return Self.last(all).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  public mutating func append(_ bytes: some Sequence<UInt8>) {
+    for byte in bytes { append(byte) }
+    // The oldest lines go in one turn, so that none is moved twice.
+    if finished.count > Self.lineLimit * 4 || finishedBytes > Self.byteLimit * 4 { trim() }
+  }
+
+  private mutating func append(_ byte: UInt8) {
+    if escape.takes(byte) { return }
+    switch byte {
+    case UInt8(ascii: "\n"):
+      finish()
+    case UInt8(ascii: "\r"):
+      isAfterReturn = true
+    case 0x08:
+      line.removeLast()
+    case UInt8(ascii: "\t"), 0x20..<0x7F, 0x80...:
+      if isAfterReturn {
+        isAfterReturn = false
+        line.removeAll()
+      }
+      line.append(byte)
+    default: break
+    }
+  }
+
+  private mutating func finish() {
+    isAfterReturn = false
+    if !line.isBlank {
+      let bytes = line.bytes
+      finished.append(bytes)
+      finishedBytes += bytes.count + 1
+      if finishedBytes > Self.byteLimit * 8 { trim() }
+    }
+    line.removeAll()
+  }
+
+  private mutating func trim() {
+    finished = Self.last(finished)
+    finishedBytes = finished.reduce(0) { $0 + $1.count + 1 }
+  }
+
+  private static func last(_ lines: [[UInt8]]) -> [[UInt8]] {
+    var bytes = 0
+    let kept = lines.suffix(lineLimit).reversed().prefix { line in
+      bytes += line.count + 1
+      return bytes <= byteLimit
+    }
+    return kept.reversed()
+  }
+}

@@ -1,0 +1,106 @@
+import ArgumentParser
+import MendCore
+import MendProtobuf
+import MendReading
+
+struct Explain: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract:
+      "Reads what a failed program wrote, and shows which line tells why and what Mend makes of it. Needs no server.",
+    discussion: """
+      EXAMPLES
+        pdftotext letter.pdf - 2>&1 >/dev/null | mend explain - --exit-code 1
+        mend logs BATCH --stream stderr | mend explain -
+        mend explain stderr.txt --signal 9
+        mend explain stderr.txt --causes our-causes.jsonl -o json
+      """)
+
+  @OptionGroup var format: OutputOptions
+
+  @OptionGroup var catalogue: CatalogueOptions
+
+  @Argument(help: ArgumentHelp("What the program wrote to stderr; - is standard input.", valueName: "FILE"))
+  var file: String
+
+  @Option(help: ArgumentHelp("What the program wrote to stdout.", valueName: "FILE"))
+  var stdout: String?
+
+  @Option(help: ArgumentHelp("The program's exit code.", valueName: "N"))
+  var exitCode: Int32?
+
+  @Option(help: ArgumentHelp("The number of the signal that ended the program.", valueName: "N"))
+  var signal: Int32?
+
+  @Option(
+    help: ArgumentHelp(
+      "The document's name or path, which says nothing of why it failed. Repeat it for more.", valueName: "NAME"))
+  var document: [String] = []
+
+  static let outputLimit = 64 << 20
+
+  func validate() throws {
+    if exitCode != nil, signal != nil { throw ValidationError("give --exit-code or --signal, not both") }
+    if let exitCode, !(0...255).contains(exitCode) { throw ValidationError("--exit-code is 0 to 255") }
+    if let signal, !(1...64).contains(signal) { throw ValidationError("--signal is 1 to 64") }
+  }
+
+  func run() throws {
+    let catalogue = try catalogue.read()
+    let failure = Failure(
+      exit: exitCode.map { .code($0) } ?? signal.map { .signal($0) }, stderr: try Self.lines(file),
+      stdout: try stdout.map(Self.lines) ?? [], names: document)
+    let reading = FailureReader(catalogue).read(failure)
+    switch format.output {
+    case .table: Standard.output(Self.table(reading, catalogue).printable)
+    case .json: Standard.output(Self.json(reading, catalogue).pretty() + "\n")
+    case .jsonl: Standard.output(Self.json(reading, catalogue).compact() + "\n")
+    }
+  }
+
+  private static func lines(_ path: String) throws -> [String] {
+    var tail = OutputTail()
+    tail.append(try Standard.bytes(of: path, limit: outputLimit))
+    return tail.lines
+  }
+
+  private static func table(_ reading: Reading, _ catalogue: Catalogue) -> String {
+    var text =
+      "\(reading.cause.category.rawValue): \(reading.cause.rawValue), confidence \(reading.confidence.rawValue)\n"
+    text += "  reason   \(reading.reason) (\(reading.basis.rawValue))\n"
+    if let line = reading.line {
+      text += "  line     \(line.text)  [\(line.stream.rawValue), line \(line.index + 1)]\n"
+    }
+    if let outer = reading.outerLine { text += "  while    \(outer)\n" }
+    if let entry = catalogue[reading.reason] {
+      text += "  meaning  \(entry.meaning)\n  advice   \(entry.advice)\n  retry    \(entry.retry.rawValue)\n"
+    }
+    if !reading.others.isEmpty { text += "  others   \(reading.others.joined(separator: ", "))\n" }
+    if reading.isIncomplete { text += "  The output was too costly to read to its end.\n" }
+    return text + "  read by  catalogue \(catalogue.version)\n"
+  }
+
+  private static func json(_ reading: Reading, _ catalogue: Catalogue) -> JSONValue {
+    var object = JSONObject()
+    object["category"] = .string(reading.cause.category.rawValue)
+    object["cause"] = .string(reading.cause.rawValue)
+    object["confidence"] = .string(reading.confidence.rawValue)
+    object["reason"] = .string(reading.reason)
+    object["basis"] = .string(reading.basis.rawValue)
+    if let line = reading.line {
+      object["line"] = .string(line.text)
+      object["stream"] = .string(line.stream.rawValue)
+      object["line_number"] = .integer(Int64(line.index + 1))
+    }
+    if let outer = reading.outerLine { object["outer_line"] = .string(outer) }
+    object["captures"] = .array(reading.captures.map { .string($0) })
+    if let entry = catalogue[reading.reason] {
+      object["meaning"] = .string(entry.meaning)
+      object["advice"] = .string(entry.advice)
+      object["retry"] = .string(entry.retry.rawValue)
+    }
+    object["others"] = .array(reading.others.map { .string($0) })
+    object["incomplete"] = .bool(reading.isIncomplete)
+    object["catalogue"] = .string(catalogue.version)
+    return .object(object)
+  }
+}
