@@ -149,14 +149,16 @@ struct SupervisorPoolTests {
           switch observation {
           case .delayed(key, let words): words
           case .started(key): ""
+          // With fewer still it is no supervisor yet, and ends before it has anything of the attempt.
+          case .lost(key, _), .ended(key, _, _): "never started"
           default: nil
           }
         }
+        if delay == "never started" { continue }
         keys.append(key)
         words.append(delay)
       }
       #expect(words.contains { $0.contains("pipe: Too many open files") })
-      #expect(words.last == "")
       try limit(launcher, "nofile=1024:")
       func ends() -> [ExitRecord.Termination] {
         observations.all.compactMap {
