@@ -135,7 +135,9 @@ public final class MendServer: Sendable {
   public var notReady: String? {
     if notice.hasBegun { return "draining" }
     if phase.withLock({ $0 }) == .recovering { return "recovering" }
-    if case .precondition(let what, let todo, _)? = runtime.settings.refusal { return "read_only: \(what); \(todo)" }
+    if case .precondition(let what, let todo, _)? = runtime.settings.refusal {
+      return "read_only: \(what); \(todo.text(batchID: ""))"
+    }
     if let outage = runtime.storeOutage { return "store_full: the journal cannot be written: \(outage.message)" }
     return nil
   }

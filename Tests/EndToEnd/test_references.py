@@ -148,6 +148,13 @@ class References(unittest.TestCase):
                 for number, line in enumerate(text.splitlines(), 1):
                     self.assertLessEqual(len(line), 120, f"{path}:{number}")
 
+    def test_the_core_names_commands_and_spells_none(self):
+        spelled = re.compile(r'"[^"]*(?:\bmend [a-z]+\b|(?<![\w-])--(?!max-old-space-size)[a-z])')
+        for path, text in Repository.here().files.items():
+            if path.startswith("Sources/MendCore/") and path.endswith(".swift"):
+                for number, line in enumerate(text.splitlines(), 1):
+                    self.assertIsNone(spelled.search(line.partition("//")[0]), f"{path}:{number}")
+
     def test_a_reference_to_nothing_is_found(self):
         article = "Sources/A/Documentation.docc/Things.md"
         files = {

@@ -65,7 +65,8 @@ struct ErrorMappingTests {
     let long = String(repeating: "ü", count: 10_000)
     for refusal in [
       Refusal.invalid(field: long, rule: long), .notFound(resourceType: long, resourceID: long),
-      .alreadyExists(resourceType: long, resourceID: long), .precondition(long, todo: long), .aborted(long, todo: long),
+      .alreadyExists(resourceType: long, resourceID: long), .precondition(long, todo: Advice(long)),
+      .aborted(long, todo: long),
       .exhausted(limit: .mailbox, long, retryAfter: .seconds(1)), .unavailable(long),
     ] {
       let error = call.refused(refusal, batchID: long)

@@ -110,11 +110,9 @@ extension World {
   func checkAdvice(_ diagnosis: Diagnosis, of key: BatchKey) {
     guard let model = store.models[key] else { return }
     for action in diagnosis.nextActions {
-      let words = action.split(separator: " ").map(String.init)
-      guard let place = words.firstIndex(of: "retry"), let option = words.firstIndex(of: "--tier"), option > place,
-        words.count > option + 1, let tier = Int(words[option + 1]), model.tiers.indices.contains(tier)
-      else { continue }
-      let jobs = words.indices.dropLast().filter { words[$0] == "--job" }.compactMap { JobID(words[$0 + 1]) }
+      guard case .call(.retry(let tier, let jobs, _, _))? = action.command, model.tiers.indices.contains(tier) else {
+        continue
+      }
       let state = model.tiers[tier].jobs
       count(.advice)
       guard state.contains(where: { $0.status == .failed }) else { continue }

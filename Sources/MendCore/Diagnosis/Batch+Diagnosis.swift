@@ -3,9 +3,9 @@
 extension Batch {
   /// What is wrong, why, on what evidence, and what to do: a pure function of the batch, the capacity and the time.
   ///
-  /// Costs tiers × jobs × attempts and the failed documents; documents that did not fail are never walked.
+  /// Its cost grows with the attempts and the failed documents; documents that did not fail are never visited.
   ///
-  /// - Parameter batchContext: the queue and the quota that it is in; nothing is said of them where they are not known.
+  /// - Parameter batchContext: its queue and its quota; a diagnosis without it says nothing about them.
   public func diagnosis(
     at now: Instant, capacity: Capacity, limits: Limits, batchContext: BatchContext = BatchContext()
   ) -> Diagnosis {
@@ -36,7 +36,7 @@ extension Batch {
     return diagnosis
   }
 
-  /// What failed by code, most first, for GetBatch; the same as in `diagnosis`. Walks failed documents only.
+  /// Failures by code, the most frequent first, for GetBatch; the same as in `diagnosis`. Visits failed documents only.
   public func errorSummary() -> [ErrorSummary] {
     hasFailures ? errorSummary(of: DiagnosisContext.tallies(of: self)) : []
   }
@@ -51,7 +51,7 @@ extension DiagnosisContext {
     forEachJob { _, job in
       guard job.status == .failed, let failure = job.failure else { return }
       categories.insert(failure.cause.category)
-      // Its documents failed it; where they died with attempts, those say more.
+      // Its documents failed it. The causes of the attempts that they failed with say more.
       if failure.cause == .documentErrors, let tally = tallies[job.id] {
         for code in tally.codes { categories.insert(cause(of: code, job: job).category) }
       }
@@ -64,12 +64,12 @@ extension DiagnosisContext {
     return FailureCategory.allCases.first { categories.contains($0) } ?? .pipeline
   }
 
-  /// Every end of an attempt that was not the pipeline's doing, in the order of time; those that a later
-  /// attempt made good too.
+  /// Attempts that ended for a cause outside of the pipeline, in the order of time, even if a later
+  /// attempt succeeded.
   ///
-  /// The latest of them, and how many are left out before them.
+  /// Returns the latest of them, and how many earlier ones are left out.
   func infrastructureEvents() -> ([InfrastructureEvent], leftOut: Int) {
-    // By their places: there may be a hundred of each of thousands of jobs.
+    // By index: thousands of jobs may have a hundred attempts each.
     var ends: [(at: Instant, job: JobID, attempt: Int)] = []
     forEachJob { _, job in
       for index in job.attempts.indices {

@@ -1,20 +1,20 @@
-/// What a batch stands among at one moment, as far as its own namespace may know: the queue, the quota, and who holds
-/// what it waits for. Of other namespaces nothing is said.
+/// The surroundings of a batch at one moment: the queue, the quota, and the batches of its namespace that hold
+/// what it waits for. It says nothing about other namespaces.
 public struct BatchContext: Hashable, Sendable {
-  /// What the namespace's live attempts hold together.
+  /// The resources that the namespace's live attempts hold together.
   public var namespaceUse: ResourceUse
   /// Batches of the namespace that were started and are not final.
   public var started: Int
-  /// Batches of the namespace that wait and stand before this one; nil while it does not wait.
+  /// How many batches of the namespace wait ahead of this one; nil if it does not wait.
   public var ahead: Int?
-  /// Those of them that have a higher priority.
+  /// How many of them have a higher priority.
   public var aheadByPriority: Int
   /// The namespace's batches that hold most of the same executor, at most `holdersLimit`, the largest first; never the
   /// batch itself.
   public var holders: [Holder]
-  /// Those that hold most of any: a quota is of all executors.
+  /// The batches that hold most on all executors, for a quota covers them all.
   public var holdersOfQuota: [Holder]
-  /// What keeps the server from every batch alike.
+  /// What holds up every batch of the server.
   public var server = ServerState()
 
   public struct Holder: Hashable, Sendable {
@@ -29,7 +29,7 @@ public struct BatchContext: Hashable, Sendable {
 
   public static let holdersLimit = 3
 
-  /// A batch that nothing is known of the others around.
+  /// The context of a batch whose surroundings are not known.
   public init(
     namespaceUse: ResourceUse = ResourceUse(), started: Int = 0, ahead: Int? = nil, aheadByPriority: Int = 0,
     holders: [Holder] = [], holdersOfQuota: [Holder] = []
@@ -43,9 +43,9 @@ public struct BatchContext: Hashable, Sendable {
   }
 }
 
-/// What the server itself lacks: it holds up each batch that is not over.
+/// Trouble of the server itself: it holds up every batch that is not final.
 public struct ServerState: Hashable, Sendable {
-  /// Set while nothing can be written down, and so nothing changes.
+  /// Set while the journal cannot be written: until then nothing changes.
   public var outage: StoreOutage?
   /// What the data directory is a copy of, in a sentence, where the server only shows it: nothing is run, and what became
   /// of what the journal calls running is not known.
@@ -57,12 +57,12 @@ public struct ServerState: Hashable, Sendable {
   }
 }
 
-/// Where everything is written down has no room, or cannot be written.
+/// The time in which the journal cannot be written: the disk is full, or a page is damaged.
 public struct StoreOutage: Hashable, Sendable {
   public var since: Instant
-  /// The system's words.
+  /// The system's error message.
   public var message: String
-  /// It waits for no room: what would have to be changed cannot be read.
+  /// More room does not help: what would have to be changed cannot be read.
   public var isDamaged: Bool
 
   public init(since: Instant, message: String, isDamaged: Bool = false) {
@@ -72,7 +72,7 @@ public struct StoreOutage: Hashable, Sendable {
   }
 }
 
-/// What of a namespace's batches is kept so that a `BatchContext` is made without a look at each of them.
+/// Counters about a namespace's batches, from which a `BatchContext` is made without visiting each batch.
 public struct NamespaceUsage: Sendable {
   private var waiting: [ExecutorKind: SortedList<QueueEntry>] = [:]
   private var held: [String: (executor: ExecutorKind, use: ResourceUse)] = [:]
@@ -82,10 +82,10 @@ public struct NamespaceUsage: Sendable {
 
   public init() {}
 
-  /// Nothing of the namespace is left.
+  /// Whether no batch of the namespace is left.
   public var isEmpty: Bool { batches == 0 }
 
-  /// A batch's newest value in the place of the one before; nil where there was or will be none.
+  /// Replaces a batch's value by a newer one; nil means that there was none, or will be none.
   public mutating func replace(_ old: Batch?, by new: Batch?) {
     batches += (new == nil ? 0 : 1) - (old == nil ? 0 : 1)
     guard let batch = new ?? old else { return }
@@ -100,7 +100,7 @@ public struct NamespaceUsage: Sendable {
     held[batch.key.batchID] = new.flatMap { $0.held.attempts == 0 ? nil : (executor, $0.held) }
   }
 
-  /// Costs the batches that hold something and those that stand before it.
+  /// Its cost grows with the batches that hold resources and those ahead of this one.
   public func batchContext(of batch: Batch) -> BatchContext {
     var result = BatchContext(namespaceUse: use, started: started)
     let executor = batch.specification.executor
@@ -120,7 +120,7 @@ public struct NamespaceUsage: Sendable {
 }
 
 extension [BatchContext.Holder] {
-  /// In its place, while it is among the largest.
+  /// Inserts it in order, if it is among the largest.
   fileprivate mutating func insert(_ holder: BatchContext.Holder) {
     let place = firstIndex { $0.isLess(than: holder) } ?? count
     guard place < BatchContext.holdersLimit else { return }

@@ -33,13 +33,12 @@ extension DiagnosisContext {
                 "gpu_needed": "\(asked.requiresGPU)", "gpus_available": "\(capacity.gpus)",
               ])
           ],
-          remedy: Remedy(
-            "Ask for less in a new batch, or " + capacity.remedy(for: asked, room.quota, of: batch.key.namespace)),
+          remedy: Remedy(room.advice("Ask for less in a new batch", or: asked, in: batch.key.namespace)),
           tier: tier.number, job: job.id))
     }
   }
 
-  /// Attempts that both looks found stuck.
+  /// Attempts that two checks found stuck.
   func stuckAttempts(_ findings: inout FindingList) {
     for stuck in healthReport.stuckAttempts {
       guard let job = batch.tiers[stuck.job], let attempt = job.current else { continue }
@@ -53,8 +52,7 @@ extension DiagnosisContext {
       message: sentence(batch.stallSentence(attempt, of: job, cause: stuck.cause, since: stuck.since, at: now)),
       evidence: evidence(ofStall: stuck, attempt, job: job),
       remedy: Remedy(
-        "End the stuck attempt and go on without its documents; if the next one hangs too, then cancel the tier "
-          + "(mend cancel \(batch.key.batchID) --tier \(stuck.job.tier))",
+        "End the stuck attempt and go on without its documents; if the next one hangs too, then cancel the tier",
         .heal(.detectStuck, tier: stuck.job.tier)),
       tier: stuck.job.tier, job: stuck.job, attempt: stuck.number, documents: Array(job.processing.prefix(10)))
   }
@@ -85,15 +83,14 @@ extension DiagnosisContext {
         ],
         remedy: Remedy(
           healthReport.reason == .quota
-            ? "Wait for the namespace's other batches (mend list --status running), cancel one of them, or have its "
-              + "quota raised (mend serve --quota)"
-            : "Wait for other batches (mend list --status running), cancel one of them, raise this batch's priority, or "
-              + "serve with more CPUs or memory"),
+            ? "Wait for the namespace's other running batches, cancel one of them, or have its quota raised"
+            : "Wait for other running batches, cancel one of them, raise this batch's priority, or serve with more CPUs or "
+              + "memory"),
         tier: tier.number, job: job.id)
     ]
   }
 
-  /// What the executor itself has no room for: one finding for all of it, with the words about the first.
+  /// Launches for which the executor has no room: one finding for all, with the executor's message about the first.
   func delayedLaunches() -> [Finding] {
     var delayed: [(job: Job, attempt: Attempt, words: String)] = []
     for tier in batch.tiers.indices where batch.tiers[tier].status == .running {
@@ -123,7 +120,7 @@ extension DiagnosisContext {
     ]
   }
 
-  /// What the executor cannot look at for now: one finding for all of it, with the words about the first.
+  /// Attempts that the executor cannot see for now: one finding for all, with its message about the first.
   func hiddenAttempts() -> [Finding] {
     var hidden: [(job: Job, attempt: Attempt, words: String)] = []
     for tier in batch.tiers.indices where !batch.tiers[tier].status.isFinal {
@@ -193,7 +190,7 @@ extension DiagnosisContext {
     )
   }
 
-  /// "Multiple jobs are running for the same extractor": one finding a job.
+  /// Launches that run beside a job's current attempt: one finding for each job.
   func duplicateLaunches() -> [Finding] {
     var byJob: [(job: JobID, launches: [DuplicateLaunch])] = []
     for launch in batch.duplicates {
@@ -213,11 +210,7 @@ extension DiagnosisContext {
         message:
           "\(Figures.count(launches.count, "launch")) of \(batch.tiers[job]?.title(in: batch) ?? "job \(job)") "
           + "\(launches.count == 1 ? "runs" : "run") beside it; \(current). Fenced, but using room.\(since)",
-        evidence: launches.prefix(10).map {
-          Evidence(
-            "\($0.reference) runs as attempt \($0.number) of \(job)", by: .executor, at: $0.seenAt,
-            values: ["reference": $0.reference, "attempt": "\($0.number)"])
-        },
+        evidence: launches.prefix(10).map(\.evidence),
         remedy: areAllAsked
           ? Remedy("Where it does not end, end it at its executor by hand: nothing that it does counts")
           : Remedy("End the duplicates; the current attempt stays", .heal(.killDuplicates, tier: job.tier)),
@@ -225,24 +218,38 @@ extension DiagnosisContext {
     }
   }
 
-  /// Attempts that were asked to end, and of which no proof came in time.
+  /// Attempts that were asked to end and whose end was not proven in time.
   func overdueEnds(_ findings: inout FindingList) {
     forEachJob { tier, job in
-      guard let attempt = job.current, case .ending(let reason, let since) = attempt.state,
-        now >= attempt.endIsOverdue(from: since, limits: limits)
-      else { return }
+      guard let attempt = job.current, let overdue = overdueEnd(of: attempt, job) else { return }
       findings.add(
         about: job.id,
         Finding(
           cause: .failure(.orphaned), confidence: .medium,
-          message: sentence(batch.overdueEndSentence(attempt, of: job, since: since, at: now)),
-          evidence: [
-            Evidence(
-              "no receipt of its end came", by: .clock, at: now,
-              values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": reason.name])
-          ],
+          message: sentence(overdue.sentence), evidence: [overdue.evidence],
           remedy: Remedy("Ask its executor again to end all of it", .heal(.reclaimOrphans, tier: tier.number)),
           tier: tier.number, job: job.id, attempt: attempt.number))
     }
+  }
+
+  /// What is known about an attempt that was asked to end, if its end was not proven in time; nil otherwise.
+  func overdueEnd(of attempt: Attempt, _ job: Job) -> (sentence: String, evidence: Evidence)? {
+    guard case .ending(let reason, let since) = attempt.state,
+      now >= attempt.endIsOverdue(from: since, limits: limits)
+    else { return nil }
+    return (
+      batch.overdueEndSentence(attempt, of: job, since: since, at: now),
+      Evidence(
+        "no receipt of its end came", by: .clock, at: now,
+        values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": reason.name])
+    )
+  }
+}
+
+extension DuplicateLaunch {
+  var evidence: Evidence {
+    Evidence(
+      "\(reference) runs as attempt \(number) of \(job)", by: .executor, at: seenAt,
+      values: ["reference": reference, "attempt": "\(number)"])
   }
 }

@@ -1,4 +1,4 @@
-// What the views say. Pure functions of a batch, the capacity and the time compute them; MendServer maps them to messages.
+// The answer of Diagnose: a pure function of a batch, the capacity and the time. MendServer makes a message of it.
 
 /// Everything Diagnose answers beyond what `Batch` itself shows.
 public struct Diagnosis: Hashable, Sendable {
@@ -20,8 +20,8 @@ public struct Diagnosis: Hashable, Sendable {
   public var infrastructureEvents: [InfrastructureEvent]
   /// How many came before them.
   public var infrastructureEventsLeftOut = 0
-  public var nextActions: [String]
-  public var recommendations: [String]
+  public var nextActions: [Advice]
+  public var recommendations: [Advice]
   public var errorSummary: [ErrorSummary]
   /// Positions, at most ten.
   public var failedSample: [Int]
@@ -60,7 +60,7 @@ public struct Diagnosis: Hashable, Sendable {
 
 /// One thing that is wrong: what, why, how sure, on what evidence, and what to do.
 public struct Finding: Hashable, Sendable {
-  /// Its cause's own where nothing else is said.
+  /// The cause's own category unless another is given.
   public var category: FailureCategory?
   public var cause: FindingCause
   public var confidence: Confidence
@@ -70,7 +70,7 @@ public struct Finding: Hashable, Sendable {
   public var tier: Int?
   public var job: JobID?
   public var attempt: Int?
-  /// Documents it is about, at most ten.
+  /// Positions of the documents that it is about, at most ten.
   public var documents: [Int]
 
   public init(
@@ -101,10 +101,10 @@ public struct Insight: Hashable, Sendable {
   public var message: String
   public var stage: String
   public var metric: Double
-  public var recommendation: String
+  public var recommendation: Advice
 
   public init(
-    type: String, severity: Severity, message: String, stage: String, metric: Double, recommendation: String
+    type: String, severity: Severity, message: String, stage: String, metric: Double, recommendation: Advice
   ) {
     self.type = type
     self.severity = severity
@@ -147,7 +147,7 @@ public struct ErrorSummary: Hashable, Sendable {
 }
 
 public struct PerformanceSummary: Hashable, Sendable {
-  /// In which it could be worked on.
+  /// The time in which it could be worked on.
   public var total: Duration
   /// From the start to the end, with pauses and waits for a retry.
   public var span: Duration = .zero
@@ -159,7 +159,7 @@ public struct PerformanceSummary: Hashable, Sendable {
   public var attempts: Int
   public var repeatedWork: Int
   public var peakMemoryBytes: Int64
-  /// What failed attempts took, and documents that were done more than once at the average.
+  /// The time of failed attempts, and of documents that were done more than once, at the average.
   public var repeatedTime: Duration = .zero
   /// Attempts that failed or were ended for a fault.
   public var failedAttempts = 0

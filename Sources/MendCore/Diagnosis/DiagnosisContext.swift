@@ -1,4 +1,4 @@
-/// What the rules look at: a batch at one moment, and what is counted once for all of them.
+/// The input of the rules: a batch at one moment, and what is counted once for all rules.
 struct DiagnosisContext {
   let batch: Batch
   let now: Instant
@@ -21,7 +21,7 @@ struct DiagnosisContext {
     tallies = Self.tallies(of: batch)
   }
 
-  /// Walks the failed documents of each job once.
+  /// Visits the failed documents of each job once.
   static func tallies(of batch: Batch) -> [JobID: FailureTally] {
     var tallies: [JobID: FailureTally] = [:]
     for tier in batch.tiers {

@@ -5,7 +5,7 @@ extension DiagnosisContext {
   func evidence(of attempt: Attempt, job: Job, died: Int) -> [Evidence] {
     guard let end = attempt.end else { return [ledger(of: job, at: now)] }
     var evidence = end.evidence
-    // What was noted at the end is not said again.
+    // What was noted at the end is not repeated.
     if let exit = end.exit.map({ self.evidence(of: $0, attempt: attempt) }),
       !evidence.contains(where: { noted in exit.values.keys.allSatisfy { noted.values[$0] != nil } })
     {
@@ -24,7 +24,7 @@ extension DiagnosisContext {
           "\(Figures.count(attempt.staleReports, "report")) came after its end; none was taken",
           by: .worker, at: now, values: ["stale_reports": "\(attempt.staleReports)"]))
     }
-    // The ledger as it is now, not as it was then.
+    // As the ledger is now, not at the end.
     evidence.append(ledger(of: job, at: batch.updatedAt, died: died))
     return evidence
   }
@@ -62,7 +62,7 @@ extension DiagnosisContext {
     return Evidence(observed, by: capacity.traits.measuredBy, at: exit.at, values: values)
   }
 
-  /// The ledger's side: what is committed, failed and left of a job's documents.
+  /// How many of a job's documents are committed, failed and left.
   func ledger(of job: Job, at instant: Instant, died: Int = 0) -> Evidence {
     let left = job.pendingCount + job.processing.count
     var observed =
@@ -78,7 +78,7 @@ extension DiagnosisContext {
       ])
   }
 
-  /// Silence and progress of a stuck attempt, both looks, and what it holds.
+  /// Silence and progress of a stuck attempt, both checks, and the documents that it holds.
   func evidence(ofStall stuck: StuckAttempt, _ attempt: Attempt, job: Job) -> [Evidence] {
     let timers = job.specified(in: batch)?.timers ?? Timers()
     var evidence: [Evidence] = []

@@ -1,9 +1,9 @@
-/// One line of the table that a diagnosis is made of: looks at a batch, and says what it found.
+/// One rule of the table that a diagnosis is made of: it looks at a batch and adds what it finds.
 struct DiagnosisRule: Sendable {
   let name: String
   /// The section of the article Domain that it follows from.
   let source: String
-  /// It speaks of what goes on at present, of which the server of a copy knows nothing.
+  /// It is about the present, of which the server of a copy knows nothing.
   var isOfThePresent = false
   /// Adds what it found.
   let look: @Sendable (DiagnosisContext, inout FindingList) -> Void
@@ -51,10 +51,10 @@ struct DiagnosisRule: Sendable {
       look: { $0.overdueEnds(&$1) }),
   ]
 
-  /// A batch of thousands of jobs may fail in each; beyond this many findings only their number is told.
+  /// The most findings of a diagnosis; of those beyond it, only the number is reported.
   static let findingsLimit = 200
 
-  /// What all of them find, the first `limit` of it.
+  /// The first `limit` findings of all rules.
   static func findings(_ context: DiagnosisContext, limit: Int) -> FindingList {
     var list = FindingList(limit: limit)
     let isCopy = context.batchContext.server.copy != nil

@@ -1,4 +1,4 @@
-// What Diagnose found, in short, and when: kept in the journal, so that an incident can be run through later rules.
+// A short form of each diagnosis is kept in the journal, so that later rules can be compared with it.
 
 /// A batch's health and the causes behind it at one moment, as the journal keeps them.
 public struct DiagnosisSummary: Hashable, Codable, Sendable {
@@ -18,7 +18,7 @@ public struct DiagnosisSummary: Hashable, Codable, Sendable {
     self.causes = causes
   }
 
-  /// Nothing to say: all is well, or it just starts.
+  /// The summary of a batch that is well, or is starting.
   public static let well = DiagnosisSummary(health: .ok, reason: .none)
 
   /// Whether it says the same. Sentences do not count: the figures in them change all the time.
@@ -65,9 +65,6 @@ extension DiagnosisSummary {
       self.advised = advised
     }
 
-    /// The command line to show of it.
-    public func commandLine(batchID: String) -> String { remedy?.commandLine(batchID: batchID) ?? advised }
-
     /// Of what an earlier version advised only the text is known: then the remedies are not compared.
     fileprivate func isSame(as other: Self) -> Bool {
       category == other.category && cause == other.cause && confidence == other.confidence && job == other.job
@@ -91,7 +88,7 @@ extension DiagnosisSummary {
 }
 
 extension Batch {
-  /// What is to be kept of the diagnosis at `now`. A batch that is well, or waits within its cold-start window, costs no
+  /// The summary of the diagnosis at `now`. A batch that is well, or waits within its cold-start window, costs no
   /// diagnosis.
   public func diagnosisSummary(
     at now: Instant, capacity: Capacity, limits: Limits, batchContext: BatchContext = BatchContext()
@@ -102,7 +99,7 @@ extension Batch {
       tier.jobs.contains { job in job.attempts.contains { $0.end?.cause != nil } }
     }
     if isWell, !hasFailures, !hasFailedAttempts { return .well }
-    // No more is made than is kept: this is asked each second, of each batch that something failed in.
+    // Makes no more findings than it keeps: each batch with a failure is reviewed every second.
     let context = DiagnosisContext(
       batch: self, now: now, capacity: capacity, limits: limits, batchContext: batchContext)
     let causes = DiagnosisRule.findings(context, limit: DiagnosisSummary.causesLimit).findings.map { finding in
@@ -118,10 +115,10 @@ extension Batch {
 }
 
 extension Core {
-  /// Looks at the batches whose state moved since the last look, and records where the summary is another one.
+  /// Reviews the batches that changed since the last review, and records each summary that is another one.
   ///
-  /// A driver calls it once a round, after the round's events and before it commits; a batch is looked at once per
-  /// `Limits.reviewInterval`, and at once when it is final. What is put off is looked at with a later event or tick.
+  /// A driver calls it once a round, after the round's events and before it commits. A batch is reviewed once per
+  /// `Limits.reviewInterval`, and at once when it is final. Others are reviewed with a later event or tick.
   public mutating func review(at now: Instant) -> Output {
     context.now = now
     context.cause = .diagnosis
@@ -160,14 +157,14 @@ extension Core {
     if summary.health == .stuck, !wasStuck { notify(.stuck, of: key) }
   }
 
-  /// The batch is looked at again then, whether or not anything happens to it.
+  /// Schedules a review of the batch, whether or not anything happens to it until then.
   private mutating func setTurn(of key: BatchKey, to instant: Instant?) {
     guard index.turns[key] != instant else { return }
     index.turns[key] = instant
     if let instant { index.deadlines.insert(Deadline(at: instant, kind: .review, batch: key)) }
   }
 
-  /// What health is judged by beside the batch itself; who holds what is for those who ask.
+  /// The context that health is judged by. Who holds what is only computed for answers.
   func batchContext(of batch: Batch) -> BatchContext {
     let queue = index.lanes[batch.specification.executor]?.queue
     return BatchContext(
@@ -175,6 +172,6 @@ extension Core {
       ahead: batch.queued.flatMap { queue?.position(of: $0) })
   }
 
-  /// The batch is looked at in the next review.
+  /// Makes the next review look at the batch.
   mutating func askForReview(_ key: BatchKey) { index.reviewsDue.insert(key) }
 }

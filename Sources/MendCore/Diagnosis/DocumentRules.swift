@@ -1,25 +1,25 @@
-// Documents that the extractor itself refused: what its code, its words and the file's size say together.
+// Documents that the extractor itself refused: what the code, the message and the file's size say together.
 
-/// What is made of one code of one job.
+/// How one code of one job is understood.
 struct DocumentReading {
   var cause: FailureCause
   var confidence = Confidence.high
   /// The code whose resolution is right.
   var resolution: DocumentCode
-  /// What to do in the place of the code's resolution, where the words or the signal say more.
+  /// Advice from the message or the signal, if that says more than the code's resolution.
   var advice: String?
-  /// For the end of the message.
+  /// An addition to the finding's message.
   var note = ""
   var evidence: [Evidence] = []
-  /// What its words were found to mean.
+  /// The error that the message is known to mean.
   var signature: ErrorSignature?
 
-  /// One sentence of what to do, without a full stop.
+  /// What to do: one sentence without a full stop.
   var whatToDo: String { advice ?? resolution.resolution }
 }
 
 extension DiagnosisContext {
-  /// What documents failed of by one code: the code's own cause, or what the words beside it say.
+  /// The cause behind one code: the code's own, or the one that the message names.
   func cause(of code: FailureTally.Code, job: Job) -> FailureCause {
     code.causedByAttempt ? code.code.cause : batch.reading(of: code, job: job).cause
   }
@@ -68,12 +68,12 @@ extension DiagnosisContext {
 }
 
 extension Batch {
-  /// The worker's own code stands, unless an exit code that says little comes with words, or a file, that say more.
+  /// The worker's own code stands, unless it is a bare exit code and the message or the file says more.
   func reading(of code: FailureTally.Code, job: Job) -> DocumentReading {
     var reading = DocumentReading(cause: code.code.cause, resolution: code.code)
     guard let position = code.first.positions.first, let example = job.errors[position] else { return reading }
     if Self.saysKilled(example) {
-      // Nobody saw who sent it; the kernel does when the machine has no memory left.
+      // Nobody saw who sent the signal. The kernel does when the machine has no memory left.
       reading.confidence = .medium
       reading.evidence.append(
         Evidence("SIGKILL from outside: perhaps the kernel, out of memory", by: .scheduler, at: example.at))
@@ -115,16 +115,15 @@ extension Batch {
     return reading
   }
 
-  /// 137 is a shell's word for it.
+  /// A shell reports SIGKILL as exit code 137.
   private static func saysKilled(_ error: DocumentError) -> Bool {
-    error.details["signal"] == "9" || error.details["exit_code"] == "137"
+    error.signal == 9 || error.exitCode == 137
   }
 
-  /// What ended the command, and whether only its exit code says so.
+  /// The signal that ended the command, and whether only an exit code says so.
   private static func signal(_ error: DocumentError) -> (signal: SignalMeaning?, isShellsWord: Bool) {
-    func number(_ name: String) -> Int32? { error.details[name].flatMap { Int32($0) } }
-    if let signal = number("signal") { return (SignalMeaning.named(signal), false) }
-    return (number("exit_code").flatMap { SignalMeaning.shellsWord($0) }, true)
+    if let signal = error.signal { return (SignalMeaning.named(signal), false) }
+    return (error.exitCode.flatMap { SignalMeaning.shellsWord($0) }, true)
   }
 
 }

@@ -1,9 +1,9 @@
-// What a document's size says about its failure: an empty one, or one that is far larger than the others.
+// What a document's size says about its failure: it is empty, or far larger than the others.
 
 extension Batch {
-  /// What a worker found when it looked at the file, else what the caller said; nil where neither is known.
+  /// The size that a worker measured, else the one that the caller gave; nil if neither is known.
   private func size(of position: Int, in job: Job) -> Int64? {
-    if let measured = job.errors[position]?.details["size_bytes"].flatMap({ Int64($0) }) { return measured }
+    if let measured = job.errors[position]?.measuredSize { return measured }
     guard (0..<documents.count).contains(position) else { return nil }
     let said = documents[position].size
     return said >= 0 ? said : nil
@@ -18,7 +18,7 @@ extension Batch {
   }
 
   private static let sizeSamples = 64
-  /// So much larger than the others, and so large at all, is worth a word.
+  /// A file of at least this size, and this many times the typical one, is reported.
   private static let outsizeFactor: Int64 = 16
   private static let outsizeBytes: Int64 = 64 << 20
 
@@ -39,7 +39,7 @@ extension Batch {
     }
   }
 
-  /// All that are known to have failed so are empty, and others went well: the input, not the command.
+  /// Whether all documents that failed so are empty while others succeeded: then the input is at fault, not the command.
   func areRefusedForEmptiness(_ positions: [Int], of job: Job) -> Bool {
     !job.committed.isEmpty && !positions.isEmpty && positions.allSatisfy { size(of: $0, in: job) == 0 }
   }

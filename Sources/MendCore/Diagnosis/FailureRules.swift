@@ -1,4 +1,4 @@
-// Rules about what failed: attempts, jobs, and where executor and ledger tell different stories.
+// Rules about failed attempts and jobs, and about attempts whose executor and ledger disagree.
 
 extension DiagnosisContext {
   /// Per job and cause one finding, about the latest attempt that ended so, with how many did.
@@ -17,7 +17,7 @@ extension DiagnosisContext {
           causes.append((cause, 1, attempt))
         }
       }
-      // The latest first: it is why the job stands where it stands.
+      // The latest first: it explains the job's present state.
       for (cause, count, latest) in causes.sorted(by: { $0.latest.number > $1.latest.number }) {
         let died = tallies[job.id]?.count(diedOf: cause) ?? 0
         if job.status == .succeeded || job.status == .cancelled, died == 0 { continue }
@@ -36,7 +36,7 @@ extension DiagnosisContext {
         message += "; the next attempt starts by itself in \(Figures.seconds(at - now))"
       }
     }
-    // A later attempt went past it, and no document is left of it: nothing to be done about it any more.
+    // A later attempt went further and no failed document is left: nothing is to be done.
     let isPast = died == 0 && latest.number != job.attempts.last?.number
     if isPast, job.status.isFinal { message += "; a later attempt ended otherwise" }
     var confidence = Confidence.medium
@@ -69,7 +69,7 @@ extension DiagnosisContext {
     }
   }
 
-  /// Both sides are shown; neither is believed alone.
+  /// Ends about which the executor and the ledger disagree; the finding shows both.
   func disputedEnds(_ findings: inout FindingList) {
     forEachJob { _, job in
       guard job.isDisputed, let attempt = job.attempts.last, let end = attempt.end, let exit = end.exit else { return }
@@ -99,7 +99,7 @@ extension DiagnosisContext {
     }
   }
 
-  /// "A document that kills its attempts is named as the suspect": in process at two deaths or more.
+  /// Documents that were in process at two failed ends or more.
   func suspectDocuments(_ findings: inout FindingList) {
     forEachJob { _, job in
       let unproven = job.suspects.subtracting(job.committed).subtracting(job.quarantined)
@@ -118,7 +118,7 @@ extension DiagnosisContext {
         about: job.id,
         Finding(
           cause: .failure(cause),
-          // Alone with its attempts each time it is nearly proven; one of many it is a hint.
+          // A single suspect is nearly proven; one of many is a hint.
           confidence: count == 1 ? .high : .medium,
           message: "\(names(first)) \(count == 1 ? "is" : "are") suspected of ending attempts of "
             + "\(job.title(in: batch)): in process at two deaths or more.",
@@ -130,7 +130,7 @@ extension DiagnosisContext {
     }
   }
 
-  /// Proven by an attempt that died around it alone: named, left out, and what is to be done about it.
+  /// Documents that are proven to end attempts: an attempt failed with one of them alone in process.
   func quarantinedDocuments(_ findings: inout FindingList) {
     forEachJob { _, job in
       let held = job.quarantined.intersection(job.failed)
@@ -161,7 +161,7 @@ extension DiagnosisContext {
     forEachJob { _, job in
       guard let tally = tallies[job.id] else { return }
       for code in tally.codes {
-        // Told with the attempt that died.
+        // The finding about the attempt covers it.
         if code.causedByAttempt, job.attempts.contains(where: { $0.end?.cause == code.code.cause }) { continue }
         findings.add(about: job.id, documentFinding(code, job: job))
       }

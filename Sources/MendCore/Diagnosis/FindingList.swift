@@ -18,7 +18,7 @@ struct FindingList {
     for finding in more { add(about: finding.job, finding) }
   }
 
-  /// Counts one that is not worth making.
+  /// Counts a finding without making it.
   mutating func leaveOut(_ job: JobID?) {
     leftOut += 1
     if let job { tiersLeftOut.insert(job.tier) }

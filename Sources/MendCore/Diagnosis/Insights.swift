@@ -27,7 +27,7 @@ extension DiagnosisContext {
       ? Array(insights.prefix(Self.insightsLimit - 1)) + insights.suffix(1) : insights
   }
 
-  /// A batch may have thousands of extractors.
+  /// The most insights of a diagnosis.
   private static let insightsLimit = 100
 
   /// Closed stages of all jobs, and what running attempts have spent in theirs so far; in order of first appearance.
@@ -42,10 +42,10 @@ extension DiagnosisContext {
     return totals.told
   }
 
-  /// Less is not worth a word.
+  /// Shorter spans are not reported.
   private static let secondsOfInterest = 10.0
 
-  /// A stage that takes most of the time is named, with what that usually means.
+  /// Names a stage that takes most of the time, and what that usually means.
   private func stageInsights() -> [Insight] {
     let totals = stageTotals()
     let sum = totals.reduce(0.0) { $0 + $1.duration.inSeconds }
@@ -65,7 +65,7 @@ extension DiagnosisContext {
           stage: stage.name, metric: share,
           recommendation: "Bring the documents nearer, or load more of them at once (shards)")
       case "processing" where !hasEntrypoint:
-        // The built-in worker does nothing else but wait for its command: that is no finding.
+        // The built-in worker only waits for its command, so this stage says nothing.
         return nil
       case "processing" where share >= 0.7:
         return Insight(
@@ -81,14 +81,14 @@ extension DiagnosisContext {
     }
   }
 
-  /// Its stages are its own word for what it does.
+  /// Whether a program of the caller's own reports the stages.
   private var hasEntrypoint: Bool {
     batch.specification.tiers.contains { tier in
       tier.extractors.contains { if case .entrypoint = $0.work { true } else { false } }
     }
   }
 
-  /// So much longer than each of the others a tier must take to be worth a word.
+  /// A tier is reported if it takes this many times as long as each of the others.
   private static let outstanding = 3.0
 
   /// The tier that takes several times as long as any other, once two have run.
@@ -111,7 +111,7 @@ extension DiagnosisContext {
 
   /// Peaks near the limit, of attempts that did not run into it; the nearest of each extractor.
   private func memoryInsights() -> [Insight] {
-    // The jobs of an extractor stand beside each other.
+    // The jobs of one extractor are neighbours.
     var worst: [(tier: Int, extractor: Int, insight: Insight)] = []
     forEachJob { tier, job in
       for attempt in job.attempts {
@@ -123,8 +123,9 @@ extension DiagnosisContext {
           message: "Attempt \(attempt.number) of \(job.title(in: batch)) used \(Figures.percent(share)) of its memory: "
             + "\(Figures.bytes(exit.peakMemoryBytes)) of \(Figures.bytes(exit.memoryLimitBytes))",
           stage: "tier \(tier.number)", metric: share,
-          recommendation: "Give it more before a larger document runs into the limit: --memory "
-            + Figures.size(MemoryAdvice.enough(forPeak: exit.peakMemoryBytes)))
+          recommendation: Advice(
+            "Give it \(Figures.bytes(MemoryAdvice.enough(forPeak: exit.peakMemoryBytes))) before a larger document runs "
+              + "into the limit"))
         if let last = worst.last, last.tier == tier.number, last.extractor == job.extractor {
           if last.insight.metric < share { worst[worst.count - 1].insight = insight }
         } else {
@@ -150,7 +151,7 @@ extension DiagnosisContext {
     return insights
   }
 
-  /// Shards without documents, and one shard that everybody waits for.
+  /// Shards without documents, and a shard that takes much longer than the others.
   private func shardInsights() -> [Insight] {
     var insights: [Insight] = []
     for tier in batch.tiers where batch.specification.tiers.indices.contains(tier.number) {
@@ -186,8 +187,8 @@ extension DiagnosisContext {
     return insights
   }
 
-  /// An entrypoint that never reports and has no time set is not called stuck, however long it runs: that it cannot be
-  /// told is said instead, once it is past the time that others have.
+  /// An entrypoint that never reports and has no timer is never called stuck. Once it is past the default progress timer,
+  /// an insight says that its progress is unknown.
   private func opaqueInsights() -> [Insight] {
     var insights: [Insight] = []
     forEachJob { _, job in
@@ -202,22 +203,23 @@ extension DiagnosisContext {
             "\(job.title(in: batch)) has run for \(Figures.seconds(now - started)) and never reported: whether it "
             + "moves on cannot be told",
           stage: "tier \(job.id.tier)", metric: (now - started).inSeconds,
-          recommendation: "Report from the entrypoint (mend report), or set progress_seconds or run_seconds in its "
-            + "timers to the longest that it may take"))
+          recommendation: Advice(
+            "Set progress_seconds or run_seconds in its timers to the longest that it may take, or report from the "
+              + "entrypoint", .report)))
     }
     return insights
   }
 
-  /// A batch asks for notifications of a server that has nobody to tell. The server of a copy leaves them to the original.
+  /// The batch asks for notifications and the server has no receiver. The server of a copy leaves them to the original.
   private func notificationInsights() -> [Insight] {
     guard batch.specification.notificationEnabled, !limits.notifies, batchContext.server.copy == nil else { return [] }
     return [
       Insight(
         type: "no_notifications", severity: .warning,
-        message: "The batch asks for notifications, and this server was started without --notify-url: it tells nobody",
+        message: "The batch asks for notifications, and this server notifies nobody",
         stage: "", metric: 0,
-        recommendation:
-          "Start the server with --notify-url and --notify-secret-file, or follow the batch with mend watch")
+        recommendation: Advice(
+          "Follow the batch, or start the server with somebody to notify", .serve([.notifications])))
     ]
   }
 
@@ -242,7 +244,7 @@ extension DiagnosisContext {
           message:
             "\(Figures.count(stale, "report")) came from attempts that were not current any more, and were refused",
           stage: "", metric: Double(stale),
-          recommendation: "Look for what still runs: mend heal \(batch.key.batchID) --action reclaim-orphans"))
+          recommendation: Advice("Look for what still runs", .call(.heal(.reclaimOrphans, tier: nil)))))
     }
     return insights
   }
@@ -300,7 +302,7 @@ extension DiagnosisContext {
 }
 
 extension Attempt {
-  /// From its start to its end, without pauses; nil where it has not both.
+  /// The time from its start to its end, without pauses; nil if either is missing.
   var ran: Duration? {
     startedAt.flatMap { start in end.map { max(.zero, $0.at - start - pausedFor) } }
   }

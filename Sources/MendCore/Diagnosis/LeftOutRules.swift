@@ -1,7 +1,7 @@
-// What was cancelled while the rest of its tier went on: the batch is over, and not all of it was done.
+// Jobs that were cancelled while the rest of their tier went on: the batch is over, and documents are left undone.
 
 extension Tier {
-  /// The job was cancelled by itself, and the tier came to its end without what it had left to do.
+  /// Whether the job alone was cancelled and the tier was completed without its remaining documents.
   func isLeftOut(_ job: Job) -> Bool {
     status == .completed && job.status == .cancelled && job.committed.count + job.failed.count < job.assigned.count
   }
@@ -12,7 +12,7 @@ extension Batch {
 }
 
 extension DiagnosisContext {
-  /// One finding an extractor: for how many documents it was left out, and how many of them went on without it.
+  /// One finding for each extractor: how many documents it did not process, and how many of them went on without it.
   func extractorsLeftOut() -> [Finding] {
     batch.tiers.flatMap { tier in
       let jobs = tier.jobs.filter { tier.isLeftOut($0) }
@@ -30,8 +30,7 @@ extension DiagnosisContext {
       wentOn.formUnion(job.leftOut)
     }
     let name = jobs[0].specified(in: batch)?.name ?? "\(jobs[0].id)"
-    let command = Remedy.Call.retry(tier: tier.number, jobs: jobs.map(\.id), Job.Overrides(), .failed)
-      .commandLine(batchID: batch.key.batchID)
+    let retry = Remedy.Call.retry(tier: tier.number, jobs: jobs.map(\.id), Job.Overrides(), .failed)
     let others =
       wentOn.isEmpty
       ? "no other extractor did them, and they went no further"
@@ -50,7 +49,7 @@ extension DiagnosisContext {
             "documents_handed": "\(tier.handed.count)", "jobs_cancelled": "\(jobs.count)",
           ])
       ],
-      remedy: Remedy("If \(name) is to do them after all: \(command)"),
+      remedy: Remedy("If \(name) is to do them after all", by: .call(retry)),
       tier: tier.number, job: jobs.count == 1 ? jobs[0].id : nil, documents: Array(undone.prefix(10)))
   }
 }

@@ -1,15 +1,15 @@
-/// What the attempts of one extractor used of what they asked for: what right-sizing goes by.
+/// What the attempts of one extractor used of the resources that they asked for.
 struct MeasuredUse: Hashable {
   private var peakBytes: Int64 = 0
   private var limitBytes: Int64 = 0
   private var cpusUsed = 0.0
   private var cpusAsked = 0.0
 
-  /// Asking for four times what was needed, or more, is worth a word.
+  /// A request is reported if it is at least this many times what was used.
   static let generousFactor = 4
-  /// Less is not worth asking for less.
+  /// Smaller memory limits are not reported.
   static let memoryOfInterest: Int64 = 256 << 20
-  /// Shorter runs say little of how many CPUs are used.
+  /// Shorter runs say little about CPU use.
   static let measuredSeconds = 10.0
 
   mutating func add(_ attempt: Attempt) {
@@ -34,7 +34,7 @@ struct MeasuredUse: Hashable {
           type: "memory_oversized", severity: .info,
           message: "\(extractor) asked for \(Figures.bytes(limitBytes)) and used \(Figures.bytes(peakBytes)) at most",
           stage: "tier \(tier)", metric: Double(peakBytes) / Double(limitBytes),
-          recommendation: "Ask for \(Figures.bytes(enough)) (--memory \(Figures.size(enough))): more jobs fit at once"))
+          recommendation: "Ask for \(Figures.bytes(enough)): more jobs fit at once"))
     }
     if cpusUsed > 0, cpusAsked >= 2, cpusUsed <= cpusAsked / Double(Self.generousFactor) {
       let enough = max(1, cpusUsed.rounded(.up))
@@ -43,7 +43,7 @@ struct MeasuredUse: Hashable {
           type: "cpu_oversized", severity: .info,
           message: "\(extractor) asked for \(Figures.cpus(cpusAsked)) and kept \((cpusUsed * 10).rounded() / 10) busy",
           stage: "tier \(tier)", metric: cpusUsed / cpusAsked,
-          recommendation: "Ask for \(Figures.cpus(enough)) (--cpus \(Figures.number(enough))): more jobs fit at once"))
+          recommendation: "Ask for \(Figures.cpus(enough)): more jobs fit at once"))
     }
     return insights
   }

@@ -6,16 +6,16 @@ enum MemoryAdvice: Hashable {
   case retryWithAll(bytes: Int64, wanted: Int64)
   /// The executor's whole memory was not enough.
   case doesNotFit(wanted: Int64)
-  /// It held far less than its limit, so another bound refused it memory: more of Mend's is no help.
+  /// It held far less than its limit, so something else refused it memory. A higher limit does not help.
   case notTheLimit(peak: Int64, limit: Int64)
   /// Neither limit nor peak is known.
   case unknown
 
   static let step: Int64 = 64 << 20
-  /// A peak of less than so many hundredths of the limit shows that the limit was not the bound.
+  /// A peak below this percentage of the limit shows that the limit did not bound it.
   static let shareOfTheBound: Int64 = 80
 
-  /// 1.5 times the measured peak rounded up to 64 MiB: right-sizing's word, up and down.
+  /// 1.5 times the measured peak, rounded up to 64 MiB.
   static func enough(forPeak peak: Int64) -> Int64 { (min(peak, .max / 4) * 3 / 2 + step - 1) / step * step }
 
   /// 1.5 times the measured peak rounded up to 64 MiB, at least twice the limit, at most what the executor has.
@@ -40,19 +40,19 @@ enum MemoryAdvice: Hashable {
     if end.exit?.memoryLimitExceeded != true, Self.isFarBelow(peak, limit) {
       self = .notTheLimit(peak: peak, limit: limit)
     } else if end.oomSignature != nil, limit <= 0 {
-      // It had no limit of Mend's; one that is made from its peak would be less than what it was refused.
+      // Mend set no limit, and a limit derived from the peak would be less than what the program was refused.
       self = .unknown
     } else {
       self.init(peak: peak, limit: limit, capacity: capacity.memoryBytes)
     }
   }
 
-  /// Both are known, and the one is well below the other.
+  /// Whether both are known and the peak is well below the limit.
   static func isFarBelow(_ peak: Int64, _ limit: Int64) -> Bool {
     peak > 0 && limit > 0 && peak / shareOfTheBound < limit / 100
   }
 
-  /// What it would ask for; nil where it asks for no memory.
+  /// The memory to ask for; nil if more does not help.
   var asked: Int64? {
     switch self {
     case .retry(let bytes), .retryWithAll(let bytes, _): bytes
@@ -62,7 +62,7 @@ enum MemoryAdvice: Hashable {
 }
 
 extension DiagnosisContext {
-  /// What to do about a job of which an attempt ran out of memory.
+  /// What to do about a job that ran out of memory.
   func memoryRemedy(attempt: Attempt?, job: Job) -> Remedy {
     let tier = job.id.tier
     let end = attempt?.end
@@ -86,9 +86,8 @@ extension DiagnosisContext {
     case .doesNotFit(let wanted):
       return Remedy(
         "It needs about \(Figures.bytes(wanted)), which does not fit: the \(executor) executor has "
-          + "\(Figures.bytes(capacity.memoryBytes)) in all. Serve with more ("
-          + "\(capacity.serveCommand(memoryBytes: wanted) ?? "mend serve \(capacity.options)")), or split the documents"
-      )
+          + "\(Figures.bytes(capacity.memoryBytes)) in all. Split the documents, or serve with more",
+        by: capacity.option(memoryBytes: wanted).map { .serve([$0]) })
     case .notTheLimit:
       let what = signature?.resolution ?? "Find out what ended it: the kernel's log on its machine tells"
       return Remedy(
@@ -103,7 +102,7 @@ extension DiagnosisContext {
     }
   }
 
-  /// The same of a document that its command failed for want of memory: what is measured is of its whole attempt.
+  /// What to do about a document whose command ran out of memory; the figures are those of its whole attempt.
   func memoryRemedy(ofDocumentIn job: Job, attempt number: Int, _ signature: ErrorSignature?) -> Remedy {
     let tier = job.id.tier
     let attempt = job.attempts.indices.contains(number - 1) ? job.attempts[number - 1] : job.attempts.last
@@ -123,7 +122,7 @@ extension DiagnosisContext {
       .retry(tier: tier, jobs: retryJobs(job), Job.Overrides(), .failed))
   }
 
-  /// Why more of Mend's memory is no help, and what else bounds what a program may have.
+  /// Why a higher limit does not help, and what else bounds the program's memory.
   private func otherBounds(_ end: AttemptEnd?, _ isOwnLimit: Bool) -> String {
     let exit = end?.exit
     var measured = "more memory of Mend's is no help"
@@ -140,7 +139,7 @@ extension DiagnosisContext {
       + ": look at a limit of its own (ulimit -v), at the machine's memory, and at the size that it asked for"
   }
 
-  /// What the figure follows from. Of what was ended at its limit nobody knows how much it would have taken.
+  /// What the figure is derived from. If a process was ended at its limit, nobody knows how much it would have needed.
   private func memoryReason(_ end: AttemptEnd?) -> String {
     guard let exit = end?.exit else { return "" }
     let peak = Figures.bytes(exit.peakMemoryBytes)

@@ -1,13 +1,13 @@
-/// Runs a recorded history through the present rules, and sets what they say beside what was said then.
+/// Runs a recorded history through the present rules, and compares their summaries with the recorded ones.
 ///
 /// Signs of life are not in a journal. They are taken as they were understood then: an attempt that was said to be
 /// stuck is suspected, every other one that runs had just been heard of.
 public struct Replay {
-  /// One moment at which a diagnosis was recorded, or would be now.
+  /// A moment at which a diagnosis was recorded, or would be recorded now.
   public struct Point: Hashable, Sendable {
     public var sequence: UInt64
     public var at: Instant
-    /// What led to it, a state change or a recorded diagnosis.
+    /// True for a recorded diagnosis, false for a state change.
     public var isRecordedVerdict: Bool
     public var then: DiagnosisSummary
     public var now: DiagnosisSummary
@@ -39,7 +39,7 @@ public struct Replay {
       }
       try replay.batch.apply(record)
       let next = records.indices.contains(place + 1) ? records[place + 1] : nil
-      // A diagnosis is made once for what happens at one instant.
+      // One diagnosis covers all that happens at one instant.
       guard record.fact.movesSummary, next?.at != record.at, replay.batch.status != .created else { continue }
       let point = replay.point(record, then: replay.said, isRecordedVerdict: false)
       if point.differs, !replay.wasSaidSoon(point.now, after: place, records) { points.append(point) }
@@ -47,12 +47,12 @@ public struct Replay {
     return points
   }
 
-  /// Verdicts are given at intervals: what was said within the next one or two was said of this.
+  /// Summaries are recorded at intervals: one that was recorded soon after counts.
   private func wasSaidSoon(_ summary: DiagnosisSummary, after place: Int, _ records: [Record]) -> Bool {
     let until = records[place].at + limits.reviewInterval * 2 + .milliseconds(500)
     for record in records[(place + 1)...] {
       guard record.at <= until else { return false }
-      // More happened before anybody looked.
+      // More happened before the next review.
       if record.fact.movesSummary, record.at > records[place].at { return true }
       if case .verdictChanged(let said) = record.fact, said.isSame(as: summary) { return true }
     }
@@ -88,7 +88,7 @@ public struct Replay {
 }
 
 extension Batch {
-  /// Every attempt that runs was heard of, but those that were said not to be, or not to move.
+  /// Takes every running attempt for live, except those that were recorded as silent or stuck.
   fileprivate mutating func assumeLife(at now: Instant, but said: DiagnosisSummary, confirmation: Duration) {
     var suspects: [JobID: FindingCause] = [:]
     if said.health == .stuck {

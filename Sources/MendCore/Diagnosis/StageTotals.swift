@@ -1,4 +1,4 @@
-/// Stages of many jobs by name, durations added up. Names are the jobs' own words, and may be different in each.
+/// The total time of each stage over many jobs. Jobs choose the names, so each may have others.
 package struct StageTotals {
   private var totals: [Job.StageTotal] = []
   private var places: [String: Int] = [:]

@@ -1,7 +1,7 @@
-// What the server itself lacks. It holds every batch up alike.
+// Trouble of the server itself, which holds up every batch.
 
 extension DiagnosisContext {
-  /// The server only shows a copy: what the journal calls running is the original's.
+  /// The server only shows a copy: what the journal calls running belongs to the original.
   func servedCopy() -> [Finding] {
     guard let copy = batchContext.server.copy, !batch.status.isFinal else { return [] }
     return [
@@ -10,12 +10,12 @@ extension DiagnosisContext {
         message: sentence(copy) + " What became of the batch after the copy was made is not known here.",
         evidence: [Evidence(copy, by: .scheduler, at: now, values: [:])],
         remedy: Remedy(
-          "Ask the original's server; or serve this directory with --adopt-copy, where the original is not at work any "
-            + "more"))
+          "Ask the original's server. If the original is no longer in use, turn the copy into a data directory of its own",
+          by: .serve([.adoptCopy])))
     ]
   }
 
-  /// The journal can't be written: what happens meanwhile is found out once it can.
+  /// The journal cannot be written. What happens meanwhile is recorded once it can be.
   func storeFull() -> [Finding] {
     guard let store = batchContext.server.outage, !batch.status.isFinal else { return [] }
     return [
@@ -29,12 +29,11 @@ extension DiagnosisContext {
             store.message, by: .scheduler, at: store.since,
             values: ["seconds": Figures.number((now - store.since).inSeconds)])
         ],
-        remedy: Remedy(
-          store.isDamaged
-            ? "Stop the server; then mend doctor --data DIR --rebuild makes a whole journal of what can be read, or bring the "
-              + "journal back from a copy"
-            : "Make room on the file system of the server's data directory (mend serve --data): the server goes on by itself"
-        ))
+        remedy: store.isDamaged
+          ? Remedy(
+            "Stop the server, and bring the journal back from a copy or make a whole one of what can be read",
+            by: .rebuildJournal)
+          : Remedy("Make room on the file system of the server's data directory: the server goes on by itself"))
     ]
   }
 }

@@ -1,7 +1,7 @@
 // Heal's plans: what would be done, why, on what evidence, at what risk. Nothing is changed here.
 
 extension Batch {
-  /// Steps of one plan, of each kind; what is beyond that is for the next plan.
+  /// The most steps of one kind in a plan; the next plan has the rest.
   public static let healStepsLimit = 200
 
   /// The steps of a plan, each "planned"; empty when there is nothing to heal. The same state gives the same plan.
@@ -47,71 +47,53 @@ extension DiagnosisContext {
   fileprivate func duplicateKills(_ tier: Int?) -> [HealStep] {
     batch.duplicates.filter { tier == nil || tier == $0.job.tier }.compactMap { launch in
       let asked = batch.askedToEnd(launch.job, launch.reference)
-      // Its end has the time that ends have.
+      // It still has time to end.
       if let asked, now - asked < limits.endTimeout { return nil }
       let again = asked.map { ", \(Figures.seconds(now - $0)) after it was asked to end" } ?? ""
       return HealStep(
         operation: .killDuplicate(launch.job, reference: launch.reference),
         reason:
           "\(launch.reference) runs as attempt \(launch.number) of \(launch.job), which is not its current attempt\(again)",
-        evidence: [
-          Evidence(
-            "\(launch.reference) was seen to run", by: .executor, at: launch.seenAt,
-            values: ["reference": launch.reference, "attempt": "\(launch.number)"])
-        ],
+        evidence: [launch.evidence],
         // It is fenced: nothing that it does counts.
         risk: .low)
     }
   }
 
-  /// Ends of which no proof came, and attempts that were lost without one.
+  /// Attempts whose end was never proven, and attempts that were lost.
   fileprivate func reclaims(_ tier: Int?) -> [HealStep] {
     var found: [(job: JobID, attempt: Int, reclaimedAt: Instant)] = []
     forEachJob { _, job in
       guard tier == nil || tier == job.id.tier else { return }
       for index in job.attempts.indices {
         let attempt = job.attempts[index]
-        switch attempt.state {
-        case .ending(_, let since) where now >= attempt.endIsOverdue(from: since, limits: limits): break
-        case .ended(let end) where isOrphan(attempt, end, of: job): break
-        default: continue
-        }
+        let isOrphaned = attempt.end.map { isOrphan(attempt, $0, of: job) } ?? (overdueEnd(of: attempt, job) != nil)
+        guard isOrphaned else { continue }
         found.append((job.id, index, attempt.reclaimedAt ?? .distantPast))
       }
     }
     if found.count > Batch.healStepsLimit {
-      // Those that were asked first, and have not ended, leave the others their turn.
+      // Attempts that were asked to end before come last, so that the others get their turn.
       found.sort { ($0.reclaimedAt, $0.job, $0.attempt) < ($1.reclaimedAt, $1.job, $1.attempt) }
       found.removeLast(found.count - Batch.healStepsLimit)
       found.sort { ($0.job, $0.attempt) < ($1.job, $1.attempt) }
     }
-    return found.compactMap { id, index, _ in batch.tiers[id].flatMap { reclaim(index, of: $0) } }
+    return found.compactMap { id, index, _ in batch.tiers[id].map { reclaim(index, of: $0) } }
   }
 
-  private func reclaim(_ index: Int, of job: Job) -> HealStep? {
+  private func reclaim(_ index: Int, of job: Job) -> HealStep {
     let attempt = job.attempts[index]
-    switch attempt.state {
-    case .ending(let reason, let since):
-      return
-        HealStep(
-          operation: .reclaimOrphan(job.id, number: attempt.number),
-          reason: batch.overdueEndSentence(attempt, of: job, since: since, at: now),
-          evidence: [
-            Evidence(
-              "no receipt of its end came", by: .clock, at: now,
-              values: ["ending_seconds": Figures.number((now - since).inSeconds), "reason": reason.name])
-          ], risk: .low)
-    case .ended:
-      return
-        HealStep(
-          operation: .reclaimOrphan(job.id, number: attempt.number),
-          reason: attempt.staleReports > 0
-            ? "attempt \(attempt.number) of \(job.title(in: batch)) is over, and still reports"
-            : "attempt \(attempt.number) of \(job.title(in: batch)) was lost, and nothing proves it gone",
-          evidence: evidence(of: attempt, job: job, died: 0),
-          risk: batch.isGivenUp(job.id, with: attempt.number) ? .medium : .low)
-    case .intended, .starting, .running: return nil
+    let operation = HealStep.Operation.reclaimOrphan(job.id, number: attempt.number)
+    if let overdue = overdueEnd(of: attempt, job) {
+      return HealStep(operation: operation, reason: overdue.sentence, evidence: [overdue.evidence], risk: .low)
     }
+    return HealStep(
+      operation: operation,
+      reason: attempt.staleReports > 0
+        ? "attempt \(attempt.number) of \(job.title(in: batch)) is over, and still reports"
+        : "attempt \(attempt.number) of \(job.title(in: batch)) was lost, and nothing proves it gone",
+      evidence: evidence(of: attempt, job: job, died: 0),
+      risk: batch.isGivenUp(job.id, with: attempt.number) ? .medium : .low)
   }
 
   /// Whether a plan to reclaim orphans has a step for it.
@@ -124,7 +106,7 @@ extension DiagnosisContext {
     return attempt.reclaimedAt == nil || batch.isGivenUp(job.id, with: attempt.number)
   }
 
-  /// One step a tier: all of its jobs that failed of oom, each with what it needs. None where it does not fit, or where
+  /// One step for each tier: all of its jobs that ran out of memory, each with what it needs. None if that does not fit, or if
   /// memory was not what bounded it.
   ///
   /// Not in the tiers of `except`: a step before starts them again, and a second start would be refused.
@@ -144,7 +126,7 @@ extension DiagnosisContext {
         else { continue }
         jobs.append(job.id)
         memoryBytes[job.id] = bytes
-        // Of some of them: it is kept in the batch's history.
+        // The evidence of some jobs only, for it is kept in the batch's history.
         if jobs.count <= Self.jobsShown { evidence += self.evidence(of: attempt, job: job, died: 0) }
       }
       guard !jobs.isEmpty else { return nil }
@@ -160,7 +142,7 @@ extension DiagnosisContext {
 extension DiagnosisContext {
   fileprivate static let jobsShown = 10
 
-  /// One figure where all need the same, else each job's.
+  /// One figure if all jobs need the same, else one for each job.
   private func enough(_ memoryBytes: [JobID: Int64], _ jobs: [JobID]) -> String {
     let figures = Set(memoryBytes.values)
     if figures.count == 1, let bytes = figures.first {
@@ -174,7 +156,7 @@ extension DiagnosisContext {
 }
 
 extension HealStep {
-  /// The tier that a reclaim starts again, for its job was given up; such a step has more than a low risk.
+  /// The tier that a reclaim starts again because its job was given up; the risk of such a step is more than low.
   fileprivate var restartedTier: Int? {
     if case .reclaimOrphan(let job, _) = operation, risk != .low { job.tier } else { nil }
   }

@@ -2,13 +2,13 @@
 // history; and the end of stuck attempts that a retry rule names.
 
 extension Core {
-  /// Looks again at the batch then, when it opted in.
+  /// Schedules another look at the batch, if it opted in.
   mutating func considerHealing(_ key: BatchKey, at instant: Instant) {
     guard batches[key]?.specification.autoHeal != nil || index.ruledStalls.contains(key) else { return }
     index.deadlines.insert(Deadline(at: instant, kind: .autoHeal, batch: key))
   }
 
-  /// What may make a plan worth a look.
+  /// Schedules a look after a fact from which a plan may follow.
   mutating func considerHealing(_ key: BatchKey, after fact: Fact) {
     switch fact {
     case .batchStatusChanged(let changed) where changed.status == .failed: considerHealing(key, at: context.now)
@@ -18,7 +18,7 @@ extension Core {
     }
   }
 
-  /// There is more memory than before: what failed for want of it may have a plan now.
+  /// The executor has more memory than before: a batch that ran out of memory may have a plan now.
   mutating func considerHealingOfFailed(on executor: ExecutorKind) {
     for key in batches.keys.sorted() {
       guard let batch = batches[key], batch.status == .failed, batch.specification.executor == executor else {
@@ -28,7 +28,7 @@ extension Core {
     }
   }
 
-  /// Ends the attempts that both looks found stuck and that a rule was written for; the rule decides what follows.
+  /// Ends stuck attempts for which the caller wrote a retry rule; the rule decides what follows.
   mutating func endStallsByRule(_ key: BatchKey) {
     guard let batch = batches[key], batch.status == .running, index.ruledStalls.contains(key) else { return }
     let report = batch.health(at: context.now, capacity: capacities.of(batch), limits: limits)
@@ -53,7 +53,7 @@ extension Core {
     context.actor = Initiative.autoHeal.rawValue
     defer { context.actor = actor }
     apply(&steps, to: key, actor: context.actor, by: .autoHeal)
-    // What came to nothing is no heal, and is not told as one.
+    // A step that did nothing is not recorded as a heal.
     steps.removeAll { $0.result == .skipped }
     if steps.contains(where: { $0.result == .done || $0.result == .asked }) {
       let record = HealRecord(
@@ -64,8 +64,8 @@ extension Core {
     context.schedulingIsDue = true
   }
 
-  /// Asking again for an end that does not come is worth it once in a while, not with each event of the batch; and for that
-  /// of a launch which is fenced only by hand.
+  /// An end that does not come is asked for again once in a while, not with each event of the batch; the end
+  /// of a fenced launch only by hand.
   private func wasAsked(_ step: HealStep, of batch: Batch) -> Bool {
     if case .killDuplicate(let job, let reference) = step.operation { return batch.askedToEnd(job, reference) != nil }
     guard case .reclaimOrphan(let job, let number) = step.operation, let index = batch.attemptIndex(job, number) else {
@@ -78,7 +78,7 @@ extension Core {
 }
 
 extension BatchSpecification {
-  /// A retry rule names a cause for which attempts count as stuck, or the category of them.
+  /// Whether a retry rule names a cause for which attempts count as stuck, or the category of those causes.
   var hasRulesForStalls: Bool {
     tiers.contains { tier in
       tier.extractors.contains { extractor in
@@ -91,7 +91,7 @@ extension BatchSpecification {
 }
 
 extension AutoHeal {
-  /// The step as far as the policy allows it: without the jobs that ask for more memory than its ceiling; nil where
+  /// The step as far as the policy allows it: without the jobs that need more memory than its ceiling; nil if
   /// nothing of it is left, or its risk is above what is allowed.
   package func allowed(_ step: HealStep) -> HealStep? {
     guard step.risk.rank <= maxRisk.rank else { return nil }

@@ -27,9 +27,9 @@ extension Core {
     return .healed(.init(batchID: key.batchID, generation: after, dryRun: false, steps: steps))
   }
 
-  /// Does each step, and notes what came of it.
+  /// Carries out each step and notes its result.
   ///
-  /// Jobs of one tier that were given up run again by one retry: the first would make the tier run, and the others would
+  /// Jobs of one tier that were given up run again by one retry: a first retry would make the tier run, and the others would
   /// have to wait for it.
   mutating func apply(_ steps: inout [HealStep], to key: BatchKey, actor: String, by initiative: Initiative) {
     var givenUp: [Int: [(step: Int, job: JobID)]] = [:]
@@ -105,7 +105,7 @@ extension Core {
     return wasAsked ? (.asked, "asked to end again") : (.done, "being ended")
   }
 
-  /// Ends what may still run under an attempt's name.
+  /// Ends whatever may still run as that attempt.
   private mutating func reclaim(_ attempt: AttemptKey) -> (HealStep.Result, String) {
     guard let state = state(of: attempt) else { return (.skipped, "skipped: no such attempt") }
     guard state.isOver else {
@@ -122,7 +122,7 @@ extension Core {
 }
 
 extension Batch {
-  /// The job failed with that attempt, and its tier is over: it can be started again.
+  /// Whether the job failed with that attempt and its tier is over, so that it can be started again.
   func isGivenUp(_ job: JobID, with attempt: Int) -> Bool {
     guard let state = tiers[job], state.status == .failed, state.attempts.last?.number == attempt else {
       return false
@@ -138,7 +138,7 @@ extension Refusal {
     case .invalid(let field, let rule): "\(field) \(rule)"
     case .notFound(let type, let id): "\(type) \(id) does not exist"
     case .alreadyExists(let type, let id): "\(type) \(id) exists already"
-    case .precondition(let what, let todo, _): "\(what); \(todo)"
+    case .precondition(let what, let todo, _): "\(what); \(todo.text)"
     case .aborted(let what, let todo): "\(what); \(todo)"
     case .exhausted(let limit, let what, _): "\(limit.rawValue): \(what)"
     case .unavailable(let what): what

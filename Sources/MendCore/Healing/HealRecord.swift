@@ -4,7 +4,7 @@ public struct HealRecord: Hashable, Codable, Sendable {
   public var generation: UInt64
   public var steps: [HealStep]
   public var at: Instant
-  /// Who asked for it, for people; empty where an older version wrote it.
+  /// Who asked for it, for people; empty if an earlier version wrote it.
   public var actor: String
   public var by: Initiative
 

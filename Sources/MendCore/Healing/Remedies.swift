@@ -7,39 +7,20 @@ public struct Remedy: Hashable, Sendable {
   }
 
   public var description: String
-  /// nil for what a person must do outside of Mend.
+  /// nil for what a person must do or decide.
   public var call: Call?
+  /// What a person may type; nil where `call` says it.
+  public var command: ProgramCommand?
 
-  public init(_ description: String, _ call: Call? = nil) {
+  public init(_ description: String, _ call: Call? = nil, by command: ProgramCommand? = nil) {
     self.description = description
     self.call = call
+    self.command = command
   }
-}
 
-extension Remedy.Call {
-  /// The command line that makes the call.
-  public func commandLine(batchID: String) -> String {
-    switch self {
-    case .retry(let tier, let jobs, let overrides, let scope):
-      var words = ["mend retry \(batchID) --tier \(tier)"]
-      words += jobs.map { "--job \($0)" }
-      if let memoryBytes = overrides.memoryBytes { words.append("--memory \(Figures.size(memoryBytes))") }
-      if let cpus = overrides.cpus { words.append("--cpus \(Figures.number(cpus))") }
-      if overrides.requiresGPU == true { words.append("--gpu") }
-      if let priority = overrides.priority { words.append("--priority \(priority)") }
-      if let runTimeout = overrides.runTimeout {
-        words.append("--run-timeout \(Figures.number(runTimeout?.inSeconds ?? 0))")
-      }
-      if scope == .all { words.append("--scope all") }
-      return words.joined(separator: " ")
-    case .heal(let action, let tier):
-      let name = action.rawValue.split(separator: "_").joined(separator: "-")
-      return "mend heal \(batchID) --action \(name)" + (tier.map { " --tier \($0)" } ?? "")
-    case .cancel(.batch): return "mend cancel \(batchID)"
-    case .cancel(.tier(let tier)): return "mend cancel \(batchID) --tier \(tier)"
-    case .cancel(.job(let job)): return "mend cancel \(batchID) --job \(job)"
-    }
-  }
+  init(_ advice: Advice) { self.init(advice.text, by: advice.command) }
+
+  public var advice: Advice { Advice(description, call.map { .call($0) } ?? command) }
 }
 
 extension Remedy.Call: Described {
@@ -49,7 +30,8 @@ extension Remedy.Call: Described {
   public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var call: Self? = v.reads ? nil : self
     try v.member(
-      1, "retry", of: &call, { (call: RetryCall) in .retry(tier: call.tier, jobs: call.jobs, call.overrides, call.scope) }
+      1, "retry", of: &call,
+      { (call: RetryCall) in .retry(tier: call.tier, jobs: call.jobs, call.overrides, call.scope) }
     ) {
       if case .retry(let tier, let jobs, let overrides, let scope) = $0 {
         RetryCall(tier: tier, jobs: jobs, overrides: overrides, scope: scope)

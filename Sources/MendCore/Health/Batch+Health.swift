@@ -24,7 +24,7 @@ extension Batch {
     }
   }
 
-  /// Whatever else may be said of it: nothing comes of it before that can be written down.
+  /// The server's own trouble comes first: nothing changes until it can be recorded.
   private func heldUp(by server: ServerState, at now: Instant) -> HealthReport? {
     if let copy = server.copy {
       return HealthReport(.stuck, .copy, blockedReason: "copy: \(copy)", stuckFor: now - lastActivityAt)
@@ -36,10 +36,10 @@ extension Batch {
         + store.message, stuckFor: now - lastActivityAt)
   }
 
-  /// Failures or none: what is left to say when nothing is stuck and nothing waits.
+  /// The health of a batch in which nothing is stuck and nothing waits.
   private var settledHealth: HealthReport {
     guard hasFailures else {
-      // Nothing failed, and it is not whole all the same.
+      // Nothing failed, but some documents were left out.
       return hasLeftOutDocuments ? HealthReport(.degraded, .partialFailures) : HealthReport(.ok)
     }
     var reason = HealthReason.partialFailures
@@ -55,7 +55,7 @@ extension Batch {
     return HealthReport(.degraded, reason)
   }
 
-  /// The health of a batch that has not started and never can, at this capacity.
+  /// The health of a batch that has not started and never can with this capacity; nil if it can.
   private func unschedulable(at now: Instant, _ room: Room) -> HealthReport? {
     for tier in tiers {
       for job in tier.jobs {
@@ -69,7 +69,7 @@ extension Batch {
     return nil
   }
 
-  /// The health of a batch whose executor the server was started without: it waits, and loses nothing.
+  /// The health of a batch whose executor the server was started without. The batch waits and loses nothing.
   private func notConfigured(at now: Instant) -> HealthReport? {
     guard let outage, !outage.isConfigured else { return nil }
     return HealthReport(
@@ -83,7 +83,7 @@ extension Batch {
     guard let job = tiers.first(where: { $0.status != .completed })?.jobs.first(where: { $0.status == .pending }) else {
       return HealthReport(.ok, .waitingForCapacity)
     }
-    // However long it waits: it has its place, and its turn comes when others are over.
+    // It is not stuck, however long it waits: its turn comes when other batches end.
     return HealthReport(.ok, room.reason(ofWaitFor: job.resourcesAsked(in: self), isQueued: true))
   }
 
@@ -101,9 +101,9 @@ extension Batch {
   private func runningHealth(at now: Instant, _ room: Room, limits: Limits) -> HealthReport {
     let survey = surveyJobs(at: now, room, limits: limits)
     var blocks = survey.stuck
-    // While something of the batch moves, a job that waits for room merely stands behind its own siblings.
+    // While another job of the batch makes progress, a job that waits for capacity only waits for that one.
     if !survey.somethingWorks { blocks += survey.overdue }
-    // Unreachable is not failed: workers that can still report keep the batch going, and a grace passes first.
+    // Unreachable is not failed: workers that can still report keep the batch going, and a grace period passes first.
     if !survey.somethingWorks, let report = notConfigured(at: now) { return report }
     if let outage, !survey.somethingWorks, now - outage.since >= limits.unreachableGrace {
       let report = unreachable(outage, since: max(outage.since, lastActivityAt), at: now, limits: limits)
@@ -125,7 +125,7 @@ extension Batch {
       return settled.health == .ok ? HealthReport(.ok, reason) : settled
     }
     guard !survey.somethingWorks, let first = survey.waiting.min(by: Block.comesBefore) else { return settled }
-    // Waiting without a step done yet is what a cold start looks like; after that it is an ordinary pause between.
+    // A batch that waits and has made no progress yet is in its cold start. Later the same wait is ordinary.
     guard survey.progressed else { return HealthReport(.scaling, first.reason, blockedReason: first.sentence) }
     return settled.health == .ok ? HealthReport(.ok, first.reason) : settled
   }
@@ -133,13 +133,13 @@ extension Batch {
 
 /// What one pass over a running batch's jobs found.
 struct Survey: Hashable {
-  /// Stalled attempts that both looks agree on, and jobs that can never start.
+  /// Attempts that two checks found stalled, and jobs that can never start.
   var stuck: [Block] = []
   /// Jobs that have waited for room past their window.
   var overdue: [Block] = []
-  /// Inside their window, for room or for a start.
+  /// Jobs that wait for capacity or for their start, within their window.
   var waiting: [Block] = []
-  /// An attempt runs and was not found stuck, or one is being ended, or a backoff runs.
+  /// An attempt runs and is not stuck, or is being ended, or a job waits for its next attempt.
   var somethingWorks = false
   /// A document or a stage of an active tier moved.
   var progressed = false
@@ -169,13 +169,13 @@ extension Batch {
   ) {
     switch look(at: attempt, of: job, at: now, limits: limits) {
     case .ending(let since) where now >= attempt.endIsOverdue(from: since, limits: limits):
-      // Not for detect_stuck, which would only ask it again to end: reclaim_orphans is its remedy.
+      // Its remedy is reclaim_orphans: detect_stuck would only ask it to end once more.
       survey.stuck.append(
         Block(
           kind: .overdueEnd(job.id, number: attempt.number), reason: .noProgress,
           sentence: overdueEndSentence(attempt, of: job, since: since, at: now), since: since))
     case .ending where outage.map({ now - $0.since >= limits.unreachableGrace }) == true:
-      // It was given up with its executor: nothing says that its end comes.
+      // It was given up with its executor: its end may never be reported.
       break
     case .working, .ending:
       survey.somethingWorks = true
@@ -206,7 +206,7 @@ extension Batch {
   ) -> Instant {
     var since = max(tier.startedAt ?? startedAt ?? createdAt, job.attempts.last?.end?.at ?? createdAt)
     if let backedOff = job.nextAttemptAt { since = max(since, backedOff) }
-    // A retry or the end of a pause starts the window again; only looked up where it matters.
+    // A retry or the end of a pause starts the window again. The history is read only if that could matter.
     if now - since >= window { since = max(since, changes.latest(of: job.id, in: self)) }
     return since
   }
@@ -270,19 +270,19 @@ extension HealthReason {
 }
 
 extension Job {
-  /// Its command cannot be started as it is written: nothing but a change of it helps.
+  /// Its command cannot be started as it is written; only a change of the command helps.
   var isMisconfigured: Bool {
     if failure?.cause == .entrypointNotFound { return true }
     guard failure?.cause == .documentErrors, let first = failed.next(from: 0) else { return false }
     return errors[first]?.code == .failure(.entrypointNotFound)
   }
 
-  /// Who ran it and the ledger say different things of its last attempt: exit 0 with documents not accounted for, or
+  /// The executor and the ledger disagree about its last attempt: exit 0 with documents not accounted for, or
   /// another end although every document is committed.
   var isDisputed: Bool {
     guard status == .failed, let end = attempts.last?.end, let exit = end.exit else { return false }
     if exit.termination == .exited(0) {
-      // The ledger's word is only noted there when it contradicts.
+      // The ledger is noted as evidence only where it disagrees.
       return pendingCount > 0 || end.cause == .documentErrors || end.evidence.contains { $0.observer == .ledger }
     }
     return !assigned.isEmpty && committed.count == assigned.count

@@ -1,7 +1,7 @@
 // Liveness is not progress: what one attempt looks like at one moment, and since when
 // (<doc:Domain#Timers>).
 
-/// How a live attempt looks, in one look.
+/// The state of a live attempt at one check.
 enum AttemptLook: Hashable {
   /// At the executor, not running yet, inside its start window.
   case starting(since: Instant)
@@ -11,12 +11,12 @@ enum AttemptLook: Hashable {
   case ending(since: Instant)
   /// Past one of its timers; `since` is its last real progress.
   case stalled(FailureCause, since: Instant)
-  /// Silent, or over: the server does not have the executor that could say which.
+  /// Unknown: it reports nothing, and the server does not have the executor that could be asked.
   case unknown
 }
 
 extension Batch {
-  /// Attempts that look stuck now: the first of the two looks. The caller sets `Attempt.suspectedSince` of those named
+  /// Attempts that look stuck now: the first of two checks. The caller sets `Attempt.suspectedSince` of those named
   /// (where it is nil) and clears it of all others.
   ///
   /// Empty unless the batch is RUNNING: a pause stops claims, so silence in it means nothing. In the order of jobs.
@@ -68,7 +68,7 @@ extension Batch {
     }
   }
 
-  /// Since when it has moved nothing, where that is longer than its progress timer; else nil.
+  /// Since when it has made no progress, if that is longer than its progress timer; nil otherwise.
   private func idleSince(_ attempt: Attempt, of job: Job, _ timers: Timers, at now: Instant) -> Instant? {
     let progress = attempt.idleFrom
     guard let allowed = progressTimer(of: attempt, timers), now - progress >= allowed, !waitsForItsTurn(job) else {
@@ -86,7 +86,7 @@ extension Batch {
     return attempt.tellsDocuments || attempt.hasBeaten ? timers.progress : timers.setProgress
   }
 
-  /// True when a stalled attempt was stalled at the first look too, long enough ago.
+  /// Whether a stalled attempt was found stalled at an earlier check, too, long enough ago.
   func isConfirmed(_ attempt: Attempt, at now: Instant, limits: Limits) -> Bool {
     attempt.suspectedSince.map { now - $0 >= limits.stuckConfirmation } ?? false
   }
@@ -98,7 +98,7 @@ extension Batch {
     return attempt.hasBeaten || timers.setHeartbeat != nil
   }
 
-  /// It has documents left and none in process because max_concurrent is used up by others: their business.
+  /// It has documents left and none in process because other attempts use up max_concurrent.
   ///
   /// A document that two extractors have in process counts twice, as it does where claims are bounded.
   private func waitsForItsTurn(_ job: Job) -> Bool {

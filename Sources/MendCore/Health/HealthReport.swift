@@ -1,4 +1,4 @@
-/// How a batch is at one moment, and why.
+/// The health of a batch at one moment, and why.
 public struct HealthReport: Hashable, Sendable {
   public var health: Health
   public var reason: HealthReason
@@ -9,7 +9,7 @@ public struct HealthReport: Hashable, Sendable {
   /// What holds it up, in the order of its jobs; empty where it is not stuck.
   public var blocks: [Block]
 
-  /// Attempts that two looks found stuck, in the order of their jobs: what Heal's detect_stuck ends.
+  /// Attempts that two checks found stuck, in the order of their jobs. Heal's detect_stuck ends them.
   public var stuckAttempts: [StuckAttempt] {
     blocks.compactMap { if case .stalled(let stuck) = $0.kind { stuck } else { nil } }
   }
@@ -37,7 +37,7 @@ public struct Block: Hashable, Sendable {
     /// An attempt that is not seen to run yet, within its start window.
     case starting(JobID)
     case stalled(StuckAttempt)
-    /// An attempt that was asked to end, and of whose end no proof came in time.
+    /// An attempt that was asked to end and whose end was not proven in time.
     case overdueEnd(JobID, number: Int)
     case unreachable
   }
@@ -47,19 +47,19 @@ public struct Block: Hashable, Sendable {
   public var sentence: String
   public var since: Instant
 
-  /// What is said first: the reason that wins, then what has lasted longest.
+  /// The order in which blocks are reported: by the reason's precedence, then the longest first.
   static func comesBefore(_ left: Block, _ right: Block) -> Bool {
     (left.reason.rank, left.since) < (right.reason.rank, right.since)
   }
 }
 
-/// A live attempt that does not move, and why that is held against it.
+/// A live attempt that makes no progress, and the timer that it ran into.
 public struct StuckAttempt: Hashable, Sendable {
   public var job: JobID
   public var number: Int
   /// start_timeout, heartbeat_timeout or progress_timeout.
   public var cause: FailureCause
-  /// The last real progress: a document or a stage, else its start.
+  /// The time of the last document or stage, else of its start.
   public var since: Instant
 
   public init(job: JobID, number: Int, cause: FailureCause, since: Instant) {
@@ -75,7 +75,7 @@ public struct ExecutorOutage: Hashable, Codable, Sendable {
   public var executor: ExecutorKind
   public var since: Instant
   public var message: String
-  /// False where the server was started without it: that does not pass by itself, and nothing is given up for it.
+  /// False if the server was started without it: that does not end by itself, and no attempt is given up for it.
   public var isConfigured: Bool
 
   public init(executor: ExecutorKind, since: Instant, message: String, isConfigured: Bool = true) {

@@ -241,4 +241,10 @@ extension Job.Overrides {
 extension DocumentError {
   /// The extractor had it in hand and refused it; else it may never have been begun.
   var isOfItsRun: Bool { !causedByAttempt && code != .failure(.documentErrors) }
+
+  /// What the built-in worker says about the command, among the details.
+  var exitCode: Int32? { details["exit_code"].flatMap { Int32($0) } }
+  var signal: Int32? { details["signal"].flatMap { Int32($0) } }
+  /// The file's size in bytes, as the worker found it.
+  var measuredSize: Int64? { details["size_bytes"].flatMap { Int64($0) } }
 }

@@ -64,16 +64,12 @@ public struct Quota: Hashable, Sendable {
     return alone.compactMap { $0.bound(against: resources, held: ResourceUse())?.allowed }
   }
 
-  /// The whole quota as an option of `mend serve` has it, with the bounds raised that a job with these needs can never
-  /// pass; nil where it passes all.
-  func raised(for asked: Resources) -> String? {
-    guard whyNeverSchedulable(asked, in: "") != nil else { return nil }
-    var parts: [String] = []
-    if let cpus { parts.append("cpus:\(Figures.number(max(cpus, asked.cpus.rounded(.up))))") }
-    if let memoryBytes { parts.append("memory:\(Figures.size(max(memoryBytes, asked.memoryBytes)))") }
-    if let gpus { parts.append("gpus:\(max(gpus, asked.requiresGPU ? 1 : 0))") }
-    if let batches { parts.append("batches:\(max(1, batches))") }
-    return parts.joined(separator: ",")
+  /// The quota with the bounds raised that a job with these needs can never pass; nil if it passes all.
+  func raised(for asked: Resources, in namespace: String) -> Quota? {
+    guard whyNeverSchedulable(asked, in: namespace) != nil else { return nil }
+    return Quota(
+      cpus: cpus.map { max($0, asked.cpus.rounded(.up)) }, memoryBytes: memoryBytes.map { max($0, asked.memoryBytes) },
+      gpus: gpus.map { max($0, asked.requiresGPU ? 1 : 0) }, batches: batches.map { max(1, $0) })
   }
 }
 

@@ -20,45 +20,14 @@ extension Capacity {
     return why.isEmpty ? nil : why.joined(separator: "; ")
   }
 
-  /// By which options of `mend serve` it is given more.
-  var options: String { isStandard ? "--cpus, --memory, --gpus" : "--capacity \(executor.rawValue)=..." }
-
-  /// The command that serves with so much: only what is more than there is.
-  func serveCommand(cpus: Double = 0, memoryBytes: Int64 = 0) -> String? {
-    serveOptions(cpus: cpus, memoryBytes: memoryBytes).map { "mend serve \($0)" }
-  }
-
-  private func serveOptions(cpus: Double, memoryBytes: Int64) -> String? {
-    var words: [String] = []
-    var parts: [String] = []
-    if cpus > self.cpus {
-      words.append("--cpus \(Figures.number(cpus.rounded(.up)))")
-      parts.append("cpus:\(Figures.number(cpus.rounded(.up)))")
-    }
-    if memoryBytes > self.memoryBytes {
-      words.append("--memory \(Figures.size(memoryBytes))")
-      parts.append("memory:\(Figures.size(memoryBytes))")
-    }
-    if words.isEmpty { return nil }
-    return isStandard ? words.joined(separator: " ") : "--capacity \(executor.rawValue)=\(parts.joined(separator: ","))"
-  }
-
-  /// What to do so that the server can run a job with these needs, each of the bounds in its way: for the end of
-  /// "ask for less, or ...".
-  func remedy(for asked: Resources, _ quota: Quota?, of namespace: String) -> String {
-    let more = serveOptions(cpus: asked.cpus, memoryBytes: asked.memoryBytes)
-    let raised = quota?.raised(for: asked).map { "--quota \(namespace)=\($0)" }
-    let command = [more, raised].compactMap(\.self)
-    var ways: [String] = []
-    if asked.requiresGPU && gpus == 0 { ways.append("serve on an executor with a GPU") }
-    if !command.isEmpty {
-      let what =
-        raised == nil
-        ? "serve with more"
-        : (more == nil ? "" : "serve with more and ") + "have the quota of namespace \(namespace) raised"
-      ways.append("\(what): mend serve \(command.joined(separator: " "))")
-    }
-    return ways.joined(separator: ", and ")
+  /// How the server gives it this much: only what is more than it has; nil if it has enough.
+  func option(cpus: Double = 0, memoryBytes: Int64 = 0) -> ServerOption? {
+    let needsCPUs = cpus > self.cpus
+    let needsMemory = memoryBytes > self.memoryBytes
+    guard needsCPUs || needsMemory else { return nil }
+    return .capacity(
+      executor, isStandard: isStandard, cpus: needsCPUs ? cpus.rounded(.up) : nil,
+      memoryBytes: needsMemory ? memoryBytes : nil)
   }
 
   /// CPUs are fractions that are added and taken away again.

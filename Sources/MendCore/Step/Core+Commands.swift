@@ -182,7 +182,7 @@ extension Core {
     return .status(.init(batchID: key.batchID, status: status(of: key)))
   }
 
-  private func requireCreated(_ key: BatchKey, doing: String, todo: String) throws(Refusal) {
+  private func requireCreated(_ key: BatchKey, doing: String, todo: Advice) throws(Refusal) {
     let status = status(of: key)
     guard status == .created else {
       throw .precondition("batch \(key.batchID) is \(status.rawValue) and cannot \(doing)", todo: todo)
@@ -193,24 +193,26 @@ extension Core {
     let (namespace, executor) = (key.namespace, executor(of: key))
     if let why = capacities.whyMissing(executor) {
       throw .precondition(
-        "executor_not_configured: batch \(key.batchID) is of deployment_mode \(executor.rawValue)", todo: why,
+        "executor_not_configured: batch \(key.batchID) is of deployment_mode \(executor.rawValue)",
+        todo: Advice(why),
         because: .executorNotConfigured)
     }
     let room = Room(capacity: capacities.of(executor), quota: limits.quota(of: namespace))
     guard let (reason, why) = room.whyNeverSchedulable(resources, in: namespace) else { return }
     throw .precondition(
       "\(reason.rawValue): \(subject) \(why)",
-      todo: "ask for less, or \(room.capacity.remedy(for: resources, room.quota, of: namespace))", because: reason)
+      todo: room.advice("ask for less", or: resources, in: namespace), because: reason)
   }
 
   /// What to do about jobs that have not run yet: nothing but to wait, unless one can never start as the server is now.
-  func todoWhileWaiting(_ jobs: [Job], of batch: Batch) -> String {
+  func todoWhileWaiting(_ jobs: [Job], of batch: Batch) -> Advice {
     let room = Room(capacity: capacities.of(batch), quota: limits.quota(of: batch.key.namespace))
     for job in jobs {
       let asked = job.resourcesAsked(in: batch)
       guard let (_, why) = room.whyNeverSchedulable(asked, in: batch.key.namespace) else { continue }
-      return "\(job.title(in: batch)) can never start here (\(why)): ask for less in a new batch, or "
-        + room.capacity.remedy(for: asked, room.quota, of: batch.key.namespace)
+      return room.advice(
+        "\(job.title(in: batch)) can never start here (\(why)): ask for less in a new batch", or: asked,
+        in: batch.key.namespace)
     }
     return "wait for it"
   }

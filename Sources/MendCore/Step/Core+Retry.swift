@@ -100,7 +100,7 @@ extension Core {
       throw .precondition("batch \(id) was cancelled before it was submitted", todo: "create another batch")
     }
     if let running = batch.tiers.first(where: { $0.status == .running }) {
-      let todo =
+      let todo: Advice =
         running.cancelRequested
         ? "wait for its cancel" : "heal it where it is stuck, cancel tier \(running.number), or wait for its end"
       throw .precondition("tier \(running.number) is running", todo: todo)

@@ -119,7 +119,7 @@ public enum Refusal: Error, Hashable, Sendable {
   case alreadyExists(resourceType: String, resourceID: String)
   /// FAILED_PRECONDITION: the state does not allow it; `todo` says what to do first. `because` is what keeps a batch from
   /// ever running as the server is now; nil for every other state.
-  case precondition(String, todo: String, because: HealthReason? = nil)
+  case precondition(String, todo: Advice, because: HealthReason? = nil)
   /// ABORTED: the world moved on (a stale plan, a fenced attempt, a key used for another request).
   case aborted(String, todo: String)
   /// RESOURCE_EXHAUSTED: which limit, and when to try again; nil if waiting does not help.

@@ -51,13 +51,6 @@ package enum Figures {
     ("KB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("PB", 1e15), ("bytes", 1),
   ]
 
-  /// As the command line takes it: "512MiB", "2GiB", else plain bytes.
-  static func size(_ bytes: Int64) -> String {
-    if bytes > 0, bytes % gibibyte == 0 { return "\(bytes / gibibyte)GiB" }
-    if bytes > 0, bytes % mebibyte == 0 { return "\(bytes / mebibyte)MiB" }
-    return "\(bytes)"
-  }
-
   /// "1", "0.5": without the fraction where it is none.
   package static func number(_ value: Double) -> String {
     value == value.rounded() && abs(value) < 1e15 ? "\(Int64(value))" : "\(value)"

@@ -117,6 +117,21 @@ struct Room: Hashable {
     return ofQuota.map { (.quota, $0) }
   }
 
+  /// What to do so that the server can run a job with these needs: something else, or more of each bound in its way.
+  func advice(_ otherwise: String, or asked: Resources, in namespace: String) -> Advice {
+    var (ways, options): ([String], [ServerOption]) = ([], [])
+    if asked.requiresGPU && capacity.gpus == 0 { ways.append("serve on an executor with a GPU") }
+    if let more = capacity.option(cpus: asked.cpus, memoryBytes: asked.memoryBytes) {
+      ways.append("serve with more")
+      options.append(more)
+    }
+    if let raised = quota?.raised(for: asked, in: namespace) {
+      ways.append("have the quota of namespace \(namespace) raised")
+      options.append(.quota(namespace: namespace, raised))
+    }
+    return Advice("\(otherwise), or \(Figures.list(ways))", options.isEmpty ? nil : .serve(options))
+  }
+
   /// ", batch a holds 2 CPUs and batch b 1 CPU"; of the namespace's own batches, those that hold most.
   static func names(of holders: [BatchContext.Holder], otherwise: String = "") -> String {
     let named = holders.map { "batch \($0.batchID) holds \(Figures.resources($0.use))" }

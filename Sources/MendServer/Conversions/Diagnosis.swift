@@ -24,7 +24,7 @@ extension DiagnoseResponse {
     tiers = batch.tiers.map { TierDiagnostic($0, of: batch, at: now, dashboard: dashboard, detail: detail) }
     collections = batch.collections.map { CollectionDiagnostic($0) }
     performanceSummary = diagnosis.performance.map { MendAPI.PerformanceSummary($0) }
-    insights = diagnosis.insights.map { PerformanceInsight($0) }
+    insights = diagnosis.insights.map { PerformanceInsight($0, batchID: batchID) }
     hasFailures = batch.hasFailures
     failedTierCount = Int32(clamping: batch.tiers.count { $0.status == .failed })
     health = MendAPI.Health(diagnosis.health)
@@ -32,7 +32,7 @@ extension DiagnoseResponse {
     blockedReason = diagnosis.blockedReason
     stuckSeconds = diagnosis.stuckFor?.inSeconds
     totalObjects = Int64(batch.documents.count)
-    nextActions = diagnosis.nextActions
+    nextActions = diagnosis.nextActions.map { $0.text(batchID: batchID) }
     if let category = diagnosis.failureCategory { failureCategory = MendAPI.FailureCategory(category) }
     infrastructureEvents = diagnosis.infrastructureEvents.map { MendAPI.InfrastructureEvent($0) }
     infrastructureEventsLeftOut = Int64(diagnosis.infrastructureEventsLeftOut)
@@ -42,7 +42,7 @@ extension DiagnoseResponse {
       if let details = sample.error?.details { sample.error?.details = detail.cut(details) }
       return sample
     }
-    recommendations = diagnosis.recommendations
+    recommendations = diagnosis.recommendations.map { $0.text(batchID: batchID) }
     errorSummary = diagnosis.errorSummary.map { MendAPI.ErrorSummary($0, of: batch) }
     findings = diagnosis.findings.prefix(detail.findings).map { MendAPI.Finding($0, of: batch, detail: detail) }
     generation = batch.generation
@@ -98,14 +98,14 @@ extension StageTiming {
 }
 
 extension PerformanceInsight {
-  init(_ insight: Insight) {
+  init(_ insight: Insight, batchID: String) {
     self.init()
     type = insight.type
     severity = MendAPI.Severity(insight.severity)
     message = insight.message
     stage = insight.stage
     metricValue = insight.metric
-    recommendation = insight.recommendation
+    recommendation = insight.recommendation.text(batchID: batchID)
   }
 }
 

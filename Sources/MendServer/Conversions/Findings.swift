@@ -31,7 +31,7 @@ extension MendAPI.Finding {
 extension MendAPI.Remedy {
   init(_ remedy: MendCore.Remedy, batchID: String) {
     self.init()
-    description = remedy.description
+    description = remedy.call == nil ? remedy.advice.text(batchID: batchID) : remedy.description
     command = remedy.call?.commandLine(batchID: batchID) ?? ""
     switch remedy.call {
     case .retry(let tier, let jobs, let overrides, let scope):

@@ -93,7 +93,8 @@ extension Call {
         .alreadyExists, message, reason: .alreadyExists,
         [.resourceInfo(type: type, name: id.short, description: message)],
         values: ["resource_type": type, "resource_id": id.short])
-    case .precondition(let message, let todo, let reason):
+    case .precondition(let message, let advice, let reason):
+      let todo = advice.text(batchID: batchID ?? "")
       return error(
         .failedPrecondition, Self.sentence(message, todo), reason: .preconditionFailed,
         [.preconditionFailure(type: reason?.rawValue ?? "state", subject: batchID ?? "", description: todo)])

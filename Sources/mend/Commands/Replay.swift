@@ -1,6 +1,7 @@
 import ArgumentParser
 import MendCore
 import MendProtobuf
+import MendServer
 
 struct Replay: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -130,7 +130,7 @@ struct PauseTests {
     let diagnosis = harness.diagnosis(of: "b")
     #expect(diagnosis.health == .ok && diagnosis.healthReason == .paused)
     #expect(diagnosis.blockedReason == "paused by tester 60 s ago; 1 document is still in process")
-    #expect(diagnosis.nextActions == ["mend resume b"])
+    #expect(diagnosis.nextActions == [Advice("", .resume)])
     _ = harness.ask(.resumeBatch(batchID: "b"))
     #expect(harness.diagnosis(of: "b").blockedReason == nil)
   }

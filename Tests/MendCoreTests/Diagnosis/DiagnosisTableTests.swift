@@ -88,7 +88,7 @@ struct DiagnosisTableTests {
     if cause.category != .pipeline { #expect(diagnosis.infrastructureEvents.contains { $0.cause == cause }) }
     #expect(diagnosis.failureCategory == (cause == .documentErrors || cause == .badInput ? .pipeline : cause.category))
     let call = try #require(finding.remedy?.call)
-    #expect(diagnosis.nextActions.contains(call.commandLine(batchID: "b")))
+    #expect(diagnosis.nextActions.contains(Advice("", .call(call))))
     switch call {
     case .retry(let tier, let jobs, let overrides, let scope):
       let answer = harness.ask(.retry(batchID: "b", tier: tier, jobs: jobs, overrides, scope))

@@ -42,9 +42,9 @@ struct DiagnosisTests {
     // 260 MiB times 1.5 is 390, and 448 in steps of 64; twice the limit is more.
     let remedy = try #require(finding.remedy)
     #expect(remedy.call == .retry(tier: 0, jobs: [], Job.Overrides(memoryBytes: 512 * Self.mebibyte), .failed))
-    #expect(remedy.call?.commandLine(batchID: "b1") == "mend retry b1 --tier 0 --memory 512MiB")
-    #expect(diagnosis.nextActions == ["mend retry b1 --tier 0 --memory 512MiB"])
-    #expect(diagnosis.recommendations.first?.hasSuffix(": mend retry b1 --tier 0 --memory 512MiB") == true)
+    #expect(remedy.advice.command == Advice.retry(0, memoryBytes: 512 << 20).command)
+    #expect(diagnosis.nextActions == [.retry(0, memoryBytes: 512 << 20)])
+    #expect(diagnosis.recommendations.first?.command == Advice.retry(0, memoryBytes: 512 << 20).command)
     #expect(diagnosis.infrastructureEvents.map(\.cause) == [.oom])
     #expect(diagnosis.errorSummary.map(\.errorType) == ["oom"])
   }
@@ -171,7 +171,7 @@ struct DiagnosisTests {
     let diagnosis = patient.diagnosis
     #expect(diagnosis.findings.map(\.cause) == [.failure(.exitCode), .failure(.oom)])
     #expect(diagnosis.findings.map { $0.remedy == nil } == [false, true])
-    #expect(diagnosis.nextActions == ["mend retry b1 --tier 0"])
+    #expect(diagnosis.nextActions == [.retry(0)])
     #expect(diagnosis.failureCategory == .pipeline)
   }
 
@@ -191,7 +191,10 @@ struct DiagnosisTests {
     let remedy = try #require(diagnosis.findings.first?.remedy)
     #expect(!diagnosis.nextActions.isEmpty && !diagnosis.recommendations.isEmpty)
     // Something is left of an orphan only where nothing proved it gone.
-    #expect(remedy.call?.commandLine(batchID: "b1").hasPrefix("mend retry b1 --tier 0") == true)
+    guard case .retry(tier: 0, _, _, _)? = remedy.call else {
+      Issue.record("\(remedy)")
+      return
+    }
     #expect(diagnosis.infrastructureEvents.isEmpty == (cause.category == .pipeline))
   }
 
@@ -206,7 +209,7 @@ struct DiagnosisTests {
       guard case .heal(let action, let tier)? = finding.remedy?.call else { continue }
       let plan = patient.batch.healPlan(
         action, tier: tier, at: patient.now, capacity: patient.capacity, limits: Limits())
-      #expect(!plan.isEmpty, "\(finding.remedy?.call?.commandLine(batchID: "b1") ?? "")")
+      #expect(!plan.isEmpty, "\(finding.remedy.debugDescription)")
     }
   }
 
@@ -310,8 +313,8 @@ struct DiagnosisTests {
     patient.die(second, .exitCode)
     patient.end(.failed, .failed)
     let diagnosis = patient.diagnosis
-    #expect(diagnosis.nextActions == ["mend retry b1 --tier 0 --memory 512MiB"])
-    #expect(diagnosis.recommendations.contains { $0.hasSuffix("mend retry b1 --tier 0 --job t0-j0 --memory 512MiB") })
+    #expect(diagnosis.nextActions == [.retry(0, memoryBytes: 512 << 20)])
+    #expect(diagnosis.recommendations.map(\.command).contains(Advice.retry(0, [first], memoryBytes: 512 << 20).command))
     #expect(diagnosis.failureCategory == .infrastructure, "the gravest first")
   }
 
@@ -323,7 +326,7 @@ struct DiagnosisTests {
     patient.run(second)
     patient.die(first, .exitCode)
     let actions = patient.diagnosis.nextActions
-    #expect(actions == ["wait: 0 of 4 documents done", "when the tier has ended: mend retry b1 --tier 0 --job t0-j0"])
+    #expect(actions == ["wait: 0 of 4 documents done", .retry(0, [first], "when the tier has ended")])
   }
 
   @Test("A diagnosis without failures looks at no document, however many there are")

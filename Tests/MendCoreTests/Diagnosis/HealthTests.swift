@@ -197,7 +197,9 @@ struct HealthTests {
     #expect(try #require(report.blockedReason).contains("needs 64 CPUs, the local executor has 2"))
     let finding = try #require(patient.diagnosis.findings.first)
     #expect(finding.cause == .health(.neverSchedulable) && finding.evidence.first?.values["cpus_needed"] == "64")
-    #expect(finding.remedy?.description.contains("mend serve --cpus 64") == true)
+    #expect(
+      finding.remedy?.command
+        == .serve([.capacity(.local, isStandard: true, cpus: 64, memoryBytes: nil)]))
     patient.capacity.cpus = 64
     #expect(patient.health == HealthReport(.ok))
   }
@@ -213,22 +215,24 @@ struct HealthTests {
       patient.batch.diagnosis(
         at: patient.now, capacity: patient.capacity, limits: patient.limits, batchContext: batchContext)
     }
+    let raised = ServerOption.quota(namespace: "default", Quota(cpus: 7, memoryBytes: 1 << 30, batches: 9))
     let never = diagnosis()
     #expect(never.health == .stuck && never.healthReason == .neverSchedulable && never.queue == nil)
     #expect(never.blockedReason?.contains("the local executor has 2") == true)
     #expect(never.blockedReason?.contains("the quota of namespace default is 1 CPU and 512 MiB") == true)
     #expect(
       never.nextActions == [
-        "Ask for less in a new batch, or serve with more and have the quota of namespace default raised: "
-          + "mend serve --cpus 7 --quota default=cpus:7,memory:1GiB,batches:9"
+        Advice(
+          "Ask for less in a new batch, or serve with more and have the quota of namespace default raised",
+          .serve([.capacity(.local, isStandard: true, cpus: 7, memoryBytes: nil), raised]))
       ])
     // The quota alone is in its way.
     patient.capacity.cpus = 8
     let quota = diagnosis()
     #expect(quota.healthReason == .quota && quota.queue == nil && quota.nextActions.count == 1)
-    #expect(quota.nextActions.first?.contains("mend serve --quota default=cpus:7,memory:1GiB,batches:9") == true)
+    #expect(quota.nextActions.first?.command == .serve([raised]))
     patient.limits.quotas = [:]
-    #expect(diagnosis().queue?.position == 2 && diagnosis().nextActions.first?.hasPrefix("wait: 2nd") == true)
+    #expect(diagnosis().queue?.position == 2 && diagnosis().nextActions.first?.text.hasPrefix("wait: 2nd") == true)
   }
 
   @Test("On a copy nothing is called ok, estimated or advised of a batch that is not over, whatever its state")
@@ -247,8 +251,8 @@ struct HealthTests {
         shown.health == .stuck && shown.healthReason == .copy && shown.blockedReason == "copy: /a is a copy of /b")
       #expect(shown.findings.first?.cause == .health(.copy) && shown.estimatedCompletion == nil && shown.queue == nil)
       #expect(shown.estimate?.unknownBecause.contains("copy") == true)
-      #expect(shown.nextActions.count == 1 && shown.nextActions.first?.contains("--adopt-copy") == true)
-      #expect(shown.recommendations.allSatisfy { !$0.contains("mend retry") && !$0.contains("mend heal") })
+      #expect(shown.nextActions.count == 1 && shown.nextActions.first?.command == .serve([.adoptCopy]))
+      #expect(!shown.recommendations.contains { $0.isCall })
     }
     expectShown()
     patient.tell(.batchStatusChanged(.init(.queued, reason: "")))

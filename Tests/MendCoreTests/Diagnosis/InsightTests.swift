@@ -78,7 +78,7 @@ struct InsightTests {
     let patient = Self.completed(stages: [])
     let insight = try #require(patient.diagnosis.insights.first { $0.type == "memory_headroom" })
     #expect(insight.severity == .warning && insight.message.contains("90 %"))
-    #expect(insight.recommendation.hasSuffix("--memory 384MiB"))
+    #expect(insight.recommendation.text.contains("384 MiB"))
   }
 
   @Test("Work done twice is counted and shown")

@@ -73,7 +73,7 @@ struct ManyFailuresTests {
     patient.end(.failed, .failed)
     #expect(patient.diagnosis.findings.count == 200)
     #expect(patient.diagnosis.insights.contains { $0.type == "more_findings" })
-    #expect(patient.diagnosis.nextActions.first == "mend retry b1 --tier 0")
+    #expect(patient.diagnosis.nextActions.first == .retry(0))
   }
 
   @Test("Since when thousands of jobs wait is found in one pass over what changed")

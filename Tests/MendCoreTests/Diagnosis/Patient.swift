@@ -180,3 +180,12 @@ struct Patient {
 let first = JobID(tier: 0, index: 0)
 let second = JobID(tier: 0, index: 1)
 let later = JobID(tier: 1, index: 0)
+
+extension Advice {
+  /// Only the command that retries a tier.
+  static func retry(_ tier: Int, _ jobs: [JobID] = [], memoryBytes: Int64? = nil, _ text: String = "") -> Advice {
+    Advice(text, .call(.retry(tier: tier, jobs: jobs, Job.Overrides(memoryBytes: memoryBytes), .failed)))
+  }
+
+  var isCall: Bool { if case .call = command { true } else { false } }
+}

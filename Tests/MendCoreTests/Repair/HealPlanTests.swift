@@ -35,7 +35,7 @@ struct HealPlanTests {
     #expect(finding.documents == [0, 1])
     #expect(
       patient.diagnosis.nextActions == [
-        "mend heal b1 --action detect-stuck --tier 0", "if it hangs again: mend cancel b1 --tier 0",
+        Advice("", .call(.heal(.detectStuck, tier: 0))), Advice("if it hangs again", .call(.cancel(.tier(0)))),
       ])
     #expect(patient.diagnosis.estimatedCompletion == nil)
   }
@@ -85,7 +85,7 @@ struct HealPlanTests {
     let finding = try #require(ending.diagnosis.findings.first)
     #expect(finding.message.contains("was asked to end 60 s ago, and is not proven gone"))
     #expect(ending.health.health == .stuck && ending.health.stuckAttempts.isEmpty)
-    #expect(ending.diagnosis.nextActions.first == "mend heal b1 --action reclaim-orphans --tier 0")
+    #expect(ending.diagnosis.nextActions.first == Advice("", .call(.heal(.reclaimOrphans, tier: 0))))
   }
 
   @Test("Auto retries what ran out of memory with more, one step a tier, and leaves pipeline errors alone")
@@ -144,28 +144,5 @@ struct HealPlanTests {
     }
     #expect(jobs.count == 100 && memoryBytes.count == 100)
     #expect(!step.evidence.isEmpty && step.evidence.count <= 40)
-  }
-
-  @Test(
-    "A remedy's command line is one that the program takes",
-    arguments: [
-      (
-        .retry(tier: 1, jobs: [JobID(tier: 1, index: 2)], Job.Overrides(cpus: 2.5, requiresGPU: true), .all),
-        "mend retry b1 --tier 1 --job t1-j2 --cpus 2.5 --gpu --scope all"
-      ),
-      (
-        .retry(tier: 0, jobs: [], Job.Overrides(memoryBytes: 2 << 30, runTimeout: .some(.seconds(90))), .failed),
-        "mend retry b1 --tier 0 --memory 2GiB --run-timeout 90"
-      ),
-      (
-        .retry(tier: 0, jobs: [], Job.Overrides(priority: 80, runTimeout: .some(nil)), .failed),
-        "mend retry b1 --tier 0 --priority 80 --run-timeout 0"
-      ),
-      (.heal(.killDuplicates, tier: nil), "mend heal b1 --action kill-duplicates"),
-      (.cancel(.batch), "mend cancel b1"),
-      (.cancel(.job(JobID(tier: 0, index: 1))), "mend cancel b1 --job t0-j1"),
-    ] as [(Remedy.Call, String)])
-  func commandLine(call: Remedy.Call, expected: String) {
-    #expect(call.commandLine(batchID: "b1") == expected)
   }
 }

@@ -107,7 +107,7 @@ struct RepairTests {
     let finding = diagnosis.findings.first
     #expect(finding?.message.contains("Extractor b of tier 0 was left out for 3 documents of 4") == true)
     #expect(finding?.documents == [1, 2, 3] && finding?.job == JobID(tier: 0, index: 1))
-    #expect(diagnosis.nextActions == ["If b is to do them after all: mend retry b --tier 0 --job t0-j1"])
+    #expect(diagnosis.nextActions == [.retry(0, [JobID(tier: 0, index: 1)], "If b is to do them after all")])
     // To do them after all: what went on without it is looked at again.
     retry(&harness, jobs: [JobID(tier: 0, index: 1)])
     #expect(harness.job(1).committed.count == 1 && harness.batch.tiers[0].done.count == 1)

@@ -24,7 +24,7 @@ extension ScenarioWorld {
       lines.append(
         "\(finding.category?.rawValue ?? "") \(finding.cause) (\(finding.confidence.rawValue)): \(finding.message)")
       if let remedy = finding.remedy {
-        lines.append("  \(remedy.description): \(remedy.call?.commandLine(batchID: "b") ?? "")")
+        lines.append("  \(remedy.description): \(describe(remedy.call))")
       }
     }
   }

@@ -153,7 +153,7 @@ extension ScenarioWorld {
     for summary in diagnosis.errorSummary { lines.append("errors: \(summary.count) \(summary.errorType)") }
   }
 
-  private func describe(_ call: Remedy.Call?) -> String {
+  func describe(_ call: Remedy.Call?) -> String {
     switch call {
     case .retry(let tier, _, let overrides, let scope):
       let memory = overrides.memoryBytes.map { " memory=\($0)" } ?? ""

@@ -96,13 +96,17 @@ struct ExecutorsTests {
       Issue.record("it was taken")
       return
     }
-    #expect(what.contains("the simulated executor has 1") && todo.contains("--cpus"))
+    #expect(what.contains("the simulated executor has 1") && todo.command == more(.simulated, isStandard: true, 2))
     harness.submit([tier(extractor(cpus: 3))], id: "d", on: .ray)
     guard case .failure(.precondition(let what, let todo, _)) = harness.answer(to: CallID(harness.callCount)) else {
       Issue.record("it was taken")
       return
     }
-    #expect(what.contains("the ray executor has 2") && todo.contains("--capacity ray="))
+    #expect(what.contains("the ray executor has 2") && todo.command == more(.ray, isStandard: false, 3))
+  }
+
+  private func more(_ executor: ExecutorKind, isStandard: Bool, _ cpus: Double) -> ProgramCommand {
+    .serve([.capacity(executor, isStandard: isStandard, cpus: cpus, memoryBytes: nil)])
   }
 
   @Test("An executor that is away holds up its own batches only, and says so of them only")
@@ -234,7 +238,7 @@ struct ExecutorsTests {
         Issue.record("it was taken: \(operation)")
         continue
       }
-      #expect(what.hasPrefix("executor_not_configured: ") && todo.contains("serve with a cluster"))
+      #expect(what.hasPrefix("executor_not_configured: ") && todo.text.contains("serve with a cluster"))
     }
   }
 

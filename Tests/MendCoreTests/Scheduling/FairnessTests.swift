@@ -132,7 +132,9 @@ struct FairnessTests {
         == .failure(
           .precondition(
             "quota: extractor text of tier 0 needs 2 CPUs, the quota of namespace n is 1 CPU",
-            todo: "ask for less, or have the quota of namespace n raised: mend serve --quota n=cpus:2,memory:1MiB",
+            todo: Advice(
+              "ask for less, or have the quota of namespace n raised",
+              .serve([.quota(namespace: "n", Quota(cpus: 2, memoryBytes: 1 << 20))])),
             because: .quota)))
     let diagnosis = harness.core.batches[Self.key("b", "n")]!.diagnosis(
       at: harness.now, capacity: harness.core.capacity, limits: limits)
@@ -153,8 +155,9 @@ struct FairnessTests {
     #expect(diagnosis.health == .ok && diagnosis.healthReason == .quota && diagnosis.blockedReason == nil)
     #expect(
       diagnosis.nextActions == [
-        "wait: 3rd in the queue of its namespace, behind 2 batches, 1 with a higher priority, it starts when the quota "
-          + "of namespace n (2 CPUs) allows, batch a holds 2 CPUs"
+        Advice(
+          "wait: 3rd in the queue of its namespace, behind 2 batches, 1 with a higher priority, it starts when the quota "
+            + "of namespace n (2 CPUs) allows, batch a holds 2 CPUs")
       ])
     harness.advance(20 * 60)
     let late = harness.diagnosis(of: "d", "n")

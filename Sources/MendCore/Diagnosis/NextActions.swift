@@ -3,24 +3,23 @@
 extension DiagnosisContext {
   static let adviceLimit = 10
 
-  /// One sentence a remedy, with its command; in the order of the findings, each once.
-  func recommendations(_ findings: [Finding]) -> [String] {
-    var sentences: [String] = []
+  /// One for each remedy, in the order of the findings, without repetition.
+  func recommendations(_ findings: [Finding]) -> [Advice] {
+    var recommendations: [Advice] = []
     for finding in findings {
       guard let remedy = finding.remedy, !isOnlyShown || remedy.call == nil else { continue }
-      let command = remedy.call?.commandLine(batchID: batch.key.batchID)
-      let text = command.map { "\(remedy.description): \($0)" } ?? sentence(remedy.description)
-      if !sentences.contains(text) { sentences.append(text) }
-      if sentences.count == Self.adviceLimit { break }
+      var advice = remedy.advice
+      if advice.command == nil { advice.text = sentence(advice.text) }
+      if !recommendations.contains(advice) { recommendations.append(advice) }
+      if recommendations.count == Self.adviceLimit { break }
     }
-    return sentences
+    return recommendations
   }
 
-  /// Short, the first one first. Retries are put together by tier: the second of two would be refused, for
-  /// then the tier runs.
-  func nextActions(_ list: FindingList, estimate: Instant?) -> [String] {
+  /// What to do next, the most urgent first. Retries of a tier are merged: a second one would be refused, because
+  /// the tier runs by then.
+  func nextActions(_ list: FindingList, estimate: Instant?) -> [Advice] {
     let findings = list.findings
-    let id = batch.key.batchID
     if isOnlyShown { return outside(findings) }
     switch batch.status {
     case .created:
@@ -34,23 +33,23 @@ extension DiagnosisContext {
       if batch.outage?.isConfigured == false { return outside(findings) }
       return outside(findings) + (isNeverSchedulable ? [] : ["wait: \(queueSentence)"])
     case .paused:
-      return ["mend resume \(id)"]
+      return [Advice("", .resume)]
     case .running:
       return runningActions(list, estimate: estimate)
     case .completed, .failed, .cancelled:
       let actions = commands(findings) + retries(list) + outside(findings)
       if !actions.isEmpty { return Array(actions.prefix(Self.adviceLimit)) }
-      // What an operator cancelled is not started again by following advice.
+      // Advice never restarts what an operator cancelled.
       let failed = batch.tiers.first { $0.status == .failed }
       guard batch.status == .failed, let failed else { return ["nothing to do"] }
-      return [retryCommand(tier: failed.number, jobs: Set(failed.jobs.filter { $0.status == .failed }.map(\.id)))]
+      return [retry(tier: failed.number, jobs: Set(failed.jobs.filter { $0.status == .failed }.map(\.id)))]
     }
   }
 
-  /// The server refuses every command about it, for it serves a copy.
+  /// Whether the server only shows a copy of it, and refuses every command.
   private var isOnlyShown: Bool { batchContext.server.copy != nil && !batch.status.isFinal }
 
-  /// nil for what waits for nothing: its turn never comes as it is.
+  /// nil if the batch does not wait, or its turn can never come.
   var queuePlace: Diagnosis.QueuePlace? {
     guard !isOnlyShown, !isNeverSchedulable, let ahead = batchContext.ahead else { return nil }
     return Diagnosis.QueuePlace(
@@ -63,7 +62,7 @@ extension DiagnosisContext {
     return room.bound(for: job.resourcesAsked(in: batch), isQueued: batch.status == .queued) != nil
   }
 
-  /// Those whose turn comes; of what can never start, another finding speaks.
+  /// The first job that can start; another finding is about jobs that cannot.
   private var firstWaitingJob: Job? { waitingJobs.first { !isNeverSchedulable($0) } }
 
   private var waitingJobs: [Job] {
@@ -74,7 +73,7 @@ extension DiagnosisContext {
     room.whyNeverSchedulable(job.resourcesAsked(in: batch), in: batch.key.namespace) != nil
   }
 
-  /// It waits, and for nothing that comes.
+  /// Whether every waiting job can never start.
   private var isNeverSchedulable: Bool {
     let waiting = waitingJobs
     return !waiting.isEmpty && waiting.allSatisfy { isNeverSchedulable($0) }
@@ -96,14 +95,13 @@ extension DiagnosisContext {
       + "jobs that have waited longer" + Room.names(of: batchContext.holders)
   }
 
-  private func runningActions(_ list: FindingList, estimate: Instant?) -> [String] {
+  private func runningActions(_ list: FindingList, estimate: Instant?) -> [Advice] {
     let findings = list.findings
-    // A retry is refused while its tier runs: what has failed already waits for the others.
+    // A retry is refused while its tier runs, so it comes after the tier has ended.
     var actions = commands(findings)
     for stuck in healthReport.stuckAttempts {
-      let cancel = "mend cancel \(batch.key.batchID) --tier \(stuck.job.tier)"
-      let text = "if it hangs again: \(cancel)"
-      if !actions.contains(text) { actions.append(text) }
+      let cancel = Advice("if it hangs again", .call(.cancel(.tier(stuck.job.tier))))
+      if !actions.contains(cancel) { actions.append(cancel) }
     }
     actions += outside(findings)
     if healthReport.health == .scaling, let reason = healthReport.blockedReason {
@@ -115,35 +113,34 @@ extension DiagnosisContext {
       actions.append(
         "wait: \(counts.completed) of \(Figures.count(counts.total, "document")) done\(failed)\(remaining)")
     }
-    let later = retries(list)
-    if !later.isEmpty { actions.append("when the tier has ended: \(later[0])") }
+    if let later = retries(list).first { actions.append(Advice("when the tier has ended", later.command)) }
     return Array(actions.prefix(Self.adviceLimit))
   }
 
-  /// Heals and cancels as they are.
-  private func commands(_ findings: [Finding]) -> [String] {
-    var commands: [String] = []
+  /// The heals and cancels among the remedies.
+  private func commands(_ findings: [Finding]) -> [Advice] {
+    var commands: [Advice] = []
     for finding in findings {
       guard let call = finding.remedy?.call, !call.isRetry else { continue }
-      let command = call.commandLine(batchID: batch.key.batchID)
+      let command = Advice("", .call(call))
       if !commands.contains(command) { commands.append(command) }
     }
     return commands
   }
 
-  /// What only a person can do.
-  private func outside(_ findings: [Finding]) -> [String] {
-    var actions: [String] = []
+  /// The remedies that only a person can carry out.
+  private func outside(_ findings: [Finding]) -> [Advice] {
+    var actions: [Advice] = []
     for finding in findings {
-      guard let remedy = finding.remedy, remedy.call == nil, !actions.contains(remedy.description) else { continue }
-      actions.append(remedy.description)
+      guard let remedy = finding.remedy, remedy.call == nil, !actions.contains(remedy.advice) else { continue }
+      actions.append(remedy.advice)
     }
     return actions
   }
 
-  /// One command a tier, with the most memory and the longest timeout that any of its findings asks for; a failed tier
-  /// before those that are only incomplete.
-  private func retries(_ list: FindingList) -> [String] {
+  /// One retry for each tier, with the most memory and the longest timeout that any finding asks for; failed tiers
+  /// come before incomplete ones.
+  private func retries(_ list: FindingList) -> [Advice] {
     var merged: [(tier: Int, jobs: Set<JobID>, whole: Bool, overrides: Job.Overrides)] = []
     for finding in list.findings {
       guard case .retry(let tier, let jobs, let overrides, _)? = finding.remedy?.call,
@@ -166,18 +163,18 @@ extension DiagnosisContext {
         merged[index].overrides.runTimeout = .some(max(limit, before ?? .zero))
       }
     }
-    // What was left out is of the same tiers: then all that failed in them runs again.
+    // Findings of the same tiers were left out: then all failed jobs of the tier run again.
     for index in merged.indices where list.tiersLeftOut.contains(merged[index].tier) { merged[index].whole = true }
     func failed(_ tier: Int) -> Bool { batch.tiers.first { $0.number == tier }?.status == .failed }
     merged.sort { (failed($0.tier) ? 0 : 1, $0.tier) < (failed($1.tier) ? 0 : 1, $1.tier) }
-    return merged.map { retryCommand(tier: $0.tier, jobs: $0.whole ? nil : $0.jobs, $0.overrides) }
+    return merged.map { retry(tier: $0.tier, jobs: $0.whole ? nil : $0.jobs, $0.overrides) }
   }
 
-  /// Names the jobs, unless a retry without names would take none but them; what was cancelled by hand is among the
+  /// Names the jobs, unless a retry of the whole tier would take exactly these; a tier's cancelled jobs count among the
   /// others.
-  private func retryCommand(
+  private func retry(
     tier number: Int, jobs: Set<JobID>?, _ overrides: Job.Overrides = Job.Overrides()
-  ) -> String {
+  ) -> Advice {
     let open =
       batch.tiers.first { $0.number == number }?.jobs
       .filter { $0.status != .succeeded || $0.committed.count < $0.assigned.count } ?? []
@@ -185,7 +182,7 @@ extension DiagnosisContext {
       batch.tiers[$0]?.status != .cancelled
     }
     let named = open.allSatisfy { asked.contains($0.id) } ? [] : asked.sorted()
-    return Remedy.Call.retry(tier: number, jobs: named, overrides, .failed).commandLine(batchID: batch.key.batchID)
+    return Advice("", .call(.retry(tier: number, jobs: named, overrides, .failed)))
   }
 }
 
