@@ -1,25 +1,25 @@
-public import MendCore
+package import MendCore
 
 /// A stream that a process writes to.
-public enum LogStream: Sendable, Hashable, CaseIterable {
+package enum LogStream: Sendable, Hashable, CaseIterable {
   case standardOutput
   case standardError
 }
 
 /// Bytes of what an attempt wrote.
-public struct LogPiece: Sendable, Hashable {
+package struct LogPiece: Sendable, Hashable {
   /// The offset of the first byte in the stream; higher than asked for if a part was left out.
-  public var offset: Int64
+  package var offset: Int64
   /// Empty if the stream has no more for now.
-  public var bytes: [UInt8]
-  public init(offset: Int64, bytes: [UInt8]) {
+  package var bytes: [UInt8]
+  package init(offset: Int64, bytes: [UInt8]) {
     self.offset = offset
     self.bytes = bytes
   }
 }
 
 /// Why a log cannot be read.
-public enum LogError: Error, Sendable, Hashable {
+package enum LogError: Error, Sendable, Hashable {
   /// This executor keeps no logs, or not this stream; the reason, and what to read instead, for people.
   case notKept(String)
   /// It was removed, or the attempt never began.
@@ -30,7 +30,7 @@ public enum LogError: Error, Sendable, Hashable {
 
 extension Executor {
   /// Most executors keep no logs.
-  public func log(
+  package func log(
     of attempt: AttemptKey, _ handle: ExecutorHandle?, _ stream: LogStream, from offset: Int64, limit: Int
   ) async -> Result<LogPiece, LogError> {
     .failure(.notKept("the \(kind.rawValue) executor keeps no logs"))
@@ -44,7 +44,7 @@ extension Runtime {
   ///   - executor: the batch's own.
   ///   - handle: as the batch's view has it.
   ///   - limit: the most bytes of one piece.
-  public func log(
+  package func log(
     of attempt: AttemptKey, on executor: ExecutorKind, _ handle: ExecutorHandle?, _ stream: LogStream,
     from offset: Int64, limit: Int
   ) async -> Result<LogPiece, LogError> {

@@ -1,18 +1,18 @@
-public import MendCore
+package import MendCore
 import Synchronization
 
 /// A batch as it was after a commit: a value that shares storage with the core's and never changes. Handed over by
 /// reference, so that a reader copies nothing.
-public final class BatchView: Sendable {
-  public let batch: Batch
+package final class BatchView: Sendable {
+  package let batch: Batch
   /// What a reader has made of this view, for others who ask the same. It goes when the view does, which is when the
   /// batch changes.
   package let kept = KeptBytes()
 
-  public init(batch: Batch) { self.batch = batch }
+  package init(batch: Batch) { self.batch = batch }
 
   /// What is left to do for one job: assigned, neither committed nor failed. In the documents' order.
-  public func documentsLeft(for job: JobID) -> [Document] {
+  package func documentsLeft(for job: JobID) -> [Document] {
     guard batch.tiers.indices.contains(job.tier), batch.tiers[job.tier].jobs.indices.contains(job.index) else {
       return []
     }
@@ -24,7 +24,7 @@ public final class BatchView: Sendable {
   ///
   /// - Parameter server: what the server lacks. Of the other batches around it the health of a line says nothing, and to
   ///   look at them for each line of a long list would cost much.
-  public func listing(
+  package func listing(
     at now: Instant, capacity: Capacity, limits: Limits, server: ServerState = ServerState()
   ) -> BatchListing {
     var batchContext = BatchContext()

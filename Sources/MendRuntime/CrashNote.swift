@@ -1,9 +1,9 @@
-public import MendCore
+package import MendCore
 
 /// Notes which batch a thread works on, so that the next process finds it after a crash.
 ///
 /// Called for each event, each diagnosis and each row of a journal that is read: it costs no more than a copy of the name.
-public protocol CrashNote: Sendable {
+package protocol CrashNote: Sendable {
   func begin(_ batch: BatchKey)
   func end()
 }

@@ -2,14 +2,14 @@ import Dispatch
 import Synchronization
 
 /// Why something could not be read. Nothing was changed, and the caller may ask again.
-public enum ReadError: Error, Sendable, Hashable, CustomStringConvertible {
+package enum ReadError: Error, Sendable, Hashable, CustomStringConvertible {
   case store(StoreError)
   /// As many reads wait already as `RuntimeSettings.readsLimit` allows.
   case exhausted(limit: Int)
   /// The batch is set aside.
   case setAside(SetAside)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .store(let error): error.description
     case .setAside(let aside): aside.description

@@ -1,9 +1,9 @@
-public import MendCore
+package import MendCore
 
 /// What keeps the journal. Every method blocks; the runtime calls `commit` from its writer's own thread only.
 ///
 /// One conformance suite holds for every store (Tests/MendStoreTests).
-public protocol Store: Sendable {
+package protocol Store: Sendable {
   /// Makes all writes durable in one transaction, in order, or none of them.
   ///
   /// Returning means: they survive a power cut. An error means: the writer must stop, for what is durable is unknown;
@@ -78,7 +78,7 @@ public protocol Store: Sendable {
 }
 
 extension Store {
-  public func batch(_ key: BatchKey) throws(StoreError) -> Batch? {
+  package func batch(_ key: BatchKey) throws(StoreError) -> Batch? {
     let records = try journal(of: key, after: 0)
     do throws(RecordFault) {
       return try Batch.folding(records)
@@ -87,88 +87,88 @@ extension Store {
     }
   }
 
-  public func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?] {
+  package func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?] {
     var batches: [Batch?] = []
     for key in keys { batches.append(try batch(key)) }
     return batches
   }
 
-  public func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {}
+  package func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {}
 
-  public func journal(of batch: BatchKey, after sequence: UInt64, limit: Int) throws(StoreError) -> [Record] {
+  package func journal(of batch: BatchKey, after sequence: UInt64, limit: Int) throws(StoreError) -> [Record] {
     Array(try journal(of: batch, after: sequence).prefix(limit))
   }
 
-  public func notifications(
+  package func notifications(
     dueAt now: Instant, limit: Int, except batches: Set<BatchKey>
   ) throws(StoreError) -> [PendingNotification] { [] }
 
-  public func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState {
+  package func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState {
     OutboxState(count: 0, next: nil)
   }
 
-  public func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] {
+  package func notifications(dueAt now: Instant, limit: Int) throws(StoreError) -> [PendingNotification] {
     try notifications(dueAt: now, limit: limit, except: [])
   }
 
-  public func outboxState() throws(StoreError) -> OutboxState { try outboxState(except: []) }
+  package func outboxState() throws(StoreError) -> OutboxState { try outboxState(except: []) }
 
-  public func check() throws(StoreError) {}
+  package func check() throws(StoreError) {}
 
-  public var logBytes: Int64 { 0 }
+  package var logBytes: Int64 { 0 }
 
-  public func lookThrough(from place: Int64) throws(StoreError) -> Int64? { nil }
+  package func lookThrough(from place: Int64) throws(StoreError) -> Int64? { nil }
 
-  public func takeLosses() -> [String] { [] }
+  package func takeLosses() -> [String] { [] }
 
-  public func probe() throws(StoreError) {}
+  package func probe() throws(StoreError) {}
 
-  public func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError) {}
+  package func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError) {}
 
-  public func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey] { [] }
+  package func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey] { [] }
 
-  public func retire(_ entries: [BatchListing]) throws(StoreError) {
+  package func retire(_ entries: [BatchListing]) throws(StoreError) {
     for entry in entries { try retire(entry.key, entry: entry) }
   }
 }
 
 /// A notification in the outbox, and how many times it was sent in vain.
-public struct PendingNotification: Sendable, Hashable {
-  public var notification: MendCore.Notification
-  public var attempts: Int
+package struct PendingNotification: Sendable, Hashable {
+  package var notification: MendCore.Notification
+  package var attempts: Int
 
-  public init(notification: MendCore.Notification, attempts: Int) {
+  package init(notification: MendCore.Notification, attempts: Int) {
     self.notification = notification
     self.attempts = attempts
   }
 }
 
-public struct OutboxState: Sendable, Hashable {
-  public var count: Int
+package struct OutboxState: Sendable, Hashable {
+  package var count: Int
   /// When the next one is due; nil when there is none.
-  public var next: Instant?
+  package var next: Instant?
 
-  public init(count: Int, next: Instant?) {
+  package init(count: Int, next: Instant?) {
     self.count = count
     self.next = next
   }
 }
 
-public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
+package struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
   /// What was being done: "commit", "recover" ...
-  public var operation: String
-  public var message: String
+  package var operation: String
+  package var message: String
   /// There was no room for what was to be written, and nothing of it was: what is durable is known, and it may be tried
   /// again once there is room.
-  public var isFull: Bool
+  package var isFull: Bool
   /// The system's own words for it, without places of this machine; empty where there are none.
-  public var words: String
+  package var words: String
   /// What is wrong is this batch's journal alone; everything else can be read.
-  public var damaged: BatchKey?
+  package var damaged: BatchKey?
   /// Of its first record that is damaged, where that is known.
-  public var sequence: UInt64?
+  package var sequence: UInt64?
 
-  public init(
+  package init(
     operation: String, message: String, isFull: Bool = false, words: String = "", damaged: BatchKey? = nil,
     sequence: UInt64? = nil
   ) {
@@ -180,28 +180,28 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
     self.sequence = sequence
   }
 
-  public init(operation: String, _ fault: RecordFault) {
+  package init(operation: String, _ fault: RecordFault) {
     self.init(
       operation: operation,
       message: "the journal of \(fault.batch.namespace)/\(fault.batch.batchID) is damaged: \(fault)",
       damaged: fault.batch, sequence: fault.sequence)
   }
 
-  public var description: String { "\(operation): \(message)" }
+  package var description: String { "\(operation): \(message)" }
 }
 
-public struct Recovery: Sendable {
+package struct Recovery: Sendable {
   /// As their journals make them.
-  public var batches: [Batch]
-  public var idempotency: [IdempotencyEntry]
+  package var batches: [Batch]
+  package var idempotency: [IdempotencyEntry]
   /// What was learnt of starts, the latest of each slot.
-  public var starts: [StartHistory]
+  package var starts: [StartHistory]
   /// Batches whose journals can't be read, or that an administrator has set aside.
-  public var setAside: [SetAside]
+  package var setAside: [SetAside]
   /// What beside batches can't be read, each in a sentence.
-  public var losses: [String]
+  package var losses: [String]
 
-  public init(
+  package init(
     batches: [Batch], idempotency: [IdempotencyEntry], starts: [StartHistory] = [], setAside: [SetAside] = [],
     losses: [String] = []
   ) {
@@ -214,10 +214,10 @@ public struct Recovery: Sendable {
 }
 
 /// A place in the newest-first order of a namespace's batches.
-public struct ListCursor: Sendable, Hashable {
-  public var createdAt: Instant
-  public var batchID: String
-  public init(createdAt: Instant, batchID: String) {
+package struct ListCursor: Sendable, Hashable {
+  package var createdAt: Instant
+  package var batchID: String
+  package init(createdAt: Instant, batchID: String) {
     self.createdAt = createdAt
     self.batchID = batchID
   }
@@ -227,7 +227,7 @@ public struct ListCursor: Sendable, Hashable {
 ///
 /// All of them may be called again for the same attempt: a launch that the executor has already is answered with
 /// `taken`, an end of what is gone with `ended` or `lost`.
-public protocol Executor: Sendable {
+package protocol Executor: Sendable {
   var kind: ExecutorKind { get }
 
   /// Runs the executor until the task is cancelled; attempts outlive it. Observations go to `sink` from any thread.
@@ -254,12 +254,12 @@ public protocol Executor: Sendable {
 }
 
 extension Executor {
-  public func forget(_ batch: BatchKey) {}
-  public func look(at attempt: AttemptKey) {}
+  package func forget(_ batch: BatchKey) {}
+  package func look(at attempt: AttemptKey) {}
 }
 
 /// Where the time comes from.
-public protocol Clock: Sendable {
+package protocol Clock: Sendable {
   /// Never runs backwards within one process.
   func now() -> Instant
   /// Returns at `deadline` or when the task is cancelled.

@@ -15,7 +15,7 @@ extension Runtime {
   ///
   /// Attempts stay; who waits for one to end is told to ask again. Runs once. Throws when the store failed: nothing of
   /// that round got out, and whether it is durable is unknown, so the process is to end.
-  public func run() async throws(RuntimeError) {
+  package func run() async throws(RuntimeError) {
     let isFirst = wasRun.withLock { wasRun in
       defer { wasRun = true }
       return !wasRun

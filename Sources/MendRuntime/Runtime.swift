@@ -1,5 +1,5 @@
-public import Logging
-public import MendCore
+package import Logging
+package import MendCore
 import Synchronization
 
 /// Drives the core: durable, then visible.
@@ -7,9 +7,9 @@ import Synchronization
 /// One writer takes events from a bounded mailbox, steps the core with a round of them at one instant, commits all of
 /// the round's writes in one transaction, and only then lets the round out: views are published, watchers woken,
 /// callers answered, executors called, in this order. Readers take published views and never wait for the writer.
-public final class Runtime: Sendable {
-  public let limits: Limits
-  public let settings: RuntimeSettings
+package final class Runtime: Sendable {
+  package let limits: Limits
+  package let settings: RuntimeSettings
 
   let store: any Store
   /// One of a kind.
@@ -42,7 +42,7 @@ public final class Runtime: Sendable {
   ///   - executors: what attempts run on, one of each kind that the core has a capacity of. They may be asked before
   ///     their `run` has begun.
   ///   - crashNote: told what is in hand; nil for nobody.
-  public init(
+  package init(
     core: consuming sending Core, store: any Store, executors: [any Executor], clock: any Clock,
     settings: RuntimeSettings = .init(), crashNote: (any CrashNote)? = nil, logger: Logger
   ) {
@@ -65,7 +65,7 @@ public final class Runtime: Sendable {
   }
 
   /// A runtime of one executor.
-  public convenience init(
+  package convenience init(
     core: consuming sending Core, store: any Store, executor: any Executor, clock: any Clock,
     settings: RuntimeSettings = .init(), logger: Logger
   ) {
@@ -74,7 +74,7 @@ public final class Runtime: Sendable {
   }
 
   /// What each executor has to give, as far as it is known now.
-  public var capacities: Capacities { knownCapacities.withLock { $0 } }
+  package var capacities: Capacities { knownCapacities.withLock { $0 } }
 
   func executor(_ kind: ExecutorKind) -> (any Executor)? { executors.first { $0.kind == kind } }
 
@@ -82,10 +82,10 @@ public final class Runtime: Sendable {
 
   /// Waits for the end of recovery: true when every batch is in memory or set aside and calls are answered, false when
   /// the runtime ended without.
-  public func recovered() async -> Bool { await recovery.wait() }
+  package func recovered() async -> Bool { await recovery.wait() }
 
   /// Set while the store can't be written: calls that change something are refused, what is there is told.
-  public var storeOutage: StoreOutage? { isStoreOut.load(ordering: .relaxed) ? outage.withLock { $0 } : nil }
+  package var storeOutage: StoreOutage? { isStoreOut.load(ordering: .relaxed) ? outage.withLock { $0 } : nil }
 
   /// Where everything is refused, and the store is not damaged, the data directory is a copy.
   private var copySentence: String? {
@@ -101,7 +101,7 @@ public final class Runtime: Sendable {
   }
 
   /// Batches that nothing is done with, in the order of their names.
-  public var setAside: [SetAside] { asides.all }
+  package var setAside: [SetAside] { asides.all }
 
   // MARK: - Calls
 
@@ -110,12 +110,12 @@ public final class Runtime: Sendable {
   /// Waits for recovery. Refused with `exhausted(limit: .mailbox)` or `exhausted(limit: .unansweredCalls)` where a
   /// bound of `RuntimeSettings` is reached, and nothing was done. Cancelling the task gives up the answer, not the
   /// command: the refusal (`aborted`) says so.
-  public func command(_ command: Command) async -> Result<Reply, Refusal> {
+  package func command(_ command: Command) async -> Result<Reply, Refusal> {
     await mailbox.call { .command($0, command) }
   }
 
   /// As `command(_:)`, for what a running attempt says.
-  public func worker(_ request: WorkerRequest) async -> Result<Reply, Refusal> {
+  package func worker(_ request: WorkerRequest) async -> Result<Reply, Refusal> {
     await mailbox.call { .worker($0, request) }
   }
 
@@ -124,13 +124,13 @@ public final class Runtime: Sendable {
   /// The newest published view of a live batch, or a kept one of a retired batch; never waits, reads no disk.
   ///
   /// Nil says nothing: `loadedView(of:)` tells an unknown batch from one that is not in memory.
-  public func view(of key: BatchKey) -> BatchView? { views.view(of: key) }
+  package func view(of key: BatchKey) -> BatchView? { views.view(of: key) }
 
   /// The newest view, folded from the journal where a retired batch is not in memory; nil for an unknown batch.
   ///
   /// The disk is read by `settings.readersLimit` threads, never by the caller's. Throws `exhausted` when
   /// `settings.readsLimit` others wait for them.
-  public func loadedView(of key: BatchKey) async throws(ReadError) -> BatchView? {
+  package func loadedView(of key: BatchKey) async throws(ReadError) -> BatchView? {
     if let aside = asides[key] { throw .setAside(aside) }
     if let view = views.view(of: key) { return view }
     do throws(ReadError) {
@@ -176,7 +176,7 @@ public final class Runtime: Sendable {
   ///
   /// Woken at most once a commit. Nil at once for an unknown batch. The end of the runtime wakes nobody: no batch
   /// changes after it.
-  public func view(
+  package func view(
     of key: BatchKey, after sequence: UInt64, until deadline: Instant
   ) async throws(ReadError) -> BatchView? {
     guard var view = try await loadedView(of: key) else { return nil }
@@ -202,7 +202,7 @@ public final class Runtime: Sendable {
 
   /// A namespace's batches, live and retired, newest first (by creation, then id), strictly before `cursor`, at most
   /// `limit`. Reads the disk as `loadedView(of:)` does.
-  public func list(
+  package func list(
     namespace: String, status: BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int
   ) async throws(ReadError) -> [BatchListing] {
     let now = clock.now()
@@ -225,7 +225,7 @@ public final class Runtime: Sendable {
   ///
   /// - Parameter use: makes of it what is needed, while the batch is noted as in hand: what follows from a diagnosis can
   ///   fail as the diagnosis can.
-  public func diagnosis<Answer>(of batch: Batch, at now: Instant, _ use: (Diagnosis) -> Answer) -> Answer {
+  package func diagnosis<Answer>(of batch: Batch, at now: Instant, _ use: (Diagnosis) -> Answer) -> Answer {
     crashNote?.begin(batch.key)
     defer { crashNote?.end() }
     return use(
@@ -233,7 +233,7 @@ public final class Runtime: Sendable {
         at: now, capacity: capacities.of(batch), limits: limits, batchContext: batchContext(of: batch)))
   }
 
-  public func diagnosis(of batch: Batch, at now: Instant) -> Diagnosis { diagnosis(of: batch, at: now) { $0 } }
+  package func diagnosis(of batch: Batch, at now: Instant) -> Diagnosis { diagnosis(of: batch, at: now) { $0 } }
 
   private func batchContext(of batch: Batch) -> BatchContext {
     var batchContext = views.batchContext(of: batch)
@@ -242,14 +242,14 @@ public final class Runtime: Sendable {
   }
 
   /// A batch's health, as `diagnosis(of:at:)` has it.
-  public func health(of batch: Batch, at now: Instant) -> HealthReport {
+  package func health(of batch: Batch, at now: Instant) -> HealthReport {
     batch.health(
       at: now, capacity: capacities.of(batch), limits: limits, batchContext: batchContext(of: batch))
   }
 
   /// One batch's durable history after `sequence`, in order; empty for an unknown batch. Reads the disk as
   /// `loadedView(of:)` does.
-  public func journal(of key: BatchKey, after sequence: UInt64) async throws(ReadError) -> [Record] {
+  package func journal(of key: BatchKey, after sequence: UInt64) async throws(ReadError) -> [Record] {
     try await records { [store] () throws(StoreError) in try store.journal(of: key, after: sequence) }
   }
 
@@ -266,7 +266,7 @@ public final class Runtime: Sendable {
   }
 
   /// At most `limit` records of it.
-  public func journal(
+  package func journal(
     of key: BatchKey, after sequence: UInt64, limit: Int
   ) async throws(ReadError) -> [Record] {
     try await records { [store] () throws(StoreError) in
@@ -274,10 +274,10 @@ public final class Runtime: Sendable {
     }
   }
 
-  public func now() -> Instant { clock.now() }
+  package func now() -> Instant { clock.now() }
 
   /// Figures for metrics, as of the last round; gauges as of now.
-  public var statistics: RuntimeStatistics {
+  package var statistics: RuntimeStatistics {
     var statistics = counters.withLock { $0 }
     mailbox.report(in: &statistics)
     views.report(in: &statistics)

@@ -1,9 +1,9 @@
-public import MendCore
+package import MendCore
 import Synchronization
 
 /// A batch that the server keeps its hands off, and why: nothing of it is started, ended, changed or told.
-public struct SetAside: Error, Sendable, Hashable, CustomStringConvertible {
-  public enum Ground: String, Sendable, Hashable, CaseIterable {
+package struct SetAside: Error, Sendable, Hashable, CustomStringConvertible {
+  package enum Ground: String, Sendable, Hashable, CaseIterable {
     /// Its journal can't be read or folded.
     case journal
     /// What was decided for it cannot be so.
@@ -14,14 +14,14 @@ public struct SetAside: Error, Sendable, Hashable, CustomStringConvertible {
     case administrator
   }
 
-  public var batch: BatchKey
-  public var ground: Ground
+  package var batch: BatchKey
+  package var ground: Ground
   /// Of the record that is at fault, where one is known.
-  public var sequence: UInt64?
+  package var sequence: UInt64?
   /// One sentence.
-  public var reason: String
+  package var reason: String
 
-  public init(batch: BatchKey, ground: Ground, sequence: UInt64? = nil, reason: String) {
+  package init(batch: BatchKey, ground: Ground, sequence: UInt64? = nil, reason: String) {
     self.batch = batch
     self.ground = ground
     self.sequence = sequence
@@ -29,12 +29,12 @@ public struct SetAside: Error, Sendable, Hashable, CustomStringConvertible {
   }
 
   /// Nil where more than one batch's journal is at fault.
-  public init?(_ error: StoreError) {
+  package init?(_ error: StoreError) {
     guard let batch = error.damaged else { return nil }
     self.init(batch: batch, ground: .journal, sequence: error.sequence, reason: error.message)
   }
 
-  public var description: String { "\(batch.namespace)/\(batch.batchID) is set aside: \(reason)" }
+  package var description: String { "\(batch.namespace)/\(batch.batchID) is set aside: \(reason)" }
 
   var refusal: Refusal { .setAside(batchID: batch.batchID, reason) }
 }

@@ -1,19 +1,19 @@
-public import MendCore
+package import MendCore
 
 /// The machine's time: the wall clock read once, and a monotonic clock since. Setting the wall clock moves nothing.
-public struct SystemClock: Clock {
+package struct SystemClock: Clock {
   private let origin: Instant
   private let startNanoseconds: UInt64
   private let sleepers: Sleepers
   /// How much later its time is than the wall clock's was as it began.
-  public let aheadOfWall: Duration
+  package let aheadOfWall: Duration
 
-  public init() { self.init(beginning: ClockBeginning(startingFrom: nil)) }
+  package init() { self.init(beginning: ClockBeginning(startingFrom: nil)) }
 
   /// Goes on from the time of the server that used this directory before, and leaves word for the next.
   ///
   /// - Parameter directory: of the journal, whose latest change is known to be past.
-  public init(continuing directory: String) {
+  package init(continuing directory: String) {
     let beginning = ClockBeginning(startingFrom: directory)
     self.init(beginning: beginning)
     beginning.leaveWord(in: directory)
@@ -27,12 +27,12 @@ public struct SystemClock: Clock {
   }
 
   /// In whole numbers: `Duration` is 128 bits wide, and every call asks for the time.
-  public func now() -> Instant {
+  package func now() -> Instant {
     let elapsed = (ClockBeginning.monotonicNanoseconds() - startNanoseconds) / 1_000_000
     return Instant(milliseconds: origin.milliseconds + Int64(elapsed))
   }
 
-  public func sleep(until deadline: Instant) async {
+  package func sleep(until deadline: Instant) async {
     guard deadline > origin else { return }
     // What does not fit is later than any machine runs.
     let (left, overflows) = deadline.milliseconds.subtractingReportingOverflow(origin.milliseconds)

@@ -1,8 +1,8 @@
-public import Logging
+package import Logging
 import MendAPI
 import MendCore
-public import MendRPC
-public import MendRuntime
+package import MendRPC
+package import MendRuntime
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -12,49 +12,49 @@ import Synchronization
 /// `run` serves until `shutdown()` is called or the store fails. It drains in this order: readiness and health report
 /// the end; for `drainDelay` everything else continues; watchers are told where to resume; open calls end, or are ended
 /// at the deadline; the admin port closes; the runtime stops last, so that every answer was true.
-public final class MendServer: Sendable {
-  public struct Configuration: Sendable {
+package final class MendServer: Sendable {
+  package struct Configuration: Sendable {
     /// Addresses for calls. On a Unix socket the Worker service requires no bearer token.
-    public var listeners: [Listener]
+    package var listeners: [Listener]
     /// The address of /healthz, /readyz and /metrics; nil for none.
-    public var admin: AdminAddress?
-    public var limits = ServerLimits()
-    public var keepalive = ServerKeepalive()
+    package var admin: AdminAddress?
+    package var limits = ServerLimits()
+    package var keepalive = ServerKeepalive()
     /// Event loops, one thread each.
-    public var threadCount = System.coreCount
+    package var threadCount = System.coreCount
     /// How long the server continues to serve after readiness and health have reported its end: the time that load
     /// balancers need to send new connections elsewhere. Zero without a load balancer.
-    public var drainDelay: Duration = .zero
+    package var drainDelay: Duration = .zero
     /// How long open calls may take to end once the server drains.
-    public var drainTimeout: Duration = .seconds(20)
+    package var drainTimeout: Duration = .seconds(20)
     /// How often the files of TLS listeners are checked for changes. `reload()` checks at once.
-    public var certificateInterval: Duration = .seconds(5)
+    package var certificateInterval: Duration = .seconds(5)
     /// The address of Ray's dashboard, for links in Diagnose; empty if there is none.
-    public var rayDashboardURL = ""
+    package var rayDashboardURL = ""
     /// The program's version, for /metrics.
-    public var version = "development"
+    package var version = "development"
 
-    public init(listeners: [Listener], admin: AdminAddress? = nil) {
+    package init(listeners: [Listener], admin: AdminAddress? = nil) {
       self.listeners = listeners
       self.admin = admin
     }
   }
 
-  public struct AdminAddress: Sendable, Hashable {
-    public var host: String
+  package struct AdminAddress: Sendable, Hashable {
+    package var host: String
     /// 0 picks a free one.
-    public var port: Int
-    public init(host: String, port: Int) {
+    package var port: Int
+    package init(host: String, port: Int) {
       self.host = host
       self.port = port
     }
   }
 
   /// The server's addresses, with the ports that were chosen.
-  public struct Addresses: Sendable, Hashable {
+  package struct Addresses: Sendable, Hashable {
     /// In the order of the configuration's listeners.
-    public var calls: [PeerAddress]
-    public var admin: PeerAddress?
+    package var calls: [PeerAddress]
+    package var admin: PeerAddress?
   }
 
   private enum Phase: Sendable {
@@ -77,7 +77,7 @@ public final class MendServer: Sendable {
   private let listening = Mutex<RPCServer?>(nil)
 
   /// - Parameter tokens: nil admits every call; then the caller must make sure that only this machine can reach the server.
-  public init(configuration: Configuration, runtime: Runtime, tokens: Tokens? = nil, logger: Logger) {
+  package init(configuration: Configuration, runtime: Runtime, tokens: Tokens? = nil, logger: Logger) {
     self.configuration = configuration
     self.runtime = runtime
     self.logger = logger
@@ -104,14 +104,14 @@ public final class MendServer: Sendable {
 
   /// Asks the server to end; `run` returns when it has. May be called at any time, from any thread, more than once.
   /// The second call cuts `drainDelay` short.
-  public func shutdown() {
+  package func shutdown() {
     if notice.hasBegun { drain.begin() }
     notice.begin()
   }
 
   /// Reloads certificates and tokens, changed or not, as SIGHUP asks for. Files that cannot be used are logged, and the
   /// earlier ones stay in use. Reads the disk: do not call it on an event loop.
-  public func reload() {
+  package func reload() {
     gate.tokens?.reload()
     if let server = listening.withLock({ $0 }) { lookAtCertificates(of: server, always: true) }
   }
@@ -132,7 +132,7 @@ public final class MendServer: Sendable {
 
   /// Why the server does not take all calls now; nil if it does. /readyz answers it: a load balancer must find a server
   /// that takes work, while people who look at a copied data directory call it by its address.
-  public var notReady: String? {
+  package var notReady: String? {
     if notice.hasBegun { return "draining" }
     if phase.withLock({ $0 }) == .recovering { return "recovering" }
     if case .precondition(let what, let todo, _)? = runtime.settings.refusal {
@@ -161,7 +161,7 @@ public final class MendServer: Sendable {
   /// Nothing is recovered or run before every address is bound, because another server may be there. Callers that come
   /// during recovery wait. Throws if an address cannot be bound, or if the runtime's store fails. Cancelling the task
   /// shuts down at once: the runtime stops while calls are still drained.
-  public func run(onReady: @escaping @Sendable (Addresses) async -> Void = { _ in }) async throws(MendServerError) {
+  package func run(onReady: @escaping @Sendable (Addresses) async -> Void = { _ in }) async throws(MendServerError) {
     let loops = MultiThreadedEventLoopGroup(numberOfThreads: max(1, configuration.threadCount))
     let admin = AdminServer(
       AdminPages(
@@ -283,12 +283,12 @@ public final class MendServer: Sendable {
 }
 
 /// Why a server ended by itself.
-public enum MendServerError: Error, Sendable, Hashable, CustomStringConvertible {
+package enum MendServerError: Error, Sendable, Hashable, CustomStringConvertible {
   /// An address that cannot be bound: which, and why; its code is one of those that `RPCServer.start` throws.
   case cannotListen(RPCError)
   case runtime(RuntimeError)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .cannotListen(let error): error.message
     case .runtime(let error): error.description

@@ -1,6 +1,6 @@
 import GRDB
 import MendCore
-public import MendRuntime
+package import MendRuntime
 import Synchronization
 
 /// Finds what is wrong with the table of batches and its indexes.
@@ -58,7 +58,7 @@ extension SQLiteStore {
   ///
   /// A start skips these checks because they take longer the more batches there are. Damage is noted; the next start
   /// repairs it.
-  public func lookThrough(from place: Int64) throws(StoreError) -> Int64? {
+  package func lookThrough(from place: Int64) throws(StoreError) -> Int64? {
     let last = ledger.withLock { $0.marks.lastBatch }
     guard place <= last else {
       // A start can remove batches that are back, and cannot restore those that are missing.

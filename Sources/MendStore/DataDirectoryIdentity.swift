@@ -1,11 +1,11 @@
 import Foundation
 import GRDB
 import Glibc
-public import MendCore
-public import MendRuntime
+package import MendCore
+package import MendRuntime
 
 /// Whether a journal belongs to the directory that holds it.
-public enum DataDirectoryStanding: Sendable, Hashable {
+package enum DataDirectoryStanding: Sendable, Hashable {
   /// The journal was made in this directory.
   case own(ServerIdentity)
   /// The journal is a copy of one in another directory; nil if the original's path is unknown.
@@ -18,7 +18,7 @@ public enum DataDirectoryStanding: Sendable, Hashable {
 /// would end the original's attempts.
 extension SQLiteStore {
   /// Tells whether the journal belongs to a directory. Names a directory that has no name yet; changes nothing in a copy.
-  public func standing(of directory: String) throws(StoreError) -> DataDirectoryStanding {
+  package func standing(of directory: String) throws(StoreError) -> DataDirectoryStanding {
     let place = try Place(of: directory)
     let name = try DirectoryName(in: directory)
     let found = try Self.access("identify", path) {
@@ -59,7 +59,7 @@ extension SQLiteStore {
   }
 
   /// Gives a copy its own name. Attempts that its journal calls running stay the original's.
-  public func adoptCopy(in directory: String) throws(StoreError) -> ServerIdentity {
+  package func adoptCopy(in directory: String) throws(StoreError) -> ServerIdentity {
     let identity = ServerIdentity(id: DirectoryName.make(), ownsNameless: false)
     // The name of an installation on a Ray cluster is the original's, too.
     let ray = directory + "/ray.json"

@@ -1,22 +1,22 @@
 import Foundation
 import GRDB
-public import MendCore
-public import MendRuntime
+package import MendCore
+package import MendRuntime
 
 extension JournalDoctor {
   /// The result of rebuilding a damaged journal.
-  public struct Rebuilding: Sendable, Hashable {
-    public var batches = 0
-    public var rows = 0
+  package struct Rebuilding: Sendable, Hashable {
+    package var batches = 0
+    package var rows = 0
     /// Batches with incomplete journals, which servers leave alone.
-    public var setAside: [SetAside] = []
-    public var faults: [String] = []
+    package var setAside: [SetAside] = []
+    package var faults: [String] = []
     /// The directory that holds the damaged files now.
-    public var kept = ""
+    package var kept = ""
   }
 
   /// Makes a new journal of all that can be read, and puts it in place of the damaged one. The damaged files are kept.
-  public func rebuild(at now: Instant) throws(StoreError) -> Rebuilding {
+  package func rebuild(at now: Instant) throws(StoreError) -> Rebuilding {
     try file.takeBackRebuilding()
     let new = path + "-rebuilt"
     remove(new)

@@ -1,28 +1,28 @@
 import Foundation
 import GRDB
-public import MendCore
-public import MendRuntime
+package import MendCore
+package import MendRuntime
 
 /// Examines and repairs a data directory's journal while no server uses it.
 ///
 /// `examine` changes nothing. The directory stays locked as long as this object lives, so no server can start meanwhile.
-public final class JournalDoctor {
+package final class JournalDoctor {
   /// The result of an examination.
-  public struct Report: Sendable, Hashable {
-    public var path: String
-    public var batches = 0
-    public var records = 0
+  package struct Report: Sendable, Hashable {
+    package var path: String
+    package var batches = 0
+    package var records = 0
     /// Batches whose journals cannot be read; each with the first wrong record, if it is known.
-    public var damaged: [SetAside] = []
+    package var damaged: [SetAside] = []
     /// Batches that a server leaves alone because an administrator said so, or because it crashed over them.
-    public var setAside: [SetAside] = []
+    package var setAside: [SetAside] = []
     /// All other damage, one sentence each.
-    public var faults: [String] = []
+    package var faults: [String] = []
 
-    public var isWell: Bool { damaged.isEmpty && faults.isEmpty && crashedOver.isEmpty }
+    package var isWell: Bool { damaged.isEmpty && faults.isEmpty && crashedOver.isEmpty }
 
     /// Batches that no administrator set aside.
-    public var crashedOver: [SetAside] { setAside.filter { $0.ground != .administrator } }
+    package var crashedOver: [SetAside] { setAside.filter { $0.ground != .administrator } }
 
     mutating func take(_ inspection: JournalInspection) {
       batches = inspection.batches
@@ -44,7 +44,7 @@ public final class JournalDoctor {
   ///   - note: told whose journal is being read.
   ///   - crashedOver: batches that an earlier examination crashed over, and by which signal: they are not read.
   /// - Throws: where there is no journal, or a server has it.
-  public init(
+  package init(
     directory: String, version: String, note: (any CrashNote)? = nil, crashedOver: [BatchKey: Int32] = [:]
   ) throws(StoreError) {
     self.crashedOver = crashedOver
@@ -66,7 +66,7 @@ public final class JournalDoctor {
   // MARK: - Looking
 
   /// Reads every record of every batch, and every other row that has a check sum. Changes nothing.
-  public func examine() throws(StoreError) -> Report {
+  package func examine() throws(StoreError) -> Report {
     var report = Report(path: path)
     do throws(StoreError) {
       try file.check(wasMade: lock.journalWasMade)
@@ -122,7 +122,7 @@ public final class JournalDoctor {
   // MARK: - Changing
 
   /// Sets a batch aside: servers leave it alone from now on. Returns false if there is no such batch.
-  public func setAside(_ key: BatchKey, at now: Instant, reason: String) throws(StoreError) -> Bool {
+  package func setAside(_ key: BatchKey, at now: Instant, reason: String) throws(StoreError) -> Bool {
     try checkBeforeChanging()
     return try changing { database in
       guard let id = try Self.id(of: key, in: database) else { return false }
@@ -132,7 +132,7 @@ public final class JournalDoctor {
   }
 
   /// Lets the next server try a batch again. Returns false if it was not set aside.
-  public func bringBack(_ key: BatchKey) throws(StoreError) -> Bool {
+  package func bringBack(_ key: BatchKey) throws(StoreError) -> Bool {
     try checkBeforeChanging()
     return try changing { database in
       guard let id = try Self.id(of: key, in: database) else { return false }
@@ -153,7 +153,7 @@ public final class JournalDoctor {
   }
 
   /// Lets the next server continue with what the file has. Whatever is missing is lost for good.
-  public func acceptLoss() throws(StoreError) {
+  package func acceptLoss() throws(StoreError) {
     try file.takeBackRebuilding()
     let mark = path + JournalMark.suffix
     if FileManager.default.fileExists(atPath: mark) {

@@ -1,8 +1,8 @@
 import Foundation
 import GRDB
-public import MendCore
+package import MendCore
 import MendJournal
-public import MendRuntime
+package import MendRuntime
 import Synchronization
 
 extension SQLiteStore {
@@ -10,7 +10,7 @@ extension SQLiteStore {
   ///
   /// The records of one batch share a row; a large addition of documents has its own. A batch's records must continue its
   /// journal: a gap or a repetition is refused. So is a commit if one of the store's files was removed.
-  public func commit(_ writes: [Write]) throws(StoreError) {
+  package func commit(_ writes: [Write]) throws(StoreError) {
     try check()
     let entries = JournalRows(writes)
     try ledger.withLock { ledger throws(StoreError) in
@@ -39,7 +39,7 @@ extension SQLiteStore {
   }
 
   /// Writes as many bytes as a large commit, in a row that nothing reads, and deletes them again.
-  public func probe() throws(StoreError) {
+  package func probe() throws(StoreError) {
     try writing("probe") {
       try pool.write { database in
         try database.execute(
@@ -208,13 +208,13 @@ extension SQLiteStore {
 
   // MARK: - Retiring
 
-  public func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError) {
+  package func retire(_ batch: BatchKey, entry: BatchListing) throws(StoreError) {
     var entry = entry
     entry.key = batch
     try retire([entry])
   }
 
-  public func retire(_ entries: [BatchListing]) throws(StoreError) {
+  package func retire(_ entries: [BatchListing]) throws(StoreError) {
     try ledger.withLock { ledger throws(StoreError) in
       try writing("retire", isNeeded: true) {
         try pool.write { database in

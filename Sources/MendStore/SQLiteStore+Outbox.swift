@@ -1,8 +1,8 @@
 import Foundation
 import GRDB
-public import MendCore
+package import MendCore
 import MendJournal
-public import MendRuntime
+package import MendRuntime
 import Synchronization
 
 // The outbox: what somebody outside is to be told, from the commit of the fact that it is about to the commit of the
@@ -34,7 +34,7 @@ extension SQLiteStore {
     }
   }
 
-  public func notifications(
+  package func notifications(
     dueAt now: Instant, limit: Int, except batches: Set<BatchKey>
   ) throws(StoreError) -> [PendingNotification] {
     let (found, isDamaged) = try Self.access("outbox", path) {
@@ -151,7 +151,7 @@ extension SQLiteStore {
     return (conditions.joined(separator: " AND "), arguments)
   }
 
-  public func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState {
+  package func outboxState(except batches: Set<BatchKey>) throws(StoreError) -> OutboxState {
     try Self.access("outbox", path) {
       try pool.read { database in
         let conditions = try conditions(except: batches)
@@ -164,7 +164,7 @@ extension SQLiteStore {
     }
   }
 
-  public func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError) {
+  package func putOff(_ eventID: String, attempts: Int, until: Instant) throws(StoreError) {
     try writing("outbox") {
       try pool.write { database in
         let found = try Row.fetchOne(
@@ -184,7 +184,7 @@ extension SQLiteStore {
 
   // MARK: - Retention
 
-  public func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey] {
+  package func prune(finishedBefore: Instant, limit: Int) throws(StoreError) -> [BatchKey] {
     let marks = ledger.withLock { $0.marks }
     let left = unforgettable.withLock { $0.sorted().map(String.init).joined(separator: ", ") }
     return try writing("prune") {

@@ -1,11 +1,11 @@
 import Foundation
 import GRDB
-public import MendCore
-public import MendRuntime
+package import MendCore
+package import MendRuntime
 import Synchronization
 
 extension SQLiteStore {
-  public func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [MendCore.Record] {
+  package func journal(of batch: BatchKey, after sequence: UInt64) throws(StoreError) -> [MendCore.Record] {
     // No journal is that long.
     guard let after = Int64(exactly: sequence), after < .max else { return [] }
     return try Self.access("journal", path) { () throws -> [MendCore.Record] in
@@ -113,7 +113,7 @@ extension SQLiteStore {
     try Int64.fetchOne(database.makeStatement(sql: "SELECT id FROM batches WHERE id = ?"), arguments: [id]) != nil
   }
 
-  public func journal(
+  package func journal(
     of batch: BatchKey, after sequence: UInt64, limit: Int
   ) throws(StoreError) -> [MendCore.Record] {
     guard let after = Int64(exactly: sequence), after < .max, limit > 0 else { return [] }
@@ -155,7 +155,7 @@ extension SQLiteStore {
     return low
   }
 
-  public func retired(
+  package func retired(
     namespace: String, status: MendCore.BatchStatus?, bucketID: String?, before cursor: ListCursor?, limit: Int
   ) throws(StoreError) -> [BatchListing] {
     try Self.access("retired", path) {

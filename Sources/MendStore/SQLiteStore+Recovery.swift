@@ -1,14 +1,14 @@
 import Foundation
 import GRDB
-public import MendCore
+package import MendCore
 import MendJournal
-public import MendRuntime
+package import MendRuntime
 import Synchronization
 
 // Recovery: damage to a batch's journal sets that batch aside, and is reported. All other batches are recovered.
 
 extension SQLiteStore {
-  public func recover(at now: Instant) throws(StoreError) -> Recovery {
+  package func recover(at now: Instant) throws(StoreError) -> Recovery {
     try ledger.withLock { ledger throws(StoreError) in
       reviveDamaged(&ledger)
       var live = ledger.live

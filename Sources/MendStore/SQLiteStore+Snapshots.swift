@@ -1,7 +1,7 @@
 import Foundation
 import GRDB
-public import MendCore
-public import MendRuntime
+package import MendCore
+package import MendRuntime
 
 // Snapshots keep the state of a batch, so that recovery folds only later records. They are a cache of the journal: one that
 // cannot be read, or that another build wrote, is ignored.
@@ -17,7 +17,7 @@ extension SQLiteStore {
   /// Folds a batch's journal to its end, from its last snapshot on, and keeps the result as a snapshot.
   ///
   /// - Parameter documents: the batch's, all of them, shared with whoever holds the batch.
-  public func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {
+  package func keepSnapshot(of key: BatchKey, documents: DocumentTable) throws(StoreError) {
     guard let fingerprint = ProgramFingerprint.current else { return }
     let made = try Self.access("snapshot", path) { () -> Made? in
       guard let id = try pool.read({ try anyID(of: key, in: $0) }) else { return nil }
@@ -193,7 +193,7 @@ extension SQLiteStore {
     if let end = walk.unreadable.last?.upperBound, end > fold.row { fold.unreadable = end }
   }
 
-  public func batch(_ key: BatchKey) throws(StoreError) -> Batch? {
+  package func batch(_ key: BatchKey) throws(StoreError) -> Batch? {
     try Self.access("journal", path) {
       guard let id = try pool.unsafeRead({ try anyID(of: key, in: $0) }) else { return nil }
       do {
@@ -207,7 +207,7 @@ extension SQLiteStore {
     }
   }
 
-  public func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?] {
+  package func batches(_ keys: [BatchKey]) throws(StoreError) -> [Batch?] {
     var batches: [Batch?] = []
     for key in keys { batches.append(try batch(key)) }
     return batches

@@ -1,7 +1,7 @@
 import Foundation
 import GRDB
-public import MendCore
-public import MendRuntime
+package import MendCore
+package import MendRuntime
 import Synchronization
 
 /// The journal in one SQLite database, DIRECTORY/journal.sqlite.
@@ -9,7 +9,7 @@ import Synchronization
 /// A commit returns when its transaction is on the disk (WAL with synchronous FULL: one fsync a commit). Only the runtime's
 /// writer commits, retires and recovers. Anybody may read at any time, without waiting for a commit. The store locks its
 /// directory as long as it lives.
-public final class SQLiteStore: Store {
+package final class SQLiteStore: Store {
   /// The state that only the runtime's writer changes.
   struct Ledger {
     struct LiveBatch {
@@ -61,7 +61,7 @@ public final class SQLiteStore: Store {
   /// The work that a start on a full disk left undone; nil if there is none.
   let preparation: Mutex<Preparation?>
   /// Why nothing can be added to the journal, though it can be read; nil if it can.
-  public let damage: StoreError?
+  package let damage: StoreError?
   private let found: Mutex<Losses>
   /// The event ids of notifications that a later version wrote and that wait for it.
   let notificationsLeft = Mutex<Set<String>>([])
@@ -70,13 +70,13 @@ public final class SQLiteStore: Store {
   /// Finished batches on pages whose reading ends a transaction. This server does not forget them.
   let unforgettable = Mutex<Set<Int64>>([])
   /// The files that other users could read until this start.
-  public let tightened: [String]
+  package let tightened: [String]
   let version: String
   var decoding: JournalDecoding { JournalDecoding(path: path, version: version, note: crashNote) }
   private let note = Mutex<(any CrashNote)?>(nil)
 
   /// Is told whose journal is being read, so that a crash can be blamed on it.
-  public var crashNote: (any CrashNote)? {
+  package var crashNote: (any CrashNote)? {
     get { note.withLock { $0 } }
     set { note.withLock { $0 = newValue } }
   }
@@ -97,7 +97,7 @@ public final class SQLiteStore: Store {
   ///     oldest go first.
   /// - Throws: `StoreError` that says what to do: the directory is in use, the database is damaged, another
   ///   program's, or a later version's.
-  public init(directory: String, version: String = "0.1.0", idempotencyKeysLimit: Int = 100_000) throws(StoreError) {
+  package init(directory: String, version: String = "0.1.0", idempotencyKeysLimit: Int = 100_000) throws(StoreError) {
     let held = try DirectoryLock(directory: directory)
     lock = Mutex(held)
     let path = directory + "/journal.sqlite"
@@ -127,7 +127,7 @@ public final class SQLiteStore: Store {
   }
 
   /// Throws if nothing can be kept any more. SQLite goes on writing to removed files, and those end with this process.
-  public func check() throws(StoreError) {
+  package func check() throws(StoreError) {
     if let fault = broken.withLock({ $0 }) { throw fault }
     let present = try file.identities()
     guard present != identities else { return }
@@ -156,7 +156,7 @@ public final class SQLiteStore: Store {
 
   /// Notes that a server crashed over a batch, and returns how often within a day. After the second time the batch is set
   /// aside. To be called before `recover`.
-  public func noteCrash(of key: BatchKey, signal: Int32, at now: Instant) throws(StoreError) -> Int {
+  package func noteCrash(of key: BatchKey, signal: Int32, at now: Instant) throws(StoreError) -> Int {
     try writing("note") {
       try pool.write { database in
         guard let id = try JournalDoctor.id(of: key, in: database) else { return 0 }
@@ -178,10 +178,10 @@ public final class SQLiteStore: Store {
   static let crashesUntilSetAside = 2
 
   /// The size of the write-ahead log, which grows while somebody reads an old state of the database.
-  public var logBytes: Int64 { file.logBytes }
+  package var logBytes: Int64 { file.logBytes }
 
   /// Moves the log to the database file, closes it, and unlocks the directory. The store must not be used afterwards.
-  public func close() throws(StoreError) {
+  package func close() throws(StoreError) {
     if broken.withLock({ $0 }) == nil, (try? file.identities()) == identities {
       // Where there is no room, the log stays, and the file says so. GRDB closes its readers last, and they write nothing
       // back.
@@ -257,7 +257,7 @@ public final class SQLiteStore: Store {
   static let lossesTold = 20
   private static let lossesKnown = 1000
 
-  public func takeLosses() -> [String] {
+  package func takeLosses() -> [String] {
     found.withLock { losses in
       defer { losses.untold = [] }
       return losses.untold

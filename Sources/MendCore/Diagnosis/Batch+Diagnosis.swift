@@ -6,7 +6,7 @@ extension Batch {
   /// Its cost grows with the attempts and the failed documents; documents that did not fail are never visited.
   ///
   /// - Parameter batchContext: its queue and its quota; a diagnosis without it says nothing about them.
-  public func diagnosis(
+  package func diagnosis(
     at now: Instant, capacity: Capacity, limits: Limits, batchContext: BatchContext = BatchContext()
   ) -> Diagnosis {
     let context = DiagnosisContext(
@@ -37,7 +37,7 @@ extension Batch {
   }
 
   /// Failures by code, the most frequent first, for GetBatch; the same as in `diagnosis`. Visits failed documents only.
-  public func errorSummary() -> [ErrorSummary] {
+  package func errorSummary() -> [ErrorSummary] {
     hasFailures ? errorSummary(of: DiagnosisContext.tallies(of: self)) : []
   }
 }

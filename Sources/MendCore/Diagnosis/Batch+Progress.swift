@@ -5,7 +5,7 @@ extension Batch {
   ///
   /// A document that one extractor failed while another still has it in process counts as failed.
   /// Cost: the smaller of what failed and what is in process; nothing where nothing failed.
-  public func progress() -> ProgressCounts {
+  package func progress() -> ProgressCounts {
     let total = documents.count
     let completed = min(completedDocuments.count, total)
     let failed = min(failedDocuments.count, total - completed)
@@ -37,31 +37,31 @@ extension Batch {
 
   /// 0-100: the mean over the tiers; 100 only at COMPLETED (<doc:Domain#How-states-follow>), and less even there where a job was
   /// cancelled.
-  public var overallProgress: Double {
+  package var overallProgress: Double {
     guard !tiers.isEmpty else { return 0 }
     return min(status == .completed ? 100 : 99.9, tiers.reduce(0) { $0 + $1.percentage } / Double(tiers.count))
   }
 
   /// The tier that is being processed, from 0; the last one once all are done.
-  public var currentTier: Int {
+  package var currentTier: Int {
     tiers.firstIndex { $0.status != .completed } ?? max(0, tiers.count - 1)
   }
 
   /// True when a document, a job or a tier failed; a batch can be COMPLETED with failures.
-  public var hasFailures: Bool {
+  package var hasFailures: Bool {
     !failedDocuments.isEmpty || status == .failed
       || tiers.contains { tier in tier.status == .failed || tier.jobs.contains { $0.status == .failed } }
   }
 
   /// The document's state through the whole batch.
-  public func documentStatus(_ position: Int) -> DocumentStatus {
+  package func documentStatus(_ position: Int) -> DocumentStatus {
     if completedDocuments.contains(position) { return .completed }
     if failedDocuments.contains(position) { return .failed }
     return processingCounts[position, default: 0] > 0 ? .processing : .pending
   }
 
   /// 0-100: the mean over the tiers, of each the share of its extractors that have committed the document.
-  public func documentProgress(_ position: Int) -> Double {
+  package func documentProgress(_ position: Int) -> Double {
     if completedDocuments.contains(position) { return 100 }
     guard !tiers.isEmpty else { return 0 }
     var tiersDone = 0.0
@@ -80,7 +80,7 @@ extension Batch {
   }
 
   /// Why the document failed, and in which job; the first failure in the order of tiers and jobs. nil unless it failed.
-  public func documentError(_ position: Int) -> (DocumentError, JobID)? {
+  package func documentError(_ position: Int) -> (DocumentError, JobID)? {
     guard failedDocuments.contains(position) else { return nil }
     for tier in tiers where tier.failed.contains(position) {
       for job in tier.jobs where job.failed.contains(position) {

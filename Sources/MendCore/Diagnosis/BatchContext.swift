@@ -1,36 +1,36 @@
 /// The surroundings of a batch at one moment: the queue, the quota, and the batches of its namespace that hold
 /// what it waits for. It says nothing about other namespaces.
-public struct BatchContext: Hashable, Sendable {
+package struct BatchContext: Hashable, Sendable {
   /// The resources that the namespace's live attempts hold together.
-  public var namespaceUse: ResourceUse
+  package var namespaceUse: ResourceUse
   /// Batches of the namespace that were started and are not final.
-  public var started: Int
+  package var started: Int
   /// How many batches of the namespace wait ahead of this one; nil if it does not wait.
-  public var ahead: Int?
+  package var ahead: Int?
   /// How many of them have a higher priority.
-  public var aheadByPriority: Int
+  package var aheadByPriority: Int
   /// The namespace's batches that hold most of the same executor, at most `holdersLimit`, the largest first; never the
   /// batch itself.
-  public var holders: [Holder]
+  package var holders: [Holder]
   /// The batches that hold most on all executors, for a quota covers them all.
-  public var holdersOfQuota: [Holder]
+  package var holdersOfQuota: [Holder]
   /// What holds up every batch of the server.
-  public var server = ServerState()
+  package var server = ServerState()
 
-  public struct Holder: Hashable, Sendable {
-    public var batchID: String
-    public var use: ResourceUse
+  package struct Holder: Hashable, Sendable {
+    package var batchID: String
+    package var use: ResourceUse
 
-    public init(batchID: String, use: ResourceUse) {
+    package init(batchID: String, use: ResourceUse) {
       self.batchID = batchID
       self.use = use
     }
   }
 
-  public static let holdersLimit = 3
+  package static let holdersLimit = 3
 
   /// The context of a batch whose surroundings are not known.
-  public init(
+  package init(
     namespaceUse: ResourceUse = ResourceUse(), started: Int = 0, ahead: Int? = nil, aheadByPriority: Int = 0,
     holders: [Holder] = [], holdersOfQuota: [Holder] = []
   ) {
@@ -44,28 +44,28 @@ public struct BatchContext: Hashable, Sendable {
 }
 
 /// Trouble of the server itself: it holds up every batch that is not final.
-public struct ServerState: Hashable, Sendable {
+package struct ServerState: Hashable, Sendable {
   /// Set while the journal cannot be written: until then nothing changes.
-  public var outage: StoreOutage?
+  package var outage: StoreOutage?
   /// What the data directory is a copy of, in a sentence, where the server only shows it: nothing is run, and what became
   /// of what the journal calls running is not known.
-  public var copy: String?
+  package var copy: String?
 
-  public init(outage: StoreOutage? = nil, copy: String? = nil) {
+  package init(outage: StoreOutage? = nil, copy: String? = nil) {
     self.outage = outage
     self.copy = copy
   }
 }
 
 /// The time in which the journal cannot be written: the disk is full, or a page is damaged.
-public struct StoreOutage: Hashable, Sendable {
-  public var since: Instant
+package struct StoreOutage: Hashable, Sendable {
+  package var since: Instant
   /// The system's error message.
-  public var message: String
+  package var message: String
   /// More room does not help: what would have to be changed cannot be read.
-  public var isDamaged: Bool
+  package var isDamaged: Bool
 
-  public init(since: Instant, message: String, isDamaged: Bool = false) {
+  package init(since: Instant, message: String, isDamaged: Bool = false) {
     self.since = since
     self.message = message
     self.isDamaged = isDamaged
@@ -73,20 +73,20 @@ public struct StoreOutage: Hashable, Sendable {
 }
 
 /// Counters about a namespace's batches, from which a `BatchContext` is made without visiting each batch.
-public struct NamespaceUsage: Sendable {
+package struct NamespaceUsage: Sendable {
   private var waiting: [ExecutorKind: SortedList<QueueEntry>] = [:]
   private var held: [String: (executor: ExecutorKind, use: ResourceUse)] = [:]
   private var use = ResourceUse()
   private var started = 0
   private var batches = 0
 
-  public init() {}
+  package init() {}
 
   /// Whether no batch of the namespace is left.
-  public var isEmpty: Bool { batches == 0 }
+  package var isEmpty: Bool { batches == 0 }
 
   /// Replaces a batch's value by a newer one; nil means that there was none, or will be none.
-  public mutating func replace(_ old: Batch?, by new: Batch?) {
+  package mutating func replace(_ old: Batch?, by new: Batch?) {
     batches += (new == nil ? 0 : 1) - (old == nil ? 0 : 1)
     guard let batch = new ?? old else { return }
     let executor = batch.specification.executor
@@ -101,7 +101,7 @@ public struct NamespaceUsage: Sendable {
   }
 
   /// Its cost grows with the batches that hold resources and those ahead of this one.
-  public func batchContext(of batch: Batch) -> BatchContext {
+  package func batchContext(of batch: Batch) -> BatchContext {
     var result = BatchContext(namespaceUse: use, started: started)
     let executor = batch.specification.executor
     guard let entry = batch.queued, let waiting = waiting[executor] else { return result }

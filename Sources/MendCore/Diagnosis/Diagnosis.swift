@@ -1,48 +1,48 @@
 // The answer of Diagnose: a pure function of a batch, the capacity and the time. MendServer makes a message of it.
 
 /// Everything Diagnose answers beyond what `Batch` itself shows.
-public struct Diagnosis: Hashable, Sendable {
-  public var health: Health
-  public var healthReason: HealthReason
+package struct Diagnosis: Hashable, Sendable {
+  package var health: Health
+  package var healthReason: HealthReason
   /// One sentence; nil when ok or degraded.
-  public var blockedReason: String?
+  package var blockedReason: String?
   /// Since the last real progress; nil when not stuck.
-  public var stuckFor: Duration?
-  public var overallProgress: Double
-  public var currentTier: Int
-  public var estimatedCompletion: Instant?
+  package var stuckFor: Duration?
+  package var overallProgress: Double
+  package var currentTier: Int
+  package var estimatedCompletion: Instant?
   /// nil once the batch is over.
-  public var estimate: Estimate?
-  public var failureCategory: FailureCategory?
-  public var findings: [Finding]
-  public var insights: [Insight]
+  package var estimate: Estimate?
+  package var failureCategory: FailureCategory?
+  package var findings: [Finding]
+  package var insights: [Insight]
   /// The latest, at most `infrastructureEventsLimit`.
-  public var infrastructureEvents: [InfrastructureEvent]
+  package var infrastructureEvents: [InfrastructureEvent]
   /// How many came before them.
-  public var infrastructureEventsLeftOut = 0
-  public var nextActions: [Advice]
-  public var recommendations: [Advice]
-  public var errorSummary: [ErrorSummary]
+  package var infrastructureEventsLeftOut = 0
+  package var nextActions: [Advice]
+  package var recommendations: [Advice]
+  package var errorSummary: [ErrorSummary]
   /// Positions, at most ten.
-  public var failedSample: [Int]
-  public var performance: PerformanceSummary?
-  public var repeatedWork: Int
+  package var failedSample: [Int]
+  package var performance: PerformanceSummary?
+  package var repeatedWork: Int
   /// Its place in the queue; nil while nothing of it waits for room.
-  public var queue: QueuePlace?
+  package var queue: QueuePlace?
 
   /// Where a batch stands among its namespace's that wait.
-  public static let infrastructureEventsLimit = 200
+  package static let infrastructureEventsLimit = 200
 
-  public struct QueuePlace: Hashable, Sendable {
+  package struct QueuePlace: Hashable, Sendable {
     /// 1 is first.
-    public var position: Int
-    public var aheadByPriority: Int
+    package var position: Int
+    package var aheadByPriority: Int
     /// One sentence.
-    public var waitingFor: String
-    public var heldBy: [String]
+    package var waitingFor: String
+    package var heldBy: [String]
   }
 
-  public init() {
+  package init() {
     health = .ok
     healthReason = .none
     overallProgress = 0
@@ -59,21 +59,21 @@ public struct Diagnosis: Hashable, Sendable {
 }
 
 /// One thing that is wrong: what, why, how sure, on what evidence, and what to do.
-public struct Finding: Hashable, Sendable {
+package struct Finding: Hashable, Sendable {
   /// The cause's own category unless another is given.
-  public var category: FailureCategory?
-  public var cause: FindingCause
-  public var confidence: Confidence
-  public var message: String
-  public var evidence: [Evidence]
-  public var remedy: Remedy?
-  public var tier: Int?
-  public var job: JobID?
-  public var attempt: Int?
+  package var category: FailureCategory?
+  package var cause: FindingCause
+  package var confidence: Confidence
+  package var message: String
+  package var evidence: [Evidence]
+  package var remedy: Remedy?
+  package var tier: Int?
+  package var job: JobID?
+  package var attempt: Int?
   /// Positions of the documents that it is about, at most ten.
-  public var documents: [Int]
+  package var documents: [Int]
 
-  public init(
+  package init(
     category: FailureCategory? = nil, cause: FindingCause, confidence: Confidence, message: String,
     evidence: [Evidence], remedy: Remedy?, tier: Int? = nil, job: JobID? = nil, attempt: Int? = nil,
     documents: [Int] = []
@@ -91,19 +91,19 @@ public struct Finding: Hashable, Sendable {
   }
 }
 
-public struct Insight: Hashable, Sendable {
-  public enum Severity: String, Hashable, Sendable, CaseIterable, SchemaEnum {
+package struct Insight: Hashable, Sendable {
+  package enum Severity: String, Hashable, Sendable, CaseIterable, SchemaEnum {
     case info, warning, critical
   }
 
-  public var type: String
-  public var severity: Severity
-  public var message: String
-  public var stage: String
-  public var metric: Double
-  public var recommendation: Advice
+  package var type: String
+  package var severity: Severity
+  package var message: String
+  package var stage: String
+  package var metric: Double
+  package var recommendation: Advice
 
-  public init(
+  package init(
     type: String, severity: Severity, message: String, stage: String, metric: Double, recommendation: Advice
   ) {
     self.type = type
@@ -115,14 +115,14 @@ public struct Insight: Hashable, Sendable {
   }
 }
 
-public struct InfrastructureEvent: Hashable, Sendable {
-  public var cause: FailureCause
-  public var at: Instant
-  public var job: JobID
-  public var attempt: Int
-  public var message: String
+package struct InfrastructureEvent: Hashable, Sendable {
+  package var cause: FailureCause
+  package var at: Instant
+  package var job: JobID
+  package var attempt: Int
+  package var message: String
 
-  public init(cause: FailureCause, at: Instant, job: JobID, attempt: Int, message: String) {
+  package init(cause: FailureCause, at: Instant, job: JobID, attempt: Int, message: String) {
     self.cause = cause
     self.at = at
     self.job = job
@@ -131,14 +131,14 @@ public struct InfrastructureEvent: Hashable, Sendable {
   }
 }
 
-public struct ErrorSummary: Hashable, Sendable {
-  public var errorType: DocumentCode
-  public var count: Int
+package struct ErrorSummary: Hashable, Sendable {
+  package var errorType: DocumentCode
+  package var count: Int
   /// Positions, at most ten.
-  public var affected: [Int]
-  public var resolution: String
+  package var affected: [Int]
+  package var resolution: String
 
-  public init(errorType: DocumentCode, count: Int, affected: [Int], resolution: String) {
+  package init(errorType: DocumentCode, count: Int, affected: [Int], resolution: String) {
     self.errorType = errorType
     self.count = count
     self.affected = affected
@@ -146,25 +146,25 @@ public struct ErrorSummary: Hashable, Sendable {
   }
 }
 
-public struct PerformanceSummary: Hashable, Sendable {
+package struct PerformanceSummary: Hashable, Sendable {
   /// The time in which it could be worked on.
-  public var total: Duration
+  package var total: Duration
   /// From the start to the end, with pauses and waits for a retry.
-  public var span: Duration = .zero
-  public var queued: Duration
-  public var documentsPerSecond: Double
-  public var slowestTier: Int
-  public var slowestExtractor: String
-  public var stages: [Job.StageTotal]
-  public var attempts: Int
-  public var repeatedWork: Int
-  public var peakMemoryBytes: Int64
+  package var span: Duration = .zero
+  package var queued: Duration
+  package var documentsPerSecond: Double
+  package var slowestTier: Int
+  package var slowestExtractor: String
+  package var stages: [Job.StageTotal]
+  package var attempts: Int
+  package var repeatedWork: Int
+  package var peakMemoryBytes: Int64
   /// The time of failed attempts, and of documents that were done more than once, at the average.
-  public var repeatedTime: Duration = .zero
+  package var repeatedTime: Duration = .zero
   /// Attempts that failed or were ended for a fault.
-  public var failedAttempts = 0
+  package var failedAttempts = 0
 
-  public init(
+  package init(
     total: Duration, queued: Duration, documentsPerSecond: Double, slowestTier: Int, slowestExtractor: String,
     stages: [Job.StageTotal], attempts: Int, repeatedWork: Int, peakMemoryBytes: Int64
   ) {
@@ -181,14 +181,14 @@ public struct PerformanceSummary: Hashable, Sendable {
 }
 
 /// How many documents are in which state; the four parts always add up to the total.
-public struct ProgressCounts: Hashable, Sendable {
-  public var completed: Int
-  public var failed: Int
-  public var pending: Int
-  public var processing: Int
-  public var total: Int
+package struct ProgressCounts: Hashable, Sendable {
+  package var completed: Int
+  package var failed: Int
+  package var pending: Int
+  package var processing: Int
+  package var total: Int
 
-  public init(completed: Int, failed: Int, pending: Int, processing: Int, total: Int) {
+  package init(completed: Int, failed: Int, pending: Int, processing: Int, total: Int) {
     self.completed = completed
     self.failed = failed
     self.pending = pending

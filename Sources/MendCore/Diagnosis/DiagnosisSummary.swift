@@ -1,17 +1,17 @@
 // A short form of each diagnosis is kept in the journal, so that later rules can be compared with it.
 
 /// A batch's health and the causes behind it at one moment, as the journal keeps them.
-public struct DiagnosisSummary: Hashable, Codable, Sendable {
-  public var health: Health
-  public var reason: HealthReason
+package struct DiagnosisSummary: Hashable, Codable, Sendable {
+  package var health: Health
+  package var reason: HealthReason
   /// One sentence; empty where there is none.
-  public var blockedReason: String
+  package var blockedReason: String
   /// The gravest first, at most `causesLimit`.
-  public var causes: [Cause]
+  package var causes: [Cause]
 
-  public static let causesLimit = 8
+  package static let causesLimit = 8
 
-  public init(health: Health, reason: HealthReason, blockedReason: String = "", causes: [Cause] = []) {
+  package init(health: Health, reason: HealthReason, blockedReason: String = "", causes: [Cause] = []) {
     self.health = health
     self.reason = reason
     self.blockedReason = blockedReason
@@ -19,20 +19,20 @@ public struct DiagnosisSummary: Hashable, Codable, Sendable {
   }
 
   /// The summary of a batch that is well, or is starting.
-  public static let well = DiagnosisSummary(health: .ok, reason: .none)
+  package static let well = DiagnosisSummary(health: .ok, reason: .none)
 
   /// Whether it says the same. Sentences do not count: the figures in them change all the time.
-  public func isSame(as other: DiagnosisSummary) -> Bool {
+  package func isSame(as other: DiagnosisSummary) -> Bool {
     health == other.health && reason == other.reason && causes.count == other.causes.count
       && zip(causes, other.causes).allSatisfy { $0.isSame(as: $1) }
   }
 }
 
 extension DiagnosisSummary: Described {
-  public static let schemaName = "JournalVerdictRecord"
-  public static var blank: DiagnosisSummary { .well }
+  package static let schemaName = "JournalVerdictRecord"
+  package static var blank: DiagnosisSummary { .well }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "health", &health)
     try v.name(2, "reason", &reason, of: "health reason")
     try v.prose(3, "blocked_reason", &blockedReason)
@@ -42,17 +42,17 @@ extension DiagnosisSummary: Described {
 
 extension DiagnosisSummary {
   /// One finding, in short.
-  public struct Cause: Hashable, Codable, Sendable, Described {
-    public var category: FailureCategory?
-    public var cause: FindingCause
-    public var confidence: Confidence
-    public var job: JobID?
-    public var attempt: Int?
-    public var remedy: Remedy.Call?
+  package struct Cause: Hashable, Codable, Sendable, Described {
+    package var category: FailureCategory?
+    package var cause: FindingCause
+    package var confidence: Confidence
+    package var job: JobID?
+    package var attempt: Int?
+    package var remedy: Remedy.Call?
     /// What an earlier version advised, as a command line, to be shown. Empty where nothing was, or since `remedy` is kept.
-    public var advised: String
+    package var advised: String
 
-    public init(
+    package init(
       category: FailureCategory?, cause: FindingCause, confidence: Confidence, job: JobID? = nil, attempt: Int? = nil,
       remedy: Remedy.Call? = nil, advised: String = ""
     ) {
@@ -72,10 +72,10 @@ extension DiagnosisSummary {
         && (remedy == other.remedy || !advised.isEmpty || !other.advised.isEmpty)
     }
 
-    public static let schemaName = "JournalVerdictCause"
-    public static var blank: Self { Self(category: nil, cause: .failure(.oom), confidence: .low) }
+    package static let schemaName = "JournalVerdictCause"
+    package static var blank: Self { Self(category: nil, cause: .failure(.oom), confidence: .low) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.choice(1, "category", &category)
       try v.name(2, "cause", &cause, of: "cause")
       try v.choice(3, "confidence", &confidence)
@@ -90,7 +90,7 @@ extension DiagnosisSummary {
 extension Batch {
   /// The summary of the diagnosis at `now`. A batch that is well, or waits within its cold-start window, costs no
   /// diagnosis.
-  public func diagnosisSummary(
+  package func diagnosisSummary(
     at now: Instant, capacity: Capacity, limits: Limits, batchContext: BatchContext = BatchContext()
   ) -> DiagnosisSummary {
     let health = health(at: now, capacity: capacity, limits: limits, batchContext: batchContext)
@@ -119,7 +119,7 @@ extension Core {
   ///
   /// A driver calls it once a round, after the round's events and before it commits. A batch is reviewed once per
   /// `Limits.reviewInterval`, and at once when it is final. Others are reviewed with a later event or tick.
-  public mutating func review(at now: Instant) -> Output {
+  package mutating func review(at now: Instant) -> Output {
     context.now = now
     context.cause = .diagnosis
     context.actor = ""

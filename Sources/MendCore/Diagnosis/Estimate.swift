@@ -1,14 +1,14 @@
 /// When a batch will be done, on what basis, and how far the same method was off so far; or why that is not known.
-public struct Estimate: Hashable, Sendable {
+package struct Estimate: Hashable, Sendable {
   /// As likely before as after.
-  public var p50: Instant?
+  package var p50: Instant?
   /// Nine times in ten before.
-  public var p90: Instant?
-  public var basis = ""
+  package var p90: Instant?
+  package var basis = ""
   /// The median of |said - was| / was, of what the same method would have said earlier in the same tier.
-  public var pastError: Double?
+  package var pastError: Double?
   /// Empty where there is an estimate.
-  public var unknownBecause = ""
+  package var unknownBecause = ""
 
   static func unknown(_ because: String) -> Estimate {
     var estimate = Estimate()
@@ -22,7 +22,7 @@ extension Batch {
   /// as all that was settled so far; by the time in which it could be worked on. nil for a batch that is over.
   ///
   /// Unknown is not guessed: before the first document was settled, and while the batch does not run.
-  public func estimate(at now: Instant, report: HealthReport = HealthReport(.ok)) -> Estimate? {
+  package func estimate(at now: Instant, report: HealthReport = HealthReport(.ok)) -> Estimate? {
     switch status {
     case .completed, .failed, .cancelled: return nil
     case _ where report.reason == .copy: return .unknown("the server only shows a copy, and nothing runs here")
@@ -73,7 +73,7 @@ extension Batch {
   }
 
   /// The estimate's p50.
-  public func estimatedCompletion(at now: Instant) -> Instant? { estimate(at: now)?.p50 }
+  package func estimatedCompletion(at now: Instant) -> Instant? { estimate(at: now)?.p50 }
 }
 
 /// How fast a tier goes of late.

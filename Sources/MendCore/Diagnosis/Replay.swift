@@ -2,17 +2,17 @@
 ///
 /// Signs of life are not in a journal. They are taken as they were understood then: an attempt that was said to be
 /// stuck is suspected, every other one that runs had just been heard of.
-public struct Replay {
+package struct Replay {
   /// A moment at which a diagnosis was recorded, or would be recorded now.
-  public struct Point: Hashable, Sendable {
-    public var sequence: UInt64
-    public var at: Instant
+  package struct Point: Hashable, Sendable {
+    package var sequence: UInt64
+    package var at: Instant
     /// True for a recorded diagnosis, false for a state change.
-    public var isRecordedVerdict: Bool
-    public var then: DiagnosisSummary
-    public var now: DiagnosisSummary
+    package var isRecordedVerdict: Bool
+    package var then: DiagnosisSummary
+    package var now: DiagnosisSummary
 
-    public var differs: Bool { !then.isSame(as: now) }
+    package var differs: Bool { !then.isSame(as: now) }
   }
 
   private let capacity: Capacity
@@ -23,7 +23,7 @@ public struct Replay {
   /// In the order of time. Throws where the records are no batch's journal; nil where there are none.
   ///
   /// - Parameter records: a batch's whole journal, in order.
-  public static func points(
+  package static func points(
     of records: [Record], capacity: Capacity, limits: Limits = Limits()
   ) throws(RecordFault) -> [Point]? {
     guard let first = records.first else { return nil }

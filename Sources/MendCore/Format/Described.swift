@@ -15,7 +15,7 @@ public protocol Described {
 }
 
 /// A value with a row of its own in the store. The version of Mend that wrote it is among its fields.
-public protocol RowValue {
+package protocol RowValue {
   static var schemaName: String { get }
   static var blank: Self { get }
   /// The number of the field `written_by`.
@@ -25,11 +25,11 @@ public protocol RowValue {
 
 // A name in the schema follows from the type's own, unless the type gives another.
 
-extension Described { public static var schemaName: String { "Journal\(Self.self)" } }
+extension Described { package static var schemaName: String { "Journal\(Self.self)" } }
 
-extension RowValue { public static var schemaName: String { "Journal\(Self.self)" } }
+extension RowValue { package static var schemaName: String { "Journal\(Self.self)" } }
 
-extension SchemaEnum { public static var schemaName: String { "mend.v1.\(Self.self)" } }
+extension SchemaEnum { package static var schemaName: String { "mend.v1.\(Self.self)" } }
 
 /// Why a value cannot be read.
 public struct FormatFault: Error, Hashable, Sendable, CustomStringConvertible {

@@ -2,19 +2,19 @@
 // holds, is brought within what the core takes.
 
 extension FieldVisitor {
-  public func string(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+  package func string(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
     try text(number, name, .plain, &value)
   }
 
-  public func prose(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+  package func prose(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
     try text(number, name, .prose, &value)
   }
 
-  public func quoted(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+  package func quoted(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
     try text(number, name, .quoted, &value)
   }
 
-  public func secret(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
+  package func secret(_ number: UInt32, _ name: String, _ value: inout String) throws(FormatFault) {
     try text(number, name, .secret, &value)
   }
 
@@ -27,7 +27,7 @@ extension FieldVisitor {
   }
 
   /// A value of a small set, by its name.
-  public func name<E: RawRepresentable>(
+  package func name<E: RawRepresentable>(
     _ number: UInt32, _ name: String, _ value: inout E, of kind: String
   ) throws(FormatFault) where E.RawValue == String {
     var text: String? = value.rawValue
@@ -39,7 +39,7 @@ extension FieldVisitor {
     value = known
   }
 
-  public func flag(_ number: UInt32, _ name: String, _ value: inout Bool) throws(FormatFault) {
+  package func flag(_ number: UInt32, _ name: String, _ value: inout Bool) throws(FormatFault) {
     var flag: Bool? = value
     try self.flag(number, name, &flag, isOptional: false)
     if reads { value = flag ?? false }
@@ -48,46 +48,46 @@ extension FieldVisitor {
   // MARK: Numbers
 
   /// A number that fits into an Int32: a priority, or a position among few.
-  public func small(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
+  package func small(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
     var whole: Int64? = Int64(Int32(clamping: value))
     try self.number(number, name, .int32, &whole, isOptional: false)
     if reads { value = Int(whole ?? 0) }
   }
 
-  public func small(_ number: UInt32, _ name: String, _ value: inout Int?) throws(FormatFault) {
+  package func small(_ number: UInt32, _ name: String, _ value: inout Int?) throws(FormatFault) {
     var whole = value.map { Int64(Int32(clamping: $0)) }
     try self.number(number, name, .int32, &whole, isOptional: true)
     if reads { value = whole.map { Int($0) } }
   }
 
   /// A count of things or bytes.
-  public func count(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
+  package func count(_ number: UInt32, _ name: String, _ value: inout Int) throws(FormatFault) {
     var whole: Int64? = Int64(value)
     try self.number(number, name, .int64, &whole, isOptional: false)
     if reads { value = FieldBounds.count(whole ?? 0) }
   }
 
-  public func count(_ number: UInt32, _ name: String, _ value: inout Int?) throws(FormatFault) {
+  package func count(_ number: UInt32, _ name: String, _ value: inout Int?) throws(FormatFault) {
     var whole = value.map { Int64($0) }
     try self.number(number, name, .int64, &whole, isOptional: true)
     if reads { value = whole.map(FieldBounds.count) }
   }
 
   /// A number that nothing is computed with.
-  public func number(_ number: UInt32, _ name: String, _ value: inout Int64) throws(FormatFault) {
+  package func number(_ number: UInt32, _ name: String, _ value: inout Int64) throws(FormatFault) {
     var whole: Int64? = value
     try self.number(number, name, .int64, &whole, isOptional: false)
     if reads { value = whole ?? 0 }
   }
 
-  public func sequence(_ number: UInt32, _ name: String, _ value: inout UInt64) throws(FormatFault) {
+  package func sequence(_ number: UInt32, _ name: String, _ value: inout UInt64) throws(FormatFault) {
     var whole: Int64? = Int64(bitPattern: value)
     try self.number(number, name, .uint64, &whole, isOptional: false)
     if reads { value = UInt64(bitPattern: whole ?? 0) }
   }
 
   /// - Parameter isOptional: Whether a zero is left out.
-  public func hash(
+  package func hash(
     _ number: UInt32, _ name: String, _ value: inout UInt64, isOptional: Bool = false
   ) throws(FormatFault) {
     var whole: Int64? = isOptional && value == 0 ? nil : Int64(bitPattern: value)
@@ -95,18 +95,18 @@ extension FieldVisitor {
     if reads { value = UInt64(bitPattern: whole ?? 0) }
   }
 
-  public func memory(_ number: UInt32, _ name: String, _ value: inout Int64) throws(FormatFault) {
+  package func memory(_ number: UInt32, _ name: String, _ value: inout Int64) throws(FormatFault) {
     var whole: Int64? = value
     try self.number(number, name, .int64, &whole, isOptional: false)
     if reads { value = FieldBounds.memory(whole ?? 0) }
   }
 
-  public func memory(_ number: UInt32, _ name: String, _ value: inout Int64?) throws(FormatFault) {
+  package func memory(_ number: UInt32, _ name: String, _ value: inout Int64?) throws(FormatFault) {
     try self.number(number, name, .int64, &value, isOptional: true)
     if reads { value = value.map(FieldBounds.memory) }
   }
 
-  public func real(
+  package func real(
     _ number: UInt32, _ name: String, _ value: inout Double, within bounds: (Double) -> Double
   ) throws(FormatFault) {
     var real: Double? = value
@@ -116,25 +116,25 @@ extension FieldVisitor {
 
   // MARK: Times
 
-  public func instant(_ number: UInt32, _ name: String, _ value: inout Instant) throws(FormatFault) {
+  package func instant(_ number: UInt32, _ name: String, _ value: inout Instant) throws(FormatFault) {
     var whole: Int64? = value.milliseconds
     try self.number(number, name, .int64, &whole, isOptional: false)
     if reads { value = FieldBounds.instant(whole ?? 0) }
   }
 
-  public func instant(_ number: UInt32, _ name: String, _ value: inout Instant?) throws(FormatFault) {
+  package func instant(_ number: UInt32, _ name: String, _ value: inout Instant?) throws(FormatFault) {
     var whole = value?.milliseconds
     try self.number(number, name, .int64, &whole, isOptional: true)
     if reads { value = whole.map(FieldBounds.instant) }
   }
 
-  public func span(_ number: UInt32, _ name: String, _ value: inout Duration) throws(FormatFault) {
+  package func span(_ number: UInt32, _ name: String, _ value: inout Duration) throws(FormatFault) {
     var whole: Int64? = value.milliseconds
     try self.number(number, name, .int64, &whole, isOptional: false)
     if reads { value = FieldBounds.span(whole ?? 0) }
   }
 
-  public func span(_ number: UInt32, _ name: String, _ value: inout Duration?) throws(FormatFault) {
+  package func span(_ number: UInt32, _ name: String, _ value: inout Duration?) throws(FormatFault) {
     var whole = value?.milliseconds
     try self.number(number, name, .int64, &whole, isOptional: true)
     if reads { value = whole.map(FieldBounds.span) }
@@ -143,7 +143,7 @@ extension FieldVisitor {
   // MARK: Values with fields of their own
 
   /// A value of an enum.
-  public func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E?) throws(FormatFault) {
+  package func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E?) throws(FormatFault) {
     var whole = value?.number
     try self.choice(number, name, &whole, of: E.self)
     guard reads else { return }
@@ -154,7 +154,7 @@ extension FieldVisitor {
   }
 
   /// A value of an enum that is required.
-  public func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E) throws(FormatFault) {
+  package func choice<E: SchemaEnum>(_ number: UInt32, _ name: String, _ value: inout E) throws(FormatFault) {
     var choice: E? = value
     try self.choice(number, name, &choice)
     guard reads else { return }
@@ -162,7 +162,7 @@ extension FieldVisitor {
     value = choice
   }
 
-  public func message<D: Described>(_ number: UInt32, _ name: String, _ value: inout D?) throws(FormatFault) {
+  package func message<D: Described>(_ number: UInt32, _ name: String, _ value: inout D?) throws(FormatFault) {
     guard reads else {
       guard value != nil, try enter(number, name, D.self, element: nil) else { return }
       try value?.describe(self)
@@ -177,7 +177,7 @@ extension FieldVisitor {
     }
   }
 
-  public func messages<D: Described>(_ number: UInt32, _ name: String, _ values: inout [D]) throws(FormatFault) {
+  package func messages<D: Described>(_ number: UInt32, _ name: String, _ values: inout [D]) throws(FormatFault) {
     try list(number, name)
     guard reads else {
       for place in values.indices where try enter(number, name, D.self, element: place) {
@@ -201,7 +201,7 @@ extension FieldVisitor {
   }
 
   /// A value that is required.
-  public func field<D: Described>(_ number: UInt32, _ name: String, _ value: inout D) throws(FormatFault) {
+  package func field<D: Described>(_ number: UInt32, _ name: String, _ value: inout D) throws(FormatFault) {
     var field: D? = value
     try message(number, name, &field)
     guard assigns else { return }
@@ -210,7 +210,7 @@ extension FieldVisitor {
   }
 
   /// A set of documents; empty if it is absent.
-  public func documents(
+  package func documents(
     _ number: UInt32, _ name: String, _ value: inout DocumentSet
   ) throws(FormatFault) {
     var documents: DocumentSet? = value
@@ -223,7 +223,7 @@ extension FieldVisitor {
   /// One case of a union. Reading, the union is nil before the first, and after the last where none was there.
   ///
   /// - Parameter present: The number of the case that the union is; nil where only `unwrap` says it.
-  public func member<U, D: Described>(
+  package func member<U, D: Described>(
     _ number: UInt32, _ name: String, of union: inout U?, as present: UInt32? = nil, _ wrap: (D) -> U,
     _ unwrap: (U) -> D?
   ) throws(FormatFault) {
@@ -235,7 +235,7 @@ extension FieldVisitor {
   }
 
   /// One case of a union whose value is a text.
-  public func textMember<U>(
+  package func textMember<U>(
     _ number: UInt32, _ name: String, _ role: TextRole, of union: inout U?, _ wrap: (String) -> U,
     _ unwrap: (U) -> String?
   ) throws(FormatFault) {
@@ -246,7 +246,7 @@ extension FieldVisitor {
   }
 
   /// One case of a union whose value is a number.
-  public func numberMember<U>(
+  package func numberMember<U>(
     _ number: UInt32, _ name: String, of union: inout U?, _ wrap: (Int32) -> U, _ unwrap: (U) -> Int32?
   ) throws(FormatFault) {
     var payload = reads ? nil : union.flatMap(unwrap).map { Int64($0) }
@@ -297,17 +297,17 @@ extension Comparable {
 
 /// Enums whose cases are in the order of the schema's numbers, from 1 on.
 extension SchemaEnum where Self: CaseIterable & RawRepresentable, RawValue == String, AllCases: RandomAccessCollection {
-  public var number: Int32 {
+  package var number: Int32 {
     guard let place = Self.allCases.firstIndex(of: self) else { return 0 }
     return Int32(Self.allCases.distance(from: Self.allCases.startIndex, to: place)) + 1
   }
 
-  public init?(number: Int32) {
+  package init?(number: Int32) {
     guard let value = Self.allCases.dropFirst(Int(max(number, 1)) - 1).first, number > 0 else { return nil }
     self = value
   }
 
-  public init?(schemaName: String) {
+  package init?(schemaName: String) {
     if let value = Self.allCases.first(where: { schemaName == $0.rawValue }) {
       self = value
       return
@@ -321,5 +321,5 @@ extension SchemaEnum where Self: CaseIterable & RawRepresentable, RawValue == St
     self = value
   }
 
-  public var name: String { rawValue }
+  package var name: String { rawValue }
 }

@@ -1,16 +1,16 @@
 /// Changes the texts of described values by their roles, and nothing else.
-public final class TextRewriter: FieldVisitor {
+package final class TextRewriter: FieldVisitor {
   private let change: (TextRole, String) -> String
 
-  public init(_ change: @escaping (TextRole, String) -> String) {
+  package init(_ change: @escaping (TextRole, String) -> String) {
     self.change = change
     super.init(reads: false, assigns: true)
   }
 
   /// Without secrets: a token is empty, the variables of an environment have names only.
-  public static var redactor: TextRewriter { TextRewriter { $0 == .secret ? "" : $1 } }
+  package static var redactor: TextRewriter { TextRewriter { $0 == .secret ? "" : $1 } }
 
-  public func rewritten<D: Described>(_ value: D) -> D {
+  package func rewritten<D: Described>(_ value: D) -> D {
     var value = value
     do throws(FormatFault) {
       try value.describe(self)
@@ -20,13 +20,13 @@ public final class TextRewriter: FieldVisitor {
     return value
   }
 
-  public override func text(
+  package override func text(
     _ number: UInt32, _ name: String, _ role: TextRole, _ value: inout String?, isOptional: Bool
   ) throws(FormatFault) {
     value = value.map { change(role, $0) }
   }
 
-  public override func texts(
+  package override func texts(
     _ number: UInt32, _ name: String, _ role: TextRole, _ values: inout [String: String]
   ) throws(FormatFault) {
     values = values.mapValues { change(role, $0) }
@@ -35,5 +35,5 @@ public final class TextRewriter: FieldVisitor {
 
 extension Record {
   /// The record as it may leave the server: without attempt tokens and the values of environments.
-  public var withoutSecrets: Record { TextRewriter.redactor.rewritten(self) }
+  package var withoutSecrets: Record { TextRewriter.redactor.rewritten(self) }
 }

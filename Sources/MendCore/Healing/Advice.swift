@@ -1,21 +1,21 @@
 /// What to do, for people: a sentence, and the command that does it where Mend's program has one.
 ///
 /// The core names a command; MendServer spells it (CommandLine.swift).
-public struct Advice: Hashable, Sendable, ExpressibleByStringInterpolation {
+package struct Advice: Hashable, Sendable, ExpressibleByStringInterpolation {
   /// Without a full stop; empty where the command says it all.
-  public var text: String
-  public var command: ProgramCommand?
+  package var text: String
+  package var command: ProgramCommand?
 
-  public init(_ text: String, _ command: ProgramCommand? = nil) {
+  package init(_ text: String, _ command: ProgramCommand? = nil) {
     self.text = text
     self.command = command
   }
 
-  public init(stringLiteral text: String) { self.init(text) }
+  package init(stringLiteral text: String) { self.init(text) }
 }
 
 /// What Mend's program can be asked for. Where it is about a batch, it is the batch that is advised on.
-public enum ProgramCommand: Hashable, Sendable {
+package enum ProgramCommand: Hashable, Sendable {
   case call(Remedy.Call)
   case resume
   case watch
@@ -27,7 +27,7 @@ public enum ProgramCommand: Hashable, Sendable {
 }
 
 /// What a server can be started with.
-public enum ServerOption: Hashable, Sendable {
+package enum ServerOption: Hashable, Sendable {
   /// The executor, with what it is to have; nil leaves it as it is.
   case capacity(ExecutorKind, isStandard: Bool, cpus: Double?, memoryBytes: Int64?)
   case quota(namespace: String, Quota)

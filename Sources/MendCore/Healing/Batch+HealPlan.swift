@@ -2,14 +2,14 @@
 
 extension Batch {
   /// The most steps of one kind in a plan; the next plan has the rest.
-  public static let healStepsLimit = 200
+  package static let healStepsLimit = 200
 
   /// The steps of a plan, each "planned"; empty when there is nothing to heal. The same state gives the same plan.
   ///
   /// `auto` does what the findings recommend and is safe: ends stuck attempts, duplicates and orphans, and retries
   /// what ran out of memory with more where that fits. It never retries a pipeline's error: the same input
   /// gives the same error.
-  public func healPlan(
+  package func healPlan(
     _ action: HealAction, tier: Int?, at now: Instant, capacity: Capacity, limits: Limits
   ) -> [HealStep] {
     let context = DiagnosisContext(batch: self, now: now, capacity: capacity, limits: limits)

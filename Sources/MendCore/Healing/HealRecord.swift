@@ -1,14 +1,14 @@
 /// A plan that Heal carried out, or tried to.
-public struct HealRecord: Hashable, Codable, Sendable {
-  public var action: HealAction
-  public var generation: UInt64
-  public var steps: [HealStep]
-  public var at: Instant
+package struct HealRecord: Hashable, Codable, Sendable {
+  package var action: HealAction
+  package var generation: UInt64
+  package var steps: [HealStep]
+  package var at: Instant
   /// Who asked for it, for people; empty if an earlier version wrote it.
-  public var actor: String
-  public var by: Initiative
+  package var actor: String
+  package var by: Initiative
 
-  public init(
+  package init(
     action: HealAction, generation: UInt64, steps: [HealStep], at: Instant, actor: String = "", by: Initiative = .caller
   ) {
     self.actor = actor
@@ -23,7 +23,7 @@ public struct HealRecord: Hashable, Codable, Sendable {
   var line: String { "\(action.rawValue): " + steps.map(\.outcome).joined(separator: "; ") }
 }
 
-public enum HealAction: String, Codable, CaseIterable, SchemaEnum {
+package enum HealAction: String, Codable, CaseIterable, SchemaEnum {
   case detectStuck = "detect_stuck"
   case killDuplicates = "kill_duplicates"
   case reclaimOrphans = "reclaim_orphans"
@@ -31,8 +31,8 @@ public enum HealAction: String, Codable, CaseIterable, SchemaEnum {
 }
 
 /// One step of a heal plan.
-public struct HealStep: Hashable, Codable, Sendable {
-  public enum Operation: Hashable, Codable, Sendable {
+package struct HealStep: Hashable, Codable, Sendable {
+  package enum Operation: Hashable, Codable, Sendable {
     /// Fence, end, start again without the documents that were in process.
     case restartAttempt(JobID, number: Int, FailureCause)
     /// End a launch that is not the job's current attempt; by its launch id or the executor's reference.
@@ -44,7 +44,7 @@ public struct HealStep: Hashable, Codable, Sendable {
   }
 
   /// What came of it.
-  public enum Result: String, Hashable, Codable, Sendable, CaseIterable {
+  package enum Result: String, Hashable, Codable, Sendable, CaseIterable {
     case planned
     /// It changed what becomes of the batch.
     case done
@@ -54,15 +54,15 @@ public struct HealStep: Hashable, Codable, Sendable {
     case skipped
     case refused
   }
-  public var operation: Operation
-  public var reason: String
-  public var evidence: [Evidence]
-  public var risk: Risk
-  public var result: Result
+  package var operation: Operation
+  package var reason: String
+  package var evidence: [Evidence]
+  package var risk: Risk
+  package var result: Result
   /// "planned" in a dry run, else what happened, for people.
-  public var outcome: String
+  package var outcome: String
 
-  public init(
+  package init(
     operation: Operation, reason: String, evidence: [Evidence], risk: Risk, result: Result = .planned,
     outcome: String = "planned"
   ) {
@@ -76,11 +76,11 @@ public struct HealStep: Hashable, Codable, Sendable {
 }
 
 extension HealRecord: Described {
-  public static var blank: HealRecord {
+  package static var blank: HealRecord {
     HealRecord(action: .auto, generation: 0, steps: [], at: Instant(milliseconds: 0))
   }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "action", &action)
     try v.sequence(2, "generation", &generation)
     try v.messages(3, "steps", &steps)
@@ -91,11 +91,11 @@ extension HealRecord: Described {
 }
 
 extension HealStep: Described {
-  public static var blank: HealStep {
+  package static var blank: HealStep {
     HealStep(operation: .reclaimOrphan(.blank, number: 0), reason: "", evidence: [], risk: .low)
   }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var operation: Operation? = v.reads ? nil : self.operation
     try Operation.describe(&operation, v)
     try v.prose(5, "reason", &reason)
@@ -112,7 +112,7 @@ extension HealStep: Described {
 }
 
 extension HealStep.Result: SchemaEnum {
-  public static var schemaName: String { "mend.v1.JournalStepResult" }
+  package static var schemaName: String { "mend.v1.JournalStepResult" }
 }
 
 extension HealStep.Operation {

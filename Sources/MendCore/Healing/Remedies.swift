@@ -1,18 +1,18 @@
 /// What to do about a finding: a sentence, and the call that does it where one of Mend's does.
-public struct Remedy: Hashable, Sendable {
-  public enum Call: Hashable, Codable, Sendable {
+package struct Remedy: Hashable, Sendable {
+  package enum Call: Hashable, Codable, Sendable {
     case retry(tier: Int, jobs: [JobID], Job.Overrides, RetryScope)
     case heal(HealAction, tier: Int?)
     case cancel(CancelScope)
   }
 
-  public var description: String
+  package var description: String
   /// nil for what a person must do or decide.
-  public var call: Call?
+  package var call: Call?
   /// What a person may type; nil where `call` says it.
-  public var command: ProgramCommand?
+  package var command: ProgramCommand?
 
-  public init(_ description: String, _ call: Call? = nil, by command: ProgramCommand? = nil) {
+  package init(_ description: String, _ call: Call? = nil, by command: ProgramCommand? = nil) {
     self.description = description
     self.call = call
     self.command = command
@@ -20,14 +20,14 @@ public struct Remedy: Hashable, Sendable {
 
   init(_ advice: Advice) { self.init(advice.text, by: advice.command) }
 
-  public var advice: Advice { Advice(description, call.map { .call($0) } ?? command) }
+  package var advice: Advice { Advice(description, call.map { .call($0) } ?? command) }
 }
 
 extension Remedy.Call: Described {
-  public static let schemaName = "JournalRemedyCall"
-  public static var blank: Self { .cancel(.batch) }
+  package static let schemaName = "JournalRemedyCall"
+  package static var blank: Self { .cancel(.batch) }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var call: Self? = v.reads ? nil : self
     try v.member(
       1, "retry", of: &call,
@@ -77,9 +77,9 @@ extension Remedy.Call: Described {
 }
 
 extension CancelScope: Described {
-  public static var blank: CancelScope { .batch }
+  package static var blank: CancelScope { .batch }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var tier: Int? = if case .tier(let tier) = self { tier } else { nil }
     var job: JobID? = if case .job(let job) = self { job } else { nil }
     try v.small(1, "tier", &tier)

@@ -5,7 +5,7 @@ extension Batch {
   ///
   /// An attempt counts as stuck at the second look only: it was named by `suspicions` at least
   /// `limits.stuckConfirmation` ago (`Attempt.suspectedSince`), and it still is so now.
-  public func health(
+  package func health(
     at now: Instant, capacity: Capacity, limits: Limits, batchContext: BatchContext = BatchContext()
   ) -> HealthReport {
     if !status.isFinal, let report = heldUp(by: batchContext.server, at: now) { return report }

@@ -20,7 +20,7 @@ extension Batch {
   /// (where it is nil) and clears it of all others.
   ///
   /// Empty unless the batch is RUNNING: a pause stops claims, so silence in it means nothing. In the order of jobs.
-  public func suspicions(at now: Instant, limits: Limits) -> [(JobID, number: Int, FailureCause)] {
+  package func suspicions(at now: Instant, limits: Limits) -> [(JobID, number: Int, FailureCause)] {
     guard status == .running else { return [] }
     var found: [(JobID, number: Int, FailureCause)] = []
     for tier in tiers where tier.status == .running {

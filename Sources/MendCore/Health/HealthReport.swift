@@ -1,20 +1,20 @@
 /// The health of a batch at one moment, and why.
-public struct HealthReport: Hashable, Sendable {
-  public var health: Health
-  public var reason: HealthReason
+package struct HealthReport: Hashable, Sendable {
+  package var health: Health
+  package var reason: HealthReason
   /// One sentence for people; nil when degraded, or ok and not paused.
-  public var blockedReason: String?
+  package var blockedReason: String?
   /// Since the last real progress: documents and stages, not heartbeats. nil when not stuck.
-  public var stuckFor: Duration?
+  package var stuckFor: Duration?
   /// What holds it up, in the order of its jobs; empty where it is not stuck.
-  public var blocks: [Block]
+  package var blocks: [Block]
 
   /// Attempts that two checks found stuck, in the order of their jobs. Heal's detect_stuck ends them.
-  public var stuckAttempts: [StuckAttempt] {
+  package var stuckAttempts: [StuckAttempt] {
     blocks.compactMap { if case .stalled(let stuck) = $0.kind { stuck } else { nil } }
   }
 
-  public init(
+  package init(
     _ health: Health, _ reason: HealthReason = .none, blockedReason: String? = nil, stuckFor: Duration? = nil,
     blocks: [Block] = []
   ) {
@@ -27,8 +27,8 @@ public struct HealthReport: Hashable, Sendable {
 }
 
 /// One thing that holds a batch up.
-public struct Block: Hashable, Sendable {
-  public enum Kind: Hashable, Sendable {
+package struct Block: Hashable, Sendable {
+  package enum Kind: Hashable, Sendable {
     case neverSchedulable(JobID)
     /// A job waits for room.
     case waiting(JobID)
@@ -42,10 +42,10 @@ public struct Block: Hashable, Sendable {
     case unreachable
   }
 
-  public var kind: Kind
-  public var reason: HealthReason
-  public var sentence: String
-  public var since: Instant
+  package var kind: Kind
+  package var reason: HealthReason
+  package var sentence: String
+  package var since: Instant
 
   /// The order in which blocks are reported: by the reason's precedence, then the longest first.
   static func comesBefore(_ left: Block, _ right: Block) -> Bool {
@@ -54,15 +54,15 @@ public struct Block: Hashable, Sendable {
 }
 
 /// A live attempt that makes no progress, and the timer that it ran into.
-public struct StuckAttempt: Hashable, Sendable {
-  public var job: JobID
-  public var number: Int
+package struct StuckAttempt: Hashable, Sendable {
+  package var job: JobID
+  package var number: Int
   /// start_timeout, heartbeat_timeout or progress_timeout.
-  public var cause: FailureCause
+  package var cause: FailureCause
   /// The time of the last document or stage, else of its start.
-  public var since: Instant
+  package var since: Instant
 
-  public init(job: JobID, number: Int, cause: FailureCause, since: Instant) {
+  package init(job: JobID, number: Int, cause: FailureCause, since: Instant) {
     self.job = job
     self.number = number
     self.cause = cause
@@ -71,14 +71,14 @@ public struct StuckAttempt: Hashable, Sendable {
 }
 
 /// An executor that cannot be asked at present (<doc:Domain#Promises>).
-public struct ExecutorOutage: Hashable, Codable, Sendable {
-  public var executor: ExecutorKind
-  public var since: Instant
-  public var message: String
+package struct ExecutorOutage: Hashable, Codable, Sendable {
+  package var executor: ExecutorKind
+  package var since: Instant
+  package var message: String
   /// False if the server was started without it: that does not end by itself, and no attempt is given up for it.
-  public var isConfigured: Bool
+  package var isConfigured: Bool
 
-  public init(executor: ExecutorKind, since: Instant, message: String, isConfigured: Bool = true) {
+  package init(executor: ExecutorKind, since: Instant, message: String, isConfigured: Bool = true) {
     self.executor = executor
     self.since = since
     self.message = message

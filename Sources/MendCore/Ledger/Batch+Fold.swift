@@ -2,7 +2,7 @@
 
 extension Batch {
   /// A batch from the first record of its journal; nil unless that is `batchCreated`.
-  public static func creating(_ record: Record) -> Batch? {
+  package static func creating(_ record: Record) -> Batch? {
     guard case .batchCreated(let specification) = record.fact else { return nil }
     let tiers = specification.tiers.enumerated().map { number, tier in
       var jobs: [Job] = []
@@ -25,7 +25,7 @@ extension Batch {
   }
 
   /// The fold of a whole journal, in order; nil for an empty one.
-  public static func folding(_ records: [Record]) throws(RecordFault) -> Batch? {
+  package static func folding(_ records: [Record]) throws(RecordFault) -> Batch? {
     guard let first = records.first else { return nil }
     guard var batch = Batch.creating(first) else { throw RecordFault(first, .creation) }
     for record in records.dropFirst() { try batch.apply(record) }
@@ -36,7 +36,7 @@ extension Batch {
   ///
   /// Records come in the order of their sequence. One that cannot be this batch's next one changes nothing, and is thrown:
   /// from then on whatever the fact names is there.
-  public mutating func apply(_ record: Record) throws(RecordFault) {
+  package mutating func apply(_ record: Record) throws(RecordFault) {
     if let fault = fault(of: record) { throw fault }
     sequence = record.sequence
     if record.fact.changesBatch { updatedAt = record.at }
@@ -113,7 +113,7 @@ extension Batch {
   }
 
   /// Takes a record's place in the journal in, and leaves its fact to who has done it otherwise.
-  public mutating func pass(_ record: Record) throws(RecordFault) {
+  package mutating func pass(_ record: Record) throws(RecordFault) {
     if let fault = fault(of: record) { throw fault }
     sequence = record.sequence
     updatedAt = record.at

@@ -3,7 +3,7 @@
 
 extension RecordFault {
   /// What was so before a fact, and is not after it.
-  public enum Invariant: Hashable, Sendable {
+  package enum Invariant: Hashable, Sendable {
     /// The generation grows with each change of state, and never falls.
     case generation
     /// What the batch holds of its executor is what its live attempts hold.
@@ -30,7 +30,7 @@ extension RecordFault {
 }
 
 extension RecordFault.Invariant: CustomStringConvertible {
-  public var description: String {
+  package var description: String {
     switch self {
     case .generation: "the batch's generation fell"
     case .held: "what the batch holds is not what its live attempts hold"

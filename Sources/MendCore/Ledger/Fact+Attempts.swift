@@ -2,21 +2,21 @@
 
 extension Fact {
   /// An attempt that is to be launched.
-  public struct AttemptIntended: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
+  package struct AttemptIntended: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
     /// Secret: it lets its worker in.
-    public var token: String
-    public var parameters: SubmissionParameters
+    package var token: String
+    package var parameters: SubmissionParameters
 
-    public init(_ attempt: AttemptID, token: String, _ parameters: SubmissionParameters) {
+    package init(_ attempt: AttemptID, token: String, _ parameters: SubmissionParameters) {
       self.attempt = attempt
       self.token = token
       self.parameters = parameters
     }
 
-    public static var blank: Self { Self(.blank, token: "", .blank) }
+    package static var blank: Self { Self(.blank, token: "", .blank) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.secret(2, "token", &token)
       try v.field(3, "parameters", &parameters)
@@ -24,18 +24,18 @@ extension Fact {
   }
 
   /// An attempt that its executor has.
-  public struct AttemptTaken: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
-    public var handle: ExecutorHandle
+  package struct AttemptTaken: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
+    package var handle: ExecutorHandle
 
-    public init(_ attempt: AttemptID, _ handle: ExecutorHandle) {
+    package init(_ attempt: AttemptID, _ handle: ExecutorHandle) {
       self.attempt = attempt
       self.handle = handle
     }
 
-    public static var blank: Self { Self(.blank, ExecutorHandle(node: "", reference: "")) }
+    package static var blank: Self { Self(.blank, ExecutorHandle(node: "", reference: "")) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.string(2, "node", &handle.node)
       try v.number(3, "pid", &handle.pid)
@@ -47,21 +47,21 @@ extension Fact {
   }
 
   /// An attempt that is to end.
-  public struct AttemptEnding: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
-    public var reason: EndReason
+  package struct AttemptEnding: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
+    package var reason: EndReason
     /// Between SIGTERM and SIGKILL; nil where an older version wrote it.
-    public var grace: Duration?
+    package var grace: Duration?
 
-    public init(_ attempt: AttemptID, _ reason: EndReason, grace: Duration? = nil) {
+    package init(_ attempt: AttemptID, _ reason: EndReason, grace: Duration? = nil) {
       self.attempt = attempt
       self.reason = reason
       self.grace = grace
     }
 
-    public static var blank: Self { Self(.blank, .cancelled) }
+    package static var blank: Self { Self(.blank, .cancelled) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       var kind: EndReason.Kind? = reason.kind
       var cause = reason.cause
@@ -75,37 +75,37 @@ extension Fact {
   }
 
   /// An attempt that ended, and how.
-  public struct AttemptEnded: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
-    public var end: AttemptEnd
+  package struct AttemptEnded: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
+    package var end: AttemptEnd
 
-    public init(_ attempt: AttemptID, _ end: AttemptEnd) {
+    package init(_ attempt: AttemptID, _ end: AttemptEnd) {
       self.attempt = attempt
       self.end = end
     }
 
-    public static var blank: Self { Self(.blank, AttemptEnd(verdict: .succeeded, at: Instant(milliseconds: 0))) }
+    package static var blank: Self { Self(.blank, AttemptEnd(verdict: .succeeded, at: Instant(milliseconds: 0))) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try end.describe(v)
     }
   }
 
   /// A job's next attempt may not start before this.
-  public struct NextAttemptScheduled: Hashable, Sendable, Described {
-    public var job: JobID
-    public var at: Instant
+  package struct NextAttemptScheduled: Hashable, Sendable, Described {
+    package var job: JobID
+    package var at: Instant
 
-    public init(_ job: JobID, at: Instant) {
+    package init(_ job: JobID, at: Instant) {
       self.job = job
       self.at = at
     }
 
-    public static let schemaName = "JournalNextAttempt"
-    public static var blank: Self { Self(.blank, at: Instant(milliseconds: 0)) }
+    package static let schemaName = "JournalNextAttempt"
+    package static var blank: Self { Self(.blank, at: Instant(milliseconds: 0)) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "job", &job)
       try v.instant(2, "at_ms", &at)
     }
@@ -113,11 +113,11 @@ extension Fact {
 }
 
 /// A value of a fact about one attempt.
-public protocol OfAttempt {
+package protocol OfAttempt {
   var attempt: AttemptID { get }
 }
 
 extension OfAttempt {
-  public var job: JobID { attempt.job }
-  public var number: Int { attempt.number }
+  package var job: JobID { attempt.job }
+  package var number: Int { attempt.number }
 }

@@ -2,58 +2,58 @@
 
 extension Fact {
   /// The batch has another status.
-  public struct BatchStatusChanged: Hashable, Sendable, Described {
-    public var status: BatchStatus
+  package struct BatchStatusChanged: Hashable, Sendable, Described {
+    package var status: BatchStatus
     /// For people.
-    public var reason: String
+    package var reason: String
 
-    public init(_ status: BatchStatus, reason: String) {
+    package init(_ status: BatchStatus, reason: String) {
       self.status = status
       self.reason = reason
     }
 
-    public static var blank: Self { Self(.created, reason: "") }
+    package static var blank: Self { Self(.created, reason: "") }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.choice(1, "status", &status)
       try v.prose(2, "reason", &reason)
     }
   }
 
   /// A tier began over the documents that it was handed.
-  public struct TierStarted: Hashable, Sendable, Described {
-    public var tier: Int
-    public var handed: DocumentSet
+  package struct TierStarted: Hashable, Sendable, Described {
+    package var tier: Int
+    package var handed: DocumentSet
 
-    public init(tier: Int, handed: DocumentSet) {
+    package init(tier: Int, handed: DocumentSet) {
       self.tier = tier
       self.handed = handed
     }
 
-    public static var blank: Self { Self(tier: 0, handed: DocumentSet()) }
+    package static var blank: Self { Self(tier: 0, handed: DocumentSet()) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.small(1, "tier", &tier)
       try v.documents(2, "handed", &handed)
     }
   }
 
   /// A tier has another status.
-  public struct TierStatusChanged: Hashable, Sendable, Described {
-    public var tier: Int
-    public var status: TierStatus
+  package struct TierStatusChanged: Hashable, Sendable, Described {
+    package var tier: Int
+    package var status: TierStatus
     /// For people.
-    public var reason: String
+    package var reason: String
 
-    public init(tier: Int, _ status: TierStatus, reason: String) {
+    package init(tier: Int, _ status: TierStatus, reason: String) {
       self.tier = tier
       self.status = status
       self.reason = reason
     }
 
-    public static var blank: Self { Self(tier: 0, .pending, reason: "") }
+    package static var blank: Self { Self(tier: 0, .pending, reason: "") }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.small(1, "tier", &tier)
       try v.choice(2, "status", &status)
       try v.prose(3, "reason", &reason)
@@ -61,39 +61,39 @@ extension Fact {
   }
 
   /// A cancel of a whole running tier.
-  public struct TierCancelRequested: Hashable, Sendable, Described {
-    public var tier: Int
+  package struct TierCancelRequested: Hashable, Sendable, Described {
+    package var tier: Int
 
-    public init(tier: Int) {
+    package init(tier: Int) {
       self.tier = tier
     }
 
-    public static var blank: Self { Self(tier: 0) }
+    package static var blank: Self { Self(tier: 0) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.small(1, "tier", &tier)
     }
   }
 
   /// A job has another status.
-  public struct JobStatusChanged: Hashable, Sendable, Described {
-    public var job: JobID
-    public var status: JobStatus
+  package struct JobStatusChanged: Hashable, Sendable, Described {
+    package var job: JobID
+    package var status: JobStatus
     /// Of a job that failed.
-    public var failure: Job.Failure?
+    package var failure: Job.Failure?
     /// For people.
-    public var reason: String
+    package var reason: String
 
-    public init(_ job: JobID, _ status: JobStatus, failure: Job.Failure?, reason: String) {
+    package init(_ job: JobID, _ status: JobStatus, failure: Job.Failure?, reason: String) {
       self.job = job
       self.status = status
       self.failure = failure
       self.reason = reason
     }
 
-    public static var blank: Self { Self(.blank, .pending, failure: nil, reason: "") }
+    package static var blank: Self { Self(.blank, .pending, failure: nil, reason: "") }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "job", &job)
       try v.choice(2, "status", &status)
       try v.message(3, "failure", &failure)
@@ -102,24 +102,24 @@ extension Fact {
   }
 
   /// Jobs that run again.
-  public struct Retried: Hashable, Sendable, Described {
-    public var tier: Int
-    public var jobs: [RetriedJob]
+  package struct Retried: Hashable, Sendable, Described {
+    package var tier: Int
+    package var jobs: [RetriedJob]
     /// For people.
-    public var actor: String
-    public var by: Initiative
+    package var actor: String
+    package var by: Initiative
 
-    public init(tier: Int, jobs: [RetriedJob], actor: String, by: Initiative = .caller) {
+    package init(tier: Int, jobs: [RetriedJob], actor: String, by: Initiative = .caller) {
       self.tier = tier
       self.jobs = jobs
       self.actor = actor
       self.by = by
     }
 
-    public static let schemaName = "JournalRetriedJobs"
-    public static var blank: Self { Self(tier: 0, jobs: [], actor: "") }
+    package static let schemaName = "JournalRetriedJobs"
+    package static var blank: Self { Self(tier: 0, jobs: [], actor: "") }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.small(1, "tier", &tier)
       if v.rewrites {
         for place in jobs.indices { try jobs[place].overrides.describe(v) }
@@ -135,16 +135,16 @@ extension Fact {
   }
 
   /// A job that runs again, with what is other than specified.
-  public struct RetriedJob: Hashable, Sendable {
-    public var job: JobID
+  package struct RetriedJob: Hashable, Sendable {
+    package var job: JobID
     /// Laid over what earlier retries changed. But for its memory it is what was asked for all jobs of the fact.
-    public var overrides: Job.Overrides
+    package var overrides: Job.Overrides
     /// The overrides stand in the place of earlier ones, as facts of older versions have it.
-    public var replacesOverrides: Bool
+    package var replacesOverrides: Bool
     /// Goes from failed (or committed) back to pending.
-    public var reopened: DocumentSet
+    package var reopened: DocumentSet
 
-    public init(job: JobID, overrides: Job.Overrides, replacesOverrides: Bool = false, reopened: DocumentSet) {
+    package init(job: JobID, overrides: Job.Overrides, replacesOverrides: Bool = false, reopened: DocumentSet) {
       self.job = job
       self.overrides = overrides
       self.replacesOverrides = replacesOverrides

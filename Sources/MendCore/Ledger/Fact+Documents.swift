@@ -2,22 +2,22 @@
 
 extension Fact {
   /// Documents that an attempt took to process.
-  public struct DocumentsClaimed: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
-    public var documents: DocumentSet
+  package struct DocumentsClaimed: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
+    package var documents: DocumentSet
     /// The worker's own name for the claim; empty where it gave none.
-    public var id: String
+    package var id: String
 
-    public init(_ attempt: AttemptID, _ documents: DocumentSet, id: String = "") {
+    package init(_ attempt: AttemptID, _ documents: DocumentSet, id: String = "") {
       self.attempt = attempt
       self.documents = documents
       self.id = id
     }
 
-    public static let schemaName = "JournalDocuments"
-    public static var blank: Self { Self(.blank, DocumentSet()) }
+    package static let schemaName = "JournalDocuments"
+    package static var blank: Self { Self(.blank, DocumentSet()) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.documents(2, "documents", &documents)
       try v.string(3, "claim_id", &id)
@@ -25,19 +25,19 @@ extension Fact {
   }
 
   /// Documents that an attempt committed, or gave back.
-  public struct DocumentsOfAttempt: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
-    public var documents: DocumentSet
+  package struct DocumentsOfAttempt: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
+    package var documents: DocumentSet
 
-    public init(_ attempt: AttemptID, _ documents: DocumentSet) {
+    package init(_ attempt: AttemptID, _ documents: DocumentSet) {
       self.attempt = attempt
       self.documents = documents
     }
 
-    public static let schemaName = "JournalDocuments"
-    public static var blank: Self { Self(.blank, DocumentSet()) }
+    package static let schemaName = "JournalDocuments"
+    package static var blank: Self { Self(.blank, DocumentSet()) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.documents(2, "documents", &documents)
       var none = ""
@@ -46,19 +46,19 @@ extension Fact {
   }
 
   /// Documents that failed in an attempt.
-  public struct DocumentsFailed: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
+  package struct DocumentsFailed: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
     /// Documents that failed alike share one error, so that the fact is as large as what it says.
-    public var groups: [FailedDocuments]
+    package var groups: [FailedDocuments]
 
-    public init(_ attempt: AttemptID, _ groups: [FailedDocuments]) {
+    package init(_ attempt: AttemptID, _ groups: [FailedDocuments]) {
       self.attempt = attempt
       self.groups = groups
     }
 
-    public static var blank: Self { Self(.blank, []) }
+    package static var blank: Self { Self(.blank, []) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       if v.rewrites {
         for place in groups.indices { try groups[place].error.describe(v) }
@@ -76,37 +76,37 @@ extension Fact {
   }
 
   /// Results of an attempt that were known already.
-  public struct WorkRepeated: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
-    public var count: Int
+  package struct WorkRepeated: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
+    package var count: Int
 
-    public init(_ attempt: AttemptID, count: Int) {
+    package init(_ attempt: AttemptID, count: Int) {
       self.attempt = attempt
       self.count = count
     }
 
-    public static var blank: Self { Self(.blank, count: 0) }
+    package static var blank: Self { Self(.blank, count: 0) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.count(2, "count", &count)
     }
   }
 
   /// The stage that an attempt is in from here on.
-  public struct StageEntered: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
-    public var name: String
+  package struct StageEntered: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
+    package var name: String
 
-    public init(_ attempt: AttemptID, name: String) {
+    package init(_ attempt: AttemptID, name: String) {
       self.attempt = attempt
       self.name = name
     }
 
-    public static let schemaName = "JournalStage"
-    public static var blank: Self { Self(.blank, name: "") }
+    package static let schemaName = "JournalStage"
+    package static var blank: Self { Self(.blank, name: "") }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.string(2, "name", &name)
       var none = Duration.zero
@@ -115,21 +115,21 @@ extension Fact {
   }
 
   /// The time that an attempt spent in a stage.
-  public struct StageSpent: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
-    public var name: String
-    public var duration: Duration
+  package struct StageSpent: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
+    package var name: String
+    package var duration: Duration
 
-    public init(_ attempt: AttemptID, name: String, _ duration: Duration) {
+    package init(_ attempt: AttemptID, name: String, _ duration: Duration) {
       self.attempt = attempt
       self.name = name
       self.duration = duration
     }
 
-    public static let schemaName = "JournalStage"
-    public static var blank: Self { Self(.blank, name: "", .zero) }
+    package static let schemaName = "JournalStage"
+    package static var blank: Self { Self(.blank, name: "", .zero) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.string(2, "name", &name)
       try v.span(3, "duration_ms", &duration)
@@ -137,20 +137,20 @@ extension Fact {
   }
 
   /// Documents that a job wrote into its collection.
-  public struct CollectionWritten: Hashable, Sendable, Described {
-    public var job: JobID
-    public var collectionID: String
-    public var count: Int
+  package struct CollectionWritten: Hashable, Sendable, Described {
+    package var job: JobID
+    package var collectionID: String
+    package var count: Int
 
-    public init(_ job: JobID, collectionID: String, count: Int) {
+    package init(_ job: JobID, collectionID: String, count: Int) {
       self.job = job
       self.collectionID = collectionID
       self.count = count
     }
 
-    public static var blank: Self { Self(.blank, collectionID: "", count: 0) }
+    package static var blank: Self { Self(.blank, collectionID: "", count: 0) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "job", &job)
       try v.string(2, "collection_id", &collectionID)
       try v.count(3, "count", &count)
@@ -158,18 +158,18 @@ extension Fact {
   }
 
   /// A report with an id.
-  public struct ReportTaken: Hashable, Sendable, OfAttempt, Described {
-    public var attempt: AttemptID
-    public var report: TakenReport
+  package struct ReportTaken: Hashable, Sendable, OfAttempt, Described {
+    package var attempt: AttemptID
+    package var report: TakenReport
 
-    public init(_ attempt: AttemptID, _ report: TakenReport) {
+    package init(_ attempt: AttemptID, _ report: TakenReport) {
       self.attempt = attempt
       self.report = report
     }
 
-    public static var blank: Self { Self(.blank, TakenReport(id: "", accepted: 0, repeated: 0)) }
+    package static var blank: Self { Self(.blank, TakenReport(id: "", accepted: 0, repeated: 0)) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.string(2, "report_id", &report.id)
       try v.count(3, "accepted", &report.accepted)
@@ -181,39 +181,39 @@ extension Fact {
   }
 
   /// Documents that go on without a job.
-  public struct DocumentsLeftOut: Hashable, Sendable, Described {
-    public var job: JobID
-    public var documents: DocumentSet
+  package struct DocumentsLeftOut: Hashable, Sendable, Described {
+    package var job: JobID
+    package var documents: DocumentSet
 
-    public init(_ job: JobID, _ documents: DocumentSet) {
+    package init(_ job: JobID, _ documents: DocumentSet) {
       self.job = job
       self.documents = documents
     }
 
-    public static var blank: Self { Self(.blank, DocumentSet()) }
+    package static var blank: Self { Self(.blank, DocumentSet()) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "job", &job)
       try v.documents(2, "documents", &documents)
     }
   }
 
   /// Documents with the error that they share.
-  public struct FailedDocuments: Hashable, Sendable, Described {
-    public var documents: DocumentSet
-    public var error: DocumentError
+  package struct FailedDocuments: Hashable, Sendable, Described {
+    package var documents: DocumentSet
+    package var error: DocumentError
 
-    public init(_ documents: DocumentSet, _ error: DocumentError) {
+    package init(_ documents: DocumentSet, _ error: DocumentError) {
       self.documents = documents
       self.error = error
     }
 
-    public init(position: Int, error: DocumentError) { self.init(DocumentSet(CollectionOfOne(position)), error) }
+    package init(position: Int, error: DocumentError) { self.init(DocumentSet(CollectionOfOne(position)), error) }
 
-    public static let schemaName = "JournalFailedAlike"
-    public static var blank: Self { Self(DocumentSet(), .blank) }
+    package static let schemaName = "JournalFailedAlike"
+    package static var blank: Self { Self(DocumentSet(), .blank) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.documents(1, "documents", &documents)
       try v.field(2, "error", &error)
     }
@@ -252,19 +252,19 @@ private struct FailedDocument: Described {
 }
 
 /// What a report contained beside its documents.
-public struct TakenReport: Hashable, Codable, Sendable {
+package struct TakenReport: Hashable, Codable, Sendable {
   /// The worker's own name for the report.
-  public var id: String
+  package var id: String
   /// As the worker was answered.
-  public var accepted: Int
-  public var repeated: Int
-  public var stageTimings: [Job.StageTotal]
+  package var accepted: Int
+  package var repeated: Int
+  package var stageTimings: [Job.StageTotal]
   /// Documents written into the job's collection.
-  public var written: Int
+  package var written: Int
   /// As `WorkerRequest.Report` has it.
-  public var fingerprint: UInt64
+  package var fingerprint: UInt64
 
-  public init(
+  package init(
     id: String, accepted: Int, repeated: Int, stageTimings: [Job.StageTotal] = [], written: Int = 0,
     fingerprint: UInt64 = 0
   ) {

@@ -99,11 +99,11 @@ struct ReplacingRetry: Described {
 }
 
 extension Fact.RetriedJob: Described {
-  public static var blank: Self {
+  package static var blank: Self {
     Self(job: .blank, overrides: Job.Overrides(), replacesOverrides: true, reopened: DocumentSet())
   }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.field(1, "job", &job)
     var overrides: Job.Overrides? = self.overrides
     try v.message(2, "overrides", &overrides)

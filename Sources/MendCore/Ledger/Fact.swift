@@ -2,7 +2,7 @@
 ///
 /// Facts say what was decided, never how: recovering yesterday's journal under today's rules gives yesterday's state.
 /// Each case has one value, which describes its fields in the journal.
-public enum Fact: Hashable, Sendable {
+package enum Fact: Hashable, Sendable {
   case batchCreated(BatchSpecification)
   case documentsAdded([Document])
   case batchStatusChanged(BatchStatusChanged)
@@ -189,7 +189,7 @@ extension Fact {
   }
 
   /// Of its field: `stage_entered`.
-  public var name: String {
+  package var name: String {
     // The one word for both of its forms.
     if case .retried = self { return "retried" }
     let finder = NameFinder()
@@ -225,7 +225,7 @@ extension Fact {
 // What a fact is about
 
 extension Fact {
-  public enum Subject: Hashable, Sendable {
+  package enum Subject: Hashable, Sendable {
     case batch
     case tier(Int)
     case job(JobID)
@@ -233,19 +233,19 @@ extension Fact {
     /// Work that an attempt did; number 0 is what the core does to a job's documents by itself.
     case work(AttemptID)
 
-    public var attempt: AttemptID? {
+    package var attempt: AttemptID? {
       switch self {
       case .attempt(let attempt), .work(let attempt): attempt
       default: nil
       }
     }
 
-    public var job: JobID? { if case .job(let job) = self { job } else { attempt?.job } }
+    package var job: JobID? { if case .job(let job) = self { job } else { attempt?.job } }
 
-    public var tier: Int? { if case .tier(let tier) = self { tier } else { job?.tier } }
+    package var tier: Int? { if case .tier(let tier) = self { tier } else { job?.tier } }
   }
 
-  public var subject: Subject {
+  package var subject: Subject {
     switch self {
     case .batchCreated, .documentsAdded, .batchStatusChanged, .healed, .verdictChanged, .notificationSettled: .batch
     case .tierStarted(let fact): .tier(fact.tier)
@@ -272,7 +272,7 @@ extension Fact {
   }
 
   /// The highest position of the documents that it names.
-  public var lastDocument: Int? {
+  package var lastDocument: Int? {
     switch self {
     case .tierStarted(let fact): fact.handed.last
     case .documentsClaimed(let fact): fact.documents.last

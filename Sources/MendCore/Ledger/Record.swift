@@ -1,7 +1,7 @@
 /// A fact in its batch's journal.
-public struct Record: Hashable, Sendable {
+package struct Record: Hashable, Sendable {
   /// The kind of event that led to a fact, by its name in journals and histories.
-  public enum Cause: String, Hashable, Sendable, CaseIterable {
+  package enum Cause: String, Hashable, Sendable, CaseIterable {
     case caller, worker, executor, clock
     /// An event of another batch: capacity was freed, or its turn came.
     case scheduler
@@ -12,16 +12,16 @@ public struct Record: Hashable, Sendable {
     case notifier
   }
 
-  public var batch: BatchKey
+  package var batch: BatchKey
   /// Counts from 1 within the batch, no gaps.
-  public var sequence: UInt64
-  public var at: Instant
-  public var cause: Cause
+  package var sequence: UInt64
+  package var at: Instant
+  package var cause: Cause
   /// Who asked for it; empty if nobody did, or if the cause and the fact say it already (`who`).
-  public var actor: String
-  public var fact: Fact
+  package var actor: String
+  package var fact: Fact
 
-  public init(batch: BatchKey, sequence: UInt64, at: Instant, cause: Cause, actor: String = "", fact: Fact) {
+  package init(batch: BatchKey, sequence: UInt64, at: Instant, cause: Cause, actor: String = "", fact: Fact) {
     self.batch = batch
     self.sequence = sequence
     self.at = at
@@ -34,7 +34,7 @@ public struct Record: Hashable, Sendable {
 extension Record {
   /// Who did it: a caller by name, `worker t0-j0.1`, `executor`, `scheduler`, `timer`, `server`, `diagnosis` or
   /// `notifier`.
-  public var who: String {
+  package var who: String {
     guard actor.isEmpty else { return actor }
     switch cause {
     case .worker: return fact.subject.attempt.map { "worker \($0)" } ?? "worker"
@@ -47,13 +47,13 @@ extension Record {
 
 extension Record: Described {
   /// The journal has the batch's key beside the record.
-  public static var blank: Record {
+  package static var blank: Record {
     Record(
       batch: BatchKey(namespace: "", batchID: ""), sequence: 0, at: Instant(milliseconds: 0), cause: .caller,
       fact: .documentsAdded([]))
   }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     do throws(FormatFault) {
       try v.sequence(1, "sequence", &sequence)
       try v.instant(2, "at_ms", &at)
@@ -78,12 +78,12 @@ extension Record: Described {
 }
 
 /// On whose initiative something is done.
-public enum Initiative: String, Codable, CaseIterable, SchemaEnum {
+package enum Initiative: String, Codable, CaseIterable, SchemaEnum {
   case caller
   /// The batch's auto_heal policy.
   case autoHeal = "auto_heal"
   /// A job's retry rules.
   case rules
 
-  public static var schemaName: String { "mend.v1.JournalInitiative" }
+  package static var schemaName: String { "mend.v1.JournalInitiative" }
 }

@@ -1,8 +1,8 @@
 /// Why a record cannot be the next one of its batch: the journal is damaged, or a program that wrote it has a bug.
 ///
 /// A batch with one is set aside; the others go on.
-public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
-  public enum Kind: Hashable, Sendable {
+package struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
+  package enum Kind: Hashable, Sendable {
     /// The first record is not the batch's creation, or a later one is.
     case creation
     /// Another record was due here.
@@ -18,10 +18,10 @@ public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
     case invariant(Invariant)
   }
 
-  public var batch: BatchKey
+  package var batch: BatchKey
   /// Of the record.
-  public var sequence: UInt64
-  public var kind: Kind
+  package var sequence: UInt64
+  package var kind: Kind
 
   init(batch: BatchKey, sequence: UInt64, kind: Kind) {
     self.batch = batch
@@ -32,7 +32,7 @@ public struct RecordFault: Error, Hashable, Sendable, CustomStringConvertible {
   init(_ record: Record, _ kind: Kind) { self.init(batch: record.batch, sequence: record.sequence, kind: kind) }
 
   /// `record 7 names job t1-j4, which the batch does not have`.
-  public var description: String {
+  package var description: String {
     switch kind {
     case .creation: "record \(sequence): a journal begins with its batch's creation, and has one only"
     case .sequence(let expected): "record \(expected) is missing, \(sequence) stands in its place"

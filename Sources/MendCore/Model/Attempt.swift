@@ -1,6 +1,6 @@
 /// One run of a job on an executor. A job has at most one current attempt: the last of its list, until it has ended.
-public struct Attempt: Hashable, Codable, Sendable {
-  public enum State: Hashable, Codable, Sendable {
+package struct Attempt: Hashable, Codable, Sendable {
+  package enum State: Hashable, Codable, Sendable {
     /// The intent to launch is durable; whether the executor has the attempt is not known yet.
     case intended
     /// The executor has accepted the launch; the attempt has not been seen to run.
@@ -11,95 +11,95 @@ public struct Attempt: Hashable, Codable, Sendable {
     case ended(AttemptEnd)
   }
 
-  public var number: Int
+  package var number: Int
   /// The secret that the attempt's worker sends with every call. It fences the attempt.
-  public var token: String
-  public var parameters: SubmissionParameters
-  public var state: State
-  public var intendedAt: Instant
-  public var startedAt: Instant?
+  package var token: String
+  package var parameters: SubmissionParameters
+  package var state: State
+  package var intendedAt: Instant
+  package var startedAt: Instant?
   /// The executor's name for the attempt (process id with start time, Ray submission id); nil until it answered.
-  public var handle: ExecutorHandle?
+  package var handle: ExecutorHandle?
   /// When a document or a stage last moved; at first the time of the intent.
-  public var lastActivityAt: Instant
+  package var lastActivityAt: Instant
   /// The last sign of life. Not journaled: after a restart it is the time of the restart.
-  public var lastHeartbeatAt: Instant
+  package var lastHeartbeatAt: Instant
   /// When this server took it over from an earlier one, or its executor came back after it could not be asked: what
   /// nobody watched is not held against it. Not journaled.
-  public var adoptedAt: Instant?
+  package var adoptedAt: Instant?
   /// When it last asked for documents, had none, and was given none because of others or a pause: it is not its doing that
   /// nothing moves. Not journaled.
-  public var heldBackAt: Instant?
+  package var heldBackAt: Instant?
   /// What the launch waits for, in the executor's words, until it is accepted. Not journaled: executors report it again.
-  public var delayedBy: String?
+  package var delayedBy: String?
   /// What keeps the executor from seeing the attempt, in its own words. Not journaled: executors report it again.
-  public var hiddenBy: String?
+  package var hiddenBy: String?
   /// What the attempt's processes did at the last look, which is taken while it seems stuck. Not journaled.
-  public var activity: ProcessActivity?
+  package var activity: ProcessActivity?
   /// Since when the attempt seems stuck, by the first of two checks. Not journaled.
-  public var suspectedSince: Instant?
+  package var suspectedSince: Instant?
   /// Reports refused because the attempt was no longer current.
-  public var staleReports: Int
+  package var staleReports: Int
   /// How long the batch was paused since the attempt's start, in pauses that are over. The run timer leaves them out.
-  public var pausedFor: Duration = .zero
+  package var pausedFor: Duration = .zero
   /// Between SIGTERM and SIGKILL, as it was asked to end last with the least; nil where it was not asked, or an older
   /// version asked it.
-  public var endGrace: Duration?
+  package var endGrace: Duration?
   /// When the grace ends.
-  public var endDueAt: Instant?
+  package var endDueAt: Instant?
   /// The current stage, and since when; nil before the first.
-  public var stage: Stage?
+  package var stage: Stage?
   /// Whether a worker of the attempt has called. An entrypoint without one is opaque.
-  public var hasReported: Bool
+  package var hasReported: Bool
   /// Whether its worker has sent a heartbeat or claimed documents: from then on heartbeats are expected.
-  public var hasBeaten = false
+  package var hasBeaten = false
   /// Whether it has claimed documents or reported one: from then on its progress can be seen.
-  public var tellsDocuments = false
+  package var tellsDocuments = false
   /// What its workers claimed last and may ask for again, oldest first, at most `claimsLimit`; none once it has ended.
-  public private(set) var claims: [Claim] = []
+  package private(set) var claims: [Claim] = []
 
   /// The latest reports with an id, as they were answered, oldest first, at most `reportsLimit`; none once it has ended.
-  public private(set) var reports: [ReportAnswer] = []
+  package private(set) var reports: [ReportAnswer] = []
   /// When Heal last had it ended that was over, or was to end; and the late reports that had come by then.
-  public var reclaimedAt: Instant?
-  public var reportsBeforeReclaim = 0
+  package var reclaimedAt: Instant?
+  package var reportsBeforeReclaim = 0
 
   /// How a report was answered, in case the answer does not arrive.
-  public struct ReportAnswer: Hashable, Codable, Sendable {
-    public var id: String
-    public var accepted: Int
-    public var repeated: Int
-    public var fingerprint: UInt64
+  package struct ReportAnswer: Hashable, Codable, Sendable {
+    package var id: String
+    package var accepted: Int
+    package var repeated: Int
+    package var fingerprint: UInt64
   }
 
   /// Documents that were handed out under a worker's own id for the claim, in case the answer does not arrive.
-  public struct Claim: Hashable, Codable, Sendable {
-    public var id: String
-    public var documents: DocumentSet
+  package struct Claim: Hashable, Codable, Sendable {
+    package var id: String
+    package var documents: DocumentSet
 
-    public init(id: String, documents: DocumentSet) {
+    package init(id: String, documents: DocumentSet) {
       self.id = id
       self.documents = documents
     }
   }
 
   /// A worker has one claim unanswered at a time; so many workers of one attempt can repeat theirs.
-  public static let claimsLimit = 16
+  package static let claimsLimit = 16
   /// Scripts report from a process each, several at once.
-  public static let reportsLimit = 64
+  package static let reportsLimit = 64
   /// The most bytes of a claim's or a report's id.
-  public static let claimIDLength = 64
+  package static let claimIDLength = 64
 
-  public struct Stage: Hashable, Codable, Sendable {
-    public var name: String
-    public var since: Instant
-    public init(name: String, since: Instant) {
+  package struct Stage: Hashable, Codable, Sendable {
+    package var name: String
+    package var since: Instant
+    package init(name: String, since: Instant) {
       self.name = name
       self.since = since
     }
   }
 
-  public init(number: Int, token: String, parameters: SubmissionParameters, intendedAt: Instant) {
+  package init(number: Int, token: String, parameters: SubmissionParameters, intendedAt: Instant) {
     self.number = number
     self.token = token
     self.parameters = parameters
@@ -143,27 +143,27 @@ public struct Attempt: Hashable, Codable, Sendable {
     reports = []
   }
 
-  public var isCurrent: Bool { if case .ended = state { false } else { true } }
+  package var isCurrent: Bool { if case .ended = state { false } else { true } }
 
-  public var end: AttemptEnd? { if case .ended(let end) = state { end } else { nil } }
+  package var end: AttemptEnd? { if case .ended(let end) = state { end } else { nil } }
 }
 
 /// The resources and settings that one attempt was submitted with: the answers' `submission_params`.
-public struct SubmissionParameters: Hashable, Codable, Sendable {
-  public var extractorName: String
-  public var work: ExtractorSpecification.Work
-  public var executor: ExecutorKind
-  public var resources: Resources
-  public var priority: Int
-  public var environment: [String: String]
-  public var runTimeout: Duration?
+package struct SubmissionParameters: Hashable, Codable, Sendable {
+  package var extractorName: String
+  package var work: ExtractorSpecification.Work
+  package var executor: ExecutorKind
+  package var resources: Resources
+  package var priority: Int
+  package var environment: [String: String]
+  package var runTimeout: Duration?
   /// Its cold-start window: the caller's own, or what was learnt; nil where an older version wrote it: the timer of the
   /// specification holds.
-  public var startWindow: Duration?
+  package var startWindow: Duration?
   /// Whose it is: of the data directory that it was begun from (`ServerIdentity.id`); empty where that has no name.
-  public var server = ""
+  package var server = ""
 
-  public init(
+  package init(
     extractorName: String, work: ExtractorSpecification.Work, executor: ExecutorKind, resources: Resources,
     priority: Int, environment: [String: String], runTimeout: Duration?, startWindow: Duration? = nil
   ) {
@@ -179,14 +179,14 @@ public struct SubmissionParameters: Hashable, Codable, Sendable {
 }
 
 extension SubmissionParameters: Described {
-  public static let schemaName = "JournalSubmission"
-  public static var blank: SubmissionParameters {
+  package static let schemaName = "JournalSubmission"
+  package static var blank: SubmissionParameters {
     SubmissionParameters(
       extractorName: "", work: .blank, executor: .local, resources: Resources(), priority: 0, environment: [:],
       runTimeout: nil)
   }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "extractor_name", &extractorName)
     try v.field(2, "work", &work)
     try v.choice(3, "executor", &executor)
@@ -200,17 +200,17 @@ extension SubmissionParameters: Described {
 }
 
 /// Where and under which name an executor runs an attempt.
-public struct ExecutorHandle: Hashable, Codable, Sendable {
+package struct ExecutorHandle: Hashable, Codable, Sendable {
   /// A host name, or the id of a Ray node.
-  public var node: String
+  package var node: String
   /// The supervisor's process id; 0 if there is none.
-  public var pid: Int64
+  package var pid: Int64
   /// The executor's own words for it, handed back at adoption: `PID:STARTTICKS:BOOTID` or a submission id.
-  public var reference: String
+  package var reference: String
   /// While it was not started: what the executor says that it waits for, in its own words.
-  public var waitingFor: String?
+  package var waitingFor: String?
 
-  public init(node: String, pid: Int64 = 0, reference: String, waitingFor: String? = nil) {
+  package init(node: String, pid: Int64 = 0, reference: String, waitingFor: String? = nil) {
     self.node = node
     self.pid = pid
     self.reference = reference

@@ -1,5 +1,5 @@
 /// Why an attempt is being ended on purpose.
-public enum EndReason: Hashable, Codable, Sendable {
+package enum EndReason: Hashable, Codable, Sendable {
   case cancelled
   case runTimeout
   case batchTimeout
@@ -12,25 +12,25 @@ public enum EndReason: Hashable, Codable, Sendable {
 }
 
 /// How an attempt ended.
-public struct AttemptEnd: Hashable, Codable, Sendable {
-  public enum Verdict: Hashable, Codable, Sendable {
+package struct AttemptEnd: Hashable, Codable, Sendable {
+  package enum Verdict: Hashable, Codable, Sendable {
     /// Exit 0.
     case succeeded
     case cancelled
     case failed(FailureCause, Confidence)
   }
 
-  public var verdict: Verdict
-  public var at: Instant
-  public var exit: ExitRecord?
-  public var receipt: EndReceipt?
-  public var evidence: [Evidence]
+  package var verdict: Verdict
+  package var at: Instant
+  package var exit: ExitRecord?
+  package var receipt: EndReceipt?
+  package var evidence: [Evidence]
   /// The attempt had only suspects in process, and counts against no retry budget.
-  public var isIsolating: Bool
+  package var isIsolating: Bool
   /// Why the attempt was ended on purpose; nil if it was not.
-  public var endedFor: EndReason?
+  package var endedFor: EndReason?
 
-  public init(
+  package init(
     verdict: Verdict, at: Instant, exit: ExitRecord? = nil, receipt: EndReceipt? = nil, evidence: [Evidence] = [],
     isIsolating: Bool = false, endedFor: EndReason? = nil
   ) {
@@ -43,13 +43,13 @@ public struct AttemptEnd: Hashable, Codable, Sendable {
     self.endedFor = endedFor
   }
 
-  public var cause: FailureCause? { if case .failed(let cause, _) = verdict { cause } else { nil } }
+  package var cause: FailureCause? { if case .failed(let cause, _) = verdict { cause } else { nil } }
 }
 
 /// What a supervisor or an executor recorded about an attempt's end. The local executor's supervisors write durable
 /// records, which rank as evidence of the kernel.
-public struct ExitRecord: Hashable, Codable, Sendable {
-  public enum Termination: Hashable, Codable, Sendable {
+package struct ExitRecord: Hashable, Codable, Sendable {
+  package enum Termination: Hashable, Codable, Sendable {
     case exited(Int32)
     case signalled(Int32)
     /// The entrypoint could not be started: errno's text.
@@ -58,34 +58,34 @@ public struct ExitRecord: Hashable, Codable, Sendable {
     case unknown(String)
   }
 
-  public var termination: Termination
-  public var at: Instant
+  package var termination: Termination
+  package var at: Instant
   /// The peak of all the attempt's processes together, by sampling; 0 if it was not measured.
-  public var peakMemoryBytes: Int64
+  package var peakMemoryBytes: Int64
   /// 0 for no limit.
-  public var memoryLimitBytes: Int64
+  package var memoryLimitBytes: Int64
   /// The processes exceeded the memory limit and were ended for it.
-  public var memoryLimitExceeded: Bool
-  public var lastStderrLine: String
-  public var cpuSeconds: Double
+  package var memoryLimitExceeded: Bool
+  package var lastStderrLine: String
+  package var cpuSeconds: Double
   /// The executor's own finding on the cause; nil if it knows no more than the termination.
-  public var finding: Finding?
+  package var finding: Finding?
 
   /// A cause that comes from an executor's structured field or from a text of its own.
-  public struct Finding: Hashable, Codable, Sendable {
-    public var cause: FailureCause
-    public var confidence: Confidence
+  package struct Finding: Hashable, Codable, Sendable {
+    package var cause: FailureCause
+    package var confidence: Confidence
     /// The field or the text that the cause was read from.
-    public var text: String
+    package var text: String
 
-    public init(cause: FailureCause, confidence: Confidence, text: String) {
+    package init(cause: FailureCause, confidence: Confidence, text: String) {
       self.cause = cause
       self.confidence = confidence
       self.text = text
     }
   }
 
-  public init(
+  package init(
     termination: Termination, at: Instant, peakMemoryBytes: Int64 = 0, memoryLimitBytes: Int64 = 0,
     memoryLimitExceeded: Bool = false, lastStderrLine: String = "", cpuSeconds: Double = 0, finding: Finding? = nil
   ) {
@@ -101,9 +101,9 @@ public struct ExitRecord: Hashable, Codable, Sendable {
 }
 
 extension ExitRecord: Described {
-  public static var blank: ExitRecord { ExitRecord(termination: .unknown(""), at: Instant(milliseconds: 0)) }
+  package static var blank: ExitRecord { ExitRecord(termination: .unknown(""), at: Instant(milliseconds: 0)) }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var termination: Termination? = v.reads ? nil : self.termination
     try Termination.describe(&termination, v)
     try v.instant(5, "at_ms", &at)
@@ -136,9 +136,9 @@ extension ExitRecord.Termination {
 }
 
 extension ExitRecord.Finding: Described {
-  public static var blank: Self { Self(cause: .oom, confidence: .low, text: "") }
+  package static var blank: Self { Self(cause: .oom, confidence: .low, text: "") }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "cause", &cause)
     try v.choice(2, "confidence", &confidence)
     try v.quoted(3, "text", &text)
@@ -146,21 +146,21 @@ extension ExitRecord.Finding: Described {
 }
 
 /// The proof that an attempt is gone: how many processes were ended, and how.
-public struct EndReceipt: Hashable, Codable, Sendable {
-  public var processes: Int
+package struct EndReceipt: Hashable, Codable, Sendable {
+  package var processes: Int
   /// For people: "SIGTERM", "SIGKILL after 10 s", "was not running".
-  public var how: String
+  package var how: String
 
-  public init(processes: Int, how: String) {
+  package init(processes: Int, how: String) {
     self.processes = processes
     self.how = how
   }
 }
 
 extension EndReceipt: Described {
-  public static var blank: EndReceipt { EndReceipt(processes: 0, how: "") }
+  package static var blank: EndReceipt { EndReceipt(processes: 0, how: "") }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.count(1, "processes", &processes)
     try v.prose(2, "how", &how)
   }

@@ -1,22 +1,22 @@
 /// One line of ListBatches.
-public struct BatchListing: Sendable, Hashable {
-  public var key: BatchKey
-  public var batchName: String
-  public var bucketID: String
-  public var status: BatchStatus
-  public var health: Health
-  public var overallProgress: Double
-  public var totalObjects: Int
+package struct BatchListing: Sendable, Hashable {
+  package var key: BatchKey
+  package var batchName: String
+  package var bucketID: String
+  package var status: BatchStatus
+  package var health: Health
+  package var overallProgress: Double
+  package var totalObjects: Int
   /// Nil where an earlier version wrote the listing of a batch that left memory.
-  public var failedDocuments: Int?
-  public var currentTier: Int
-  public var totalTiers: Int
-  public var hasFailures: Bool
-  public var priority: Int
-  public var createdAt: Instant
-  public var completedAt: Instant?
+  package var failedDocuments: Int?
+  package var currentTier: Int
+  package var totalTiers: Int
+  package var hasFailures: Bool
+  package var priority: Int
+  package var createdAt: Instant
+  package var completedAt: Instant?
 
-  public init(
+  package init(
     key: BatchKey, batchName: String, bucketID: String, status: BatchStatus, health: Health, overallProgress: Double,
     totalObjects: Int, failedDocuments: Int?, currentTier: Int, totalTiers: Int, hasFailures: Bool, priority: Int,
     createdAt: Instant,
@@ -40,17 +40,17 @@ public struct BatchListing: Sendable, Hashable {
 }
 
 extension BatchListing: RowValue {
-  public static let schemaName = "JournalListing"
-  public static let writtenByNumber: UInt32 = 13
+  package static let schemaName = "JournalListing"
+  package static let writtenByNumber: UInt32 = 13
   /// Which batch it is of stands beside it in the journal.
-  public static var blank: BatchListing {
+  package static var blank: BatchListing {
     BatchListing(
       key: BatchKey(namespace: "", batchID: ""), batchName: "", bucketID: "", status: .created, health: .ok,
       overallProgress: 0, totalObjects: 0, failedDocuments: nil, currentTier: 0, totalTiers: 0, hasFailures: false,
       priority: 0, createdAt: Instant(milliseconds: 0), completedAt: nil)
   }
 
-  public mutating func describe(_ v: FieldVisitor, writtenBy: inout String) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor, writtenBy: inout String) throws(FormatFault) {
     try v.string(1, "batch_name", &batchName)
     try v.string(2, "bucket_id", &bucketID)
     try v.choice(3, "status", &status)

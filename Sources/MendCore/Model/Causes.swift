@@ -2,12 +2,12 @@
 // CauseText.swift.
 
 /// What a program switches over when it asks why something failed.
-public enum FailureCategory: String, Codable, CaseIterable, SchemaEnum {
+package enum FailureCategory: String, Codable, CaseIterable, SchemaEnum {
   case infrastructure, timeout, orphaned, pipeline
 }
 
 /// Why an attempt or a document failed; each cause belongs to one category. Its number in the schema is its place here.
-public enum FailureCause: String, Codable, CaseIterable, SchemaEnum {
+package enum FailureCause: String, Codable, CaseIterable, SchemaEnum {
   case oom, preemption
   case nodeFailure = "node_failure"
   case engineFault = "engine_fault"
@@ -30,7 +30,7 @@ public enum FailureCause: String, Codable, CaseIterable, SchemaEnum {
   case gpuFault = "gpu_fault"
   case documentTimeout = "document_timeout"
 
-  public var category: FailureCategory {
+  package var category: FailureCategory {
     switch self {
     case .oom, .preemption, .nodeFailure, .engineFault, .environmentSetup, .throttled, .serviceUnavailable,
       .credentials, .contention, .gpuFault:
@@ -43,7 +43,7 @@ public enum FailureCause: String, Codable, CaseIterable, SchemaEnum {
 
   /// Whether a document in process can have caused it. A lost machine, preempted capacity or a lost attempt says nothing
   /// about the documents.
-  public var mayComeFromADocument: Bool {
+  package var mayComeFromADocument: Bool {
     switch self {
     case .oom, .engineFault, .exitCode, .signal, .heartbeatTimeout, .progressTimeout, .runTimeout, .resourceLimit: true
     case .preemption, .nodeFailure, .orphaned, .environmentSetup, .startTimeout, .batchTimeout, .documentErrors,
@@ -85,7 +85,7 @@ extension AttemptEnd {
 }
 
 /// What a finding is about: a failure, or what holds the batch up although nothing has failed.
-public enum FindingCause: RawRepresentable, Hashable, Codable, Sendable, CustomStringConvertible {
+package enum FindingCause: RawRepresentable, Hashable, Codable, Sendable, CustomStringConvertible {
   case failure(FailureCause)
   case health(HealthReason)
   /// An attempt that is not its job's current one runs.
@@ -93,7 +93,7 @@ public enum FindingCause: RawRepresentable, Hashable, Codable, Sendable, CustomS
 
   private static let duplicateName = "duplicate"
 
-  public init?(rawValue: String) {
+  package init?(rawValue: String) {
     if let cause = FailureCause(rawValue: rawValue) {
       self = .failure(cause)
     } else if let reason = HealthReason(rawValue: rawValue) {
@@ -106,7 +106,7 @@ public enum FindingCause: RawRepresentable, Hashable, Codable, Sendable, CustomS
   }
 
   /// Its name in the journal and in answers: `oom`, `never_schedulable`, `duplicate`.
-  public var rawValue: String {
+  package var rawValue: String {
     switch self {
     case .failure(let cause): cause.rawValue
     case .health(let reason): reason.rawValue
@@ -114,7 +114,7 @@ public enum FindingCause: RawRepresentable, Hashable, Codable, Sendable, CustomS
     }
   }
 
-  public var description: String { rawValue }
+  package var description: String { rawValue }
 
   /// nil for what is no failure yet.
   var category: FailureCategory? {
@@ -127,14 +127,14 @@ public enum FindingCause: RawRepresentable, Hashable, Codable, Sendable, CustomS
 }
 
 /// What a document failed with: a cause, a word that workers commonly use for a file, or a worker's own word.
-public enum DocumentCode: RawRepresentable, Hashable, Codable, Sendable, CustomStringConvertible,
+package enum DocumentCode: RawRepresentable, Hashable, Codable, Sendable, CustomStringConvertible,
   ExpressibleByStringInterpolation
 {
   case failure(FailureCause)
   case common(Common)
   case other(String)
 
-  public enum Common: String, Sendable {
+  package enum Common: String, Sendable {
     case formatError = "format_error"
     case unsupportedFormat = "unsupported_format"
     case corruptedFile = "corrupted_file"
@@ -145,7 +145,7 @@ public enum DocumentCode: RawRepresentable, Hashable, Codable, Sendable, CustomS
     case timeout
   }
 
-  public init(rawValue: String) {
+  package init(rawValue: String) {
     if let cause = FailureCause(rawValue: rawValue) {
       self = .failure(cause)
     } else if let common = Common(rawValue: rawValue) {
@@ -155,9 +155,9 @@ public enum DocumentCode: RawRepresentable, Hashable, Codable, Sendable, CustomS
     }
   }
 
-  public init(stringLiteral: String) { self.init(rawValue: stringLiteral) }
+  package init(stringLiteral: String) { self.init(rawValue: stringLiteral) }
 
-  public var rawValue: String {
+  package var rawValue: String {
     switch self {
     case .failure(let cause): cause.rawValue
     case .common(let common): common.rawValue
@@ -165,7 +165,7 @@ public enum DocumentCode: RawRepresentable, Hashable, Codable, Sendable, CustomS
     }
   }
 
-  public var description: String { rawValue }
+  package var description: String { rawValue }
 
   /// The cause that it names; nil for a word of the worker's.
   var namedCause: FailureCause? { if case .failure(let cause) = self { cause } else { nil } }

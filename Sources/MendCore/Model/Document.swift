@@ -1,13 +1,13 @@
 /// One object of a batch.
-public struct Document: Hashable, Sendable {
-  public var id: String
+package struct Document: Hashable, Sendable {
+  package var id: String
   /// `file:///...` or any other scheme the extractor understands.
-  public var uri: String
-  public var mediaType: String
+  package var uri: String
+  package var mediaType: String
   /// Bytes; -1 is unknown.
-  public var size: Int64
+  package var size: Int64
 
-  public init(id: String, uri: String, mediaType: String = "", size: Int64 = -1) {
+  package init(id: String, uri: String, mediaType: String = "", size: Int64 = -1) {
     self.id = id
     self.uri = uri
     self.mediaType = mediaType
@@ -16,10 +16,10 @@ public struct Document: Hashable, Sendable {
 }
 
 extension Document: Described {
-  public static let schemaName = "Document"
-  public static var blank: Document { Document(id: "", uri: "") }
+  package static let schemaName = "Document"
+  package static var blank: Document { Document(id: "", uri: "") }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "document_id", &id)
     try v.string(2, "uri", &uri)
     try v.string(3, "media_type", &mediaType)

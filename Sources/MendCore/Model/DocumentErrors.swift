@@ -1,6 +1,6 @@
 /// The errors of a job's failed documents. Documents that failed alike share one error: a million that failed by one
 /// death take one sentence and four bytes each.
-public struct DocumentErrors: Hashable, Codable, Sendable {
+package struct DocumentErrors: Hashable, Codable, Sendable {
   private struct Entry: Hashable, Codable {
     var error: DocumentError
     /// How many documents have the error; 0 if the entry is free.
@@ -12,19 +12,19 @@ public struct DocumentErrors: Hashable, Codable, Sendable {
   private var free: [Int] = []
   /// For each document the place of its error, counted from 1.
   private var places = DocumentNumbers()
-  public private(set) var count = 0
+  package private(set) var count = 0
 
-  public init() {}
+  package init() {}
 
-  public var isEmpty: Bool { count == 0 }
+  package var isEmpty: Bool { count == 0 }
 
-  public subscript(position: Int) -> DocumentError? {
+  package subscript(position: Int) -> DocumentError? {
     let place = Int(places[position])
     return place == 0 ? nil : entries[place - 1].error
   }
 
   /// Every document of the set failed with it, whatever was said of it before.
-  public mutating func set(_ error: DocumentError, for documents: DocumentSet) {
+  package mutating func set(_ error: DocumentError, for documents: DocumentSet) {
     if documents.isEmpty { return }
     remove(documents)
     let entry = Entry(error: error, count: documents.count)
@@ -40,7 +40,7 @@ public struct DocumentErrors: Hashable, Codable, Sendable {
     count += documents.count
   }
 
-  public mutating func remove(_ position: Int) {
+  package mutating func remove(_ position: Int) {
     let place = Int(places[position]) - 1
     guard place >= 0 else { return }
     places[position] = 0
@@ -50,18 +50,18 @@ public struct DocumentErrors: Hashable, Codable, Sendable {
     if isEmpty { self = DocumentErrors() }
   }
 
-  public mutating func remove(_ documents: DocumentSet) {
+  package mutating func remove(_ documents: DocumentSet) {
     if isEmpty { return }
     for position in documents { remove(position) }
   }
 
   /// How many documents failed so; looks at each error once.
-  public func count(where holds: (DocumentError) -> Bool) -> Int {
+  package func count(where holds: (DocumentError) -> Bool) -> Int {
     entries.reduce(0) { $0 + ($1.count > 0 && holds($1.error) ? $1.count : 0) }
   }
 
   /// The documents that failed so.
-  public func documents(where holds: (DocumentError) -> Bool) -> DocumentSet {
+  package func documents(where holds: (DocumentError) -> Bool) -> DocumentSet {
     var documents = DocumentSet()
     let chosen = entries.map { $0.count > 0 && holds($0.error) }
     guard chosen.contains(true) else { return documents }

@@ -1,13 +1,13 @@
 /// A number for each document, 0 where there is none: four bytes for each of the documents near one that has any.
 ///
 /// In chunks: while a reader holds a copy, a change costs one chunk, not the batch.
-public struct DocumentNumbers: Hashable, Codable, Sendable {
+package struct DocumentNumbers: Hashable, Codable, Sendable {
   private static let size = 1024
   private var chunks: [[UInt32]] = []
 
-  public init() {}
+  package init() {}
 
-  public subscript(position: Int) -> UInt32 {
+  package subscript(position: Int) -> UInt32 {
     get {
       let chunk = position / Self.size
       return chunk < chunks.count && !chunks[chunk].isEmpty ? chunks[chunk][position % Self.size] : 0

@@ -3,9 +3,9 @@ let documentsLimit = Limits().documentsPerBatch
 
 /// Positions of documents as runs: pairs of a start, counted from the end of the run before, and a length.
 extension DocumentSet: Described {
-  public static var blank: DocumentSet { DocumentSet() }
+  package static var blank: DocumentSet { DocumentSet() }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     if v.rewrites { return }
     var runs: [UInt32] = v.reads ? [] : self.runs
     try v.numbers(1, "runs", &runs)

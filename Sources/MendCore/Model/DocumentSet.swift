@@ -2,35 +2,35 @@
 ///
 /// A million documents are 125 KB, and ten neighbours anywhere among them are one or two words: only the span between
 /// the first and the last word in use is stored. Copies share storage until one of them changes.
-public struct DocumentSet: Hashable, Codable, Sendable {
+package struct DocumentSet: Hashable, Codable, Sendable {
   private var words: [UInt64] = []
   /// The word index that `words[0]` stands for.
   private var base = 0
-  public private(set) var count = 0
+  package private(set) var count = 0
 
-  public init() {}
+  package init() {}
 
-  public init(_ positions: some Sequence<Int>) {
+  package init(_ positions: some Sequence<Int>) {
     for position in positions { insert(position) }
   }
 
   /// Every position below `count`.
-  public init(all count: Int) {
+  package init(all count: Int) {
     words = Array(repeating: .max, count: count / 64)
     if count % 64 != 0 { words.append((1 << UInt64(count % 64)) - 1) }
     self.count = count
   }
 
-  public var isEmpty: Bool { count == 0 }
+  package var isEmpty: Bool { count == 0 }
 
-  public func contains(_ position: Int) -> Bool {
+  package func contains(_ position: Int) -> Bool {
     let index = (position >> 6) - base
     return index >= 0 && index < words.count && words[index] & (1 << UInt64(position & 63)) != 0
   }
 
   /// True when it was not there before.
   @discardableResult
-  public mutating func insert(_ position: Int) -> Bool {
+  package mutating func insert(_ position: Int) -> Bool {
     let bit: UInt64 = 1 << UInt64(position & 63)
     cover(from: position >> 6, through: position >> 6)
     let index = (position >> 6) - base
@@ -42,7 +42,7 @@ public struct DocumentSet: Hashable, Codable, Sendable {
 
   /// True when it was there.
   @discardableResult
-  public mutating func remove(_ position: Int) -> Bool {
+  package mutating func remove(_ position: Int) -> Bool {
     let index = (position >> 6) - base
     let bit: UInt64 = 1 << UInt64(position & 63)
     guard index >= 0, index < words.count, words[index] & bit != 0 else { return false }
@@ -52,18 +52,18 @@ public struct DocumentSet: Hashable, Codable, Sendable {
   }
 
   /// Costs the other set's span.
-  public mutating func formUnion(_ other: DocumentSet) {
+  package mutating func formUnion(_ other: DocumentSet) {
     guard !other.words.isEmpty else { return }
     cover(from: other.base, through: other.base + other.words.count - 1)
     combine(other) { $0 | $1 }
   }
 
   /// Costs the other set's span.
-  public mutating func subtract(_ other: DocumentSet) {
+  package mutating func subtract(_ other: DocumentSet) {
     combine(other) { $0 & ~$1 }
   }
 
-  public mutating func formIntersection(_ other: DocumentSet) {
+  package mutating func formIntersection(_ other: DocumentSet) {
     var total = 0
     for index in words.indices {
       let place = index + base - other.base
@@ -99,19 +99,19 @@ public struct DocumentSet: Hashable, Codable, Sendable {
     if missing > 0 { words.append(contentsOf: repeatElement(0, count: missing)) }
   }
 
-  public func union(_ other: DocumentSet) -> DocumentSet {
+  package func union(_ other: DocumentSet) -> DocumentSet {
     var result = self
     result.formUnion(other)
     return result
   }
 
-  public func subtracting(_ other: DocumentSet) -> DocumentSet {
+  package func subtracting(_ other: DocumentSet) -> DocumentSet {
     var result = self
     result.subtract(other)
     return result
   }
 
-  public func intersection(_ other: DocumentSet) -> DocumentSet {
+  package func intersection(_ other: DocumentSet) -> DocumentSet {
     var result = self
     result.formIntersection(other)
     return result
@@ -124,7 +124,7 @@ public struct DocumentSet: Hashable, Codable, Sendable {
   }
 
   /// The first position at or after `start` that is in this set, or nil.
-  public func next(from start: Int) -> Int? {
+  package func next(from start: Int) -> Int? {
     var index = Swift.max(0, (start >> 6) - base)
     guard index < words.count else { return nil }
     var word = words[index]
@@ -140,7 +140,7 @@ public struct DocumentSet: Hashable, Codable, Sendable {
   /// The first positions from `start` on that are here and in none of the others, at most `limit`, in order.
   ///
   /// Goes word by word: a million documents are looked through in microseconds.
-  public func positions(
+  package func positions(
     from start: Int, limit: Int, excluding first: DocumentSet, _ second: DocumentSet, _ third: DocumentSet
   ) -> [Int] {
     var found: [Int] = []
@@ -162,7 +162,7 @@ public struct DocumentSet: Hashable, Codable, Sendable {
   }
 
   /// Runs of neighbouring positions in order: how a set is written down.
-  public var ranges: [Range<Int>] {
+  package var ranges: [Range<Int>] {
     var result: [Range<Int>] = []
     for position in self {
       if let last = result.last, last.upperBound == position {
@@ -174,23 +174,23 @@ public struct DocumentSet: Hashable, Codable, Sendable {
     return result
   }
 
-  public init(ranges: [Range<Int>]) {
+  package init(ranges: [Range<Int>]) {
     for range in ranges { for position in range { insert(position) } }
   }
 
-  public static func == (left: DocumentSet, right: DocumentSet) -> Bool {
+  package static func == (left: DocumentSet, right: DocumentSet) -> Bool {
     guard left.count == right.count else { return false }
     return left.elementsEqual(right)
   }
 
-  public func hash(into hasher: inout Hasher) { hasher.combine(count) }
+  package func hash(into hasher: inout Hasher) { hasher.combine(count) }
 }
 
 extension DocumentSet: Sequence {
-  public struct Iterator: IteratorProtocol {
+  package struct Iterator: IteratorProtocol {
     fileprivate var set: DocumentSet
     fileprivate var position = 0
-    public mutating func next() -> Int? {
+    package mutating func next() -> Int? {
       guard let found = set.next(from: position) else { return nil }
       position = found + 1
       return found
@@ -198,6 +198,6 @@ extension DocumentSet: Sequence {
   }
 
   /// In ascending order.
-  public func makeIterator() -> Iterator { Iterator(set: self) }
-  public var underestimatedCount: Int { count }
+  package func makeIterator() -> Iterator { Iterator(set: self) }
+  package var underestimatedCount: Int { count }
 }

@@ -5,13 +5,13 @@
 /// before it in its block.
 ///
 /// Append-only. Copies share storage until one of them changes, and a submitted batch's table never changes again.
-public struct DocumentTable: Sendable {
+package struct DocumentTable: Sendable {
   static let documentsPerBlock = 16
 
-  public private(set) var count = 0
+  package private(set) var count = 0
   /// Bytes of ids, uris and media types as they were given; less than 4 GiB, which `Limits.documentTextPerBatch` sees
   /// to.
-  public private(set) var textBytes = 0
+  package private(set) var textBytes = 0
   private var packed: [UInt8] = []
   /// Bytes that ids, uris and media types take in memory.
   var packedBytes: Int { packed.count }
@@ -21,11 +21,11 @@ public struct DocumentTable: Sendable {
   private var last = PackedParts()
   private var index = DocumentIndex()
 
-  public init() {}
+  package init() {}
 
   /// False, and no change, when the id is there already.
   @discardableResult
-  public mutating func append(_ document: Document) -> Bool {
+  package mutating func append(_ document: Document) -> Bool {
     let id = Array(document.id.utf8)
     let hash = DocumentIndex.hash(id)
     guard position(of: id, hash) == nil else { return false }
@@ -41,7 +41,7 @@ public struct DocumentTable: Sendable {
     return true
   }
 
-  public func position(of id: String) -> Int? {
+  package func position(of id: String) -> Int? {
     let bytes = Array(id.utf8)
     return position(of: bytes, DocumentIndex.hash(bytes))
   }
@@ -50,13 +50,13 @@ public struct DocumentTable: Sendable {
     index.find(hash) { parts(at: $0).id == id }
   }
 
-  public func contains(_ id: String) -> Bool { position(of: id) != nil }
+  package func contains(_ id: String) -> Bool { position(of: id) != nil }
 
-  public subscript(position: Int) -> Document { parts(at: position).document }
+  package subscript(position: Int) -> Document { parts(at: position).document }
 
-  public func id(at position: Int) -> String { String(decoding: parts(at: position).id, as: UTF8.self) }
+  package func id(at position: Int) -> String { String(decoding: parts(at: position).id, as: UTF8.self) }
 
-  public func uri(at position: Int) -> String { String(decoding: parts(at: position).wholeURI, as: UTF8.self) }
+  package func uri(at position: Int) -> String { String(decoding: parts(at: position).wholeURI, as: UTF8.self) }
 
   private func parts(at position: Int) -> PackedParts {
     var parts = PackedParts()
@@ -81,17 +81,17 @@ public struct DocumentTable: Sendable {
 }
 
 extension DocumentTable: Hashable {
-  public static func == (left: DocumentTable, right: DocumentTable) -> Bool {
+  package static func == (left: DocumentTable, right: DocumentTable) -> Bool {
     left.count == right.count && left.packed == right.packed
   }
 
-  public func hash(into hasher: inout Hasher) { hasher.combine(count) }
+  package func hash(into hasher: inout Hasher) { hasher.combine(count) }
 }
 
 extension DocumentTable: Codable {
   private enum CodingKeys: CodingKey { case count, textBytes, packed, blocks }
 
-  public func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
     try container.encode(count, forKey: .count)
     try container.encode(textBytes, forKey: .textBytes)
@@ -100,7 +100,7 @@ extension DocumentTable: Codable {
   }
 
   /// The index is made anew: its hashes are this process's own.
-  public init(from decoder: any Decoder) throws {
+  package init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     count = try container.decode(Int.self, forKey: .count)
     textBytes = try container.decode(Int.self, forKey: .textBytes)

@@ -1,10 +1,10 @@
 /// `file:` URIs (RFC 8089) and the paths that they name. A path is bytes: a file's name need not be UTF-8.
-public enum FileURI {
+package enum FileURI {
   /// The path that a `file:` URI of this machine or a bare absolute path names.
   ///
   /// `file:/a`, `file:///a` and `file://localhost/a` are `/a`; the scheme and the host are read in any case. Nil for other
   /// schemes, for the files of another host, for a percent sign without two hexadecimal digits, and for a path with a NUL.
-  public static func path(of uri: String) -> [UInt8]? {
+  package static func path(of uri: String) -> [UInt8]? {
     if uri.utf8.first == UInt8(ascii: "/") { return uri.utf8.contains(0) ? nil : Array(uri.utf8) }
     guard var rest = dropping("file:", from: uri.utf8[...]) else { return nil }
     if rest.starts(with: "//".utf8) {
@@ -20,7 +20,7 @@ public enum FileURI {
 
   /// `file://` and the path, with everything but unreserved characters (RFC 3986, section 2.3) and slashes
   /// percent-encoded.
-  public static func uri(ofPath path: some Sequence<UInt8>) -> String {
+  package static func uri(ofPath path: some Sequence<UInt8>) -> String {
     var uri = Array("file://".utf8)
     for byte in path {
       switch byte {

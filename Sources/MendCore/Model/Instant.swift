@@ -2,29 +2,29 @@
 ///
 /// The core never asks what time it is: every `Instant` arrives as an argument. The runtime derives them from a wall
 /// clock read once and a monotonic clock since, so within one process they never run backwards.
-public struct Instant: Hashable, Comparable, Codable, Sendable {
-  public var milliseconds: Int64
+package struct Instant: Hashable, Comparable, Codable, Sendable {
+  package var milliseconds: Int64
 
-  public init(milliseconds: Int64) { self.milliseconds = milliseconds }
+  package init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
-  public static let distantFuture = Instant(milliseconds: .max)
+  package static let distantFuture = Instant(milliseconds: .max)
   static let distantPast = Instant(milliseconds: .min)
 
-  public static func < (left: Instant, right: Instant) -> Bool { left.milliseconds < right.milliseconds }
+  package static func < (left: Instant, right: Instant) -> Bool { left.milliseconds < right.milliseconds }
 
-  public static func + (left: Instant, right: Duration) -> Instant {
+  package static func + (left: Instant, right: Duration) -> Instant {
     let (sum, overflow) = left.milliseconds.addingReportingOverflow(right.milliseconds)
     return overflow ? Instant(milliseconds: sum < 0 ? .max : .min) : Instant(milliseconds: sum)
   }
 
-  public static func - (left: Instant, right: Instant) -> Duration {
+  package static func - (left: Instant, right: Instant) -> Duration {
     .milliseconds(left.milliseconds.subtractingSaturated(right.milliseconds))
   }
 }
 
 extension Duration {
   /// Whole milliseconds, rounded towards zero and saturated.
-  public var milliseconds: Int64 {
+  package var milliseconds: Int64 {
     let (seconds, attoseconds) = components
     let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
     return overflow
@@ -32,9 +32,9 @@ extension Duration {
   }
 
   /// Seconds with a fraction, for people and for `..._seconds` fields.
-  public var inSeconds: Double { Double(milliseconds) / 1000 }
+  package var inSeconds: Double { Double(milliseconds) / 1000 }
 
-  public static func seconds(_ seconds: Double) -> Duration {
+  package static func seconds(_ seconds: Double) -> Duration {
     .milliseconds(Int64((min(max(seconds, 0), 3.0e11) * 1000).rounded()))
   }
 }

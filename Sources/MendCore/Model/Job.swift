@@ -1,51 +1,51 @@
 /// One extractor of a tier, or one shard of it, with its ledger: which of its documents are committed, failed, in process.
-public struct Job: Hashable, Codable, Sendable {
-  public var id: JobID
+package struct Job: Hashable, Codable, Sendable {
+  package var id: JobID
   /// The position of its extractor in the tier.
-  public var extractor: Int
-  public var shard: Int
-  public var status: JobStatus
+  package var extractor: Int
+  package var shard: Int
+  package var status: JobStatus
   /// The changes of retries, which override the specification.
-  public var overrides: Overrides
-  public var attempts: [Attempt]
+  package var overrides: Overrides
+  package var attempts: [Attempt]
 
   /// The documents that are this job's to do; set when its tier starts. committed, failed, processing are disjoint parts.
-  public var assigned: DocumentSet
-  public var committed: DocumentSet
-  public var failed: DocumentSet
-  public var processing: DocumentSet
+  package var assigned: DocumentSet
+  package var committed: DocumentSet
+  package var failed: DocumentSet
+  package var processing: DocumentSet
   /// The error of each failed document.
-  public var errors: DocumentErrors
+  package var errors: DocumentErrors
   /// How many attempts died, of a cause that may come of a document, while it was in process.
-  public var deaths: DocumentNumbers
+  package var deaths: DocumentNumbers
   /// Documents that were in process at `suspectDeaths` ends that a document can bring about: they are handed out last, in
   /// halves, with nothing else in process.
-  public var suspects = DocumentSet()
+  package var suspects = DocumentSet()
   /// Those of them that an attempt died around with nothing else in process: they are handed out one at a time.
-  public var quarantined = DocumentSet()
+  package var quarantined = DocumentSet()
   /// Where it was cancelled and others of its tier went on: the documents that go on without it.
-  public var leftOut = DocumentSet()
+  package var leftOut = DocumentSet()
   /// Attempts up to the last Retry by a caller: no retry rule counts them.
-  public var attemptsBeforeRetry = 0
+  package var attemptsBeforeRetry = 0
   /// Every document was committed, and its attempt ended badly all the same: only another attempt can settle that.
-  public var runsWithoutDocuments = false
+  package var runsWithoutDocuments = false
   /// How many results came for documents that were committed already.
-  public var repeatedWork: Int
+  package var repeatedWork: Int
   /// The position from which the next claim searches: an optimisation only.
-  public var claimCursor: Int
+  package var claimCursor: Int
 
-  public var startedAt: Instant?
-  public var completedAt: Instant?
+  package var startedAt: Instant?
+  package var completedAt: Instant?
   /// Why the job failed; nil if it did not.
-  public var failure: Failure?
+  package var failure: Failure?
   /// The end of the backoff, when the next attempt may be launched.
-  public var nextAttemptAt: Instant?
+  package var nextAttemptAt: Instant?
   /// Closed stages, in order of first appearance, durations added up.
-  public var stages: [StageTotal]
+  package var stages: [StageTotal]
   /// Written by its own report; nil until one came, then it stands instead of the committed count.
-  public var written: Int?
+  package var written: Int?
 
-  public init(id: JobID, extractor: Int, shard: Int) {
+  package init(id: JobID, extractor: Int, shard: Int) {
     self.id = id
     self.extractor = extractor
     self.shard = shard
@@ -64,24 +64,24 @@ public struct Job: Hashable, Codable, Sendable {
   }
 
   /// After so many deaths of attempts a document is a suspect.
-  public static let suspectDeaths = 2
+  package static let suspectDeaths = 2
 
   /// The attempt that may commit, or nil.
-  public var current: Attempt? { attempts.last.flatMap { $0.isCurrent ? $0 : nil } }
+  package var current: Attempt? { attempts.last.flatMap { $0.isCurrent ? $0 : nil } }
 
   /// How many documents are assigned, and neither done nor in process.
-  public var pendingCount: Int { assigned.count - committed.count - failed.count - processing.count }
+  package var pendingCount: Int { assigned.count - committed.count - failed.count - processing.count }
 
-  public struct Overrides: Hashable, Codable, Sendable {
-    public var cpus: Double?
-    public var memoryBytes: Int64?
-    public var requiresGPU: Bool?
-    public var priority: Int?
+  package struct Overrides: Hashable, Codable, Sendable {
+    package var cpus: Double?
+    package var memoryBytes: Int64?
+    package var requiresGPU: Bool?
+    package var priority: Int?
     /// `.some(nil)` removes the limit.
-    public var runTimeout: Duration??
-    public var environment: [String: String]
+    package var runTimeout: Duration??
+    package var environment: [String: String]
 
-    public init(
+    package init(
       cpus: Double? = nil, memoryBytes: Int64? = nil, requiresGPU: Bool? = nil, priority: Int? = nil,
       runTimeout: Duration?? = nil, environment: [String: String] = [:]
     ) {
@@ -94,24 +94,24 @@ public struct Job: Hashable, Codable, Sendable {
     }
   }
 
-  public struct Failure: Hashable, Codable, Sendable {
-    public var cause: FailureCause
-    public var confidence: Confidence
+  package struct Failure: Hashable, Codable, Sendable {
+    package var cause: FailureCause
+    package var confidence: Confidence
     /// One sentence.
-    public var message: String
+    package var message: String
 
-    public init(cause: FailureCause, confidence: Confidence, message: String) {
+    package init(cause: FailureCause, confidence: Confidence, message: String) {
       self.cause = cause
       self.confidence = confidence
       self.message = message
     }
   }
 
-  public struct StageTotal: Hashable, Codable, Sendable {
-    public var name: String
-    public var duration: Duration
+  package struct StageTotal: Hashable, Codable, Sendable {
+    package var name: String
+    package var duration: Duration
 
-    public init(name: String, duration: Duration) {
+    package init(name: String, duration: Duration) {
       self.name = name
       self.duration = duration
     }
@@ -119,9 +119,9 @@ public struct Job: Hashable, Codable, Sendable {
 }
 
 extension Job.Overrides: Described {
-  public static var blank: Self { Self() }
+  package static var blank: Self { Self() }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.real(1, "cpus", &cpus, isOptional: true)
     if v.reads { cpus = cpus.map(FieldBounds.cpus) }
     try v.memory(2, "memory_bytes", &memoryBytes)
@@ -137,10 +137,10 @@ extension Job.Overrides: Described {
 }
 
 extension Job.Failure: Described {
-  public static let schemaName = "JournalJobFailure"
-  public static var blank: Self { Self(cause: .oom, confidence: .low, message: "") }
+  package static let schemaName = "JournalJobFailure"
+  package static var blank: Self { Self(cause: .oom, confidence: .low, message: "") }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "cause", &cause)
     try v.choice(2, "confidence", &confidence)
     try v.prose(3, "message", &message)
@@ -148,30 +148,30 @@ extension Job.Failure: Described {
 }
 
 extension Job.StageTotal: Described {
-  public static let schemaName = "JournalStageTime"
-  public static var blank: Self { Self(name: "", duration: .zero) }
+  package static let schemaName = "JournalStageTime"
+  package static var blank: Self { Self(name: "", duration: .zero) }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "name", &name)
     try v.span(2, "duration_ms", &duration)
   }
 }
 
 /// Why one document failed.
-public struct DocumentError: Hashable, Codable, Sendable {
-  public var code: DocumentCode
-  public var message: String
-  public var details: [String: String]
-  public var attempt: Int
-  public var at: Instant
+package struct DocumentError: Hashable, Codable, Sendable {
+  package var code: DocumentCode
+  package var message: String
+  package var details: [String: String]
+  package var attempt: Int
+  package var at: Instant
   /// Whether the document failed because its attempt died; false if the extractor itself reported it.
-  public var causedByAttempt: Bool
+  package var causedByAttempt: Bool
   /// The attempt died around it alone after two others had died with it in process: the rules do not hand it out again, a caller may.
-  public var quarantined: Bool
+  package var quarantined: Bool
   /// The attempt was ended from outside (a SIGTERM that nobody here sent): nothing is held against the document.
-  public var endedFromOutside: Bool
+  package var endedFromOutside: Bool
 
-  public init(
+  package init(
     code: DocumentCode, message: String, details: [String: String] = [:], attempt: Int, at: Instant,
     causedByAttempt: Bool = false, quarantined: Bool = false, endedFromOutside: Bool = false
   ) {
@@ -187,11 +187,11 @@ public struct DocumentError: Hashable, Codable, Sendable {
 }
 
 extension DocumentError: Described {
-  public static var blank: DocumentError {
+  package static var blank: DocumentError {
     DocumentError(code: "", message: "", attempt: 0, at: Instant(milliseconds: 0))
   }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.name(1, "code", &code, of: "code")
     try v.quoted(2, "message", &message)
     try v.texts(3, "details", .plain, &details)
@@ -211,7 +211,7 @@ extension Job.Overrides {
     case cpus, memoryBytes, requiresGPU, priority, runTimeout, withoutRunTimeout, environment
   }
 
-  public func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
     try container.encodeIfPresent(cpus, forKey: .cpus)
     try container.encodeIfPresent(memoryBytes, forKey: .memoryBytes)
@@ -224,7 +224,7 @@ extension Job.Overrides {
     try container.encode(environment, forKey: .environment)
   }
 
-  public init(from decoder: any Decoder) throws {
+  package init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     self.init(
       cpus: try container.decodeIfPresent(Double.self, forKey: .cpus),

@@ -1,48 +1,48 @@
 /// What an attempt's processes did when somebody looked: waiting, computing and stopped are different diseases.
-public struct ProcessActivity: Hashable, Codable, Sendable {
-  public enum State: String, Hashable, Codable, Sendable {
+package struct ProcessActivity: Hashable, Codable, Sendable {
+  package enum State: String, Hashable, Codable, Sendable {
     case computing
     case waiting
     /// By a signal, or a debugger.
     case stopped
   }
 
-  public var at: Instant
-  public var state: State
-  public var processes: Int
+  package var at: Instant
+  package var state: State
+  package var processes: Int
   /// Of all of them, since they began.
-  public var cpuSeconds: Double
+  package var cpuSeconds: Double
   /// Since the look before this one, and how long ago that was; nil at the first.
-  public var recently: Recent?
+  package var recently: Recent?
   /// The newest of them, which is most often the one that the others wait for.
-  public var newest: Process
+  package var newest: Process
 
-  public struct Recent: Hashable, Codable, Sendable {
-    public var cpuSeconds: Double
-    public var seconds: Double
+  package struct Recent: Hashable, Codable, Sendable {
+    package var cpuSeconds: Double
+    package var seconds: Double
 
-    public init(cpuSeconds: Double, seconds: Double) {
+    package init(cpuSeconds: Double, seconds: Double) {
       self.cpuSeconds = cpuSeconds
       self.seconds = seconds
     }
   }
 
-  public struct Process: Hashable, Codable, Sendable {
-    public var pid: Int64
-    public var state: State
+  package struct Process: Hashable, Codable, Sendable {
+    package var pid: Int64
+    package var state: State
     /// Its beginning, at most `commandLineLength` characters.
-    public var commandLine: String
+    package var commandLine: String
 
-    public init(pid: Int64, state: State, commandLine: String) {
+    package init(pid: Int64, state: State, commandLine: String) {
       self.pid = pid
       self.state = state
       self.commandLine = String(commandLine.prefix(ProcessActivity.commandLineLength))
     }
   }
 
-  public static let commandLineLength = 200
+  package static let commandLineLength = 200
 
-  public init(
+  package init(
     at: Instant, state: State, processes: Int, cpuSeconds: Double, recently: Recent?, newest: Process
   ) {
     self.at = at

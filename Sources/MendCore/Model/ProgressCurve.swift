@@ -2,21 +2,21 @@
 ///
 /// Times are those of the tier's work clock. At most `limit` points however many documents there are: when it is full,
 /// every second one goes, and those to come are twice as far apart.
-public struct ProgressCurve: Hashable, Codable, Sendable {
-  public struct Point: Hashable, Codable, Sendable {
-    public var at: Duration
-    public var settled: Int
+package struct ProgressCurve: Hashable, Codable, Sendable {
+  package struct Point: Hashable, Codable, Sendable {
+    package var at: Duration
+    package var settled: Int
   }
 
-  public static let limit = 64
+  package static let limit = 64
 
   /// The first is the start of the tier.
-  public private(set) var points: [Point] = []
+  package private(set) var points: [Point] = []
   private var step = 1
   /// Results that came since the last look.
   private var unseen = 0
 
-  public init() {}
+  package init() {}
 
   init(startedAt: Duration, settled: Int, of total: Int) {
     points = [Point(at: startedAt, settled: settled)]

@@ -1,28 +1,28 @@
 /// One line of a retry policy; the first whose filters all match decides.
-public struct RetryRule: Hashable, Codable, Sendable {
-  public enum Action: String, Hashable, Codable, Sendable, CaseIterable, SchemaEnum {
+package struct RetryRule: Hashable, Codable, Sendable {
+  package enum Action: String, Hashable, Codable, Sendable, CaseIterable, SchemaEnum {
     case retry, fail, ignore
 
-    public static var schemaName: String { "mend.v1.RetryAction" }
+    package static var schemaName: String { "mend.v1.RetryAction" }
   }
 
   /// nil matches any.
-  public var category: FailureCategory?
-  public var cause: FailureCause?
+  package var category: FailureCategory?
+  package var cause: FailureCause?
   /// Empty matches any.
-  public var exitCodes: [Int32]
-  public var action: Action
+  package var exitCodes: [Int32]
+  package var action: Action
   /// Attempts over the job's life that this rule may start, per cause.
-  public var maxAttempts: Int
+  package var maxAttempts: Int
   /// The limit of the next attempt is the last one's (or the measured peak, if higher) times this.
-  public var memoryFactor: Double
+  package var memoryFactor: Double
   /// Never more than this; 0 is the executor's whole memory.
-  public var memoryCeilingBytes: Int64
+  package var memoryCeilingBytes: Int64
   /// The first wait; it doubles with each attempt up to `backoffMaximum`.
-  public var backoff: Duration
-  public var backoffMaximum: Duration
+  package var backoff: Duration
+  package var backoffMaximum: Duration
 
-  public init(
+  package init(
     category: FailureCategory? = nil, cause: FailureCause? = nil, exitCodes: [Int32] = [], action: Action,
     maxAttempts: Int = 3, memoryFactor: Double = 1, memoryCeilingBytes: Int64 = 0, backoff: Duration = .seconds(1),
     backoffMaximum: Duration = .seconds(60)
@@ -39,15 +39,15 @@ public struct RetryRule: Hashable, Codable, Sendable {
   }
 
   /// The rules of a job that has none of its own.
-  public static let defaults = FailureCause.allCases.filter(\.isRetriedByDefault).map {
+  package static let defaults = FailureCause.allCases.filter(\.isRetriedByDefault).map {
     RetryRule(cause: $0, action: .retry)
   }
 }
 
 extension RetryRule: Described {
-  public static var blank: RetryRule { RetryRule(action: .fail) }
+  package static var blank: RetryRule { RetryRule(action: .fail) }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.choice(1, "category", &category)
     try v.choice(2, "cause", &cause)
     try v.numbers(3, "exit_codes", &exitCodes)

@@ -1,21 +1,21 @@
 /// What a caller asked for: a batch before anything happened to it. Immutable after CreateBatch; Retry adds overrides
 /// to jobs, never edits this.
-public struct BatchSpecification: Hashable, Codable, Sendable {
-  public var bucketID: String
-  public var batchName: String
+package struct BatchSpecification: Hashable, Codable, Sendable {
+  package var bucketID: String
+  package var batchName: String
   /// 0-100, higher runs first.
-  public var priority: Int
+  package var priority: Int
   /// Documents in process at once over the whole batch, and so attempts at once; 0 is no bound.
-  public var maxConcurrent: Int
+  package var maxConcurrent: Int
   /// From submission to the end; nil is none.
-  public var timeout: Duration?
-  public var notificationEnabled: Bool
-  public var executor: ExecutorKind
-  public var tiers: [TierSpecification]
+  package var timeout: Duration?
+  package var notificationEnabled: Bool
+  package var executor: ExecutorKind
+  package var tiers: [TierSpecification]
   /// Opt-in; nil is off.
-  public var autoHeal: AutoHeal?
+  package var autoHeal: AutoHeal?
 
-  public init(
+  package init(
     bucketID: String = "", batchName: String = "", priority: Int = 50, maxConcurrent: Int = 0,
     timeout: Duration? = nil, notificationEnabled: Bool = false, executor: ExecutorKind = .local,
     tiers: [TierSpecification] = [], autoHeal: AutoHeal? = nil
@@ -33,10 +33,10 @@ public struct BatchSpecification: Hashable, Codable, Sendable {
 }
 
 extension BatchSpecification: Described {
-  public static let schemaName = "JournalSpecification"
-  public static var blank: BatchSpecification { BatchSpecification() }
+  package static let schemaName = "JournalSpecification"
+  package static var blank: BatchSpecification { BatchSpecification() }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "bucket_id", &bucketID)
     try v.string(2, "batch_name", &batchName)
     try v.small(3, "priority", &priority)
@@ -50,17 +50,17 @@ extension BatchSpecification: Described {
 }
 
 /// The budgets within which the core applies by itself what Heal's `auto` would do.
-public struct AutoHeal: Hashable, Codable, Sendable {
-  public static let defaultHeals = 5
+package struct AutoHeal: Hashable, Codable, Sendable {
+  package static let defaultHeals = 5
 
   /// Plans over the batch's life.
-  public var maxHeals: Int
+  package var maxHeals: Int
   /// A retry asks for no more memory than this; 0 is what the executor has.
-  public var memoryCeilingBytes: Int64
+  package var memoryCeilingBytes: Int64
   /// Steps of a higher risk are left to people.
-  public var maxRisk: Risk
+  package var maxRisk: Risk
 
-  public init(maxHeals: Int = defaultHeals, memoryCeilingBytes: Int64 = 0, maxRisk: Risk = .medium) {
+  package init(maxHeals: Int = defaultHeals, memoryCeilingBytes: Int64 = 0, maxRisk: Risk = .medium) {
     self.maxHeals = maxHeals
     self.memoryCeilingBytes = memoryCeilingBytes
     self.maxRisk = maxRisk
@@ -68,47 +68,47 @@ public struct AutoHeal: Hashable, Codable, Sendable {
 }
 
 extension AutoHeal: Described {
-  public static var blank: AutoHeal { AutoHeal() }
+  package static var blank: AutoHeal { AutoHeal() }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.small(1, "max_heals", &maxHeals)
     try v.memory(2, "memory_ceiling_bytes", &memoryCeilingBytes)
     try v.choice(3, "max_risk", &maxRisk)
   }
 }
 
-public struct TierSpecification: Hashable, Codable, Sendable {
-  public var extractors: [ExtractorSpecification]
-  public init(extractors: [ExtractorSpecification]) { self.extractors = extractors }
+package struct TierSpecification: Hashable, Codable, Sendable {
+  package var extractors: [ExtractorSpecification]
+  package init(extractors: [ExtractorSpecification]) { self.extractors = extractors }
 }
 
 extension TierSpecification: Described {
-  public static var blank: TierSpecification { TierSpecification(extractors: []) }
+  package static var blank: TierSpecification { TierSpecification(extractors: []) }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.messages(1, "extractors", &extractors)
   }
 }
 
-public struct ExtractorSpecification: Hashable, Codable, Sendable {
+package struct ExtractorSpecification: Hashable, Codable, Sendable {
   /// How the work is done: once a document by the built-in worker, or once a job by a program that reports itself.
-  public enum Work: Hashable, Codable, Sendable {
+  package enum Work: Hashable, Codable, Sendable {
     case documentCommand(String)
     case entrypoint(String)
   }
 
-  public var name: String
-  public var work: Work
+  package var name: String
+  package var work: Work
   /// Where it writes; empty means the extractor's own name.
-  public var collectionID: String
+  package var collectionID: String
   /// Jobs that share the documents: document i belongs to shard i mod shards.
-  public var shards: Int
-  public var resources: Resources
-  public var environment: [String: String]
-  public var timers: Timers
-  public var retryRules: [RetryRule]
+  package var shards: Int
+  package var resources: Resources
+  package var environment: [String: String]
+  package var timers: Timers
+  package var retryRules: [RetryRule]
 
-  public init(
+  package init(
     name: String, work: Work, collectionID: String = "", shards: Int = 1, resources: Resources = Resources(),
     environment: [String: String] = [:], timers: Timers = Timers(), retryRules: [RetryRule] = []
   ) {
@@ -124,9 +124,9 @@ public struct ExtractorSpecification: Hashable, Codable, Sendable {
 }
 
 extension ExtractorSpecification.Work: Described {
-  public static var blank: Self { .documentCommand("") }
+  package static var blank: Self { .documentCommand("") }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var work: Self? = v.reads ? nil : self
     try v.textMember(1, "document_command", .plain, of: &work, Self.documentCommand) {
       if case .documentCommand(let command) = $0 { command } else { nil }
@@ -140,10 +140,10 @@ extension ExtractorSpecification.Work: Described {
 }
 
 extension ExtractorSpecification: Described {
-  public static let schemaName = "JournalExtractor"
-  public static var blank: ExtractorSpecification { ExtractorSpecification(name: "", work: .blank) }
+  package static let schemaName = "JournalExtractor"
+  package static var blank: ExtractorSpecification { ExtractorSpecification(name: "", work: .blank) }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "name", &name)
     try v.field(2, "work", &work)
     try v.string(3, "collection_id", &collectionID)
@@ -158,14 +158,14 @@ extension ExtractorSpecification: Described {
 }
 
 /// What one attempt of a job is given.
-public struct Resources: Hashable, Codable, Sendable {
-  public var cpus: Double
+package struct Resources: Hashable, Codable, Sendable {
+  package var cpus: Double
   /// Bytes; 0 is no limit, and then none is accounted for.
-  public var memoryBytes: Int64
-  public var requiresGPU: Bool
-  public var limits: AttemptLimits
+  package var memoryBytes: Int64
+  package var requiresGPU: Bool
+  package var limits: AttemptLimits
 
-  public init(
+  package init(
     cpus: Double = 1, memoryBytes: Int64 = 0, requiresGPU: Bool = false, limits: AttemptLimits = AttemptLimits()
   ) {
     self.cpus = cpus
@@ -176,9 +176,9 @@ public struct Resources: Hashable, Codable, Sendable {
 }
 
 extension Resources: Described {
-  public static var blank: Resources { Resources() }
+  package static var blank: Resources { Resources() }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.real(1, "cpus", &cpus, within: FieldBounds.cpus)
     try v.memory(2, "memory_bytes", &memoryBytes)
     try v.flag(3, "requires_gpu", &requiresGPU)
@@ -189,17 +189,17 @@ extension Resources: Described {
 }
 
 /// What an attempt's whole process tree may use beside memory; 0 is no limit. Nothing is reserved for it.
-public struct AttemptLimits: Hashable, Codable, Sendable {
+package struct AttemptLimits: Hashable, Codable, Sendable {
   /// Processor seconds.
-  public var cpuSeconds: Double
+  package var cpuSeconds: Double
   /// Of each process. The system refuses more; nothing is ended for it.
-  public var openFiles: Int
+  package var openFiles: Int
   /// At once; the built-in worker does not count.
-  public var processes: Int
+  package var processes: Int
   /// Kept of stdout and of stderr, each; 0 is the executor's own.
-  public var logBytes: Int64
+  package var logBytes: Int64
 
-  public init(cpuSeconds: Double = 0, openFiles: Int = 0, processes: Int = 0, logBytes: Int64 = 0) {
+  package init(cpuSeconds: Double = 0, openFiles: Int = 0, processes: Int = 0, logBytes: Int64 = 0) {
     self.cpuSeconds = cpuSeconds
     self.openFiles = openFiles
     self.processes = processes
@@ -208,10 +208,10 @@ public struct AttemptLimits: Hashable, Codable, Sendable {
 }
 
 extension AttemptLimits: Described {
-  public static let schemaName = "AttemptLimits"
-  public static var blank: AttemptLimits { AttemptLimits() }
+  package static let schemaName = "AttemptLimits"
+  package static var blank: AttemptLimits { AttemptLimits() }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.real(1, "cpu_seconds", &cpuSeconds, within: FieldBounds.seconds)
     try v.small(2, "open_files", &openFiles)
     try v.small(3, "processes", &processes)
@@ -220,34 +220,34 @@ extension AttemptLimits: Described {
 }
 
 /// An extractor's timers (<doc:Domain#Timers>). Each can be set; one that is not has a default.
-public struct Timers: Hashable, Codable, Sendable {
+package struct Timers: Hashable, Codable, Sendable {
   /// Queued at the executor to running: the cold-start window.
-  public var start: Duration
+  package var start: Duration
   /// Silence of who owes beats: the built-in worker, a worker that has beaten, and where it was set, anybody.
-  public var heartbeat: Duration {
+  package var heartbeat: Duration {
     get { setHeartbeat ?? Self.defaultHeartbeat }
     set { setHeartbeat = newValue }
   }
   /// What the caller set; nil is the default.
-  public private(set) var setHeartbeat: Duration?
+  package private(set) var setHeartbeat: Duration?
   /// Beats without a document or a stage moving on.
   ///
   /// An entrypoint that never reports cannot show any, so only one that was set holds for it: its author's own word for
   /// how long it may take.
-  public var progress: Duration {
+  package var progress: Duration {
     get { setProgress ?? Self.defaultProgress }
     set { setProgress = newValue }
   }
   /// What the caller set; nil is the default.
-  public private(set) var setProgress: Duration?
+  package private(set) var setProgress: Duration?
   /// One attempt; nil is none.
-  public var run: Duration?
+  package var run: Duration?
 
-  public static let defaultStart: Duration = .seconds(20 * 60)
-  public static let defaultHeartbeat: Duration = .seconds(60)
-  public static let defaultProgress: Duration = .seconds(5 * 60)
+  package static let defaultStart: Duration = .seconds(20 * 60)
+  package static let defaultHeartbeat: Duration = .seconds(60)
+  package static let defaultProgress: Duration = .seconds(5 * 60)
 
-  public init(
+  package init(
     start: Duration = defaultStart, heartbeat: Duration? = nil, progress: Duration? = nil,
     run: Duration? = nil
   ) {
@@ -259,9 +259,9 @@ public struct Timers: Hashable, Codable, Sendable {
 }
 
 extension Timers: Described {
-  public static var blank: Timers { Timers() }
+  package static var blank: Timers { Timers() }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.span(1, "start_ms", &start)
     var (heartbeat, progress) = (self.heartbeat, self.progress)
     var (isHeartbeatSet, isProgressSet) = (setHeartbeat != nil, setProgress != nil)

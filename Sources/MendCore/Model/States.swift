@@ -1,34 +1,34 @@
 // The states of batches, tiers, jobs and documents (<doc:Domain#States>). Only Retry leaves a final state.
 
-public enum BatchStatus: String, Codable, CaseIterable, SchemaEnum {
+package enum BatchStatus: String, Codable, CaseIterable, SchemaEnum {
   case created, queued, running, paused, completed, failed, cancelled
 
-  public var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
+  package var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
 }
 
-public enum TierStatus: String, Codable, CaseIterable, SchemaEnum {
+package enum TierStatus: String, Codable, CaseIterable, SchemaEnum {
   case pending, running, completed, failed, cancelled
 
-  public var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
+  package var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
 }
 
-public enum JobStatus: String, Codable, CaseIterable, SchemaEnum {
+package enum JobStatus: String, Codable, CaseIterable, SchemaEnum {
   case pending, starting, running, cancelling, succeeded, failed, cancelled
 
-  public var isFinal: Bool { self == .succeeded || self == .failed || self == .cancelled }
+  package var isFinal: Bool { self == .succeeded || self == .failed || self == .cancelled }
 }
 
-public enum DocumentStatus: String, Codable, CaseIterable, SchemaEnum {
+package enum DocumentStatus: String, Codable, CaseIterable, SchemaEnum {
   case pending, processing, completed, failed
 }
 
 /// What Diagnose says of a batch at a glance (<doc:Domain#Health>).
-public enum Health: String, Codable, CaseIterable, SchemaEnum {
+package enum Health: String, Codable, CaseIterable, SchemaEnum {
   case ok, scaling, stuck, degraded
 }
 
 /// Why the health is what it is; the order is the order in which reasons win.
-public enum HealthReason: String, Codable, CaseIterable, SchemaEnum {
+package enum HealthReason: String, Codable, CaseIterable, SchemaEnum {
   case none
   case copy
   case storeFull = "store_full"
@@ -47,15 +47,15 @@ public enum HealthReason: String, Codable, CaseIterable, SchemaEnum {
 }
 
 /// How sure a finding is: the kernel's own account is high, an executor's field medium, a matched text or exit 137 alone low.
-public enum Confidence: String, Codable, CaseIterable, SchemaEnum { case low, medium, high }
+package enum Confidence: String, Codable, CaseIterable, SchemaEnum { case low, medium, high }
 
-public enum Risk: String, Codable, CaseIterable, SchemaEnum { case low, medium, high }
+package enum Risk: String, Codable, CaseIterable, SchemaEnum { case low, medium, high }
 
-public enum ExecutorKind: String, Codable, CaseIterable, SchemaEnum { case local, ray, simulated }
+package enum ExecutorKind: String, Codable, CaseIterable, SchemaEnum { case local, ray, simulated }
 
 extension HealthReason {
   /// Its cases stand in the order in which they win, the schema's in the order in which they came.
-  public var number: Int32 {
+  package var number: Int32 {
     switch self {
     case .none: 1
     case .misconfigured: 2
@@ -75,7 +75,7 @@ extension HealthReason {
     }
   }
 
-  public init?(number: Int32) {
+  package init?(number: Int32) {
     guard let reason = Self.allCases.first(where: { $0.number == number }) else { return nil }
     self = reason
   }

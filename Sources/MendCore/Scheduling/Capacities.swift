@@ -1,7 +1,7 @@
 /// The capacity of each of a server's executors. What runs on one takes nothing of another's capacity.
-public struct Capacities: Hashable, Sendable {
+package struct Capacities: Hashable, Sendable {
   /// The capacity of the default executor, for batches that name none.
-  public private(set) var standard: Capacity
+  package private(set) var standard: Capacity
   private var others: [Capacity]
   /// Of every kind of executor that the program knows, also of those that this server lacks.
   private let traits: [ExecutorKind: ExecutorTraits]
@@ -9,7 +9,7 @@ public struct Capacities: Hashable, Sendable {
   /// - Parameters:
   ///   - others: of further executors, one each; a second one of a kind counts for nothing.
   ///   - traits: replace those of the capacities.
-  public init(_ standard: Capacity, _ others: [Capacity] = [], traits: [ExecutorKind: ExecutorTraits] = [:]) {
+  package init(_ standard: Capacity, _ others: [Capacity] = [], traits: [ExecutorKind: ExecutorTraits] = [:]) {
     self.traits = traits
     self.standard = standard
     self.others = []
@@ -22,17 +22,17 @@ public struct Capacities: Hashable, Sendable {
   }
 
   /// All capacities, the default executor's first.
-  public var all: [Capacity] { [standard] + others }
+  package var all: [Capacity] { [standard] + others }
 
   /// An executor's capacity; nil if the server lacks the executor.
-  public subscript(executor: ExecutorKind) -> Capacity? {
+  package subscript(executor: ExecutorKind) -> Capacity? {
     executor == standard.executor ? standard : others.first { $0.executor == executor }
   }
 
   /// The capacity of a batch's executor; an unknown one if the server lacks the executor.
-  public func of(_ batch: Batch) -> Capacity { of(batch.specification.executor) }
+  package func of(_ batch: Batch) -> Capacity { of(batch.specification.executor) }
 
-  public func of(_ executor: ExecutorKind) -> Capacity {
+  package func of(_ executor: ExecutorKind) -> Capacity {
     self[executor] ?? .unknown(executor, traits[executor] ?? ExecutorTraits())
   }
 

@@ -4,22 +4,22 @@
 ///
 /// Its rank is the time it was submitted at, moved back by `Limits.agingStep` for each point of priority: who waits
 /// overtakes who comes later, however high, after a bounded time, and no rank ever has to be worked out again.
-public struct QueueEntry: Comparable, Hashable, Codable, Sendable {
+package struct QueueEntry: Comparable, Hashable, Codable, Sendable {
   /// In milliseconds; the smallest is first.
-  public var rank: Int64
+  package var rank: Int64
   /// In the order of submission, among equal ranks.
-  public var submission: Int
-  public var priority: Int
-  public var batch: BatchKey
+  package var submission: Int
+  package var priority: Int
+  package var batch: BatchKey
 
-  public init(rank: Int64, submission: Int, priority: Int, batch: BatchKey) {
+  package init(rank: Int64, submission: Int, priority: Int, batch: BatchKey) {
     self.rank = rank
     self.submission = submission
     self.priority = priority
     self.batch = batch
   }
 
-  public static func < (left: QueueEntry, right: QueueEntry) -> Bool {
+  package static func < (left: QueueEntry, right: QueueEntry) -> Bool {
     (left.rank, left.submission, left.batch) < (right.rank, right.submission, right.batch)
   }
 }

@@ -1,13 +1,13 @@
 /// What one namespace may use at once. Jobs beyond it wait; they are only refused if they could never fit.
-public struct Quota: Hashable, Sendable {
+package struct Quota: Hashable, Sendable {
   /// The bounds on all its live attempts together; nil for no bound.
-  public var cpus: Double?
-  public var memoryBytes: Int64?
-  public var gpus: Int?
+  package var cpus: Double?
+  package var memoryBytes: Int64?
+  package var gpus: Int?
   /// Batches that were started, and are neither final nor paused.
-  public var batches: Int?
+  package var batches: Int?
 
-  public init(cpus: Double? = nil, memoryBytes: Int64? = nil, gpus: Int? = nil, batches: Int? = nil) {
+  package init(cpus: Double? = nil, memoryBytes: Int64? = nil, gpus: Int? = nil, batches: Int? = nil) {
     self.cpus = cpus
     self.memoryBytes = memoryBytes
     self.gpus = gpus
@@ -15,17 +15,17 @@ public struct Quota: Hashable, Sendable {
   }
 
   /// One bound of a quota, with its size and what is held of it.
-  public struct Bound: Hashable, Sendable {
-    public enum Kind: String, Hashable, Sendable, CaseIterable { case cpus, memory, gpus, batches }
-    public var kind: Kind
+  package struct Bound: Hashable, Sendable {
+    package enum Kind: String, Hashable, Sendable, CaseIterable { case cpus, memory, gpus, batches }
+    package var kind: Kind
     /// "4 CPUs": what the namespace may have.
-    public var allowed: String
+    package var allowed: String
     /// "3 CPUs": what it has.
-    public var held: String
+    package var held: String
   }
 
   /// The first bound that these resources would pass, on top of what is held; nil when they fit.
-  public func bound(against resources: Resources, held: ResourceUse) -> Bound? {
+  package func bound(against resources: Resources, held: ResourceUse) -> Bound? {
     if let cpus, held.cpus + resources.cpus > cpus + Capacity.tolerance, resources.cpus > 0 {
       return Bound(kind: .cpus, allowed: Figures.cpus(cpus), held: Figures.cpus(held.cpus))
     }
@@ -40,7 +40,7 @@ public struct Quota: Hashable, Sendable {
   }
 
   /// The bound on started batches, if it is reached; otherwise nil.
-  public func bound(againstBatchBeside started: Int) -> Bound? {
+  package func bound(againstBatchBeside started: Int) -> Bound? {
     guard let batches, started >= batches else { return nil }
     return Bound(
       kind: .batches, allowed: Figures.count(batches, "batch", plural: "batches"),
@@ -48,7 +48,7 @@ public struct Quota: Hashable, Sendable {
   }
 
   /// Why a job with these needs can never start in this namespace; nil when it can.
-  public func whyNeverSchedulable(_ resources: Resources, in namespace: String) -> String? {
+  package func whyNeverSchedulable(_ resources: Resources, in namespace: String) -> String? {
     if let batches, batches < 1 { return "may not run: the quota of namespace \(namespace) is 0 batches" }
     let bounds = self.bounds(below: resources)
     if bounds.isEmpty { return nil }
@@ -75,5 +75,5 @@ public struct Quota: Hashable, Sendable {
 
 extension Limits {
   /// The namespace's own quota, else the one of `*`, else nil: no bound.
-  public func quota(of namespace: String) -> Quota? { quotas[namespace] ?? quotas["*"] }
+  package func quota(of namespace: String) -> Quota? { quotas[namespace] ?? quotas["*"] }
 }

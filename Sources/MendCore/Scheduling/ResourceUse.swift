@@ -4,7 +4,7 @@ extension Capacity {
   /// Why a job with these needs can never start here, however long it waits; nil when it can.
   ///
   /// Found at submit, before any waiting (<doc:Domain#Health>).
-  public func whyNeverSchedulable(_ resources: Resources) -> String? {
+  package func whyNeverSchedulable(_ resources: Resources) -> String? {
     var why: [String] = []
     if resources.cpus > cpus + Self.tolerance {
       why.append(
@@ -39,16 +39,16 @@ extension Capacity {
 }
 
 /// What live attempts hold of a capacity.
-public struct ResourceUse: Hashable, Codable, Sendable {
-  public private(set) var cpus = 0.0
+package struct ResourceUse: Hashable, Codable, Sendable {
+  package private(set) var cpus = 0.0
   /// As much as can be said, where it is more.
-  public var memoryBytes: Int64 { memorySum < 0 ? .max : memorySum }
-  public private(set) var gpus = 0
-  public private(set) var attempts = 0
+  package var memoryBytes: Int64 { memorySum < 0 ? .max : memorySum }
+  package private(set) var gpus = 0
+  package private(set) var attempts = 0
   /// Goes over from the largest to the smallest value: so what was added can be taken away again, however much it was.
   private var memorySum: Int64 = 0
 
-  public init() {}
+  package init() {}
 
   /// The largest of its shares of the capacity's CPUs, memory and GPUs.
   func dominantShare(of capacity: Capacity) -> Double {
@@ -65,7 +65,7 @@ public struct ResourceUse: Hashable, Codable, Sendable {
     attempts += other.attempts
   }
 
-  public mutating func add(_ resources: Resources) {
+  package mutating func add(_ resources: Resources) {
     cpus += resources.cpus
     memorySum &+= resources.memoryBytes
     gpus += resources.requiresGPU ? 1 : 0
@@ -83,7 +83,7 @@ public struct ResourceUse: Hashable, Codable, Sendable {
   /// No more than was added can be taken away, and who holds nothing holds no part of anything.
   var isSound: Bool { attempts > 0 || (attempts == 0 && cpus == 0 && memorySum == 0 && gpus == 0) }
 
-  public mutating func remove(_ resources: Resources) {
+  package mutating func remove(_ resources: Resources) {
     attempts -= 1
     // Fractions are not left over where nothing runs.
     cpus = attempts == 0 ? 0 : cpus - resources.cpus

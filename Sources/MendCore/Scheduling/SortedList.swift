@@ -1,22 +1,22 @@
 /// Elements in order, in chunks: whatever its size, a change moves one chunk, and a copy shares all the others.
 ///
 /// Holds each element once. 10,000 waiting batches are forty chunks.
-public struct SortedList<Element: Comparable & Sendable>: Sendable {
+package struct SortedList<Element: Comparable & Sendable>: Sendable {
   /// A chunk is split beyond it.
   static var chunkLimit: Int { 256 }
 
   /// None of them is empty.
   private var chunks: [[Element]] = []
-  public private(set) var count = 0
+  package private(set) var count = 0
 
-  public init() {}
+  package init() {}
 
-  public var isEmpty: Bool { count == 0 }
-  public var first: Element? { chunks.first?.first }
+  package var isEmpty: Bool { count == 0 }
+  package var first: Element? { chunks.first?.first }
 
   /// Adds an element; false if it is there already.
   @discardableResult
-  public mutating func insert(_ element: Element) -> Bool {
+  package mutating func insert(_ element: Element) -> Bool {
     guard !chunks.isEmpty else {
       chunks.append([element])
       count = 1
@@ -37,7 +37,7 @@ public struct SortedList<Element: Comparable & Sendable>: Sendable {
 
   /// Removes an element; false if it is not there.
   @discardableResult
-  public mutating func remove(_ element: Element) -> Bool {
+  package mutating func remove(_ element: Element) -> Bool {
     let chunk = chunkIndex(of: element)
     guard chunk < chunks.count else { return false }
     let place = Self.index(of: element, in: chunks[chunk])
@@ -49,13 +49,13 @@ public struct SortedList<Element: Comparable & Sendable>: Sendable {
   }
 
   /// The first element that is not before this one.
-  public func first(notBefore element: Element) -> Element? {
+  package func first(notBefore element: Element) -> Element? {
     let chunk = chunkIndex(of: element)
     return chunk < chunks.count ? chunks[chunk][Self.index(of: element, in: chunks[chunk])] : nil
   }
 
   /// The first element that is after this one.
-  public func first(after element: Element) -> Element? {
+  package func first(after element: Element) -> Element? {
     var chunk = chunkIndex(of: element)
     guard chunk < chunks.count else { return nil }
     var place = Self.index(of: element, in: chunks[chunk])
@@ -65,7 +65,7 @@ public struct SortedList<Element: Comparable & Sendable>: Sendable {
   }
 
   /// How many elements stand before it, whether it is there or not.
-  public func position(of element: Element) -> Int {
+  package func position(of element: Element) -> Int {
     let chunk = chunkIndex(of: element)
     var before = 0
     for index in 0..<chunk { before += chunks[index].count }
@@ -95,12 +95,12 @@ public struct SortedList<Element: Comparable & Sendable>: Sendable {
 }
 
 extension SortedList: Sequence {
-  public func makeIterator() -> FlattenSequence<[[Element]]>.Iterator { chunks.joined().makeIterator() }
-  public var underestimatedCount: Int { count }
+  package func makeIterator() -> FlattenSequence<[[Element]]>.Iterator { chunks.joined().makeIterator() }
+  package var underestimatedCount: Int { count }
 }
 
 extension SortedList: Equatable where Element: Equatable {
-  public static func == (left: SortedList, right: SortedList) -> Bool {
+  package static func == (left: SortedList, right: SortedList) -> Bool {
     left.count == right.count && left.elementsEqual(right)
   }
 }

@@ -1,19 +1,19 @@
 // How long starts took: what the cold-start window is learnt from, by the work and what it asks for.
 
 /// How long the latest starts of one kind of work took. Durable: written with each start, one row for each slot.
-public struct StartHistory: Hashable, Sendable {
+package struct StartHistory: Hashable, Sendable {
   /// Its place among `StartStatistics.slots`; a kind of work that comes later may take it over.
-  public var slot: Int
+  package var slot: Int
   /// A fingerprint of namespace, executor, work and resources.
-  public var shape: UInt64
+  package var shape: UInt64
   /// Milliseconds from the intent to the start, the latest `samplesLimit`; in a ring.
-  public var samples: [UInt32]
+  package var samples: [UInt32]
   /// Where the next one goes once the ring is full.
-  public var cursor: Int
+  package var cursor: Int
 
-  public static let samplesLimit = 100
+  package static let samplesLimit = 100
 
-  public init(slot: Int, shape: UInt64, samples: [UInt32] = [], cursor: Int = 0) {
+  package init(slot: Int, shape: UInt64, samples: [UInt32] = [], cursor: Int = 0) {
     self.slot = slot
     self.shape = shape
     self.samples = samples
@@ -33,9 +33,9 @@ public struct StartHistory: Hashable, Sendable {
 
 extension StartHistory: Described {
   /// Its slot stands beside it in the journal.
-  public static var blank: StartHistory { StartHistory(slot: 0, shape: 0) }
+  package static var blank: StartHistory { StartHistory(slot: 0, shape: 0) }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.hash(1, "shape", &shape)
     try v.numbers(2, "samples_ms", &samples)
     if v.reads { samples = Array(samples.suffix(Self.samplesLimit)) }
@@ -112,7 +112,7 @@ struct StartStatistics: Sendable {
 
 extension Core {
   /// Recovery: what was learnt of starts before the restart.
-  public mutating func restore(_ history: StartHistory) { index.starts.restore(history) }
+  package mutating func restore(_ history: StartHistory) { index.starts.restore(history) }
 
   /// What the next attempt is given, with the window that was learnt for it; a window that the caller set stays.
   func parameters(ofNextAttemptOf job: JobID, _ batch: Batch) -> SubmissionParameters {

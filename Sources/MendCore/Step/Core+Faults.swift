@@ -55,12 +55,12 @@ extension Core {
   }
 
   /// Whose attempt has this token; nil for one that no batch in memory has.
-  public func batch(ofToken token: String) -> BatchKey? { index.tokens[token]?.batch }
+  package func batch(ofToken token: String) -> BatchKey? { index.tokens[token]?.batch }
 }
 
 extension Refusal {
   /// To a worker, which keeps what it has done and asks again: told more, it would end with all of it.
-  public static let perhapsSetAside = Refusal.unavailable(
+  package static let perhapsSetAside = Refusal.unavailable(
     "a batch is set aside, and this attempt may be of it; what it says is not taken now, ask again")
 
   static func setAside(_ fault: RecordFault) -> Refusal {

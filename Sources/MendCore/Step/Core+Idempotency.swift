@@ -115,7 +115,7 @@ struct AnswerMemory {
 
 extension Core {
   /// Recovery: what was answered before the restart is answered the same after it. In the order of the answers.
-  public mutating func restore(_ entry: IdempotencyEntry) {
+  package mutating func restore(_ entry: IdempotencyEntry) {
     answers.remember(entry, limit: limits.idempotencyKeys, limitOfAll: limits.idempotencyKeysOfAll)
   }
 

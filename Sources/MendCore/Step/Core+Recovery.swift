@@ -3,12 +3,12 @@
 extension Core {
   /// Folds one batch's whole journal, in order, into a batch; nothing where it is in memory already. No output: the
   /// `recovered` event, or the next command, goes on from here.
-  public mutating func restore(_ records: [Record]) throws(RecordFault) {
+  package mutating func restore(_ records: [Record]) throws(RecordFault) {
     if let batch = try Batch.folding(records) { restore(batch) }
   }
 
   /// Takes in a batch that was folded from its journal already.
-  public mutating func restore(_ batch: Batch) {
+  package mutating func restore(_ batch: Batch) {
     let key = batch.key
     guard batches[key] == nil else { return }
     batches[key] = batch
@@ -44,7 +44,7 @@ extension Core {
 
   /// Lets a final batch go from memory; false, and no change, when it is not final (any more).
   @discardableResult
-  public mutating func retire(_ key: BatchKey) -> Bool {
+  package mutating func retire(_ key: BatchKey) -> Bool {
     guard let batch = batches[key], batch.status.isFinal, !cancels.contains(where: { $0.batch == key }) else {
       return false
     }

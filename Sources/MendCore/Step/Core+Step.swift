@@ -26,7 +26,7 @@ extension Core {
   ///
   /// Instants do not run backwards from step to step. Every fact is applied to its batch before this returns, so a
   /// driver that cannot commit `writes` must stop: the core is ahead of what is durable.
-  public mutating func step(_ event: Event, at now: Instant) -> Output {
+  package mutating func step(_ event: Event, at now: Instant) -> Output {
     context.now = now
     context.actor = ""
     context.worker = nil
@@ -62,7 +62,7 @@ extension Core {
   }
 
   /// When a tick is due; `distantFuture` when nothing waits for time.
-  public var nextDeadline: Instant {
+  package var nextDeadline: Instant {
     let forgetting = answers.nextExpiry ?? .distantFuture
     return min(index.deadlines.first?.at ?? .distantFuture, forgetting)
   }

@@ -1,16 +1,16 @@
 /// Scheduler and health core: one pure step. The same events at the same instants with the same generator give the same
 /// writes and effects, always. No clock, no randomness of its own, no I/O.
-public struct Core {
-  public var limits: Limits
+package struct Core {
+  package var limits: Limits
   /// What each executor can give; a job that needs more is never schedulable.
-  public internal(set) var capacities: Capacities
+  package internal(set) var capacities: Capacities
   /// The kinds of executors whose attempts are adopted, ended and launched.
-  public var server = ServerIdentity.none
+  package var server = ServerIdentity.none
   /// The source of ids and tokens: the system's in production, a seeded one in tests.
   var generator: any RandomNumberGenerator & Sendable
 
   /// Live batches, and final ones that were not retired yet.
-  public internal(set) var batches: [BatchKey: Batch] = [:]
+  package internal(set) var batches: [BatchKey: Batch] = [:]
 
   /// Indices that follow the batches, so that no step has to go through all of them.
   var index = CoreIndex()
@@ -22,25 +22,25 @@ public struct Core {
   var context = StepContext()
   /// Called with each batch before the core works on it, so that a driver can tell which batch was being worked on when
   /// the process died. It has no influence on any decision.
-  public var onBatch: (@Sendable (BatchKey) -> Void)?
+  package var onBatch: (@Sendable (BatchKey) -> Void)?
 
-  public init(limits: Limits = Limits(), capacities: Capacities, generator: any RandomNumberGenerator & Sendable) {
+  package init(limits: Limits = Limits(), capacities: Capacities, generator: any RandomNumberGenerator & Sendable) {
     self.limits = limits
     self.capacities = capacities
     self.generator = generator
   }
 
   /// A core of one executor.
-  public init(limits: Limits = Limits(), capacity: Capacity, generator: any RandomNumberGenerator & Sendable) {
+  package init(limits: Limits = Limits(), capacity: Capacity, generator: any RandomNumberGenerator & Sendable) {
     self.init(limits: limits, capacities: Capacities(capacity), generator: generator)
   }
 
   /// The capacity of the default executor, for batches that name none.
-  public var capacity: Capacity { capacities.standard }
+  package var capacity: Capacity { capacities.standard }
 
   /// A core without batches, with the same settings and generator. A driver whose store could not commit a round goes on
   /// with it, and recovers from the store.
-  public func emptied() -> Core {
+  package func emptied() -> Core {
     var core = Core(limits: limits, capacities: capacities, generator: generator)
     core.server = server
     core.onBatch = onBatch
@@ -49,20 +49,20 @@ public struct Core {
 }
 
 /// How much an executor can run at once.
-public struct Capacity: Hashable, Sendable {
-  public var executor: ExecutorKind
-  public var cpus: Double
+package struct Capacity: Hashable, Sendable {
+  package var executor: ExecutorKind
+  package var cpus: Double
   /// Bytes of memory for all attempts together.
-  public var memoryBytes: Int64
-  public var gpus: Int
+  package var memoryBytes: Int64
+  package var gpus: Int
   /// False until the executor has reported its capacity: until then nothing is started on it, and nothing is refused.
-  public private(set) var isKnown = true
+  package private(set) var isKnown = true
   /// Batches run on it that name no executor: `mend serve` sets what it has by --cpus and the like, what others have by
   /// --capacity.
   var isStandard = true
-  public var traits = ExecutorTraits()
+  package var traits = ExecutorTraits()
 
-  public init(executor: ExecutorKind, cpus: Double, memoryBytes: Int64, gpus: Int = 0) {
+  package init(executor: ExecutorKind, cpus: Double, memoryBytes: Int64, gpus: Int = 0) {
     self.executor = executor
     self.cpus = cpus
     self.memoryBytes = memoryBytes
@@ -70,7 +70,7 @@ public struct Capacity: Hashable, Sendable {
   }
 
   /// The capacity of an executor that has not reported it yet, or that the server lacks: as much as may be asked for.
-  public static func unknown(
+  package static func unknown(
     _ executor: ExecutorKind, _ traits: ExecutorTraits = ExecutorTraits()
   ) -> Capacity {
     var capacity = Capacity(
@@ -82,73 +82,73 @@ public struct Capacity: Hashable, Sendable {
 }
 
 /// Every bound of the core, by name, with its default.
-public struct Limits: Hashable, Sendable {
+package struct Limits: Hashable, Sendable {
   /// The most documents of one batch.
-  public var documentsPerBatch = 2_000_000
+  package var documentsPerBatch = 2_000_000
   /// The most bytes of ids, URIs and media types in one batch.
-  public var documentTextPerBatch = 1 << 30
+  package var documentTextPerBatch = 1 << 30
   /// The most tiers of one batch, extractors of one tier, shards of one extractor.
-  public var tiersPerBatch = 64
-  public var extractorsPerTier = 64
-  public var shardsPerExtractor = 256
+  package var tiersPerBatch = 64
+  package var extractorsPerTier = 64
+  package var shardsPerExtractor = 256
   /// The most jobs of one batch: the shards of all extractors of all tiers.
-  public var jobsPerBatch = 16_384
+  package var jobsPerBatch = 16_384
   /// The largest product of a batch's documents and jobs.
-  public var documentsTimesJobsPerBatch = 1_000_000_000
+  package var documentsTimesJobsPerBatch = 1_000_000_000
   /// Bytes of the commands and environments that the jobs of one batch are given, those of each job counted by itself.
-  public var jobTextPerBatch = 64 << 20
+  package var jobTextPerBatch = 64 << 20
   /// The most batches that are not final, in all namespaces.
-  public var liveBatches = 100_000
+  package var liveBatches = 100_000
   /// For the specifications and jobs of batches in memory.
-  public var specificationMemory = MemoryLimit(512 << 20)
+  package var specificationMemory = MemoryLimit(512 << 20)
   /// For the documents of batches in memory.
-  public var documentMemory = MemoryLimit(4 << 30)
+  package var documentMemory = MemoryLimit(4 << 30)
   /// The most documents of one claim.
-  public var documentsPerClaim = 10_000
+  package var documentsPerClaim = 10_000
   /// Idempotency keys of one namespace that are remembered, and for how long.
-  public var idempotencyKeys = 100_000
+  package var idempotencyKeys = 100_000
   /// Of all namespaces together; beyond it the one that has most loses its oldest.
-  public var idempotencyKeysOfAll = 1_000_000
-  public var idempotencyAge: Duration = .seconds(24 * 3600)
+  package var idempotencyKeysOfAll = 1_000_000
+  package var idempotencyAge: Duration = .seconds(24 * 3600)
   /// How long after a first check a second one confirms that an attempt is stuck.
-  public var stuckConfirmation: Duration = .seconds(2)
+  package var stuckConfirmation: Duration = .seconds(2)
   /// How long an executor may be unreachable before its attempts are given up.
-  public var unreachableGrace: Duration = .seconds(300)
+  package var unreachableGrace: Duration = .seconds(300)
   /// How long a cancel may take, beyond its grace, before it answers with what is still there.
-  public var endTimeout: Duration = .seconds(60)
+  package var endTimeout: Duration = .seconds(60)
   /// How long a final batch stays in memory.
-  public var retireAfter: Duration = .seconds(600)
+  package var retireAfter: Duration = .seconds(600)
   /// The default time between SIGTERM and SIGKILL.
-  public var defaultGrace: Duration = .seconds(10)
+  package var defaultGrace: Duration = .seconds(10)
   /// How many batches the scheduler looks past in one pass where the jobs of a namespace need more different things than
   /// `FairQueue.demandsPerNamespace`; others are looked past by what they need, however many they are.
-  public var schedulingLookahead = 1024
+  package var schedulingLookahead = 1024
   /// How many looks one pass of the scheduler takes at an executor's queue; the next one, a moment later, goes on with the
   /// rest.
-  public var schedulingLooks = 4096
+  package var schedulingLooks = 4096
   /// How long a job may wait for room before room is kept for it: from then on later ones start beside it only with what
   /// it does not need.
-  public var overtakingWindow: Duration = .seconds(60)
+  package var overtakingWindow: Duration = .seconds(60)
   /// Waiting for this long counts as much as one point of priority. So a batch of priority 0 starts before those of
   /// priority 100 that are submitted 100 minutes after it, however many they are.
-  public var agingStep: Duration = .seconds(60)
+  package var agingStep: Duration = .seconds(60)
   /// What namespaces may have at once; `*` is for all that are not named.
-  public var quotas: [String: Quota] = [:]
+  package var quotas: [String: Quota] = [:]
   /// After what time a worker that got no documents asks again: in a pause, and otherwise.
-  public var claimRetryPaused: Duration = .seconds(1)
-  public var claimRetryBusy: Duration = .milliseconds(200)
+  package var claimRetryPaused: Duration = .seconds(1)
+  package var claimRetryBusy: Duration = .milliseconds(200)
   /// How many late reports of one attempt are recorded. Further ones are refused as well, but not recorded.
-  public var staleReportsPerAttempt = 1000
+  package var staleReportsPerAttempt = 1000
   /// How often a batch is diagnosed for its history, at most.
-  public var reviewInterval: Duration = .seconds(1)
+  package var reviewInterval: Duration = .seconds(1)
   /// Whether the server sends notifications; if not, nothing is put into the outbox.
-  public var notifies = false
+  package var notifies = false
   /// The most cancels that wait for their attempts, and the most calls that wait for one cancel.
-  public var waitingCancels = 1000
-  public var callsPerCancel = 1000
+  package var waitingCancels = 1000
+  package var callsPerCancel = 1000
 
   /// Attempts of one job that may be spent on finding out which documents kill it, beyond its rules' budgets.
-  public var isolationAttempts = 32
+  package var isolationAttempts = 32
 
-  public init() {}
+  package init() {}
 }

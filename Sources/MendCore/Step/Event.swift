@@ -1,5 +1,5 @@
 /// Everything that can happen to the core. `step(_:at:)` takes one at a time.
-public enum Event: Hashable, Sendable {
+package enum Event: Hashable, Sendable {
   /// A caller asks; exactly one `Effect.reply` (or for cancels a later one) carries the same call id.
   case command(CallID, Command)
   /// A running job reports.
@@ -18,16 +18,16 @@ public enum Event: Hashable, Sendable {
 }
 
 /// What a worker can say. The token names the attempt and fences it.
-public struct WorkerRequest: Hashable, Sendable {
-  public var token: String
-  public var operation: Operation
+package struct WorkerRequest: Hashable, Sendable {
+  package var token: String
+  package var operation: Operation
 
-  public init(token: String, operation: Operation) {
+  package init(token: String, operation: Operation) {
     self.token = token
     self.operation = operation
   }
 
-  public enum Operation: Hashable, Sendable {
+  package enum Operation: Hashable, Sendable {
     case start
     /// `id` is the worker's own word for this claim, at most `Attempt.claimIDLength` bytes: said again, it is answered the
     /// same documents. Empty: it cannot be said again.
@@ -35,21 +35,21 @@ public struct WorkerRequest: Hashable, Sendable {
     case report(Report)
   }
 
-  public struct Report: Hashable, Sendable {
+  package struct Report: Hashable, Sendable {
     /// The worker's own word for this report, at most `Attempt.claimIDLength` bytes: said again, it is answered the same and
     /// nothing of it is counted twice. Empty: what it says beside its results is counted where one of them is new.
-    public var id: String
-    public var completed: [String]
-    public var failed: [Failure]
-    public var released: [String]
+    package var id: String
+    package var completed: [String]
+    package var failed: [Failure]
+    package var released: [String]
     /// Empty: no change of stage.
-    public var stage: String
-    public var stageTimings: [Job.StageTotal]
-    public var written: [Written]
+    package var stage: String
+    package var stageTimings: [Job.StageTotal]
+    package var written: [Written]
     /// Of all that it says, as it came: tells a report that is repeated from another one with its id. 0 is not known.
-    public var fingerprint: UInt64
+    package var fingerprint: UInt64
 
-    public init(
+    package init(
       completed: [String] = [], failed: [Failure] = [], released: [String] = [], stage: String = "",
       stageTimings: [Job.StageTotal] = [], written: [Written] = [], id: String = "",
       fingerprint: UInt64 = 0
@@ -71,13 +71,13 @@ public struct WorkerRequest: Hashable, Sendable {
     }
   }
 
-  public struct Failure: Hashable, Sendable {
-    public var documentID: String
-    public var code: String
-    public var message: String
-    public var details: [String: String]
+  package struct Failure: Hashable, Sendable {
+    package var documentID: String
+    package var code: String
+    package var message: String
+    package var details: [String: String]
 
-    public init(documentID: String, code: String, message: String, details: [String: String] = [:]) {
+    package init(documentID: String, code: String, message: String, details: [String: String] = [:]) {
       self.documentID = documentID
       self.code = code
       self.message = message
@@ -85,11 +85,11 @@ public struct WorkerRequest: Hashable, Sendable {
     }
   }
 
-  public struct Written: Hashable, Sendable {
-    public var collectionID: String
-    public var count: Int
+  package struct Written: Hashable, Sendable {
+    package var collectionID: String
+    package var count: Int
 
-    public init(collectionID: String, count: Int) {
+    package init(collectionID: String, count: Int) {
       self.collectionID = collectionID
       self.count = count
     }
@@ -97,7 +97,7 @@ public struct WorkerRequest: Hashable, Sendable {
 }
 
 /// What an executor saw. May come late, twice, or for attempts that are long over; the core sorts that out.
-public enum Observation: Hashable, Sendable {
+package enum Observation: Hashable, Sendable {
   /// The launch was taken.
   case taken(AttemptKey, ExecutorHandle)
   /// The launch was not taken yet: what it waits for, in the executor's own words.

@@ -1,16 +1,16 @@
 // What batches in memory take of it, and its bounds: one caller must not take everybody's memory.
 
 /// A bound on memory that batches take.
-public struct MemoryLimit: Hashable, Sendable {
+package struct MemoryLimit: Hashable, Sendable {
   /// Of all namespaces together, in bytes.
-  public var all: Int
-  public var perNamespace: Int
+  package var all: Int
+  package var perNamespace: Int
   /// A namespace with no more than this goes on when `all` is taken, as long as `forSmallNamespaces` beyond it is left.
-  public var ofSmallNamespace = 1 << 20
-  public var forSmallNamespaces = 64 << 20
+  package var ofSmallNamespace = 1 << 20
+  package var forSmallNamespaces = 64 << 20
 
   /// One namespace may take half of it.
-  public init(_ all: Int) {
+  package init(_ all: Int) {
     self.all = all
     perNamespace = all / 2
   }
@@ -71,7 +71,7 @@ extension Batch {
 
 extension Core {
   /// Bytes that the specifications and jobs of all batches take, and their documents.
-  public var memoryUse: (specifications: Int, documents: Int) { (index.specifications.use.all, index.documents.all) }
+  package var memoryUse: (specifications: Int, documents: Int) { (index.specifications.use.all, index.documents.all) }
 
   /// Refuses documents for which there is no room; none more, where there is too much already.
   func requireRoom(

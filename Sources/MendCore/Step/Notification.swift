@@ -1,23 +1,23 @@
 /// A message about a batch to a receiver outside. It goes into the outbox together with the fact that it is about.
-public struct Notification: Hashable, Sendable {
-  public enum Kind: String, Hashable, Sendable, CaseIterable {
+package struct Notification: Hashable, Sendable {
+  package enum Kind: String, Hashable, Sendable, CaseIterable {
     case final, stuck, healed
   }
 
-  public var batch: BatchKey
+  package var batch: BatchKey
   /// The sequence of the fact that it is about.
-  public var sequence: UInt64
-  public var kind: Kind
-  public var at: Instant
-  public var batchName: String
-  public var status: BatchStatus
-  public var health: Health
-  public var reason: HealthReason
+  package var sequence: UInt64
+  package var kind: Kind
+  package var at: Instant
+  package var batchName: String
+  package var status: BatchStatus
+  package var health: Health
+  package var reason: HealthReason
   /// One sentence; may be empty.
-  public var message: String
-  public var progress: ProgressCounts
+  package var message: String
+  package var progress: ProgressCounts
 
-  public init(
+  package init(
     batch: BatchKey, sequence: UInt64, kind: Kind, at: Instant, batchName: String, status: BatchStatus,
     health: Health, reason: HealthReason, message: String, progress: ProgressCounts
   ) {
@@ -34,19 +34,19 @@ public struct Notification: Hashable, Sendable {
   }
 
   /// `NAMESPACE.BATCH.SEQUENCE`: the same however often it is sent, for receivers that were told before.
-  public var eventID: String { "\(batch.namespace).\(batch.batchID).\(sequence)" }
+  package var eventID: String { "\(batch.namespace).\(batch.batchID).\(sequence)" }
 }
 
 extension Notification: RowValue {
-  public static let writtenByNumber: UInt32 = 1
-  public static var blank: Notification {
+  package static let writtenByNumber: UInt32 = 1
+  package static var blank: Notification {
     Notification(
       batch: BatchKey(namespace: "", batchID: ""), sequence: 0, kind: .final, at: Instant(milliseconds: 0),
       batchName: "", status: .created, health: .ok, reason: .none, message: "",
       progress: ProgressCounts(completed: 0, failed: 0, pending: 0, processing: 0, total: 0))
   }
 
-  public mutating func describe(_ v: FieldVisitor, writtenBy: inout String) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor, writtenBy: inout String) throws(FormatFault) {
     try v.string(Self.writtenByNumber, "written_by", &writtenBy)
     try v.name(2, "kind", &kind, of: "notification")
     try v.sequence(3, "sequence", &sequence)
@@ -65,15 +65,15 @@ extension Notification: RowValue {
 }
 
 /// What became of a notification.
-public struct NotificationOutcome: Hashable, Codable, Sendable {
-  public var eventID: String
-  public var delivered: Bool
+package struct NotificationOutcome: Hashable, Codable, Sendable {
+  package var eventID: String
+  package var delivered: Bool
   /// How often it was sent.
-  public var attempts: Int
+  package var attempts: Int
   /// The last answer, or what went wrong; never the address or the secret.
-  public var detail: String
+  package var detail: String
 
-  public init(eventID: String, delivered: Bool, attempts: Int, detail: String) {
+  package init(eventID: String, delivered: Bool, attempts: Int, detail: String) {
     self.eventID = eventID
     self.delivered = delivered
     self.attempts = attempts
@@ -82,11 +82,11 @@ public struct NotificationOutcome: Hashable, Codable, Sendable {
 }
 
 extension NotificationOutcome: Described {
-  public static var blank: NotificationOutcome {
+  package static var blank: NotificationOutcome {
     NotificationOutcome(eventID: "", delivered: false, attempts: 0, detail: "")
   }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "event_id", &eventID)
     try v.flag(2, "delivered", &delivered)
     try v.small(3, "attempts", &attempts)

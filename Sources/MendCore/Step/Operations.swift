@@ -1,17 +1,17 @@
 // What callers can ask for, and the answers.
 
 /// What a caller can ask for. Ids have been checked for their form by the server; everything else is decided here.
-public struct Command: Hashable, Sendable {
-  public var namespace: String
+package struct Command: Hashable, Sendable {
+  package var namespace: String
   /// Empty: none given, the call is not deduplicated.
-  public var idempotencyKey: String
+  package var idempotencyKey: String
   /// Of the request's bytes, to tell a repeated call from a key used twice.
-  public var fingerprint: UInt64
+  package var fingerprint: UInt64
   /// Who asked, for the history.
-  public var actor: String
-  public var operation: Operation
+  package var actor: String
+  package var operation: Operation
 
-  public init(
+  package init(
     namespace: String, idempotencyKey: String = "", fingerprint: UInt64 = 0, actor: String = "caller",
     operation: Operation
   ) {
@@ -33,7 +33,7 @@ public struct Command: Hashable, Sendable {
       + (isShort ? "" : ", has \(idempotencyKey.utf8.count) bytes")
   }
 
-  public enum Operation: Hashable, Sendable {
+  package enum Operation: Hashable, Sendable {
     /// An empty id asks the core to pick one.
     case createBatch(batchID: String, BatchSpecification, documents: [Document])
     case addDocuments(batchID: String, [Document])
@@ -56,11 +56,11 @@ public struct Command: Hashable, Sendable {
   }
 }
 
-public enum RetryScope: String, Codable, CaseIterable, SchemaEnum {
+package enum RetryScope: String, Codable, CaseIterable, SchemaEnum {
   case failed, all
 }
 
-public enum CancelScope: Hashable, Codable, Sendable {
+package enum CancelScope: Hashable, Codable, Sendable {
   case batch
   case tier(Int)
   case job(JobID)
@@ -70,7 +70,7 @@ public enum CancelScope: Hashable, Codable, Sendable {
 ///
 /// An answer to a command describes its fields, since the journal keeps it for the command's idempotency key. Answers to
 /// workers are not kept: the numbers 8 to 10 of a reply were theirs.
-public enum Reply: Hashable, Sendable {
+package enum Reply: Hashable, Sendable {
   case created(Created)
   case documentsAdded(Added)
   case submitted(Submitted)
@@ -82,14 +82,14 @@ public enum Reply: Hashable, Sendable {
   case claimed(Claimed)
   case reported(Reported)
 
-  public struct Created: Hashable, Sendable, Described {
-    public var batchID: String
-    public var status: BatchStatus
-    public var totalObjects: Int
+  package struct Created: Hashable, Sendable, Described {
+    package var batchID: String
+    package var status: BatchStatus
+    package var totalObjects: Int
 
-    public static var blank: Self { Self(batchID: "", status: .created, totalObjects: 0) }
+    package static var blank: Self { Self(batchID: "", status: .created, totalObjects: 0) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.string(1, "batch_id", &batchID)
       try v.choice(2, "status", &status)
       try v.count(3, "total_objects", &totalObjects)
@@ -97,29 +97,29 @@ public enum Reply: Hashable, Sendable {
   }
 
   /// Documents were added to a batch that is not submitted yet.
-  public struct Added: Hashable, Sendable, Described {
-    public var batchID: String
-    public var added: Int
-    public var totalObjects: Int
+  package struct Added: Hashable, Sendable, Described {
+    package var batchID: String
+    package var added: Int
+    package var totalObjects: Int
 
-    public static var blank: Self { Self(batchID: "", added: 0, totalObjects: 0) }
+    package static var blank: Self { Self(batchID: "", added: 0, totalObjects: 0) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.string(1, "batch_id", &batchID)
       try v.count(2, "added", &added)
       try v.count(3, "total_objects", &totalObjects)
     }
   }
 
-  public struct Submitted: Hashable, Sendable, Described {
-    public var batchID: String
-    public var status: BatchStatus
+  package struct Submitted: Hashable, Sendable, Described {
+    package var batchID: String
+    package var status: BatchStatus
     /// 0 is next.
-    public var queuePosition: Int
+    package var queuePosition: Int
 
-    public static var blank: Self { Self(batchID: "", status: .created, queuePosition: 0) }
+    package static var blank: Self { Self(batchID: "", status: .created, queuePosition: 0) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.string(1, "batch_id", &batchID)
       try v.choice(2, "status", &status)
       try v.count(3, "queue_position", &queuePosition)
@@ -127,33 +127,33 @@ public enum Reply: Hashable, Sendable {
   }
 
   /// The status that a pause or a resume left the batch in.
-  public struct Status: Hashable, Sendable, Described {
-    public var batchID: String
-    public var status: BatchStatus
+  package struct Status: Hashable, Sendable, Described {
+    package var batchID: String
+    package var status: BatchStatus
 
-    public static var blank: Self { Self(batchID: "", status: .created) }
+    package static var blank: Self { Self(batchID: "", status: .created) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.string(1, "batch_id", &batchID)
       try v.choice(2, "status", &status)
     }
   }
 
-  public struct Retried: Hashable, Sendable, Described {
-    public var batchID: String
-    public var tier: Int
-    public var jobs: [JobID]
+  package struct Retried: Hashable, Sendable, Described {
+    package var batchID: String
+    package var tier: Int
+    package var jobs: [JobID]
     /// How many documents are processed again.
-    public var documents: Int
-    public var status: BatchStatus
-    public var generation: UInt64
+    package var documents: Int
+    package var status: BatchStatus
+    package var generation: UInt64
 
-    public static let schemaName = "JournalRetriedReply"
-    public static var blank: Self {
+    package static let schemaName = "JournalRetriedReply"
+    package static var blank: Self {
       Self(batchID: "", tier: 0, jobs: [], documents: 0, status: .created, generation: 0)
     }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.string(1, "batch_id", &batchID)
       try v.small(2, "tier", &tier)
       try v.messages(3, "jobs", &jobs)
@@ -163,16 +163,16 @@ public enum Reply: Hashable, Sendable {
     }
   }
 
-  public struct Healed: Hashable, Sendable, Described {
-    public var batchID: String
+  package struct Healed: Hashable, Sendable, Described {
+    package var batchID: String
     /// The generation that a plan holds for; after its steps, the one that they led to.
-    public var generation: UInt64
-    public var dryRun: Bool
-    public var steps: [HealStep]
+    package var generation: UInt64
+    package var dryRun: Bool
+    package var steps: [HealStep]
 
-    public static var blank: Self { Self(batchID: "", generation: 0, dryRun: false, steps: []) }
+    package static var blank: Self { Self(batchID: "", generation: 0, dryRun: false, steps: []) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.string(1, "batch_id", &batchID)
       try v.sequence(2, "generation", &generation)
       try v.flag(3, "dry_run", &dryRun)
@@ -180,14 +180,14 @@ public enum Reply: Hashable, Sendable {
     }
   }
 
-  public struct Cancelled: Hashable, Sendable, Described {
-    public var batchID: String
-    public var status: BatchStatus
-    public var ended: [EndedAttempt]
+  package struct Cancelled: Hashable, Sendable, Described {
+    package var batchID: String
+    package var status: BatchStatus
+    package var ended: [EndedAttempt]
 
-    public static var blank: Self { Self(batchID: "", status: .created, ended: []) }
+    package static var blank: Self { Self(batchID: "", status: .created, ended: []) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.string(1, "batch_id", &batchID)
       try v.choice(2, "status", &status)
       try v.messages(3, "ended", &ended)
@@ -195,50 +195,50 @@ public enum Reply: Hashable, Sendable {
   }
 
   /// An attempt that a cancel ended, and how.
-  public struct EndedAttempt: Hashable, Sendable, Described {
-    public var attempt: AttemptID
-    public var receipt: EndReceipt
+  package struct EndedAttempt: Hashable, Sendable, Described {
+    package var attempt: AttemptID
+    package var receipt: EndReceipt
 
-    public static var blank: Self { Self(attempt: .blank, receipt: .blank) }
+    package static var blank: Self { Self(attempt: .blank, receipt: .blank) }
 
-    public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+    package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
       try v.field(1, "attempt", &attempt)
       try v.field(2, "receipt", &receipt)
     }
   }
 
   /// What a worker is told when it starts.
-  public struct WorkerAssignment: Hashable, Sendable {
-    public var attempt: AttemptKey
-    public var parameters: SubmissionParameters
-    public var collectionID: String
-    public var heartbeat: Duration
-    public var documentsLeft: Int
+  package struct WorkerAssignment: Hashable, Sendable {
+    package var attempt: AttemptKey
+    package var parameters: SubmissionParameters
+    package var collectionID: String
+    package var heartbeat: Duration
+    package var documentsLeft: Int
   }
 
   /// The documents that a worker is to process next.
-  public struct Claimed: Hashable, Sendable {
-    public var documents: [Document] = []
+  package struct Claimed: Hashable, Sendable {
+    package var documents: [Document] = []
     /// None will ever come: the worker may exit.
-    public var isFinished = false
+    package var isFinished = false
     /// When to ask again, if there are none now.
-    public var retryAfter: Duration?
+    package var retryAfter: Duration?
   }
 
   /// What was counted of a report.
-  public struct Reported: Hashable, Sendable {
-    public var accepted: Int
+  package struct Reported: Hashable, Sendable {
+    package var accepted: Int
     /// Results that were known already.
-    public var repeated: Int
+    package var repeated: Int
     /// The worker is to end: its attempt is being ended.
-    public var stop: Bool
+    package var stop: Bool
   }
 }
 
 extension Reply: Described {
-  public static var blank: Reply { .status(.blank) }
+  package static var blank: Reply { .status(.blank) }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     var reply: Reply? = v.reads ? nil : self
     try v.member(1, "created", of: &reply, Reply.created) { if case .created(let value) = $0 { value } else { nil } }
     try v.member(2, "documents_added", of: &reply, Reply.documentsAdded) {

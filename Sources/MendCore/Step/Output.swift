@@ -1,20 +1,20 @@
 /// What one step decided. The order is the contract: everything in `writes` is durable before anything in
 /// `afterCommit` is acted on. A driver that cannot commit must drop `afterCommit` and stop.
-public struct Output: Hashable, Sendable {
-  public var writes: [Write]
-  public var afterCommit: [Effect]
+package struct Output: Hashable, Sendable {
+  package var writes: [Write]
+  package var afterCommit: [Effect]
   /// Batches that the core let go of in this step, for what it decided could not be so: nothing of the step is written or
   /// done for them, and nothing more until they are restored.
-  public var faults: [RecordFault]
+  package var faults: [RecordFault]
 
-  public init(writes: [Write] = [], afterCommit: [Effect] = [], faults: [RecordFault] = []) {
+  package init(writes: [Write] = [], afterCommit: [Effect] = [], faults: [RecordFault] = []) {
     self.writes = writes
     self.afterCommit = afterCommit
     self.faults = faults
   }
 }
 
-public enum Write: Hashable, Sendable {
+package enum Write: Hashable, Sendable {
   case record(Record)
   /// Remember the answer to an idempotency key until it expires.
   case idempotency(IdempotencyEntry)
@@ -24,16 +24,16 @@ public enum Write: Hashable, Sendable {
   case notification(Notification)
 }
 
-public struct IdempotencyEntry: Hashable, Sendable {
-  public var namespace: String
-  public var key: String
-  public var fingerprint: UInt64
-  public var batchID: String
+package struct IdempotencyEntry: Hashable, Sendable {
+  package var namespace: String
+  package var key: String
+  package var fingerprint: UInt64
+  package var batchID: String
   /// What to answer again. Cancels answer from the batch's state instead (`nil`).
-  public var reply: Reply?
-  public var expires: Instant
+  package var reply: Reply?
+  package var expires: Instant
 
-  public init(
+  package init(
     namespace: String, key: String, fingerprint: UInt64, batchID: String, reply: Reply?, expires: Instant
   ) {
     self.namespace = namespace
@@ -46,13 +46,13 @@ public struct IdempotencyEntry: Hashable, Sendable {
 }
 
 extension IdempotencyEntry: Described {
-  public static let schemaName = "JournalAnswer"
-  public static var blank: IdempotencyEntry {
+  package static let schemaName = "JournalAnswer"
+  package static var blank: IdempotencyEntry {
     IdempotencyEntry(
       namespace: "", key: "", fingerprint: 0, batchID: "", reply: nil, expires: Instant(milliseconds: 0))
   }
 
-  public mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
+  package mutating func describe(_ v: FieldVisitor) throws(FormatFault) {
     try v.string(1, "namespace", &namespace)
     try v.string(2, "key", &key)
     try v.hash(3, "fingerprint", &fingerprint)
@@ -63,7 +63,7 @@ extension IdempotencyEntry: Described {
 }
 
 /// An action for the driver, once the writes are durable. It carries ids, never continuations.
-public enum Effect: Hashable, Sendable {
+package enum Effect: Hashable, Sendable {
   case reply(CallID, Reply)
   case refuse(CallID, Refusal)
   /// Start the attempt, unless the executor has it already under this key.
@@ -87,7 +87,7 @@ public enum Effect: Hashable, Sendable {
 
 extension Effect {
   /// The executor that carries it out; nil if none does.
-  public var executor: ExecutorKind? {
+  package var executor: ExecutorKind? {
     switch self {
     case .launch(_, let launch), .adopt(_, _, let launch): launch.parameters.executor
     case .end(_, _, _, let executor), .endStray(_, _, let executor), .look(_, let executor): executor
@@ -97,12 +97,12 @@ extension Effect {
 }
 
 /// What an executor needs to start an attempt. The documents to do are read from the batch's view.
-public struct Launch: Hashable, Sendable {
-  public var token: String
-  public var parameters: SubmissionParameters
-  public var timers: Timers
+package struct Launch: Hashable, Sendable {
+  package var token: String
+  package var parameters: SubmissionParameters
+  package var timers: Timers
 
-  public init(token: String, parameters: SubmissionParameters, timers: Timers) {
+  package init(token: String, parameters: SubmissionParameters, timers: Timers) {
     self.token = token
     self.parameters = parameters
     self.timers = timers
@@ -110,7 +110,7 @@ public struct Launch: Hashable, Sendable {
 }
 
 /// Why a call is refused: whose fault, where, and what to do. Nothing was changed.
-public enum Refusal: Error, Hashable, Sendable {
+package enum Refusal: Error, Hashable, Sendable {
   /// A value breaks a rule: INVALID_ARGUMENT. `field` as the schema writes it, e.g. `tiers[0].extractors[1].shards`.
   case invalid(field: String, rule: String)
   /// NOT_FOUND. A foreign id answers exactly as an unknown one.
@@ -133,7 +133,7 @@ public enum Refusal: Error, Hashable, Sendable {
   case setAside(batchID: String, String)
 
   /// A limit, by the name that programs know it by.
-  public enum Limit: String, Hashable, Sendable, CaseIterable {
+  package enum Limit: String, Hashable, Sendable, CaseIterable {
     case liveBatches = "live_batches"
     case quotaBatches = "quota_batches"
     case documentsPerBatch = "documents_per_batch"

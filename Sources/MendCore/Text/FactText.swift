@@ -1,11 +1,11 @@
 /// A record in one line for people, as a batch's history and the server's log have it.
-public struct FactText: Sendable {
+package struct FactText: Sendable {
   /// `t0-j1.2: failed, oom (confidence high): the kernel killed it`.
-  public private(set) var line: String
+  package private(set) var line: String
   /// How many documents the fact is about; nil where it is about none.
-  public private(set) var documents: Int?
+  package private(set) var documents: Int?
 
-  public init(_ record: Record) {
+  package init(_ record: Record) {
     line = ""
     let sentence = sentence(record.fact, at: record.at)
     switch record.fact.subject {

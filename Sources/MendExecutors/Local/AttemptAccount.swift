@@ -1,7 +1,7 @@
 internal import Glibc
 
 /// The user that entrypoints run as, with its own group and no other.
-public struct AttemptAccount: Codable, Hashable, Sendable {
+package struct AttemptAccount: Codable, Hashable, Sendable {
   var user: UInt32
   var group: UInt32
   var home: String
@@ -16,7 +16,7 @@ public struct AttemptAccount: Codable, Hashable, Sendable {
 
   /// By its name, as in /etc/passwd. Throws where there is none, where it is root, and where this process may not start
   /// others in its name.
-  public init(name: String) throws(LocalExecutor.SetupError) {
+  package init(name: String) throws(LocalExecutor.SetupError) {
     guard let entry = unsafe getpwnam(name) else {
       throw LocalExecutor.SetupError(description: "unknown user '\(name)' on this machine; useradd creates one")
     }

@@ -1,9 +1,9 @@
 internal import Dispatch
-public import MendCore
-public import MendRuntime
+package import MendCore
+package import MendRuntime
 
 extension LocalExecutor {
-  public func log(
+  package func log(
     of attempt: AttemptKey, _ handle: ExecutorHandle?, _ stream: LogStream, from offset: Int64, limit: Int
   ) async -> Result<LogPiece, LogError> {
     let directory = directory(of: attempt)

@@ -1,8 +1,8 @@
 internal import Dispatch
 internal import FoundationEssentials
-public import Logging
-public import MendCore
-public import MendRuntime
+package import Logging
+package import MendCore
+import MendRuntime
 internal import Synchronization
 
 /// Runs attempts as processes of this machine, each under a supervisor of its own that outlives the server.
@@ -11,42 +11,42 @@ internal import Synchronization
 /// directory finds everything again. Only one executor may run on a data directory at a time (the server's own lock
 /// sees to it).
 /// Calls for one attempt are carried out in the order in which they were made.
-public final class LocalExecutor: Executor {
-  public struct Settings: Sendable {
+package final class LocalExecutor: Executor {
+  package struct Settings: Sendable {
     /// The server's data directory; attempts are kept in its `attempts`.
-    public var dataDirectory: String
+    package var dataDirectory: String
     /// The program with the commands `supervise` and `worker`; this program by default.
-    public var mendBinary: String
+    package var mendBinary: String
     /// The address at which workers reach the server, MEND_ENDPOINT.
-    public var endpoint: String
+    package var endpoint: String
     /// The default time between SIGTERM and SIGKILL.
-    public var grace: Duration = .seconds(10)
+    package var grace: Duration = .seconds(10)
     /// How long after the grace the server waits before it ends the tree itself.
-    public var endMargin: Duration = .seconds(2)
+    package var endMargin: Duration = .seconds(2)
     /// The most bytes kept of an attempt's stdout, and of its stderr.
-    public var logLimitBytes = 8 << 20
+    package var logLimitBytes = 8 << 20
     /// The user that entrypoints run as; nil is the server's.
-    public var account: AttemptAccount?
+    package var account: AttemptAccount?
     /// The identity of the data directory; files and processes with another one are left alone.
-    public var identity = ServerIdentity.none
+    package var identity = ServerIdentity.none
     /// Says which batches exist. Files of others are removed; without it, none are.
-    public var isKnown: (@Sendable (BatchKey) throws -> Bool)?
+    package var isKnown: (@Sendable (BatchKey) throws -> Bool)?
     /// The time between searches for files of no batch, which are removed if they were not written to for as long.
-    public var unknownScanInterval: Duration = .seconds(600)
+    package var unknownScanInterval: Duration = .seconds(600)
     /// Open files of a process, as the soft limit of those that run for jobs without a limit of their own; 0 leaves the
     /// server's.
-    public var softOpenFilesLimit = 0
+    package var softOpenFilesLimit = 0
     /// The most idle supervisors kept for the next attempts; with 0, each attempt has a new one.
-    public var waitingSupervisors = 32
+    package var waitingSupervisors = 32
     /// The time from the start until running attempts that nobody asked for are reported as strays.
-    public var strayScanDelay: Duration = .seconds(10)
+    package var strayScanDelay: Duration = .seconds(10)
     /// The time between two searches for strays.
-    public var strayScanInterval: Duration = .seconds(10)
+    package var strayScanInterval: Duration = .seconds(10)
     /// The server's environment, by default this process's; attempts get a few of its variables (``AttemptEnvironment``).
-    public var environment: [String: String]
-    public var logger: Logger
+    package var environment: [String: String]
+    package var logger: Logger
 
-    public init(
+    package init(
       dataDirectory: String, mendBinary: String? = nil, endpoint: String,
       environment: [String: String]? = nil, logger: Logger
     ) {
@@ -60,12 +60,12 @@ public final class LocalExecutor: Executor {
   }
 
   /// The reason why an executor cannot be set up.
-  public struct SetupError: Error, Sendable, CustomStringConvertible {
-    public var description: String
+  package struct SetupError: Error, Sendable, CustomStringConvertible {
+    package var description: String
   }
 
-  public let kind = ExecutorKind.local
-  public static let traits = {
+  package let kind = ExecutorKind.local
+  package static let traits = {
     var traits = ExecutorTraits()
     traits.title = "this machine"
     traits.measuredBy = .supervisor
@@ -138,7 +138,7 @@ public final class LocalExecutor: Executor {
     var isForced = false
   }
 
-  public init(_ settings: Settings) throws(SetupError) {
+  package init(_ settings: Settings) throws(SetupError) {
     self.settings = settings
     let data = Self.absolute(settings.dataDirectory)
     mendBinary = Self.absolute(settings.mendBinary)
@@ -168,7 +168,7 @@ public final class LocalExecutor: Executor {
 
   /// Runs the executor, once; a second call returns at once. After cancellation it does nothing any more, and attempts go
   /// on running.
-  public func run(sink: @escaping @Sendable (Observation) -> Void) async {
+  package func run(sink: @escaping @Sendable (Observation) -> Void) async {
     let isFirst = state.withLock { state in
       guard case .idle = state.phase else { return false }
       state.phase = .running(sink)
@@ -203,28 +203,28 @@ public final class LocalExecutor: Executor {
     state.withLock { $0.attempts = [:] }
   }
 
-  public func launch(
+  package func launch(
     _ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]
   ) {
     perform(for: attempt) { self.launchNow(attempt, launch, documents: documents, through: self.supervisors) }
   }
 
-  public func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {
+  package func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {
     perform(for: attempt) { self.adoptNow(attempt, handle, launch) }
   }
 
-  public func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration) {
+  package func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration) {
     perform(for: attempt) { self.endNow(attempt, grace: grace) }
   }
 
-  public func endStray(_ attempt: AttemptKey, reference: String) {
+  package func endStray(_ attempt: AttemptKey, reference: String) {
     perform(for: attempt) { self.endStrayNow(attempt, reference: reference) }
   }
 
-  public func look(at attempt: AttemptKey) { perform(for: attempt) { self.lookNow(at: attempt) } }
+  package func look(at attempt: AttemptKey) { perform(for: attempt) { self.lookNow(at: attempt) } }
 
   /// Removes the files of a batch's ended attempts later. Returns at once.
-  public func forget(_ batch: BatchKey) { forgetFiles(of: batch) }
+  package func forget(_ batch: BatchKey) { forgetFiles(of: batch) }
 
   // MARK: lanes and news
 

@@ -5,7 +5,7 @@ internal import Glibc
 /// It has its own session and outlives the server. The entrypoint dies with it (PDEATHSIG). It ends all that the entrypoint
 /// started, because a subreaper inherits every descendant that has lost its parent. It has one thread, because PDEATHSIG
 /// follows the thread that started the child.
-public enum Supervisor {
+package enum Supervisor {
   /// The exit status if another supervisor has or had this attempt.
   static let statusTaken: Int32 = 75
   static let statusUsage: Int32 = 64
@@ -17,7 +17,7 @@ public enum Supervisor {
 
   /// Everything after `supervise`: `--directory DIR`, and `--lock N` where the caller hands over the locked file; or
   /// `--launches DATA --socket N`, for a `LaunchService`.
-  public static func main(_ arguments: [String]) -> Never {
+  package static func main(_ arguments: [String]) -> Never {
     switch Options(arguments) {
     case .attempt(let directory, let lock): exit(run(AttemptDirectory(path: directory), lock: lock))
     case .launches(let data, let socket):

@@ -1,5 +1,5 @@
 /// The reason why a call to Ray has no usable answer. It never means that a job has failed.
-public enum RayError: Error, Hashable, Sendable, CustomStringConvertible {
+package enum RayError: Error, Hashable, Sendable, CustomStringConvertible {
   /// There was no connection, so the request did not arrive.
   case unreachable(String)
   /// The request may have been carried out: its answer was lost, late, too long or invalid.
@@ -9,7 +9,7 @@ public enum RayError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Ray refused the request, for this reason.
   case refused(status: Int, String)
 
-  public var description: String {
+  package var description: String {
     switch self {
     case .unreachable(let text): "it cannot be reached: \(text)"
     case .unknown(let text): "its answer is unknown: \(text)"

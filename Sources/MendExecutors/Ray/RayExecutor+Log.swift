@@ -1,10 +1,10 @@
-public import MendCore
-public import MendRuntime
+package import MendCore
+package import MendRuntime
 
 extension RayExecutor {
   /// Ray keeps a job's two streams as one, which is handed out as standard output. Of a long one its newest part is
   /// handed out, and `offset` says what is left out before it.
-  public func log(
+  package func log(
     of attempt: AttemptKey, _ handle: ExecutorHandle?, _ stream: LogStream, from offset: Int64, limit: Int
   ) async -> Result<LogPiece, LogError> {
     guard stream == .standardOutput else {

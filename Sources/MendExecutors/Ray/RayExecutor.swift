@@ -1,29 +1,29 @@
 internal import FoundationEssentials
-public import Logging
-public import MendCore
-public import MendRuntime
+package import Logging
+package import MendCore
+import MendRuntime
 internal import Synchronization
 
 /// Runs attempts as jobs of a Ray cluster, by its Jobs API.
 ///
 /// Nothing of an attempt is kept here: its submission id is derived from it, so a new executor finds everything again at
 /// Ray. A cluster that does not answer fails nothing; it is told as unreachable, and asked on until it answers.
-public final class RayExecutor: Executor {
-  public struct Settings: Sendable {
+package final class RayExecutor: Executor {
+  package struct Settings: Sendable {
     /// Where the Jobs API is: `http://HOST:8265` or `https://...`.
-    public var url: String
+    package var url: String
     /// For a cluster with RAY_AUTH_MODE=token; asked for before each call, so a renewed one needs no restart.
-    public var token: @Sendable () -> String?
+    package var token: @Sendable () -> String?
     /// The server's own; ray.json is kept there.
-    public var dataDirectory: String
+    package var dataDirectory: String
     /// MEND_ENDPOINT: where workers on Ray's nodes reach the server, HOST:PORT.
-    public var workerEndpoint: String
+    package var workerEndpoint: String
     /// MEND_TOKEN of the attempts, where the server asks its network callers for one. Who can see Ray's jobs sees it.
-    public var workerToken: String?
+    package var workerToken: String?
     /// MEND_TLS_CA of the attempts, where the server speaks TLS: certificates as PEM text, or `system`.
-    public var workerAuthorities: String?
+    package var workerAuthorities: String?
     /// What runs a job's `document_command` on a node: the program where it is there, else the Python worker.
-    public var workerCommand = """
+    package var workerCommand = """
       if command -v mend >/dev/null 2>&1; then exec mend worker; fi
       if python3 -c 'import mend_ray_worker' 2>/dev/null; then exec python3 -m mend_ray_worker; fi
       echo 'neither the program mend is in the PATH of this node nor the Python module mend_ray_worker in its \
@@ -31,18 +31,18 @@ public final class RayExecutor: Executor {
       exit 127
       """
     /// Of one call, from its start to the end of its answer.
-    public var callTimeout: Duration = .seconds(10)
-    public var answerLimitBytes = 64 << 20
+    package var callTimeout: Duration = .seconds(10)
+    package var answerLimitBytes = 64 << 20
     /// What a stopped job has between SIGTERM and SIGKILL; Ray takes it with the submission.
-    public var grace: Duration = .seconds(10)
+    package var grace: Duration = .seconds(10)
     /// What the cluster has is observed as soon as it answers, and whenever it has changed, made into what it is to count
     /// as. Nil: it counts for nothing here.
-    public var announcesCapacity: (@Sendable (Capacity) -> Capacity)?
-    public var logger: Logger
+    package var announcesCapacity: (@Sendable (Capacity) -> Capacity)?
+    package var logger: Logger
     var attempts = RayAttempts.Settings()
     var logs = RayLogs.Settings()
 
-    public init(
+    package init(
       url: String, token: @escaping @Sendable () -> String? = { nil }, dataDirectory: String, workerEndpoint: String,
       workerToken: String? = nil,
       logger: Logger
@@ -57,12 +57,12 @@ public final class RayExecutor: Executor {
   }
 
   /// Why an executor cannot be set up.
-  public struct SetupError: Error, Sendable, CustomStringConvertible {
-    public var description: String
+  package struct SetupError: Error, Sendable, CustomStringConvertible {
+    package var description: String
   }
 
-  public let kind = ExecutorKind.ray
-  public static let traits = {
+  package let kind = ExecutorKind.ray
+  package static let traits = {
     var traits = ExecutorTraits()
     traits.title = "Ray"
     traits.isSupervised = false
@@ -93,7 +93,7 @@ public final class RayExecutor: Executor {
     var underWay = 0
   }
 
-  public convenience init(_ settings: Settings) throws(SetupError) {
+  package convenience init(_ settings: Settings) throws(SetupError) {
     let base = try Self.base(of: settings.url)
     let transport = HTTPRayTransport(
       base: base, token: settings.token, timeout: settings.callTimeout, answerLimitBytes: settings.answerLimitBytes)
@@ -140,7 +140,7 @@ public final class RayExecutor: Executor {
   }
 
   /// What the cluster's live nodes have together; what it had when it was last asked, where it does not answer now.
-  public func capacity() async throws(SetupError) -> Capacity {
+  package func capacity() async throws(SetupError) -> Capacity {
     do throws(RayError) {
       return try await askCapacity()
     } catch {
@@ -157,7 +157,7 @@ public final class RayExecutor: Executor {
   }
 
   /// What the cluster had when it was last asked; nil before it ever was.
-  public var knownCapacity: Capacity? { state.withLock { $0.record.capacity } }
+  package var knownCapacity: Capacity? { state.withLock { $0.record.capacity } }
 
   private func askCapacity() async throws(RayError) -> Capacity {
     let capacity = RayNode.capacity(of: try await jobs.nodes())
@@ -173,7 +173,7 @@ public final class RayExecutor: Executor {
 
   /// Once per executor; a second call returns at once. After cancellation nothing is asked or observed any more; what
   /// runs goes on running.
-  public func run(sink: @escaping @Sendable (Observation) -> Void) async {
+  package func run(sink: @escaping @Sendable (Observation) -> Void) async {
     let begins = state.withLock { state in
       guard state.phase == .idle else { return false }
       state.phase = .running
@@ -195,7 +195,7 @@ public final class RayExecutor: Executor {
     state.withLock { $0.phase = .stopped }
   }
 
-  public func launch(
+  package func launch(
     _ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]
   ) {
     // A worker on another node has no file of this machine's: it claims its documents.
@@ -209,25 +209,25 @@ public final class RayExecutor: Executor {
     change { $0.launch(attempt, submission, fence: RayMetadata.mark(of: launch.token), at: $1) }
   }
 
-  public func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {
+  package func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) {
     let id = handle?.reference ?? RaySubmissionID.make(attempt)
     change { $0.adopt(attempt, id: id, fence: RayMetadata.mark(of: launch.token), at: $1) }
   }
 
   /// Ray's own grace is a part of the submission (`Settings.grace`); a worker learns of the end sooner, from the answer
   /// to its next report.
-  public func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration) {
+  package func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration) {
     let id = handle?.reference ?? RaySubmissionID.make(attempt)
     change { $0.end(attempt, id: id, at: $1) }
   }
 
   /// Nothing is ended but what has this server's metadata: the look before the stop makes sure.
-  public func endStray(_ attempt: AttemptKey, reference: String) {
+  package func endStray(_ attempt: AttemptKey, reference: String) {
     change { $0.end(attempt, id: reference, at: $1, isStray: true) }
   }
 
   /// Their records at Ray go too, with the logs that hang on them.
-  public func forget(_ batch: BatchKey) { change { $0.forget(batch, at: $1) } }
+  package func forget(_ batch: BatchKey) { change { $0.forget(batch, at: $1) } }
 
   // MARK: calls
 

@@ -1,13 +1,13 @@
-public import MendCore
+package import MendCore
 
 /// How a simulated attempt goes: words of the form `NAME=VALUE`, separated by spaces.
 ///
 /// They come from the extractor's command, where its first word is `simulate`, and from `MEND_SIMULATE` in its
 /// environment, of which the latter win. Without any, every document is completed at once. Equal words over equal
 /// documents make the same documents fail, always: what is random comes from `seed` and the document's id.
-public struct SimulatedBehaviour: Hashable, Sendable {
+package struct SimulatedBehaviour: Hashable, Sendable {
   /// What goes wrong with a whole attempt.
-  public enum Fault: Hashable, Sendable {
+  package enum Fault: Hashable, Sendable {
     case exit(Int32)
     case signal(Int32)
     case oom
@@ -23,67 +23,67 @@ public struct SimulatedBehaviour: Hashable, Sendable {
     case vanish
   }
 
-  public enum Launching: Hashable, Sendable {
+  package enum Launching: Hashable, Sendable {
     case works
     case fails
     /// It is taken, and never started.
     case neverStarts
   }
 
-  public var seed: UInt64 = 0
-  public var start = Range(.zero)
+  package var seed: UInt64 = 0
+  package var start = Range(.zero)
   /// Of one document.
-  public var document = Range(.zero)
+  package var document = Range(.zero)
   /// From the signal to the end.
-  public var end = Range(.zero)
+  package var end = Range(.zero)
   /// Documents of one claim.
-  public var claim = 16
+  package var claim = 16
   /// Documents that fail, in percent, and their code.
-  public var failPercent = 0.0
-  public var failCode = "simulated"
+  package var failPercent = 0.0
+  package var failCode = "simulated"
   /// Results that are reported a second time, in percent.
-  public var repeatPercent = 0.0
-  public var fault: Fault?
+  package var repeatPercent = 0.0
+  package var fault: Fault?
   /// The fault comes while the attempt has its document of this number, counted from 1; 0 is when all are done.
-  public var faultAt = 0
+  package var faultAt = 0
   /// The fault comes with this document instead, in whichever attempt has it; empty for none.
-  public var faultDocument = ""
+  package var faultDocument = ""
   /// Only attempts up to this number have the fault.
-  public var faultAttempts = Int.max
+  package var faultAttempts = Int.max
   /// What it holds at its peak; out of memory is only who has a lower limit, or none.
-  public var memoryBytes: Int64 = 0
-  public var launching = Launching.works
+  package var memoryBytes: Int64 = 0
+  package var launching = Launching.works
   /// The answer to its launch gets lost; its worker is heard of all the same.
-  public var losesAnswer = false
+  package var losesAnswer = false
   /// A second one runs under its name.
-  public var hasDuplicate = false
+  package var hasDuplicate = false
   /// What it had in process is reported after its end.
-  public var reportsLate = false
+  package var reportsLate = false
   /// It never reports: its exit code speaks for its documents.
-  public var isOpaque = false
+  package var isOpaque = false
   /// Only SIGKILL, after the grace, ends it.
-  public var ignoresTerm = false
+  package var ignoresTerm = false
 
   /// A time, or one drawn evenly between two.
-  public struct Range: Hashable, Sendable {
-    public var least: Duration
-    public var most: Duration
+  package struct Range: Hashable, Sendable {
+    package var least: Duration
+    package var most: Duration
 
-    public init(_ least: Duration, _ most: Duration? = nil) {
+    package init(_ least: Duration, _ most: Duration? = nil) {
       self.least = least
       self.most = most ?? least
     }
   }
 
-  public init() {}
+  package init() {}
 
   /// What a word says that is not understood.
-  public struct Mistake: Error, Hashable, Sendable, CustomStringConvertible {
-    public var description: String
+  package struct Mistake: Error, Hashable, Sendable, CustomStringConvertible {
+    package var description: String
   }
 
   /// The behaviour that a launch asks for.
-  public init(of parameters: SubmissionParameters) throws(Mistake) {
+  package init(of parameters: SubmissionParameters) throws(Mistake) {
     let command =
       switch parameters.work {
       case .documentCommand(let text), .entrypoint(let text): text
@@ -98,7 +98,7 @@ public struct SimulatedBehaviour: Hashable, Sendable {
 
 extension SimulatedBehaviour {
   /// One line a word, for help texts.
-  public static let words = [
+  package static let words = [
     "seed=N              selects which documents fail",
     "start_seconds=S     time from the launch to the start; or a range: 0.1-0.5",
     "document_seconds=S  time of one document",

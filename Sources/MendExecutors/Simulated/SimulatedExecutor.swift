@@ -1,6 +1,6 @@
 internal import Logging
-public import MendCore
-public import MendRuntime
+package import MendCore
+package import MendRuntime
 internal import Synchronization
 
 /// Runs attempts that are no processes: for tests, and for load (`mend serve --executor simulated`).
@@ -8,11 +8,11 @@ internal import Synchronization
 /// An attempt goes as its `SimulatedBehaviour` says. Its worker claims and reports by the runtime's own worker calls, in
 /// this process. Attempts end with the executor, as nothing outlives the process that they are in: the next one
 /// says of them that they are lost, which makes them orphaned.
-public final class SimulatedExecutor: Executor {
+package final class SimulatedExecutor: Executor {
   /// What the server answers a worker.
-  public typealias Workers = @Sendable (WorkerRequest) async -> Result<Reply, Refusal>
+  package typealias Workers = @Sendable (WorkerRequest) async -> Result<Reply, Refusal>
 
-  public let kind = ExecutorKind.simulated
+  package let kind = ExecutorKind.simulated
 
   /// Ended attempts whose end is said again to who asks again; older ones are lost.
   static let rememberedEnds = 10_000
@@ -36,25 +36,25 @@ public final class SimulatedExecutor: Executor {
     case answer(AttemptKey, Result<Reply, Refusal>)
   }
 
-  public init(clock: any Clock) {
+  package init(clock: any Clock) {
     self.clock = clock
     state = Mutex(State())
   }
 
   /// Says whom workers call; before `run`, or they are told to come again.
-  public func connect(_ workers: @escaping Workers) { state.withLock { $0.workers = workers } }
+  package func connect(_ workers: @escaping Workers) { state.withLock { $0.workers = workers } }
 
-  public func launch(_ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]) {
+  package func launch(_ attempt: AttemptKey, _ launch: Launch, documents: @escaping @Sendable () -> [Document]) {
     add(.launch(attempt, launch, documents: documents))
   }
 
-  public func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) { add(.adopt(attempt)) }
+  package func adopt(_ attempt: AttemptKey, _ handle: ExecutorHandle?, _ launch: Launch) { add(.adopt(attempt)) }
 
-  public func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration) {
+  package func end(_ attempt: AttemptKey, _ handle: ExecutorHandle?, grace: Duration) {
     add(.end(attempt, grace: grace))
   }
 
-  public func endStray(_ attempt: AttemptKey, reference: String) { add(.endStray(reference: reference)) }
+  package func endStray(_ attempt: AttemptKey, reference: String) { add(.endStray(reference: reference)) }
 
   /// The inbox holds what the runtime's own bounds let through: a call for each attempt, and one answer for each.
   private func add(_ input: Input) {
@@ -64,7 +64,7 @@ public final class SimulatedExecutor: Executor {
 
   // MARK: The loop
 
-  public func run(sink: @escaping @Sendable (Observation) -> Void) async {
+  package func run(sink: @escaping @Sendable (Observation) -> Void) async {
     await withDiscardingTaskGroup { group in
       var attempts = Attempts()
       while !Task.isCancelled {

@@ -1,10 +1,10 @@
 import CCauses
 
 /// The reasons that failures are known by: an operator's own first, then the built-in ones.
-public struct Catalogue: Sendable {
-  public let entries: [CatalogueEntry]
+package struct Catalogue: Sendable {
+  package let entries: [CatalogueEntry]
   /// Names what read a failure: `1`, or `1+file:3f9a` with an operator's file.
-  public let version: String
+  package let version: String
 
   /// Grows with each change of the built-in entries.
   static let builtInVersion = "1"
@@ -16,7 +16,7 @@ public struct Catalogue: Sendable {
   let knownExceptions: Set<String>
   private let places: [String: Int]
 
-  public static let builtIn: Catalogue = {
+  package static let builtIn: Catalogue = {
     let text = unsafe String(
       decoding: UnsafeBufferPointer(start: mend_causes(), count: mend_causes_size()), as: UTF8.self)
     do {
@@ -43,14 +43,14 @@ public struct Catalogue: Sendable {
   }
 
   /// With an operator's entries before these. One with the id of a built-in entry takes its place.
-  public func preceded(by file: CatalogueFile) -> Catalogue {
+  package func preceded(by file: CatalogueFile) -> Catalogue {
     let ids = Set(file.entries.map(\.id))
     return Catalogue(
       entries: file.entries + entries.filter { !ids.contains($0.id) },
       version: "\(version)+file:\(file.fingerprint.prefix(4))")
   }
 
-  public subscript(_ id: String) -> CatalogueEntry? { places[id].map { entries[$0] } }
+  package subscript(_ id: String) -> CatalogueEntry? { places[id].map { entries[$0] } }
 
   /// What an exit code alone is known to mean.
   func entry(knownByExitCode code: Int32) -> CatalogueEntry? {

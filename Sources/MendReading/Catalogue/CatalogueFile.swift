@@ -2,25 +2,27 @@ import MendCore
 import MendProtobuf
 
 /// Why a file is no catalogue: it is refused whole.
-public struct CatalogueError: Error, Sendable, Hashable, CustomStringConvertible {
-  public let file: String
+package struct CatalogueError: Error, Sendable, Hashable, CustomStringConvertible {
+  package let file: String
   /// From 1; nil where it is the whole file's fault.
-  public let line: Int?
-  public let reason: String
+  package let line: Int?
+  package let reason: String
 
-  public var description: String { "\(file):\(line.map { "\($0):" } ?? "") \(reason)" }
+  package var description: String { "\(file):\(line.map { "\($0):" } ?? "") \(reason)" }
 }
 
 /// A catalogue as it stands in a file: one JSON object a line. Blank lines and lines that begin with `#` say nothing.
-public struct CatalogueFile: Sendable {
-  public static let byteLimit = 262_144
-  public static let entryLimit = 1000
+package struct CatalogueFile: Sendable {
+  package static let byteLimit = 262_144
+  package static let entryLimit = 1000
 
   /// Sixteen hexadecimal digits that tell its text apart from others.
-  public let fingerprint: String
-  public let entries: [CatalogueEntry]
+  package let fingerprint: String
+  package let entries: [CatalogueEntry]
 
-  public init(_ text: String, file: String) throws(CatalogueError) { try self.init(text, file: file, isBuiltIn: false) }
+  package init(_ text: String, file: String) throws(CatalogueError) {
+    try self.init(text, file: file, isBuiltIn: false)
+  }
 
   /// - Parameter isBuiltIn: its samples are checked by tests, not at each start.
   init(_ text: String, file: String, isBuiltIn: Bool) throws(CatalogueError) {

@@ -1,8 +1,8 @@
 /// Which failures are told as one.
-public enum FailureGroup {
+package enum FailureGroup {
   /// The id of a group: `g` and 13 characters. It depends on the extractor, on the reason with what was captured or, where
   /// no entry knows the failure, on the masked line; on no batch, job or time.
-  public static func id(extractor: String, _ reading: Reading, names: [String] = []) -> String {
+  package static func id(extractor: String, _ reading: Reading, names: [String] = []) -> String {
     var hash = FixedHash()
     hash.add("\(Mask.version)")
     hash.add(extractor)

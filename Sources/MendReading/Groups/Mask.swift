@@ -1,21 +1,21 @@
 /// Replaces what varies from one failure to the next, so that failures of one kind have one text.
-public struct Mask: Sendable {
+package struct Mask: Sendable {
   /// Grows with each change of what is replaced: a new version makes new group ids.
-  public static let version = 1
+  package static let version = 1
   /// Bytes of a masked line that are kept.
   static let limit = 200
 
   private let names: [[UInt8]]
 
   /// - Parameter names: the uri, path, name and id of the document.
-  public init(names: [String] = []) {
+  package init(names: [String] = []) {
     // The longest first: a path has the name in it.
     self.names = names.map { Array($0.utf8) }.filter { $0.count > 2 }.sorted { $0.count > $1.count }
   }
 
   /// The line with placeholders: `<document>`, `<text>` (in quotes), `<url>`, `<path>`, `<uuid>`, `<time>`, `<hex>`,
   /// `<n>`.
-  public func masked(_ line: String) -> String {
+  package func masked(_ line: String) -> String {
     let bytes = Array(line.utf8)
     var masked: [UInt8] = []
     var place = 0

@@ -1,18 +1,18 @@
 /// Hides what looks like a password, a key or a token in a line that is kept.
-public struct Secrets: Sendable {
+package struct Secrets: Sendable {
   /// Stands in place of a secret.
-  public static let mark = "***"
+  package static let mark = "***"
   /// A value of an environment that is shorter hides ordinary words.
   static let shortestValue = 8
 
   private let values: [String]
 
   /// - Parameter values: those of the attempt's own environment.
-  public init(values: [String] = []) {
+  package init(values: [String] = []) {
     self.values = values.filter { $0.utf8.count >= Self.shortestValue }.sorted { $0.utf8.count > $1.utf8.count }
   }
 
-  public func masked(_ line: String) -> String {
+  package func masked(_ line: String) -> String {
     var line = line
     for value in values { line = line.replacing(value, with: Self.mark) }
     for pattern in Self.patterns { line = Self.masked(line, by: pattern) }

@@ -4,13 +4,13 @@
 /// - A carriage return restarts its line, so of a progress bar the last state is left.
 /// - A line that is too long keeps both ends.
 /// - Escape sequences (colours, the terminal's title) and control characters are left out, and so are blank lines.
-public struct OutputTail: Sendable {
-  public static let lineLimit = 64
-  public static let byteLimit = 16_384
+package struct OutputTail: Sendable {
+  package static let lineLimit = 64
+  package static let byteLimit = 16_384
   /// Of a line: half of it from either end.
-  public static let lineByteLimit = 2048
+  package static let lineByteLimit = 2048
   /// Stands in a line where its middle is left out.
-  public static let gap = " … "
+  package static let gap = " … "
 
   private var finished: [[UInt8]] = []
   private var finishedBytes = 0
@@ -18,18 +18,18 @@ public struct OutputTail: Sendable {
   private var escape = EscapeState.none
   private var isAfterReturn = false
 
-  public init() {}
+  package init() {}
 
-  public init(_ text: String) { append(Array(text.utf8)) }
+  package init(_ text: String) { append(Array(text.utf8)) }
 
   /// The lines so far; an unfinished one is the last.
-  public var lines: [String] {
+  package var lines: [String] {
     var all = finished
     if !line.isBlank { all.append(line.bytes) }
     return Self.last(all).map { String(decoding: $0, as: UTF8.self) }
   }
 
-  public mutating func append(_ bytes: some Sequence<UInt8>) {
+  package mutating func append(_ bytes: some Sequence<UInt8>) {
     for byte in bytes { append(byte) }
     // The oldest lines go in one turn, so that none is moved twice.
     if finished.count > Self.lineLimit * 4 || finishedBytes > Self.byteLimit * 4 { trim() }

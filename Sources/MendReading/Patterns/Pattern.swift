@@ -3,15 +3,15 @@
 /// It knows literals, classes, `. ? * + {m,n}`, groups, `|`, `^ $ \b`, `(?i)` at its beginning, and at most two captures,
 /// with or without a name. Every match of it must hold a literal of three bytes, so that it costs nothing where none of
 /// its literals stands.
-public struct Pattern: Sendable {
-  public static let byteLimit = 512
-  public static let stateLimit = 2000
-  public static let literalMinimum = 3
+package struct Pattern: Sendable {
+  package static let byteLimit = 512
+  package static let stateLimit = 2000
+  package static let literalMinimum = 3
   /// Of literals, one of which every match holds.
   static let literalsLimit = 64
 
-  public let text: String
-  public let captureNames: [String?]
+  package let text: String
+  package let captureNames: [String?]
   let instructions: [Instruction]
   /// In lower case.
   let literals: [[UInt8]]
@@ -29,7 +29,7 @@ public struct Pattern: Sendable {
     case matched
   }
 
-  public init(_ text: String) throws(PatternError) {
+  package init(_ text: String) throws(PatternError) {
     guard text.utf8.count <= Self.byteLimit else {
       throw PatternError("it is longer than \(Self.byteLimit) bytes")
     }

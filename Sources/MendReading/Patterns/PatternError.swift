@@ -1,14 +1,14 @@
 /// Why a text is no pattern.
-public struct PatternError: Error, Sendable, Hashable, CustomStringConvertible {
+package struct PatternError: Error, Sendable, Hashable, CustomStringConvertible {
   /// In words that go on after the pattern's name.
-  public let reason: String
+  package let reason: String
   /// The byte at which the fault was found, from 1; nil where it is the whole pattern's.
-  public let column: Int?
+  package let column: Int?
 
   init(_ reason: String, at index: Int? = nil) {
     self.reason = reason
     column = index.map { $0 + 1 }
   }
 
-  public var description: String { column.map { "\(reason), at byte \($0) of the pattern" } ?? reason }
+  package var description: String { column.map { "\(reason), at byte \($0) of the pattern" } ?? reason }
 }

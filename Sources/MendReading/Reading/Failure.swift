@@ -1,31 +1,31 @@
-public import MendCore
+package import MendCore
 
 /// What is known of a command or an attempt that failed, before it is read.
-public struct Failure: Sendable {
+package struct Failure: Sendable {
   /// How it ended, by its wait status.
-  public enum Exit: Sendable, Hashable {
+  package enum Exit: Sendable, Hashable {
     case code(Int32)
     case signal(Int32)
   }
 
   /// What was measured: it outranks whatever the program says.
-  public enum Measured: Sendable, Hashable {
+  package enum Measured: Sendable, Hashable {
     case beyondMemoryLimit
     case beyondTimeLimit
     /// A field in which an executor says the cause.
     case found(FailureCause, Confidence)
   }
 
-  public var exit: Exit?
-  public var stderr: [String]
-  public var stdout: [String]
+  package var exit: Exit?
+  package var stderr: [String]
+  package var stdout: [String]
   /// The id, uri, path and name of the document: in a line they say nothing.
-  public var names: [String]
-  public var measured: Measured?
+  package var names: [String]
+  package var measured: Measured?
   /// What a worker takes the cause to be, without having been told.
-  public var guess: FailureCause?
+  package var guess: FailureCause?
 
-  public init(
+  package init(
     exit: Exit?, stderr: [String], stdout: [String] = [], names: [String] = [], measured: Measured? = nil,
     guess: FailureCause? = nil
   ) {

@@ -2,12 +2,12 @@ import MendCore
 
 /// Reads failures by a catalogue. What was measured outranks what the program says, and that outranks what an exit code
 /// usually means.
-public struct FailureReader: Sendable {
-  public let catalogue: Catalogue
+package struct FailureReader: Sendable {
+  package let catalogue: Catalogue
 
-  public init(_ catalogue: Catalogue = .builtIn) { self.catalogue = catalogue }
+  package init(_ catalogue: Catalogue = .builtIn) { self.catalogue = catalogue }
 
-  public func read(_ failure: Failure) -> Reading {
+  package func read(_ failure: Failure) -> Reading {
     var matcher = PatternMatcher()
     let stderr = DecisiveLine(failure.stderr, failure, catalogue, &matcher)
     var (chosen, stream) = (stderr, Reading.Line.Stream.stderr)

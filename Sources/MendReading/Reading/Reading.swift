@@ -1,9 +1,9 @@
-public import MendCore
+package import MendCore
 
 /// Why something failed, as far as its end and its output tell.
-public struct Reading: Sendable {
+package struct Reading: Sendable {
   /// What the cause rests on, from the strongest to the weakest.
-  public enum Basis: String, Sendable, CaseIterable {
+  package enum Basis: String, Sendable, CaseIterable {
     case measured
     /// The program's own words.
     case said
@@ -15,30 +15,30 @@ public struct Reading: Sendable {
   }
 
   /// The catalogue's id of it: `http.429`.
-  public var reason: String
-  public var cause: FailureCause
-  public var confidence: Confidence
-  public var basis: Basis
+  package var reason: String
+  package var cause: FailureCause
+  package var confidence: Confidence
+  package var basis: Basis
   /// The line that tells, as printed, of at most `lineLimit` bytes; nil where nothing was printed.
-  public var line: Line?
+  package var line: Line?
   /// Of a chain of errors, the outermost one, which the program was busy with.
-  public var outerLine: String?
+  package var outerLine: String?
   /// What the entry's pattern captured: a module's name, a host, seconds to wait.
-  public var captures: [String] = []
-  public var namedCaptures: [String: String] = [:]
+  package var captures: [String] = []
+  package var namedCaptures: [String: String] = [:]
   /// Other entries that lines of the output match.
-  public var others: [String] = []
+  package var others: [String] = []
   /// The output was too costly to read to its end.
-  public var isIncomplete = false
+  package var isIncomplete = false
 
-  public static let lineLimit = 1024
+  package static let lineLimit = 1024
 
-  public struct Line: Sendable, Hashable {
-    public enum Stream: String, Sendable { case stderr, stdout }
+  package struct Line: Sendable, Hashable {
+    package enum Stream: String, Sendable { case stderr, stdout }
 
-    public var text: String
-    public var stream: Stream
+    package var text: String
+    package var stream: Stream
     /// Of the lines that were given, from 0.
-    public var index: Int
+    package var index: Int
   }
 }

@@ -1,5 +1,5 @@
 /// What a token may do. `worker` is separate from the others: a worker need not be able to read batches.
-public enum Role: String, Sendable, Hashable, CaseIterable {
+package enum Role: String, Sendable, Hashable, CaseIterable {
   /// May read: GetBatch, ListBatches, Diagnose, WatchProgress, ListEvents, ReadLogs.
   case viewer
   /// May do what a viewer may, and make every call of the Batches service that changes something.
@@ -9,7 +9,7 @@ public enum Role: String, Sendable, Hashable, CaseIterable {
   case admin
 
   /// True if this role includes `needed`.
-  public func allows(_ needed: Role) -> Bool {
+  package func allows(_ needed: Role) -> Bool {
     switch self {
     case .admin: true
     case .operator: needed == .operator || needed == .viewer

@@ -8,23 +8,23 @@ import Foundation
 #endif
 
 /// One line of a tokens file: a token's hash and what it opens. The token itself is not stored.
-public struct TokenEntry: Sendable, Hashable {
+package struct TokenEntry: Sendable, Hashable {
   /// The namespace that it opens, or `*` for every one.
-  public var namespace: String
-  public var role: Role
+  package var namespace: String
+  package var role: Role
   /// The owner, for people. Histories name it as the actor.
-  public var name: String
+  package var name: String
   /// Seconds since the Unix epoch.
-  public var createdAt: Int64
+  package var createdAt: Int64
   /// SHA-256 of the token's text, 64 hex digits.
-  public var hash: String
+  package var hash: String
 
   /// The id of a token: the first digits of its hash, which open nothing.
-  public var id: String { String(hash.prefix(12)) }
+  package var id: String { String(hash.prefix(12)) }
 
-  public static let everyNamespace = "*"
+  package static let everyNamespace = "*"
 
-  public init(namespace: String, role: Role, name: String, createdAt: Int64, hash: String) {
+  package init(namespace: String, role: Role, name: String, createdAt: Int64, hash: String) {
     self.namespace = namespace
     self.role = role
     self.name = name
@@ -34,7 +34,7 @@ public struct TokenEntry: Sendable, Hashable {
 
   /// Why a token may not have this name; nil if it may. Histories use the reserved names for what Mend does by itself, so
   /// a person must not have one. A worker's token appears in no history.
-  public static func whyNameIsTaken(_ name: String, role: Role) -> String? {
+  package static func whyNameIsTaken(_ name: String, role: Role) -> String? {
     guard role != .worker else { return nil }
     let words = name.lowercased().split(separator: " ")
     // A worker is named with its attempt: `worker t0-j0.1`.
@@ -48,7 +48,7 @@ public struct TokenEntry: Sendable, Hashable {
     return Set(causes + ["timer", "server", "rules", Initiative.autoHeal.rawValue])
   }()
 
-  public func opens(_ namespace: String) -> Bool {
+  package func opens(_ namespace: String) -> Bool {
     self.namespace == Self.everyNamespace || self.namespace == namespace
   }
 
@@ -106,10 +106,10 @@ extension TokenEntry {
 }
 
 /// Why a tokens file cannot be used: which line, or which system call.
-public struct TokensError: Error, Sendable, Hashable, CustomStringConvertible {
-  public var message: String
-  public init(_ message: String) { self.message = message }
-  public var description: String { message }
+package struct TokensError: Error, Sendable, Hashable, CustomStringConvertible {
+  package var message: String
+  package init(_ message: String) { self.message = message }
+  package var description: String { message }
 }
 
 /// Lower-case hex digits.

@@ -1,6 +1,6 @@
 import Crypto
 import Glibc
-public import Logging
+package import Logging
 import MendRPC
 import Synchronization
 
@@ -8,8 +8,8 @@ import Synchronization
 ///
 /// The server checks for changes twice a second, off its event loops. A file that cannot be read or parsed is logged,
 /// and the earlier tokens stay valid. If the file is gone, no token is valid.
-public final class Tokens: Sendable {
-  public let path: String
+package final class Tokens: Sendable {
+  package let path: String
   private let logger: Logger
   /// The table in which calls look tokens up. Its lock is never held while the file is read.
   private let entries: Mutex<[UInt64: [Known]]>
@@ -36,7 +36,7 @@ public final class Tokens: Sendable {
   static let maximumFileBytes = 16 << 20
 
   /// Reads the file. It must exist, so that a mistyped path is found at start.
-  public init(path: String, logger: Logger) throws(TokensError) {
+  package init(path: String, logger: Logger) throws(TokensError) {
     self.path = path
     self.logger = logger
     let (bytes, stamp) = try Self.read(path)
@@ -60,13 +60,13 @@ public final class Tokens: Sendable {
 
   /// The entry of a token, or nil. The table is searched by eight bytes of the token's SHA-256, which nobody can steer
   /// towards an entry; whole digests are compared in constant time.
-  public func entry(for secret: String) -> TokenEntry? {
+  package func entry(for secret: String) -> TokenEntry? {
     let digest = SHA256.hash(data: Array(secret.utf8))
     let slot = Self.slot(digest)
     return entries.withLock { $0[slot]?.first { ConstantTime.areEqual(digest, $0.digest) }?.entry }
   }
 
-  public var count: Int { entries.withLock { entries in entries.values.reduce(0) { $0 + $1.count } } }
+  package var count: Int { entries.withLock { entries in entries.values.reduce(0) { $0 + $1.count } } }
 
   /// Reloads the file if it changed. Reads the disk: do not call it on an event loop.
   func look() { read(always: false) }
@@ -124,10 +124,10 @@ public final class Tokens: Sendable {
 // MARK: - Making tokens
 
 extension Tokens {
-  public static let secretPrefix = "mend_"
+  package static let secretPrefix = "mend_"
 
   /// Creates a token of 32 random bytes. The secret is shown once; the entry is stored.
-  public static func create(
+  package static func create(
     namespace: String, role: Role, name: String = "", at seconds: Int64
   ) -> (secret: String, entry: TokenEntry) {
     var generator = SystemRandomNumberGenerator()
@@ -141,7 +141,7 @@ extension Tokens {
   }
 
   /// Adds an entry to a file: `TokensFile.append`.
-  public static func append(_ entry: TokenEntry, to path: String) throws(TokensError) {
+  package static func append(_ entry: TokenEntry, to path: String) throws(TokensError) {
     try TokensFile(path: path).append(entry)
   }
 

@@ -4,16 +4,16 @@ import Glibc
 ///
 /// Writers hold the file's lock (flock). Adding appends. Revoking writes a new file and renames it over the old one, so
 /// that a server reads one or the other.
-public struct TokensFile: Sendable {
-  public let path: String
+package struct TokensFile: Sendable {
+  package let path: String
 
-  public init(path: String) { self.path = path }
+  package init(path: String) { self.path = path }
 
   /// The entries, in the order of the file.
-  public func entries() throws(TokensError) -> [TokenEntry] { try TokenEntry.parse(try Tokens.read(path).bytes) }
+  package func entries() throws(TokensError) -> [TokenEntry] { try TokenEntry.parse(try Tokens.read(path).bytes) }
 
   /// Adds an entry to the file, which is created with mode 0600 if it is missing. One write, durable when this returns.
-  public func append(_ entry: TokenEntry) throws(TokensError) {
+  package func append(_ entry: TokenEntry) throws(TokensError) {
     try withLock(flags: O_WRONLY | O_APPEND | O_CREAT) { descriptor throws(TokensError) in
       // Also if the file existed with a wider mode.
       guard fchmod(descriptor, 0o600) == 0 else { throw TokensError(Tokens.failure("fchmod", path)) }
@@ -29,7 +29,7 @@ public struct TokensFile: Sendable {
   /// Removes every entry whose id or name is `which`. Other lines stay unchanged.
   ///
   /// - Returns: the removed entries. If nothing matched it is empty, and the file is unchanged.
-  public func revoke(_ which: String) throws(TokensError) -> [TokenEntry] {
+  package func revoke(_ which: String) throws(TokensError) -> [TokenEntry] {
     var revoked: [TokenEntry] = []
     try withLock(flags: O_RDONLY) { _ throws(TokensError) in
       let bytes = try Tokens.read(path).bytes

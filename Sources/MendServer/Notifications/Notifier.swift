@@ -1,20 +1,20 @@
-public import Logging
+package import Logging
 import MendAPI
 import MendCore
 import MendProtobuf
-public import MendRuntime
+package import MendRuntime
 
 /// Sends the notifications in the outbox to a receiver: at least once, with growing waits between attempts, until each
 /// is delivered or given up. The result goes into the batch's history and removes the notification from the outbox.
 ///
 /// What is being sent when the server dies is sent again by the next one, with the same event id.
-public final class Notifier: Sendable {
+package final class Notifier: Sendable {
   private let runtime: Runtime
   private let settings: WebhookSettings
   private let webhook: Webhook
   private let logger: Logger
 
-  public init(runtime: Runtime, settings: WebhookSettings, logger: Logger) {
+  package init(runtime: Runtime, settings: WebhookSettings, logger: Logger) {
     self.runtime = runtime
     self.settings = settings
     webhook = Webhook(settings)
@@ -28,7 +28,7 @@ public final class Notifier: Sendable {
   private static let settlingLimit: Duration = .seconds(30)
 
   /// Runs until the task is cancelled.
-  public func run() async {
+  package func run() async {
     // Notifications that are settled but still in the outbox, since when. One that stays there is sent again.
     var settled: [String: Instant] = [:]
     while !Task.isCancelled {

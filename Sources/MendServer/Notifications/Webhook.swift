@@ -3,29 +3,29 @@ import Foundation
 import MendCore
 
 /// The receiver of notifications, and the secret that signs them.
-public struct WebhookSettings: Sendable {
+package struct WebhookSettings: Sendable {
   /// An http or https URL, set by the operator of the server, never by a caller.
   let url: URL
   let secret: SymmetricKey
 
   /// The most requests at once.
-  public var concurrency = 8
+  package var concurrency = 8
   /// The timeout of one request, from its start to the head of its answer.
-  public var timeout: Duration = .seconds(10)
+  package var timeout: Duration = .seconds(10)
   /// How often a notification is sent before it is given up: for over an hour and a half, as waits grow.
-  public var attemptsLimit = 14
+  package var attemptsLimit = 14
   /// The wait after the first failure. It doubles each time, up to `longestBackoff`, less a random part of up to a
   /// fifth.
-  public var backoff: Duration = .seconds(1)
-  public var longestBackoff: Duration = .seconds(1800)
+  package var backoff: Duration = .seconds(1)
+  package var longestBackoff: Duration = .seconds(1800)
   /// The most notifications that wait; beyond it the next due ones are given up.
-  public var outboxLimit = 10_000
-  public var userAgent = "mend"
+  package var outboxLimit = 10_000
+  package var userAgent = "mend"
 
-  public static let shortestSecret = 16
+  package static let shortestSecret = 16
 
   /// - Throws: `WebhookError` that says what is wrong with the address or the secret, without quoting the secret.
-  public init(url text: String, secret: [UInt8]) throws(WebhookError) {
+  package init(url text: String, secret: [UInt8]) throws(WebhookError) {
     guard let url = URL(string: text), let scheme = url.scheme?.lowercased(), let host = url.host, !host.isEmpty else {
       throw WebhookError("it is no address such as https://hooks.example.com/mend")
     }
@@ -53,8 +53,8 @@ public struct WebhookSettings: Sendable {
   }
 }
 
-public struct WebhookError: Error, Sendable, CustomStringConvertible {
-  public let description: String
+package struct WebhookError: Error, Sendable, CustomStringConvertible {
+  package let description: String
   init(_ description: String) { self.description = description }
 }
 
