@@ -21,6 +21,13 @@ internal import Glibc
   /// of frames and small frames are made there. Such blocks lie in pages of their own, of which the first is shared
   /// with a block of the class that a session itself is in; those behind are not touched, and so cost nothing. That is
   /// 4 KB of an idle connection's 20.
+  ///
+  /// ```
+  /// one unit: 24 KB, six pages
+  /// │ page 1                                                │ pages 2 to 6                     │
+  /// │ session's block, 3,088 B │ frame buffer: first 1,008 B │ its other 19,488 B, 992 B unused │
+  /// │ touched                                               │ never touched                    │
+  /// ```
   private static let frameClass = sizeClass(16 * 1024 + 1)
   private static let sessionClass = sizeClass(3 * 1024)
   private static let sessionBytes = capacity(sessionClass) + headerBytes

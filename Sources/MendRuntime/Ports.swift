@@ -77,6 +77,8 @@ package protocol Store: Sendable {
   ) throws(StoreError) -> [BatchListing]
 }
 
+/// Defaults. Those of the outbox, `prune`, `check` and `probe` are for stores of tests: a store without its own sends no
+/// webhook, never forgets a finished batch, and notices neither a lost file nor a full disk.
 extension Store {
   package func batch(_ key: BatchKey) throws(StoreError) -> Batch? {
     let records = try journal(of: key, after: 0)

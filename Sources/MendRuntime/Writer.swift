@@ -4,23 +4,23 @@ import Synchronization
 
 /// The one who steps the core, confined to the writer's thread.
 struct Writer {
-  private let runtime: Runtime
-  private var core: Core
+  let runtime: Runtime
+  var core: Core
   private let log: FactLog
   private var statistics = RuntimeStatistics()
   /// What the core asked to be woken at; the newest one holds.
-  private var wakeAt = Instant.distantFuture
+  var wakeAt = Instant.distantFuture
   private var lastTick: Instant
   /// When a log that is too large was spoken of last.
   private var logToldAt = Instant(milliseconds: .min / 2)
   /// When the next round is to come at the latest.
-  private var dueAt = Instant.distantFuture
+  var dueAt = Instant.distantFuture
   private var lastPruning: Instant
-  private var snapshots: SnapshotPlan
+  var snapshots: SnapshotPlan
   /// When what many documents left behind on their way is to be given back to the system.
   private var tidyAt: Instant?
   /// Since when the store has no room.
-  private var fullSince: Instant?
+  var fullSince: Instant?
   private var finals: FinalBatches
   private var strays = StrayLaunches()
 
@@ -49,54 +49,6 @@ struct Writer {
       }
     }
   }
-
-  // MARK: - A full disk
-
-  /// What finds no room ends the round: the core is ahead of what is durable, so what it decided is dropped.
-  private mutating func whileThereIsRoom(
-    _ body: (inout Writer) throws(StoreError) -> Void
-  ) throws(StoreError) {
-    do throws(StoreError) {
-      try body(&self)
-    } catch {
-      guard error.isFull else { throw error }
-      runtime.logger.error(
-        "the store is full; changes are refused until there is space", metadata: ["error": "\(error)"])
-      let since = runtime.clock.now()
-      fullSince = since
-      runtime.setStoreOutage(StoreOutage(since: since, message: error.words.isEmpty ? error.message : error.words))
-      refuseAll()
-    }
-  }
-
-  /// Without a step: calls are refused, and what executors say is asked for again later.
-  private mutating func wait(forRoomSince since: Instant) throws(StoreError) {
-    do throws(StoreError) {
-      try runtime.store.probe()
-    } catch {
-      guard error.isFull else { throw error }
-      refuseAll()
-      return
-    }
-    runtime.mailbox.refuseTaken(Self.noRoom)
-    runtime.logger.notice(
-      "the store has space again", metadata: ["after": "\(Figures.seconds(runtime.clock.now() - since))"])
-    fullSince = nil
-    runtime.setStoreOutage(nil)
-    core = core.emptied()
-    snapshots = SnapshotPlan(factsPerSnapshot: runtime.settings.factsPerSnapshot)
-    wakeAt = .distantFuture
-    dueAt = .distantFuture
-    try whileThereIsRoom { writer throws(StoreError) in try writer.recover() }
-  }
-
-  private func refuseAll() {
-    runtime.mailbox.refuseTaken(Self.noRoom)
-    runtime.alarm.set(runtime.clock.now() + runtime.settings.fullInterval)
-  }
-
-  private static let noRoom = Refusal.exhausted(
-    limit: .disk, "the server's disk is full; nothing was changed", retryAfter: .seconds(5))
 
   mutating func recover() throws(StoreError) {
     let began = ContinuousClock.now

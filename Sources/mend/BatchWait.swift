@@ -66,10 +66,12 @@ struct ProgressLine {
     shown = ""
   }
 
-  /// `running  tier 1 of 2  63 %  188 of 300 done, 2 failed, 4 in process`
+  /// `running  tier 0 (1 of 2)  63 %  188 of 300 done, 2 failed, 4 in process`
   static func text(of message: WatchProgressResponse) -> String {
     var parts = [Wording.name(message.status)]
-    if message.totalTiers > 0 { parts.append("tier \(Int(message.currentTier) + 1) of \(message.totalTiers)") }
+    if message.totalTiers > 0 {
+      parts.append("tier \(message.currentTier) (\(Int(message.currentTier) + 1) of \(message.totalTiers))")
+    }
     parts.append(Wording.percentage(message.overallProgress))
     if let progress = message.progress {
       var counts = "\(progress.completed) of \(progress.total) done"

@@ -59,7 +59,7 @@ struct AdminTests {
 
   @Test("a label's value is escaped")
   func escaping() {
-    var text = PrometheusText()
+    var text = PrometheusWriter()
     text.family("f", .gauge, "help")
     text.sample(["a": "x\"y\\z\n"], 1.5)
     #expect(text.text.hasSuffix("f{a=\"x\\\"y\\\\z\\n\"} 1.5\n"))

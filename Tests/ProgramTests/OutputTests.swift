@@ -117,7 +117,7 @@ struct OutputTests {
     #expect(mixed[0].contains("FAILED"))
     let place = mixed[0].firstIndex(of: "FAILED") ?? 0
     #expect(mixed[1][place + 1] == "7" && mixed[3][place + 1] == "?")
-    #expect(mixed[2] == ["b", "0", "%", "9", "1/1"])
+    #expect(mixed[2] == ["b", "0", "%", "9", "0", "(1/1)"])
     // As ever where nothing failed.
     #expect(!table(row("b", 0, hasFailures: false), row("c", nil, hasFailures: false))[0].contains("FAILED"))
   }

@@ -1,8 +1,9 @@
 // Why an attempt ended the way it did: evidence, ranked (<doc:Domain#Why-an-attempt-failed>).
 //
 // First the reason it was ended for on purpose, then the supervisor's account of its memory limit, then what the executor
-// itself found, then the wait status, then what an exit code conventionally means, then what the program's own last words
-// are known to mean (ErrorSignature).
+// itself found, then a signal, by the kernel's word or a shell's (SignalMeaning), then what the program's own last words
+// are known to mean (ErrorSignature), then what an exit code conventionally means. After SIGTRAP and SIGABRT, which a
+// program sends to itself, the last words come first.
 
 /// What is known when an attempt is over: its end is derived from it.
 struct EndReport {

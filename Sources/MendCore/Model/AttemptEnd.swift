@@ -5,7 +5,7 @@ package enum EndReason: Hashable, Codable, Sendable {
   case batchTimeout
   /// Heal ended the attempt, which was stuck for this cause.
   case healed(FailureCause)
-  /// A newer attempt replaced it, or the job ended without it.
+  /// It was no longer its job's current attempt. Older journals have it; nothing is ended for it any more.
   case fenced
   /// The batch was paused while the attempt had nothing in process, so that its capacity is for others.
   case paused

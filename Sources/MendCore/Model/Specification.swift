@@ -7,7 +7,7 @@ package struct BatchSpecification: Hashable, Codable, Sendable {
   package var priority: Int
   /// Documents in process at once over the whole batch, and so attempts at once; 0 is no bound.
   package var maxConcurrent: Int
-  /// From submission to the end; nil is none.
+  /// From the last submit or Retry by a caller (``Batch/timeoutFrom``); nil is none.
   package var timeout: Duration?
   package var notificationEnabled: Bool
   package var executor: ExecutorKind

@@ -46,7 +46,8 @@ package enum HealthReason: String, Codable, CaseIterable, SchemaEnum {
   case partialFailures = "partial_failures"
 }
 
-/// How sure a finding is: the kernel's own account is high, an executor's field medium, a matched text or exit 137 alone low.
+/// How sure a finding is: the kernel's own account is high, an executor's field medium, a matched text medium
+/// or low, exit 137 alone low.
 package enum Confidence: String, Codable, CaseIterable, SchemaEnum { case low, medium, high }
 
 package enum Risk: String, Codable, CaseIterable, SchemaEnum { case low, medium, high }

@@ -99,12 +99,12 @@ extension Core {
     var looked: Set<BatchKey> = []
     /// Batches that are out of the queue until the pass is over.
     var aside: [WaitingBatch] = []
-    /// How many were looked past of those that stand together for being too many different ones.
+    /// Batches skipped so far in the namespace's mixed crowd: demands beyond `FairQueue.demandsPerNamespace`.
     var looksAtMixed = 0
   }
 
-  /// Of those that stand together for being too many different ones, the next one that can start is the first now. None of
-  /// them may hide another: what they wait for is compared one by one.
+  /// Skips batches of a namespace's mixed crowd, demands beyond `FairQueue.demandsPerNamespace`, until one can start: that
+  /// one is the first now. None of them may hide another: what they wait for is compared one by one.
   private mutating func lookPast(
     _ waiting: WaitingBatch, on executor: ExecutorKind, _ capacity: Capacity, _ room: Scheduling, _ pass: inout Pass
   ) {

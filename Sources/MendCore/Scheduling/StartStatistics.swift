@@ -65,7 +65,7 @@ struct StartStatistics: Sendable {
     histories[history.shape] = history
   }
 
-  /// Takes in one start, and returns what is to be written.
+  /// Adds one start; returns the history to store.
   mutating func add(_ waited: Duration, of shape: UInt64) -> StartHistory {
     var history = histories[shape] ?? StartHistory(slot: freeSlot(), shape: shape)
     history.add(UInt32(clamping: max(0, waited.milliseconds)))

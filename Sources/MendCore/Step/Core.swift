@@ -87,9 +87,11 @@ package struct Limits: Hashable, Sendable {
   package var documentsPerBatch = 2_000_000
   /// The most bytes of ids, URIs and media types in one batch.
   package var documentTextPerBatch = 1 << 30
-  /// The most tiers of one batch, extractors of one tier, shards of one extractor.
+  /// The most tiers of one batch.
   package var tiersPerBatch = 64
+  /// The most extractors of one tier.
   package var extractorsPerTier = 64
+  /// The most shards of one extractor.
   package var shardsPerExtractor = 256
   /// The most jobs of one batch: the shards of all extractors of all tiers.
   package var jobsPerBatch = 16_384
@@ -105,10 +107,11 @@ package struct Limits: Hashable, Sendable {
   package var documentMemory = MemoryLimit(4 << 30)
   /// The most documents of one claim.
   package var documentsPerClaim = 10_000
-  /// Idempotency keys of one namespace that are remembered, and for how long.
+  /// The most idempotency keys of one namespace that are remembered; beyond it the oldest is forgotten.
   package var idempotencyKeys = 100_000
-  /// Of all namespaces together; beyond it the one that has most loses its oldest.
+  /// The most idempotency keys of all namespaces together; beyond it the namespace that has most loses its oldest.
   package var idempotencyKeysOfAll = 1_000_000
+  /// How long an idempotency key is remembered.
   package var idempotencyAge: Duration = .seconds(24 * 3600)
   /// How long after a first check a second one confirms that an attempt is stuck.
   package var stuckConfirmation: Duration = .seconds(2)

@@ -2,6 +2,9 @@ internal import MendHTTP2
 internal import NIOCore
 
 /// How a connection begins, drains and ends: what its ``ConnectionLifecycle`` decides is carried out.
+///
+/// Draining is where GOAWAY is sent: `beginShutdown()` of the session sends the first, `finishShutdown()` the last. A
+/// connection whose peer broke a rule or a time limit gets its GOAWAY from `terminate(_:saying:)` of the session.
 extension ServerConnection {
   func on(_ event: ConnectionLifecycle.Event) {
     switch lifecycle.on(event) {

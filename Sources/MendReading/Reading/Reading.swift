@@ -9,7 +9,7 @@ package struct Reading: Sendable {
     case said
     /// The exit code or signal alone.
     case exit
-    /// A worker's guess.
+    /// The cause that a worker guessed and reported with the document.
     case guessed
     case nothing
   }

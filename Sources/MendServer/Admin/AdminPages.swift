@@ -30,7 +30,7 @@ struct AdminPages: Sendable {
   }
 
   private func metrics() -> String {
-    var text = PrometheusText()
+    var text = PrometheusWriter()
     text.family("mend_build_info", .gauge, "Always 1; the version is a label.")
     text.sample(["version": version], 1)
     text.gauge("mend_ready", "1 while calls are served, all of them.", notReady() == nil ? 1 : 0)
@@ -45,7 +45,7 @@ struct AdminPages: Sendable {
     return text.text
   }
 
-  private func write(_ statistics: RuntimeStatistics, to text: inout PrometheusText) {
+  private func write(_ statistics: RuntimeStatistics, to text: inout PrometheusWriter) {
     text.gauge("mend_batches_live", "Batches in memory: all that are not final.", Double(statistics.liveBatches))
     text.gauge(
       "mend_specification_bytes", "Memory that the specifications and jobs of these batches take.",

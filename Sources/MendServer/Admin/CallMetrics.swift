@@ -106,7 +106,7 @@ final class CallMetrics: ServerObserver {
     connections.withLock { $0.rejected[code, default: 0] += 1 }
   }
 
-  func write(to text: inout PrometheusText) {
+  func write(to text: inout PrometheusWriter) {
     let all = methods.sorted { $0.name < $1.name }
     text.family("mend_rpc_calls_total", .counter, "Calls that ended, by method and status code.")
     for method in all {

@@ -71,7 +71,7 @@ final class TLSFigures: Sendable {
     }
   }
 
-  func write(to text: inout PrometheusText) {
+  func write(to text: inout PrometheusWriter) {
     let state = state.withLock { $0 }
     text.family("mend_tls_handshake_failures_total", .counter, "TLS handshakes that failed, by reason.")
     for reason in HandshakeFault.Reason.allCases {

@@ -5,7 +5,7 @@ import MendReading
 
 struct Causes: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Lists the reasons of failures that Mend knows, or explains one. Needs no server.",
+    abstract: "Lists the reasons of failures that mend explain knows, or explains one. Needs no server.",
     discussion: """
       A reason is known by words of the program, by an exception or by an exit code. It has a cause, and says what to do \
       and whether a retry helps.

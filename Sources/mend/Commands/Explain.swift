@@ -6,8 +6,11 @@ import MendReading
 struct Explain: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:
-      "Reads what a failed program wrote, and shows which line tells why and what Mend makes of it. Needs no server.",
+      "Reads what a failed program wrote, and shows which line tells why and what that means. Needs no server.",
     discussion: """
+      The server does not read output this way yet: mend diagnose judges by the last line on stderr and a short list, and \
+      may name another cause.
+
       EXAMPLES
         pdftotext letter.pdf - 2>&1 >/dev/null | mend explain - --exit-code 1
         mend logs BATCH --stream stderr | mend explain -

@@ -75,7 +75,7 @@ struct List: AsyncParsableCommand {
         batch.batchID, batch.batchName.clipped(to: 30), batch.bucketID.clipped(to: 20), Wording.name(batch.status),
         Wording.name(batch.health), Wording.processed(batch.overallProgress, batch.status), String(batch.totalObjects),
         failed(batch),
-        "\(batch.currentTier + 1)/\(batch.totalTiers)", Wording.time(batch.createdAt))
+        "\(batch.currentTier) (\(Int(batch.currentTier) + 1)/\(batch.totalTiers))", Wording.time(batch.createdAt))
     }
     return table.text()
   }

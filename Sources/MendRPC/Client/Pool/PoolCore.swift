@@ -16,6 +16,9 @@ struct PoolPlace: Sendable {
 }
 
 /// Carries out what `PoolState` decides: lock, change the state, unlock, then act.
+///
+/// Which connection a call gets is decided by ``PoolState/admitAtOnce()``, and where none has room by
+/// ``PoolState/request(_:_:now:)``.
 final class PoolCore: Sendable {
   typealias ConnectionID = PoolState.ConnectionID
   typealias Waiter = CheckedContinuation<Result<PoolPlace, RPCError>, Never>

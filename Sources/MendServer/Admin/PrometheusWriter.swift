@@ -1,7 +1,9 @@
 import MendCore
 
 /// Writes metrics in Prometheus' text format, version 0.0.4: one family after the other, each with its samples.
-struct PrometheusText {
+///
+/// The names of the metrics are in ``AdminPages``, ``CallMetrics`` and ``TLSFigures``.
+struct PrometheusWriter {
   enum Kind: String { case counter, gauge, histogram }
 
   private(set) var text = ""
