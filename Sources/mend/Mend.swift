@@ -17,7 +17,7 @@ struct Mend: AsyncParsableCommand {
         mend retry BATCH --tier 0 --memory 512MiB
 
       A client finds its server by --server or MEND_SERVER (127.0.0.1:7443 otherwise). Exit status: 0 done, 1 the server \
-      said no, 2 wrong usage, 3 no server reachable.
+      refused or the work that was waited for did not succeed, 2 wrong usage, 3 no server reachable.
       """,
     version: "mend \(version)",
     groupedSubcommands: [
