@@ -97,6 +97,19 @@ class PythonWorker(Incident):
         for error in self.errors(diagnosis):
             self.assertEqual((error["code"], error["details"]), ("exit_code", {"exit_code": "3"}))
 
+    def test_a_worker_that_is_refused_for_good_says_no_more_than_it_knows(self):
+        diagnosis = self.work("""
+            import uuid
+            same = uuid.uuid4()
+            uuid.uuid4 = lambda: same
+            with Worker() as worker:
+                for document in worker.documents():
+                    worker.done(document.id)
+                    worker._flush()
+            """)
+        said = self.ok("logs", diagnosis["batch_id"], "--job", "t0-j0", "--attempt", 1, "--stream", "stderr")
+        self.assertIn("mend_ray_worker: this attempt is over: ", said)
+
     def test_a_name_is_bytes(self):
         name = os.fsencode(self.directory) + b"/caf\xe9 #1.txt"
         with open(name, "w", encoding="utf-8") as file:

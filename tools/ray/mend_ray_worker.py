@@ -18,7 +18,7 @@ It needs grpcio, protobuf and the schema. MEND_PROTO names the directory `proto`
 nodes without grpcio-tools, MEND_DESCRIPTORS names a file that `python mend_ray_worker.py --descriptors FILE` has made.
 
 Reports are sent in the background. While the server cannot be reached, they are kept in memory, up to a limit; at the limit,
-`done` and `failed` wait. If the server says that another attempt has replaced this one, the process sends itself SIGTERM.
+`done` and `failed` wait. If the server says that this attempt is over, the process sends itself SIGTERM.
 
 A server with TLS or tokens gives its attempts two variables: MEND_TLS_CA (PEM text, a file, or `system`), the authorities
 that the server's certificate is verified by, and MEND_TOKEN, the token that calls are made with.
@@ -62,7 +62,7 @@ Document = collections.namedtuple("Document", "id uri path media_type size_bytes
 
 
 class Fenced(Exception):
-    """Another attempt has replaced this one; its results are not accepted any more."""
+    """This attempt is over, or a report's id was used twice; results are not accepted any more."""
 
 
 class Refused(Exception):
@@ -265,7 +265,7 @@ class Worker:
                 self._fault = error
                 self._lock.notify_all()
             if isinstance(error, Fenced):
-                print(f"mend_ray_worker: another attempt has replaced this one: {error}", file=sys.stderr, flush=True)
+                print(f"mend_ray_worker: this attempt is over: {error}", file=sys.stderr, flush=True)
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def _report_next(self, beat):
@@ -445,7 +445,7 @@ def _run_command(worker, document):
 
 
 def _end_session(number, frame):
-    """Ends the commands of a worker whose attempt was replaced. Ray gives each job a session of its own."""
+    """Ends the commands of a worker whose attempt is over. Ray gives each job a session of its own."""
     signal.signal(number, signal.SIG_DFL)
     if os.getpgrp() == os.getsid(0):
         os.killpg(0, number)
