@@ -14,8 +14,9 @@ struct ClientKeepalive: Hashable, Sendable {
   private let interval: TimeAmount?
   private let timeout: TimeAmount
   private let pingsWithoutCalls: Bool
-  /// The time of the last ping that was not due by the interval.
+  /// The least time between two pings that are sent because a call passed its deadline.
   private let suspicionInterval: TimeAmount
+  /// The time of the last such ping.
   private var suspectedAt: NIODeadline?
   private var heardAt: NIODeadline
   private var pingedAt: NIODeadline?

@@ -1,8 +1,7 @@
 /// The delays between attempts to connect: gRPC's connection backoff.
 ///
 /// The first attempt is made at once. After a failure the next one waits until the delay has passed since the failed
-/// one
-/// *began*. A successful connection resets the delays.
+/// one *began*. A successful connection resets the delays.
 public struct ConnectionBackoff: Hashable, Sendable {
   /// The delay after the first failure.
   public var initial = Duration.seconds(1)
