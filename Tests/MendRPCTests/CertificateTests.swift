@@ -316,6 +316,34 @@ struct CertificateTests {
     }
   }
 
+  /// Nothing but the time limit of handshakes would end such a connection: it reads no GOAWAY and answers no PING.
+  @Test("a silent caller whose TLS turns out not to be for HTTP/2 does not hold a shutdown up")
+  func foreignDuringShutdown() async throws {
+    let directory = try TemporaryDirectory()
+    let authority = try Authority("ca", in: directory.path)
+    let files = try authority.sign("server")
+    try await serve(ServerTLS(certificateChainFile: files.certificate, privateKeyFile: files.key)) { server, address in
+      guard case .inet(let host, let port)? = address else { return }
+      let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        .connect(host: host, port: port).get()
+      #expect(await eventually { server.connectionCount == 1 })
+      let start = ContinuousClock.now
+      let shutdown = Task { await server.shutdown(gracePeriod: .seconds(60)) }
+      #expect(await eventually { await connect(address, authority)?.connectionFault == .refused })
+      var configuration = TLSConfiguration.makeClientConfiguration()
+      configuration.trustRoots = .file(authority.certificate)
+      let context = try NIOSSLContext(configuration: configuration)
+      let isAdded = channel.eventLoop.submit {
+        try channel.pipeline.syncOperations.addHandler(
+          NIOSSLClientHandler(context: context, serverHostname: "localhost"))
+      }
+      try await isAdded.get()
+      await shutdown.value
+      #expect(ContinuousClock.now - start < .seconds(5))
+      try? await channel.close()
+    }
+  }
+
   @Test("a server whose TLS is not for HTTP/2 is refused by the client, in words")
   func serverWithoutALPN() async throws {
     let directory = try TemporaryDirectory()

@@ -98,5 +98,15 @@ import Testing
     #expect(untrusted?.message.contains("CERTIFICATE_VERIFY_FAILED") == true)
     #expect(untrusted?.connectionFault == .untrustedCertificate)
     await server.shutdown(gracePeriod: .zero)
+
+    let plain = RPCServer(
+      router: Router(), configuration: ServerConfiguration(listeners: [.tcp(host: "127.0.0.1", port: 0)]))
+    let plainAddress = try #require(try await plain.start().first?.serverAddress)
+    let withoutTLS = await status { [stranger] () async throws(RPCError) -> ClientConnection in
+      try await ClientConnection.connect(to: plainAddress, configuration: stranger)
+    }
+    #expect(withoutTLS?.message.contains("the peer does not use TLS (WRONG_VERSION_NUMBER)") == true)
+    #expect(withoutTLS?.connectionFault == .noTLS)
+    await plain.shutdown(gracePeriod: .zero)
   }
 }

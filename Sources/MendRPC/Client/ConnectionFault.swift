@@ -53,7 +53,8 @@ struct ConnectionLoss {
     case let error as IOError: self.init(Self.system(error), ConnectionFault(errno: error.errnoCode))
     case let error as NIOConnectionError: self.init(all: error)
     case ChannelError.connectTimeout(let time): self.init("no answer after \(Duration(time))")
-    case is NIOSSLError, is BoringSSLError, is NIOSSLExtraError: self.init(handshake: "\(error)")
+    case NIOSSLError.handshakeFailed: self.init(tls: "\(error)", isHandshake: true)
+    case is NIOSSLError, is BoringSSLError, is NIOSSLExtraError: self.init(tls: "\(error)", isHandshake: false)
     default: self.init("\(error)")
     }
   }
@@ -77,11 +78,13 @@ struct ConnectionLoss {
   }
 
   /// The library's names stay in brackets, for those who look them up.
-  private init(handshake text: String) {
-    guard let (sign, fault) = TLSFault.find(in: text) else {
+  init(tls text: String, isHandshake: Bool) {
+    guard let (sign, found) = TLSFault.find(in: text) else {
       self.init("TLS failed: \(text)")
       return
     }
+    // After the handshake it is certain that the peer uses TLS: a record was broken.
+    let fault = found == .noTLS && !isHandshake ? .unexpectedMessage : found
     self.init("\(fault.message) (\(sign))", ConnectionFault(fault))
   }
 

@@ -1,4 +1,4 @@
-/// Why a TLS handshake failed. Only this reads what BoringSSL says.
+/// Why a TLS handshake or a TLS connection failed. Only this reads what BoringSSL says.
 enum TLSFault {
   /// The caller showed no certificate, and the server asked for one.
   case callerHasNoCertificate
@@ -8,6 +8,8 @@ enum TLSFault {
   /// The peer does not accept this side's certificate.
   case certificateRefused, unknownAuthority, expiredCertificate
   case noTLS, noHTTP2
+  /// A record or a message of TLS that does not belong where it came: a broken one, or no TLS at all.
+  case unexpectedMessage
   case version
   /// The peer went away during the handshake.
   case closed
@@ -16,15 +18,14 @@ enum TLSFault {
 
   private static let signs: [(sign: String, fault: TLSFault)] = [
     ("PEER_DID_NOT_RETURN_A_CERTIFICATE", .callerHasNoCertificate),
-    ("CERTIFICATE_VERIFY_FAILED", .untrustedCertificate), ("unableToValidateCertificate", .untrustedCertificate),
-    ("failedToValidateHostname", .wrongName), ("CERTIFICATE_REQUIRED", .certificateRequired),
-    ("BAD_CERTIFICATE", .certificateRefused), ("UNKNOWN_CA", .unknownAuthority),
-    ("CERTIFICATE_EXPIRED", .expiredCertificate), ("ALERT_CERTIFICATE", .certificateRefused),
-    ("ALERT_UNSUPPORTED_CERTIFICATE", .certificateRefused), ("WRONG_VERSION_NUMBER", .noTLS),
-    ("HTTP_REQUEST", .noTLS), ("UNEXPECTED_RECORD", .noTLS), ("UNEXPECTED_MESSAGE", .noTLS),
-    ("NO_APPLICATION_PROTOCOL", .noHTTP2), ("UNSUPPORTED_PROTOCOL", .version), ("VERSION_TOO_LOW", .version),
-    ("PROTOCOL_VERSION", .version), ("EOF during handshake", .closed), ("eofDuringHandshake", .closed),
-    ("uncleanShutdown", .uncleanShutdown),
+    ("CERTIFICATE_VERIFY_FAILED", .untrustedCertificate), ("failedToValidateHostname", .wrongName),
+    ("CERTIFICATE_REQUIRED", .certificateRequired), ("BAD_CERTIFICATE", .certificateRefused),
+    ("UNKNOWN_CA", .unknownAuthority), ("CERTIFICATE_EXPIRED", .expiredCertificate),
+    ("ALERT_CERTIFICATE", .certificateRefused), ("ALERT_UNSUPPORTED_CERTIFICATE", .certificateRefused),
+    ("WRONG_VERSION_NUMBER", .noTLS), ("HTTP_REQUEST", .unexpectedMessage), ("UNEXPECTED_RECORD", .unexpectedMessage),
+    ("UNEXPECTED_MESSAGE", .unexpectedMessage), ("NO_APPLICATION_PROTOCOL", .noHTTP2),
+    ("UNSUPPORTED_PROTOCOL", .version), ("VERSION_TOO_LOW", .version), ("PROTOCOL_VERSION", .version),
+    ("EOF during handshake", .closed), ("eofDuringHandshake", .closed), ("uncleanShutdown", .uncleanShutdown),
   ]
 
   /// The first known sign in the library's text, and what it means.
@@ -45,6 +46,7 @@ enum TLSFault {
     case .expiredCertificate: "the certificate has expired"
     case .noTLS: "the peer does not use TLS"
     case .noHTTP2: "the peer uses TLS but not HTTP/2 (ALPN h2)"
+    case .unexpectedMessage: "one side sent an unexpected TLS message"
     case .version: "the peer supports none of the TLS versions supported here (1.2 and later)"
     case .closed: "the peer closed the connection during the handshake; perhaps it does not use TLS"
     case .uncleanShutdown: "the peer closed the connection without close_notify"

@@ -4,9 +4,11 @@
 /// ```
 ///  waiting ── TLS agreed on HTTP/2 · first bytes · nothing said for 100 ms ──> serving: our SETTINGS are sent
 ///     ├─ the first bytes are an HTTP/1 request ──> lingering: answered with 505
-///     └─ TLS agreed without HTTP/2 ──> lackingHTTP2 ── first bytes ──> lingering: not answered
-///  serving ── server stops · idleTimeout · maxConnectionAge ──> draining: first GOAWAY, and a PING
+///     └─ TLS agreed without HTTP/2 ──> lackingHTTP2 ─┬─ first bytes ──> lingering: answered with 505 if HTTP/1
+///                                                     └─ server stops ──> closed
+///  waiting, serving ── server stops · idleTimeout · maxConnectionAge ──> draining: first GOAWAY, and a PING
 ///  draining ── PING answered, or 1 s ──> draining, announced: last GOAWAY ── last call ends ──> closed
+///  draining ── TLS agreed without HTTP/2 ──> closed
 ///  serving, draining ── terminated, and the peer was told ──> lingering
 ///                    └─ terminated, and the peer takes no bytes ──> ending ── it takes them ──> lingering
 ///  ending, lingering: calls are ended, nothing is read ── 1 s ──> closed
@@ -75,9 +77,11 @@ enum ConnectionLifecycle: Hashable {
       self = .serving
       return .flush
     case (.draining, .tlsAgreed(onHTTP2: true)): return .flush
-    case (.waiting, .tlsAgreed(onHTTP2: false)), (.draining, .tlsAgreed(onHTTP2: false)):
+    case (.waiting, .tlsAgreed(onHTTP2: false)):
       self = .lackingHTTP2
       return .reportMissingHTTP2
+    // Such a peer reads no GOAWAY and answers no PING.
+    case (.draining, .tlsAgreed(onHTTP2: false)): return .close
     case (.waiting, .firstBytes(isHTTP1: false)):
       self = .serving
       return .nothing

@@ -44,7 +44,8 @@ public struct HandshakeFault: Sendable, Hashable {
     case .untrustedCertificate?: self.init(refused: certificate, now: now)
     case .unknownAuthority?, .certificateRefused?, .certificateRequired?, .expiredCertificate?:
       self.init(.refusedByCaller, "the caller does not accept this server's certificate: \(text)")
-    case .noTLS?: self.init(.plaintext, "the caller does not use TLS: \(text)")
+    // What does not belong in the handshake of a caller is most often plain text.
+    case .noTLS?, .unexpectedMessage?: self.init(.plaintext, "the caller does not use TLS: \(text)")
     case .version?: self.init(.version, "the caller offers no TLS version from 1.2 on: \(text)")
     case .closed?: self.init(.closed, "the caller closed the connection")
     case .wrongName?, .noHTTP2?, .uncleanShutdown?, nil: self.init(.other, text)
