@@ -25,6 +25,18 @@ struct OutputTailTests {
     #expect(tail.lines.joined(separator: "\n").utf8.count <= OutputTail.byteLimit)
   }
 
+  @Test("numbers its lines as the stream has them, whatever was blank or dropped before")
+  func numbers() {
+    #expect(OutputTail("a\n\n \nb\r\n1%\r2%\nlast").lineNumbers == [1, 4, 5, 6])
+    #expect(OutputTail("").lineNumbers.isEmpty)
+    var tail = OutputTail()
+    for number in 1...1000 { tail.append("line \(number)\n\n".utf8) }
+    #expect(tail.lineNumbers == (937...1000).map { $0 * 2 - 1 })
+    tail.append(String(repeating: "x\n", count: 100_000).utf8)
+    tail.append("unfinished".utf8)
+    #expect(tail.lineNumbers.last == 102_001 && tail.lineNumbers.count == tail.lines.count)
+  }
+
   @Test("a line that is too long keeps both ends, and whole characters")
   func long() {
     for character in ["x", "é", "☂", "🌂"] {

@@ -22,7 +22,9 @@ struct CommandLineTests {
       (["causes", "nothing"], "no reason is called 'nothing'"),
       (["causes", "--causes", "/nonexistent"], "No such file"),
       (["explain", "/dev/null", "--exit-code", "1", "--signal", "9"], "not both"),
-      (["explain", "/nonexistent"], "No such"),
+      (["explain", "-", "--stdout", "-"], "standard input can be read once"),
+      (["explain", "/nonexistent"], "/nonexistent cannot be read: No such"),
+      (["explain", "/etc"], "/etc cannot be read"),
       (["explain", "/dev/null", "--causes", "/etc/passwd"], "/etc/passwd:1: expected"),
       (["report", "--beat"], "MEND_ENDPOINT"), (["worker"], "MEND_ENDPOINT"), (["serve"], "--data"),
       (["serve", "--data", "/tmp/x", "--executor", "dreamt"], "simulated"),
@@ -66,6 +68,18 @@ struct CommandLineTests {
     #expect(explained.status == 0 && explained.output.contains("\"reason\":\"timeout.command\""), "\(explained.output)")
     let reason = try Run(["causes", "http.429"])
     #expect(reason.status == 0 && reason.output.contains("infrastructure: throttled"), "\(reason.output)")
+  }
+
+  @Test("The line that tells is numbered as the file has it, also where it is longer than what is kept of it")
+  func numbersLines() throws {
+    let directory = try TemporaryDirectory()
+    let file = directory.path + "/stderr"
+    let lines = (1...85).map { "page \($0)" } + ["OSError: [Errno 28] No space left on device"]
+    try lines.joined(separator: "\n").write(toFile: file, atomically: true, encoding: .utf8)
+    let run = try Run(["explain", file, "-o", "jsonl"])
+    #expect(run.output.contains("\"line_number\":86,"), "\(run.output)\(run.error)")
+    #expect(try Run(["explain", file]).output.contains("[stderr, line 86]"))
+    #expect(try Run(["explain", "/dev/null", "--stdout", file]).output.contains("[stdout, line 86]"))
   }
 
   @Test("Help and version are no errors")

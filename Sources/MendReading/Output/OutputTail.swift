@@ -12,9 +12,17 @@ package struct OutputTail: Sendable {
   /// Stands in a line where its middle is left out.
   package static let gap = " … "
 
-  private var finished: [[UInt8]] = []
+  private struct Line {
+    /// Its place in the stream, from 1.
+    var number: Int
+    var bytes: [UInt8]
+  }
+
+  private var finished: [Line] = []
   private var finishedBytes = 0
   private var line = LongLine(limit: lineByteLimit)
+  /// The place of the unfinished line.
+  private var number = 1
   private var escape = EscapeState.none
   private var isAfterReturn = false
 
@@ -23,10 +31,15 @@ package struct OutputTail: Sendable {
   package init(_ text: String) { append(Array(text.utf8)) }
 
   /// The lines so far; an unfinished one is the last.
-  package var lines: [String] {
+  package var lines: [String] { kept.map { String(decoding: $0.bytes, as: UTF8.self) } }
+
+  /// The place of each of `lines` in the stream, from 1: lines that were blank or dropped count too.
+  package var lineNumbers: [Int] { kept.map(\.number) }
+
+  private var kept: [Line] {
     var all = finished
-    if !line.isBlank { all.append(line.bytes) }
-    return Self.last(all).map { String(decoding: $0, as: UTF8.self) }
+    if !line.isBlank { all.append(Line(number: number, bytes: line.bytes)) }
+    return Self.last(all)
   }
 
   package mutating func append(_ bytes: some Sequence<UInt8>) {
@@ -58,22 +71,23 @@ package struct OutputTail: Sendable {
     isAfterReturn = false
     if !line.isBlank {
       let bytes = line.bytes
-      finished.append(bytes)
+      finished.append(Line(number: number, bytes: bytes))
       finishedBytes += bytes.count + 1
       if finishedBytes > Self.byteLimit * 8 { trim() }
     }
     line.removeAll()
+    number += 1
   }
 
   private mutating func trim() {
     finished = Self.last(finished)
-    finishedBytes = finished.reduce(0) { $0 + $1.count + 1 }
+    finishedBytes = finished.reduce(0) { $0 + $1.bytes.count + 1 }
   }
 
-  private static func last(_ lines: [[UInt8]]) -> [[UInt8]] {
+  private static func last(_ lines: [Line]) -> [Line] {
     var bytes = 0
     let kept = lines.suffix(lineLimit).reversed().prefix { line in
-      bytes += line.count + 1
+      bytes += line.bytes.count + 1
       return bytes <= byteLimit
     }
     return kept.reversed()

@@ -70,11 +70,25 @@ enum Standard {
     return text
   }
 
-  /// The bytes of a file; of standard input for `-`.
+  /// Hands a file of any length to `body`, piece by piece; standard input for `-`.
   ///
-  /// - Throws: `ProgramError` if it cannot be read, or beyond `limit` bytes.
-  static func bytes(of path: String, limit: Int) throws -> [UInt8] {
-    try read(path, option: nil, limit: limit, isBlocking: true).bytes
+  /// - Throws: `ProgramError` if it cannot be read, and what `body` throws.
+  static func pieces(of path: String, _ body: (ArraySlice<UInt8>) throws -> Void) throws {
+    let isInput = path == "-"
+    let descriptor = isInput ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+    func failure() -> ProgramError {
+      .usage("\(isInput ? "standard input" : path) cannot be read: \(systemError())")
+    }
+    guard descriptor >= 0 else { throw failure() }
+    defer { if !isInput { close(descriptor) } }
+    var piece = [UInt8](repeating: 0, count: 64 << 10)
+    while true {
+      let count = systemRead(descriptor, &piece, piece.count)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw failure() }
+      if count == 0 { return }
+      try body(piece[..<count])
+    }
   }
 
   private static func read(
@@ -104,6 +118,10 @@ enum Standard {
     guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
     return Int(size.ws_col)
   }
+}
+
+private func systemRead(_ descriptor: Int32, _ base: UnsafeMutableRawPointer?, _ count: Int) -> Int {
+  read(descriptor, base, count)
 }
 
 private func systemWrite(_ descriptor: Int32, _ base: UnsafeRawPointer?, _ count: Int) -> Int {
