@@ -2,7 +2,8 @@ import Logging
 import MendCore
 
 /// One log line for each fact, as the batch's history has it: at info for what changed the state of a batch, a tier, a
-/// job or an attempt, at debug for the rest. Tokens and environments stay out of it.
+/// job or an attempt, at debug for the rest. Tokens and environments stay out of it; of what a program said there is an
+/// excerpt, once, and no character that a terminal obeys.
 ///
 /// It is written between the commit and the answers, so a line that nobody reads must cost nothing.
 struct FactLog {
@@ -24,9 +25,19 @@ struct FactLog {
     if let tier = subject.tier { metadata["tier"] = "\(tier)" }
     if let job = subject.job { metadata["job"] = "\(job)" }
     if let attempt = subject.attempt { metadata["attempt"] = "\(attempt.number)" }
-    // What a program said may have lines of its own.
-    let line = FactText(record).line.map { $0.isNewline ? " " : $0 }
-    logger.log(level: level, "\(String(line))", metadata: metadata)
+    let line = TerminalText.escaped(Figures.excerpt(FactText(record.toldOnce).line), keepingLines: false)
+    logger.log(level: level, "\(line)", metadata: metadata)
+  }
+}
+
+extension Record {
+  /// The record without what another line of the log tells: a tier fails for what the line of its job or batch says.
+  fileprivate var toldOnce: Record {
+    guard case .tierStatusChanged(var changed) = fact, changed.status == .failed else { return self }
+    changed.reason = ""
+    var record = self
+    record.fact = .tierStatusChanged(changed)
+    return record
   }
 }
 

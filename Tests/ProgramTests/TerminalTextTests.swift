@@ -1,4 +1,5 @@
 import MendAPI
+import enum MendCore.TerminalText
 import MendProtobuf
 import Testing
 

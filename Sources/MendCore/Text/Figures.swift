@@ -110,7 +110,7 @@ package enum Figures {
   static func signal(_ number: Int32) -> String { SignalMeaning.named(number)?.name ?? "signal \(number)" }
 
   /// As much of a text as a sentence bears; evidence has all of it.
-  static func excerpt(_ text: String) -> String {
+  package static func excerpt(_ text: String) -> String {
     text.count <= excerptLength ? text : text.prefix(excerptLength - 1) + "…"
   }
 

@@ -190,18 +190,10 @@ extension String {
 
   /// The text in quotation marks, for messages: at most 80 characters, without control characters.
   var quotedShort: String {
-    let shown = unicodeScalars.prefix(80).map { Self.changesTheDisplay($0) ? "?" : String($0) }.joined()
+    let shown = unicodeScalars.prefix(80).map { TerminalText.isObeyed($0) ? "?" : String($0) }.joined()
     return "\"\(shown)\(unicodeScalars.count > 80 ? "..." : "")\""
   }
 
   /// An id as quoted in an error: a possible id is quoted whole, of any other text only the beginning.
   var short: String { utf8.count <= 256 ? self : String(String.UnicodeScalarView(unicodeScalars.prefix(64))) + "..." }
-
-  /// Control characters, and those that change the direction of text.
-  private static func changesTheDisplay(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.value {
-    case 0..<0x20, 0x7F...0x9F, 0x202A...0x202E, 0x2066...0x2069: true
-    default: false
-    }
-  }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import MendCore
 import MendProtobuf
 import MendServer
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import MendClient
+import MendCore
 import MendProtobuf
 
 /// How a command prints its answer.

@@ -1,3 +1,5 @@
+import MendCore
+
 /// Columns of text, as wide as their contents; numbers are right-aligned.
 struct Table {
   enum Alignment { case left, right }
