@@ -70,10 +70,10 @@ extension DiagnosisContext {
     case .resourceLimit:
       if let text = exit?.finding?.text ?? heard { return "was ended at one of its limits: \(text)" }
       return ended(exit) + last + (signature == nil ? signalMeans(exit) : means)
-    case .throttled: return "was asked by a service for fewer requests\(last)"
+    case .throttled: return "was rate-limited by a service\(last)"
     case .serviceUnavailable: return "called a service that is down or failed\(last)"
     case .credentials: return "was refused by a service that did not accept its credentials\(last)"
-    case .contention: return "met a lock or a change of somebody else's\(last)"
+    case .contention: return "conflicted with another process (a lock, or a concurrent change)\(last)"
     case .gpuFault: return "died of a fault of its GPU\(last)"
     case .documentTimeout: return "worked on a document for longer than it may"
     }
@@ -104,9 +104,10 @@ extension DiagnosisContext {
     }
     let exit = attempt?.end?.exit
     let signature = attempt?.end?.errorSignature(of: cause)
-    // What is known about the error message, then about the signal, says more than the cause. What a timer ended got its
-    // signal from the server.
-    let signal = cause.category == .timeout ? nil : exit?.signal
+    // What is known about the error message, then about the signal, says more than the cause. What the server ended, for
+    // an outage or a timer, got its signal from the server.
+    let isEndedByServer = attempt?.end?.endedFor != nil || cause.category == .timeout
+    let signal = isEndedByServer ? nil : exit?.signal
     if cause != .oom, exit?.finding == nil, let what = signature?.resolution ?? signal?.resolution {
       return retry("\(what), then retry tier \(tier)")
     }
@@ -133,7 +134,7 @@ extension DiagnosisContext {
     case .throttled: return retry("Run fewer at once (max_concurrent, shards), then retry tier \(tier)")
     case .serviceUnavailable: return retry("See that the service answers, then retry tier \(tier)")
     case .credentials: return retry("Correct or renew the credentials, then retry tier \(tier)")
-    case .contention: return retry("Retry tier \(tier): somebody else held a lock or changed the same data")
+    case .contention: return retry("Retry tier \(tier): another process held a lock or changed the same data")
     case .gpuFault: return retry("Look at the GPU and its driver where it ran, then retry tier \(tier)")
     case .exitCode, .signal, .documentErrors, .badInput, .documentTimeout:
       return retry("Correct the cause first: the same input gives the same error; then retry tier \(tier)")
@@ -198,7 +199,7 @@ extension FailureCause {
     case .throttled: "Run fewer at once (max_concurrent, shards), and retry"
     case .serviceUnavailable: "See that the service answers, and retry"
     case .credentials: "Correct or renew the credentials, and retry"
-    case .contention: "Somebody else held a lock or changed the same data: retry"
+    case .contention: "Another process held a lock or changed the same data: retry"
     case .gpuFault: "Look at the GPU and its driver where it ran, and retry"
     case .documentTimeout: "It took longer than a document may; look at the file, or raise the limit, and retry"
     }

@@ -99,6 +99,24 @@ struct AdviceTests {
     #expect(!diagnosis.nextActions.contains { $0.isCall })
   }
 
+  @Test(
+    "What the server ended for an outage is retried: nobody else is looked for who sent the signal",
+    arguments: [ExitRecord.Termination.exited(143), .exited(130), .signalled(15), .signalled(9)])
+  func endedByTheServer(_ termination: ExitRecord.Termination) throws {
+    var harness = Harness()
+    harness.submit([
+      tier(extractor(timers: Timers(heartbeat: .seconds(1000)), retry: [RetryRule(action: .fail)]))
+    ])
+    harness.run()
+    harness.see(.unreachable(.simulated, message: "connection refused"))
+    harness.tick(after: 300)
+    harness.see(.reachable(.simulated))
+    harness.end(termination)
+    #expect(harness.job().attempts[0].end?.cause == .nodeFailure && harness.job().status == .failed)
+    let remedy = try #require(harness.diagnosis(of: "b").findings.first { $0.attempt != nil }?.remedy)
+    #expect(remedy.description == "Retry tier 0: the executor failed it, not the pipeline; what is committed is kept")
+  }
+
   @Test("A peak far below the limit asks for no more memory, and says what else bounds it")
   func farBelow() throws {
     for patient in Self.patients(
