@@ -77,7 +77,7 @@ struct Mend: AsyncParsableCommand {
     let commands = configuration.groupedSubcommands.flatMap(\.subcommands)
     let names = commands.map { $0.configuration.commandName ?? "\($0)".lowercased() } + ["help"]
     guard let name = arguments.first, !name.hasPrefix("-"), !names.contains(name) else { return }
-    let near = names.filter { $0.hasPrefix(name.prefix(2)) }
+    let near = Spelling.near(name, among: names)
     throw .usage(
       "unknown command '\(name)'"
         + (near.isEmpty ? "" : "; did you mean \(near.joined(separator: " or "))?") + "; 'mend help' lists them")

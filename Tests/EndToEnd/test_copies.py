@@ -167,8 +167,8 @@ class Disks(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="mend-") as directory:
             begin = f"""
                 set -e
-                serve() {{ {MEND} serve --data $1 --listen 127.0.0.1:0 --admin none > ready 2>> log & server=$!
-                    until grep -q ready ready; do kill -0 $server; sleep 0.05; done; }}
+                serve() {{ rm -f ready; {MEND} serve --data $1 --listen 127.0.0.1:0 --admin none > ready 2>> log & server=$!
+                    until grep -qs ready ready; do kill -0 $server; sleep 0.05; done; }}
                 cd {directory}; mkdir disk; truncate -s 64M image; mkfs.ext4 -q image"""
             probe = subprocess.run(
                 ["unshare", "-m", "sh", "-c", "mkfs.ext4 -V && losetup -f"], capture_output=True, text=True)
