@@ -22,6 +22,10 @@ final class Snapshotter: Sendable {
     var waiting: [Order] = []
     /// Where the store is to look for damage next.
     var place: Int64?
+    /// Where a look failed; it is tried again after the next snapshot.
+    var failed: Int64?
+    /// Whether the last work was a look: looks and snapshots take turns.
+    var hasLooked = false
     var maker: CheckedContinuation<Void, Never>?
 
     mutating func takeMaker() -> CheckedContinuation<Void, Never>? {
@@ -30,9 +34,13 @@ final class Snapshotter: Sendable {
     }
 
     mutating func takeWork() -> Work? {
-      if !waiting.isEmpty { return .snapshot(waiting.removeFirst()) }
-      defer { place = nil }
-      return place.map { .look(from: $0) }
+      if let next = place, !hasLooked || waiting.isEmpty {
+        (place, hasLooked) = (nil, true)
+        return .look(from: next)
+      }
+      guard !waiting.isEmpty else { return nil }
+      hasLooked = false
+      return .snapshot(waiting.removeFirst())
     }
   }
 
@@ -63,7 +71,7 @@ final class Snapshotter: Sendable {
   /// From now on the store looks for damage, from its beginning.
   func lookForDamage() {
     let maker = state.withLock { state in
-      state.place = 0
+      (state.place, state.failed) = (0, nil)
       return state.takeMaker()
     }
     maker?.resume()
@@ -115,6 +123,7 @@ final class Snapshotter: Sendable {
       state.withLock { $0.place = $0.place ?? next }
     } catch {
       logger.warning("a look for damage in the journal failed", metadata: ["error": "\(error)"])
+      state.withLock { $0.failed = place }
     }
     for loss in store.takeLosses() { tell(loss) }
   }
@@ -128,6 +137,10 @@ final class Snapshotter: Sendable {
     } catch {
       // The journal has everything all the same; recovery takes longer.
       logger.warning("a snapshot failed", metadata: metadata.merging(["error": "\(error)"]) { $1 })
+    }
+    state.withLock { state in
+      state.place = state.place ?? state.failed
+      state.failed = nil
     }
     Memory.giveBack()
   }
