@@ -5,20 +5,24 @@ import Synchronization
 
 /// Finds what is wrong with the table of batches and its indexes.
 enum BatchTable {
-  /// Tells whether every index finds every finished batch in a range of batch numbers.
+  /// Tells whether every index has an entry for each batch in a range of batch numbers that it should have, and no other.
   static func indexesAgree(_ database: Database, _ ids: ClosedRange<Int64>) throws -> Bool {
-    let found = [
+    // A condition that a partial index implies is not looked up in the table.
+    let entries = [
       ("retired_batches", "i.namespace = t.namespace AND i.batch_id = t.batch_id"),
       ("retired_newest", "i.namespace = t.namespace AND i.created_at IS t.created_at AND i.batch_id = t.batch_id"),
       ("retired_oldest", "i.completed_at IS t.completed_at"),
     ].map { index, agrees in
       "EXISTS (SELECT 1 FROM batches AS i INDEXED BY \(index) WHERE i.retired = 1 AND \(agrees) AND i.id = t.id)"
     }
+    let isNamedLive = "EXISTS (SELECT 1 FROM batches AS i INDEXED BY live_batches WHERE i.retired = 0 AND i.id = t.id)"
     return try Int64.fetchOne(
       database.makeStatement(
         sql: """
-          SELECT id FROM batches AS t NOT INDEXED WHERE id BETWEEN ? AND ? AND retired = 1
-          AND NOT (\(found.joined(separator: " AND "))) LIMIT 1
+          SELECT id FROM batches AS t NOT INDEXED WHERE id BETWEEN ? AND ? AND NOT CASE retired
+          WHEN 1 THEN \(entries.joined(separator: " AND ")) AND NOT \(isNamedLive)
+          WHEN 0 THEN \(isNamedLive) AND NOT \(entries[0])
+          ELSE NOT \(isNamedLive) AND NOT \(entries[0]) END LIMIT 1
           """),
       arguments: [ids.lowerBound, ids.upperBound]) == nil
   }
@@ -73,7 +77,8 @@ extension SQLiteStore {
     return next
   }
 
-  private func askForAll() throws(StoreError) {
+  /// Has the next start read the whole table of batches.
+  func askForAll() throws(StoreError) {
     guard damage == nil else { return }
     try writing("look") { try pool.write { try JournalCounts.set(JournalCounts.asksForAll, 1, in: $0) } }
   }

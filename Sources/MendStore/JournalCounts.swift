@@ -29,7 +29,7 @@ struct JournalCounts {
   private static let lastBatch = "last_batch"
   private static let prunedBatches = "pruned_batches"
   private static let forgotten = "forgotten"
-  private static let live = "live"
+  static let live = "live"
   static let asksForAll = "asks_for_all"
   /// The beginning of the names under which schema 5 counted forgotten rows; the segment follows.
   private static let prunedIn = "pruned."
@@ -104,10 +104,14 @@ struct JournalCounts {
   /// - Parameters:
   ///   - pastRow: the highest row number known to be used, even if that row is gone.
   ///   - pastBatch: the highest batch number known to be used.
-  static func begin(in database: Database, pastRow: Int64 = 0, pastBatch: Int64 = 0) throws {
+  ///   - sumsLive: whether to sum over the places of live batches, too; otherwise that sum is unknown.
+  static func begin(
+    in database: Database, pastRow: Int64 = 0, pastBatch: Int64 = 0, sumsLive: Bool = true
+  ) throws {
     let lastRow = max(try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal") ?? 0, pastRow)
     let lastBatch = max(try Int64.fetchOne(database, sql: "SELECT max(id) FROM batches") ?? 0, pastBatch)
     let batches = try Int64.fetchOne(database, sql: "SELECT count(*) FROM batches") ?? 0
+    let asksForAll = try JournalCounts(database, checksForgotten: false).asksForAll
     // Only whole segments are counted.
     let first = lastRow == 0 ? 0 : Schema.rows(of: Schema.segment(of: lastRow)).upperBound
     try database.execute(sql: "DELETE FROM counts")
@@ -116,12 +120,58 @@ struct JournalCounts {
     try set(prunedBatches, lastBatch - batches, in: database)
     if pastRow > 0 { try set(Self.lastRow, pastRow, in: database) }
     if pastBatch > 0 { try set(Self.lastBatch, pastBatch, in: database) }
-    try sumLive(in: database)
+    if asksForAll { try set(Self.asksForAll, 1, in: database) }
+    if sumsLive { try sumLive(in: database) }
   }
 
-  /// Moves the counts of schema 5 to the table of forgotten rows.
-  static func moveForgotten(in database: Database) throws {
+  /// What a migration can read of what it counts. SQLite refuses all further writes of a transaction that met a page which
+  /// cannot be read, so this is found out before.
+  struct Readable {
+    var counts = true
+    /// The numbers of batches and the last row, with which counting begins.
+    var ends = true
+    var places = true
+
+    init() {}
+
+    /// - Parameter database: not in a transaction.
+    init(_ database: Database) throws {
+      counts = try Self.isReadable {
+        if try database.tableExists("counts") {
+          _ = try Row.fetchAll(database, sql: "SELECT name, value, checksum FROM counts")
+        }
+      }
+      ends = try Self.isReadable {
+        _ = try Int64.fetchOne(database, sql: "SELECT max(id) FROM journal")
+        _ = try Row.fetchOne(database, sql: "SELECT count(*), max(id) FROM batches")
+      }
+      places = try Self.isReadable { _ = try JournalCounts.sumOfLive(database) }
+    }
+
+    private static func isReadable(_ body: () throws -> Void) throws -> Bool {
+      do {
+        try body()
+        return true
+      } catch  where error.isUnreadable {
+        return false
+      }
+    }
+  }
+
+  /// Makes the counts of a new table damaged, so that nobody uses them.
+  static func spoil(in database: Database) throws {
+    try database.execute(
+      sql: "INSERT INTO counts (name, value, checksum) VALUES (?, 0, ?)",
+      arguments: [firstRow, ~RowSum.count(firstRow, 0)])
+  }
+
+  /// Moves the counts of schema 5 to the table of forgotten rows. If one is damaged, counting begins anew.
+  static func moveForgotten(in database: Database, _ readable: Readable) throws {
     var counts = try JournalCounts(database)
+    guard !counts.isDamaged else {
+      guard readable.ends else { return }
+      return try begin(in: database, pastRow: counts.lastRow, pastBatch: counts.lastBatch, sumsLive: false)
+    }
     let rows = try Row.fetchAll(database, sql: "SELECT name, value FROM counts WHERE name LIKE '\(prunedIn)%'")
     for row in rows {
       guard let segment = Int64(row.text(0).dropFirst(prunedIn.count)) else { continue }

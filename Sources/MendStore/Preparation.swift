@@ -15,6 +15,8 @@ struct Preparation: Sendable {
   private let marks: SQLiteStore.Ledger.Marks
   /// The number of live batches in the table; nil if a part of the table was not read.
   private let liveRows: Int64?
+  /// Live batches that an older page of the table calls finished.
+  private let calledFinished: [Int64]
 
   init(pool: DatabasePool, path: String, mark: JournalMark, ledger: SQLiteStore.Ledger) {
     self.pool = pool
@@ -22,6 +24,7 @@ struct Preparation: Sendable {
     self.mark = mark
     marks = ledger.marks
     liveRows = ledger.isThorough ? ledger.liveRows : nil
+    calledFinished = ledger.calledFinished
   }
 
   /// Does the work, and returns what was damaged and is repaired. May run again after an error.
@@ -72,14 +75,28 @@ struct Preparation: Sendable {
             database, sql: "SELECT count(*) FROM batches INDEXED BY live_batches WHERE retired = 0")
           return try live == liveRows && BatchTable.indexesAgree(database, 0...Int64.max)
         }
-        if isWhole != true { tables.append("batches") }
+        if isWhole != true || !calledFinished.isEmpty { tables.append("batches") }
       }
       let outbox = try Self.unlessUnreadable { try String.fetchAll(database, sql: "PRAGMA integrity_check('outbox')") }
       if outbox != ["ok"] { tables.append("outbox") }
       return tables
     }
-    for table in tables { try pool.write { try $0.execute(sql: "REINDEX \(table)") } }
+    guard !tables.isEmpty else { return [] }
+    // Nobody writes meanwhile.
+    let isSumRight = try pool.unsafeRead { try !JournalCounts($0).missesLive($0) }
+    for table in tables { try pool.write { try mendIndexes(of: table, isSumRight: isSumRight, in: $0) } }
     return tables.map { "an index of the table \($0) was damaged; it is made anew" }
+  }
+
+  private func mendIndexes(of table: String, isSumRight: Bool, in database: Database) throws {
+    try database.execute(sql: "REINDEX \(table)")
+    guard table == "batches" else { return }
+    // In the same transaction: without its entry among the live ones nothing would tell that the batch is live.
+    for batch in calledFinished {
+      try database.execute(
+        sql: "UPDATE batches SET retired = 0, listing = NULL, checksum = NULL WHERE id = ?", arguments: [batch])
+    }
+    if isSumRight { try JournalCounts.sumLive(in: database) }
   }
 
   /// Removes forgotten batches that an older page of the table brought back.
@@ -134,6 +151,7 @@ struct Preparation: Sendable {
         try database.execute(sql: "INSERT INTO idempotency (keys, expires, payload) VALUES (0, 0, x'00')")
         try database.execute(
           sql: "INSERT INTO outbox (event_id, namespace, batch_id, next_at, payload) VALUES ('', '', '', 0, x'00')")
+        try JournalCounts.set(JournalCounts.live, 0, in: database)
         _ = try Int.fetchOne(database, sql: "SELECT count(reason) FROM set_aside")
         if try database.tableExists("data_directory") {
           _ = try Int.fetchOne(database, sql: "SELECT count(path) FROM data_directory")

@@ -144,15 +144,24 @@ extension SQLiteStore {
     let update = try database.cachedStatement(
       sql: "UPDATE batches SET retired = 0, listing = NULL, checksum = NULL WHERE id = ? AND retired <> 0")
     try update.execute(arguments: [batch])
-    return database.changesCount > 0 ? try places(of: batch, in: database) : 0
+    return database.changesCount > 0 ? try places(of: batch) : 0
   }
 
-  private func places(of batch: Int64, in database: Database) throws -> Int64 {
-    try notedSegments(of: batch, in: database).reduce(0) { $0 &+ RowSum.place(of: batch, $1) }
+  /// The sum over a batch's places as the last commit left them. It is 0 where a place may be missing or cannot be read:
+  /// then the sum over all stays wrong, and the next start reads the whole table.
+  private func places(of batch: Int64) throws -> Int64 {
+    guard !missesPlaces.load(ordering: .relaxed) else { return 0 }
+    do {
+      // By a connection of its own: a page that cannot be read may end the transaction that reads it.
+      let segments = try pool.unsafeRead { try notedSegments(of: batch, in: $0) }
+      return segments.reduce(0) { $0 &+ RowSum.place(of: batch, $1) }
+    } catch  where error.isUnreadable {
+      return 0
+    }
   }
 
   private func lastSequence(of batch: Int64, in database: Database) throws -> UInt64 {
-    for segment in try segments(of: batch, in: database) {
+    for segment in try committedSegments(of: batch, in: database) {
       let rows = Schema.rows(of: segment)
       let last = try Int64.fetchOne(
         database.cachedStatement(
@@ -161,6 +170,16 @@ extension SQLiteStore {
       if let last { return UInt64(last) }
     }
     return 0
+  }
+
+  /// The segments that may have rows of a batch, as the last commit left them, the newest first: all where its places
+  /// cannot be read.
+  private func committedSegments(of batch: Int64, in database: Database) throws -> [Int64] {
+    do {
+      return try pool.unsafeRead { try segments(of: batch, in: $0) }
+    } catch  where error.isUnreadable {
+      return try allSegments(database)
+    }
   }
 
   private func append(_ entries: [IdempotencyEntry], to database: Database) throws -> Int64? {
@@ -241,7 +260,7 @@ extension SQLiteStore {
   private func retire(_ id: Int64, _ entry: BatchListing, last: Int64, in database: Database) throws -> Int64 {
     let isLive = try Int.fetchOne(
       database.cachedStatement(sql: "SELECT retired = 0 FROM batches WHERE id = ?"), arguments: [id])
-    let places = isLive == 1 ? try places(of: id, in: database) : 0
+    let places = isLive == 1 ? try places(of: id) : 0
     let payload = FieldEncoder.encode(ValueRow(writtenBy: version, value: entry))
     let retirement = RowSum.Retirement(
       createdAt: entry.createdAt.milliseconds, completedAt: (entry.completedAt ?? entry.createdAt).milliseconds,

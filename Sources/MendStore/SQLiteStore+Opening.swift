@@ -105,7 +105,9 @@ struct Opened {
   /// table stops nothing.
   private static func migrate(_ pool: DatabasePool) throws {
     let found = try pool.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
-    if found < Schema.version { try Schema.migrator.migrate(pool) }
+    guard found < Schema.version else { return }
+    // A new database has no tables yet.
+    if found == 0 { try Schema.migrator.migrate(pool) } else { try Schema.migrate(pool) }
   }
 }
 
@@ -139,12 +141,19 @@ extension SQLiteStore.Ledger {
       FROM batches NOT INDEXED
       """)
     var (count, revived): (Int64, Int) = (0, 0)
+    let named = try Self.namedLive(database)
     try walk.run(database, 0...Int64.max) { row in
       count += 1
       let key = BatchKey(namespace: row.text(1), batchID: row.text(2))
       let state = row.integer(3)
       if state == 0 { liveRows += 1 }
-      if state != 0 {
+      if state == 1, named.contains(row.integer(0)) {
+        // It was retried, and the row is from before that; or the index is the older one, and it is finished once more.
+        calledFinished.append(row.integer(0))
+        if calledFinished.count <= SQLiteStore.lossesTold {
+          losses.append("\(key.namespace)/\(key.batchID) is live, and an older page of the database calls it finished")
+        }
+      } else if state != 0 {
         guard try state != 1 || !SQLiteStore.isWholeListing(row, of: key, from: 4) else { return }
         // Its listing is made anew from its journal, as any final batch's is.
         revived += 1
@@ -161,6 +170,16 @@ extension SQLiteStore.Ledger {
     }
     let missing = counts.missing(ofBatches: count, last: marks.lastBatch)
     if let words = JournalCounts.words(onMissing: missing) { losses.append(words) }
+  }
+
+  /// The batches that the index of live batches names; none where it cannot be read.
+  private static func namedLive(_ database: Database) throws -> Set<Int64> {
+    do {
+      return try Int64.fetchSet(
+        database.makeStatement(sql: "SELECT id FROM batches INDEXED BY live_batches WHERE retired = 0"))
+    } catch  where error.isUnreadable {
+      return []
+    }
   }
 
   /// The number of the newest row. A number far beyond the acknowledged one is taken for damage. If the table's end cannot

@@ -177,7 +177,7 @@ extension SQLiteStore {
       let rows = """
         FROM batches WHERE \(conditions.joined(separator: " AND ")) ORDER BY created_at DESC, batch_id DESC LIMIT ?
         """
-      return try pool.unsafeRead { database in
+      let listings = try pool.unsafeRead { database in
         do {
           let found = try Row.fetchAll(
             database.makeStatement(sql: "SELECT \(Self.listingColumns) \(rows)"), arguments: arguments)
@@ -193,6 +193,19 @@ extension SQLiteStore {
             found.sorted { ($0.createdAt, $0.key.batchID) > ($1.createdAt, $1.key.batchID) }.prefix(limit))
         }
       }
+      askForDamagedListings()
+      return listings
+    }
+  }
+
+  /// Has the next start make damaged listings anew, if one was read. Must not run within a read: it waits for the writer.
+  private func askForDamagedListings() {
+    let isNew = missesListings.compareExchange(expected: .found, desired: .asked, ordering: .relaxed).exchanged
+    guard isNew else { return }
+    do throws(StoreError) {
+      try askForAll()
+    } catch {
+      note(error.message)
     }
   }
 
@@ -223,7 +236,10 @@ extension SQLiteStore {
     } catch {
       // One that is live for once has another.
       let isLive = liveIDs.withLock { $0[key] != nil }
-      if !isLive { note((error as? StoreError)?.message ?? "\(error)") }
+      if !isLive {
+        note((error as? StoreError)?.message ?? "\(error)")
+        _ = missesListings.compareExchange(expected: .none, desired: .found, ordering: .relaxed)
+      }
       return nil
     }
   }
@@ -253,6 +269,10 @@ extension SQLiteStore {
   /// The segments that may have rows of a batch, the newest first: all segments if the right ones are unknown.
   func segments(of batch: Int64, in database: Database) throws -> [Int64] {
     guard missesPlaces.load(ordering: .relaxed) else { return try notedSegments(of: batch, in: database) }
+    return try allSegments(database)
+  }
+
+  func allSegments(_ database: Database) throws -> [Int64] {
     let last = try Int64.fetchOne(database.makeStatement(sql: "SELECT max(id) FROM journal")) ?? 0
     return (0...Schema.segment(of: last)).reversed()
   }

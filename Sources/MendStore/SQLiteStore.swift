@@ -42,6 +42,8 @@ package final class SQLiteStore: Store {
     /// once, and what is wrong.
     var liveRows: Int64 = 0
     var revived: [Int64] = []
+    /// Live batches that an older page of the table calls finished.
+    var calledFinished: [Int64] = []
     /// Whether the start read the whole table of batches.
     var isThorough = false
     var losses: [String] = []
@@ -67,6 +69,9 @@ package final class SQLiteStore: Store {
   let notificationsLeft = Mutex<Set<String>>([])
   /// Whether a note of where a live batch has rows is lost.
   let missesPlaces = Atomic(false)
+  /// Whether a listing was read that is damaged, and whether the next start is asked to make it anew.
+  enum DamagedListings: UInt8, AtomicRepresentable { case none, found, asked }
+  let missesListings = Atomic(DamagedListings.none)
   /// Finished batches on pages whose reading ends a transaction. This server does not forget them.
   let unforgettable = Mutex<Set<Int64>>([])
   /// The files that other users could read until this start.

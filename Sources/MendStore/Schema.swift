@@ -12,7 +12,14 @@ enum Schema {
   static let applicationID: Int32 = 0x4D45_4E44
   static let version = 6
 
-  static var migrator: DatabaseMigrator {
+  static var migrator: DatabaseMigrator { makeMigrator(JournalCounts.Readable()) }
+
+  /// Brings an older database to the present form, also where pages of what is counted cannot be read.
+  static func migrate(_ writer: some DatabaseWriter) throws {
+    try makeMigrator(writer.unsafeRead { try JournalCounts.Readable($0) }).migrate(writer)
+  }
+
+  private static func makeMigrator(_ readable: JournalCounts.Readable) -> DatabaseMigrator {
     var migrator = DatabaseMigrator()
     migrator.registerMigration("1 journal") { database in
       try database.execute(
@@ -152,7 +159,11 @@ enum Schema {
           DELETE FROM set_aside WHERE batch NOT IN (SELECT id FROM batches);
           DELETE FROM crashes WHERE batch NOT IN (SELECT id FROM batches);
           """)
-      try JournalCounts.begin(in: database)
+      if readable.ends {
+        try JournalCounts.begin(in: database, sumsLive: readable.places)
+      } else {
+        try JournalCounts.spoil(in: database)
+      }
       try database.execute(sql: "PRAGMA user_version = 5")
     }
     migrator.registerMigration("6 forgotten segments") { database in
@@ -167,8 +178,10 @@ enum Schema {
             checksum INTEGER NOT NULL
           );
           """)
-      try JournalCounts.moveForgotten(in: database)
-      try JournalCounts.sumLive(in: database)
+      if readable.counts {
+        try JournalCounts.moveForgotten(in: database, readable)
+        if readable.places { try JournalCounts.sumLive(in: database) }
+      }
       try database.execute(sql: "PRAGMA user_version = 6")
     }
     return migrator
