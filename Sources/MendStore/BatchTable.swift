@@ -27,6 +27,15 @@ enum BatchTable {
       arguments: [ids.lowerBound, ids.upperBound]) == nil
   }
 
+  /// Reads a first entry of each index; throws if its pages cannot be read.
+  static func readIndexes(_ database: Database) throws {
+    for (index, retired) in [("live_batches", 0), ("retired_batches", 1), ("retired_newest", 1), ("retired_oldest", 1)]
+    {
+      _ = try Int64.fetchOne(
+        database, sql: "SELECT id FROM batches INDEXED BY \(index) WHERE retired = \(retired) LIMIT 1")
+    }
+  }
+
   /// Finds finished batches that were forgotten and are in the table again. They have no rows in the journal, and no row is
   /// missing from the segment in which theirs began.
   ///

@@ -76,6 +76,9 @@ struct Preparation: Sendable {
           return try live == liveRows && BatchTable.indexesAgree(database, 0...Int64.max)
         }
         if isWhole != true || !calledFinished.isEmpty { tables.append("batches") }
+      } else if try Self.unlessUnreadable({ try BatchTable.readIndexes(database) }) == nil {
+        // Commits look names up there.
+        tables.append("batches")
       }
       let outbox = try Self.unlessUnreadable { try String.fetchAll(database, sql: "PRAGMA integrity_check('outbox')") }
       if outbox != ["ok"] { tables.append("outbox") }
