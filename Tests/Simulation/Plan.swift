@@ -126,7 +126,10 @@ struct Plan {
     healThemselves(200, &random)
     guard random.chance(400) else { return }
     other = Capacity(executor: .ray, cpus: Double(random.below(4) + 1), memoryBytes: 8000, gpus: 0)
-    other?.traits = RayExecutor.traits
+    // As of a cluster: attempts have no supervisor, and machines may have to be made first.
+    other?.traits.isSupervised = false
+    other?.traits.enforcesAttemptLimits = false
+    other?.traits.startsFromZero = true
     otherIsUnknownAtFirst = random.chance(300)
     if random.chance(400) {
       outages.append(
