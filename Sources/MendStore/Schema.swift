@@ -14,7 +14,7 @@ enum Schema {
 
   static var migrator: DatabaseMigrator { makeMigrator(JournalCounts.Readable()) }
 
-  /// Brings an older database to the present form, also where pages of what is counted cannot be read.
+  /// Brings an older database to the present form, also where pages that tell where rows are cannot be read.
   static func migrate(_ writer: some DatabaseWriter) throws {
     try makeMigrator(writer.unsafeRead { try JournalCounts.Readable($0) }).migrate(writer)
   }
