@@ -1,6 +1,6 @@
 """Runs one sample in name spaces of its own: a machine with no network, a neutral name and neutral paths.
 
-/srv/in has the document, /srv/app the recipe's programs, /srv/work is where it runs, /srv/venv has PyPI's packages.
+/srv/in has the document, /srv/app the recipe's programs, /srv/task is where it runs, /srv/venv has PyPI's packages.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ def run(sample, venv):
         subprocess.run(["sh", "-ec", sample.setup], check=True, cwd="/srv", env=own, stdout=subprocess.DEVNULL)
     process = subprocess.Popen(
         ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--", "sh", "-c", sample.recipe],
-        cwd="/srv/work",
+        cwd="/srv/task",
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -77,7 +77,7 @@ def lay_out(sample, venv):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     subprocess.run(["hostname", "node-1"], check=True)
     mount("-t", "tmpfs", "-o", "size=2g,mode=755", "tmpfs", "/srv")
-    for name in ("in", "app", "work", "home", "venv", "etc"):
+    for name in ("in", "app", "task", "home", "venv", "etc"):
         os.mkdir(f"/srv/{name}")
     if venv.exists():
         mount("--bind", str(venv), "/srv/venv")
@@ -89,7 +89,7 @@ def lay_out(sample, venv):
         own = Path("/srv/etc", Path(path).name)
         own.write_text(text)
         mount("--bind", str(own), path)
-    for name in ("work", "home"):
+    for name in ("task", "home"):
         os.chown(f"/srv/{name}", USER, USER)
     for name, text in sample.files.items():
         path = Path("/srv/app", name)

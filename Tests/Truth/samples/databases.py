@@ -248,4 +248,4 @@ script("redis/lock", """
     with redis.lock.Lock(link, "lock", blocking_timeout=0.3):
         pass
     """, "lock.held", "redis.exceptions.LockError", file="store.py", arguments="", **RD)
-sample("sh/flock", "flock -n /srv/work/lock sleep 5 & sleep 0.3; flock -n /srv/work/lock true", "exit.code")
+sample("sh/flock", "flock -n /srv/task/lock sleep 5 & sleep 0.3; flock -n /srv/task/lock true", "exit.code")

@@ -106,12 +106,12 @@ sample("sh/interpreter", "/srv/app/job.sh", "program.not_found", "not found", fi
 sample("bash/interpreter", "bash -c /srv/app/job.sh", "program.not_found", "bad interpreter|required file not found",
     files={"job.sh": "#!/usr/bin/python2.7\nprint 1\n"})
 sample("bash/architecture", "bash -c ./job", "program.wrong_architecture", "cannot execute binary file: Exec format error",
-       setup="cp /bin/true /srv/work/job; printf '\\267' | dd of=/srv/work/job bs=1 seek=18 conv=notrunc 2> /dev/null")
+       setup="cp /bin/true /srv/task/job; printf '\\267' | dd of=/srv/task/job bs=1 seek=18 conv=notrunc 2> /dev/null")
 sample("sh/carriage-return", "/srv/app/job.sh", "program.not_found", "not found", files={"job.sh": "#!/bin/sh\r\necho a\r\n"})
 sample("sh/library", "./job", "program.library_missing", "error while loading shared libraries",
-    setup="cd /srv/work; printf 'int f(void){return 0;}' > f.c; gcc -shared -fPIC -o libpages.so f.c; printf 'int f(void);int main(){return f();}' > m.c; gcc -o job m.c -L. -lpages; rm libpages.so")
-sample("sh/glibc", "./job", "program.library_missing", "version `PAGES_2' not found", env={"LD_LIBRARY_PATH": "/srv/work"},
-    setup="cd /srv/work; printf 'int f(void){return 0;}' > f.c; echo 'PAGES_2 { global: f; };' > two; echo 'PAGES_1 { global: f; };' > one; gcc -shared -fPIC -Wl,--version-script=two -o libpages.so f.c; printf 'int f(void);int main(){return f();}' > m.c; gcc -o job m.c -L. -lpages; gcc -shared -fPIC -Wl,--version-script=one -o libpages.so f.c")
+    setup="cd /srv/task; printf 'int f(void){return 0;}' > f.c; gcc -shared -fPIC -o libpages.so f.c; printf 'int f(void);int main(){return f();}' > m.c; gcc -o job m.c -L. -lpages; rm libpages.so")
+sample("sh/glibc", "./job", "program.library_missing", "version `PAGES_2' not found", env={"LD_LIBRARY_PATH": "/srv/task"},
+    setup="cd /srv/task; printf 'int f(void){return 0;}' > f.c; echo 'PAGES_2 { global: f; };' > two; echo 'PAGES_1 { global: f; };' > one; gcc -shared -fPIC -Wl,--version-script=two -o libpages.so f.c; printf 'int f(void);int main(){return f();}' > m.c; gcc -o job m.c -L. -lpages; gcc -shared -fPIC -Wl,--version-script=one -o libpages.so f.c")
 script("python/program", "import subprocess\n\nsubprocess.run(['pdf2text', 'a.pdf'], check=True)\n", "program.not_found",
     "FileNotFoundError: [Errno 2] No such file or directory: 'pdf2text'", also=("file.missing",), file="run.py", arguments="")
 sample("node/program", "exec node -e 'require(\"child_process\").execFileSync(\"pdf2text\")'", "program.not_found",
@@ -224,7 +224,7 @@ sample("sh/exec-busy", "cp /bin/sleep s; exec 9>> s; ./s 1", "file.busy", "Text 
 sample("python/broken-pipe", "bash -o pipefail -c 'python -c \"for i in range(100000): print(i)\" | head -1'", "exit.code",
     "BrokenPipeError", also=("program.error", "exit.signal"))
 sample("mkdir/exists", "mkdir out; mkdir out", "file.exists", "File exists")
-sample("ln/cross", "ln $doc /srv/work/a", "exit.code", "Operation not permitted", document="good.txt", also=("file.permission",))
+sample("ln/cross", "ln $doc /srv/task/a", "exit.code", "Operation not permitted", document="good.txt", also=("file.permission",))
 sample("kill/denied", "kill -9 1", "file.permission", "Operation not permitted", also=("exit.code",))
 sample("chown/denied", "chown root .", "file.permission", "Operation not permitted")
 sample("mount/denied", "mkdir out; mount -t tmpfs tmpfs out", "file.permission", "must be superuser", also=("exit.code",))

@@ -114,7 +114,7 @@ sample("weasyprint/missing", "python -m weasyprint /srv/in/none.html out.pdf", "
 
 def swift(id, body, reason, line, **more):
     sample(f"swift/{id}", "exec ./job $doc", reason, line, files={"job.swift": f"import Foundation\n\n{body}\n"},
-        setup="swiftc -Onone -g -o /srv/work/job /srv/app/job.swift; chmod a+rx /srv/work/job", **more)
+        setup="swiftc -Onone -g -o /srv/task/job /srv/app/job.swift; chmod a+rx /srv/task/job", **more)
 
 
 swift("index", "let pages: [Int] = []\nprint(pages[CommandLine.arguments.count])", "program.error", "Fatal error: Index out of range",
@@ -130,7 +130,7 @@ swift("json",
 
 def rust(id, body, reason, line, **more):
     sample(f"rustc/{id}", "exec ./job $doc", reason, line, files={"job.rs": f"fn main() {{\n    {body}\n}}\n"},
-        setup="rustc -A warnings -o /srv/work/job /srv/app/job.rs", **more)
+        setup="rustc -A warnings -o /srv/task/job /srv/app/job.rs", **more)
 
 
 READ = "let text = std::fs::read_to_string(std::env::args().nth(1).unwrap())"
@@ -148,7 +148,7 @@ rust("overflow", 'fn walk(n: u64) -> u64 { if n == 0 { 1 } else { walk(n + 1) + 
 def mono(id, body, reason, line, run="", **more):
     text = f"using System;\nusing System.IO;\n\nclass Job {{ static void Main(string[] a) {{\n  {body}\n}} }}\n"
     sample(f"mono/{id}", f"{run}exec mono job.exe $doc", reason, line, files={"job.cs": text},
-        setup="mcs -out:/srv/work/job.exe /srv/app/job.cs", **more)
+        setup="mcs -out:/srv/task/job.exe /srv/app/job.cs", **more)
 
 
 mono("missing", "Console.WriteLine(File.ReadAllText(a[0]).Length);", "input.missing",

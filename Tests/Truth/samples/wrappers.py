@@ -21,7 +21,7 @@ sample("make/parallel", "make -j4 -f /srv/app/Makefile", "json.broken", "parse e
 sample("make/keep-going", "make -k -f /srv/app/Makefile", "file.permission", "Permission denied", document="good.csv",
        files={"Makefile": "all: a b\n\na:\n\tcp $(doc) /srv/in/x\nb:\n\t@echo page b is done\n"})
 PACKAGE = '{"name": "pages", "version": "1.0.0", "scripts": {"extract": "node extract.js"}}\n'
-SETUP = "cp -r /srv/app/. /srv/work/; chown -R 1000 /srv/work"
+SETUP = "cp -r /srv/app/. /srv/task/; chown -R 1000 /srv/task"
 NPM = {"setup": SETUP, "env": {"NO_UPDATE_NOTIFIER": "1", "npm_config_update_notifier": "false"}}
 sample("npm/module", "npm run -s extract", "program.module_missing", "Error: Cannot find module 'pdfjs-dist'",
     files={"package.json": PACKAGE, "extract.js": 'require("pdfjs-dist");\n'}, **NPM)
@@ -57,7 +57,7 @@ sample("sh/set-e", "set -ex; cd /srv/in; test -s $doc; pdftotext $doc /dev/null;
     "Incorrect password", document="locked.pdf")
 sample("sh/or-exit", "pdftotext $doc /dev/null || { echo 'extract: conversion failed, see above' >&2; exit 9; }", "pdf.encrypted",
     "Incorrect password", document="locked.pdf")
-sample("sh/trap", "trap 'echo cleaning up /srv/work; echo removed 0 files >&2' EXIT; set -e; jq . $doc > /dev/null", "json.broken",
+sample("sh/trap", "trap 'echo cleaning up /srv/task; echo removed 0 files >&2' EXIT; set -e; jq . $doc > /dev/null", "json.broken",
     "parse error", document="cut.json")
 sample("bash/pipefail", "bash -o pipefail -c 'curl -fsS http://127.0.0.1:8080/status/503 | jq -r .id'", "http.503",
     "The requested URL returned error: 503", services=("web",))
